@@ -1,0 +1,75 @@
+/**
+ * Every limit of eventspool: its unit, its reason, its source.
+ *
+ * @module
+ */
+
+/**
+ * The largest serialized event, in bytes: 102,400 passes, 102,401 does not.
+ * Source: baseplate.py `baseplate/lib/events.py`, `MAX_EVENT_SIZE`.
+ */
+export const MAX_EVENT_BYTES = 102_400;
+
+/**
+ * How many events a queue holds, in rows, until someone says otherwise.
+ * Source: baseplate.py `baseplate/lib/events.py`, `MAX_QUEUE_SIZE`.
+ */
+export const DEFAULT_MAX_EVENTS = 10_000;
+
+/** The largest row cap one can ask for, in rows: ids and counts stay exact as JavaScript numbers. */
+export const MAX_MAX_EVENTS = 1_000_000_000_000;
+
+/**
+ * The size at which a batch is full, in bytes before compression: 500 KiB.
+ * Source: baseplate.py `baseplate/sidecars/event_publisher.py`, `MAX_BATCH_SIZE`.
+ */
+export const MAX_BATCH_BYTES = 512_000;
+
+/**
+ * How long an event may wait for others to fill its batch, in milliseconds.
+ * Source: baseplate.py `baseplate/sidecars/event_publisher.py`, `MAX_BATCH_AGE`.
+ */
+export const DEFAULT_BATCH_MAX_AGE_MS = 1_000;
+
+/** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
+export const MAX_QUEUE_NAME_CHARS = 100;
+
+/**
+ * How long a put waits for SQLite's write lock before it gives up, in milliseconds.
+ * Waits are microseconds in practice (four saturated producers and a publisher: worst 60 ms);
+ * the bound is for a process that was stopped while it held the lock.
+ */
+export const DEFAULT_BUSY_TIMEOUT_MS = 1_000;
+
+/** How many batches a publisher has in flight at once. One keeps strict order. */
+export const DEFAULT_CONCURRENCY = 4;
+
+/** The most batches in flight one can ask for: each holds up to {@link MAX_BATCH_BYTES} in memory. */
+export const MAX_CONCURRENCY = 256;
+
+/**
+ * How long one POST may take, connect to last byte of the answer, in milliseconds. baseplate.py
+ * gives up after 3 s and sends again, which a slow collector sees as twice the load.
+ */
+export const DEFAULT_COLLECTOR_TIMEOUT_MS = 10_000;
+
+/**
+ * How much longer than its POST a lease lasts, in milliseconds: time to read, sign and gzip
+ * before the POST and to settle after it. Only a publisher that died lets a lease run out.
+ */
+export const LEASE_MARGIN_MS = 5_000;
+
+/** How long a stopping publisher waits for batches in flight before it releases them, in milliseconds. */
+export const DEFAULT_GRACE_MS = 10_000;
+
+/** The first ceiling of the full-jitter backoff, in milliseconds; it doubles with each failure. */
+export const BACKOFF_BASE_MS = 500;
+
+/** The last ceiling of the full-jitter backoff, in milliseconds. */
+export const BACKOFF_MAX_MS = 60_000;
+
+/** The longest `Retry-After` that is believed, in milliseconds: an hour. */
+export const RETRY_AFTER_MAX_MS = 3_600_000;
+
+/** How much of a collector's answer is read and kept for logs and dead letters, in bytes. */
+export const MAX_ANSWER_BYTES = 1_024;
