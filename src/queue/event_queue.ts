@@ -1,0 +1,163 @@
+/**
+ * The queue as a service sees it.
+ *
+ * @module
+ */
+import {
+  ConfigurationError,
+  type EventError,
+  EventQueueClosedError,
+  EventQueueFullError,
+  EventSerializationError,
+  EventTooLargeError,
+} from "../errors.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS, MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
+import { EventTable } from "../store/event_table.ts";
+import { locateQueueFile } from "../store/location.ts";
+import { QueueFile } from "../store/queue_file.ts";
+
+/** Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`. */
+export type EventSerializer<T> = (event: T) => Uint8Array;
+
+/** Options of an {@link EventQueue}; all of them may be left out. */
+export interface EventQueueOptions {
+  /**
+   * The directory of the queue's file, which must exist. Default: `$EVENTSPOOL_DIR`, else systemd's
+   * `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`.
+   */
+  readonly directory?: string;
+  /**
+   * How many events the queue may hold. It is stored in the file, for everyone who uses it, and stays
+   * until someone passes another. Default: what the file says, 10,000 in a new one.
+   */
+  readonly maxEvents?: number;
+  /** The largest serialized event, in bytes. Default 102,400, what collectors of baseplate.py take. */
+  readonly maxEventBytes?: number;
+  /**
+   * What a put that returned survives. `process` (default): the death of any process, a `kill -9`
+   * included; a power cut or a crash of the operating system may take the last puts. `power`: those
+   * too, for one fsync a put (about 10 times slower).
+   */
+  readonly durability?: "process" | "power";
+  /** How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. */
+  readonly busyTimeoutMs?: number;
+}
+
+/**
+ * A durable queue of events for one publisher, in one SQLite file. Open it once per process and keep
+ * it; any number of processes may put into the same queue.
+ *
+ * @example
+ * ```ts
+ * using events = new EventQueue("main", serializeJsonEvent);
+ * events.put({ action: "view", noun: "page" });
+ * ```
+ */
+export class EventQueue<T> implements Disposable {
+  /** The queue's name: its publisher is started with `--queue-name NAME`. */
+  readonly name: string;
+  /** The queue's file. */
+  readonly file: string;
+  readonly #serialize: EventSerializer<T>;
+  readonly #maxEventBytes: number;
+  readonly #queueFile: QueueFile;
+  readonly #events: EventTable;
+  #closed = false;
+
+  /**
+   * Opens the queue's file, and makes it if it is not there.
+   *
+   * @throws {ConfigurationError} the name or an option is not valid
+   * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue
+   */
+  constructor(name: string, serializer: EventSerializer<T>, options: EventQueueOptions = {}) {
+    const { directory, maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
+    const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
+    if (maxEvents !== undefined) checkWhole("maxEvents", maxEvents, MAX_MAX_EVENTS);
+    checkWhole("maxEventBytes", maxEventBytes, Number.MAX_SAFE_INTEGER);
+    checkWhole("busyTimeoutMs", busyTimeoutMs, Number.MAX_SAFE_INTEGER);
+    checkOneOf("durability", durability, ["process", "power"]);
+
+    this.name = name;
+    this.file = locateQueueFile(name, directory);
+    this.#serialize = serializer;
+    this.#maxEventBytes = maxEventBytes;
+    this.#queueFile = QueueFile.open(this.file, { role: "producer", durability, busyTimeoutMs });
+    this.#events = new EventTable(this.#queueFile);
+    if (maxEvents !== undefined) this.#events.setMaxEvents(maxEvents);
+  }
+
+  /**
+   * Stores an event. When it returns, the event is committed; when it throws, it is not stored.
+   *
+   * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
+   * @throws {EventQueueFullError} the queue holds `maxEvents` events
+   * @throws {EventSerializationError} the event cannot be written in the queue's format
+   * @throws {EventStorageError} the file cannot be written, such as on a full disk
+   * @throws {EventQueueClosedError} the queue is closed
+   */
+  put(event: T): void {
+    if (this.#closed) throw new EventQueueClosedError(this.name);
+    if (!this.#events.put(this.#encode(event))) throw this.#full();
+  }
+
+  /**
+   * Stores all of the events, in order, in one transaction, or none of them: several times faster
+   * than single puts.
+   *
+   * @throws the same as {@link put}; then none of the events is stored
+   */
+  putMany(events: Iterable<T>): void {
+    if (this.#closed) throw new EventQueueClosedError(this.name);
+    const bodies = Array.from(events, (event) => this.#encode(event));
+    if (bodies.length > 0 && !this.#events.putMany(bodies)) throw this.#full();
+  }
+
+  /** How many events wait for the collector or are on their way there; O(1) however many. */
+  depth(): number {
+    if (this.#closed) throw new EventQueueClosedError(this.name);
+    return this.#events.depth();
+  }
+
+  /** Closes the file. What was put stays there for the publisher. Closing twice is fine. */
+  close(): void {
+    this.#closed = true;
+    this.#queueFile.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #encode(event: T): Uint8Array {
+    const body = this.#serialize(event);
+    if (!(body instanceof Uint8Array))
+      throw new EventSerializationError(
+        "",
+        "was not serialized to bytes: the queue's serializer must return a Uint8Array.",
+      );
+    if (body.length === 0)
+      throw new EventSerializationError(
+        "",
+        "was serialized to no bytes at all: nothing would reach the collector.",
+      );
+    if (body.length > this.#maxEventBytes) {
+      throw new EventTooLargeError(body.length, this.#maxEventBytes, this.name);
+    }
+    return body;
+  }
+
+  #full(): EventError {
+    return new EventQueueFullError(this.#events.depth(), this.#events.maxEvents, this.name);
+  }
+}
+
+function checkWhole(key: string, value: number, max: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return;
+  throw new ConfigurationError(`must be a whole number from 1 to ${max}, and is ${value}.`, { key });
+}
+
+function checkOneOf(key: string, value: string, allowed: readonly string[]): void {
+  if (allowed.includes(value)) return;
+  throw new ConfigurationError(`must be ${allowed.join(" or ")}, and is ${JSON.stringify(value)}.`, { key });
+}

@@ -1,0 +1,199 @@
+/**
+ * Leases: which publisher has which range of events.
+ *
+ * Claiming moves a cursor and writes one row, never the events themselves: the write lock is held
+ * 18 us a batch (an `UPDATE ... RETURNING` of each event: 860 us).
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers/promises";
+import type { QueueFile } from "./queue_file.ts";
+
+/** A claimed range of events. It is settled by its id and attempts, never by its rows alone. */
+export interface Lease {
+  readonly id: number;
+  readonly firstId: number;
+  readonly lastId: number;
+  /** How often the range was claimed, this time included: the fencing token. */
+  readonly attempts: number;
+}
+
+/** The events of a lease, joined by commas. */
+export interface LeasedEvents {
+  readonly count: number;
+  readonly joined: Uint8Array;
+}
+
+/** Why an event is dead. */
+export interface Refusal {
+  readonly status: number;
+  readonly answer: string;
+}
+
+/** How many events an ack deletes in one transaction: 2,000 would hold the write lock for 0.8 ms. */
+const ACK_CHUNK_EVENTS = 250;
+
+/** How far in the future a claim may lie before it means that the clock was set back, in milliseconds. */
+const CLOCK_SLACK_MS = 5_000;
+
+const COLUMNS = "id, first_id AS firstId, last_id AS lastId, attempts";
+const IS_MINE = "id = ? AND attempts = ?";
+const IS_EXPIRED = "(expires_at_ms <= ? OR claimed_at_ms > ?)";
+
+/** Claims ranges of events for a publisher, and settles them. */
+export class LeaseTable {
+  readonly #file: QueueFile;
+  readonly #durationMs: number;
+  readonly #sql;
+
+  /** @param durationMs how long a claim holds unless it is settled, in milliseconds */
+  constructor(file: QueueFile, durationMs: number) {
+    this.#file = file;
+    this.#durationMs = durationMs;
+    this.#sql = prepareStatements(file);
+  }
+
+  /** The cursor: the highest id ever claimed. */
+  claimedId(): number {
+    return this.#file.write(() => this.#sql.claimedId.get()) as number;
+  }
+
+  /** Sizes in bytes of the events above `id`, in order, read without a lock. Finish or break off before the next call. */
+  sizesAfter(id: number): IterableIterator<number> {
+    return this.#sql.sizesBetween.iterate(id + 1, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** Sizes in bytes of the events of a lease, in order. Finish or break off before the next call. */
+  sizesOf(lease: Lease): IterableIterator<number> {
+    return this.#sql.sizesBetween.iterate(lease.firstId, lease.lastId);
+  }
+
+  /** Claims the events above the cursor up to `lastId`. Undefined: another publisher moved the cursor first. */
+  claim(claimedId: number, lastId: number): Lease | undefined {
+    const nowMs = Date.now();
+    return this.#file.transaction(() => {
+      if (this.#sql.moveCursor.run(lastId, claimedId).changes === 0) return undefined;
+      return this.#sql.insert.get(claimedId + 1, lastId, nowMs, nowMs + this.#durationMs, 1);
+    });
+  }
+
+  /** Claims the oldest lease that was released or whose publisher died. Undefined: there is none. */
+  claimExpired(): Lease | undefined {
+    const nowMs = Date.now();
+    const futureMs = nowMs + CLOCK_SLACK_MS;
+    const found = this.#file.write(() => this.#sql.findExpired.get(nowMs, futureMs));
+    if (found === undefined) return undefined;
+    return this.#file.write(() =>
+      this.#sql.renew.get(nowMs, nowMs + this.#durationMs, found, nowMs, futureMs),
+    );
+  }
+
+  /** How many leases there are, held or not. */
+  count(): number {
+    return this.#file.write(() => this.#sql.count.get()) as number;
+  }
+
+  /** Reads a lease's events, joined inside SQLite (0.19 us an event; row by row and Buffer.concat 0.33). */
+  read(lease: Lease): LeasedEvents {
+    const row = this.#file.write(() => this.#sql.join.get(lease.firstId, lease.lastId));
+    return { count: row?.count ?? 0, joined: row?.joined ?? new Uint8Array() };
+  }
+
+  /**
+   * Removes the lease and its events: they are delivered. Goes in chunks and lets others have the
+   * lock in between. False: the lease was lost to another publisher, which will deliver the rest again.
+   */
+  async ack(lease: Lease): Promise<boolean> {
+    for (let firstId = lease.firstId; firstId <= lease.lastId; firstId += ACK_CHUNK_EVENTS) {
+      if (firstId > lease.firstId) await setImmediate();
+      const lastId = Math.min(firstId + ACK_CHUNK_EVENTS - 1, lease.lastId);
+      if (!this.#file.transaction(() => this.#ackUpTo(lease, firstId, lastId))) return false;
+    }
+    return true;
+  }
+
+  /** Gives the lease back: anyone may claim it from now on. False: it was lost before. */
+  release(lease: Lease): boolean {
+    return this.#file.write(() => this.#sql.expire.run(Date.now(), lease.id, lease.attempts)).changes === 1;
+  }
+
+  /** Makes the events above `lastId` a lease of their own, and gives both back. False: the lease was lost before. */
+  split(lease: Lease, lastId: number): boolean {
+    const nowMs = Date.now();
+    return this.#file.transaction(() => {
+      if (this.#sql.cut.run(lastId, nowMs, lease.id, lease.attempts).changes === 0) return false;
+      this.#sql.insert.get(lastId + 1, lease.lastId, nowMs, nowMs, lease.attempts);
+      return true;
+    });
+  }
+
+  /** Moves the events of the lease to the dead letters. False: the lease was lost before. */
+  deadLetter(lease: Lease, { status, answer }: Refusal): boolean {
+    return this.#file.transaction(() => {
+      if (this.#sql.remove.run(lease.id, lease.attempts).changes === 0) return false;
+      this.#sql.bury.run(Date.now(), lease.attempts, status, answer, lease.firstId, lease.lastId);
+      this.#deleteEvents(lease.firstId, lease.lastId);
+      return true;
+    });
+  }
+
+  #ackUpTo(lease: Lease, firstId: number, lastId: number): boolean {
+    const settled =
+      lastId === lease.lastId
+        ? this.#sql.remove.run(lease.id, lease.attempts)
+        : this.#sql.shrink.run(lastId + 1, lease.id, lease.attempts);
+    if (settled.changes === 0) return false;
+    this.#deleteEvents(firstId, lastId);
+    return true;
+  }
+
+  #deleteEvents(firstId: number, lastId: number): void {
+    this.#sql.deleteEvents.run(firstId, lastId);
+    // By the range and not by the rows deleted: so the depth stays right when someone deleted a row by hand.
+    this.#sql.addRemoved.run(lastId - firstId + 1, lastId);
+  }
+}
+
+function prepareStatements({ db }: QueueFile) {
+  return {
+    claimedId: db.prepare<[], number>("SELECT claimed_id FROM queue WHERE one = 1").pluck(),
+    sizesBetween: db
+      .prepare<[number, number], number>(
+        "SELECT length(body) FROM event WHERE id BETWEEN ? AND ? ORDER BY id",
+      )
+      .pluck(),
+    moveCursor: db.prepare<[number, number]>(
+      "UPDATE queue SET claimed_id = ? WHERE one = 1 AND claimed_id = ?",
+    ),
+    insert: db.prepare<[number, number, number, number, number], Lease>(
+      `INSERT INTO lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
+       VALUES (?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
+    ),
+    findExpired: db
+      .prepare<[number, number], number>(`SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY first_id LIMIT 1`)
+      .pluck(),
+    renew: db.prepare<[number, number, number, number, number], Lease>(
+      `UPDATE lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1
+       WHERE id = ? AND ${IS_EXPIRED} RETURNING ${COLUMNS}`,
+    ),
+    count: db.prepare<[], number>("SELECT count(*) FROM lease").pluck(),
+    join: db.prepare<[number, number], { count: number; joined: Uint8Array | null }>(
+      `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
+       FROM (SELECT body FROM event WHERE id BETWEEN ? AND ? ORDER BY id)`,
+    ),
+    remove: db.prepare<[number, number]>(`DELETE FROM lease WHERE ${IS_MINE}`),
+    shrink: db.prepare<[number, number, number]>(`UPDATE lease SET first_id = ? WHERE ${IS_MINE}`),
+    expire: db.prepare<[number, number, number]>(`UPDATE lease SET expires_at_ms = ? WHERE ${IS_MINE}`),
+    cut: db.prepare<[number, number, number, number]>(
+      `UPDATE lease SET last_id = ?, expires_at_ms = ? WHERE ${IS_MINE}`,
+    ),
+    bury: db.prepare<[number, number, number, string, number, number]>(
+      `INSERT INTO dead_letter (id, put_at_ms, body, dead_at_ms, attempts, status, answer)
+       SELECT id, put_at_ms, body, ?, ?, ?, ? FROM event WHERE id BETWEEN ? AND ?`,
+    ),
+    deleteEvents: db.prepare<[number, number]>("DELETE FROM event WHERE id BETWEEN ? AND ?"),
+    addRemoved: db.prepare<[number, number]>(
+      `UPDATE queue SET removed_count = removed_count + ?, removed_id = max(removed_id, ?) WHERE one = 1`,
+    ),
+  };
+}

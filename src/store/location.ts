@@ -1,0 +1,80 @@
+/**
+ * Where a queue's file is. Service and publisher resolve it by the same function.
+ *
+ * @module
+ */
+import { mkdirSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
+
+/** Environment variables, such as `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
+
+/**
+ * The file of a queue, in a directory that exists: `DIRECTORY/events-NAME.db`.
+ *
+ * The directory is `directory` if given, else `$EVENTSPOOL_DIR`, else systemd's `$STATE_DIRECTORY`,
+ * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`. Only the last two are made
+ * when missing (mode 0700): a directory that somebody named and that is not there is a typing error
+ * more often than not, and would have service and publisher use different files.
+ *
+ * @throws {ConfigurationError} the name is not letters, digits, `.`, `_`, `-`, at most 100, not starting with `.`
+ * @throws {EventStorageError} the directory is missing or is not a directory
+ */
+export function locateQueueFile(
+  queue: string,
+  directory: string | undefined,
+  env: Environment = process.env,
+): string {
+  checkQueueName(queue);
+  const named = directory || env.EVENTSPOOL_DIR || env.STATE_DIRECTORY?.split(":")[0];
+  const found = named ? resolve(named) : makeDefaultDirectory(env);
+  checkDirectory(found);
+  return join(found, `events-${queue}.db`);
+}
+
+function checkQueueName(queue: string): void {
+  if (QUEUE_NAME.test(queue) && queue.length <= MAX_QUEUE_NAME_CHARS) return;
+  throw new ConfigurationError(
+    `${JSON.stringify(queue)} is not a queue name: use letters, digits, ".", "_" and "-", ` +
+      `not starting with ".", at most ${MAX_QUEUE_NAME_CHARS} of them.`,
+    { key: "queue name" },
+  );
+}
+
+function makeDefaultDirectory(env: Environment): string {
+  const directory = join(env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "eventspool");
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw directoryError(directory, cause);
+  }
+  return directory;
+}
+
+function checkDirectory(directory: string): void {
+  try {
+    if (statSync(directory).isDirectory()) return;
+  } catch (cause) {
+    throw directoryError(directory, cause);
+  }
+  throw new EventStorageError(
+    "ENOTDIR",
+    directory,
+    `The queue directory ${directory} is not a directory: name one that is.`,
+  );
+}
+
+function directoryError(directory: string, cause: unknown): EventStorageError {
+  const code = (cause as NodeJS.ErrnoException).code ?? "UNKNOWN";
+  const problem =
+    code === "ENOENT"
+      ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${directory}), or name another ` +
+        "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
+      : `The queue directory ${directory} cannot be used (${code}): see to its owner and mode, or name another.`;
+  return new EventStorageError(code, directory, problem, { cause });
+}

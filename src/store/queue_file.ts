@@ -1,0 +1,103 @@
+/**
+ * One queue file, open: the connection, its pragmas, its schema and its lock.
+ *
+ * @module
+ */
+import Database from "better-sqlite3";
+import { retryWhileBusy } from "./busy.ts";
+import { applySchema, needsSchema } from "./schema.ts";
+import { toStorageError } from "./storage_error.ts";
+
+/** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
+const OPEN_TIMEOUT_MS = 5_000;
+
+/**
+ * Checkpoints are the publisher's work, so that no put pays for one. This many WAL pages (64 MB) are
+ * the net for a service that lives without a publisher.
+ */
+const PRODUCER_AUTOCHECKPOINT_PAGES = 16_000;
+
+/** How a queue file is opened. */
+export interface QueueFileOptions {
+  /** Who opens it: a producer leaves checkpoints to the publisher. */
+  readonly role: "producer" | "publisher";
+  /** `process`: commits survive the death of any process; `power`: also a power cut, for an fsync a commit. */
+  readonly durability: "process" | "power";
+  /** How long a write waits for the lock, in milliseconds. */
+  readonly busyTimeoutMs: number;
+}
+
+/** An open queue file. Everything else in this folder works on one. */
+export class QueueFile {
+  /** Absolute path of the `.db` file. */
+  readonly path: string;
+  /** The connection, for preparing statements once. Writes go through {@link write} or {@link transaction}. */
+  readonly db: Database.Database;
+  /** Names this file's events for ever: see `Event-Ids`. */
+  readonly uuid: string;
+  readonly #busyTimeoutMs: number;
+  readonly #transaction: Database.Transaction<(work: () => unknown) => unknown>;
+
+  /**
+   * Opens the file, and makes or migrates it first where needed; several processes may do so at once.
+   *
+   * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, or cannot be used
+   */
+  static open(path: string, options: QueueFileOptions): QueueFile {
+    let db: Database.Database | undefined;
+    try {
+      db = new Database(path, { timeout: OPEN_TIMEOUT_MS });
+      prepareFile(db);
+      setPragmas(db, options);
+      return new QueueFile(path, db, options);
+    } catch (error) {
+      db?.close();
+      throw toStorageError(error, path);
+    }
+  }
+
+  private constructor(path: string, db: Database.Database, options: QueueFileOptions) {
+    this.path = path;
+    this.db = db;
+    this.#busyTimeoutMs = options.busyTimeoutMs;
+    this.#transaction = db.transaction((work: () => unknown) => work());
+    this.uuid = db.prepare("SELECT uuid FROM queue").pluck().get() as string;
+  }
+
+  /** Runs one statement, waiting for the lock. @throws {EventStorageError} */
+  write<T>(statement: () => T): T {
+    try {
+      return retryWhileBusy(statement, this.#busyTimeoutMs);
+    } catch (error) {
+      throw toStorageError(error, this.path);
+    }
+  }
+
+  /** Runs `work` in one `BEGIN IMMEDIATE` transaction; whatever it throws rolls back. @throws {EventStorageError} */
+  transaction<T>(work: () => T): T {
+    return this.write(() => this.#transaction.immediate(work) as T);
+  }
+
+  /** Closes the connection. Closing twice is fine. */
+  close(): void {
+    this.db.close();
+  }
+}
+
+/** Makes or migrates the file where needed; several processes may be at it at once. */
+function prepareFile(db: Database.Database): void {
+  if (!retryWhileBusy(() => needsSchema(db), OPEN_TIMEOUT_MS)) return;
+  // Readers and a writer side by side need WAL, and it can only be set outside of a transaction.
+  retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
+  const prepare = db.transaction(() => {
+    if (needsSchema(db)) applySchema(db); // else another process was first
+  });
+  retryWhileBusy(() => prepare.immediate(), OPEN_TIMEOUT_MS);
+}
+
+function setPragmas(db: Database.Database, { role, durability }: QueueFileOptions): void {
+  // After journal_mode: on its own, SQLite may choose another level for WAL.
+  db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
+  db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);
+  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
+}

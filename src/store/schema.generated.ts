@@ -1,0 +1,61 @@
+// Generated from schema.sql by scripts/generate_schema.ts. Do not edit.
+export const SCHEMA_SQL: string = `-- The schema of a queue file, \`events-NAME.db\`: the only one. \`scripts/generate_schema.ts\` copies it
+-- into \`src/store/schema.generated.ts\`; a test sees that the copy is fresh.
+--
+-- A queue is one file, so that queues do not wait for each other's write lock, a queue has its own
+-- owner and mode, and dropping one is deleting a file.
+--
+-- What holds at every commit:
+--   * Ids are given inside the write lock, one after the other and never twice: they are in commit
+--     order, so a cursor over them never skips an event that commits late.
+--   * head  = the highest id ever given = max(max(event.id), queue.removed_id)
+--     depth = head - queue.removed_count: no counting of rows, however deep the queue is.
+--   * Every event with an id up to queue.claimed_id lies in exactly one lease; none above it does.
+
+-- "evsp" and the version tell our files from any other SQLite file and from a newer eventspool's.
+PRAGMA application_id = 0x65767370;
+PRAGMA user_version = 1;
+
+-- An event that waits for the collector or is on its way there. A row is written once by put and
+-- deleted once by ack; claiming never rewrites it (per-row claims held the write lock 48 times longer).
+-- No AUTOINCREMENT and no second index: each costs put a third of its speed.
+CREATE TABLE event (
+  id        INTEGER PRIMARY KEY CHECK (id > 0), -- 0 is how a put that finds the queue full is refused
+  put_at_ms INTEGER NOT NULL,                   -- Unix time; only for showing ages, never for decisions
+  body      BLOB    NOT NULL                    -- the serialized event, byte for byte as it goes on the wire
+) STRICT;
+
+-- The one row that describes the queue.
+CREATE TABLE queue (
+  one           INTEGER PRIMARY KEY CHECK (one = 1),
+  uuid          TEXT    NOT NULL,                                         -- names this file's events in Event-Ids
+  max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0),    -- put refuses at this depth
+  claimed_id    INTEGER NOT NULL DEFAULT 0,                               -- the cursor: the highest id ever claimed
+  removed_count INTEGER NOT NULL DEFAULT 0,                               -- ids that left the event table
+  removed_id    INTEGER NOT NULL DEFAULT 0                                -- the highest id that left the event table
+) STRICT;
+
+-- A range of events that a publisher has claimed. Settling it (ack, release, split, dead-letter) names
+-- id and attempts: attempts is the fencing token that a publisher whose lease expired no longer holds.
+-- AUTOINCREMENT: a lease id must never come back, or a late ack could settle another publisher's lease.
+CREATE TABLE lease (
+  id            INTEGER PRIMARY KEY AUTOINCREMENT,
+  first_id      INTEGER NOT NULL,
+  last_id       INTEGER NOT NULL,
+  claimed_at_ms INTEGER NOT NULL,                -- a lease claimed in the future means the clock was set back
+  expires_at_ms INTEGER NOT NULL,                -- from then on anyone may claim it; at release: now
+  attempts      INTEGER NOT NULL,                -- how often it was claimed
+  CHECK (first_id <= last_id)
+) STRICT;
+
+-- An event that the collector refuses by itself, kept with the collector's answer for the operator.
+CREATE TABLE dead_letter (
+  id         INTEGER PRIMARY KEY,                -- the id it had as an event
+  put_at_ms  INTEGER NOT NULL,
+  body       BLOB    NOT NULL,
+  dead_at_ms INTEGER NOT NULL,
+  attempts   INTEGER NOT NULL,
+  status     INTEGER NOT NULL,                   -- the HTTP status of the refusal
+  answer     TEXT    NOT NULL                    -- the beginning of the collector's answer
+) STRICT;
+`;

@@ -1,0 +1,65 @@
+/**
+ * What is in a queue file, and how a new or older file comes to have it.
+ *
+ * @module
+ */
+import { randomUUID } from "node:crypto";
+import type Database from "better-sqlite3";
+import { EventStorageError } from "../errors.ts";
+import { SCHEMA_SQL } from "./schema.generated.ts";
+
+/** `application_id` in schema.sql. */
+const APPLICATION_ID = 0x65767370;
+
+/**
+ * SQL that takes a file from version `index + 1` to `index + 2`. A change of schema.sql raises its
+ * `user_version` and adds one entry here. Version 1 is the first: there is nothing older yet.
+ */
+export const MIGRATIONS: readonly string[] = [];
+
+/**
+ * Whether the file is new (no tables, no owner) or of an older version.
+ *
+ * @throws {EventStorageError} `NOT_A_QUEUE`: another program's database; `NEWER_SCHEMA`: a newer eventspool's
+ */
+export function needsSchema(db: Database.Database, migrations: readonly string[] = MIGRATIONS): boolean {
+  const owner = pragmaNumber(db, "application_id");
+  const version = pragmaNumber(db, "user_version");
+  if (owner === 0 && version === 0 && isEmpty(db)) return true;
+  const newest = migrations.length + 1;
+  if (owner !== APPLICATION_ID) {
+    throw new EventStorageError(
+      "NOT_A_QUEUE",
+      db.name,
+      `The file ${db.name} is not a queue file: it is another program's SQLite database. Move it away, or name another queue.`,
+    );
+  }
+  if (version > newest) {
+    throw new EventStorageError(
+      "NEWER_SCHEMA",
+      db.name,
+      `The queue file ${db.name} has schema version ${version}, and this eventspool knows versions up to ${newest}: upgrade it.`,
+    );
+  }
+  return version < newest;
+}
+
+/** Makes the schema in a new file, or takes an older one through the migrations. Call it in a transaction. */
+export function applySchema(db: Database.Database, migrations: readonly string[] = MIGRATIONS): void {
+  const version = pragmaNumber(db, "user_version");
+  if (version === 0) {
+    db.exec(SCHEMA_SQL);
+    db.prepare("INSERT INTO queue (one, uuid) VALUES (1, ?)").run(randomUUID());
+    return;
+  }
+  for (const migration of migrations.slice(version - 1)) db.exec(migration);
+  db.pragma(`user_version = ${migrations.length + 1}`);
+}
+
+function isEmpty(db: Database.Database): boolean {
+  return db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined;
+}
+
+function pragmaNumber(db: Database.Database, name: string): number {
+  return db.pragma(name, { simple: true }) as number;
+}
