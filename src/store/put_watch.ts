@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type FSWatcher, watch } from "node:fs";
+import { existsSync, type FSWatcher, watch } from "node:fs";
 
 /**
  * Watches a queue file's -wal, which every commit writes to. A watch costs each put 4 us, so it is
@@ -22,11 +22,13 @@ export class PutWatch {
 
   /** Starts watching. True: it was not armed before, so look for events once more: one may have come first. */
   arm(): boolean {
-    if (this.#watcher !== undefined) return false;
+    // Without a -wal, or an inotify watch left, the caller's poll finds the events. Looked at first, since
+    // Deno tells of a missing file only later.
+    if (this.#watcher !== undefined || !existsSync(this.#walPath)) return false;
     try {
       this.#watcher = watch(this.#walPath, { persistent: false }, this.#onPut);
     } catch {
-      return false; // no -wal, or no inotify watch left: the caller's poll finds the events
+      return false;
     }
     this.#watcher.on("error", () => this.disarm());
     return true;

@@ -86,7 +86,9 @@ export class QueueFile {
 
 /** Makes or migrates the file where needed; several processes may be at it at once. */
 function prepareFile(db: Database.Database): void {
-  if (!retryWhileBusy(() => needsSchema(db), OPEN_TIMEOUT_MS)) return;
+  // In a transaction, so that what is read is from before or after another process made the schema, not both.
+  const look = db.transaction(() => needsSchema(db));
+  if (!retryWhileBusy(look, OPEN_TIMEOUT_MS)) return;
   // Readers and a writer side by side need WAL, and it can only be set outside of a transaction.
   retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
   const prepare = db.transaction(() => {

@@ -1,0 +1,280 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Lease, LeaseTable } from "../../src/store/lease_table.ts";
+import { putEvents, type TestQueue, testQueue } from "../support/queue_file.ts";
+
+test("claims the events above the cursor as one range and never writes their rows", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const changesBefore = totalRows(queue);
+
+  const lease = queue.leases.claim(0, 7);
+
+  assert.deepEqual(lease, { id: 1, firstId: 1, lastId: 7, attempts: 1 });
+  assert.equal(queue.leases.claimedId(), 7);
+  assert.deepEqual([...queue.leases.sizesAfter(7)], [2, 2, 3]);
+  assert.equal(queue.events.state().leased, 7);
+  assert.equal(totalRows(queue), changesBefore);
+});
+
+test("lets only one of two publishers that saw the same cursor claim", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const other = new LeaseTable(queue.file, 60_000);
+
+  assert.ok(queue.leases.claim(0, 10));
+  assert.equal(other.claim(0, 5), undefined);
+  assert.equal(other.claimExpired(), undefined, "a lease that holds cannot be claimed");
+});
+
+test("joins a lease's events with commas, byte for byte", () => {
+  using queue = testQueue();
+  const bodies = [Buffer.from([0xff, 0xfe]), Buffer.from("a\0b"), Buffer.from('{"é":1}'), Buffer.from(",")];
+  queue.events.putMany(bodies);
+  const lease = claim(queue.leases, 0, 4);
+
+  const { count, joined } = queue.leases.read(lease);
+
+  assert.equal(count, 4);
+  assert.deepEqual(
+    Buffer.from(joined),
+    Buffer.concat(bodies.flatMap((body) => [body, Buffer.from(",")]).slice(0, -1)),
+  );
+});
+
+test("acks in chunks until lease and events are gone", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 1_003);
+  const lease = claim(queue.leases, 0, 1_001);
+
+  assert.equal(await queue.leases.ack(lease), true);
+
+  assert.equal(queue.events.depth(), 2);
+  assert.equal(queue.leases.count(), 0);
+  assert.equal(totalRows(queue), 2);
+});
+
+test("lets other writers in between the chunks of an ack", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 600);
+  const acked = queue.leases.ack(claim(queue.leases, 0, 600));
+  assert.equal(queue.events.depth(), 350, "the first chunk is acked at once");
+
+  assert.ok(queue.events.put(Buffer.from("in between")));
+
+  assert.equal(await acked, true);
+  assert.equal(queue.events.depth(), 1);
+});
+
+test("never gives an id twice, even when the newest event was removed", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 3);
+  await queue.leases.ack(claim(queue.leases, 0, 3));
+  putEvents(queue.events, 1);
+
+  const lease = claim(queue.leases, 3, 4);
+
+  assert.deepEqual(queue.leases.read(lease).count, 1);
+  assert.equal(lease.firstId, 4);
+});
+
+test("hands a released lease to the next claim, with one more attempt", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 5);
+  const lease = claim(queue.leases, 0, 5);
+
+  assert.equal(queue.leases.release(lease), true);
+
+  assert.deepEqual(queue.leases.claimExpired(), { ...lease, attempts: 2 });
+  assert.equal(queue.leases.claimExpired(), undefined);
+});
+
+test("hands out released leases oldest events first", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 4);
+  const first = claim(queue.leases, 0, 2);
+  const second = claim(queue.leases, 2, 4);
+  queue.leases.release(second);
+  queue.leases.release(first);
+
+  assert.equal(queue.leases.claimExpired()?.firstId, 1);
+  assert.equal(queue.leases.claimExpired()?.firstId, 3);
+});
+
+test("takes over the lease of a publisher that died once it has expired", () => {
+  using queue = testQueue({ leaseMs: -1 });
+  putEvents(queue.events, 2);
+  const lost = claim(queue.leases, 0, 2);
+
+  const taken = new LeaseTable(queue.file, 60_000).claimExpired();
+
+  assert.deepEqual(taken, { ...lost, attempts: 2 });
+});
+
+test("refuses every settlement by a publisher whose lease was taken over", async () => {
+  using queue = testQueue({ leaseMs: -1 });
+  putEvents(queue.events, 4);
+  const lost = claim(queue.leases, 0, 4);
+  new LeaseTable(queue.file, 60_000).claimExpired();
+
+  assert.equal(await queue.leases.ack(lost), false);
+  assert.equal(queue.leases.release(lost), false);
+  assert.equal(queue.leases.split(lost, 2), false);
+  assert.equal(queue.leases.deadLetter(lost, { status: 400, answer: "" }), false);
+  assert.equal(queue.events.depth(), 4);
+  assert.equal(queue.events.state().deadLetters, 0);
+});
+
+test("takes over a lease that lies in the future, since then the clock was set back", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 2);
+  claim(queue.leases, 0, 2);
+  queue.file.db.exec(
+    "UPDATE lease SET claimed_at_ms = claimed_at_ms + 3600000, expires_at_ms = expires_at_ms + 3600000",
+  );
+
+  assert.equal(queue.leases.claimExpired()?.attempts, 2);
+});
+
+test("splits a lease into two that anyone may claim, oldest first", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const lease = claim(queue.leases, 0, 10);
+
+  assert.equal(queue.leases.split(lease, 4), true);
+
+  const first = queue.leases.claimExpired();
+  const second = queue.leases.claimExpired();
+  assert.deepEqual([first?.firstId, first?.lastId, first?.attempts], [1, 4, 2]);
+  assert.deepEqual([second?.firstId, second?.lastId, second?.attempts], [5, 10, 2]);
+});
+
+test("keeps a dead letter with the refusal, out of the queue's depth", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 1);
+
+  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 1), { status: 422, answer: "no noun" }), true);
+
+  const { depth, deadLetters } = queue.events.state();
+  assert.deepEqual({ depth, deadLetters }, { depth: 0, deadLetters: 1 });
+  const row = queue.file.db.prepare("SELECT id, body, attempts, status, answer FROM dead_letter").get();
+  assert.deepEqual(row, { id: 1, body: Buffer.from("e1"), attempts: 1, status: 422, answer: "no noun" });
+});
+
+test("keeps the depth right though rows were deleted by hand", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  queue.file.db.exec("DELETE FROM event WHERE id IN (3, 10)");
+  const lease = claim(queue.leases, 0, 10);
+
+  assert.equal(queue.leases.read(lease).count, 8);
+  await queue.leases.ack(lease);
+
+  assert.equal(queue.events.depth(), 0);
+  assert.ok(queue.events.put(Buffer.from("x")));
+  assert.equal(queue.events.depth(), 1);
+});
+
+test("keeps every event in exactly one place, whatever is claimed and settled in whatever order", async () => {
+  const name = fc.constantFrom("put", "claim", "reclaim", "ack", "release", "split", "deadLetter", "expire");
+  const step = fc.record({ name, pick: fc.nat(1_000) });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      using model = new Model();
+      for (const { name, pick } of steps) {
+        await model[name](pick);
+        model.check();
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+/** Does to a queue file what producers and publishers do, and counts along. */
+class Model implements Disposable {
+  readonly #queue = testQueue();
+  readonly #held: Lease[] = [];
+  #put = 0;
+  #acked = 0;
+
+  put(pick: number): void {
+    const count = (pick % 5) + 1;
+    putEvents(this.#queue.events, count);
+    this.#put += count;
+  }
+
+  claim(pick: number): void {
+    const cursor = this.#queue.leases.claimedId();
+    const waiting = [...this.#queue.leases.sizesAfter(cursor)].length;
+    if (waiting > 0) this.#held.push(claim(this.#queue.leases, cursor, cursor + (pick % waiting) + 1));
+  }
+
+  reclaim(): void {
+    const lease = this.#queue.leases.claimExpired();
+    if (lease !== undefined) this.#held.push(lease);
+  }
+
+  /** All leases run out; those still held are lost as soon as they are claimed again. */
+  expire(): void {
+    this.#queue.file.db.exec("UPDATE lease SET expires_at_ms = 0");
+  }
+
+  async ack(pick: number): Promise<void> {
+    const lease = this.#take(pick);
+    if (lease === undefined) return;
+    const { count } = this.#queue.leases.read(lease);
+    if (await this.#queue.leases.ack(lease)) this.#acked += count;
+  }
+
+  release(pick: number): void {
+    const lease = this.#take(pick);
+    if (lease !== undefined) this.#queue.leases.release(lease);
+  }
+
+  split(pick: number): void {
+    const lease = this.#take(pick);
+    if (lease !== undefined && lease.firstId < lease.lastId) this.#queue.leases.split(lease, lease.firstId);
+  }
+
+  deadLetter(pick: number): void {
+    const lease = this.#take(pick);
+    if (lease !== undefined) this.#queue.leases.deadLetter(lease, { status: 400, answer: "" });
+  }
+
+  check(): void {
+    const { depth, deadLetters } = this.#queue.events.state();
+    assert.equal(depth + deadLetters + this.#acked, this.#put);
+    assert.equal(depth, totalRows(this.#queue));
+    const { db } = this.#queue.file;
+    const ranges = db.prepare("SELECT first_id, last_id FROM lease ORDER BY 1").raw().all() as [
+      number,
+      number,
+    ][];
+    const leased = ranges.flatMap(([first, last]) =>
+      Array.from({ length: last - first + 1 }, (_, i) => first + i),
+    );
+    const claimed = db.prepare("SELECT id FROM event WHERE id <= ? ORDER BY 1").pluck();
+    assert.deepEqual(leased, claimed.all(this.#queue.leases.claimedId()), "each claimed event in one lease");
+  }
+
+  #take(pick: number): Lease | undefined {
+    return this.#held.splice(pick % Math.max(1, this.#held.length), 1)[0];
+  }
+
+  [Symbol.dispose](): void {
+    this.#queue[Symbol.dispose]();
+  }
+}
+
+function claim(leases: LeaseTable, claimedId: number, lastId: number): Lease {
+  const lease = leases.claim(claimedId, lastId);
+  assert.ok(lease);
+  return lease;
+}
+
+function totalRows(queue: {
+  file: { db: { prepare(sql: string): { pluck(): { get(): unknown } } } };
+}): number {
+  return queue.file.db.prepare("SELECT count(*) FROM event").pluck().get() as number;
+}

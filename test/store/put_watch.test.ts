@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EventQueue } from "../../src/queue/event_queue.ts";
+import { PutWatch } from "../../src/store/put_watch.ts";
+import { putEvents, testQueue } from "../support/queue_file.ts";
+
+test("calls back on a put through another connection, and only while armed", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 1); // so that there is a -wal
+  let wake: (() => void) | undefined;
+  const watch = new PutWatch(queue.file.path, () => wake?.());
+  using producer = new EventQueue("main", Buffer.from, { directory: queue.directory });
+
+  assert.equal(watch.arm(), true, "armed now");
+  assert.equal(watch.arm(), false, "was armed before");
+  const woken = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  producer.put("x");
+  await woken;
+
+  watch.disarm();
+  wake = () => assert.fail("woken while not armed");
+  producer.put("y");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+});
+
+test("leaves it to the poll when there is nothing to watch", () => {
+  const watch = new PutWatch("/no/such/directory/events-main.db", () => {});
+  assert.equal(watch.arm(), false);
+  watch.disarm();
+});

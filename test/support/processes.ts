@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { runtimeCommand } from "./runtime.ts";
+
+/** A program under the runtime of the tests, with its output by lines. Killed when the test ends. */
+export interface Program extends AsyncDisposable {
+  readonly child: ChildProcess;
+  /** All of stdout so far, by lines. */
+  readonly stdout: string[];
+  /** All of stderr so far, by lines. */
+  readonly stderr: string[];
+  /** Resolves with the first line, of stdout or stderr, past or to come, that matches; rejects when the program ends without. */
+  line(pattern: RegExp): Promise<string>;
+  /** Resolves when the program has ended, with its exit code or signal. */
+  readonly ended: Promise<number | string>;
+}
+
+/** Starts a program of this repository: `await using program = start("src/cli/publisher.ts", ["--help"]);`. */
+export function start(file: string, args: readonly string[] = [], env: Record<string, string> = {}): Program {
+  const [command, commandArgs] = runtimeCommand(new URL(`../../${file}`, import.meta.url), args);
+  const child = spawn(command, commandArgs, { env: { ...process.env, ...env }, stdio: "pipe" });
+  const lines: Record<"stdout" | "stderr", string[]> = { stdout: [], stderr: [] };
+  const waiting = new Set<() => void>();
+  const readAll = (["stdout", "stderr"] as const).map(async (name) => {
+    for await (const line of createInterface({ input: child[name] })) {
+      lines[name].push(line);
+      for (const look of waiting) look();
+    }
+  });
+  const ended = (async () => {
+    const [code, signal] = await once(child, "exit");
+    await Promise.all(readAll);
+    return (code ?? signal) as number | string;
+  })();
+
+  const line = async (pattern: RegExp): Promise<string> => {
+    const found = Promise.withResolvers<string>();
+    const look = (): void => {
+      const match = [...lines.stdout, ...lines.stderr].find((text) => pattern.test(text));
+      if (match !== undefined) found.resolve(match);
+    };
+    waiting.add(look);
+    look();
+    const all = (): string => [...lines.stdout, ...lines.stderr].join("\n");
+    void ended.then((code) =>
+      found.reject(new Error(`${file} ended with ${code} before ${pattern}:\n${all()}`)),
+    );
+    try {
+      return await found.promise;
+    } finally {
+      waiting.delete(look);
+    }
+  };
+  return {
+    child,
+    ...lines,
+    line,
+    ended,
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}

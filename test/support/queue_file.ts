@@ -1,0 +1,38 @@
+import { join } from "node:path";
+import { EventTable } from "../../src/store/event_table.ts";
+import { LeaseTable } from "../../src/store/lease_table.ts";
+import { QueueFile } from "../../src/store/queue_file.ts";
+import { temporaryDirectory } from "./temporary.ts";
+
+/** A queue file of its own for a test, seen from both ends. */
+export interface TestQueue extends Disposable {
+  readonly directory: string;
+  readonly file: QueueFile;
+  readonly events: EventTable;
+  readonly leases: LeaseTable;
+}
+
+/** Opens one: `using queue = testQueue();`. Leases last `leaseMs`, in milliseconds. */
+export function testQueue({ leaseMs = 60_000 }: { leaseMs?: number } = {}): TestQueue {
+  const directory = temporaryDirectory();
+  const file = QueueFile.open(join(directory.path, "events-main.db"), {
+    role: "publisher",
+    durability: "process",
+    busyTimeoutMs: 1_000,
+  });
+  return {
+    directory: directory.path,
+    file,
+    events: new EventTable(file),
+    leases: new LeaseTable(file, leaseMs),
+    [Symbol.dispose]: () => {
+      file.close();
+      directory[Symbol.dispose]();
+    },
+  };
+}
+
+/** `count` small events: `e1`, `e2`, ... */
+export function putEvents(events: EventTable, count: number): void {
+  events.putMany(Array.from({ length: count }, (_, index) => Buffer.from(`e${index + 1}`)));
+}
