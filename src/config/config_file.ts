@@ -1,0 +1,122 @@
+import { readFileSync } from "node:fs";
+import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
+import { ConfigSection, type Setting } from "./config_section.ts";
+import { type Env, processEnv } from "./expand_vars.ts";
+import { type IniSection, parseIni } from "./ini.ts";
+import { flattenTable, parseToml, tableAt, tableNames } from "./toml.ts";
+
+/** How a configuration file is written. */
+export type ConfigFormat = "ini" | "toml";
+
+/** A configuration file's text, and how to read it. */
+export interface ConfigText {
+  readonly text: string;
+  readonly format: ConfigFormat;
+  /** The file's name, for messages. */
+  readonly file: string;
+}
+
+/** How a configuration text is read. */
+export interface ParseOptions {
+  /** How the text is written. Default: `ini`. */
+  readonly format?: ConfigFormat;
+  /** The file's name, for messages. */
+  readonly file?: string;
+  /** Where `$NAME` and `${NAME}` come from. Default: the environment of this process. */
+  readonly env?: Env;
+}
+
+/** A section's name in its parts: `[event-publisher:main]` in INI, `[event-publisher.main]` in TOML. */
+type SectionName = readonly [kind: string, name?: string];
+
+const MAX_LISTED_SECTIONS = 10;
+
+/**
+ * Reads a configuration file: TOML if its name ends in `.toml`, otherwise INI.
+ *
+ * @throws {ConfigurationError} if there is no such file, it cannot be read, or is not UTF-8.
+ */
+export function readConfigFile(path: string): ConfigText {
+  const format = path.toLowerCase().endsWith(".toml") ? "toml" : "ini";
+  return { text: decode(readBytes(path), path), format, file: path };
+}
+
+/**
+ * Finds a section in a configuration text.
+ *
+ * @throws {ConfigurationError} if the text is not valid INI or TOML, or has no such section; it then
+ * names the sections that are there.
+ */
+export function openSection(text: string, name: SectionName, options: ParseOptions): ConfigSection {
+  const { format = "ini", file, env = processEnv() } = options;
+  const section = name.join(format === "ini" ? ":" : ".");
+  const place = file === undefined ? { section } : { file, section };
+  const settings = format === "ini" ? iniSettings(text, place) : tomlSettings(text, name, place);
+  return new ConfigSection(settings, { place, env });
+}
+
+type SectionPlace = ConfigurationPlace & { readonly section: string };
+
+function iniSettings(text: string, place: SectionPlace): Map<string, Setting> {
+  const { defaults, sections } = parseIni(text, place);
+  const own = sections.get(place.section);
+  if (own === undefined) throw missingSection(place, [...sections.keys()]);
+  return new Map([...settingsOf(defaults, true), ...settingsOf(own, false)]);
+}
+
+function settingsOf(options: IniSection, isInherited: boolean): [string, Setting][] {
+  return [...options].map(([key, option]) => [key, { ...option, isInherited }]);
+}
+
+function tomlSettings(text: string, name: SectionName, place: SectionPlace): Map<string, Setting> {
+  const root = parseToml(text, place);
+  const path = name.filter((part) => part !== undefined);
+  const table = tableAt(root, path);
+  if (table === undefined) {
+    const siblings = path.length > 1 ? tableNames(tableAt(root, path.slice(0, -1)) ?? {}) : [];
+    const others = tableNames(root).filter((other) => siblings.length === 0 || other !== path[0]);
+    throw missingSection(place, [...siblings.map((sibling) => `${path[0]}.${sibling}`), ...others]);
+  }
+  const texts = placed(place, () => flattenTable(table));
+  return new Map([...texts].map(([key, value]) => [key, { name: key, value, isInherited: false }]));
+}
+
+function placed<T>(place: ConfigurationPlace, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    throw new ConfigurationError(error.problem, { ...place, ...error.place });
+  }
+}
+
+function missingSection(place: ConfigurationPlace, names: readonly string[]): ConfigurationError {
+  const listed = names.slice(0, MAX_LISTED_SECTIONS).map((name) => `[${name}]`);
+  if (names.length > listed.length) listed.push("...");
+  const found = listed.length === 0 ? "it has no sections" : `it has ${listed.join(", ")}`;
+  return new ConfigurationError(`the file has no such section: ${found}`, place);
+}
+
+const READ_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "it is a directory",
+  EACCES: "permission denied",
+};
+
+function readBytes(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    const problem = `cannot read the configuration: ${READ_PROBLEMS[code] ?? message}`;
+    throw new ConfigurationError(problem, { file }, { cause });
+  }
+}
+
+function decode(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new ConfigurationError("the configuration is not UTF-8 text", { file });
+  }
+}

@@ -1,0 +1,115 @@
+import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
+import { type Env, expandVars } from "./expand_vars.ts";
+import { nearest } from "./nearest.ts";
+import type { ValueParser } from "./values.ts";
+
+/** A key of a section, before its variables are filled in. */
+export interface Setting {
+  /** The key as it is written. */
+  readonly name: string;
+  readonly value: string;
+  /** The line in the file, from 1, where the format tells. */
+  readonly line?: number;
+  /** Whether it comes from `[DEFAULT]`, and so is not meant for this section alone. */
+  readonly isInherited: boolean;
+}
+
+/** How a value is read. */
+export interface ReadOptions {
+  /** Take a `$NAME` that is not set as text, with a warning, instead of refusing it. */
+  readonly keepUnset?: boolean;
+  /** Show nothing of the value. */
+  readonly isSecret?: boolean;
+}
+
+/**
+ * The settings of one section. It fills in variables, tells in every error where the value stands,
+ * and knows which keys nobody asked for.
+ */
+export class ConfigSection {
+  readonly #settings: ReadonlyMap<string, Setting>;
+  readonly #place: ConfigurationPlace;
+  readonly #env: Env;
+  readonly #asked = new Set<string>();
+  readonly #warnings: string[] = [];
+
+  constructor(settings: ReadonlyMap<string, Setting>, context: { place: ConfigurationPlace; env: Env }) {
+    this.#settings = settings;
+    this.#place = context.place;
+    this.#env = context.env;
+  }
+
+  /**
+   * What `parse` makes of a key's value; of the empty text, if the key is absent.
+   *
+   * @throws {ConfigurationError} with file, section, key and line, if `parse` throws one or a variable
+   * in the value is not set.
+   */
+  read<T>(key: string, parse: ValueParser<T>, options: ReadOptions = {}): T {
+    this.#asked.add(key);
+    try {
+      return parse(this.#expand(key, options));
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error;
+      throw new ConfigurationError(error.problem, this.#placeOf(key));
+    }
+  }
+
+  /** The section's own keys that begin with `prefix`, by the rest of the key as it is written. */
+  keysUnder(prefix: string): Map<string, string> {
+    const own = [...this.#settings].filter(
+      ([key, setting]) => key.startsWith(prefix) && !setting.isInherited,
+    );
+    return new Map(own.map(([key, { name }]) => [name.slice(prefix.length), key]));
+  }
+
+  /** Adds a warning about a key. */
+  warn(key: string, problem: string): void {
+    this.#warnings.push(new ConfigurationError(problem, this.#placeOf(key)).message);
+  }
+
+  /** An error about a key. */
+  error(key: string, problem: string): ConfigurationError {
+    return new ConfigurationError(problem, this.#placeOf(key));
+  }
+
+  /** All warnings; call it last, as keys not read by then are unknown. */
+  finish(): readonly string[] {
+    for (const [key, setting] of this.#settings) {
+      if (!setting.isInherited && !this.#asked.has(key)) this.#warnUnknown(key, setting);
+    }
+    return this.#warnings;
+  }
+
+  #expand(key: string, options: ReadOptions): string {
+    const { text, unset } = expandVars(this.#settings.get(key)?.value ?? "", this.#env);
+    const [name] = unset;
+    if (name === undefined) return text;
+    const problem = options.isSecret
+      ? "the environment variable in it is not set"
+      : `the environment variable ${name} is not set`;
+    if (!options.keepUnset) throw new ConfigurationError(problem);
+    this.warn(key, `${problem}: taken as it is written`);
+    return text;
+  }
+
+  #warnUnknown(key: string, { value }: Setting): void {
+    // A wrapped secret that was not indented reads as a key. Don't show it.
+    if (!key.includes(".") && /^=?$/.test(value)) {
+      const { key: _, ...place } = this.#placeOf(key);
+      const problem = "not a known key, ignored; to continue the value above, indent the line";
+      this.#warnings.push(new ConfigurationError(problem, place).message);
+      return;
+    }
+    const meant = nearest(key, this.#asked);
+    this.warn(
+      key,
+      meant === undefined ? "not a known key, ignored" : `not a known key, ignored: did you mean ${meant}?`,
+    );
+  }
+
+  #placeOf(key: string): ConfigurationPlace {
+    const line = this.#settings.get(key)?.line;
+    return { ...this.#place, key, ...(line !== undefined && { line }) };
+  }
+}

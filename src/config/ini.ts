@@ -1,0 +1,150 @@
+/**
+ * INI as Python's `configparser.RawConfigParser` reads it with its defaults, so that a file written
+ * for baseplate.py means the same here.
+ *
+ * Why not a package: those on npm (`ini`, `js-ini`, `confbox`, `configparser`, ...) read another
+ * dialect. They cut values at `#` and `;`, do not take `key: value`, split `[a:b.c]` at its dots, or
+ * refuse continuation lines; each of these would silently change a key or a URL.
+ *
+ * @module
+ */
+
+import { ConfigurationError } from "../errors.ts";
+import { indentOf, strip, stripEnd } from "./python_text.ts";
+
+/** One `name = value` of an INI file. */
+export interface IniOption {
+  /** The name as it is written. Options are found by its lower-cased form. */
+  readonly name: string;
+  /** The value without surrounding white space; continuation lines are joined by line feeds. */
+  readonly value: string;
+  /** The line the option starts on, from 1. */
+  readonly line: number;
+}
+
+/** Options by lower-cased name, in the order of the file. */
+export type IniSection = ReadonlyMap<string, IniOption>;
+
+/** What an INI file holds. */
+export interface IniDocument {
+  /** The options of `[DEFAULT]`, which every section inherits. */
+  readonly defaults: IniSection;
+  /** The other sections by name, in the order of the file, without what they inherit. */
+  readonly sections: ReadonlyMap<string, IniSection>;
+}
+
+interface OpenOption {
+  readonly name: string;
+  readonly lines: string[];
+  readonly line: number;
+}
+
+const DEFAULT_SECTION = "DEFAULT";
+const LINE_END = /\r\n|\r|\n/;
+/** Greedy, and whatever stands behind the last bracket is ignored, as in Python. */
+const SECTION_HEADER = /^\[(.+)\]/s;
+const DELIMITER = /[=:]/;
+
+/**
+ * Reads INI text.
+ *
+ * Source of the rules: Python 3.11 `configparser.RawConfigParser`: delimiters `=` and `:`, comments
+ * only on lines of their own, indented continuation lines, empty lines inside values, lower-cased
+ * option names, no option or section twice, no option without a value. `$VAR` is not expanded here.
+ *
+ * @throws {ConfigurationError} with the line, where Python refuses the file. The message shows no
+ * value: it could be a secret.
+ */
+export function parseIni(text: string, options: { readonly file?: string } = {}): IniDocument {
+  const parser = new IniParser(options.file);
+  for (const line of text.split(LINE_END)) parser.readLine(line);
+  return parser.finish();
+}
+
+class IniParser {
+  readonly #file: string | undefined;
+  readonly #defaults = new Map<string, OpenOption>();
+  readonly #sections = new Map<string, Map<string, OpenOption>>();
+  #sectionName = "";
+  #section: Map<string, OpenOption> | undefined;
+  #option: OpenOption | undefined;
+  #indent = 0;
+  #line = 0;
+
+  constructor(file: string | undefined) {
+    this.#file = file;
+  }
+
+  readLine(line: string): void {
+    this.#line++;
+    const text = strip(line);
+    if (text === "") this.#option?.lines.push("");
+    else if (!text.startsWith("#") && !text.startsWith(";")) this.#readText(text, indentOf(line));
+  }
+
+  finish(): IniDocument {
+    const sections = [...this.#sections].map(([name, options]) => [name, closeOptions(options)] as const);
+    return { defaults: closeOptions(this.#defaults), sections: new Map(sections) };
+  }
+
+  #readText(text: string, indent: number): void {
+    if (this.#option !== undefined && indent > this.#indent) {
+      this.#option.lines.push(text);
+      return;
+    }
+    this.#indent = indent;
+    const header = SECTION_HEADER.exec(text)?.[1];
+    if (header === undefined) this.#openOption(text);
+    else this.#openSection(header);
+  }
+
+  #openSection(name: string): void {
+    if (this.#sections.has(name))
+      throw this.#error("the section stands here a second time: merge the two", name);
+    this.#sectionName = name;
+    this.#option = undefined;
+    this.#section = this.#defaults;
+    if (name === DEFAULT_SECTION) return;
+    this.#section = new Map();
+    this.#sections.set(name, this.#section);
+  }
+
+  #openOption(text: string): void {
+    if (this.#section === undefined) throw this.#error(missingHeader(text));
+    const at = text.search(DELIMITER);
+    const name = stripEnd(text.slice(0, Math.max(at, 0)));
+    if (name === "") {
+      throw this.#error(
+        "expected `key = value`; to continue the value above, indent the line",
+        this.#sectionName,
+      );
+    }
+    const key = name.toLowerCase();
+    if (this.#section.has(key)) {
+      throw this.#error("the key stands here a second time: keep one", this.#sectionName, key);
+    }
+    this.#option = { name, lines: [strip(text.slice(at + 1))], line: this.#line };
+    this.#section.set(key, this.#option);
+  }
+
+  #error(problem: string, section?: string, key?: string): ConfigurationError {
+    return new ConfigurationError(problem, {
+      ...(this.#file !== undefined && { file: this.#file }),
+      ...(section !== undefined && { section }),
+      ...(key !== undefined && { key }),
+      line: this.#line,
+    });
+  }
+}
+
+function missingHeader(text: string): string {
+  if (text.startsWith("\ufeff")) return "the file begins with a byte order mark: save it without one";
+  return "expected a [section] header before the first key";
+}
+
+function closeOptions(options: ReadonlyMap<string, OpenOption>): IniSection {
+  const closed = [...options].map(([key, { name, lines, line }]) => {
+    return [key, { name, value: stripEnd(lines.join("\n")), line }] as const;
+  });
+  return new Map(closed);
+}

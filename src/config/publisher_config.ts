@@ -1,0 +1,247 @@
+/**
+ * The publisher's configuration: section `[event-publisher:NAME]` of an INI file, or
+ * `[event-publisher.NAME]` of a TOML file.
+ *
+ * Source of the keys and defaults: baseplate.py `baseplate/sidecars/event_publisher.py` and
+ * `baseplate/lib/metrics.py`; those it does not have are marked "ours".
+ *
+ * @module
+ */
+
+import { ConfigurationError } from "../errors.ts";
+import {
+  DEFAULT_BATCH_MAX_AGE_MS,
+  DEFAULT_COLLECTOR_TIMEOUT_MS,
+  DEFAULT_CONCURRENCY,
+  DEFAULT_GRACE_MS,
+  DEFAULT_MAX_EVENTS,
+  MAX_BATCH_BYTES,
+  MAX_CONCURRENCY,
+  MAX_EVENT_BYTES,
+  MAX_MAX_EVENTS,
+  MAX_QUEUE_NAME_CHARS,
+} from "../limits.ts";
+import {
+  formatAddress,
+  type HostPort,
+  type ListenAddress,
+  parseEndpoint,
+  parseListenAddressOrOff,
+} from "./addresses.ts";
+import { collectorUrl, isExposed, parseCollectorHostname } from "./collector_url.ts";
+import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
+import type { ConfigSection } from "./config_section.ts";
+import type { Env } from "./expand_vars.ts";
+import { parseSecret, type Secret } from "./secret.ts";
+import {
+  bytesIn,
+  durationMsIn,
+  integerIn,
+  oneOf,
+  optional,
+  parseBoolean,
+  parseText,
+  quote,
+} from "./values.ts";
+
+/** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
+export type CollectorVersion = "2" | "2j";
+
+/** Where metrics go, and under which name. */
+export interface MetricsConfig {
+  /** `metrics.namespace`: what every metric's name begins with. ASCII. Default: nothing. */
+  readonly namespace: string;
+  /** `metrics.endpoint`: the statsd server. Default: none, metrics are not sent. */
+  readonly endpoint: HostPort | undefined;
+  /** `metrics.log_if_unconfigured`: whether to log metrics where there is no endpoint. Default: false. */
+  readonly logIfUnconfigured: boolean;
+  /** `metrics.swallow_network_errors`. Here metrics never disturb publishing either way. Default: false. */
+  readonly swallowNetworkErrors: boolean;
+}
+
+/** A publisher's configuration, checked and complete. */
+export interface PublisherConfig {
+  /** Which queue is published: the NAME of the section. */
+  readonly queueName: string;
+  /** `queue.directory` (ours): where the queue's file is, as written. Default: `undefined`, left to the environment. */
+  readonly directory: string | undefined;
+  /** `max_queue_size`: the queue's row cap, 1 or more. Default: `undefined`, the cap in the queue's file stays. */
+  readonly maxQueueSize: number | undefined;
+  readonly collector: {
+    /** `collector.scheme`, `collector.hostname` and `collector.version` together: where batches are sent. */
+    readonly url: string;
+    /** `collector.version`. Default: `2`. */
+    readonly version: CollectorVersion;
+    /** `collector.timeout` (ours), in milliseconds. Default: 10 s. */
+    readonly timeoutMs: number;
+  };
+  readonly key: {
+    /** `key.name`: the collector finds the key by it. */
+    readonly name: string;
+    /** `key.secret`: what batches are signed with. */
+    readonly secret: Secret;
+  };
+  readonly batch: {
+    /** `batch.max_age` (ours): how long an event may wait for others, in milliseconds. Default: 1 s. */
+    readonly maxAgeMs: number;
+    /** `batch.max_bytes` (ours): the size before compression at which a batch is full. Default: 512,000. */
+    readonly maxBytes: number;
+  };
+  /** `publisher.concurrency` (ours): batches in flight at once, 1 to 256. Default: 4. */
+  readonly concurrency: number;
+  /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
+  readonly graceMs: number;
+  readonly admin: {
+    /** `admin.listen` (ours): where the admin routes are served, `undefined` if `off`. Default: 127.0.0.1:9900. */
+    readonly listen: ListenAddress | undefined;
+  };
+  readonly metrics: MetricsConfig;
+  /** What is allowed but likely not meant, one sentence each: unknown keys, plain http, unset variables. */
+  readonly warnings: readonly string[];
+}
+
+/** Which queue's configuration is read, and with which environment. */
+export interface PublisherConfigOptions {
+  /** The NAME of the section. Default: `main`. */
+  readonly queueName?: string;
+  /** Where `$NAME` and `${NAME}` come from. Default: the environment of this process. */
+  readonly env?: Env;
+}
+
+const DEFAULT_QUEUE_NAME = "main";
+const DEFAULT_VERSION: CollectorVersion = "2";
+const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
+/** Longer is surely a slip of the unit; JavaScript's timers hold 24 days. */
+const MAX_DURATION_MS = 86_400_000;
+/** The largest event, its comma and the v2 frame of 27 bytes: whatever the queue took fits in a batch. */
+const MIN_BATCH_BYTES = MAX_EVENT_BYTES + 28;
+
+/**
+ * Reads a publisher's configuration from a file: TOML if its name ends in `.toml`, otherwise INI.
+ *
+ * @throws {ConfigurationError} naming file, section, key and line where they are known. It never
+ * shows a secret.
+ */
+export function loadPublisherConfig(path: string, options: PublisherConfigOptions = {}): PublisherConfig {
+  const { text, format, file } = readConfigFile(path);
+  return parsePublisherConfig(text, { ...options, format, file });
+}
+
+/**
+ * Reads a publisher's configuration from text.
+ *
+ * @throws {ConfigurationError} as {@link loadPublisherConfig} does.
+ */
+export function parsePublisherConfig(
+  text: string,
+  options: PublisherConfigOptions & ParseOptions = {},
+): PublisherConfig {
+  const queueName = checkQueueName(options.queueName ?? DEFAULT_QUEUE_NAME);
+  const section = openSection(text, ["event-publisher", queueName], options);
+  return {
+    queueName,
+    directory: section.read("queue.directory", optional(parseText, undefined)),
+    maxQueueSize: section.read(
+      "max_queue_size",
+      optional(integerIn({ min: 1, max: MAX_MAX_EVENTS }), undefined),
+    ),
+    collector: readCollector(section),
+    key: {
+      name: section.read("key.name", parseKeyName, { keepUnset: true }),
+      secret: section.read("key.secret", parseSecret, { isSecret: true }),
+    },
+    batch: readBatch(section),
+    concurrency: section.read(
+      "publisher.concurrency",
+      optional(integerIn({ min: 1, max: MAX_CONCURRENCY }), DEFAULT_CONCURRENCY),
+    ),
+    graceMs: section.read(
+      "publisher.grace",
+      optional(durationMsIn({ min: 0, max: MAX_DURATION_MS }), DEFAULT_GRACE_MS),
+    ),
+    admin: { listen: section.read("admin.listen", optional(parseListenAddressOrOff, DEFAULT_ADMIN_LISTEN)) },
+    metrics: readMetrics(section),
+    warnings: section.finish(),
+  };
+}
+
+/** The configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
+export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
+  const { collector, batch, admin, metrics } = config;
+  return {
+    queue: config.queueName,
+    directory: config.directory ?? null,
+    max_queue_size: config.maxQueueSize ?? DEFAULT_MAX_EVENTS,
+    url: collector.url,
+    collector_timeout_ms: collector.timeoutMs,
+    key_name: config.key.name,
+    batch_max_age_ms: batch.maxAgeMs,
+    batch_max_bytes: batch.maxBytes,
+    publisher_concurrency: config.concurrency,
+    publisher_grace_ms: config.graceMs,
+    admin_listen: admin.listen === undefined ? "off" : formatAddress(admin.listen),
+    metrics: {
+      namespace: metrics.namespace,
+      endpoint: metrics.endpoint === undefined ? null : formatAddress(metrics.endpoint),
+      log_if_unconfigured: metrics.logIfUnconfigured,
+      swallow_network_errors: metrics.swallowNetworkErrors,
+    },
+    warnings: config.warnings,
+  };
+}
+
+function readCollector(section: ConfigSection): PublisherConfig["collector"] {
+  const scheme = section.read("collector.scheme", optional(parseScheme, "https"));
+  const hostname = section.read("collector.hostname", parseCollectorHostname);
+  const version = section.read("collector.version", optional(oneOf("2", "2j"), DEFAULT_VERSION));
+  const url = collectorUrl({ scheme, hostname, version });
+  if (isExposed(url))
+    section.warn("collector.scheme", "events are sent unencrypted to another machine: use https");
+  const timeoutMs = section.read(
+    "collector.timeout",
+    optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_COLLECTOR_TIMEOUT_MS),
+  );
+  return { url, version, timeoutMs };
+}
+
+function readBatch(section: ConfigSection): PublisherConfig["batch"] {
+  const age = durationMsIn({ min: 0, max: MAX_DURATION_MS });
+  const size = bytesIn({ min: MIN_BATCH_BYTES, max: MAX_BATCH_BYTES });
+  return {
+    maxAgeMs: section.read("batch.max_age", optional(age, DEFAULT_BATCH_MAX_AGE_MS)),
+    maxBytes: section.read("batch.max_bytes", optional(size, MAX_BATCH_BYTES)),
+  };
+}
+
+function readMetrics(section: ConfigSection): MetricsConfig {
+  return {
+    namespace: section.read("metrics.namespace", parseNamespace, { keepUnset: true }),
+    endpoint: section.read("metrics.endpoint", optional(parseEndpoint, undefined)),
+    logIfUnconfigured: section.read("metrics.log_if_unconfigured", optional(parseBoolean, false)),
+    swallowNetworkErrors: section.read("metrics.swallow_network_errors", optional(parseBoolean, false)),
+  };
+}
+
+function checkQueueName(name: string): string {
+  if (name.length <= MAX_QUEUE_NAME_CHARS && /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(name)) return name;
+  throw new ConfigurationError(
+    `queue name ${quote(name)}: expected 1 to ${MAX_QUEUE_NAME_CHARS} letters, digits, '.', '_' or '-', ` +
+      "not starting with '.'",
+  );
+}
+
+function parseScheme(text: string): string {
+  if (/^https?$/i.test(text)) return text;
+  throw new ConfigurationError(`expected https or http, got ${quote(text)}`);
+}
+
+/** The name stands in a header, `X-Signature`, which takes one line of Latin-1. */
+function parseKeyName(text: string): string {
+  if (/^[\t\x20-\x7e\xa0-\xff]*$/.test(text)) return parseText(text);
+  throw new ConfigurationError("cannot stand in an HTTP header: use one line of printable ASCII");
+}
+
+function parseNamespace(text: string): string {
+  if (/^[\x20-\x7e]*$/.test(text)) return text;
+  throw new ConfigurationError(`expected printable ASCII, got ${quote(text)}`);
+}

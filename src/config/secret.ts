@@ -1,0 +1,67 @@
+import { Buffer } from "node:buffer";
+import { inspect } from "node:util";
+import { ConfigurationError } from "../errors.ts";
+
+const REDACTED = "[redacted]";
+const INSPECT: typeof inspect.custom = inspect.custom;
+
+/**
+ * Bytes that must not be shown. Printed, logged, interpolated or turned into JSON it is
+ * `[redacted]`; only {@link Secret.reveal} gives the bytes.
+ */
+export class Secret {
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes.slice();
+  }
+
+  /** The bytes themselves, as a copy: to sign with, not to show. */
+  reveal(): Uint8Array {
+    return this.#bytes.slice();
+  }
+
+  toString(): string {
+    return REDACTED;
+  }
+
+  toJSON(): string {
+    return REDACTED;
+  }
+
+  [INSPECT](): string {
+    return REDACTED;
+  }
+}
+
+const ASCII_SPACES = /[\t\n\v\f\r ]+/g;
+
+/**
+ * Reads a Base64 key. White space inside (a continued line) and padding beyond what is needed are
+ * passed over, as Python does. Python also passes over every other character, and so takes a key in
+ * the URL-safe alphabet, or with a typo in it, for another, shorter key; that is refused here.
+ *
+ * @throws {ConfigurationError} if it is not Base64, or holds no byte. The message never shows it.
+ */
+export function parseSecret(text: string): Secret {
+  const [, data = "", padding = "", rest = ""] =
+    /^([^=]*)(=*)(.*)$/s.exec(text.replace(ASCII_SPACES, "")) ?? [];
+  if (/[^A-Za-z0-9+/]/.test(data)) throw new ConfigurationError(foreignCharacters(data));
+  if (rest !== "") throw new ConfigurationError("is not Base64: something follows the = padding");
+  if (data === "") throw new ConfigurationError("no key specified: expected Base64 of at least one byte");
+  const missing = -data.length & 3;
+  if (missing === 3) {
+    throw new ConfigurationError(
+      `is not Base64: ${data.length} characters are never a whole number of bytes`,
+    );
+  }
+  if (padding.length < missing)
+    throw new ConfigurationError(`is not Base64: it lacks ${missing} = at its end`);
+  return new Secret(Buffer.from(data, "base64"));
+}
+
+function foreignCharacters(data: string): string {
+  const isUrlSafe = /^[\w-]+$/.test(data);
+  if (isUrlSafe) return "is Base64 in the URL-safe alphabet: write + for - and / for _";
+  return "is not Base64: it holds characters other than A-Z, a-z, 0-9, + and /";
+}

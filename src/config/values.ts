@@ -1,0 +1,113 @@
+/**
+ * Readers of single values. Each takes the text of a value, with its variables filled in, and throws
+ * a {@link ConfigurationError} without a place; {@link ConfigSection.read} adds where it stands.
+ *
+ * @module
+ */
+
+import { ConfigurationError } from "../errors.ts";
+import { strip } from "./python_text.ts";
+
+/** Turns the text of a value into what it means. A key that is absent reads as the empty text. */
+export type ValueParser<T> = (text: string) => T;
+
+/** A range of numbers, both ends included. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+const MAX_QUOTED_CHARS = 100;
+
+/** A value as messages show it: in double quotes, escaped, and never longer than 100 characters. */
+export function quote(text: string): string {
+  const shown = text.length > MAX_QUOTED_CHARS ? `${text.slice(0, MAX_QUOTED_CHARS)}...` : text;
+  return JSON.stringify(shown);
+}
+
+/** What `parse` reads, or `fallback` where the key is absent or blank. */
+export function optional<T, D>(parse: ValueParser<T>, fallback: D): ValueParser<T | D> {
+  return (text) => (text === "" ? fallback : parse(text));
+}
+
+/** Any text but the empty one. */
+export function parseText(text: string): string {
+  if (text === "") throw new ConfigurationError("no value specified");
+  return text;
+}
+
+/**
+ * A whole number, as Python's `int(text)` reads it: white space around, a sign, and single
+ * underscores between digits are fine. Unlike there, digits are 0 to 9 only.
+ */
+export function parseInteger(text: string): number {
+  const digits = strip(text);
+  if (!/^[+-]?\d+(?:_\d+)*$/.test(digits)) {
+    throw new ConfigurationError(`expected a whole number, got ${quote(text)}`);
+  }
+  return Number(digits.replaceAll("_", ""));
+}
+
+/** A whole number within a range. */
+export function integerIn(range: Range): ValueParser<number> {
+  return (text) => checkRange(parseInteger(text), range);
+}
+
+/** `true` or `false`, in any case of letters. */
+export function parseBoolean(text: string): boolean {
+  const word = text.toLowerCase();
+  if (word !== "true" && word !== "false") {
+    throw new ConfigurationError(`expected true or false, got ${quote(text)}`);
+  }
+  return word === "true";
+}
+
+/** One of the given words, spelt exactly so. */
+export function oneOf<T extends string>(...words: readonly T[]): ValueParser<T> {
+  return (text) => {
+    const word = words.find((candidate) => candidate === text);
+    if (word === undefined)
+      throw new ConfigurationError(`expected ${words.join(" or ")}, got ${quote(text)}`);
+    return word;
+  };
+}
+
+const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** A duration within a range of milliseconds, read as milliseconds: `250ms`, `3s`, `5m`, `1h`. */
+export function durationMsIn(range: Range): ValueParser<number> {
+  return (text) => {
+    const [, count = "", unit = ""] = /^(\d+) ?(ms|s|m|h)?$/.exec(text) ?? [];
+    const scale = MILLISECONDS[unit];
+    if (count !== "" && scale !== undefined) return checkRange(Number(count) * scale, range, "ms");
+    const hint = count === "" ? "such as 250ms, 3s, 5m or 1h" : `with its unit: ${count}ms or ${count}s?`;
+    throw new ConfigurationError(`expected a duration ${hint}, got ${quote(text)}`);
+  };
+}
+
+const BYTES: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1_000,
+  kib: 1_024,
+  mb: 1_000_000,
+  mib: 1_048_576,
+};
+
+/**
+ * A size within a range of bytes, read as bytes: `512000`, `512000B`, `512kB` (1,000 bytes each),
+ * `500KiB` (1,024 bytes each), `1MB`, `1MiB`; units in any case of letters.
+ */
+export function bytesIn(range: Range): ValueParser<number> {
+  return (text) => {
+    const [, count = "", unit = ""] = /^(\d+) ?(b|kb|kib|mb|mib)?$/i.exec(text) ?? [];
+    const scale = BYTES[unit.toLowerCase()];
+    if (count !== "" && scale !== undefined) return checkRange(Number(count) * scale, range, " bytes");
+    throw new ConfigurationError(`expected a size such as 512000, 500KiB or 1MB, got ${quote(text)}`);
+  };
+}
+
+function checkRange(value: number, { min, max }: Range, unit = ""): number {
+  if (value >= min && value <= max) return value;
+  throw new ConfigurationError(`is ${value}${unit}: expected ${min} to ${max}${unit}`);
+}
