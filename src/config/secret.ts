@@ -1,19 +1,23 @@
 import { Buffer } from "node:buffer";
-import { inspect } from "node:util";
 import { ConfigurationError } from "../errors.ts";
 
 const REDACTED = "[redacted]";
-const INSPECT: typeof inspect.custom = inspect.custom;
 
 /**
  * Bytes that must not be shown. Printed, logged, interpolated or turned into JSON it is
  * `[redacted]`; only {@link Secret.reveal} gives the bytes.
  */
 export class Secret {
+  static {
+    // What `console.log` shows, on Bun, Deno and Node. Not a method: isolatedDeclarations cannot name it.
+    const inspect = Symbol.for("nodejs.util.inspect.custom");
+    Object.defineProperty(Secret.prototype, inspect, { value: () => REDACTED });
+  }
+
   readonly #bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes.slice();
+    this.#bytes = new Uint8Array(bytes); // Buffer.slice would share memory
   }
 
   /** The bytes themselves, as a copy: to sign with, not to show. */
@@ -26,10 +30,6 @@ export class Secret {
   }
 
   toJSON(): string {
-    return REDACTED;
-  }
-
-  [INSPECT](): string {
     return REDACTED;
   }
 }

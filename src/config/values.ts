@@ -6,7 +6,6 @@
  */
 
 import { ConfigurationError } from "../errors.ts";
-import { strip } from "./python_text.ts";
 
 /** Turns the text of a value into what it means. A key that is absent reads as the empty text. */
 export type ValueParser<T> = (text: string) => T;
@@ -38,13 +37,11 @@ export function parseText(text: string): string {
 
 /**
  * A whole number, as Python's `int(text)` reads it: white space around, a sign, and single
- * underscores between digits are fine. Unlike there, digits are 0 to 9 only.
+ * underscores between digits are fine. Unlike there, digits and white space are ASCII only.
  */
 export function parseInteger(text: string): number {
-  const digits = strip(text);
-  if (!/^[+-]?\d+(?:_\d+)*$/.test(digits)) {
-    throw new ConfigurationError(`expected a whole number, got ${quote(text)}`);
-  }
+  const [, digits] = /^[\t-\r ]*([+-]?\d+(?:_\d+)*)[\t-\r ]*$/.exec(text) ?? [];
+  if (digits === undefined) throw new ConfigurationError(`expected a whole number, got ${quote(text)}`);
   return Number(digits.replaceAll("_", ""));
 }
 

@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  formatAddress,
+  parseEndpoint,
+  parseListenAddress,
+  parseListenAddressOrOff,
+} from "../../src/config/addresses.ts";
+import { nearest } from "../../src/config/nearest.ts";
+import {
+  bytesIn,
+  durationMsIn,
+  integerIn,
+  oneOf,
+  optional,
+  parseBoolean,
+  parseInteger,
+  parseText,
+} from "../../src/config/values.ts";
+import { ConfigurationError } from "../../src/errors.ts";
+
+const anySize = { min: 0, max: Number.MAX_SAFE_INTEGER };
+
+function refuses(parse: () => unknown, message: RegExp): void {
+  assert.throws(parse, (error) => error instanceof ConfigurationError && message.test(error.message));
+}
+
+test("reads whole numbers as Python's int does", () => {
+  const cases = { "10": 10, "+7": 7, "-3": -3, "007": 7, "1_000": 1_000, " \t5\n": 5, "-0": -0 };
+  for (const [text, expected] of Object.entries(cases)) assert.equal(parseInteger(text), expected);
+});
+
+test("refuses what is not a whole number and shows it", () => {
+  for (const text of [
+    "",
+    "1.5",
+    "0x10",
+    "1e3",
+    "1__0",
+    "_1",
+    "1_",
+    "+ 1",
+    "--1",
+    "1 2",
+    "９",
+    "\u20031",
+    "one",
+  ]) {
+    refuses(() => parseInteger(text), /expected a whole number, got "/);
+  }
+});
+
+test("names the range that a number is out of", () => {
+  const parse = integerIn({ min: 1, max: 256 });
+  assert.equal(parse("1"), 1);
+  assert.equal(parse("256"), 256);
+  refuses(() => parse("0"), /is 0: expected 1 to 256/);
+  refuses(() => parse("257"), /is 257: expected 1 to 256/);
+  refuses(() => parse("9".repeat(400)), /expected 1 to 256/);
+});
+
+test("reads true and false in any case of letters, and nothing else", () => {
+  assert.equal(parseBoolean("TRUE"), true);
+  assert.equal(parseBoolean("False"), false);
+  for (const text of ["yes", "1", "on", "t", " true", ""])
+    refuses(() => parseBoolean(text), /expected true or false/);
+});
+
+test("reads durations with their unit as milliseconds", () => {
+  const parse = durationMsIn(anySize);
+  const cases = { "250ms": 250, "3s": 3_000, "3 s": 3_000, "5m": 300_000, "1h": 3_600_000, "0s": 0 };
+  for (const [text, expected] of Object.entries(cases)) assert.equal(parse(text), expected);
+});
+
+test("refuses a duration without a unit and asks which one", () => {
+  refuses(() => durationMsIn(anySize)("10"), /with its unit: 10ms or 10s\?, got "10"/);
+});
+
+test("refuses other durations, and those out of range", () => {
+  for (const text of ["", "1.5s", "-1s", "3 seconds", "1d", "s", "3S"]) {
+    refuses(() => durationMsIn(anySize)(text), /such as 250ms, 3s, 5m or 1h/);
+  }
+  refuses(() => durationMsIn({ min: 1, max: 1_000 })("2s"), /is 2000ms: expected 1 to 1000ms/);
+});
+
+test("reads sizes as bytes, k and M by 1,000 and Ki and Mi by 1,024", () => {
+  const parse = bytesIn(anySize);
+  const cases = {
+    "5": 5,
+    "102400B": 102_400,
+    "100kB": 100_000,
+    "500KiB": 512_000,
+    "1 MB": 1e6,
+    "1mib": 1_048_576,
+  };
+  for (const [text, expected] of Object.entries(cases)) assert.equal(parse(text), expected);
+});
+
+test("refuses other sizes, and those out of range", () => {
+  for (const text of ["", "1.5kB", "-1", "1k", "1constructor", "1GB", "kB"]) {
+    refuses(() => bytesIn(anySize)(text), /expected a size such as/);
+  }
+  refuses(() => bytesIn({ min: 1, max: 1_000 })("1KiB"), /is 1024 bytes: expected 1 to 1000 bytes/);
+});
+
+test("reads one of several words, exactly spelt", () => {
+  assert.equal(oneOf("2", "2j")("2j"), "2j");
+  refuses(() => oneOf("2", "2j")("2J"), /expected 2 or 2j, got "2J"/);
+});
+
+test("takes a blank value for absent", () => {
+  assert.equal(optional(parseInteger, 7)(""), 7);
+  assert.equal(optional(parseInteger, 7)("8"), 8);
+  refuses(() => parseText(""), /no value specified/);
+});
+
+test("reads an endpoint as host:port, and none as this machine", () => {
+  assert.deepEqual(parseEndpoint("statsd.example:8125"), { host: "statsd.example", port: 8125 });
+  assert.deepEqual(parseEndpoint(":8125"), { host: "127.0.0.1", port: 8125 });
+});
+
+test("refuses endpoints that baseplate.py refuses, or could not send to", () => {
+  refuses(() => parseEndpoint("localhost"), /no port specified/);
+  refuses(() => parseEndpoint("127.0.0.1:abc"), /expected a whole number, got "abc"/);
+  refuses(() => parseEndpoint("[::1]:8125"), /give IPv6 hosts by name/);
+  refuses(() => parseEndpoint("host:0"), /is 0: expected 1 to 65535/);
+  refuses(() => parseEndpoint("host:65536"), /is 65536/);
+  refuses(() => parseEndpoint("a b:1"), /the host holds a space/);
+  refuses(() => parseEndpoint("/run/statsd.sock"), /unix sockets are not supported/);
+});
+
+test("reads and writes listen addresses", () => {
+  const cases: [string, unknown][] = [
+    ["127.0.0.1:9900", { host: "127.0.0.1", port: 9_900 }],
+    ["localhost:0", { host: "localhost", port: 0 }],
+    ["[::1]:9900", { host: "::1", port: 9_900 }],
+    ["/run/eventspool/admin.sock", { path: "/run/eventspool/admin.sock" }],
+    ["./admin:1.sock", { path: "./admin:1.sock" }],
+  ];
+  for (const [text, expected] of cases) {
+    assert.deepEqual(parseListenAddress(text), expected);
+    assert.equal(formatAddress(parseListenAddress(text)), text);
+  }
+  assert.equal(parseListenAddressOrOff("off"), undefined);
+});
+
+test("refuses listen addresses that leave something open", () => {
+  for (const text of [
+    "9900",
+    ":9900",
+    "host",
+    "host:",
+    "::1:9900",
+    "[::1]",
+    "[host]:1",
+    "off",
+    "OFF",
+    "a b:1",
+  ]) {
+    refuses(() => parseListenAddress(text), /expected host:port, \[IPv6\]:port or the path of a unix socket/);
+  }
+  refuses(() => parseListenAddress("host:70000"), /is 70000: expected 0 to 65535/);
+  refuses(() => parseListenAddress(""), /no value specified/);
+});
+
+test("never shows more than the beginning of a long value", () => {
+  refuses(() => parseBoolean("x".repeat(10_000)), /^.{0,200}$/s);
+});
+
+test("finds the word that was meant, if one is near", () => {
+  const words = ["collector.hostname", "collector.scheme", "key.name"];
+  assert.equal(nearest("colector.hostnam", words), "collector.hostname");
+  assert.equal(nearest("keyname", words), "key.name");
+  assert.equal(nearest("something.else", words), undefined);
+});
+
+test("reads any text as a value, or refuses it as a configuration error", () => {
+  const parsers = [
+    parseInteger,
+    parseBoolean,
+    parseEndpoint,
+    parseListenAddress,
+    durationMsIn(anySize),
+    bytesIn(anySize),
+  ];
+  fc.assert(
+    fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^[0-9:./a-z[\]]*$/)), (text) => {
+      for (const parse of parsers) {
+        try {
+          parse(text);
+        } catch (error) {
+          assert.ok(error instanceof ConfigurationError, String(error));
+        }
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
