@@ -1,0 +1,138 @@
+/**
+ * Serves an app on a TCP port or a unix socket: one code path on Bun, Deno and Node.
+ *
+ * @module
+ */
+
+import { once } from "node:events";
+import { lstat, rm } from "node:fs/promises";
+import type { Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { ConfigurationError } from "../errors.ts";
+
+/** Anything that answers requests, such as a Hono app. */
+export interface FetchApp {
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/** Where to listen. Port 0 takes a free one. */
+export type ServeAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
+/** An app that is being served. */
+export interface ServedApp {
+  /** Where it is reached: `http://127.0.0.1:9900`, or `unix:/path/to/socket`. */
+  readonly address: string;
+  /** The port it listens on; undefined on a unix socket. */
+  readonly port: number | undefined;
+  /** Stops accepting, lets running requests finish for a second, then cuts them. */
+  close(): Promise<void>;
+}
+
+/** How long requests may still run once `close` is called, in milliseconds. */
+const CLOSE_GRACE_MS = 1_000;
+
+/**
+ * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
+ * file goes away on close.
+ *
+ * @throws {ConfigurationError} (rejects) when it cannot listen there: the address is taken, not
+ * permitted, or not one of this machine's.
+ */
+export async function serveApp(app: FetchApp, address: ServeAddress): Promise<ServedApp> {
+  if ("path" in address) await removeStaleSocket(address.path);
+  const server = createAdaptorServer({
+    fetch: (request) => app.fetch(request),
+    overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
+  }) as Server;
+  await listen(server, address);
+  let closing: Promise<void> | undefined;
+  return {
+    ...describeListener(server, address),
+    close: () => {
+      closing ??= closeServer(server);
+      return closing;
+    },
+  };
+}
+
+async function listen(server: Server, address: ServeAddress): Promise<void> {
+  const listening = once(server, "listening");
+  server.listen(address);
+  try {
+    await listening;
+  } catch (error) {
+    throw describeListenError(error as NodeJS.ErrnoException, address);
+  }
+}
+
+function describeListener(server: Server, address: ServeAddress): Pick<ServedApp, "address" | "port"> {
+  if ("path" in address) return { address: `unix:${address.path}`, port: undefined };
+  const { port } = server.address() as AddressInfo;
+  return { address: `http://${joinHostPort(address.host, port)}`, port };
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = once(server, "close");
+  server.close();
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+  await closed;
+  clearTimeout(timer);
+}
+
+/** A process that was killed leaves its socket's file behind, and nobody can listen there again. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const isSocket = await lstat(path).then(
+    (entry) => entry.isSocket(),
+    () => false,
+  );
+  if (isSocket && (await isRefused(path))) await rm(path, { force: true });
+}
+
+async function isRefused(path: string): Promise<boolean> {
+  const socket = connect({ path });
+  try {
+    await once(socket, "connect");
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
+  } finally {
+    socket.destroy();
+  }
+}
+
+function joinHostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function describeListenError(error: NodeJS.ErrnoException, address: ServeAddress): ConfigurationError {
+  const isUnix = "path" in address;
+  const place = isUnix ? `unix socket ${address.path}` : joinHostPort(address.host, address.port);
+  const reason = (isUnix ? UNIX_REASONS : TCP_REASONS)[error.code ?? ""] ?? `${error.message}.`;
+  return new ConfigurationError(`Cannot listen on ${place}: ${reason}`, {}, { cause: error });
+}
+
+const NO_SUCH_ADDRESS =
+  "this machine has no such address. Use 127.0.0.1, 0.0.0.0, or an address of one of its interfaces.";
+
+const TCP_REASONS: Record<string, string> = {
+  EADDRINUSE: "the address is taken. Stop the process that listens there, or choose another port.",
+  EACCES: "this user may not listen there. Choose a port above 1023.",
+  EADDRNOTAVAIL: NO_SUCH_ADDRESS,
+  EINVAL: NO_SUCH_ADDRESS, // what Deno says
+  ENOTFOUND: NO_SUCH_ADDRESS,
+};
+
+const NAME_TOO_LONG = "the path is too long for a socket (107 bytes on Linux). Choose a shorter one.";
+const NO_DIRECTORY =
+  "its directory does not exist, or this user may not write to it. Create it, or choose another path.";
+
+const UNIX_REASONS: Record<string, string> = {
+  EADDRINUSE:
+    "another process listens there, or it is a file of another kind. Stop it, or choose another path.",
+  EACCES: NO_DIRECTORY, // also what Node says of a directory that is missing
+  ENOENT: NO_DIRECTORY,
+  EINVAL: NAME_TOO_LONG,
+  ENAMETOOLONG: NAME_TOO_LONG, // what Bun says
+};
