@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { request as httpRequest } from "node:http";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { type BatchMeta, type CollectorOptions, collector } from "../../src/collector/collector.ts";
+import { serveApp } from "../../src/http/serve.ts";
+import { originalKeys, originalRequests } from "./original_requests.ts";
+
+const SECRET = Buffer.from("secret");
+
+interface Stored {
+  events: string[];
+  meta: BatchMeta;
+}
+
+function storingCollector(options: Partial<CollectorOptions> = {}) {
+  const stored: Stored[] = [];
+  const store = (events: readonly string[], meta: BatchMeta) => {
+    stored.push({ events: [...events], meta });
+  };
+  return { stored, app: collector({ keys: new Map([["k", SECRET]]), store, ...options }) };
+}
+
+function sign(body: string | Uint8Array, keyName = "k", secret: Uint8Array = SECRET): string {
+  return `key=${keyName}, mac=${createHmac("sha256", secret).update(body).digest("hex")}`;
+}
+
+function signed(body: string | Uint8Array, headers: Record<string, string> = {}): RequestInit {
+  return { method: "POST", body, headers: { "X-Signature": sign(body), ...headers } } as RequestInit;
+}
+
+function gzipped(body: string | Uint8Array, headers: Record<string, string> = {}): RequestInit {
+  const init = signed(body, { "Content-Encoding": "gzip", ...headers });
+  return { ...init, body: gzipSync(body) as Uint8Array<ArrayBuffer> };
+}
+
+const garbage = originalRequests.filter(({ name }) => name.includes("garbage"));
+const sound = originalRequests.filter(({ name }) => !name.includes("garbage"));
+
+test("accepts every sound request of an unmodified baseplate.py publisher", async () => {
+  const { app, stored } = storingCollector({ keys: originalKeys });
+  for (const { name, path, headers, body, events } of sound) {
+    const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
+    assert.equal(answer.status, 200, name);
+    assert.deepEqual(await answer.json(), { accepted: events.length }, name);
+    assert.deepEqual(stored.pop()?.events, events, name);
+  }
+});
+
+test("refuses a rightly signed batch whose events are not JSON", async () => {
+  assert.equal(garbage.length, 2);
+  const { app, stored } = storingCollector({ keys: originalKeys });
+  for (const { path, headers, body } of garbage) {
+    const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
+    assert.equal(answer.status, 400);
+    assert.deepEqual(await answer.json(), { error: "The body is not JSON in UTF-8." });
+  }
+  assert.deepEqual(stored, []);
+});
+
+test("tells the sink the version, the key and the Event-Ids header", async () => {
+  const { app, stored } = storingCollector();
+  await app.request("/v2", gzipped('{"1":{"lst":["rec",1,{}]}}', { "Event-Ids": "q:1-2,7" }));
+  await app.request("/v2j", gzipped("[1]"));
+  assert.deepEqual(stored, [
+    { events: ["{}"], meta: { version: "2", keyName: "k", eventIds: "q:1-2,7" } },
+    { events: ["1"], meta: { version: "2j", keyName: "k", eventIds: undefined } },
+  ]);
+});
+
+test("accepts a body that is not compressed", async () => {
+  const { app } = storingCollector();
+  assert.equal((await app.request("/v2j", signed("[1]"))).status, 200);
+  assert.equal((await app.request("/v2j", signed("[1]", { "Content-Encoding": "identity" }))).status, 200);
+});
+
+test("keeps the bytes of integers beyond 2^53", async () => {
+  const { app, stored } = storingCollector();
+  await app.request("/v2", gzipped('{"1":{"lst":["rec",1,{"1":{"i64":9223372036854775807}}]}}'));
+  assert.deepEqual(stored[0]?.events, ['{"1":{"i64":9223372036854775807}}']);
+});
+
+test("answers 403 to a missing or unreadable signature, an unknown key and a wrong MAC", async () => {
+  const { app, stored } = storingCollector();
+  const signatures = [
+    "",
+    "key=k",
+    "key=k, mac=12",
+    sign("[1]", "other"),
+    sign("[2]"),
+    sign("[1]", "k", Buffer.from("x")),
+  ];
+  for (const signature of signatures) {
+    const answer = await app.request("/v2j", signed("[1]", { "X-Signature": signature }));
+    assert.equal(answer.status, 403, signature);
+    assert.equal(typeof ((await answer.json()) as { error: unknown }).error, "string");
+  }
+  assert.equal((await app.request("/v2j", { method: "POST", body: "[1]" })).status, 403);
+  assert.deepEqual(stored, []);
+});
+
+test("does not tell an unknown key from a wrong MAC", async () => {
+  const { app } = storingCollector();
+  const unknownKey = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[1]", "other") }));
+  const wrongMac = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[2]") }));
+  assert.equal(await unknownKey.text(), await wrongMac.text());
+});
+
+test("takes a key whose name holds a comma", async () => {
+  const { app } = storingCollector({ keys: new Map([["a, mac=b", SECRET]]) });
+  const answer = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[1]", "a, mac=b") }));
+  assert.equal(answer.status, 200);
+});
+
+test("answers 400 to a body that is not what it says", async () => {
+  const { app } = storingCollector();
+  const gzip = { "Content-Encoding": "gzip" };
+  const torn = gzipped("[1]");
+  const requests: [string, RequestInit][] = [
+    ["/v2j", signed("[1]", gzip)],
+    ["/v2j", signed("", gzip)],
+    ["/v2j", { ...torn, body: (torn.body as Uint8Array<ArrayBuffer>).subarray(0, -4) }],
+    ["/v2j", signed("[1]", { "Content-Encoding": "br" })],
+    ["/v2j", gzipped("[1")],
+    ["/v2j", gzipped('{"1":{"lst":["rec",1,{}]}}')],
+    ["/v2", gzipped("[1]")],
+    ["/v2", gzipped('{"1":{"lst":["rec",2,{}]}}')],
+  ];
+  for (const [path, init] of requests)
+    assert.equal((await app.request(path, init)).status, 400, String(init.body));
+});
+
+test("takes 512,000 bytes and answers 413 to one more, compressed or not", async () => {
+  const { app } = storingCollector();
+  const fits = `["${"x".repeat(511_996)}"]`;
+  const tooLong = `["${"x".repeat(511_997)}"]`;
+  assert.equal(fits.length, 512_000);
+  assert.equal((await app.request("/v2j", gzipped(fits))).status, 200);
+  assert.equal((await app.request("/v2j", signed(fits))).status, 200);
+  assert.equal((await app.request("/v2j", gzipped(tooLong))).status, 413);
+  assert.equal((await app.request("/v2j", signed(tooLong))).status, 413);
+});
+
+test("stops reading an endless body at the limit", async () => {
+  const { app } = storingCollector({ maxBodyBytes: 1_000 });
+  let pulls = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      pulls++;
+      controller.enqueue(new Uint8Array(500));
+    },
+  });
+  const init = { method: "POST", body, duplex: "half", headers: { "X-Signature": sign("") } } as RequestInit;
+  assert.equal((await app.request("/v2j", init)).status, 413);
+  assert.ok(pulls < 10, `${pulls} chunks were read`);
+});
+
+test("stops decompressing a gzip bomb at the limit", async () => {
+  const { app } = storingCollector();
+  const answer = await app.request("/v2j", gzipped(Buffer.alloc(100_000_000)));
+  assert.equal(answer.status, 413);
+});
+
+test("answers 503 when the events cannot be stored, so that they are sent again", async () => {
+  const { app } = storingCollector({ store: () => Promise.reject(new Error("disk full at /secret/path")) });
+  const answer = await app.request("/v2j", gzipped("[1]"));
+  assert.equal(answer.status, 503);
+  assert.deepEqual(await answer.json(), { error: "The events were not stored. Send them again." });
+});
+
+test("answers 404 to other paths and 405 to other methods", async () => {
+  const { app } = storingCollector();
+  assert.equal((await app.request("/v1", gzipped("[1]"))).status, 404);
+  const answer = await app.request("/v2");
+  assert.equal(answer.status, 405);
+  assert.equal(answer.headers.get("allow"), "POST");
+});
+
+test("lets a client that is still sending read its 413", async () => {
+  const { app } = storingCollector();
+  const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
+  const headers = { "X-Signature": sign("") };
+  const request = httpRequest({ port: served.port, method: "POST", path: "/v2j", headers });
+  const status = new Promise<number>((resolve, reject) => {
+    request.on("error", reject);
+    request.on("response", (response) => {
+      void text(response);
+      resolve(response.statusCode ?? 0);
+    });
+  });
+  request.end(Buffer.alloc(3_000_000));
+  assert.equal(await status, 413);
+  await served.close();
+});

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import type { BatchVersion } from "../../src/collector/events.ts";
+import { readVectors } from "../support/vectors.ts";
+
+interface HttpVector {
+  name: string;
+  version: BatchVersion;
+  event_count: number;
+  events: string[] | { recipe: string; all_lens: number[] | null };
+  requests: {
+    path: string;
+    headers: [string, string][];
+    plain_len: number;
+    plain_sha256: string;
+    signature: string;
+  }[];
+  key_name: string;
+  key_secret_base64: string;
+}
+
+/** A request that baseplate.py sent, with its body before compression. */
+export interface OriginalRequest {
+  name: string;
+  version: BatchVersion;
+  path: string;
+  headers: Record<string, string>;
+  events: string[];
+  body: Buffer;
+}
+
+/** What baseplate.py's publisher sent, put together anew from the recipes and checked against its digests. */
+export const originalRequests: OriginalRequest[] = readVectors<HttpVector[]>("http").flatMap(rebuildRequests);
+
+/** The key all of it was signed with. */
+export const originalKeys: ReadonlyMap<string, Uint8Array> = new Map(
+  readVectors<HttpVector[]>("http").map((v) => [v.key_name, Buffer.from(v.key_secret_base64, "base64")]),
+);
+
+function rebuildRequests(vector: HttpVector): OriginalRequest[] {
+  let events = rebuildEvents(vector).filter((event) => event.length > 0);
+  const requests = vector.requests.map((request, index) => {
+    const sent = takeEvents(events, vector.version, request.plain_len);
+    events = events.slice(sent.length);
+    const body = frame(sent, vector.version);
+    assert.equal(createHash("sha256").update(body).digest("hex"), request.plain_sha256, vector.name);
+    return {
+      name: `${vector.name} ${index + 1}`,
+      version: vector.version,
+      path: request.path,
+      headers: Object.fromEntries(request.headers),
+      events: sent.map(String),
+      body,
+    };
+  });
+  assert.equal(events.length, 0, `${vector.name}: every event was sent`);
+  return requests;
+}
+
+function rebuildEvents({ version, event_count, events }: HttpVector): Buffer[] {
+  if (Array.isArray(events)) return events.map((event) => Buffer.from(event, "base64"));
+  if (!events.all_lens) return Array.from({ length: event_count }, (_, i) => tiny(i, version));
+  return events.all_lens.map((length, i) => {
+    const last = tiny(99, version);
+    return length === last.length ? last : sized(i, length);
+  });
+}
+
+function tiny(i: number, version: BatchVersion): Buffer {
+  return Buffer.from(JSON.stringify(version === "2" ? { 1: { i64: i } } : { id: i }));
+}
+
+function sized(i: number, length: number): Buffer {
+  const unpadded = JSON.stringify({ id: i, p: "" }).length;
+  return Buffer.from(JSON.stringify({ id: i, p: "x".repeat(length - unpadded) }));
+}
+
+/** As many events as make a body of `bodyLength` bytes. */
+function takeEvents(events: Buffer[], version: BatchVersion, bodyLength: number): Buffer[] {
+  let count = 1;
+  let size = events[0]!.length;
+  while (count < events.length && frame([], version, count).length + size < bodyLength) {
+    size += 1 + events[count]!.length; // a comma and the event
+    count++;
+  }
+  return events.slice(0, count);
+}
+
+function frame(events: Buffer[], version: BatchVersion, count: number = events.length): Buffer {
+  const [head, tail] = version === "2" ? [`{"1":{"lst":["rec",${count},`, "]}}"] : ["[", "]"];
+  const comma = Buffer.from(",");
+  const list = events.flatMap((event, i) => (i === 0 ? [event] : [comma, event]));
+  return Buffer.concat([Buffer.from(head), ...list, Buffer.from(tail)]);
+}
