@@ -1,0 +1,41 @@
+/**
+ * Gives a Hono app's handlers their event queues.
+ *
+ * @example
+ * ```ts
+ * const events = new EventQueue("v2", serializeV2Event);
+ * const app = new Hono().use(eventQueues({ eventsV2: events }));
+ * app.post("/signup", (c) => {
+ *   c.var.eventsV2.put(signupEvent(c));
+ *   return c.text("welcome");
+ * });
+ * ```
+ *
+ * @module
+ */
+
+import type { MiddlewareHandler } from "hono";
+
+/** What a handler needs of a queue; an `EventQueue` of any type has it. */
+export interface PutsEvents {
+  put(event: never): void;
+}
+
+/** The environment of an app whose handlers find `queues` in `c.var`: `new Hono<EventQueuesEnv<typeof queues>>()`. */
+export interface EventQueuesEnv<Queues extends Record<string, PutsEvents>> {
+  Variables: Queues;
+}
+
+/**
+ * Middleware that puts each queue into `c.var` under its name, with its own type. The queues are
+ * the process's: open them once, and close them when the process stops.
+ */
+export function eventQueues<Queues extends Record<string, PutsEvents>>(
+  queues: Queues,
+): MiddlewareHandler<EventQueuesEnv<Queues>> {
+  const entries: [string, Queues[string]][] = Object.entries(queues) as [string, Queues[string]][];
+  return async (c, next) => {
+    for (const [name, queue] of entries) c.set(name, queue);
+    await next();
+  };
+}
