@@ -11,6 +11,11 @@ import {
 
 const STDERR = 2;
 
+/** How long a line waits for the reader of a full pipe, in milliseconds. */
+const MAX_WAIT_MS = 100;
+
+const PAUSE_MS = 1;
+
 /** What the log is written for. */
 export interface LogTarget {
   /** Whether people read it as it comes: text, not JSON lines. */
@@ -26,9 +31,10 @@ export interface LogTarget {
  */
 export function configureLogging({ debug }: { debug: boolean }): void {
   const format = logFormatter({ terminal: isatty(STDERR), colors: !env.NO_COLOR });
+  const write = createLineWriter(STDERR);
   configureSync({
     reset: true,
-    sinks: { stderr: (record) => writeLine(format(record)) },
+    sinks: { stderr: (record) => write(format(record)) },
     loggers: [
       { category: "eventspool", lowestLevel: debug ? "debug" : "info", sinks: ["stderr"] },
       { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["stderr"] },
@@ -44,12 +50,27 @@ export function logFormatter({ terminal, colors }: LogTarget): TextFormatter {
 }
 
 /**
- * Written synchronously: a line is out before the process can die of what it tells, and nothing
- * pending keeps the process alive. When the log's reader is gone (EPIPE), or a pipe that does
- * not block is full (EAGAIN), the line is lost: a log must not stop deliveries.
+ * Writes synchronously: a line is out before the process can die of what it tells, and nothing
+ * pending keeps the process alive. A line is lost when the log's reader is gone (EPIPE), or when a
+ * pipe that does not block, as Node's stderr, stays full (EAGAIN): a log must not stop deliveries.
  */
-function writeLine(line: string): void {
-  try {
-    writeSync(STDERR, line);
-  } catch {}
+function createLineWriter(file: number): (line: string) => void {
+  let patienceMs = MAX_WAIT_MS; // spent by a reader that stalls, renewed by one that reads
+  return (line) => {
+    let rest = Buffer.from(line);
+    while (rest.length > 0) {
+      try {
+        rest = rest.subarray(writeSync(file, rest));
+        patienceMs = MAX_WAIT_MS;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || patienceMs <= 0) return;
+        patienceMs -= PAUSE_MS;
+        sleepSync(PAUSE_MS);
+      }
+    }
+  };
+}
+
+function sleepSync(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

@@ -32,6 +32,9 @@ export interface ServedApp {
 /** How long requests may still run once `close` is called, in milliseconds. */
 const CLOSE_GRACE_MS = 1_000;
 
+/** How soon `close` drops a kept-alive connection whose last request finished, in milliseconds. */
+const IDLE_SWEEP_MS = 20;
+
 /**
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
  * file goes away on close.
@@ -76,9 +79,11 @@ async function closeServer(server: Server): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+  const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
+  const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
   await closed;
-  clearTimeout(timer);
+  clearInterval(sweep);
+  clearTimeout(cut);
 }
 
 /** A process that was killed leaves its socket's file behind, and nobody can listen there again. */

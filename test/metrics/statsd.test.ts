@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { test } from "node:test";
@@ -11,6 +12,7 @@ import {
   joinName,
   StatsdClient,
 } from "../../src/metrics/statsd.ts";
+import { runtimeCommand } from "../support/runtime.ts";
 import { readVectors } from "../support/vectors.ts";
 
 const COUNTERS = [1, 9, 100, 1702, 99_999, 999_999, 1_000_000, 1_234_567, 0.5];
@@ -94,6 +96,13 @@ test("finds a statsd by its name, and drops metrics until it has", async () => {
   clearInterval(sending);
   await client.close();
   statsd.close();
+});
+
+test("keeps no process alive", async () => {
+  const [command, args] = runtimeCommand(new URL("./statsd_child.ts", import.meta.url));
+  const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit"] });
+  const [exitCode] = await once(child, "exit");
+  assert.equal(exitCode, 0);
 });
 
 function captureLog(): LogRecord[] {
