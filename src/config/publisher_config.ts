@@ -19,8 +19,8 @@ import {
   MAX_CONCURRENCY,
   MAX_EVENT_BYTES,
   MAX_MAX_EVENTS,
-  MAX_QUEUE_NAME_CHARS,
 } from "../limits.ts";
+import { checkQueueName } from "../queue_name.ts";
 import {
   formatAddress,
   type HostPort,
@@ -220,14 +220,6 @@ function readMetrics(section: ConfigSection): MetricsConfig {
     logIfUnconfigured: section.read("metrics.log_if_unconfigured", optional(parseBoolean, false)),
     swallowNetworkErrors: section.read("metrics.swallow_network_errors", optional(parseBoolean, false)),
   };
-}
-
-function checkQueueName(name: string): string {
-  if (name.length <= MAX_QUEUE_NAME_CHARS && /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(name)) return name;
-  throw new ConfigurationError(
-    `queue name ${quote(name)}: expected 1 to ${MAX_QUEUE_NAME_CHARS} letters, digits, '.', '_' or '-', ` +
-      "not starting with '.'",
-  );
 }
 
 function parseScheme(text: string): string {

@@ -6,13 +6,11 @@
 import { mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { ConfigurationError, EventStorageError } from "../errors.ts";
-import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
+import { EventStorageError } from "../errors.ts";
+import { checkQueueName } from "../queue_name.ts";
 
 /** Environment variables, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 /**
  * The file of a queue, in a directory that exists: `DIRECTORY/events-NAME.db`.
@@ -22,7 +20,7 @@ const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
  * when missing (mode 0700): a directory that somebody named and that is not there is a typing error
  * more often than not, and would have service and publisher use different files.
  *
- * @throws {ConfigurationError} the name is not letters, digits, `.`, `_`, `-`, at most 100, not starting with `.`
+ * @throws {ConfigurationError} the name is not a queue's
  * @throws {EventStorageError} the directory is missing or is not a directory
  */
 export function locateQueueFile(
@@ -35,15 +33,6 @@ export function locateQueueFile(
   const found = named ? resolve(named) : makeDefaultDirectory(env);
   checkDirectory(found);
   return join(found, `events-${queue}.db`);
-}
-
-function checkQueueName(queue: string): void {
-  if (QUEUE_NAME.test(queue) && queue.length <= MAX_QUEUE_NAME_CHARS) return;
-  throw new ConfigurationError(
-    `${JSON.stringify(queue)} is not a queue name: use letters, digits, ".", "_" and "-", ` +
-      `not starting with ".", at most ${MAX_QUEUE_NAME_CHARS} of them.`,
-    { key: "queue name" },
-  );
 }
 
 function makeDefaultDirectory(env: Environment): string {

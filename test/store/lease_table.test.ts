@@ -273,8 +273,6 @@ function claim(leases: LeaseTable, claimedId: number, lastId: number): Lease {
   return lease;
 }
 
-function totalRows(queue: {
-  file: { db: { prepare(sql: string): { pluck(): { get(): unknown } } } };
-}): number {
+function totalRows(queue: TestQueue): number {
   return queue.file.db.prepare("SELECT count(*) FROM event").pluck().get() as number;
 }

@@ -1,0 +1,39 @@
+/**
+ * How long to leave a collector alone.
+ *
+ * @module
+ */
+import { BACKOFF_BASE_MS, BACKOFF_MAX_MS, RETRY_AFTER_MAX_MS } from "../limits.ts";
+
+/**
+ * Full jitter: anything from 0 to a ceiling that doubles with each failure in a row, up to a minute.
+ * Source: AWS Architecture Blog, "Exponential Backoff and Jitter".
+ *
+ * @param failures failures in a row, from 1
+ * @param random a number from 0 to below 1, for tests
+ * @returns milliseconds
+ */
+export function backoffMs(failures: number, random: number = Math.random()): number {
+  const ceilingMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (failures - 1));
+  return random * ceilingMs;
+}
+
+/**
+ * A `Retry-After` header: seconds, or an HTTP date (RFC 9110, 10.2.3), bounded to an hour.
+ *
+ * @param header the header's value; null where there is none
+ * @param nowMs the time, in Unix milliseconds
+ * @returns milliseconds from now; undefined where there is nothing to be understood
+ */
+export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
+  if (header === null) return undefined;
+  const text = header.trim();
+  const waitMs = /^\d+$/.test(text) ? Number(text) * 1_000 : httpDateMs(text) - nowMs;
+  if (Number.isNaN(waitMs)) return undefined;
+  return Math.min(Math.max(waitMs, 0), RETRY_AFTER_MAX_MS);
+}
+
+/** NaN unless it looks like an HTTP date: Date.parse alone takes "-1" and "5.5" for dates. */
+function httpDateMs(text: string): number {
+  return /^[A-Z][a-z]{2,8},? .*\d\d:\d\d:\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+}

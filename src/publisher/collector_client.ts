@@ -1,0 +1,55 @@
+/**
+ * Talking to the collector.
+ *
+ * @module
+ */
+import { MAX_ANSWER_BYTES } from "../limits.ts";
+import { EVENT_IDS_HEADER } from "./event_ids.ts";
+import type { CollectorAnswer } from "./outcome.ts";
+import type { Payload } from "./payload.ts";
+
+/** POSTs batches to one URL. */
+export class CollectorClient {
+  readonly #url: string;
+  readonly #timeoutMs: number;
+
+  /** @param timeoutMs how long one POST may take, connect to last byte of the answer */
+  constructor(url: string, timeoutMs: number) {
+    this.#url = url;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * Sends a payload and reads the beginning of the answer. Whatever throws here is the transport's:
+   * no answer came, and the collector may or may not have the events.
+   */
+  async post(payload: Payload, eventIds: string, stop: AbortSignal): Promise<CollectorAnswer> {
+    const response = await fetch(this.#url, {
+      method: "POST",
+      headers: { ...payload.headers, [EVENT_IDS_HEADER]: eventIds },
+      // A Blob, since Deno sends any other body a second time, unasked, when a kept-alive connection dies.
+      body: new Blob([payload.body]),
+      // A redirect is an answer of a wrong URL: following one has been seen to "deliver" to a login page.
+      redirect: "manual",
+      signal: AbortSignal.any([AbortSignal.timeout(this.#timeoutMs), stop]),
+    });
+    return {
+      status: response.status,
+      retryAfter: response.headers.get("Retry-After"),
+      text: await readBeginning(response),
+    };
+  }
+}
+
+/** Reads at most MAX_ANSWER_BYTES of the body and lets go of the rest. */
+async function readBeginning(response: Response): Promise<string> {
+  if (response.body === null) return "";
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size >= MAX_ANSWER_BYTES) break; // leaving the loop cancels the body
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES));
+}

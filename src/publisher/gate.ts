@@ -1,0 +1,62 @@
+/**
+ * Whether the collector may be asked now, and how much at once.
+ *
+ * @module
+ */
+import { backoffMs } from "./backoff.ts";
+
+/**
+ * Opens and shuts the way to the collector. A failure concerns the collector and not one batch, so it
+ * stops all of them: for a backoff that grows with each failure in a row. Then one request probes, and
+ * its success lets all lanes go again.
+ */
+export class Gate {
+  readonly #maxLanes: number;
+  #failures = 0;
+  #failingSinceMs = 0;
+  #opensAtMs = 0;
+
+  constructor(maxLanes: number) {
+    this.#maxLanes = maxLanes;
+  }
+
+  /** Failures in a row. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** How many requests may be in flight. */
+  get lanes(): number {
+    return this.#failures === 0 ? this.#maxLanes : 1;
+  }
+
+  /** How long nothing may be sent, in milliseconds. @param nowMs a monotonic time */
+  shutForMs(nowMs: number = performance.now()): number {
+    return Math.max(0, this.#opensAtMs - nowMs);
+  }
+
+  /** How long there have been only failures, in milliseconds. @param nowMs a monotonic time */
+  failingForMs(nowMs: number = performance.now()): number {
+    return this.#failures === 0 ? 0 : nowMs - this.#failingSinceMs;
+  }
+
+  /** An answer that shows a working collector. */
+  succeeded(): void {
+    this.#failures = 0;
+    this.#opensAtMs = 0;
+  }
+
+  /**
+   * A request that failed. Those that were in flight beside it tell the same story: they count once.
+   *
+   * @param retryAfterMs how long the collector asked to be left alone; jitter is added, or a fleet would come back as one
+   * @param nowMs a monotonic time
+   * @returns how long the gate is shut, in milliseconds
+   */
+  failed(retryAfterMs: number = 0, nowMs: number = performance.now()): number {
+    if (this.#failures === 0) this.#failingSinceMs = nowMs;
+    if (this.shutForMs(nowMs) === 0) this.#failures++;
+    this.#opensAtMs = Math.max(this.#opensAtMs, nowMs + retryAfterMs + backoffMs(this.#failures));
+    return this.shutForMs(nowMs);
+  }
+}

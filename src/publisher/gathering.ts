@@ -1,0 +1,79 @@
+/**
+ * The batch that is being gathered: how far behind the cursor it reaches, and whether it should go.
+ *
+ * @module
+ */
+import type { Lease, LeaseTable } from "../store/lease_table.ts";
+import { Batch, type BatchFormat } from "./batch.ts";
+
+/** When a batch goes. */
+export interface BatchLimits {
+  /** At this size, in bytes before compression. */
+  readonly maxBytes: number;
+  /** Or when its first event has waited this long, in milliseconds on a monotonic clock. */
+  readonly maxAgeMs: number;
+}
+
+/** Gathers waiting events into a batch, by their sizes only, and claims it when it is time. */
+export class Gathering {
+  readonly #leases: LeaseTable;
+  readonly #format: BatchFormat;
+  readonly #limits: BatchLimits;
+  #claimedId = 0;
+  #batch: Batch;
+  #isFull = false;
+  #openedAtMs = 0;
+
+  constructor(leases: LeaseTable, format: BatchFormat, limits: BatchLimits) {
+    this.#leases = leases;
+    this.#format = format;
+    this.#limits = limits;
+    this.#batch = this.#newBatch();
+  }
+
+  /** Takes in what was put since the last look. @param nowMs a monotonic time */
+  look(nowMs: number = performance.now()): void {
+    const claimedId = this.#leases.claimedId();
+    if (claimedId !== this.#claimedId) this.#startAfter(claimedId); // we, or another publisher, claimed
+    if (this.#isFull) return;
+    const wasEmpty = this.#batch.count === 0;
+    this.#isFull = this.#batch.fill(this.#leases.sizesAfter(claimedId + this.#batch.count));
+    if (wasEmpty) this.#openedAtMs = nowMs;
+  }
+
+  /** How long until the batch should go, in milliseconds: 0 is now, Infinity means there is nothing. @param nowMs a monotonic time */
+  dueInMs(nowMs: number = performance.now()): number {
+    if (this.#isFull) return 0;
+    if (this.#batch.count === 0) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.#openedAtMs + this.#limits.maxAgeMs - nowMs);
+  }
+
+  /** Claims the batch. Undefined: another publisher was faster; look again. */
+  claim(): Lease | undefined {
+    return this.#leases.claim(this.#claimedId, this.#claimedId + this.#batch.count);
+  }
+
+  /**
+   * Claims the oldest lease that was given back or whose publisher died. One that would not fit
+   * in a batch of today's limits is cut first.
+   */
+  reclaim(): Lease | undefined {
+    const lease = this.#leases.claimExpired();
+    if (lease === undefined) return undefined;
+    const batch = this.#newBatch();
+    const isCut = batch.fill(this.#leases.sizesOf(lease)) && lease.firstId + batch.count <= lease.lastId;
+    if (!isCut) return lease;
+    this.#leases.split(lease, lease.firstId + batch.count - 1);
+    return this.#leases.claimExpired();
+  }
+
+  #startAfter(claimedId: number): void {
+    this.#claimedId = claimedId;
+    this.#batch = this.#newBatch();
+    this.#isFull = false;
+  }
+
+  #newBatch(): Batch {
+    return new Batch(this.#format, this.#limits.maxBytes);
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * What the publisher says, all of it.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import type { Lease } from "../store/lease_table.ts";
+
+const logger = getLogger(["eventspool", "publisher"]);
+
+export function logStarted(about: { queue: string; file: string; url: string }): void {
+  logger.info("Publishing queue {queue} ({file}) to {url}", about);
+}
+
+export function logStopping(inFlight: number, graceMs: number): void {
+  logger.info("Stopping: {inFlight} batches in flight have {graceMs} ms to finish", { inFlight, graceMs });
+}
+
+export function logStopped(about: { delivered: number; depth: number }): void {
+  logger.info("Stopped: {delivered} events delivered, {depth} stay in the queue", about);
+}
+
+export function logDelivered(lease: Lease, count: number, durationMs: number): void {
+  logger.debug("Delivered {count} events in {durationMs} ms", {
+    ...range(lease),
+    count,
+    durationMs: Math.round(durationMs),
+  });
+}
+
+export function logUnavailable(lease: Lease, reason: string, retryInMs: number): void {
+  logger.warn("The collector cannot take events now, sending again in {retryInMs} ms: {reason}", {
+    ...range(lease),
+    reason,
+    retryInMs: Math.round(retryInMs),
+  });
+}
+
+export function logMisconfigured(lease: Lease, reason: string, retryInMs: number): void {
+  logger.error(
+    "The collector takes no events from us, so its address or our key is wrong; the events are kept, trying again in {retryInMs} ms: {reason}",
+    { ...range(lease), reason, retryInMs: Math.round(retryInMs) },
+  );
+}
+
+export function logSplit(lease: Lease, status: number, answer: string): void {
+  logger.warn("The collector refused a batch ({status}), halving it to find the event at fault: {answer}", {
+    ...range(lease),
+    status,
+    answer,
+  });
+}
+
+export function logDeadLetter(lease: Lease, status: number, answer: string): void {
+  logger.error("The collector refused event {firstId} ({status}), kept as a dead letter: {answer}", {
+    ...range(lease),
+    status,
+    answer,
+  });
+}
+
+export function logLeaseLost(lease: Lease): void {
+  logger.warn(
+    "The lease of events {firstId} to {lastId} ran out and another publisher has it: they may be delivered twice",
+    range(lease),
+  );
+}
+
+export function logStorageFailure(reason: string, retryInMs: number): void {
+  logger.error("The queue file fails, trying again in {retryInMs} ms: {reason}", {
+    reason,
+    retryInMs: Math.round(retryInMs),
+  });
+}
+
+function range({ firstId, lastId, attempts }: Lease): { firstId: number; lastId: number; attempts: number } {
+  return { firstId, lastId, attempts };
+}

@@ -1,0 +1,272 @@
+/**
+ * The publisher: takes events from a queue file to a collector.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers/promises";
+import type { PublisherConfig } from "../config/publisher_config.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { StatsdClient } from "../metrics/statsd.ts";
+import { Checkpoints } from "../store/checkpoints.ts";
+import { EventTable } from "../store/event_table.ts";
+import { type Lease, LeaseTable } from "../store/lease_table.ts";
+import { locateQueueFile } from "../store/location.ts";
+import { PutWatch } from "../store/put_watch.ts";
+import { QueueFile } from "../store/queue_file.ts";
+import { BATCH_FORMATS } from "./batch.ts";
+import { CollectorClient } from "./collector_client.ts";
+import { Gate } from "./gate.ts";
+import { Gathering } from "./gathering.ts";
+import * as log from "./log.ts";
+import type { Outcome } from "./outcome.ts";
+import { Sender, type Sent } from "./sender.ts";
+import { Sleeper } from "./sleeper.ts";
+import type { PublisherProblem, PublisherStatus } from "./status.ts";
+
+/** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
+const POLL_MS = 1_000;
+
+/** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
+const GATHER_MS = 25;
+
+/**
+ * Takes events from a queue file to a collector, at least once, and removes them when the collector
+ * has accepted them. Several publishers, in as many processes, may share one queue.
+ *
+ * @example
+ * ```ts
+ * await using publisher = new Publisher(loadPublisherConfig("config.ini"));
+ * await publisher.run({ signal });
+ * ```
+ */
+export class Publisher implements AsyncDisposable {
+  /** The queue's name. */
+  readonly queue: string;
+  /** The queue's file. */
+  readonly file: string;
+  readonly #config: PublisherConfig;
+  readonly #queueFile: QueueFile;
+  readonly #events: EventTable;
+  readonly #leases: LeaseTable;
+  readonly #checkpoints: Checkpoints;
+  readonly #gathering: Gathering;
+  readonly #sender: Sender;
+  readonly #metrics: StatsdClient;
+  readonly #gate: Gate;
+  readonly #sleeper = new Sleeper();
+  readonly #watch: PutWatch;
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  readonly #cut = new AbortController();
+  #running: Promise<void> | undefined;
+  #delivered = 0;
+  #lastSuccessAtMs: number | undefined;
+  #lastProblem: PublisherProblem | undefined;
+
+  /**
+   * Opens the queue's file, and makes it if it is not there. Nothing is sent before {@link run}.
+   *
+   * @throws {ConfigurationError} the queue's name is not valid
+   * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue
+   */
+  constructor(config: PublisherConfig) {
+    const { collector, key, batch, metrics } = config;
+    this.queue = config.queueName;
+    this.file = locateQueueFile(config.queueName, config.directory);
+    this.#config = config;
+    this.#queueFile = QueueFile.open(this.file, {
+      role: "publisher",
+      durability: "process",
+      busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS,
+    });
+    this.#events = new EventTable(this.#queueFile);
+    if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
+    this.#leases = new LeaseTable(this.#queueFile, collector.timeoutMs + LEASE_MARGIN_MS);
+    this.#checkpoints = new Checkpoints(this.#queueFile);
+    this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], batch);
+    this.#metrics = new StatsdClient(metrics);
+    this.#sender = new Sender({
+      leases: this.#leases,
+      uuid: this.#queueFile.uuid,
+      format: BATCH_FORMATS[collector.version],
+      key: { name: key.name, secret: key.secret.reveal() },
+      client: new CollectorClient(collector.url, collector.timeoutMs),
+      metrics: this.#metrics,
+    });
+    this.#gate = new Gate(config.concurrency);
+    this.#watch = new PutWatch(this.file, this.#sleeper.wake);
+  }
+
+  /**
+   * Publishes until `signal` aborts. Then nothing more is claimed, batches in flight have the grace
+   * time to finish, those that do not are given back, and it resolves. A failing collector or queue
+   * file never makes it reject: it waits and tries again.
+   */
+  run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    signal?.addEventListener("abort", () => this.#stop.abort(), { once: true });
+    if (signal?.aborted) this.#stop.abort();
+    this.#running ??= this.#run();
+    return this.#running;
+  }
+
+  /** How the publisher and its queue are now. */
+  status(): PublisherStatus {
+    return {
+      queue: this.queue,
+      isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
+      state: this.#events.state(),
+      inFlight: this.#inFlight.size,
+      delivered: this.#delivered,
+      failures: this.#gate.failures,
+      failingForMs: this.#gate.failingForMs(),
+      lastSuccessAtMs: this.#lastSuccessAtMs,
+      lastProblem: this.#lastProblem,
+    };
+  }
+
+  /** Stops as an aborted signal would, and closes the file. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    await this.#metrics.close();
+    this.#queueFile.close();
+  }
+
+  async #run(): Promise<void> {
+    log.logStarted({ queue: this.queue, file: this.file, url: this.#config.collector.url });
+    this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
+    while (!this.#stop.signal.aborted) {
+      const waitMs = this.#tryStep();
+      if (waitMs > 0) await this.#sleeper.sleep(waitMs);
+      else await setImmediate();
+    }
+    this.#watch.disarm();
+    await this.#drain();
+    log.logStopped({ delivered: this.#delivered, depth: this.#events.depth() });
+  }
+
+  /** Starts what may start now, one batch at most. Returns how long nothing else can, in milliseconds. */
+  #step(): number {
+    const shutForMs = this.#gate.shutForMs();
+    if (shutForMs > 0) return shutForMs;
+    if (this.#inFlight.size >= this.#gate.lanes) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
+    const reclaimed = this.#gathering.reclaim();
+    if (reclaimed !== undefined) return this.#start(reclaimed);
+    if (this.#mustKeepOrder()) return POLL_MS;
+
+    this.#gathering.look();
+    const dueInMs = this.#gathering.dueInMs();
+    if (dueInMs === 0) return this.#start(this.#gathering.claim());
+    if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
+    this.#watch.disarm();
+    return Math.min(dueInMs, GATHER_MS);
+  }
+
+  /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
+  #mustKeepOrder(): boolean {
+    return this.#config.concurrency === 1 && this.#leases.count() > 0;
+  }
+
+  #idle(): number {
+    if (this.#watch.arm()) return 0;
+    if (this.#inFlight.size === 0) this.#checkpoints.tidyUp();
+    return POLL_MS;
+  }
+
+  #start(lease: Lease | undefined): number {
+    if (lease === undefined) return 0;
+    this.#watch.disarm();
+    const delivery = this.#deliver(lease).finally(() => {
+      this.#inFlight.delete(delivery);
+      this.#sleeper.wake();
+    });
+    this.#inFlight.add(delivery);
+    return 0;
+  }
+
+  /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
+  #tryStep(): number {
+    try {
+      return this.#step();
+    } catch (error) {
+      return this.#storageFailed(error);
+    }
+  }
+
+  async #deliver(lease: Lease): Promise<void> {
+    try {
+      const sent = await this.#sender.send(lease, this.#cut.signal);
+      if (!(await this.#settle(lease, sent))) log.logLeaseLost(lease);
+    } catch (error) {
+      this.#storageFailed(error); // the lease runs out by itself
+    }
+  }
+
+  /** Does to the lease what the outcome means. False: the lease was lost to another publisher. */
+  async #settle(lease: Lease, { outcome, count }: Sent): Promise<boolean> {
+    switch (outcome.kind) {
+      case "accepted":
+        return this.#accepted(lease, count);
+      case "refused":
+        return this.#refused(lease, outcome);
+      case "misconfigured": {
+        const retryInMs = this.#failed(outcome);
+        log.logMisconfigured(lease, outcome.reason, retryInMs);
+        return this.#leases.release(lease);
+      }
+      case "unavailable": {
+        const retryInMs = this.#failed(outcome, outcome.retryAfterMs);
+        log.logUnavailable(lease, outcome.reason, retryInMs);
+        return this.#leases.release(lease);
+      }
+    }
+  }
+
+  async #accepted(lease: Lease, count: number): Promise<boolean> {
+    this.#gate.succeeded();
+    this.#delivered += count;
+    this.#lastSuccessAtMs = Date.now();
+    this.#checkpoints.keepUp();
+    return this.#leases.ack(lease);
+  }
+
+  /** Halves the batch, down to the one event at fault, which goes to the dead letters. */
+  #refused(lease: Lease, { status, answer }: Outcome & { kind: "refused" }): boolean {
+    this.#gate.succeeded(); // the collector works; it does not like these events
+    this.#noteProblem("refused", `the collector answered ${status}: ${answer}`);
+    if (lease.firstId === lease.lastId) {
+      log.logDeadLetter(lease, status, answer);
+      return this.#leases.deadLetter(lease, { status, answer });
+    }
+    log.logSplit(lease, status, answer);
+    return this.#leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+  }
+
+  #failed(
+    { kind, reason }: Outcome & { kind: "unavailable" | "misconfigured" },
+    retryAfterMs?: number,
+  ): number {
+    this.#noteProblem(kind, reason);
+    return this.#gate.failed(retryAfterMs);
+  }
+
+  #storageFailed(error: unknown): number {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#noteProblem("storage", message);
+    const retryInMs = this.#gate.failed();
+    log.logStorageFailure(message, retryInMs);
+    return retryInMs;
+  }
+
+  #noteProblem(kind: PublisherProblem["kind"], message: string): void {
+    this.#lastProblem = { atMs: Date.now(), kind, message };
+  }
+
+  async #drain(): Promise<void> {
+    const { graceMs } = this.#config;
+    log.logStopping(this.#inFlight.size, graceMs);
+    const timer = setTimeout(() => this.#cut.abort(), graceMs);
+    await Promise.all(this.#inFlight);
+    clearTimeout(timer);
+  }
+}

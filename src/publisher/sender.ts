@@ -1,0 +1,78 @@
+/**
+ * One lease, read, framed, signed, gzipped and POSTed.
+ *
+ * @module
+ */
+import type { StatsdClient } from "../metrics/statsd.ts";
+import type { Lease, LeaseTable } from "../store/lease_table.ts";
+import { type BatchFormat, frame } from "./batch.ts";
+import type { CollectorClient } from "./collector_client.ts";
+import { formatEventIds } from "./event_ids.ts";
+import { logDelivered } from "./log.ts";
+import { type Outcome, outcomeOf } from "./outcome.ts";
+import { makePayload, type Payload, type SigningKey } from "./payload.ts";
+
+/** What a sender works with. */
+export interface SenderParts {
+  readonly leases: LeaseTable;
+  /** The queue file's UUID. */
+  readonly uuid: string;
+  readonly format: BatchFormat;
+  readonly key: SigningKey;
+  readonly client: CollectorClient;
+  readonly metrics: StatsdClient;
+}
+
+/** What became of a lease's events, and how many they were. */
+export interface Sent {
+  readonly outcome: Outcome;
+  readonly count: number;
+}
+
+/** Sends leases to the collector; what to do about the outcome is the publisher's decision. */
+export class Sender {
+  readonly #parts: SenderParts;
+
+  constructor(parts: SenderParts) {
+    this.#parts = parts;
+  }
+
+  /** @param stop ends the request when it aborts @throws {EventStorageError} the events cannot be read */
+  async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
+    const { leases, format, key, metrics } = this.#parts;
+    const { count, joined } = leases.read(lease);
+    // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
+    if (count === 0) return { outcome: { kind: "accepted" }, count };
+    const payload = await makePayload(frame(format, count, joined), key);
+    const startedAtMs = performance.now();
+    const outcome = await this.#post(lease, payload, stop);
+    const durationMs = performance.now() - startedAtMs;
+    metrics.timer("post", durationMs);
+    if (outcome.kind === "accepted") {
+      metrics.counter("sent", count);
+      logDelivered(lease, count, durationMs);
+    }
+    return { outcome, count };
+  }
+
+  async #post(lease: Lease, payload: Payload, stop: AbortSignal): Promise<Outcome> {
+    const { uuid, client, metrics } = this.#parts;
+    const eventIds = formatEventIds(uuid, lease.firstId, lease.lastId);
+    try {
+      const outcome = outcomeOf(await client.post(payload, eventIds, stop));
+      if (outcome.kind !== "accepted") metrics.counter("error.http");
+      return outcome;
+    } catch (error) {
+      metrics.counter("error.io");
+      const reason = stop.aborted ? "the grace time of the stop is over" : describeTransportError(error);
+      return { kind: "unavailable", reason };
+    }
+  }
+}
+
+/** Bun gives a message and a code, Node a bare "fetch failed" with the reason in its cause, Deno only text. */
+function describeTransportError(error: unknown): string {
+  const { message, code, cause } = error as Error & { code?: unknown };
+  const reason = cause instanceof Error ? `${message}: ${cause.message}` : message;
+  return typeof code === "string" ? `${reason} (${code})` : reason;
+}
