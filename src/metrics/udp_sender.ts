@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { type LookupAddress, lookup } from "node:dns";
 import { isIP } from "node:net";
+import { setInterval } from "node:timers"; // the global one returns a bare number in older Denos, without unref
 import { getLogger } from "@logtape/logtape";
 
 /** Where to send packets. Unix datagram sockets are not among it: `node:dgram` has none. */
