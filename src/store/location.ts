@@ -5,7 +5,7 @@
  */
 import { mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { EventStorageError } from "../errors.ts";
 import { checkQueueName } from "../queue_name.ts";
 
@@ -13,36 +13,56 @@ import { checkQueueName } from "../queue_name.ts";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The file of a queue, in a directory that exists: `DIRECTORY/events-NAME.db`.
+ * The path of a queue's file: `DIRECTORY/events-NAME.db`. Looks at no file.
  *
  * The directory is `directory` if given, else `$EVENTSPOOL_DIR`, else systemd's `$STATE_DIRECTORY`,
- * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`. Only the last two are made
- * when missing (mode 0700): a directory that somebody named and that is not there is a typing error
- * more often than not, and would have service and publisher use different files.
+ * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`.
  *
  * @throws {ConfigurationError} the name is not a queue's
- * @throws {EventStorageError} the directory is missing or is not a directory
+ */
+export function queueFilePath(
+  queue: string,
+  directory: string | undefined,
+  env: Environment = process.env,
+): string {
+  checkQueueName(queue);
+  return join(namedDirectory(directory, env) ?? defaultDirectory(env), `events-${queue}.db`);
+}
+
+/**
+ * {@link queueFilePath}, in a directory that exists. Only the default directory is made when missing
+ * (mode 0700): a directory that somebody named and that is not there is a typing error more often
+ * than not, and would have service and publisher use different files.
+ *
+ * @throws {ConfigurationError} the name is not a queue's
+ * @throws {EventStorageError} the directory is missing, or is not a directory
  */
 export function locateQueueFile(
   queue: string,
   directory: string | undefined,
   env: Environment = process.env,
 ): string {
-  checkQueueName(queue);
-  const named = directory || env.EVENTSPOOL_DIR || env.STATE_DIRECTORY?.split(":")[0];
-  const found = named ? resolve(named) : makeDefaultDirectory(env);
-  checkDirectory(found);
-  return join(found, `events-${queue}.db`);
+  const path = queueFilePath(queue, directory, env);
+  if (namedDirectory(directory, env) === undefined) makeDirectory(dirname(path));
+  checkDirectory(dirname(path));
+  return path;
 }
 
-function makeDefaultDirectory(env: Environment): string {
-  const directory = join(env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "eventspool");
+function namedDirectory(directory: string | undefined, env: Environment): string | undefined {
+  const named = directory || env.EVENTSPOOL_DIR || env.STATE_DIRECTORY?.split(":")[0];
+  return named ? resolve(named) : undefined;
+}
+
+function defaultDirectory(env: Environment): string {
+  return join(env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "eventspool");
+}
+
+function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (cause) {
     throw directoryError(directory, cause);
   }
-  return directory;
 }
 
 function checkDirectory(directory: string): void {

@@ -1,0 +1,89 @@
+/**
+ * What an operator, or a probe, asks a publisher over HTTP.
+ *
+ * @module
+ */
+import { type Context, Hono } from "hono";
+import type { Publisher } from "../publisher/publisher.ts";
+import { healthOf, type PublisherProblem } from "../publisher/status.ts";
+
+/** What the routes need of a publisher. */
+export type ObservedPublisher = Pick<Publisher, "queue" | "status">;
+
+/**
+ * The admin routes as a Hono app:
+ *
+ * - `GET /health`: 200 when events flow or soon will, 503 when someone must act
+ * - `GET /depth`: how many events there are, and how old the oldest is
+ * - `GET /livez`: 200 while the process answers
+ * - `GET /readyz`: 200 while it publishes, 503 before and after
+ *
+ * @example
+ * ```ts
+ * app.route("/queue", admin(publisher));
+ * ```
+ */
+export function admin(publisher: ObservedPublisher): Hono {
+  const app = new Hono();
+  app.use(async (c, next) => {
+    await next();
+    c.header("Cache-Control", "no-store");
+  });
+  app.get("/health", (c) => health(c, publisher));
+  app.get("/depth", (c) => depth(c, publisher));
+  app.get("/livez", (c) => c.json({ status: "ok" }));
+  app.get("/readyz", (c) => ready(c, publisher));
+  app.notFound((c) => c.json({ error: "There are GET /health, /depth, /livez and /readyz." }, 404));
+  app.onError((error, c) => c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503));
+  return app;
+}
+
+function health(c: Context, publisher: ObservedPublisher): Response {
+  const status = publisher.status();
+  const health = healthOf(status);
+  const body = {
+    status: health,
+    queue: status.queue,
+    depth: status.state.depth,
+    max_events: status.state.maxEvents,
+    dead_letters: status.state.deadLetters,
+    oldest_event_age_seconds: ageSeconds(status.state.oldestPutAtMs),
+    last_success: isoTime(status.lastSuccessAtMs),
+    last_error: describeProblem(status.lastProblem),
+    failures_in_a_row: status.failures,
+    failing_for_seconds: Math.round(status.failingForMs) / 1_000,
+    in_flight: status.inFlight,
+    delivered: status.delivered,
+  };
+  return c.json(body, health === "failing" ? 503 : 200);
+}
+
+function depth(c: Context, publisher: ObservedPublisher): Response {
+  const { queue, state } = publisher.status();
+  return c.json({
+    queue,
+    depth: state.depth,
+    max_events: state.maxEvents,
+    leased: state.leased,
+    dead_letters: state.deadLetters,
+    oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
+  });
+}
+
+function ready(c: Context, publisher: ObservedPublisher): Response {
+  const { isRunning } = publisher.status();
+  return c.json({ status: isRunning ? "ready" : "not ready" }, isRunning ? 200 : 503);
+}
+
+function describeProblem(problem: PublisherProblem | undefined): object | null {
+  return problem ? { at: isoTime(problem.atMs), kind: problem.kind, message: problem.message } : null;
+}
+
+function isoTime(atMs: number | undefined): string | null {
+  return atMs === undefined ? null : new Date(atMs).toISOString();
+}
+
+/** Never negative: the clock may have been set back since the put. */
+function ageSeconds(putAtMs: number | undefined): number | null {
+  return putAtMs === undefined ? null : Math.max(0, Date.now() - putAtMs) / 1_000;
+}

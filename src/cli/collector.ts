@@ -1,0 +1,57 @@
+/** `bun run collector`: a small event collector that appends what it accepts to a file. */
+import { stdout } from "node:process";
+import { parseArgs } from "node:util";
+import { getLogger } from "@logtape/logtape";
+import { collector } from "../collector/collector.ts";
+import { JsonLinesSink } from "../collector/json_lines_sink.ts";
+import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
+import { serveApp } from "../http/serve.ts";
+import { VERSION } from "../version.ts";
+import { onlyFile, runCommand, stopOnSignals } from "./command.ts";
+import { configureLogging } from "./logging.ts";
+
+const HELP = `Collects events from publishers and appends them to a file, one JSON text a line.
+
+Usage: collector [options] CONFIG_FILE
+
+  CONFIG_FILE    an INI file with a section [event-collector], or a .toml file
+                 with a table [event-collector]; the publisher's file may hold both
+
+Options:
+  --debug        log every batch
+  --version      print the version, and exit
+  --help         print this, and exit
+
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed while running, 2 wrong usage or configuration.
+`;
+
+const OPTIONS = {
+  debug: { type: "boolean", default: false },
+  version: { type: "boolean", default: false },
+  help: { type: "boolean", short: "h", default: false },
+} as const;
+
+await runCommand("collector", async () => {
+  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
+  if (values.help) return void stdout.write(HELP);
+  if (values.version) return void stdout.write(`${VERSION}\n`);
+
+  const config = loadCollectorConfig(onlyFile(positionals));
+  configureLogging({ debug: values.debug });
+  await collect(config);
+});
+
+async function collect(config: CollectorConfig): Promise<void> {
+  const logger = getLogger(["eventspool", "collector"]);
+  for (const warning of config.warnings) logger.warn(warning);
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
+  stopOnSignals().addEventListener("abort", () => stop());
+  using sink = new JsonLinesSink(config.output);
+  const keys = new Map([...config.keys].map(([name, secret]) => [name, secret.reveal()]));
+  const app = collector({ keys, store: (events) => sink.append(events), maxBodyBytes: config.maxBodyBytes });
+  const served = await serveApp(app, config.listen);
+  logger.info("Collecting at {address} into {output}", { address: served.address, output: config.output });
+  await stopped;
+  await served.close();
+  logger.info("Stopped");
+}
