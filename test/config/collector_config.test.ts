@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -10,8 +9,8 @@ import {
   parseCollectorConfig,
 } from "../../src/config/collector_config.ts";
 import { loadPublisherConfig } from "../../src/config/publisher_config.ts";
-import { ConfigurationError } from "../../src/errors.ts";
 import { iniOf } from "./differences.ts";
+import { inTemporaryDirectory, refuses } from "./support.ts";
 
 function parse(lines: string, env: Record<string, string> = {}): CollectorConfig {
   return parseCollectorConfig(`[event-collector]\n${lines}`, { file: "f.ini", env });
@@ -20,14 +19,6 @@ function parse(lines: string, env: Record<string, string> = {}): CollectorConfig
 function keysOf(config: CollectorConfig): Record<string, string> {
   return Object.fromEntries(
     [...config.keys].map(([name, secret]) => [name, Buffer.from(secret.reveal()).toString()]),
-  );
-}
-
-function refuses(run: () => unknown, message: RegExp): void {
-  assert.throws(
-    run,
-    (error) => error instanceof ConfigurationError && message.test(error.message),
-    String(message),
   );
 }
 
@@ -44,15 +35,15 @@ test("fills in the defaults", () => {
 test("reads every key, from INI and TOML alike", () => {
   const expected = {
     listen: { path: "./c.sock" },
-    output: "/tmp/e.jsonl",
+    output: "/data/e.jsonl",
     maxBodyBytes: 1_024,
     warnings: [],
   };
   const ini = parse("listen = ./c.sock\noutput = $DIR/e.jsonl\nmax_body_size = 1KiB\nkey.Old = aGk=\n", {
-    DIR: "/tmp",
+    DIR: "/data",
   });
   const toml = parseCollectorConfig(
-    '[event-collector]\nlisten = "./c.sock"\noutput = "/tmp/e.jsonl"\nmax_body_size = 1024\nkey.Old = "aGk="\n',
+    '[event-collector]\nlisten = "./c.sock"\noutput = "/data/e.jsonl"\nmax_body_size = 1024\nkey.Old = "aGk="\n',
     { format: "toml", env: {} },
   );
   for (const config of [ini, toml]) {
@@ -101,14 +92,11 @@ test("bounds the body and does not take off for an address", () => {
 });
 
 test("reads its section from the file that the publisher reads", () => {
-  const directory = mkdtempSync(join(tmpdir(), "eventspool-config-"));
-  try {
+  inTemporaryDirectory((directory) => {
     const path = join(directory, "config.ini");
     writeFileSync(path, `[event-collector]\nkey.K = aHVudGVyMg==\n${iniOf({})}`);
     const publisher = loadPublisherConfig(path, { env: {} });
     const collector = loadCollectorConfig(path, { env: {} });
     assert.deepEqual(collector.keys.get(publisher.key.name)?.reveal(), publisher.key.secret.reveal());
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  });
 });

@@ -19,12 +19,9 @@ import {
   parseText,
 } from "../../src/config/values.ts";
 import { ConfigurationError } from "../../src/errors.ts";
+import { refuses } from "./support.ts";
 
 const anySize = { min: 0, max: Number.MAX_SAFE_INTEGER };
-
-function refuses(parse: () => unknown, message: RegExp): void {
-  assert.throws(parse, (error) => error instanceof ConfigurationError && message.test(error.message));
-}
 
 test("reads whole numbers as Python's int does", () => {
   const cases = { "10": 10, "+7": 7, "-3": -3, "007": 7, "1_000": 1_000, " \t5\n": 5, "-0": -0 };

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type PublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
+import { ConfigurationError } from "../../src/errors.ts";
+import { iniOf } from "./differences.ts";
+
+/** The publisher's configuration of the minimal settings and those given. */
+export function withSettings(
+  settings: Record<string, string>,
+  env: Record<string, string> = {},
+): PublisherConfig {
+  return parsePublisherConfig(iniOf(settings), { file: "f.ini", env });
+}
+
+/** Asserts that something is refused with a ConfigurationError of such a message. */
+export function refuses(parse: () => unknown, message: RegExp): void {
+  assert.throws(
+    parse,
+    (error) => error instanceof ConfigurationError && message.test(error.message),
+    String(message),
+  );
+}
+
+/** Runs something with a directory that is gone afterwards. */
+export function inTemporaryDirectory(run: (directory: string) => void): void {
+  const directory = mkdtempSync(join(tmpdir(), "eventspool-config-"));
+  try {
+    run(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Every key, none with its default. */
+export const EVERY_SETTING: Readonly<Record<string, string>> = {
+  "collector.hostname": "localhost:9800/in",
+  "collector.scheme": "http",
+  "collector.version": "2j",
+  "collector.timeout": "3s",
+  "queue.directory": "/var/lib/eventspool",
+  max_queue_size: "5_000",
+  "batch.max_age": "250ms",
+  "batch.max_bytes": "200kB",
+  "publisher.concurrency": "1",
+  "publisher.grace": "1m",
+  "admin.listen": "./admin.sock",
+  "metrics.namespace": "a.b",
+  "metrics.endpoint": "statsd:8125",
+  "metrics.log_if_unconfigured": "True",
+  "metrics.swallow_network_errors": "TRUE",
+};
