@@ -1,0 +1,27 @@
+/**
+ * eventspool: a durable event queue for services, on SQLite.
+ *
+ * @example
+ * ```ts
+ * import { EventQueue, serializeJsonEvent } from "eventspool";
+ *
+ * using events = new EventQueue("main", serializeJsonEvent);
+ * events.put({ action: "view", noun: "page" }); // committed when it returns
+ * ```
+ *
+ * @module
+ */
+export type { ConfigurationPlace } from "./errors.ts";
+export {
+  ConfigurationError,
+  EventError,
+  EventQueueClosedError,
+  EventQueueFullError,
+  EventSerializationError,
+  EventStorageError,
+  EventTooLargeError,
+} from "./errors.ts";
+export { DEFAULT_MAX_EVENTS, MAX_EVENT_BYTES } from "./limits.ts";
+export type { EventQueueOptions, EventSerializer } from "./queue/event_queue.ts";
+export { EventQueue } from "./queue/event_queue.ts";
+export { serializeJsonEvent } from "./serializers/json.ts";
