@@ -1,0 +1,50 @@
+/**
+ * Why a value is refused, in words. Strings and bytes are never shown: they may be personal.
+ *
+ * @module
+ */
+
+import type { IntegerType } from "./thrift_values.ts";
+
+/** The longest number shown, in characters. */
+const MAX_SHOWN_CHARS = 40;
+
+/** `is a string: i32 takes integers from -2147483648 to 2147483647`. */
+export function integerProblem(value: unknown, type: IntegerType): string {
+  const max = 2n ** BigInt(type.bits - 1) - 1n;
+  const range = `integers from ${-max - 1n} to ${max}`;
+  const unsafe = typeof value === "number" && Number.isInteger(value) && Math.abs(value) < 2 ** 63;
+  if (type.bits === 64 && unsafe) {
+    return `is ${value}, a number beyond 2^53 that may have lost digits: pass a BigInt`;
+  }
+  const fraction = typeof value === "number" && !Number.isInteger(value) && Number.isFinite(value);
+  return `is ${describe(value)}: ${type.name} takes ${range}${fraction ? ", so round it" : ""}`;
+}
+
+export function doubleProblem(value: unknown): string {
+  return `is ${describe(value)}: double takes finite numbers, as JSON has no NaN and no Infinity`;
+}
+
+export function stringProblem(value: unknown): string {
+  if (typeof value !== "string") return `is ${describe(value)}: string takes strings`;
+  const index = value.search(/\p{Surrogate}/u);
+  const unit = value.charCodeAt(index).toString(16);
+  return `has a lone surrogate, \\u${unit} at index ${index}, which UTF-8 cannot hold: use toWellFormed() or cut the text elsewhere`;
+}
+
+export function binaryProblem(value: unknown): string {
+  const cause = typeof value === "string" ? ", and a string does not say its encoding" : "";
+  return `is ${describe(value)}: binary takes a Uint8Array or Buffer${cause}`;
+}
+
+/** The value if it is a number or a constant, else its type. */
+export function describe(value: unknown): string {
+  if (typeof value === "number" || typeof value === "boolean" || value == null) return String(value);
+  if (typeof value === "bigint") return abbreviate(`${value}n`, MAX_SHOWN_CHARS);
+  if (typeof value === "object") return `an object (${value.constructor?.name ?? "without prototype"})`;
+  return `a ${typeof value}`;
+}
+
+export function abbreviate(text: string, maxChars: number): string {
+  return text.length <= maxChars ? text : `${text.slice(0, maxChars)}...`;
+}

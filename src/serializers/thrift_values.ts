@@ -1,0 +1,102 @@
+/**
+ * What a Thrift value is in the JSON protocol: its text, or `undefined` for a value outside its
+ * type. Pure functions.
+ *
+ * Code generated for JavaScript keeps a map as an object, so that every map key arrives as a
+ * string. A key is therefore also taken in the one form JavaScript gives it: `"7"` as an i32 or
+ * i64, `"0.1"` as a double, `"true"` as a bool.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { formatDouble } from "./format_double.ts";
+
+/** npm node-int64's `Int64`: eight bytes, the most significant first. */
+export interface Int64Like {
+  readonly buffer: Uint8Array;
+  readonly offset: number;
+}
+
+/** A 64-bit integer: a safe integer, a BigInt, or an `Int64` as npm thrift reads it. */
+export type ThriftI64 = number | bigint | Int64Like;
+
+/** An integer type. A number is one from `min` to `max`; a BigInt is, if it has no more bits. */
+export interface IntegerType {
+  readonly name: string;
+  readonly bits: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export const I8: IntegerType = { name: "i8", bits: 8, min: -(2 ** 7), max: 2 ** 7 - 1 };
+export const I16: IntegerType = { name: "i16", bits: 16, min: -(2 ** 15), max: 2 ** 15 - 1 };
+export const I32: IntegerType = { name: "i32", bits: 32, min: -(2 ** 31), max: 2 ** 31 - 1 };
+/** Numbers beyond 2^53 fit and are refused: what they were meant to be is lost already. */
+export const I64: IntegerType = {
+  name: "i64",
+  bits: 64,
+  min: Number.MIN_SAFE_INTEGER,
+  max: Number.MAX_SAFE_INTEGER,
+};
+
+const INTEGER_KEY = /^(0|-?[1-9]\d{0,18})$/;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+export function boolText(value: unknown, isKey: boolean): string | undefined {
+  if (typeof value === "boolean") return value ? "1" : "0";
+  if (!isKey) return undefined;
+  return value === "true" ? "1" : value === "false" ? "0" : undefined;
+}
+
+export function integerText(value: unknown, type: IntegerType, isKey: boolean): string | undefined {
+  if (typeof value === "number") {
+    return Number.isInteger(value) && value >= type.min && value <= type.max ? String(value) : undefined;
+  }
+  const integer = toBigInt(value, isKey);
+  return integer !== undefined && BigInt.asIntN(type.bits, integer) === integer ? String(integer) : undefined;
+}
+
+function toBigInt(value: unknown, isKey: boolean): bigint | undefined {
+  if (typeof value === "bigint") return value;
+  if (isKey && typeof value === "string") return INTEGER_KEY.test(value) ? BigInt(value) : undefined;
+  return isInt64(value) ? readInt64(value) : undefined;
+}
+
+function isInt64(value: unknown): value is Int64Like {
+  const { buffer, offset } = (value ?? {}) as Partial<Int64Like>;
+  return buffer instanceof Uint8Array && typeof offset === "number" && offset + 8 <= buffer.length;
+}
+
+function readInt64({ buffer, offset }: Int64Like): bigint {
+  return new DataView(buffer.buffer, buffer.byteOffset + offset, 8).getBigInt64(0);
+}
+
+/** A BigInt is rounded to the nearest double, as Python does with its integers. */
+export function doubleText(value: unknown, isKey: boolean): string | undefined {
+  const double = typeof value === "bigint" ? Number(value) : isKey ? numberOfKey(value) : value;
+  return typeof double === "number" && Number.isFinite(double) ? formatDouble(double) : undefined;
+}
+
+function numberOfKey(key: unknown): unknown {
+  return typeof key === "string" && String(Number(key)) === key ? Number(key) : key;
+}
+
+/**
+ * JSON's own escapes are Python's TJSONProtocol's: `\" \\ \b \f \n \r \t`, all else as it is. The
+ * other control characters, which Python writes raw, become `\u00XX`.
+ */
+export function stringText(value: unknown): string | undefined {
+  return typeof value === "string" && value.isWellFormed() ? JSON.stringify(value) : undefined;
+}
+
+/** Standard Base64 with padding. */
+export function binaryText(value: unknown): string | undefined {
+  if (!(value instanceof Uint8Array)) return undefined;
+  return `"${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64")}"`;
+}
+
+/** Lower case, as Python writes a `uuid.UUID`. */
+export function uuidText(value: unknown): string | undefined {
+  return typeof value === "string" && UUID.test(value) ? `"${value.toLowerCase()}"` : undefined;
+}
