@@ -92,6 +92,8 @@ export class ThriftJsonWriter {
   #depth = 0;
   readonly #frames: Frame[] = [new Frame()];
   #frame: Frame = this.#frames[0]!;
+  /** `"1":{"str":` by id and type. There are as many as a schema has fields. */
+  readonly #fieldStarts = new Map<number, string>();
 
   /** The struct in UTF-8. Throws if none was written, or only a part. */
   finish(): Uint8Array {
@@ -138,7 +140,7 @@ export class ThriftJsonWriter {
       this.#json += ",";
       if (id < frame.ids[index - 1]!) frame.ascending = false;
     }
-    this.#json += `"${id}":{${this.#typeName(type)}:`;
+    this.#json += this.#fieldStarts.get((id << 5) | type) ?? this.#fieldStart(type, id);
   }
 
   writeFieldEnd(): void {
@@ -215,6 +217,12 @@ export class ThriftJsonWriter {
   incrementRecursionDepth(): void {}
 
   decrementRecursionDepth(): void {}
+
+  #fieldStart(type: number, id: number): string {
+    const text = `"${id}":{${this.#typeName(type)}:`;
+    this.#fieldStarts.set((id << 5) | type, text);
+    return text;
+  }
 
   #writeInteger(value: unknown, type: IntegerType): void {
     const text = integerText(value, type, this.#frame.next === "key");
