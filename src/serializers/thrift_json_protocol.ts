@@ -13,7 +13,7 @@ import {
   doubleProblem,
   integerProblem,
   stringProblem,
-} from "./thrift_problems.ts";
+} from "./problems.ts";
 import {
   binaryText,
   boolText,
