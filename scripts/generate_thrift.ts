@@ -48,12 +48,17 @@ function compile(idl: string, directory: string): number {
 function writeMended(file: string, target: string, idl: string): void {
   const text = readFileSync(file, "utf8").replace(
     "DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING",
-    `from ${idl}, and mended by scripts/generate_thrift.ts. Do not edit.`,
+    `from ${idl}, mended by scripts/generate_thrift.ts. Do not edit: change the IDL and generate again.`,
   );
   const isTypes = file.endsWith(".d.ts");
   const name = basename(file).replace(/(\.d)?\.[jt]s$/, isTypes ? ".d.cts" : ".cjs");
-  writeFileSync(join(target, name), isTypes ? mendTypes(text) : mendCode(text));
+  writeFileSync(join(target, name), isTypes ? mendTypes(text) : selfTypes(name) + mendCode(text));
   console.log(join(target, name));
+}
+
+/** Deno looks for declarations only where it is told. */
+function selfTypes(name: string): string {
+  return `// @ts-self-types="./${name.replace(".cjs", ".d.cts")}"\n`;
 }
 
 function mendCode(code: string): string {

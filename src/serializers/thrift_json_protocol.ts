@@ -5,15 +5,8 @@
  */
 
 import { Buffer } from "node:buffer";
-import { EventSerializationError } from "../errors.ts";
-import {
-  abbreviate,
-  binaryProblem,
-  describe,
-  doubleProblem,
-  integerProblem,
-  stringProblem,
-} from "./problems.ts";
+import { binaryProblem, describe, doubleProblem, integerProblem, stringProblem } from "./problems.ts";
+import { Frame, nextSegment, openSegment, serializationError } from "./thrift_frame.ts";
 import {
   binaryText,
   boolText,
@@ -35,12 +28,6 @@ import {
  */
 export const MAX_DEPTH = 1_000;
 
-/** The longest map key shown in a field path, in characters. */
-const MAX_SHOWN_KEY_CHARS = 64;
-
-/** The longest field path in an error, in characters. */
-const MAX_PATH_CHARS = 256;
-
 /** Thrift's type ids and their names in the JSON protocol. Source: Apache Thrift, `TJSONProtocol`. */
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [2, '"tf"'],
@@ -56,23 +43,6 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [15, '"lst"'],
   [16, '"uid"'],
 ]);
-
-/** A struct, list, set or map being written. Frames are used again, and joined to a path for errors. */
-class Frame {
-  /** What comes next in it. */
-  next: "field" | "element" | "key" | "value" = "field";
-  /** The field, or the key of the map's entry, being written. */
-  name = "";
-  /** How many elements, entries or fields have begun. */
-  count = 0;
-  /** How many elements or entries were announced. */
-  size = 0;
-  /** Whether a struct's fields came in the order of their ids. */
-  ascending = true;
-  /** Of each field of a struct, the id and where it starts in the text. */
-  readonly ids: number[] = [];
-  readonly starts: number[] = [];
-}
 
 /**
  * The write half of a Thrift `TProtocol`: what the `write` methods call that the Apache Thrift
@@ -312,21 +282,4 @@ export class ThriftJsonWriter {
   #containerPath(): string {
     return this.#frames.slice(0, this.#depth).map(openSegment).join("");
   }
-}
-
-/** The part of a path that names what a container has open. */
-function openSegment({ next, name, count }: Frame): string {
-  if (next === "field") return name === "" ? "" : `.${name}`;
-  return next === "element" ? `[${count - 1}]` : `[${abbreviate(name, MAX_SHOWN_KEY_CHARS)}]`;
-}
-
-/** The part of a path that names what a container is about to write. */
-function nextSegment(frame: Frame): string {
-  if (frame.next === "element") return `[${frame.count}]`;
-  return frame.next === "key" ? `.keys[${frame.count}]` : openSegment(frame);
-}
-
-function serializationError(path: string, problem: string, options?: ErrorOptions): EventSerializationError {
-  const field = abbreviate(path.replace(/^\./, ""), MAX_PATH_CHARS);
-  return new EventSerializationError(field, problem, options);
 }

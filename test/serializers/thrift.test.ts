@@ -134,7 +134,7 @@ test("names the field at fault, however deep", () => {
   assertRefused(allTypes({ f_map_nested: nested }), 'f_map_nested["k"][1]["c"]', /is 0.5/);
   const batch = new SchemaStruct("EventBatch", {
     events: [
-      user,
+      new SchemaStruct("Event", {}),
       new SchemaStruct("Event", {
         labels: [
           ["k", "v"],
