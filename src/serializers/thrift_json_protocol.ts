@@ -228,6 +228,7 @@ export class ThriftJsonWriter {
     if (this.#depth === MAX_DEPTH) {
       this.fail(`is nested deeper than ${MAX_DEPTH} structs and containers: does it contain itself?`);
     }
+    if (this.#depth === 0 && this.#json !== "") this.fail("was written twice by its write()");
     this.#write(text);
     const frame = this.#frames[++this.#depth] ?? this.#addFrame();
     frame.next = next;

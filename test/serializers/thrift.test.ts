@@ -180,6 +180,17 @@ test("refuses a struct that writes nothing or only a part", () => {
   );
 });
 
+test("refuses a struct that writes itself twice, which would break the batch", () => {
+  const once = struct("field", (output) => output.writeI32(1));
+  const twice = {
+    write(output: never) {
+      once.write(output);
+      once.write(output);
+    },
+  };
+  assertRefused(twice, "field", /was written twice/);
+});
+
 test("wraps what a struct's write throws, with the field and the cause", () => {
   const cause = new TypeError("this.user.write is not a function");
   const event = struct("user", () => {
