@@ -188,7 +188,7 @@ test("refuses a struct that writes itself twice, which would break the batch", (
       once.write(output);
     },
   };
-  assertRefused(twice, "field", /was written twice/);
+  assertRefused(twice, "", /was written twice/);
 });
 
 test("wraps what a struct's write throws, with the field and the cause", () => {
