@@ -64,7 +64,8 @@ async function publish(config: PublisherConfig): Promise<void> {
   for (const warning of config.warnings) logger.warn(warning);
   const signal = stopOnSignals();
   await using publisher = new Publisher(config);
-  const served = config.admin.listen && (await serveApp(admin(publisher), config.admin.listen));
+  const served =
+    config.admin.listen && (await serveApp(admin(publisher), config.admin.listen, "admin.listen"));
   if (served) logger.info("Admin at {address}", { address: served.address });
   await publisher.run({ signal });
   await served?.close();

@@ -39,16 +39,17 @@ const IDLE_SWEEP_MS = 20;
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
  * file goes away on close.
  *
+ * @param key the setting that `address` comes from, for the error
  * @throws {ConfigurationError} (rejects) when it cannot listen there: the address is taken, not
  * permitted, or not one of this machine's.
  */
-export async function serveApp(app: FetchApp, address: ServeAddress): Promise<ServedApp> {
+export async function serveApp(app: FetchApp, address: ServeAddress, key?: string): Promise<ServedApp> {
   if ("path" in address) await removeStaleSocket(address.path);
   const server = createAdaptorServer({
     fetch: (request) => app.fetch(request),
     overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
   }) as Server;
-  await listen(server, address);
+  await listen(server, address, key);
   let closing: Promise<void> | undefined;
   return {
     ...describeListener(server, address),
@@ -59,13 +60,13 @@ export async function serveApp(app: FetchApp, address: ServeAddress): Promise<Se
   };
 }
 
-async function listen(server: Server, address: ServeAddress): Promise<void> {
+async function listen(server: Server, address: ServeAddress, key: string | undefined): Promise<void> {
   const listening = once(server, "listening");
   server.listen(address);
   try {
     await listening;
   } catch (error) {
-    throw describeListenError(error as NodeJS.ErrnoException, address);
+    throw describeListenError(error as NodeJS.ErrnoException, address, key);
   }
 }
 
@@ -111,11 +112,15 @@ function joinHostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function describeListenError(error: NodeJS.ErrnoException, address: ServeAddress): ConfigurationError {
+function describeListenError(
+  error: NodeJS.ErrnoException,
+  address: ServeAddress,
+  key: string | undefined,
+): ConfigurationError {
   const isUnix = "path" in address;
   const place = isUnix ? `unix socket ${address.path}` : joinHostPort(address.host, address.port);
   const reason = (isUnix ? UNIX_REASONS : TCP_REASONS)[error.code ?? ""] ?? `${error.message}.`;
-  return new ConfigurationError(`Cannot listen on ${place}: ${reason}`, {}, { cause: error });
+  return new ConfigurationError(`cannot listen on ${place}: ${reason}`, key ? { key } : {}, { cause: error });
 }
 
 const NO_SUCH_ADDRESS =

@@ -24,6 +24,24 @@ export class CollectorClient {
    * no answer came, and the collector may or may not have the events.
    */
   async post(payload: Payload, eventIds: string, stop: AbortSignal): Promise<CollectorAnswer> {
+    // By hand and not by AbortSignal.any and .timeout, which live on until the timeout is over: the
+    // memory of a publisher with 200 requests a second grew by 10 MB, and stays flat like this.
+    const abort = new AbortController();
+    const cut = (): void => abort.abort(stop.reason);
+    const timer = setTimeout(
+      () => abort.abort(new Error(`no answer within ${this.#timeoutMs} ms`)),
+      this.#timeoutMs,
+    );
+    stop.addEventListener("abort", cut, { once: true });
+    try {
+      return await this.#post(payload, eventIds, abort.signal);
+    } finally {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", cut);
+    }
+  }
+
+  async #post(payload: Payload, eventIds: string, signal: AbortSignal): Promise<CollectorAnswer> {
     const response = await fetch(this.#url, {
       method: "POST",
       headers: { ...payload.headers, [EVENT_IDS_HEADER]: eventIds },
@@ -31,7 +49,7 @@ export class CollectorClient {
       body: new Blob([payload.body]),
       // A redirect is an answer of a wrong URL: following one has been seen to "deliver" to a login page.
       redirect: "manual",
-      signal: AbortSignal.any([AbortSignal.timeout(this.#timeoutMs), stop]),
+      signal,
     });
     return {
       status: response.status,

@@ -13,6 +13,7 @@ import { type Lease, LeaseTable } from "../store/lease_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { PutWatch } from "../store/put_watch.ts";
 import { QueueFile } from "../store/queue_file.ts";
+import { WalSync } from "../store/wal_sync.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { CollectorClient } from "./collector_client.ts";
 import { Gate } from "./gate.ts";
@@ -133,6 +134,7 @@ export class Publisher implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    using _sync = new WalSync(this.#queueFile, (error) => this.#storageFailed(error));
     log.logStarted({ queue: this.queue, file: this.file, url: this.#config.collector.url });
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
     while (!this.#stop.signal.aborted) {

@@ -70,7 +70,7 @@ test("says that a port is taken", async () => {
   const message = await refusal(serveApp(hello, { host: "127.0.0.1", port: served.port! }));
   assert.match(
     message,
-    new RegExp(`^Cannot listen on 127\\.0\\.0\\.1:${served.port}: the address is taken\\. Stop`),
+    new RegExp(`^cannot listen on 127\\.0\\.0\\.1:${served.port}: the address is taken\\. Stop`),
   );
   await served.close();
 });
@@ -102,7 +102,7 @@ test("says that a unix socket's directory is missing, or its path too long", () 
   withSocketPath(async (path) => {
     assert.match(
       await refusal(serveApp(hello, { path: `${path}/x/y` })),
-      /^Cannot listen on unix socket .*Create it/,
+      /^cannot listen on unix socket .*Create it/,
     );
     assert.match(await refusal(serveApp(hello, { path: `${path}${"x".repeat(108)}` })), /too long/);
   }));
