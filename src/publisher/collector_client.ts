@@ -59,15 +59,21 @@ export class CollectorClient {
   }
 }
 
-/** Reads at most MAX_ANSWER_BYTES of the body and lets go of the rest. */
-async function readBeginning(response: Response): Promise<string> {
-  if (response.body === null) return "";
+/**
+ * Reads at most MAX_ANSWER_BYTES of the body and lets go of the rest. An answer that is cut or hangs
+ * here ends early: its status has said what becomes of the events, the text is for people.
+ */
+async function readBeginning({ body }: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of response.body) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size >= MAX_ANSWER_BYTES) break; // leaving the loop cancels the body
+  try {
+    for await (const chunk of body ?? []) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size >= MAX_ANSWER_BYTES) break; // leaving the loop cancels the body
+    }
+  } catch {
+    // what came before stays
   }
   return new TextDecoder().decode(Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES));
 }
