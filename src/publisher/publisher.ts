@@ -172,7 +172,7 @@ export class Publisher implements AsyncDisposable {
   #idle(): number {
     if (this.#watch.arm()) return 0;
     if (this.#inFlight.size === 0) this.#checkpoints.tidyUp();
-    return POLL_MS;
+    return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
   }
 
   #start(lease: Lease | undefined): number {

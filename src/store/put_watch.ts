@@ -11,13 +11,14 @@ import { existsSync, type FSWatcher, watch } from "node:fs";
  */
 export class PutWatch {
   readonly #walPath: string;
-  readonly #onPut: () => void;
+  readonly #onWrite: () => void;
   #watcher: FSWatcher | undefined;
+  #writtenAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param path the queue file, whose -wal exists @param onPut called on each commit while armed */
-  constructor(path: string, onPut: () => void) {
+  /** @param path the queue file @param onWrite called on each write to its -wal while armed */
+  constructor(path: string, onWrite: () => void) {
     this.#walPath = `${path}-wal`;
-    this.#onPut = onPut;
+    this.#onWrite = onWrite;
   }
 
   /** Starts watching. True: it was not armed before, so look for events once more: one may have come first. */
@@ -26,7 +27,7 @@ export class PutWatch {
     // Deno tells of a missing file only later.
     if (this.#watcher !== undefined || !existsSync(this.#walPath)) return false;
     try {
-      this.#watcher = watch(this.#walPath, { persistent: false }, this.#onPut);
+      this.#watcher = watch(this.#walPath, { persistent: false }, () => this.#written());
     } catch {
       return false;
     }
@@ -38,5 +39,20 @@ export class PutWatch {
   disarm(): void {
     this.#watcher?.close();
     this.#watcher = undefined;
+  }
+
+  /**
+   * How long ago the -wal was written, in milliseconds; Infinity: not yet. A commit can be seen only
+   * some time after its write: usually microseconds, but the first put after a checkpoint syncs in
+   * between, and a busy machine may halt it there (8 of 100 puts, when it was tried). So who wakes up
+   * and finds nothing looks again, and again after as long as it has waited already.
+   */
+  quietForMs(): number {
+    return performance.now() - this.#writtenAtMs;
+  }
+
+  #written(): void {
+    this.#writtenAtMs = performance.now();
+    this.#onWrite();
   }
 }
