@@ -1,0 +1,118 @@
+/**
+ * The processes that the demo starts.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { EventEmitter, once } from "node:events";
+import { execPath } from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** How many of its last lines are shown of a child that failed. */
+const SHOWN_LINES = 10;
+
+/** A program of this repository, in a process of its own. */
+export class Child {
+  readonly name: string;
+  readonly #process: ChildProcess;
+  readonly #lines: string[] = [];
+  readonly #output = new EventEmitter();
+  /** Resolves with the exit code, or the signal that ended it. */
+  readonly #ended: Promise<number | string>;
+  #isToldToEnd = false;
+
+  /** @param onFailure told when the child ends without being told to */
+  constructor(
+    name: string,
+    args: readonly string[],
+    { env, onFailure }: { env: NodeJS.ProcessEnv; onFailure: (error: Error) => void },
+  ) {
+    this.name = name;
+    this.#process = spawn(execPath, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      if (stream !== null) createInterface({ input: stream }).on("line", (line) => this.#note(line));
+    }
+    this.#ended = once(this.#process, "exit").then(([code, signal]) => code ?? signal);
+    this.#ended.then((how) => this.#isToldToEnd || onFailure(this.#failure(how)), onFailure);
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** What the group of `pattern` matches in a line that the child has written or will write. */
+  async find(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = this.#lines.map((line) => pattern.exec(line)?.[1]).find((text) => text !== undefined);
+      if (found !== undefined) return found;
+      await once(this.#output, "line");
+    }
+  }
+
+  /** Has the child do nothing at all until {@link resume}. */
+  pause(): void {
+    this.#process.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#process.kill("SIGCONT");
+  }
+
+  /** Ends it the rough way; resolves when it is gone. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** Ends it the polite way. Rejects when it did not end well. */
+  async stop(): Promise<void> {
+    const how = await this.#end("SIGTERM");
+    if (how !== 0 && how !== "SIGTERM") throw this.#failure(how);
+  }
+
+  #end(signal: NodeJS.Signals): Promise<number | string> {
+    this.#isToldToEnd = true;
+    this.#process.kill(signal);
+    return this.#ended;
+  }
+
+  #note(line: string): void {
+    this.#lines.push(line);
+    this.#output.emit("line");
+  }
+
+  #failure(how: number | string): Error {
+    const last = this.#lines.slice(-SHOWN_LINES).map((line) => `  ${line}`);
+    const kind = typeof how === "number" ? "exit code" : "signal";
+    return new Error([`The ${this.name} ended with ${kind} ${how}. It said:`, ...last].join("\n"));
+  }
+}
+
+/** All children. None of them outlives it. */
+export class Children implements AsyncDisposable {
+  readonly #children: Child[] = [];
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #failed = Promise.withResolvers<never>();
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.#env = env;
+  }
+
+  /** Rejects when a child ends that was not told to; never resolves. */
+  get failure(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  /** @param args a file of this repository, and its arguments */
+  start(name: string, args: readonly string[]): Child {
+    const child = new Child(name, args, { env: this.#env, onFailure: this.#failed.reject });
+    this.#children.push(child);
+    return child;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#children.map((child) => child.kill()));
+  }
+}
