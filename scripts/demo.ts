@@ -2,8 +2,7 @@
  * `bun run demo`: the whole way of an event, in real processes over real sockets, with the publisher
  * killed half-way. Every number it shows is counted. `--requests N` makes it longer or shorter.
  */
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process, { stderr, stdout } from "node:process";
@@ -11,9 +10,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { LEASE_MARGIN_MS } from "../src/limits.ts";
 import { EventQueue, serializeJsonEvent } from "../src/mod.ts";
-import { type Child, Children } from "./demo/children.ts";
+import { Children } from "./demo/children.ts";
 import { DeliveredEvents } from "./demo/delivered_events.ts";
 import { Progress } from "./demo/progress.ts";
+import { type Server, Servers } from "./demo/servers.ts";
 
 const DEFAULT_REQUESTS = "6000";
 const MIN_REQUESTS = 2;
@@ -36,37 +36,29 @@ const EXIT_FAILED = 1;
 const EXIT_MISUSED = 2;
 const EXIT_INTERRUPTED = 130;
 
-/** A child that serves, and where. */
-interface Server {
-  readonly child: Child;
-  readonly address: string;
-}
-
 /** Ctrl-C, or nobody reads our output any more. */
 class InterruptedError extends Error {}
 
 /** One run: the story that is told, and what is counted. */
 class Demo implements Disposable {
   readonly #requests: number;
-  readonly #directory: string;
-  readonly #children: Children;
+  readonly #servers: Servers;
   readonly #queue: EventQueue<unknown>;
   readonly #delivered: DeliveredEvents;
   readonly #progress: Progress;
-  readonly #secret = randomBytes(32).toString("base64");
   readonly #startedAtMs = performance.now();
   /** The uuids of the events that the service said it has put. */
   readonly #put = new Set<string>();
   #sent = 0;
   #killedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param requests how many are sent @param directory an empty one */
-  constructor(requests: number, directory: string, children: Children) {
+  /** @param requests how many are sent */
+  constructor(requests: number, servers: Servers) {
+    const { directory } = servers;
     this.#requests = requests;
-    this.#directory = directory;
-    this.#children = children;
+    this.#servers = servers;
     this.#queue = new EventQueue("main", serializeJsonEvent, { directory }); // only to see its depth
-    this.#delivered = new DeliveredEvents(this.#outputFile);
+    this.#delivered = new DeliveredEvents(servers.outputFile);
     this.#progress = new Progress(() => this.#describe());
   }
 
@@ -74,8 +66,11 @@ class Demo implements Disposable {
   async run(): Promise<void> {
     const half = Math.floor(this.#requests / 2);
     this.#say("Three processes: a service puts events, a publisher delivers them to a collector.");
-    const [service, collector] = await Promise.all([this.#startService(), this.#startCollector()]);
-    const publisher = await this.#startPublisher(collector);
+    const [service, collector] = await Promise.all([
+      this.#started(this.#servers.startService()),
+      this.#started(this.#servers.startCollector()),
+    ]);
+    const publisher = await this.#started(this.#servers.startPublisher(collector));
 
     this.#say(`\nThe service gets ${this.#requests} requests. Each puts an event into the queue.`);
     await this.#send(half, service);
@@ -99,40 +94,10 @@ class Demo implements Disposable {
     this.#queue.close();
   }
 
-  #startService(): Promise<Server> {
-    return this.#start("service", "Serving at", ["examples/service.ts"]);
-  }
-
-  #startCollector(): Promise<Server> {
-    const config = this.#writeConfig("collector.ini", [
-      "[event-collector]",
-      "listen = 127.0.0.1:0",
-      `output = ${this.#outputFile}`,
-      `key.demo = ${this.#secret}`,
-    ]);
-    return this.#start("collector", "Collecting at", ["src/cli/collector.ts", config]);
-  }
-
-  #startPublisher(collector: Server): Promise<Server> {
-    const config = this.#writeConfig("publisher.ini", [
-      "[event-publisher:main]",
-      "collector.scheme = http",
-      `collector.hostname = ${new URL(collector.address).host}`,
-      `collector.timeout = ${COLLECTOR_TIMEOUT_MS}ms`,
-      "key.name = demo",
-      `key.secret = ${this.#secret}`,
-      "metrics.namespace = demo",
-      "admin.listen = 127.0.0.1:0",
-    ]);
-    return this.#start("publisher", "Admin at", ["src/cli/publisher.ts", config]);
-  }
-
-  /** @param announcement what the child writes before its address */
-  async #start(name: string, announcement: string, args: string[]): Promise<Server> {
-    const child = this.#children.start(name, args);
-    const address = await child.find(new RegExp(`${announcement} .*?(http://127\\.0\\.0\\.1:\\d+)`));
-    this.#say(`  ${name.padEnd(9)}  ${address}  (process ${child.pid})`);
-    return { child, address };
+  async #started(starting: Promise<Server>): Promise<Server> {
+    const server = await starting;
+    this.#say(`  ${server.child.name.padEnd(9)}  ${server.address}  (process ${server.child.pid})`);
+    return server;
   }
 
   async #send(count: number, service: Server): Promise<void> {
@@ -160,7 +125,7 @@ class Demo implements Disposable {
     this.#killedAtMs = performance.now();
     collector.child.resume();
     this.#say(`The publisher is killed (SIGKILL) with ${leased} events on their way. The collector goes on.`);
-    const successor = await this.#startPublisher(collector);
+    const successor = await this.#started(this.#servers.startPublisher(collector));
     this.#say(
       `A new publisher delivers what comes. Those ${leased} are leased to the dead one:\n` +
         `its lease runs out in ${inSeconds(this.#leaseLeftMs())}, then they are sent again.`,
@@ -212,16 +177,6 @@ class Demo implements Disposable {
     return this.#killedAtMs + LEASE_MS - performance.now();
   }
 
-  #writeConfig(name: string, lines: string[]): string {
-    const path = join(this.#directory, name);
-    writeFileSync(path, `${lines.join("\n")}\n`);
-    return path;
-  }
-
-  get #outputFile(): string {
-    return join(this.#directory, "events.jsonl");
-  }
-
   #say(text: string): void {
     this.#progress.say(text);
   }
@@ -259,7 +214,11 @@ function interruption(): Promise<never> {
 async function main(requests: number): Promise<void> {
   using directory = temporaryDirectory();
   await using children = new Children({ ...process.env, EVENTSPOOL_DIR: directory.path, PORT: "0" });
-  using demo = new Demo(requests, directory.path, children);
+  const servers = new Servers(children, {
+    directory: directory.path,
+    collectorTimeoutMs: COLLECTOR_TIMEOUT_MS,
+  });
+  using demo = new Demo(requests, servers);
   await Promise.race([demo.run(), children.failure, interruption()]);
 }
 

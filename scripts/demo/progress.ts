@@ -24,11 +24,9 @@ export class Progress implements Disposable {
     if (stdout.isTTY) this.#draw();
   }
 
-  /** Leaves the live line as it last was. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    this.#draw();
-    if (stdout.isTTY) stdout.write("\n");
+    if (stdout.isTTY) stdout.write(CLEAR_LINE);
   }
 
   #draw(): void {

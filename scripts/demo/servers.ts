@@ -1,0 +1,70 @@
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Child, Children } from "./children.ts";
+
+/** A child that serves, and where. */
+export interface Server {
+  readonly child: Child;
+  /** Such as `http://127.0.0.1:41475`. */
+  readonly address: string;
+}
+
+/** Starts what the demo shows, each on a port that is free, with a configuration file written for it. */
+export class Servers {
+  /** Where all files are. */
+  readonly directory: string;
+  /** What the collector writes events to. */
+  readonly outputFile: string;
+  readonly #children: Children;
+  readonly #collectorTimeoutMs: number;
+  readonly #secret: string = randomBytes(32).toString("base64");
+
+  constructor(children: Children, options: { directory: string; collectorTimeoutMs: number }) {
+    this.directory = options.directory;
+    this.outputFile = join(options.directory, "events.jsonl");
+    this.#children = children;
+    this.#collectorTimeoutMs = options.collectorTimeoutMs;
+  }
+
+  startService(): Promise<Server> {
+    return this.#start("service", "Serving at", ["examples/service.ts"]);
+  }
+
+  startCollector(): Promise<Server> {
+    const config = this.#writeConfig("collector.ini", [
+      "[event-collector]",
+      "listen = 127.0.0.1:0",
+      `output = ${this.outputFile}`,
+      `key.demo = ${this.#secret}`,
+    ]);
+    return this.#start("collector", "Collecting at", ["src/cli/collector.ts", config]);
+  }
+
+  startPublisher(collector: Server): Promise<Server> {
+    const config = this.#writeConfig("publisher.ini", [
+      "[event-publisher:main]",
+      "collector.scheme = http",
+      `collector.hostname = ${new URL(collector.address).host}`,
+      `collector.timeout = ${this.#collectorTimeoutMs}ms`,
+      "key.name = demo",
+      `key.secret = ${this.#secret}`,
+      "metrics.namespace = demo",
+      "admin.listen = 127.0.0.1:0",
+    ]);
+    return this.#start("publisher", "Admin at", ["src/cli/publisher.ts", config]);
+  }
+
+  /** @param announcement what the child writes before its address */
+  async #start(name: string, announcement: string, args: string[]): Promise<Server> {
+    const child = this.#children.start(name, args);
+    const address = await child.find(new RegExp(`${announcement} .*?(http://127\\.0\\.0\\.1:\\d+)`));
+    return { child, address };
+  }
+
+  #writeConfig(name: string, lines: string[]): string {
+    const path = join(this.directory, name);
+    writeFileSync(path, `${lines.join("\n")}\n`);
+    return path;
+  }
+}
