@@ -183,8 +183,8 @@ class Demo implements Disposable {
 }
 
 const DUPLICATES = {
-  some: "the collector had stored them, and the publisher died before it heard so",
-  none: "the collector had stored nothing of what was on its way",
+  some: "stored, but the publisher died, or gave up, before it heard so",
+  none: "what was on its way had not been stored",
 };
 
 /** Resolves with how many events are on their way to the collector, once there are some. */
