@@ -1,5 +1,5 @@
 /**
- * Whether the collector may be asked now, and how much at once.
+ * Whether the collector, or the queue file, may be asked now, and how much at once.
  *
  * @module
  */

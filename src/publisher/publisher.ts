@@ -54,6 +54,7 @@ export class Publisher implements AsyncDisposable {
   readonly #sender: Sender;
   readonly #metrics: StatsdClient;
   readonly #gate: Gate;
+  readonly #storageGate = new Gate(1);
   readonly #sleeper = new Sleeper();
   readonly #watch: PutWatch;
   readonly #inFlight = new Set<Promise<void>>();
@@ -120,6 +121,7 @@ export class Publisher implements AsyncDisposable {
       delivered: this.#delivered,
       failures: this.#gate.failures,
       failingForMs: this.#gate.failingForMs(),
+      storageFailures: this.#storageGate.failures,
       lastSuccessAtMs: this.#lastSuccessAtMs,
       lastProblem: this.#lastProblem,
     };
@@ -188,8 +190,12 @@ export class Publisher implements AsyncDisposable {
 
   /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
   #tryStep(): number {
+    const shutForMs = this.#storageGate.shutForMs();
+    if (shutForMs > 0) return shutForMs;
     try {
-      return this.#step();
+      const waitMs = this.#step();
+      this.#storageGate.succeeded();
+      return waitMs;
     } catch (error) {
       return this.#storageFailed(error);
     }
@@ -255,7 +261,7 @@ export class Publisher implements AsyncDisposable {
   #storageFailed(error: unknown): number {
     const message = error instanceof Error ? error.message : String(error);
     this.#noteProblem("storage", message);
-    const retryInMs = this.#gate.failed();
+    const retryInMs = this.#storageGate.failed();
     log.logStorageFailure(message, retryInMs);
     return retryInMs;
   }

@@ -26,8 +26,10 @@ export interface PublisherStatus {
   readonly delivered: number;
   /** Failed requests in a row. */
   readonly failures: number;
-  /** How long there have been only failures, in milliseconds. */
+  /** How long there have been only failed requests, in milliseconds. */
   readonly failingForMs: number;
+  /** Failures of the queue file in a row. */
+  readonly storageFailures: number;
   /** When the collector last accepted a batch, in Unix milliseconds. */
   readonly lastSuccessAtMs: number | undefined;
   readonly lastProblem: PublisherProblem | undefined;
@@ -43,11 +45,12 @@ const FAILING_AFTER_MS = 60_000;
 const DEGRADED_FILL = 0.8;
 
 /** Sums up a status in one word. */
-export function healthOf({ state, failures, failingForMs, lastProblem }: PublisherStatus): Health {
-  if (state.depth >= state.maxEvents) return "failing";
-  if (failures > 0) {
-    const needsOperator = lastProblem?.kind === "misconfigured" || lastProblem?.kind === "storage";
-    return needsOperator || failingForMs >= FAILING_AFTER_MS ? "failing" : "degraded";
+export function healthOf(status: PublisherStatus): Health {
+  const { depth, maxEvents } = status.state;
+  if (depth >= maxEvents || status.storageFailures > 0) return "failing";
+  if (status.failures > 0 && depth > 0) {
+    const needsOperator = status.lastProblem?.kind === "misconfigured";
+    return needsOperator || status.failingForMs >= FAILING_AFTER_MS ? "failing" : "degraded";
   }
-  return state.depth >= DEGRADED_FILL * state.maxEvents ? "degraded" : "ok";
+  return depth >= DEGRADED_FILL * maxEvents ? "degraded" : "ok";
 }
