@@ -15,6 +15,7 @@ import { DEFAULT_BUSY_TIMEOUT_MS, MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../lim
 import { EventTable } from "../store/event_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { QueueFile } from "../store/queue_file.ts";
+import { GroupCommit } from "./group_commit.ts";
 
 /** Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`. */
 export type EventSerializer<T> = (event: T) => Uint8Array;
@@ -62,6 +63,7 @@ export class EventQueue<T> implements Disposable {
   readonly #maxEventBytes: number;
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
+  readonly #group: GroupCommit;
   #closed = false;
 
   /**
@@ -84,6 +86,10 @@ export class EventQueue<T> implements Disposable {
     this.#maxEventBytes = maxEventBytes;
     this.#queueFile = QueueFile.open(this.file, { role: "producer", durability, busyTimeoutMs });
     this.#events = new EventTable(this.#queueFile);
+    this.#group = new GroupCommit({
+      putWhatFits: (bodies) => this.#events.putWhatFits(bodies),
+      full: () => this.#full(),
+    });
     if (maxEvents !== undefined) this.#events.setMaxEvents(maxEvents);
   }
 
@@ -113,15 +119,29 @@ export class EventQueue<T> implements Disposable {
     if (bodies.length > 0 && !this.#events.putMany(bodies)) throw this.#full();
   }
 
+  /**
+   * Stores an event, in one commit with all others of this turn of the event loop: many times faster
+   * than {@link put} for a busy service, the more so with `durability: "power"`. It resolves when the
+   * event is committed; until then a crash may take it.
+   *
+   * @throws the same as {@link put}, as a rejection; only this event is then not stored
+   */
+  async putGrouped(event: T): Promise<void> {
+    if (this.#closed) throw new EventQueueClosedError(this.name);
+    await this.#group.add(this.#encode(event));
+  }
+
   /** How many events wait for the collector or are on their way there; O(1) however many. */
   depth(): number {
     if (this.#closed) throw new EventQueueClosedError(this.name);
     return this.#events.depth();
   }
 
-  /** Closes the file. What was put stays there for the publisher. Closing twice is fine. */
+  /** Commits what is still gathering, and closes the file. What was put stays there for the publisher. Closing twice is fine. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#group.flush();
     this.#queueFile.close();
   }
 

@@ -84,10 +84,19 @@ export class EventTable {
     return this.#file.transaction(() => {
       const { head, removed, maxEvents } = this.#readCounters();
       if (head - removed + bodies.length > maxEvents) return false;
-      const nowMs = Date.now();
-      let id = head;
-      for (const body of bodies) this.#insert.run(++id, nowMs, body);
+      this.#insertAfter(head, bodies);
       return true;
+    });
+  }
+
+  /** Stores events in one transaction, in order, as far as they fit. Returns how many did. @throws {EventStorageError} */
+  putWhatFits(bodies: readonly Uint8Array[]): number {
+    return this.#file.transaction(() => {
+      const { head, removed, maxEvents } = this.#readCounters();
+      const room = Math.max(0, maxEvents - (head - removed));
+      const fitting = bodies.slice(0, room);
+      this.#insertAfter(head, fitting);
+      return fitting.length;
     });
   }
 
@@ -117,6 +126,12 @@ export class EventTable {
   state(): QueueState {
     const state = this.#file.write(() => this.#state.get(Date.now())) as QueueState;
     return { ...state, oldestPutAtMs: state.oldestPutAtMs ?? undefined };
+  }
+
+  #insertAfter(head: number, bodies: readonly Uint8Array[]): void {
+    const nowMs = Date.now();
+    let id = head;
+    for (const body of bodies) this.#insert.run(++id, nowMs, body);
   }
 
   #readCounters(): Counters {
