@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** How long a condition may take on a slow machine, in milliseconds: longer means that it hangs. */
+const DEADLINE_MS = 30_000;
+
+const INTERVAL_MS = 10;
+
+/**
+ * Waits until `look` returns something truthy, and returns that. Fails naming what was waited for, a
+ * noun phrase, after half a minute.
+ */
+export async function eventually<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
+  const deadlineMs = performance.now() + DEADLINE_MS;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (performance.now() > deadlineMs) assert.fail(`waited in vain for ${what}`);
+    await sleep(INTERVAL_MS);
+  }
+}

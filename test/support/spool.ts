@@ -1,0 +1,134 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EventQueue } from "../../src/queue/event_queue.ts";
+import { QueueFile } from "../../src/store/queue_file.ts";
+import { KEY, KEY_BASE64 } from "./keys.ts";
+import { type Program, start } from "./processes.ts";
+import { numbersFrom } from "./scripted_collector.ts";
+import { temporaryDirectory } from "./temporary.ts";
+
+/** Settings of a configuration file, by their keys. */
+export type Settings = Readonly<Record<string, string | number>>;
+
+/** A row of the lease table. */
+export interface LeaseRow {
+  readonly first_id: number;
+  readonly last_id: number;
+  readonly expires_at_ms: number;
+  readonly attempts: number;
+}
+
+/** A row of the dead letters. */
+export interface DeadLetterRow {
+  readonly id: number;
+  readonly body: string;
+  readonly status: number;
+  readonly answer: string;
+}
+
+/** The queue `main` in a directory of its own, and the processes that use it: `using spool = new Spool();`. */
+export class Spool implements Disposable {
+  readonly directory: string;
+  /** The queue, as a service in this process has it: events are JSON, or bytes as they are. */
+  readonly queue: EventQueue<object>;
+  readonly #temporary = temporaryDirectory();
+  readonly #file: QueueFile;
+  #put = 0;
+  #files = 0;
+
+  constructor() {
+    this.directory = this.#temporary.path;
+    this.queue = new EventQueue("main", encode, { directory: this.directory, maxEvents: 1_000_000 });
+    this.#file = QueueFile.open(this.queue.file, {
+      role: "producer",
+      durability: "process",
+      busyTimeoutMs: 5_000,
+    });
+  }
+
+  /** Puts the next `count` events `{"n":1}`, `{"n":2}`, ... with `fields` in each. */
+  put(count: number, fields: object = {}): void {
+    const first = this.#put + 1;
+    this.#put += count;
+    this.queue.putMany(numbersFrom(first, this.#put).map((n) => ({ n, ...fields })));
+  }
+
+  /** Starts a publisher that sends to `settings["collector.hostname"]`: quick, and with no admin routes unless told. */
+  publisher(settings: Settings, args: readonly string[] = []): Program {
+    const file = this.write("publisher.ini", "event-publisher:main", { ...PUBLISHER, ...settings });
+    return start("src/cli/publisher.ts", ["--directory", this.directory, ...args, file]);
+  }
+
+  /** Starts the real collector on a free port. */
+  collector(settings: Settings = {}): Program {
+    const file = this.write("collector.ini", "event-collector", {
+      listen: "127.0.0.1:0",
+      output: this.collected,
+      [`key.${KEY.name}`]: KEY_BASE64,
+      ...settings,
+    });
+    return start("src/cli/collector.ts", [file]);
+  }
+
+  /** The file that the real collector writes. */
+  get collected(): string {
+    return join(this.directory, "collected.jsonl");
+  }
+
+  /** Writes an INI file of its own, and returns its path. */
+  write(name: string, section: string, settings: Settings): string {
+    const path = join(this.directory, `${++this.#files}-${name}`);
+    const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
+    writeFileSync(path, `[${section}]\n${lines.join("")}`);
+    return path;
+  }
+
+  leases(): LeaseRow[] {
+    return this.#file.db.prepare<[], LeaseRow>("SELECT * FROM lease ORDER BY first_id").all();
+  }
+
+  deadLetters(): DeadLetterRow[] {
+    return this.#file.db
+      .prepare<[], DeadLetterRow>(
+        "SELECT id, CAST(body AS TEXT) AS body, status, answer FROM dead_letter ORDER BY id",
+      )
+      .all();
+  }
+
+  [Symbol.dispose](): void {
+    this.queue.close();
+    this.#file.close();
+    this.#temporary[Symbol.dispose]();
+  }
+}
+
+const PUBLISHER: Settings = {
+  "collector.scheme": "http",
+  "collector.version": "2j",
+  "key.name": KEY.name,
+  "key.secret": KEY_BASE64,
+  "batch.max_age": "20ms",
+  "publisher.grace": "2s",
+  "admin.listen": "off",
+};
+
+function encode(event: object): Uint8Array {
+  return event instanceof Uint8Array ? event : Buffer.from(JSON.stringify(event));
+}
+
+/** The address a program says it listens on: `http://127.0.0.1:1234`. */
+export async function addressOf(program: Program): Promise<URL> {
+  const line = await program.line(/"(Admin|Collecting) at /);
+  return new URL((JSON.parse(line) as { properties: { address: string } }).properties.address);
+}
+
+/** Ends a program with a signal, by default SIGTERM, and returns its exit code. */
+export async function stop(program: Program, signal: NodeJS.Signals = "SIGTERM"): Promise<number | string> {
+  program.child.kill(signal);
+  return program.ended;
+}
+
+/** Resolves once a publisher has told that it publishes. */
+export async function publishing(program: Program): Promise<void> {
+  await program.line(/"Publishing queue /);
+}
