@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import process from "node:process";
 import { createInterface } from "node:readline";
 import { runtimeCommand } from "./runtime.ts";
 
@@ -12,6 +13,8 @@ export interface Program extends AsyncDisposable {
   readonly stderr: string[];
   /** Resolves with the first line, of stdout or stderr, past or to come, that matches; rejects when the program ends without. */
   line(pattern: RegExp): Promise<string>;
+  /** Sends a signal. Not `child.kill`: after that Deno reports the signal as the end, however the program ended. */
+  signal(name: NodeJS.Signals): void;
   /** Resolves when the program has ended, with its exit code or signal. */
   readonly ended: Promise<number | string>;
 }
@@ -56,6 +59,7 @@ export function start(file: string, args: readonly string[] = [], env: Record<st
     child,
     ...lines,
     line,
+    signal: (name) => void process.kill(child.pid!, name),
     ended,
     [Symbol.asyncDispose]: async () => {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");

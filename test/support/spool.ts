@@ -124,7 +124,7 @@ export async function addressOf(program: Program): Promise<URL> {
 
 /** Ends a program with a signal, by default SIGTERM, and returns its exit code. */
 export async function stop(program: Program, signal: NodeJS.Signals = "SIGTERM"): Promise<number | string> {
-  program.child.kill(signal);
+  program.signal(signal);
   return program.ended;
 }
 
