@@ -25,17 +25,14 @@ export function start(file: string, args: readonly string[] = [], env: Record<st
   const child = spawn(command, commandArgs, { env: { ...process.env, ...env }, stdio: "pipe" });
   const lines: Record<"stdout" | "stderr", string[]> = { stdout: [], stderr: [] };
   const waiting = new Set<() => void>();
-  const readAll = (["stdout", "stderr"] as const).map(async (name) => {
-    for await (const line of createInterface({ input: child[name] })) {
+  for (const name of ["stdout", "stderr"] as const) {
+    createInterface({ input: child[name] }).on("line", (line) => {
       lines[name].push(line);
       for (const look of waiting) look();
-    }
-  });
-  const ended = (async () => {
-    const [code, signal] = await once(child, "exit");
-    await Promise.all(readAll);
-    return (code ?? signal) as number | string;
-  })();
+    });
+  }
+  // "close" comes when both streams have ended too, also one that a test has destroyed.
+  const ended = once(child, "close").then(([code, signal]) => (code ?? signal) as number | string);
 
   const line = async (pattern: RegExp): Promise<string> => {
     const found = Promise.withResolvers<string>();
