@@ -4,12 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
 import { start } from "../support/processes.ts";
 import {
+  ACCEPT,
+  HANG,
   namedIds,
   numbersFrom,
   type ReceivedBatch,
   ScriptedCollector,
 } from "../support/scripted_collector.ts";
-import { Spool, stop } from "../support/spool.ts";
+import { publishing, Spool, stop } from "../support/spool.ts";
 
 const LIMIT = { timeout: 60_000 };
 const KILLS = 3;
@@ -76,6 +78,31 @@ function repeatsOf(batches: readonly ReceivedBatch[]): ReceivedBatch[] {
     return isRepeated;
   });
 }
+
+test(
+  "waits, at concurrency 1, for the lease of a killed publisher, so that order is kept",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    await using collector = await ScriptedCollector.open();
+    collector.script = HANG;
+    spool.put(3);
+    const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "publisher.concurrency": 1 };
+    await using killed = spool.publisher(settings);
+    await eventually("a batch in flight", () => collector.batches.length === 1);
+    await stop(killed, "SIGKILL");
+
+    collector.script = ACCEPT;
+    spool.put(2);
+    await using next = spool.publisher(settings);
+    await publishing(next);
+    await sleep(200); // ten times batch.max_age
+    assert.equal(collector.batches.length, 1, "nothing is sent while the lease holds");
+    spool.expireLeases();
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    assert.deepEqual(collector.acceptedNumbers, numbersFrom(1, 5));
+  },
+);
 
 test("delivers every event whose put returned before the producer was killed", LIMIT, async () => {
   using spool = new Spool();

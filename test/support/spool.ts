@@ -87,6 +87,11 @@ export class Spool implements Disposable {
     return this.#file.db.prepare<[], LeaseRow>("SELECT * FROM lease ORDER BY first_id").all();
   }
 
+  /** Lets the leases run out now, as time would. */
+  expireLeases(): void {
+    this.#file.write(() => this.#file.db.prepare("UPDATE lease SET expires_at_ms = 0").run());
+  }
+
   deadLetters(): DeadLetterRow[] {
     return this.#file.db
       .prepare<[], DeadLetterRow>(
