@@ -68,7 +68,7 @@ test("refuses a taken port in one line, with 2", LIMIT, async () => {
   const file = configure(directory.path, `listen = 127.0.0.1:${taken.port}\nkey.k = ${KEY_BASE64}\n`);
   assertRefusal(
     await collector([file]),
-    /^collector: Cannot listen on 127\.0\.0\.1:\d+: the address is taken/,
+    /^collector: listen: cannot listen on 127\.0\.0\.1:\d+: the address is taken/,
   );
 });
 

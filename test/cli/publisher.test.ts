@@ -169,7 +169,7 @@ test("refuses a taken admin port in one line, with 2", LIMIT, async () => {
   const admin = `127.0.0.1:${taken.port}`;
   using directory = withFile(SECTION.replace("= off", `= ${admin}`));
   const result = await publisher(["--directory", directory.path, directory.file]);
-  assertRefusal(result, new RegExp(`Cannot listen on ${admin}: the address is taken`));
+  assertRefusal(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is taken`));
 });
 
 test(

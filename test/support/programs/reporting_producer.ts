@@ -7,8 +7,20 @@ import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 const STDOUT = 1;
 
 const [directory = ""] = process.argv.slice(2);
-const queue = new EventQueue("main", serializeJsonEvent, { directory });
+const queue = new EventQueue("main", serializeJsonEvent, { directory, maxEvents: 1_000_000 });
 for (let n = 1; ; n++) {
   queue.put({ n });
-  writeSync(STDOUT, `${n}\n`);
+  report(n);
+}
+
+/** Waits for the reader of a full pipe, which does not block under Node. */
+function report(n: number): void {
+  for (;;) {
+    try {
+      writeSync(STDOUT, `${n}\n`);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+  }
 }
