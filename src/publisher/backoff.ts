@@ -33,7 +33,14 @@ export function parseRetryAfter(header: string | null, nowMs: number): number | 
   return Math.min(Math.max(waitMs, 0), RETRY_AFTER_MAX_MS);
 }
 
-/** NaN unless it looks like an HTTP date: Date.parse alone takes "-1" and "5.5" for dates. */
+const HTTP_DATE = /^[A-Z][a-z]{2,8}, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT$/;
+const ASCTIME_DATE = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/;
+
+/**
+ * The three forms of RFC 9110, 5.6.7, else NaN. Date.parse alone takes "-1" and "5.5" for dates, and
+ * an asctime date, which is in UTC without saying so, for local time.
+ */
 function httpDateMs(text: string): number {
-  return /^[A-Z][a-z]{2,8},? .*\d\d:\d\d:\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (HTTP_DATE.test(text)) return Date.parse(text);
+  return ASCTIME_DATE.test(text) ? Date.parse(`${text} GMT`) : Number.NaN;
 }
