@@ -40,10 +40,14 @@ export class Gate {
     return this.#failures === 0 ? 0 : nowMs - this.#failingSinceMs;
   }
 
-  /** An answer that shows a working collector. */
-  succeeded(): void {
-    this.#failures = 0;
-    this.#opensAtMs = 0;
+  /**
+   * An answer that shows a working collector. While the gate is shut, it is one that was in flight beside
+   * a failure: it opens nothing, or a Retry-After would last until the next answer.
+   *
+   * @param nowMs a monotonic time
+   */
+  succeeded(nowMs: number = performance.now()): void {
+    if (this.shutForMs(nowMs) === 0) this.#failures = 0;
   }
 
   /**

@@ -110,12 +110,12 @@ test("understands every date that JavaScript writes into a header", () => {
 });
 
 function inTimeZone(zone: string, run: () => void): void {
-  const before = process.env["TZ"];
-  process.env["TZ"] = zone;
+  const before = process.env.TZ;
+  process.env.TZ = zone;
   try {
     run();
   } finally {
-    if (before === undefined) delete process.env["TZ"];
-    else process.env["TZ"] = before;
+    if (before === undefined) delete process.env.TZ;
+    else process.env.TZ = before;
   }
 }

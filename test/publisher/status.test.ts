@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { healthOf, type PublisherProblem, type PublisherStatus } from "../../src/publisher/status.ts";
+
+function problem(kind: PublisherProblem["kind"]): PublisherProblem {
+  return { atMs: 0, kind, message: "" };
+}
+
+interface Case {
+  readonly depth?: number;
+  readonly failures?: number;
+  readonly failingForMs?: number;
+  readonly lastProblem?: PublisherProblem;
+}
+
+function health({ depth = 0, failures = 0, failingForMs = 0, lastProblem }: Case) {
+  const state = { depth, maxEvents: 10, leased: 0, deadLetters: 0, oldestPutAtMs: undefined };
+  const status: PublisherStatus = {
+    queue: "main",
+    isRunning: true,
+    state,
+    inFlight: 0,
+    delivered: 0,
+    failures,
+    failingForMs,
+    lastSuccessAtMs: undefined,
+    lastProblem,
+  };
+  return healthOf(status);
+}
+
+test("is ok while nothing fails and the queue has room", () => {
+  assert.equal(health({}), "ok");
+  assert.equal(health({ depth: 7 }), "ok");
+});
+
+test("is ok again after a problem that passed", () => {
+  for (const kind of ["unavailable", "misconfigured", "refused", "storage"] as const)
+    assert.equal(health({ lastProblem: problem(kind) }), "ok", kind);
+});
+
+test("is degraded from the time that four fifths of the queue are full", () => {
+  assert.equal(health({ depth: 8 }), "degraded");
+  assert.equal(health({ depth: 9 }), "degraded");
+});
+
+test("fails when the queue is full, since then puts are refused", () => {
+  assert.equal(health({ depth: 10 }), "failing");
+  assert.equal(health({ depth: 11 }), "failing", "the cap was lowered");
+});
+
+test("is degraded while the collector is away for less than a minute, and fails then", () => {
+  const lastProblem = problem("unavailable");
+  assert.equal(health({ failures: 1, failingForMs: 0, lastProblem }), "degraded");
+  assert.equal(health({ failures: 9, failingForMs: 59_999, lastProblem }), "degraded");
+  assert.equal(health({ failures: 9, failingForMs: 60_000, lastProblem }), "failing");
+});
+
+test("fails at once over what does not pass by itself", () => {
+  assert.equal(health({ failures: 1, lastProblem: problem("misconfigured") }), "failing");
+  assert.equal(health({ failures: 1, lastProblem: problem("storage") }), "failing");
+});
+
+test("does not hold an event that was refused against the collector", () => {
+  assert.equal(health({ failures: 1, lastProblem: problem("refused") }), "degraded");
+});
