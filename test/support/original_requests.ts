@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { BatchVersion } from "../../src/collector/events.ts";
-import { readVectors } from "../support/vectors.ts";
+import { readVectors } from "./vectors.ts";
+
+type BatchVersion = "2" | "2j";
 
 interface HttpVector {
   name: string;
@@ -25,20 +26,51 @@ export interface OriginalRequest {
   version: BatchVersion;
   path: string;
   headers: Record<string, string>;
-  events: string[];
+  signature: string;
+  events: Buffer[];
   body: Buffer;
 }
 
+/** What was put into a queue of baseplate.py, and the requests that its publisher made of it. */
+export interface OriginalRun {
+  name: string;
+  version: BatchVersion;
+  /** Those without a byte, which it drops, included. */
+  events: Buffer[];
+  requests: OriginalRequest[];
+}
+
 /** What baseplate.py's publisher sent, put together anew from the recipes and checked against its digests. */
-export const originalRequests: OriginalRequest[] = readVectors<HttpVector[]>("http").flatMap(rebuildRequests);
+export const originalRuns: OriginalRun[] = readVectors<HttpVector[]>("http").map((vector) => {
+  const events = rebuildEvents(vector);
+  const { name, version } = vector;
+  return {
+    name,
+    version,
+    events,
+    requests: rebuildRequests(
+      vector,
+      events.filter((event) => event.length > 0),
+    ),
+  };
+});
+
+/** The requests of all runs. */
+export const originalRequests: OriginalRequest[] = originalRuns.flatMap(({ requests }) => requests);
 
 /** The key all of it was signed with. */
 export const originalKeys: ReadonlyMap<string, Uint8Array> = new Map(
   readVectors<HttpVector[]>("http").map((v) => [v.key_name, Buffer.from(v.key_secret_base64, "base64")]),
 );
 
-function rebuildRequests(vector: HttpVector): OriginalRequest[] {
-  let events = rebuildEvents(vector).filter((event) => event.length > 0);
+/** Events with commas between them. */
+export function joinEvents(events: readonly Uint8Array[]): Buffer {
+  const comma = Buffer.from(",");
+  return Buffer.concat(events.flatMap((event, index) => (index === 0 ? [event] : [comma, event])));
+}
+
+function rebuildRequests(vector: HttpVector, allEvents: Buffer[]): OriginalRequest[] {
+  let events = allEvents;
   const requests = vector.requests.map((request, index) => {
     const sent = takeEvents(events, vector.version, request.plain_len);
     events = events.slice(sent.length);
@@ -49,7 +81,8 @@ function rebuildRequests(vector: HttpVector): OriginalRequest[] {
       version: vector.version,
       path: request.path,
       headers: Object.fromEntries(request.headers),
-      events: sent.map(String),
+      signature: request.signature,
+      events: sent,
       body,
     };
   });
@@ -86,9 +119,8 @@ function takeEvents(events: Buffer[], version: BatchVersion, bodyLength: number)
   return events.slice(0, count);
 }
 
+/** On purpose not the framing under test. */
 function frame(events: Buffer[], version: BatchVersion, count: number = events.length): Buffer {
   const [head, tail] = version === "2" ? [`{"1":{"lst":["rec",${count},`, "]}}"] : ["[", "]"];
-  const comma = Buffer.from(",");
-  const list = events.flatMap((event, i) => (i === 0 ? [event] : [comma, event]));
-  return Buffer.concat([Buffer.from(head), ...list, Buffer.from(tail)]);
+  return Buffer.concat([Buffer.from(head), joinEvents(events), Buffer.from(tail)]);
 }
