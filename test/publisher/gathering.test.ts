@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import fc from "fast-check";
+import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../src/limits.ts";
+import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
+import { type BatchLimits, Gathering } from "../../src/publisher/gathering.ts";
+import type { Lease } from "../../src/store/lease_table.ts";
+import { putEvents, type TestQueue, testQueue } from "../support/queue_file.ts";
+
+const LIMITS: BatchLimits = { maxBytes: MAX_BATCH_BYTES, maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
+
+function gatheringOf({ leases }: TestQueue, limits: Partial<BatchLimits> = {}): Gathering {
+  return new Gathering(leases, BATCH_FORMATS["2j"], { ...LIMITS, ...limits });
+}
+
+function putSized({ events }: TestQueue, ...sizesBytes: number[]): void {
+  events.putMany(sizesBytes.map((size) => Buffer.alloc(size, "x")));
+}
+
+function rangeOf(lease: Lease | undefined): [number, number] | undefined {
+  return lease && [lease.firstId, lease.lastId];
+}
+
+test("has nothing to send while the queue is empty", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+
+  gathering.look(0);
+
+  assert.equal(gathering.dueInMs(1_000_000), Number.POSITIVE_INFINITY);
+});
+
+test("is due when its first event has waited, whatever came after it", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  gathering.look(0);
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+  assert.equal(gathering.dueInMs(5_000), 1_000);
+
+  putEvents(queue.events, 2);
+  gathering.look(5_900);
+
+  assert.equal(gathering.dueInMs(5_900), 100);
+  assert.equal(gathering.dueInMs(6_000), 0);
+  assert.equal(gathering.dueInMs(9_000), 0);
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 3]);
+});
+
+test("is due at once with a maximum age of zero", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxAgeMs: 0 });
+  putEvents(queue.events, 1);
+  gathering.look(7);
+  assert.equal(gathering.dueInMs(7), 0);
+});
+
+test("is due at once when the next event would not fit, and takes exactly those that do", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 48, 48, 1);
+
+  gathering.look(0);
+
+  assert.equal(gathering.dueInMs(0), 0);
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 2]);
+  gathering.look(10);
+  assert.equal(gathering.dueInMs(10), 1_000, "the rest waits for company");
+});
+
+test("sends an event that is larger than any batch alone, without jamming the queue", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 10, 500, 10);
+
+  assert.deepEqual(claimAll(gathering), [
+    [1, 1],
+    [2, 2],
+    [3, 3],
+  ]);
+});
+
+test("starts anew behind what another publisher has claimed in between", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  putEvents(queue.events, 5);
+  gathering.look(0);
+
+  assert.ok(queue.leases.claim(0, 3));
+
+  assert.equal(gathering.claim(), undefined, "the other was faster");
+  gathering.look(500);
+  assert.equal(gathering.dueInMs(500), 1_000);
+  assert.deepEqual(rangeOf(gathering.claim()), [4, 5]);
+});
+
+test("ages by a clock that nobody can set", async () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxAgeMs: 20 });
+  const wallClock = Date.now;
+  putEvents(queue.events, 1);
+  gathering.look();
+  try {
+    Date.now = () => wallClock() - 3_600_000;
+    while (gathering.dueInMs() > 0) await setTimeout(1);
+  } finally {
+    Date.now = wallClock;
+  }
+  assert.ok(gathering.claim());
+});
+
+test("claims a lease that was given back before anything else", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  putEvents(queue.events, 4);
+  assert.equal(gathering.reclaim(), undefined);
+  queue.leases.release(queue.leases.claim(0, 3)!);
+
+  assert.deepEqual(gathering.reclaim(), { id: 1, firstId: 1, lastId: 3, attempts: 2 });
+  assert.equal(gathering.reclaim(), undefined);
+});
+
+test("cuts a lease of larger batches to today's limit", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 48, 48, 48, 48, 48);
+  queue.leases.release(queue.leases.claim(0, 5)!);
+
+  const ranges = [gathering.reclaim(), gathering.reclaim(), gathering.reclaim()].map(rangeOf);
+
+  assert.deepEqual(ranges, [
+    [1, 2],
+    [3, 4],
+    [5, 5],
+  ]);
+  assert.equal(gathering.reclaim(), undefined);
+});
+
+test("hands out a lease of one event however large it is", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 500);
+  queue.leases.release(queue.leases.claim(0, 1)!);
+  assert.deepEqual(rangeOf(gathering.reclaim()), [1, 1]);
+});
+
+test("gets past rows that someone deleted by hand", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxAgeMs: 0 });
+  putEvents(queue.events, 12);
+  queue.file.db.exec("DELETE FROM event WHERE id IN (1, 2, 3, 7, 8)");
+
+  const claimed = claimAll(gathering);
+
+  assert.equal(claimed.at(-1)?.[1], 12);
+  assert.ok(claimed.every(([first], index) => first === (claimed[index - 1]?.[1] ?? 0) + 1));
+});
+
+test("claims each event once and in order, whatever is put between the looks", () => {
+  const puts = fc.array(fc.array(fc.integer({ min: 1, max: 120 }), { maxLength: 6 }), { maxLength: 15 });
+  fc.assert(
+    fc.property(puts, (puts) => {
+      using queue = testQueue();
+      const gathering = gatheringOf(queue, { maxBytes: 100 });
+      const claimed: [number, number][] = [];
+      for (const sizes of puts) {
+        putSized(queue, ...sizes);
+        gathering.look(0);
+        if (gathering.dueInMs(0) === 0) claimed.push(rangeOf(gathering.claim())!);
+      }
+      claimed.push(...claimAll(gathering));
+      assert.equal(claimed.at(-1)?.[1] ?? 0, puts.flat().length);
+      assert.ok(claimed.every(([first], index) => first === (claimed[index - 1]?.[1] ?? 0) + 1));
+    }),
+    { numRuns: 30 },
+  );
+});
+
+/** Claims until nothing is left, each batch as soon as it is old enough. */
+function claimAll(gathering: Gathering): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (gathering.look(0); gathering.dueInMs(1_000_000) === 0; gathering.look(0))
+    ranges.push(rangeOf(gathering.claim())!);
+  return ranges;
+}
