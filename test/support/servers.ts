@@ -1,0 +1,66 @@
+import { once } from "node:events";
+import { createServer as createHttpServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
+import { buffer } from "node:stream/consumers";
+
+/** A request as a server read it. */
+export interface ReceivedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** A server on loopback; disposing of it cuts its connections: `await using server = await serveHttp(...);`. */
+export interface TestServer extends AsyncDisposable {
+  /** `http://127.0.0.1:PORT`. */
+  readonly url: string;
+  /** Those that were read to their end, whatever was answered. */
+  readonly requests: ReceivedRequest[];
+}
+
+/** What a server does to a request that it has read. */
+export type Answer = (response: ServerResponse, request: ReceivedRequest) => void;
+
+/** Serves HTTP, reading each request before `answer` is called. */
+export async function serveHttp(answer: Answer): Promise<TestServer> {
+  const requests: ReceivedRequest[] = [];
+  const server = createHttpServer(async (incoming, response) => {
+    const { method = "", url = "", headers } = incoming;
+    const request = { method, path: url, headers, body: await buffer(incoming) };
+    requests.push(request);
+    answer(response, request);
+  });
+  return { requests, ...(await listen(server)) };
+}
+
+/** Serves whatever `onConnection` makes of a connection. */
+export async function serveTcp(onConnection: (socket: Socket) => void): Promise<TestServer> {
+  return { requests: [], ...(await listen(createTcpServer(onConnection))) };
+}
+
+/** The URL of a port where nothing listens any more. */
+export async function refusingUrl(): Promise<string> {
+  await using server = await serveTcp(() => {});
+  return server.url;
+}
+
+async function listen(server: Server): Promise<Omit<TestServer, "requests">> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {}); // a client that goes away is no failure of the server
+    socket.on("close", () => sockets.delete(socket));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: async () => {
+      const closed = once(server, "close");
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
