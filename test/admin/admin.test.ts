@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Hono } from "hono";
+import { admin } from "../../src/admin/admin.ts";
+import type { Publisher } from "../../src/publisher/publisher.ts";
+import { serveCollector } from "../support/collector.ts";
+import { newQueue } from "../support/publisher.ts";
+import { serveHttp } from "../support/servers.ts";
+import { until } from "../support/until.ts";
+
+const NOWHERE = "http://127.0.0.1:9";
+
+async function get(publisher: Publisher, path: string) {
+  const response = await admin(publisher).request(path);
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+test("GET /depth tells how many events there are", async () => {
+  await using main = newQueue(NOWHERE, { max_queue_size: "5" });
+  assert.deepEqual(await get(main.publisher, "/depth"), {
+    status: 200,
+    body: {
+      queue: "main",
+      depth: 0,
+      max_events: 5,
+      leased: 0,
+      dead_letters: 0,
+      oldest_event_age_seconds: null,
+    },
+  });
+
+  main.queue.putMany([{ id: 1 }, { id: 2 }]);
+
+  const { body } = await get(main.publisher, "/depth");
+  assert.equal(body.depth, 2);
+  assert.ok(typeof body.oldest_event_age_seconds === "number" && body.oldest_event_age_seconds < 5);
+});
+
+test("GET /depth counts the events on their way as leased", async () => {
+  await using server = await serveHttp(() => {});
+  await using main = newQueue(server.url, { "publisher.grace": "0ms" });
+  main.queue.putMany([{ id: 1 }, { id: 2 }]);
+  void main.publisher.run();
+  await until(() => server.requests.length > 0);
+
+  const { body } = await get(main.publisher, "/depth");
+
+  assert.deepEqual([body.depth, body.leased], [2, 2]);
+});
+
+test("GET /health of a queue where nothing happened yet is ok", async () => {
+  await using main = newQueue(NOWHERE);
+  assert.deepEqual(await get(main.publisher, "/health"), {
+    status: 200,
+    body: {
+      status: "ok",
+      queue: "main",
+      depth: 0,
+      max_events: 10_000,
+      dead_letters: 0,
+      oldest_event_age_seconds: null,
+      last_success: null,
+      last_error: null,
+      failures_in_a_row: 0,
+      failing_for_seconds: 0,
+      in_flight: 0,
+      delivered: 0,
+    },
+  });
+});
+
+test("GET /health tells of the last success", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url);
+  const startedAtMs = Date.now();
+  main.queue.putMany([{ id: 1 }, { id: 2 }]);
+  void main.publisher.run();
+  await until(() => main.queue.depth() === 0);
+
+  const { status, body } = await get(main.publisher, "/health");
+
+  assert.deepEqual([status, body.status, body.delivered, body.depth], [200, "ok", 2, 0]);
+  assert.match(String(body.last_success), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  const lastSuccessMs = Date.parse(String(body.last_success));
+  assert.ok(lastSuccessMs >= startedAtMs && lastSuccessMs <= Date.now());
+});
+
+test("GET /health answers 503 with the last error while the key is wrong", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url, { "key.secret": "b3RoZXI=" });
+  main.queue.put({ id: 1 });
+  void main.publisher.run();
+  await until(() => main.publisher.status().failures > 0);
+
+  const { status, body } = await get(main.publisher, "/health");
+
+  assert.deepEqual([status, body.status, body.depth], [503, "failing", 1]);
+  const { at, ...error } = body.last_error as { at: string };
+  assert.ok(Number.isFinite(Date.parse(at)));
+  const message = 'the collector answered 403: {"error":"Unknown key or wrong MAC."}';
+  assert.deepEqual(error, { kind: "misconfigured", message });
+  assert.ok(Number(body.failures_in_a_row) > 0);
+  assert.doesNotMatch(JSON.stringify(body), /b3RoZXI|other/);
+});
+
+test("GET /health is degraded, and answers 200, while the collector is away for a moment", async () => {
+  await using server = await serveHttp((response) => response.writeHead(503).end());
+  await using main = newQueue(server.url);
+  main.queue.put({ id: 1 });
+  void main.publisher.run();
+  await until(() => main.publisher.status().failures > 0);
+
+  const { status, body } = await get(main.publisher, "/health");
+
+  assert.deepEqual([status, body.status], [200, "degraded"]);
+});
+
+test("GET /health answers 503 when the queue is full", async () => {
+  await using main = newQueue(NOWHERE, { max_queue_size: "2" });
+  main.queue.putMany([{ id: 1 }, { id: 2 }]);
+  const { status, body } = await get(main.publisher, "/health");
+  assert.deepEqual([status, body.status], [503, "failing"]);
+});
+
+test("GET /livez answers 200 whatever the queue is like", async () => {
+  await using main = newQueue(NOWHERE, { max_queue_size: "1" });
+  main.queue.put({ id: 1 });
+  assert.deepEqual(await get(main.publisher, "/livez"), { status: 200, body: { status: "ok" } });
+});
+
+test("GET /readyz answers 200 while it publishes, 503 before and after", async () => {
+  await using main = newQueue(NOWHERE);
+  const stop = new AbortController();
+  const notReady = { status: 503, body: { status: "not ready" } };
+  assert.deepEqual(await get(main.publisher, "/readyz"), notReady);
+
+  const running = main.publisher.run({ signal: stop.signal });
+  assert.deepEqual(await get(main.publisher, "/readyz"), { status: 200, body: { status: "ready" } });
+
+  stop.abort();
+  assert.deepEqual(await get(main.publisher, "/readyz"), notReady, "from the moment it is told to stop");
+  await running;
+  assert.deepEqual(await get(main.publisher, "/readyz"), notReady);
+});
+
+test("answers 404 to other paths and methods, and names those there are", async () => {
+  await using main = newQueue(NOWHERE);
+  const answer = { error: "There are GET /health, /depth, /livez and /readyz." };
+  for (const path of ["/", "/healthz", "/depth/main"])
+    assert.deepEqual(await get(main.publisher, path), { status: 404, body: answer }, path);
+  const posted = await admin(main.publisher).request("/health", { method: "POST" });
+  assert.equal(posted.status, 404);
+});
+
+test("answers 503 with the reason when the queue's file cannot be read", async () => {
+  const main = newQueue(NOWHERE);
+  await main[Symbol.asyncDispose]();
+
+  const { status, body } = await get(main.publisher, "/health");
+
+  assert.deepEqual([status, body.status, body.queue], [503, "failing", "main"]);
+  assert.equal(typeof body.error, "string");
+  assert.equal((await get(main.publisher, "/livez")).status, 200);
+});
+
+test("lets no proxy keep an answer", async () => {
+  await using main = newQueue(NOWHERE);
+  for (const path of ["/health", "/depth", "/livez", "/readyz", "/nothing"]) {
+    const response = await admin(main.publisher).request(path);
+    assert.equal(response.headers.get("Cache-Control"), "no-store", path);
+  }
+});
+
+test("can be mounted in a service's own app", async () => {
+  await using main = newQueue(NOWHERE);
+  const app = new Hono().route("/queue", admin(main.publisher));
+  assert.equal((await app.request("/queue/depth")).status, 200);
+});

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { StatsdClient } from "../../src/metrics/statsd.ts";
+import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
+import { CollectorClient } from "../../src/publisher/collector_client.ts";
+import { Sender, type SenderParts, type Sent } from "../../src/publisher/sender.ts";
+import type { Lease } from "../../src/store/lease_table.ts";
+import { serveCollector, TEST_KEY } from "../support/collector.ts";
+import { type TestQueue, testQueue } from "../support/queue_file.ts";
+import { refusingUrl, serveHttp } from "../support/servers.ts";
+import { listenAsStatsd, type TestStatsd } from "../support/statsd.ts";
+
+const NEVER = new AbortController().signal;
+const EVENTS = ['{"id":1}', '{"id":9007199254740993}', '{"é":"\\u0000"}'];
+
+/** Puts the events and claims them all. */
+function leaseOf(queue: TestQueue, events: readonly string[] = EVENTS): Lease {
+  queue.events.putMany(events.map((event) => Buffer.from(event)));
+  return queue.leases.claim(0, events.length)!;
+}
+
+interface SendOptions {
+  readonly parts?: Partial<SenderParts>;
+  readonly statsd?: TestStatsd;
+  readonly stop?: AbortSignal;
+  readonly lease?: Lease;
+}
+
+/** Sends a lease of the queue as a publisher does, and lets its metrics leave. */
+async function send(queue: TestQueue, url: string, options: SendOptions = {}): Promise<Sent> {
+  const { parts, statsd, stop = NEVER, lease = leaseOf(queue) } = options;
+  const metrics = new StatsdClient({ namespace: "events", endpoint: statsd?.endpoint });
+  const sender = new Sender({
+    leases: queue.leases,
+    uuid: queue.file.uuid,
+    format: BATCH_FORMATS["2j"],
+    key: TEST_KEY,
+    client: new CollectorClient(`${url}/v2j`, 4_000),
+    metrics,
+    ...parts,
+  });
+  const sent = await sender.send(lease, stop);
+  await metrics.close();
+  return sent;
+}
+
+test("delivers a lease's events to the collector, as they were put, with their ids", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+
+  assert.deepEqual(await send(queue, collector.url), { outcome: { kind: "accepted" }, count: 3 });
+
+  const [batch] = collector.batches;
+  assert.deepEqual(batch?.events, EVENTS);
+  assert.deepEqual(batch?.meta, { version: "2j", keyName: "K", eventIds: `${queue.file.uuid}:1-3` });
+  assert.equal(queue.events.depth(), 3, "what happens to the lease is the publisher's decision");
+});
+
+test("delivers in version 2 as well", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const client = new CollectorClient(`${collector.url}/v2`, 4_000);
+
+  await send(queue, collector.url, { parts: { client, format: BATCH_FORMATS["2"] } });
+
+  assert.deepEqual(collector.batches[0]?.events, EVENTS);
+  assert.equal(collector.batches[0]?.meta.version, "2");
+});
+
+test("names the rows on a second attempt as on the first", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const lease = leaseOf(queue);
+  await send(queue, collector.url, { lease });
+  queue.leases.release(lease);
+
+  await send(queue, collector.url, { lease: queue.leases.claimExpired()! });
+
+  const [first, second] = collector.batches.map(({ meta }) => meta.eventIds);
+  assert.equal(second, first);
+});
+
+test("gives the collector's refusal, with its answer", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const lease = leaseOf(queue, ["no JSON"]);
+
+  const { outcome } = await send(queue, collector.url, { lease });
+
+  const answer = '{"error":"The body is not JSON in UTF-8."}';
+  assert.deepEqual(outcome, { kind: "refused", status: 400, answer });
+});
+
+test("gives a wrong key as misconfigured, and shows no secret", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const key = { name: "K", secret: Buffer.from("other secret") };
+
+  const { outcome } = await send(queue, collector.url, { parts: { key } });
+
+  assert.equal(outcome.kind, "misconfigured");
+  assert.match((outcome as { reason: string }).reason, /^the collector answered 403: .*wrong MAC/);
+  assert.doesNotMatch(JSON.stringify(outcome), /secret/);
+});
+
+test("gives a collector that nobody reaches as unavailable, and says why", async () => {
+  using queue = testQueue();
+  const { outcome } = await send(queue, await refusingUrl());
+  assert.equal(outcome.kind, "unavailable");
+  assert.match((outcome as { reason: string }).reason, /refused|unable to connect/i);
+});
+
+test("says that the grace time was over when a stop cut the request", async () => {
+  using queue = testQueue();
+  const stop = new AbortController();
+  await using server = await serveHttp(() => stop.abort());
+
+  const { outcome } = await send(queue, server.url, { stop: stop.signal });
+
+  assert.deepEqual(outcome, { kind: "unavailable", reason: "the grace time of the stop is over" });
+});
+
+test("has nothing to send when someone deleted the rows by hand", async () => {
+  using queue = testQueue();
+  await using server = await serveHttp((response) => response.end());
+  const lease = leaseOf(queue);
+  queue.file.db.exec("DELETE FROM event");
+
+  assert.deepEqual(await send(queue, server.url, { lease }), { outcome: { kind: "accepted" }, count: 0 });
+  assert.equal(server.requests.length, 0);
+});
+
+test("counts the events sent and times the POST", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  await using statsd = await listenAsStatsd();
+
+  await send(queue, collector.url, { statsd });
+
+  const [post, sent] = await statsd.packets(2);
+  assert.match(post!, /^events\.post:[\d.]+(e-\d+)?\|ms$/);
+  assert.equal(sent, "events.sent:3|c");
+});
+
+test("counts an answer other than 2xx as an HTTP error, and times it too", async () => {
+  using queue = testQueue();
+  await using server = await serveHttp((response) => response.writeHead(503).end());
+  await using statsd = await listenAsStatsd();
+
+  await send(queue, server.url, { statsd });
+
+  const [error, post] = await statsd.packets(2);
+  assert.equal(error, "events.error.http:1|c");
+  assert.match(post!, /^events\.post:/);
+});
+
+test("counts no answer as an I/O error, and times it too", async () => {
+  using queue = testQueue();
+  await using statsd = await listenAsStatsd();
+
+  await send(queue, await refusingUrl(), { statsd });
+
+  const [error, post] = await statsd.packets(2);
+  assert.equal(error, "events.error.io:1|c");
+  assert.match(post!, /^events\.post:/);
+});
+
+test("delivers all the same when statsd is down", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const statsd = await listenAsStatsd();
+  await statsd[Symbol.asyncDispose]();
+
+  assert.equal((await send(queue, collector.url, { statsd })).outcome.kind, "accepted");
+});

@@ -1,0 +1,50 @@
+import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
+import { Publisher } from "../../src/publisher/publisher.ts";
+import { EventQueue } from "../../src/queue/event_queue.ts";
+import { serializeJsonEvent } from "../../src/serializers/json.ts";
+import { TEST_KEY } from "./collector.ts";
+import { temporaryDirectory } from "./temporary.ts";
+
+/** Settings by their keys, such as `{ "publisher.concurrency": "1" }`. */
+export type Settings = Readonly<Record<string, string>>;
+
+/** A publisher of queue `main` so configured: by default v2j over http, in batches that wait for nothing. */
+export function newPublisher(url: string, directory: string, settings: Settings = {}): Publisher {
+  const all: Settings = {
+    "collector.hostname": url.replace("http://", ""),
+    "collector.scheme": "http",
+    "collector.version": "2j",
+    "collector.timeout": "4s",
+    "key.name": TEST_KEY.name,
+    "key.secret": Buffer.from(TEST_KEY.secret).toString("base64"),
+    "queue.directory": directory,
+    "batch.max_age": "0ms",
+    ...settings,
+  };
+  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
+  return new Publisher(parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} }));
+}
+
+/** A new queue from end to end: `await using main = newQueue(collector.url);`. */
+export interface PublishedQueue extends AsyncDisposable {
+  readonly directory: string;
+  readonly publisher: Publisher;
+  readonly queue: EventQueue<unknown>;
+}
+
+/** Makes a queue in a directory of its own, with a publisher that does not run yet. */
+export function newQueue(url: string, settings: Settings = {}): PublishedQueue {
+  const directory = temporaryDirectory();
+  const publisher = newPublisher(url, directory.path, settings);
+  const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
+  return {
+    directory: directory.path,
+    publisher,
+    queue,
+    [Symbol.asyncDispose]: async () => {
+      queue.close();
+      await publisher[Symbol.asyncDispose]();
+      directory[Symbol.dispose]();
+    },
+  };
+}
