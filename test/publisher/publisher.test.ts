@@ -200,7 +200,7 @@ test("finishes what is in flight when it is told to stop, and claims nothing mor
 test("gives back what is still in flight when the grace time is over, for the next publisher", async () => {
   const stop = new AbortController();
   await using silent = await serveHttp(() => stop.abort());
-  await using main = newQueue(silent.url, { "publisher.grace": "10ms" });
+  await using main = newQueue(silent.url, { "publisher.grace": "10ms", "collector.timeout": "1h" });
   putIds(main, 3);
 
   await main.publisher.run({ signal: stop.signal });
