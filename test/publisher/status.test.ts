@@ -10,10 +10,11 @@ interface Case {
   readonly depth?: number;
   readonly failures?: number;
   readonly failingForMs?: number;
+  readonly storageFailures?: number;
   readonly lastProblem?: PublisherProblem;
 }
 
-function health({ depth = 0, failures = 0, failingForMs = 0, lastProblem }: Case) {
+function health({ depth = 0, failures = 0, failingForMs = 0, storageFailures = 0, lastProblem }: Case) {
   const state = { depth, maxEvents: 10, leased: 0, deadLetters: 0, oldestPutAtMs: undefined };
   const status: PublisherStatus = {
     queue: "main",
@@ -23,6 +24,7 @@ function health({ depth = 0, failures = 0, failingForMs = 0, lastProblem }: Case
     delivered: 0,
     failures,
     failingForMs,
+    storageFailures,
     lastSuccessAtMs: undefined,
     lastProblem,
   };
@@ -49,18 +51,27 @@ test("fails when the queue is full, since then puts are refused", () => {
   assert.equal(health({ depth: 11 }), "failing", "the cap was lowered");
 });
 
-test("is degraded while the collector is away for less than a minute, and fails then", () => {
-  const lastProblem = problem("unavailable");
-  assert.equal(health({ failures: 1, failingForMs: 0, lastProblem }), "degraded");
-  assert.equal(health({ failures: 9, failingForMs: 59_999, lastProblem }), "degraded");
-  assert.equal(health({ failures: 9, failingForMs: 60_000, lastProblem }), "failing");
+test("is degraded while events wait for a collector that is away for less than a minute, and fails then", () => {
+  const away = { depth: 1, lastProblem: problem("unavailable") };
+  assert.equal(health({ ...away, failures: 1, failingForMs: 0 }), "degraded");
+  assert.equal(health({ ...away, failures: 9, failingForMs: 59_999 }), "degraded");
+  assert.equal(health({ ...away, failures: 9, failingForMs: 60_000 }), "failing");
 });
 
-test("fails at once over what does not pass by itself", () => {
-  assert.equal(health({ failures: 1, lastProblem: problem("misconfigured") }), "failing");
-  assert.equal(health({ failures: 1, lastProblem: problem("storage") }), "failing");
+test("fails at once over a configuration that the collector does not take", () => {
+  assert.equal(health({ depth: 1, failures: 1, lastProblem: problem("misconfigured") }), "failing");
+});
+
+test("does not mind a collector that is away while no event waits", () => {
+  const lastProblem = problem("misconfigured");
+  assert.equal(health({ depth: 0, failures: 9, failingForMs: 60_000, lastProblem }), "ok");
+});
+
+test("fails at once over a queue file that fails, with or without an event", () => {
+  assert.equal(health({ storageFailures: 1 }), "failing");
+  assert.equal(health({ depth: 1, storageFailures: 1 }), "failing");
 });
 
 test("does not hold an event that was refused against the collector", () => {
-  assert.equal(health({ failures: 1, lastProblem: problem("refused") }), "degraded");
+  assert.equal(health({ depth: 1, failures: 1, lastProblem: problem("refused") }), "degraded");
 });
