@@ -80,12 +80,24 @@ test("reads the beginning of an answer that never ends, and hangs up", async () 
 
 test("gives up on a collector that does not answer in time", async () => {
   await using server = await serveHttp(() => {});
-  await assert.rejects(post(server.url, { timeoutMs: 100 }), { name: "TimeoutError" });
+  await assert.rejects(post(server.url, { timeoutMs: 100 }), /no answer within 100 ms/);
 });
 
-test("gives up on an answer that does not end in time", async () => {
-  await using server = await serveHttp((response) => response.write("{"));
-  await assert.rejects(post(server.url, { timeoutMs: 100 }), { name: "TimeoutError" });
+test("goes by the status when the rest of the answer does not come in time", async () => {
+  await using server = await serveHttp((response) => response.writeHead(413).write('{"error":'));
+  assert.deepEqual(await post(server.url, { timeoutMs: 1_000 }), {
+    status: 413,
+    retryAfter: null,
+    text: '{"error":',
+  });
+});
+
+test("goes by the status when the connection ends in the middle of the answer", async () => {
+  await using server = await serveHttp((response) => {
+    response.writeHead(200, { "Content-Length": "100" });
+    response.write("{", () => response.socket?.destroy());
+  });
+  assert.equal((await post(server.url)).status, 200);
 });
 
 test("throws when nobody listens", async () => {
@@ -98,14 +110,6 @@ test("throws when the name is unknown", async () => {
 
 test("throws when the connection is reset instead of an answer", async () => {
   await using server = await serveHttp((response) => response.socket?.resetAndDestroy());
-  await assert.rejects(post(server.url));
-});
-
-test("throws when the connection ends in the middle of the answer: it may not be what it began as", async () => {
-  await using server = await serveHttp((response) => {
-    response.writeHead(200, { "Content-Length": "100" });
-    response.write("{", () => response.socket?.destroy());
-  });
   await assert.rejects(post(server.url));
 });
 
