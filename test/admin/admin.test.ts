@@ -4,9 +4,9 @@ import { Hono } from "hono";
 import { admin } from "../../src/admin/admin.ts";
 import type { Publisher } from "../../src/publisher/publisher.ts";
 import { serveCollector } from "../support/collector.ts";
+import { eventually } from "../support/eventually.ts";
 import { newQueue } from "../support/publisher.ts";
 import { serveHttp } from "../support/servers.ts";
-import { until } from "../support/until.ts";
 
 const NOWHERE = "http://127.0.0.1:9";
 
@@ -41,7 +41,7 @@ test("GET /depth counts the events on their way as leased", async () => {
   await using main = newQueue(server.url, { "publisher.grace": "0ms" });
   main.queue.putMany([{ id: 1 }, { id: 2 }]);
   void main.publisher.run();
-  await until(() => server.requests.length > 0);
+  await eventually("a request", () => server.requests.length > 0);
 
   const { body } = await get(main.publisher, "/depth");
 
@@ -75,7 +75,7 @@ test("GET /health tells of the last success", async () => {
   const startedAtMs = Date.now();
   main.queue.putMany([{ id: 1 }, { id: 2 }]);
   void main.publisher.run();
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   const { status, body } = await get(main.publisher, "/health");
 
@@ -90,7 +90,7 @@ test("GET /health answers 503 with the last error while the key is wrong", async
   await using main = newQueue(collector.url, { "key.secret": "b3RoZXI=" });
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await until(() => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().failures > 0);
 
   const { status, body } = await get(main.publisher, "/health");
 
@@ -108,7 +108,7 @@ test("GET /health is degraded, and answers 200, while the collector is away for 
   await using main = newQueue(server.url);
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await until(() => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().failures > 0);
 
   const { status, body } = await get(main.publisher, "/health");
 

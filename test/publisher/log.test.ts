@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { configureSync, type LogRecord, resetSync } from "@logtape/logtape";
 import { serveCollector } from "../support/collector.ts";
+import { eventually } from "../support/eventually.ts";
 import { newQueue, type Settings } from "../support/publisher.ts";
 import { serveHttp } from "../support/servers.ts";
-import { until } from "../support/until.ts";
 
 /** What is logged while a publisher works on one event, until `isDone`. */
 async function logOf(url: string, isDone: RegExp, settings: Settings = {}): Promise<LogRecord[]> {
@@ -21,7 +21,7 @@ async function logOf(url: string, isDone: RegExp, settings: Settings = {}): Prom
     await using main = newQueue(url, { "publisher.grace": "50ms", ...settings });
     main.queue.put({ id: 1 });
     void main.publisher.run();
-    await until(() => records.some((record) => isDone.test(messageOf(record))));
+    await eventually("a log line", () => records.some((record) => isDone.test(messageOf(record))));
   } finally {
     resetSync();
   }

@@ -6,10 +6,10 @@ import Database from "better-sqlite3";
 import { EventStorageError } from "../../src/errors.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { serveCollector, type TestCollector } from "../support/collector.ts";
+import { eventually } from "../support/eventually.ts";
 import { newPublisher, newQueue, type PublishedQueue } from "../support/publisher.ts";
 import { serveHttp } from "../support/servers.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
-import { until } from "../support/until.ts";
 
 /** Each event fills a batch of the smallest size there is. */
 const ONE_EVENT_BATCHES = { "batch.max_bytes": "102428" };
@@ -50,9 +50,9 @@ test("delivers what was put before and after it started, each event once and in 
   await using main = newQueue(collector.url, { "publisher.concurrency": "1" });
   putIds(main, 1_000);
   void main.publisher.run();
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
   main.queue.put({ id: 1_001 });
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   assert.deepEqual(deliveredIds(collector), upTo(1_001));
   assert.equal(leasesIn(main), 0);
@@ -64,7 +64,7 @@ test("cuts batches at batch.max_bytes", async () => {
   await using main = newQueue(collector.url, ONE_EVENT_BATCHES);
   putLarge(main, 5);
   void main.publisher.run();
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   assert.deepEqual(
     collector.batches.map(({ events }) => events.length),
@@ -87,12 +87,12 @@ for (const concurrency of [1, 3]) {
     void main.publisher.run();
 
     for (let left = 6; left > 0; left--) {
-      await until(() => waiting.length >= Math.min(concurrency, left));
+      await eventually("batches in flight", () => waiting.length >= Math.min(concurrency, left));
       await turns(50); // in which one too many would come
       waiting.shift()?.end();
     }
     assert.equal(most, concurrency);
-    await until(() => main.queue.depth() === 0);
+    await eventually("an empty queue", () => main.queue.depth() === 0);
     assert.equal(server.requests.length, 6);
   });
 }
@@ -105,7 +105,7 @@ test("sends a batch again until the collector takes it", async () => {
   await using main = newQueue(server.url);
   putIds(main, 3);
   void main.publisher.run();
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   const [first, ...again] = server.requests.map(({ headers }) => headers["event-ids"]);
   assert.deepEqual(again, [first, first], "named the same each time");
@@ -121,7 +121,10 @@ test("leaves the collector alone for as long as Retry-After says", async () => {
   await using main = newQueue(server.url);
   putIds(main, 3);
   void main.publisher.run();
-  await until(() => main.publisher.status().failures === 1 && main.publisher.status().inFlight === 0);
+  await eventually(
+    "a failure",
+    () => main.publisher.status().failures === 1 && main.publisher.status().inFlight === 0,
+  );
 
   main.queue.put({ id: 4 });
   await turns(200);
@@ -138,7 +141,7 @@ for (const status of [302, 401, 403, 404]) {
     await using main = newQueue(server.url);
     putIds(main, 3);
     void main.publisher.run();
-    await until(() => main.publisher.status().failures > 0);
+    await eventually("a failure", () => main.publisher.status().failures > 0);
 
     const { state, lastProblem } = main.publisher.status();
     assert.deepEqual([state.depth, state.deadLetters, lastProblem?.kind], [3, 0, "misconfigured"]);
@@ -152,7 +155,7 @@ test("finds the one event that the collector refuses, keeps it apart and deliver
   using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
   raw.putMany(upTo(100).map((id) => (id === 42 ? '{"id":42' : `{"id":${id}}`)));
   void main.publisher.run();
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   const others = upTo(100).filter((id) => id !== 42);
   assert.deepEqual(
@@ -171,7 +174,7 @@ test("halves batches that are too large for the collector, and loses none of the
   await using main = newQueue(collector.url);
   putIds(main, 200);
   void main.publisher.run();
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   assert.deepEqual(
     deliveredIds(collector).sort((a, b) => a - b),
@@ -209,7 +212,7 @@ test("gives back what is still in flight when the grace time is over, for the ne
   await using collector = await serveCollector();
   await using next = newPublisher(collector.url, main.directory);
   void next.run();
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
   assert.deepEqual(deliveredIds(collector), [1, 2, 3]);
 });
 
@@ -241,7 +244,7 @@ test("goes on when the queue's file works again", async () => {
   other.exec("ALTER TABLE hidden RENAME TO lease");
   other.close();
   putIds(main, 3);
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   assert.deepEqual(deliveredIds(collector), [1, 2, 3]);
   assert.deepEqual(main.publisher.status().lastProblem?.kind, "storage");
@@ -257,7 +260,7 @@ test("shares a queue with another publisher, and no event is sent twice", async 
     main.queue.put({ id });
     if (id % 10 === 0) await setImmediate();
   }
-  await until(() => main.queue.depth() === 0);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
 
   assert.deepEqual(
     deliveredIds(collector).sort((a, b) => a - b),

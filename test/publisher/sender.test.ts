@@ -5,7 +5,8 @@ import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
 import { CollectorClient } from "../../src/publisher/collector_client.ts";
 import { Sender, type SenderParts, type Sent } from "../../src/publisher/sender.ts";
 import type { Lease } from "../../src/store/lease_table.ts";
-import { serveCollector, TEST_KEY } from "../support/collector.ts";
+import { serveCollector } from "../support/collector.ts";
+import { KEY } from "../support/keys.ts";
 import { type TestQueue, testQueue } from "../support/queue_file.ts";
 import { refusingUrl, serveHttp } from "../support/servers.ts";
 import { listenAsStatsd, type TestStatsd } from "../support/statsd.ts";
@@ -34,7 +35,7 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
     leases: queue.leases,
     uuid: queue.file.uuid,
     format: BATCH_FORMATS["2j"],
-    key: TEST_KEY,
+    key: KEY,
     client: new CollectorClient(`${url}/v2j`, 4_000),
     metrics,
     ...parts,
@@ -52,7 +53,7 @@ test("delivers a lease's events to the collector, as they were put, with their i
 
   const [batch] = collector.batches;
   assert.deepEqual(batch?.events, EVENTS);
-  assert.deepEqual(batch?.meta, { version: "2j", keyName: "K", eventIds: `${queue.file.uuid}:1-3` });
+  assert.deepEqual(batch?.meta, { version: "2j", keyName: KEY.name, eventIds: `${queue.file.uuid}:1-3` });
   assert.equal(queue.events.depth(), 3, "what happens to the lease is the publisher's decision");
 });
 
@@ -94,7 +95,7 @@ test("gives the collector's refusal, with its answer", async () => {
 test("gives a wrong key as misconfigured, and shows no secret", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
-  const key = { name: "K", secret: Buffer.from("other secret") };
+  const key = { name: KEY.name, secret: Buffer.from("other secret") };
 
   const { outcome } = await send(queue, collector.url, { parts: { key } });
 

@@ -1,11 +1,6 @@
 import { type BatchMeta, type CollectorOptions, collector } from "../../src/collector/collector.ts";
 import { serveApp } from "../../src/http/serve.ts";
-
-/** The name and secret that the tests' collectors and publishers share. */
-export const TEST_KEY: { readonly name: string; readonly secret: Uint8Array } = {
-  name: "K",
-  secret: Buffer.from("hunter2"),
-};
+import { KEY } from "./keys.ts";
 
 /** A batch that a collector stored. */
 export interface StoredBatch {
@@ -24,7 +19,7 @@ export interface TestCollector extends AsyncDisposable {
 export async function serveCollector(options: Partial<CollectorOptions> = {}): Promise<TestCollector> {
   const batches: StoredBatch[] = [];
   const app = collector({
-    keys: new Map([[TEST_KEY.name, TEST_KEY.secret]]),
+    keys: new Map([[KEY.name, KEY.secret]]),
     store: (events, meta) => void batches.push({ events, meta }),
     ...options,
   });

@@ -2,7 +2,7 @@ import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { Publisher } from "../../src/publisher/publisher.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
-import { TEST_KEY } from "./collector.ts";
+import { KEY, KEY_BASE64 } from "./keys.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 /** Settings by their keys, such as `{ "publisher.concurrency": "1" }`. */
@@ -15,8 +15,8 @@ export function newPublisher(url: string, directory: string, settings: Settings 
     "collector.scheme": "http",
     "collector.version": "2j",
     "collector.timeout": "4s",
-    "key.name": TEST_KEY.name,
-    "key.secret": Buffer.from(TEST_KEY.secret).toString("base64"),
+    "key.name": KEY.name,
+    "key.secret": KEY_BASE64,
     "queue.directory": directory,
     "batch.max_age": "0ms",
     ...settings,
