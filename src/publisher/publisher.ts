@@ -13,7 +13,7 @@ import { type Lease, LeaseTable } from "../store/lease_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { PutWatch } from "../store/put_watch.ts";
 import { QueueFile } from "../store/queue_file.ts";
-import { WalSync } from "../store/wal_sync.ts";
+import { syncWal } from "../store/wal_sync.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { CollectorClient } from "./collector_client.ts";
 import { Gate } from "./gate.ts";
@@ -136,9 +136,9 @@ export class Publisher implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    using _sync = new WalSync(this.#queueFile, (error) => this.#storageFailed(error));
     log.logStarted({ queue: this.queue, file: this.file, url: this.#config.collector.url });
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
+    const syncing = this.#syncWal();
     while (!this.#stop.signal.aborted) {
       const waitMs = this.#tryStep();
       if (waitMs > 0) await this.#sleeper.sleep(waitMs);
@@ -146,7 +146,17 @@ export class Publisher implements AsyncDisposable {
     }
     this.#watch.disarm();
     await this.#drain();
+    await syncing;
     log.logStopped({ delivered: this.#delivered, depth: this.#events.depth() });
+  }
+
+  /** A disk that fails to sync is said once; publishing goes on as long as it can. */
+  async #syncWal(): Promise<void> {
+    try {
+      await syncWal(this.#queueFile, { signal: this.#stop.signal });
+    } catch (error) {
+      this.#storageFailed(error);
+    }
   }
 
   /** Starts what may start now, one batch at most. Returns how long nothing else can, in milliseconds. */

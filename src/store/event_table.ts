@@ -19,8 +19,8 @@ export interface QueueState {
   readonly oldestPutAtMs: number | undefined;
 }
 
-/** The highest id ever given. Each max() in a subselect of its own is a seek; two in one SELECT scan the table. */
-const HEAD = "max(coalesce((SELECT max(id) FROM event), 0), removed_id)";
+/** The highest id ever given. A max() alone in its subselect is a seek; two in one SELECT scan the table. */
+const HEAD = "max(coalesce((SELECT max(id) FROM event), 0), claimed_id)";
 
 /**
  * Checks the cap and stores the event in one autocommit statement: exact however many processes put,

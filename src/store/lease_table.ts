@@ -150,7 +150,7 @@ export class LeaseTable {
   #deleteEvents(firstId: number, lastId: number): void {
     this.#sql.deleteEvents.run(firstId, lastId);
     // By the range and not by the rows deleted: so the depth stays right when someone deleted a row by hand.
-    this.#sql.addRemoved.run(lastId - firstId + 1, lastId);
+    this.#sql.addRemoved.run(lastId - firstId + 1);
   }
 }
 
@@ -192,8 +192,6 @@ function prepareStatements({ db }: QueueFile) {
        SELECT id, put_at_ms, body, ?, ?, ?, ? FROM event WHERE id BETWEEN ? AND ?`,
     ),
     deleteEvents: db.prepare<[number, number]>("DELETE FROM event WHERE id BETWEEN ? AND ?"),
-    addRemoved: db.prepare<[number, number]>(
-      `UPDATE queue SET removed_count = removed_count + ?, removed_id = max(removed_id, ?) WHERE one = 1`,
-    ),
+    addRemoved: db.prepare<[number]>("UPDATE queue SET removed_count = removed_count + ? WHERE one = 1"),
   };
 }

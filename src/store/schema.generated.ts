@@ -8,7 +8,7 @@ export const SCHEMA_SQL: string = `-- The schema of a queue file, \`events-NAME.
 -- What holds at every commit:
 --   * Ids are given inside the write lock, one after the other and never twice: they are in commit
 --     order, so a cursor over them never skips an event that commits late.
---   * head  = the highest id ever given = max(max(event.id), queue.removed_id)
+--   * head  = the highest id ever given = max(max(event.id), queue.claimed_id)
 --     depth = head - queue.removed_count: no counting of rows, however deep the queue is.
 --   * Every event with an id up to queue.claimed_id lies in exactly one lease; none above it does.
 
@@ -28,11 +28,10 @@ CREATE TABLE event (
 -- The one row that describes the queue.
 CREATE TABLE queue (
   one           INTEGER PRIMARY KEY CHECK (one = 1),
-  uuid          TEXT    NOT NULL,                                         -- names this file's events in Event-Ids
-  max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0),    -- put refuses at this depth
-  claimed_id    INTEGER NOT NULL DEFAULT 0,                               -- the cursor: the highest id ever claimed
-  removed_count INTEGER NOT NULL DEFAULT 0,                               -- ids that left the event table
-  removed_id    INTEGER NOT NULL DEFAULT 0                                -- the highest id that left the event table
+  uuid          TEXT    NOT NULL,                                      -- names this file's events in Event-Ids
+  max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0), -- put refuses at this depth
+  claimed_id    INTEGER NOT NULL DEFAULT 0,                            -- the cursor: the highest id ever claimed
+  removed_count INTEGER NOT NULL DEFAULT 0                             -- ids that left the event table, all claimed before
 ) STRICT;
 
 -- A range of events that a publisher has claimed. Settling it (ack, release, split, dead-letter) names
