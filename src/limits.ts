@@ -31,6 +31,24 @@ export const MAX_BATCH_BYTES = 512_000;
  */
 export const DEFAULT_BATCH_MAX_AGE_MS = 1_000;
 
+/**
+ * The smallest size one can set for a batch, in bytes: the largest event, its comma and the v2 frame
+ * of 27 bytes, so that whatever the queue took fits in a batch.
+ */
+export const MIN_BATCH_BYTES: number = MAX_EVENT_BYTES + 28;
+
+/** The largest body one can let a collector take, in bytes, before compression: it is held in memory whole. */
+export const MAX_MAX_BODY_BYTES = 1_073_741_824;
+
+/**
+ * How deep structs, lists, sets and maps of a Thrift event may nest. A struct that contains itself ends
+ * here, not in a stack overflow. Python's writer ends at about as many: its recursion limit.
+ */
+export const MAX_STRUCT_DEPTH = 1_000;
+
+/** The longest duration one can configure, in milliseconds: a longer one than a day is a slip of the unit. */
+export const MAX_DURATION_MS = 86_400_000;
+
 /** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
 export const MAX_QUEUE_NAME_CHARS = 100;
 

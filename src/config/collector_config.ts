@@ -5,7 +5,7 @@
  * @module
  */
 
-import { MAX_BATCH_BYTES } from "../limits.ts";
+import { MAX_BATCH_BYTES, MAX_MAX_BODY_BYTES } from "../limits.ts";
 import { type ListenAddress, parseListenAddress } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection } from "./config_section.ts";
@@ -35,8 +35,6 @@ const SECTION = "event-collector";
 const KEY_PREFIX = "key.";
 const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
 const DEFAULT_OUTPUT = "events.jsonl";
-/** A body is held in memory whole. */
-const MAX_MAX_BODY_BYTES = 1_073_741_824;
 
 /**
  * Reads a collector's configuration from a file: TOML if its name ends in `.toml`, otherwise INI.

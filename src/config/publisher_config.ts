@@ -17,8 +17,9 @@ import {
   DEFAULT_MAX_EVENTS,
   MAX_BATCH_BYTES,
   MAX_CONCURRENCY,
-  MAX_EVENT_BYTES,
+  MAX_DURATION_MS,
   MAX_MAX_EVENTS,
+  MIN_BATCH_BYTES,
 } from "../limits.ts";
 import { checkQueueName } from "../queue_name.ts";
 import {
@@ -111,10 +112,6 @@ export interface PublisherConfigOptions {
 const DEFAULT_QUEUE_NAME = "main";
 const DEFAULT_VERSION: CollectorVersion = "2";
 const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
-/** Longer is surely a slip of the unit; JavaScript's timers hold 24 days. */
-const MAX_DURATION_MS = 86_400_000;
-/** The largest event, its comma and the v2 frame of 27 bytes: whatever the queue took fits in a batch. */
-const MIN_BATCH_BYTES = MAX_EVENT_BYTES + 28;
 
 /**
  * Reads a publisher's configuration from a file: TOML if its name ends in `.toml`, otherwise INI.

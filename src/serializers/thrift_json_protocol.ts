@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { MAX_STRUCT_DEPTH } from "../limits.ts";
 import { binaryProblem, describe, doubleProblem, integerProblem, stringProblem } from "./problems.ts";
 import { Frame, nextSegment, openSegment, serializationError } from "./thrift_frame.ts";
 import {
@@ -21,12 +22,6 @@ import {
   type ThriftI64,
   uuidText,
 } from "./thrift_values.ts";
-
-/**
- * How deep structs, lists, sets and maps may nest. A struct that contains itself ends here, not in
- * a stack overflow. Python's writer ends at about as many: its recursion limit.
- */
-export const MAX_DEPTH = 1_000;
 
 /** Thrift's type ids and their names in the JSON protocol. Source: Apache Thrift, `TJSONProtocol`. */
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
@@ -225,8 +220,8 @@ export class ThriftJsonWriter {
 
   #open(text: string, next: Frame["next"], size: number): void {
     if (this.#frame.next === "key") this.fail("is a struct or container: JSON has only strings for map keys");
-    if (this.#depth === MAX_DEPTH) {
-      this.fail(`is nested deeper than ${MAX_DEPTH} structs and containers: does it contain itself?`);
+    if (this.#depth === MAX_STRUCT_DEPTH) {
+      this.fail(`is nested deeper than ${MAX_STRUCT_DEPTH} structs and containers: does it contain itself?`);
     }
     if (this.#depth === 0 && this.#json !== "") this.fail("was written twice by its write()");
     this.#write(text);
