@@ -10,12 +10,13 @@ import type { Payload } from "./payload.ts";
 
 /** POSTs batches to one URL. */
 export class CollectorClient {
-  readonly #url: string;
+  /** Where batches are sent. */
+  readonly url: string;
   readonly #timeoutMs: number;
 
   /** @param timeoutMs how long one POST may take, connect to last byte of the answer */
   constructor(url: string, timeoutMs: number) {
-    this.#url = url;
+    this.url = url;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -43,7 +44,7 @@ export class CollectorClient {
   }
 
   async #post(payload: Payload, eventIds: string, signal: AbortSignal): Promise<CollectorAnswer> {
-    const response = await fetch(this.#url, {
+    const response = await fetch(this.url, {
       method: "POST",
       headers: { ...payload.headers, [EVENT_IDS_HEADER]: eventIds },
       // A Blob, since Deno sends any other body a second time, unasked, when a kept-alive connection dies.

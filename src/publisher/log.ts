@@ -13,7 +13,7 @@ export function logStarted(about: { queue: string; file: string; url: string }):
 }
 
 export function logStopping(inFlight: number, graceMs: number): void {
-  logger.info("Stopping: {inFlight} batches in flight have {graceMs} ms to finish", { inFlight, graceMs });
+  logger.info("Stopping: batches in flight ({inFlight}) have {graceMs} ms to finish", { inFlight, graceMs });
 }
 
 export function logStopped(about: { delivered: number; depth: number }): void {
@@ -33,6 +33,12 @@ export function logUnavailable(lease: Lease, reason: string, retryInMs: number):
     ...range(lease),
     reason,
     retryInMs: Math.round(retryInMs),
+  });
+}
+
+export function logRecovered(failingForMs: number): void {
+  logger.info("The collector answers again, after {failingForMs} ms", {
+    failingForMs: Math.round(failingForMs),
   });
 }
 

@@ -241,7 +241,7 @@ export class Publisher implements AsyncDisposable {
   }
 
   async #accepted(lease: Lease, count: number): Promise<boolean> {
-    this.#gate.succeeded();
+    this.#answered();
     this.#delivered += count;
     this.#lastSuccessAtMs = Date.now();
     this.#checkpoints.keepUp();
@@ -250,7 +250,7 @@ export class Publisher implements AsyncDisposable {
 
   /** Halves the batch, down to the one event at fault, which goes to the dead letters. */
   #refused(lease: Lease, { status, answer }: Outcome & { kind: "refused" }): boolean {
-    this.#gate.succeeded(); // the collector works; it does not like these events
+    this.#answered(); // the collector works; it does not like these events
     this.#noteProblem("refused", `the collector answered ${status}: ${answer}`);
     if (lease.firstId === lease.lastId) {
       log.logDeadLetter(lease, status, answer);
@@ -258,6 +258,14 @@ export class Publisher implements AsyncDisposable {
     }
     log.logSplit(lease, status, answer);
     return this.#leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+  }
+
+  /** The collector works. A log that ends with its failure would have people look for one that is over. */
+  #answered(): void {
+    const wasFailing = this.#gate.failures > 0;
+    const failingForMs = this.#gate.failingForMs();
+    this.#gate.succeeded();
+    if (wasFailing && this.#gate.failures === 0) log.logRecovered(failingForMs);
   }
 
   #failed(

@@ -64,7 +64,9 @@ export class Sender {
       return outcome;
     } catch (error) {
       metrics.counter("error.io");
-      const reason = stop.aborted ? "the grace time of the stop is over" : describeTransportError(error);
+      const reason = stop.aborted
+        ? "the grace time of the stop is over"
+        : `POST ${client.url}: ${describeTransportError(error)}`;
       return { kind: "unavailable", reason };
     }
   }
@@ -74,5 +76,5 @@ export class Sender {
 function describeTransportError(error: unknown): string {
   const { message, code, cause } = error as Error & { code?: unknown };
   const reason = cause instanceof Error ? `${message}: ${cause.message}` : message;
-  return typeof code === "string" ? `${reason} (${code})` : reason;
+  return typeof code === "string" && !reason.includes(code) ? `${reason} (${code})` : reason;
 }

@@ -50,7 +50,7 @@ test("tells where it publishes to, what it delivered, and how it stopped", async
   const { level, properties } = find(records, /^Delivered 1 events in /);
   assert.equal(level, "debug", "one line a batch is for those who ask");
   assert.deepEqual([properties.firstId, properties.lastId, properties.attempts], [1, 1, 1]);
-  find(records, /^Stopping: \d batches in flight have 50 ms to finish$/);
+  find(records, /^Stopping: batches in flight \(\d\) have 50 ms to finish$/);
   find(records, /^Stopped: 1 events delivered, 0 stay in the queue$/);
 });
 
@@ -65,6 +65,18 @@ test("warns when the collector cannot take events, and says when it tries again"
   );
   assert.equal(level, "warning");
   assert.deepEqual([properties.firstId, properties.lastId], [1, 1]);
+});
+
+test("says so when the collector answers again", async () => {
+  let isAway = true;
+  await using server = await serveHttp((response) => {
+    response.writeHead(isAway ? 503 : 200).end();
+    isAway = false;
+  });
+
+  const records = await logOf(server.url, /answers again/);
+
+  assert.equal(find(records, /^The collector answers again, after \d+ ms$/).level, "info");
 });
 
 test("logs an error that calls for the operator when the key is wrong, and shows no secret", async () => {

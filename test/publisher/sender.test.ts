@@ -106,9 +106,13 @@ test("gives a wrong key as misconfigured, and shows no secret", async () => {
 
 test("gives a collector that nobody reaches as unavailable, and says why", async () => {
   using queue = testQueue();
-  const { outcome } = await send(queue, await refusingUrl());
+  const url = await refusingUrl();
+  const { outcome } = await send(queue, url);
   assert.equal(outcome.kind, "unavailable");
-  assert.match((outcome as { reason: string }).reason, /refused|unable to connect/i);
+  const { reason } = outcome as { reason: string };
+  assert.ok(reason.startsWith(`POST ${url}/v2j: `), reason);
+  assert.match(reason, /refused|unable to connect/i);
+  assert.ok((reason.match(/ECONNREFUSED/g)?.length ?? 0) <= 1, reason);
 });
 
 test("says that the grace time was over when a stop cut the request", async () => {
