@@ -4,7 +4,7 @@
  * @module
  */
 import Database from "better-sqlite3";
-import { retryWhileBusy } from "./busy.ts";
+import { isBusy, retryWhileBusy } from "./busy.ts";
 import { applySchema, needsSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 
@@ -49,6 +49,7 @@ export class QueueFile {
       db = new Database(path, { timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
       setPragmas(db, options);
+      refuseReadOnly(db);
       return new QueueFile(path, db, options);
     } catch (error) {
       db?.close();
@@ -102,4 +103,16 @@ function setPragmas(db: Database.Database, { role, durability }: QueueFileOption
   db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
   db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);
   db.pragma("busy_timeout = 0"); // from here on busy.ts waits
+}
+
+/**
+ * SQLite opens a file that this process may not write as a read-only one, without a word, and it stays so
+ * until it is opened again: every put would fail, whatever is done about the file's mode.
+ */
+function refuseReadOnly(db: Database.Database): void {
+  try {
+    db.exec("DELETE FROM dead_letter WHERE 0"); // begins to write, and writes nothing
+  } catch (error) {
+    if (!isBusy(error)) throw error; // who waits for the lock may write
+  }
 }
