@@ -51,7 +51,7 @@ export class ConfigSection {
       return parse(this.#expand(key, options));
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
-      throw new ConfigurationError(error.problem, this.#placeOf(key));
+      throw new ConfigurationError(error.problem + this.#misspelt(key), this.#placeOf(key));
     }
   }
 
@@ -91,6 +91,17 @@ export class ConfigSection {
     if (!options.keepUnset) throw new ConfigurationError(problem);
     this.warn(key, `${problem}: taken as it is written`);
     return text;
+  }
+
+  /** A hint at the key that was likely meant to be this one, if this one is not there. */
+  #misspelt(key: string): string {
+    if (this.#settings.has(key)) return "";
+    const found = nearest(key, this.#settings.keys());
+    if (found === undefined) return "";
+    const line = this.#settings.get(found)?.line;
+    return line === undefined
+      ? `; is ${found} meant to be it?`
+      : `; is ${found} in line ${line} meant to be it?`;
   }
 
   #warnUnknown(key: string, { value }: Setting): void {

@@ -77,7 +77,8 @@ export function durationMsIn(range: Range): ValueParser<number> {
     const [, count = "", unit = ""] = /^(\d+) ?(ms|s|m|h)?$/.exec(text) ?? [];
     const scale = MILLISECONDS[unit];
     if (count !== "" && scale !== undefined) return checkRange(Number(count) * scale, range, "ms");
-    const hint = count === "" ? "such as 250ms, 3s, 5m or 1h" : `with its unit: ${count}ms or ${count}s?`;
+    const hint =
+      count === "" ? "such as 250ms, 3s, 5m or 1h" : `with its unit, such as ${count}s or ${count}ms`;
     throw new ConfigurationError(`expected a duration ${hint}, got ${quote(text)}`);
   };
 }

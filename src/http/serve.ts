@@ -132,6 +132,7 @@ const TCP_REASONS: Record<string, string> = {
   EADDRNOTAVAIL: NO_SUCH_ADDRESS,
   EINVAL: NO_SUCH_ADDRESS, // what Deno says
   ENOTFOUND: NO_SUCH_ADDRESS,
+  ENOENT: NO_SUCH_ADDRESS, // what Bun says of a name that it cannot resolve, after some other ENOENT
 };
 
 const NAME_TOO_LONG = "the path is too long for a socket (107 bytes on Linux). Choose a shorter one.";

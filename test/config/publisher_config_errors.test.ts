@@ -39,7 +39,7 @@ test("lists the sections that are there if the one asked for is not", () => {
 test("names file, line, section and key in an error", () => {
   refuses(
     () => withSettings({ "collector.timeout": "10" }),
-    /^f\.ini:5: \[event-publisher:main\] collector\.timeout: expected a duration with its unit: 10ms or 10s\?, got "10"$/,
+    /^f\.ini:5: \[event-publisher:main\] collector\.timeout: expected a duration with its unit, such as 10s or 10ms, got "10"$/,
   );
 });
 
@@ -71,6 +71,20 @@ test("takes an unset variable in a name as it is written, as baseplate.py does, 
     "f.ini:3: [event-publisher:main] key.name: the environment variable b is not set: taken as it is written",
     "f.ini:5: [event-publisher:main] metrics.namespace: the environment variable NS is not set: taken as it is written",
   ]);
+});
+
+test("points to a misspelt key where the right one is missing", () => {
+  const file = (format: "ini" | "toml", text: string) => () =>
+    parsePublisherConfig(text, { format, file: "f", env: {} });
+  refuses(
+    file("ini", `[event-publisher:main]\ncollector.hostname = c\nkey.name = K\nkey.secert = ${SECRET}\n`),
+    /^f: \[event-publisher:main\] key\.secret: no key specified: .*; is key\.secert in line 4 meant to be it\?$/,
+  );
+  refuses(
+    file("toml", '[event-publisher.main]\ncolector.hostname = "c"\n'),
+    /^f: .* collector\.hostname: no value specified; is colector\.hostname meant to be it\?$/,
+  );
+  refuses(file("ini", "[event-publisher:main]\ncollector.hostname = c\n"), /key\.name: no value specified$/);
 });
 
 test("warns of unknown keys and suggests the one that was meant", () => {
