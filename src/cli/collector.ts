@@ -1,13 +1,12 @@
 /** `bun run collector`: a small event collector that appends what it accepts to a file. */
 import { stdout } from "node:process";
-import { parseArgs } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { collector } from "../collector/collector.ts";
 import { JsonLinesSink } from "../collector/json_lines_sink.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
 import { serveApp } from "../http/serve.ts";
 import { VERSION } from "../version.ts";
-import { onlyFile, runCommand, stopOnSignals } from "./command.ts";
+import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 
 const HELP = `Collects events from publishers and appends them to a file, one JSON text a line.
@@ -32,7 +31,7 @@ const OPTIONS = {
 } as const;
 
 await runCommand("collector", async () => {
-  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
+  const { values, positionals } = parseCommandLine(OPTIONS);
   if (values.help) return void stdout.write(HELP);
   if (values.version) return void stdout.write(`${VERSION}\n`);
 
@@ -43,7 +42,7 @@ await runCommand("collector", async () => {
 
 async function collect(config: CollectorConfig): Promise<void> {
   const logger = getLogger(["eventspool", "collector"]);
-  for (const warning of config.warnings) logger.warn(warning);
+  logWarnings(logger, config.warnings);
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   stopOnSignals().addEventListener("abort", () => stop());
   using sink = new JsonLinesSink(config.output);

@@ -4,6 +4,9 @@
  * @module
  */
 import process from "node:process";
+import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import type { Logger } from "@logtape/logtape";
+import { nearest } from "../config/nearest.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 
 /** Exit codes: all went well; it failed while running; it was called or configured wrongly. */
@@ -25,6 +28,38 @@ export async function runCommand(name: string, main: () => Promise<void>): Promi
     return process.exit(isMisuse(error) ? MISUSED : FAILED);
   }
   return process.exit(FINE);
+}
+
+/** A command line, read by `parseArgs`. */
+type CommandLine<T extends ParseArgsOptionsConfig> = ReturnType<
+  typeof parseArgs<{ options: T; allowPositionals: true }>
+>;
+
+/**
+ * Reads the command line, and says which option a misspelt one is like. An empty value, most often of a
+ * shell variable that is not set, is refused: as no value it would mean the default.
+ */
+export function parseCommandLine<T extends ParseArgsOptionsConfig>(options: T): CommandLine<T> {
+  const commandLine = readArguments(options);
+  for (const [name, value] of Object.entries(commandLine.values))
+    if (value === "") throw new UsageError(`--${name} is empty.`);
+  return commandLine;
+}
+
+function readArguments<T extends ParseArgsOptionsConfig>(options: T): CommandLine<T> {
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    const [, unknown] = /^Unknown option '(-[^']*)'/.exec((error as Error).message) ?? [];
+    if (unknown === undefined) throw error;
+    const meant = nearest(unknown.replace(/^-+/, ""), Object.keys(options));
+    throw new UsageError(`no such option: ${unknown}${meant === undefined ? "" : `. Is --${meant} meant?`}`);
+  }
+}
+
+/** Logs the warnings of a configuration as they are: braces in them are no placeholders. */
+export function logWarnings(logger: Logger, warnings: readonly string[]): void {
+  for (const warning of warnings) logger.warn(warning.replaceAll(/[{}]/g, "$&$&"));
 }
 
 /** The one configuration file of a command line. */

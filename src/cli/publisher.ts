@@ -1,6 +1,5 @@
 /** `bun run publisher`: publishes one queue to its collector. */
 import { stdout } from "node:process";
-import { parseArgs } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/admin.ts";
 import {
@@ -12,7 +11,7 @@ import { serveApp } from "../http/serve.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { queueFilePath } from "../store/location.ts";
 import { VERSION } from "../version.ts";
-import { onlyFile, runCommand, stopOnSignals } from "./command.ts";
+import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -47,7 +46,7 @@ const OPTIONS = {
 } as const;
 
 await runCommand("publisher", async () => {
-  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
+  const { values, positionals } = parseCommandLine(OPTIONS);
   if (values.help) return void stdout.write(HELP);
   if (values.version) return void stdout.write(`${VERSION}\n`);
 
@@ -61,7 +60,7 @@ await runCommand("publisher", async () => {
 
 async function publish(config: PublisherConfig): Promise<void> {
   const logger = getLogger(["eventspool", "publisher"]);
-  for (const warning of config.warnings) logger.warn(warning);
+  logWarnings(logger, config.warnings);
   const signal = stopOnSignals();
   await using publisher = new Publisher(config);
   const served =

@@ -120,14 +120,18 @@ test("refuses a broken configuration in one line that says where", LIMIT, async 
 
 test("refuses a command line it does not understand, and names --help", LIMIT, async () => {
   using directory = withFile(SECTION);
-  const [none, two, unknown] = await Promise.all([
+  const [none, two, misspelt, unlike, empty] = await Promise.all([
     publisher([]),
     publisher([directory.file, directory.file]),
     publisher(["--chekc", directory.file]),
+    publisher(["-x", directory.file]),
+    publisher(["--directory=", directory.file]),
   ]);
   assertRefusal(none, /no configuration file/, "publisher");
   assertRefusal(two, /one configuration file, please/, "publisher");
-  assertRefusal(unknown, /--chekc/, "publisher");
+  assertRefusal(misspelt, /no such option: --chekc\. Is --check meant\?$/, "publisher");
+  assertRefusal(unlike, /no such option: -x$/, "publisher");
+  assertRefusal(empty, /--directory is empty/, "publisher");
 });
 
 interface ConfigVector {
@@ -193,10 +197,11 @@ test(
 );
 
 test("tells at its start which file it reads, and warns of what is likely not meant", LIMIT, async () => {
-  using directory = withFile(`${SECTION}collector.hostnam = x\n`);
+  using directory = withFile(`${SECTION}collector.hostnam = x\n{x} = braces\n`);
   await using program = start("src/cli/publisher.ts", ["--directory", directory.path, directory.file]);
   await publishing(program);
   await program.line(/did you mean collector\.hostname\?/);
+  await program.line(/main\] \{x\}: not a known key/);
   assert.ok((await program.line(/"Publishing queue /)).includes(join(directory.path, "events-main.db")));
   assert.equal(await stop(program), 0);
 });
