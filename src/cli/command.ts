@@ -52,7 +52,9 @@ function readArguments<T extends ParseArgsOptionsConfig>(options: T): CommandLin
   } catch (error) {
     const [, unknown] = /^Unknown option '(-[^']*)'/.exec((error as Error).message) ?? [];
     if (unknown === undefined) throw error;
-    const meant = nearest(unknown.replace(/^-+/, ""), Object.keys(options));
+    const name = unknown.replace(/^-+/, "");
+    const names = Object.keys(options);
+    const meant = names.find((known) => name.length > 1 && known.startsWith(name)) ?? nearest(name, names);
     throw new UsageError(`no such option: ${unknown}${meant === undefined ? "" : `. Is --${meant} meant?`}`);
   }
 }

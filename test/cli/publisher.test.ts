@@ -120,16 +120,18 @@ test("refuses a broken configuration in one line that says where", LIMIT, async 
 
 test("refuses a command line it does not understand, and names --help", LIMIT, async () => {
   using directory = withFile(SECTION);
-  const [none, two, misspelt, unlike, empty] = await Promise.all([
+  const [none, two, misspelt, shortened, unlike, empty] = await Promise.all([
     publisher([]),
     publisher([directory.file, directory.file]),
     publisher(["--chekc", directory.file]),
+    publisher(["--queue", "v2", directory.file]),
     publisher(["-x", directory.file]),
     publisher(["--directory=", directory.file]),
   ]);
   assertRefusal(none, /no configuration file/, "publisher");
   assertRefusal(two, /one configuration file, please/, "publisher");
   assertRefusal(misspelt, /no such option: --chekc\. Is --check meant\?$/, "publisher");
+  assertRefusal(shortened, /no such option: --queue\. Is --queue-name meant\?$/, "publisher");
   assertRefusal(unlike, /no such option: -x$/, "publisher");
   assertRefusal(empty, /--directory is empty/, "publisher");
 });
