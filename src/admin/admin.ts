@@ -40,9 +40,10 @@ export function admin(publisher: ObservedPublisher): Hono {
 
 function health(c: Context, publisher: ObservedPublisher): Response {
   const status = publisher.status();
-  const health = healthOf(status);
+  const { health, reasons } = healthOf(status);
   const body = {
     status: health,
+    reasons,
     queue: status.queue,
     depth: status.state.depth,
     max_events: status.state.maxEvents,

@@ -12,5 +12,5 @@ export type {
 export { loadPublisherConfig } from "../config/publisher_config.ts";
 export type { QueueState } from "../store/event_table.ts";
 export { Publisher } from "./publisher.ts";
-export type { Health, PublisherProblem, PublisherStatus } from "./status.ts";
+export type { Health, HealthReport, PublisherProblem, PublisherStatus } from "./status.ts";
 export { healthOf } from "./status.ts";

@@ -44,13 +44,39 @@ const FAILING_AFTER_MS = 60_000;
 /** A queue this full will soon refuse. */
 const DEGRADED_FILL = 0.8;
 
-/** Sums up a status in one word. */
-export function healthOf(status: PublisherStatus): Health {
-  const { depth, maxEvents } = status.state;
-  if (depth >= maxEvents || status.storageFailures > 0) return "failing";
-  if (status.failures > 0 && depth > 0) {
-    const needsOperator = status.lastProblem?.kind === "misconfigured";
-    return needsOperator || status.failingForMs >= FAILING_AFTER_MS ? "failing" : "degraded";
-  }
-  return depth >= DEGRADED_FILL * maxEvents ? "degraded" : "ok";
+/** A status summed up: in one word, and what speaks against `ok`, in words for people. */
+export interface HealthReport {
+  readonly health: Health;
+  readonly reasons: readonly string[];
+}
+
+/** Sums up a status. */
+export function healthOf(status: PublisherStatus): HealthReport {
+  const findings = [...examineQueue(status), ...examineFailures(status)];
+  const isFailing = findings.some(([health]) => health === "failing");
+  return {
+    health: isFailing ? "failing" : findings.length > 0 ? "degraded" : "ok",
+    reasons: findings.map(([, reason]) => reason),
+  };
+}
+
+type Finding = readonly [health: "degraded" | "failing", reason: string];
+
+function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
+  const { depth, maxEvents, deadLetters } = state;
+  const fill = `${depth} of at most ${maxEvents} events`;
+  if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are refused`];
+  else if (depth >= DEGRADED_FILL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
+  if (deadLetters > 0)
+    yield ["degraded", `the collector refused ${deadLetters} events: see the dead letters`];
+}
+
+function* examineFailures(status: PublisherStatus): Generator<Finding> {
+  if (status.storageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
+  if (status.failures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
+  if (status.lastProblem?.kind === "misconfigured")
+    yield ["failing", "the collector takes no events from us: its address or our key is wrong"];
+  else if (status.failingForMs >= FAILING_AFTER_MS)
+    yield ["failing", "the collector has been away for more than a minute"];
+  else yield ["degraded", "the collector cannot take events now"];
 }

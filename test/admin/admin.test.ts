@@ -54,6 +54,7 @@ test("GET /health of a queue where nothing happened yet is ok", async () => {
     status: 200,
     body: {
       status: "ok",
+      reasons: [],
       queue: "main",
       depth: 0,
       max_events: 10_000,

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { healthOf, type PublisherProblem, type PublisherStatus } from "../../src/publisher/status.ts";
+import {
+  type Health,
+  type HealthReport,
+  healthOf,
+  type PublisherProblem,
+  type PublisherStatus,
+} from "../../src/publisher/status.ts";
 
 function problem(kind: PublisherProblem["kind"]): PublisherProblem {
   return { atMs: 0, kind, message: "" };
@@ -8,14 +14,23 @@ function problem(kind: PublisherProblem["kind"]): PublisherProblem {
 
 interface Case {
   readonly depth?: number;
+  readonly deadLetters?: number;
   readonly failures?: number;
   readonly failingForMs?: number;
   readonly storageFailures?: number;
   readonly lastProblem?: PublisherProblem;
 }
 
-function health({ depth = 0, failures = 0, failingForMs = 0, storageFailures = 0, lastProblem }: Case) {
-  const state = { depth, maxEvents: 10, leased: 0, deadLetters: 0, oldestPutAtMs: undefined };
+function report(given: Case): HealthReport {
+  const {
+    depth = 0,
+    deadLetters = 0,
+    failures = 0,
+    failingForMs = 0,
+    storageFailures = 0,
+    lastProblem,
+  } = given;
+  const state = { depth, maxEvents: 10, leased: 0, deadLetters, oldestPutAtMs: undefined };
   const status: PublisherStatus = {
     queue: "main",
     isRunning: true,
@@ -29,6 +44,10 @@ function health({ depth = 0, failures = 0, failingForMs = 0, storageFailures = 0
     lastProblem,
   };
   return healthOf(status);
+}
+
+function health(given: Case): Health {
+  return report(given).health;
 }
 
 test("is ok while nothing fails and the queue has room", () => {
@@ -74,4 +93,20 @@ test("fails at once over a queue file that fails, with or without an event", () 
 
 test("does not hold an event that was refused against the collector", () => {
   assert.equal(health({ depth: 1, failures: 1, lastProblem: problem("refused") }), "degraded");
+});
+
+test("is degraded while there are dead letters, which someone must look at", () => {
+  assert.equal(health({ deadLetters: 1 }), "degraded");
+});
+
+test("gives every reason in words, and none when it is ok", () => {
+  assert.deepEqual(report({ depth: 7 }).reasons, []);
+  const { health, reasons } = report({ depth: 10, deadLetters: 3, failures: 1, storageFailures: 1 });
+  assert.equal(health, "failing");
+  assert.deepEqual(reasons, [
+    "the queue is full (10 of at most 10 events): puts are refused",
+    "the collector refused 3 events: see the dead letters",
+    "the queue file fails: see last_error",
+    "the collector cannot take events now",
+  ]);
 });
