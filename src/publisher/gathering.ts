@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Lease, LeaseTable } from "../store/lease_table.ts";
+import type { Lease, LeaseTable, ReclaimOptions } from "../store/lease_table.ts";
 import { Batch, type BatchFormat } from "./batch.ts";
 
 /** When a batch goes. */
@@ -57,14 +57,14 @@ export class Gathering {
    * Claims the oldest lease that was given back or whose publisher died. One that would not fit
    * in a batch of today's limits is cut first.
    */
-  reclaim(): Lease | undefined {
-    const lease = this.#leases.claimExpired();
+  reclaim(options: ReclaimOptions = {}): Lease | undefined {
+    const lease = this.#leases.claimExpired(options);
     if (lease === undefined) return undefined;
     const batch = this.#newBatch();
     const isCut = batch.fill(this.#leases.sizesOf(lease)) && lease.firstId + batch.count <= lease.lastId;
     if (!isCut) return lease;
     this.#leases.split(lease, lease.firstId + batch.count - 1);
-    return this.#leases.claimExpired();
+    return this.#leases.claimExpired(options);
   }
 
   #startAfter(claimedId: number): void {

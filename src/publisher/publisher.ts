@@ -57,7 +57,7 @@ export class Publisher implements AsyncDisposable {
   readonly #storageGate = new Gate(1);
   readonly #sleeper = new Sleeper();
   readonly #watch: PutWatch;
-  readonly #inFlight = new Set<Promise<void>>();
+  readonly #inFlight = new Map<number, Promise<void>>();
   readonly #stop = new AbortController();
   readonly #cut = new AbortController();
   #running: Promise<void> | undefined;
@@ -164,11 +164,13 @@ export class Publisher implements AsyncDisposable {
     const shutForMs = this.#gate.shutForMs();
     if (shutForMs > 0) return shutForMs;
     if (this.#inFlight.size >= this.#gate.lanes) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
-    const reclaimed = this.#gathering.reclaim();
+    // A lease of ours may look lost, when the clock jumps or this process was stopped: its answer decides.
+    const reclaimed = this.#gathering.reclaim({ except: this.#inFlight, oldestOnly: this.#keepsOrder });
     if (reclaimed !== undefined) return this.#start(reclaimed);
-    if (this.#mustKeepOrder()) return POLL_MS;
 
+    // Looked at before the leases are counted: whoever claims in between moves the cursor, and we claim nothing.
     this.#gathering.look();
+    if (this.#keepsOrder && this.#leases.count() > 0) return POLL_MS;
     const dueInMs = this.#gathering.dueInMs();
     if (dueInMs === 0) return this.#start(this.#gathering.claim());
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
@@ -177,8 +179,8 @@ export class Publisher implements AsyncDisposable {
   }
 
   /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
-  #mustKeepOrder(): boolean {
-    return this.#config.concurrency === 1 && this.#leases.count() > 0;
+  get #keepsOrder(): boolean {
+    return this.#config.concurrency === 1;
   }
 
   #idle(): number {
@@ -191,10 +193,10 @@ export class Publisher implements AsyncDisposable {
     if (lease === undefined) return 0;
     this.#watch.disarm();
     const delivery = this.#deliver(lease).finally(() => {
-      this.#inFlight.delete(delivery);
+      this.#inFlight.delete(lease.id);
       this.#sleeper.wake();
     });
-    this.#inFlight.add(delivery);
+    this.#inFlight.set(lease.id, delivery);
     return 0;
   }
 
@@ -292,7 +294,7 @@ export class Publisher implements AsyncDisposable {
     const { graceMs } = this.#config;
     log.logStopping(this.#inFlight.size, graceMs);
     const timer = setTimeout(() => this.#cut.abort(), graceMs);
-    await Promise.all(this.#inFlight);
+    await Promise.all(this.#inFlight.values());
     clearTimeout(timer);
   }
 }

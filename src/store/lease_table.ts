@@ -24,6 +24,14 @@ export interface LeasedEvents {
   readonly joined: Uint8Array;
 }
 
+/** Which of the leases that nobody holds may be claimed; by default any. */
+export interface ReclaimOptions {
+  /** Leases to leave alone, by their ids: those whose delivery is still on its way in this process. */
+  readonly except?: { has(leaseId: number): boolean };
+  /** Whether to claim the one lease with the oldest events or none, so that none overtakes them. */
+  readonly oldestOnly?: boolean;
+}
+
 /** Why an event is dead. */
 export interface Refusal {
   readonly status: number;
@@ -78,10 +86,11 @@ export class LeaseTable {
   }
 
   /** Claims the oldest lease that was released or whose publisher died. Undefined: there is none. */
-  claimExpired(): Lease | undefined {
+  claimExpired({ except, oldestOnly = false }: ReclaimOptions = {}): Lease | undefined {
     const nowMs = Date.now();
     const futureMs = nowMs + CLOCK_SLACK_MS;
-    const found = this.#file.write(() => this.#sql.findExpired.get(nowMs, futureMs));
+    const find = oldestOnly ? this.#sql.findOldestExpired : this.#sql.findExpired;
+    const found = this.#file.write(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
     if (found === undefined) return undefined;
     return this.#file.write(() =>
       this.#sql.renew.get(nowMs, nowMs + this.#durationMs, found, nowMs, futureMs),
@@ -170,7 +179,12 @@ function prepareStatements({ db }: QueueFile) {
        VALUES (?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     ),
     findExpired: db
-      .prepare<[number, number], number>(`SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY first_id LIMIT 1`)
+      .prepare<[number, number], number>(`SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY first_id`)
+      .pluck(),
+    findOldestExpired: db
+      .prepare<[number, number], number>(
+        `SELECT id FROM lease WHERE ${IS_EXPIRED} AND first_id = (SELECT min(first_id) FROM lease)`,
+      )
       .pluck(),
     renew: db.prepare<[number, number, number, number, number], Lease>(
       `UPDATE lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1

@@ -104,6 +104,30 @@ test(
   },
 );
 
+test(
+  "keeps order at concurrency 1, though it was killed with the first half of a refused batch in flight",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    await using collector = await ScriptedCollector.open();
+    collector.script = (batch, nth) => (nth === 0 ? { status: 413 } : HANG(batch, nth));
+    spool.put(10);
+    const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "publisher.concurrency": 1 };
+    await using killed = spool.publisher(settings);
+    await eventually("the first half in flight", () => collector.batches.length === 2);
+    await stop(killed, "SIGKILL");
+
+    collector.script = ACCEPT;
+    await using next = spool.publisher(settings);
+    await publishing(next);
+    await sleep(200); // the second half is free all the while
+    assert.deepEqual(collector.acceptedNumbers, [], "nothing overtakes the half whose lease holds");
+    spool.expireLeases();
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    assert.deepEqual(collector.acceptedNumbers, numbersFrom(1, 10));
+  },
+);
+
 test("delivers every event whose put returned before the producer was killed", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();

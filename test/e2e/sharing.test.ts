@@ -33,3 +33,26 @@ test("two publishers share a queue's work, and send no event twice", { timeout: 
     numbersFrom(1, 400),
   );
 });
+
+test("sends no batch of its own again while it is in flight, though its lease ran out", {
+  timeout: 60_000,
+}, async () => {
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  const { promise: open, resolve } = Promise.withResolvers<void>();
+  collector.script = async () => {
+    await open;
+    return { status: 200 };
+  };
+  await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+  spool.put(10);
+  await eventually("a batch in flight", () => collector.batches.length === 1);
+
+  spool.expireLeases(); // as a clock that jumps ahead does
+  spool.put(1);
+  await eventually("the next batch", () => collector.batches.length === 2);
+  resolve();
+  await eventually("an empty queue", () => spool.queue.depth() === 0);
+  assert.deepEqual(collector.acceptedNumbers, numbersFrom(1, 11));
+  assert.equal(await stop(publisher), 0);
+});

@@ -102,6 +102,27 @@ test("hands out released leases oldest events first", () => {
   assert.equal(queue.leases.claimExpired()?.firstId, 3);
 });
 
+test("leaves alone the expired leases that it is told to", () => {
+  using queue = testQueue({ leaseMs: -1 });
+  putEvents(queue.events, 4);
+  const first = claim(queue.leases, 0, 2);
+  const second = claim(queue.leases, 2, 4);
+
+  assert.equal(queue.leases.claimExpired({ except: new Set([first.id]) })?.id, second.id);
+  assert.equal(queue.leases.claimExpired({ except: new Set([first.id, second.id]) }), undefined);
+});
+
+test("claims nothing past a lease that is held, when only the oldest events will do", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 4);
+  const first = claim(queue.leases, 0, 2);
+  queue.leases.release(claim(queue.leases, 2, 4));
+
+  assert.equal(queue.leases.claimExpired({ oldestOnly: true }), undefined);
+  queue.leases.release(first);
+  assert.equal(queue.leases.claimExpired({ oldestOnly: true })?.firstId, 1);
+});
+
 test("takes over the lease of a publisher that died once it has expired", () => {
   using queue = testQueue({ leaseMs: -1 });
   putEvents(queue.events, 2);
