@@ -20,6 +20,7 @@ import { Gate } from "./gate.ts";
 import { Gathering } from "./gathering.ts";
 import * as log from "./log.ts";
 import type { Outcome } from "./outcome.ts";
+import { persist } from "./persist.ts";
 import { Sender, type Sent } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { PublisherProblem, PublisherStatus } from "./status.ts";
@@ -215,15 +216,17 @@ export class Publisher implements AsyncDisposable {
 
   async #deliver(lease: Lease): Promise<void> {
     try {
-      const sent = await this.#sender.send(lease, this.#cut.signal);
-      if (!(await this.#settle(lease, sent))) log.logLeaseLost(lease);
+      const settle = this.#judge(lease, await this.#sender.send(lease, this.#cut.signal));
+      const onFailure = (error: unknown): number => this.#storageFailed(error);
+      if (!(await persist(settle, { onFailure, stop: this.#cut.signal }))) log.logLeaseLost(lease);
+      this.#checkpoints.keepUp();
     } catch (error) {
       this.#storageFailed(error); // the lease runs out by itself
     }
   }
 
-  /** Does to the lease what the outcome means. False: the lease was lost to another publisher. */
-  async #settle(lease: Lease, { outcome, count }: Sent): Promise<boolean> {
+  /** Takes note of the outcome, and returns what is to be done to the lease; that gives false when another publisher has it. */
+  #judge(lease: Lease, { outcome, count }: Sent): () => boolean | Promise<boolean> {
     switch (outcome.kind) {
       case "accepted":
         return this.#accepted(lease, count);
@@ -232,34 +235,33 @@ export class Publisher implements AsyncDisposable {
       case "misconfigured": {
         const retryInMs = this.#failed(outcome);
         log.logMisconfigured(lease, outcome.reason, retryInMs);
-        return this.#leases.release(lease);
+        return () => this.#leases.release(lease);
       }
       case "unavailable": {
         const retryInMs = this.#failed(outcome, outcome.retryAfterMs);
         log.logUnavailable(lease, outcome.reason, retryInMs);
-        return this.#leases.release(lease);
+        return () => this.#leases.release(lease);
       }
     }
   }
 
-  async #accepted(lease: Lease, count: number): Promise<boolean> {
+  #accepted(lease: Lease, count: number): () => Promise<boolean> {
     this.#answered();
     this.#delivered += count;
     this.#lastSuccessAtMs = Date.now();
-    this.#checkpoints.keepUp();
-    return this.#leases.ack(lease);
+    return () => this.#leases.ack(lease);
   }
 
   /** Halves the batch, down to the one event at fault, which goes to the dead letters. */
-  #refused(lease: Lease, { status, answer }: Outcome & { kind: "refused" }): boolean {
+  #refused(lease: Lease, { status, answer }: Outcome & { kind: "refused" }): () => boolean {
     this.#answered(); // the collector works; it does not like these events
     this.#noteProblem("refused", `the collector answered ${status}: ${answer}`);
     if (lease.firstId === lease.lastId) {
       log.logDeadLetter(lease, status, answer);
-      return this.#leases.deadLetter(lease, { status, answer });
+      return () => this.#leases.deadLetter(lease, { status, answer });
     }
     log.logSplit(lease, status, answer);
-    return this.#leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+    return () => this.#leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
   }
 
   /** The collector works. A log that ends with its failure would have people look for one that is over. */

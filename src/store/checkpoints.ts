@@ -30,7 +30,7 @@ export class Checkpoints {
     this.#file = file;
   }
 
-  /** To be called as events are acked: 1.7 us unless there is something to move. */
+  /** To be called as leases are settled: 1.7 us unless there is something to move. */
   keepUp(): void {
     const frames = this.#run("NOOP");
     if (frames < PASSIVE_FRAMES) return;

@@ -110,11 +110,14 @@ export class LeaseTable {
 
   /**
    * Removes the lease and its events: they are delivered. Goes in chunks and lets others have the
-   * lock in between. False: the lease was lost to another publisher, which will deliver the rest again.
+   * lock in between. Where it throws, on a full disk say, calling it again goes on from there. False:
+   * the lease was lost to another publisher, which will deliver the rest again.
    */
   async ack(lease: Lease): Promise<boolean> {
-    for (let firstId = lease.firstId; firstId <= lease.lastId; firstId += ACK_CHUNK_EVENTS) {
-      if (firstId > lease.firstId) await setImmediate();
+    const leftFromId = this.#file.write(() => this.#sql.firstId.get(lease.id, lease.attempts));
+    if (leftFromId === undefined) return false;
+    for (let firstId = leftFromId; firstId <= lease.lastId; firstId += ACK_CHUNK_EVENTS) {
+      if (firstId > leftFromId) await setImmediate();
       const lastId = Math.min(firstId + ACK_CHUNK_EVENTS - 1, lease.lastId);
       if (!this.#file.transaction(() => this.#ackUpTo(lease, firstId, lastId))) return false;
     }
@@ -195,6 +198,7 @@ function prepareStatements({ db }: QueueFile) {
       `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
        FROM (SELECT body FROM event WHERE id BETWEEN ? AND ? ORDER BY id)`,
     ),
+    firstId: db.prepare<[number, number], number>(`SELECT first_id FROM lease WHERE ${IS_MINE}`).pluck(),
     remove: db.prepare<[number, number]>(`DELETE FROM lease WHERE ${IS_MINE}`),
     shrink: db.prepare<[number, number, number]>(`UPDATE lease SET first_id = ? WHERE ${IS_MINE}`),
     expire: db.prepare<[number, number, number]>(`UPDATE lease SET expires_at_ms = ? WHERE ${IS_MINE}`),

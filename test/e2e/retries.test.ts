@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import Database from "better-sqlite3";
 import { eventually } from "../support/eventually.ts";
 import { ACCEPT, HANG, numbersFrom, type Script, ScriptedCollector } from "../support/scripted_collector.ts";
 import { addressOf, publishing, Spool, stop } from "../support/spool.ts";
@@ -134,3 +135,25 @@ test("keeps what the real collector refuses for a wrong key until the key is rig
   await publishing(right);
   await eventually("an empty queue", () => spool.queue.depth() === 0);
 });
+
+test(
+  "sends a batch once, though the queue's file was locked for seconds when its answer came",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    const shell = new Database(spool.queue.file);
+    await using collector = await ScriptedCollector.open();
+    collector.script = () => {
+      shell.exec("BEGIN IMMEDIATE");
+      return { status: 200 };
+    };
+    spool.put(10);
+    await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+    await publisher.line(/The queue file fails.*SQLITE_BUSY/);
+    shell.exec("COMMIT");
+    shell.close();
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    assert.deepEqual(collector.acceptedNumbers, numbersFrom(1, 10));
+    assert.equal(await stop(publisher), 0);
+  },
+);

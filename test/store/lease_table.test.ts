@@ -67,6 +67,22 @@ test("lets other writers in between the chunks of an ack", async () => {
   assert.equal(queue.events.depth(), 1);
 });
 
+test("goes on with an ack that failed half-way where it was", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 600);
+  const lease = claim(queue.leases, 0, 600);
+  queue.file.db.exec(`CREATE TEMP TRIGGER broken BEFORE DELETE ON event WHEN old.id > 250
+    BEGIN SELECT RAISE(ABORT, 'the disk fails'); END`);
+  await assert.rejects(queue.leases.ack(lease), /the disk fails/);
+  assert.equal(queue.events.depth(), 350);
+
+  queue.file.db.exec("DROP TRIGGER broken");
+  assert.equal(await queue.leases.ack(lease), true);
+
+  assert.equal(queue.events.depth(), 0);
+  assert.equal(totalRows(queue), 0);
+});
+
 test("never gives an id twice, even when the newest event was removed", async () => {
   using queue = testQueue();
   putEvents(queue.events, 3);
