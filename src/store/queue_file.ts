@@ -89,9 +89,11 @@ export class QueueFile {
 function prepareFile(db: Database.Database): void {
   // In a transaction, so that what is read is from before or after another process made the schema, not both.
   const look = db.transaction(() => needsSchema(db));
-  if (!retryWhileBusy(look, OPEN_TIMEOUT_MS)) return;
-  // Readers and a writer side by side need WAL, and it can only be set outside of a transaction.
+  const lacksSchema = retryWhileBusy(look, OPEN_TIMEOUT_MS);
+  // Readers and a writer side by side need WAL, and it can only be set outside of a transaction. The file
+  // keeps it, but a copy by VACUUM INTO does not.
   retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
+  if (!lacksSchema) return;
   const prepare = db.transaction(() => {
     if (needsSchema(db)) applySchema(db); // else another process was first
   });

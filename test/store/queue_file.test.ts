@@ -30,6 +30,18 @@ test("makes a new file a queue that names itself, in WAL mode", () => {
   again.close();
 });
 
+test("takes a copy that VACUUM INTO made back to WAL mode", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const original = QueueFile.open(join(directory.path, "events-original.db"), OPTIONS);
+  original.db.prepare("VACUUM INTO ?").run(path);
+  original.close();
+
+  const file = QueueFile.open(path, OPTIONS);
+  assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
+  file.close();
+});
+
 test("syncs as much as was asked for, and leaves checkpoints to the publisher", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
