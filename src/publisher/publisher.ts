@@ -56,6 +56,8 @@ export class Publisher implements AsyncDisposable {
   readonly #metrics: StatsdClient;
   readonly #gate: Gate;
   readonly #storageGate = new Gate(1);
+  /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
+  readonly #keepsOrder: boolean;
   readonly #sleeper = new Sleeper();
   readonly #watch: PutWatch;
   readonly #inFlight = new Map<number, Promise<void>>();
@@ -97,6 +99,7 @@ export class Publisher implements AsyncDisposable {
       metrics: this.#metrics,
     });
     this.#gate = new Gate(config.concurrency);
+    this.#keepsOrder = config.concurrency === 1;
     this.#watch = new PutWatch(this.file, this.#sleeper.wake);
   }
 
@@ -148,7 +151,11 @@ export class Publisher implements AsyncDisposable {
     this.#watch.disarm();
     await this.#drain();
     await syncing;
-    log.logStopped({ delivered: this.#delivered, depth: this.#events.depth() });
+    try {
+      log.logStopped({ delivered: this.#delivered, depth: this.#events.depth() });
+    } catch (error) {
+      this.#storageFailed(error); // whoever waits for the end is not to hear of the file
+    }
   }
 
   /** A disk that fails to sync is said once; publishing goes on as long as it can. */
@@ -179,12 +186,8 @@ export class Publisher implements AsyncDisposable {
     return Math.min(dueInMs, GATHER_MS);
   }
 
-  /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
-  get #keepsOrder(): boolean {
-    return this.#config.concurrency === 1;
-  }
-
   #idle(): number {
+    this.#queueFile.checkPlace(); // only here, so that what a removed file holds is still delivered
     if (this.#watch.arm()) return 0;
     if (this.#inFlight.size === 0) this.#checkpoints.tidyUp();
     return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
@@ -217,8 +220,8 @@ export class Publisher implements AsyncDisposable {
   async #deliver(lease: Lease): Promise<void> {
     try {
       const settle = this.#judge(lease, await this.#sender.send(lease, this.#cut.signal));
-      const onFailure = (error: unknown): number => this.#storageFailed(error);
-      if (!(await persist(settle, { onFailure, stop: this.#cut.signal }))) log.logLeaseLost(lease);
+      const isMine = await persist(settle, { onFailure: this.#storageFailed, stop: this.#cut.signal });
+      if (!isMine) log.logLeaseLost(lease);
       this.#checkpoints.keepUp();
     } catch (error) {
       this.#storageFailed(error); // the lease runs out by itself
@@ -280,13 +283,13 @@ export class Publisher implements AsyncDisposable {
     return this.#gate.failed(retryAfterMs);
   }
 
-  #storageFailed(error: unknown): number {
+  readonly #storageFailed = (error: unknown): number => {
     const message = error instanceof Error ? error.message : String(error);
     this.#noteProblem("storage", message);
     const retryInMs = this.#storageGate.failed();
     log.logStorageFailure(message, retryInMs);
     return retryInMs;
-  }
+  };
 
   #noteProblem(kind: PublisherProblem["kind"], message: string): void {
     this.#lastProblem = { atMs: Date.now(), kind, message };

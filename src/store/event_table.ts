@@ -72,6 +72,7 @@ export class EventTable {
 
   /** Stores one event and commits. False: the queue is full. @throws {EventStorageError} */
   put(body: Uint8Array): boolean {
+    this.#file.checkPlace();
     // A full queue stays full for a while: looking costs 2 us and no lock, trying to write five times that.
     if (this.#wasFull && this.isFull()) return false;
     const stored = this.#file.write(() => this.#put.run(Date.now(), body)).changes === 1;
@@ -81,6 +82,7 @@ export class EventTable {
 
   /** Stores all events, in order, in one transaction, or none. False: they do not all fit. @throws {EventStorageError} */
   putMany(bodies: readonly Uint8Array[]): boolean {
+    this.#file.checkPlace();
     return this.#file.transaction(() => {
       const { head, removed, maxEvents } = this.#readCounters();
       if (head - removed + bodies.length > maxEvents) return false;
@@ -91,6 +93,7 @@ export class EventTable {
 
   /** Stores events in one transaction, in order, as far as they fit. Returns how many did. @throws {EventStorageError} */
   putWhatFits(bodies: readonly Uint8Array[]): number {
+    this.#file.checkPlace();
     return this.#file.transaction(() => {
       const { head, removed, maxEvents } = this.#readCounters();
       const room = Math.max(0, maxEvents - (head - removed));

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { statSync } from "node:fs";
 import Database from "better-sqlite3";
+import { EventStorageError } from "../errors.ts";
 import { isBusy, retryWhileBusy } from "./busy.ts";
 import { applySchema, needsSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
@@ -16,6 +18,9 @@ const OPEN_TIMEOUT_MS = 5_000;
  * the net for a service that lives without a publisher.
  */
 const PRODUCER_AUTOCHECKPOINT_PAGES = 16_000;
+
+/** How often {@link QueueFile.checkPlace} looks, in milliseconds: a look costs 2 us. */
+const PLACE_CHECK_MS = 1_000;
 
 /** How a queue file is opened. */
 export interface QueueFileOptions {
@@ -36,6 +41,8 @@ export class QueueFile {
   /** Names this file's events for ever: see `Event-Ids`. */
   readonly uuid: string;
   readonly #busyTimeoutMs: number;
+  readonly #inode: number | undefined;
+  #placeCheckedAtMs = Number.NEGATIVE_INFINITY;
   readonly #transaction: Database.Transaction<(work: () => unknown) => unknown>;
 
   /**
@@ -61,6 +68,7 @@ export class QueueFile {
     this.path = path;
     this.db = db;
     this.#busyTimeoutMs = options.busyTimeoutMs;
+    this.#inode = inodeOf(path);
     this.#transaction = db.transaction((work: () => unknown) => work());
     this.uuid = db.prepare("SELECT uuid FROM queue").pluck().get() as string;
   }
@@ -77,6 +85,22 @@ export class QueueFile {
   /** Runs `work` in one `BEGIN IMMEDIATE` transaction; whatever it throws rolls back. @throws {EventStorageError} */
   transaction<T>(work: () => T): T {
     return this.write(() => this.#transaction.immediate(work) as T);
+  }
+
+  /**
+   * Sees, once a second at most, that the path still leads to this file. SQLite goes on writing to a
+   * file that was removed, and whatever is put there is lost.
+   *
+   * @throws {EventStorageError} `MOVED`: it does not
+   */
+  checkPlace(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#placeCheckedAtMs < PLACE_CHECK_MS) return;
+    if (inodeOf(this.path) !== this.#inode) {
+      const problem = `The queue file ${this.path} was removed or replaced while it was open: restart every process that uses it.`;
+      throw new EventStorageError("MOVED", this.path, problem);
+    }
+    this.#placeCheckedAtMs = nowMs;
   }
 
   /** Closes the connection. Closing twice is fine. */
@@ -116,5 +140,13 @@ function refuseReadOnly(db: Database.Database): void {
     db.exec("DELETE FROM dead_letter WHERE 0"); // begins to write, and writes nothing
   } catch (error) {
     if (!isBusy(error)) throw error; // who waits for the lock may write
+  }
+}
+
+function inodeOf(path: string): number | undefined {
+  try {
+    return statSync(path).ino;
+  } catch {
+    return undefined; // removed, or out of sight
   }
 }

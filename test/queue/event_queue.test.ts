@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { test } from "node:test";
 import Database from "better-sqlite3";
 import fc from "fast-check";
@@ -36,6 +36,15 @@ test("keeps what was put when it is closed and opened again", () => {
   }
   using again = new EventQueue("main", text, { directory: directory.path });
   assert.equal(again.depth(), 1);
+});
+
+test("takes no event when its file was removed, for it would be lost", () => {
+  using directory = temporaryDirectory();
+  using queue = new EventQueue("main", text, { directory: directory.path });
+  rmSync(queue.file);
+  const isMoved = (error: unknown): boolean => error instanceof EventStorageError && error.code === "MOVED";
+  assert.throws(() => queue.put("a"), isMoved);
+  assert.throws(() => queue.putMany(["a"]), isMoved);
 });
 
 test("stores any bytes exactly", () => {

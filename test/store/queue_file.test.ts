@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
@@ -56,6 +56,19 @@ test("syncs as much as was asked for, and leaves checkpoints to the publisher", 
   assert.deepEqual(pragmas(OPTIONS), [1, 16_000]);
   assert.deepEqual(pragmas({ ...OPTIONS, durability: "power" }), [2, 16_000]);
   assert.deepEqual(pragmas({ ...OPTIONS, role: "publisher" }), [1, 0]);
+});
+
+test("tells that it was removed, and that another stands in its place", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const file = QueueFile.open(path, OPTIONS);
+  rmSync(path);
+  assert.throws(() => file.checkPlace(), storageError("MOVED", /removed or replaced.*restart/));
+  const other = QueueFile.open(path, OPTIONS);
+  assert.throws(() => file.checkPlace(), storageError("MOVED", /removed or replaced.*restart/));
+  other.checkPlace();
+  other.close();
+  file.close();
 });
 
 test("refuses a file that is no database, and leaves it as it was", () => {
