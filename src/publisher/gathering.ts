@@ -20,6 +20,8 @@ export class Gathering {
   readonly #format: BatchFormat;
   readonly #limits: BatchLimits;
   #claimedId = 0;
+  /** What the batch begins after: the cursor, unless the rows next to it were deleted by hand. */
+  #beforeId = 0;
   #batch: Batch;
   #isFull = false;
   #openedAtMs = 0;
@@ -36,9 +38,11 @@ export class Gathering {
     const claimedId = this.#leases.claimedId();
     if (claimedId !== this.#claimedId) this.#startAfter(claimedId); // we, or another publisher, claimed
     if (this.#isFull) return;
-    const wasEmpty = this.#batch.count === 0;
-    this.#isFull = this.#batch.fill(this.#leases.sizesAfter(claimedId + this.#batch.count));
-    if (wasEmpty) this.#openedAtMs = nowMs;
+    if (this.#batch.count === 0) {
+      this.#beforeId = (this.#leases.firstIdAfter(claimedId) ?? claimedId + 1) - 1;
+      this.#openedAtMs = nowMs;
+    }
+    this.#isFull = this.#batch.fill(this.#leases.sizesAfter(this.#beforeId + this.#batch.count));
   }
 
   /** How long until the batch should go, in milliseconds: 0 is now, Infinity means there is nothing. @param nowMs a monotonic time */
@@ -50,7 +54,7 @@ export class Gathering {
 
   /** Claims the batch. Undefined: another publisher was faster; look again. */
   claim(): Lease | undefined {
-    return this.#leases.claim(this.#claimedId, this.#claimedId + this.#batch.count);
+    return this.#leases.claim(this.#claimedId, this.#beforeId + this.#batch.count);
   }
 
   /**

@@ -66,6 +66,11 @@ export class LeaseTable {
     return this.#file.write(() => this.#sql.claimedId.get()) as number;
   }
 
+  /** The first id above `id` that an event has: the next one, unless somebody deleted rows by hand. Undefined: there is none. */
+  firstIdAfter(id: number): number | undefined {
+    return this.#file.write(() => this.#sql.firstAfter.get(id)) ?? undefined;
+  }
+
   /** Sizes in bytes of the events above `id`, in order, read without a lock. Finish or break off before the next call. */
   sizesAfter(id: number): IterableIterator<number> {
     return this.#sql.sizesBetween.iterate(id + 1, Number.MAX_SAFE_INTEGER);
@@ -169,6 +174,7 @@ export class LeaseTable {
 function prepareStatements({ db }: QueueFile) {
   return {
     claimedId: db.prepare<[], number>("SELECT claimed_id FROM queue WHERE one = 1").pluck(),
+    firstAfter: db.prepare<[number], number | null>("SELECT min(id) FROM event WHERE id > ?").pluck(),
     sizesBetween: db
       .prepare<[number, number], number>(
         "SELECT length(body) FROM event WHERE id BETWEEN ? AND ? ORDER BY id",

@@ -47,6 +47,18 @@ test("is due when its first event has waited, whatever came after it", () => {
   assert.deepEqual(rangeOf(gathering.claim()), [1, 3]);
 });
 
+test("claims a gap that was deleted by hand together with the events behind it", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  putEvents(queue.events, 5_000);
+  queue.file.db.exec("DELETE FROM event WHERE id < 4999");
+
+  gathering.look();
+  gathering.look();
+
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 5_000]);
+});
+
 test("is due at once with a maximum age of zero", () => {
   using queue = testQueue();
   const gathering = gatheringOf(queue, { maxAgeMs: 0 });
