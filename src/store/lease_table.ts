@@ -97,7 +97,8 @@ export class LeaseTable {
     const find = oldestOnly ? this.#sql.findOldestExpired : this.#sql.findExpired;
     const found = this.#file.write(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
     if (found === undefined) return undefined;
-    return this.#file.write(() =>
+    // A transaction, since get() alone gives the row and says nothing when the commit fails, on a full disk say.
+    return this.#file.transaction(() =>
       this.#sql.renew.get(nowMs, nowMs + this.#durationMs, found, nowMs, futureMs),
     );
   }

@@ -149,6 +149,21 @@ test("takes over the lease of a publisher that died once it has expired", () => 
   assert.deepEqual(taken, { ...lost, attempts: 2 });
 });
 
+test("claims no expired lease when the claim cannot be committed, as on a full disk", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 2);
+  queue.leases.release(claim(queue.leases, 0, 2));
+  queue.file.db.exec(`
+    PRAGMA foreign_keys = ON;
+    CREATE TEMP TABLE parent (id INTEGER PRIMARY KEY);
+    CREATE TEMP TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+    CREATE TEMP TRIGGER broken AFTER UPDATE ON lease BEGIN INSERT INTO child VALUES (1); END`);
+  assert.throws(() => queue.leases.claimExpired(), /FOREIGN KEY/);
+
+  queue.file.db.exec("DROP TRIGGER broken");
+  assert.equal(queue.leases.claimExpired()?.attempts, 2);
+});
+
 test("refuses every settlement by a publisher whose lease was taken over", async () => {
   using queue = testQueue({ leaseMs: -1 });
   putEvents(queue.events, 4);
