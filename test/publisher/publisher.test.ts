@@ -260,7 +260,7 @@ test("says that the queue's file was removed, after it has delivered what was in
   void main.publisher.run();
   await eventually("a failure", () => main.publisher.status().storageFailures > 0);
 
-  assert.equal(healthOf(main.publisher.status()), "failing");
+  assert.equal(healthOf(main.publisher.status()).health, "failing");
   assert.match(main.publisher.status().lastProblem?.message ?? "", /was removed/);
   assert.deepEqual(deliveredIds(collector), [1, 2, 3]);
 });
