@@ -17,7 +17,10 @@ import { locateQueueFile } from "../store/location.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { GroupCommit } from "./group_commit.ts";
 
-/** Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`. */
+/**
+ * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
+ * Each time into an array of its own: `putMany` and `putGrouped` hold several before they store them.
+ */
 export type EventSerializer<T> = (event: T) => Uint8Array;
 
 /** Options of an {@link EventQueue}; all of them may be left out. */
