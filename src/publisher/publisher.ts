@@ -16,14 +16,12 @@ import { QueueFile } from "../store/queue_file.ts";
 import { syncWal } from "../store/wal_sync.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { CollectorClient } from "./collector_client.ts";
-import { Gate } from "./gate.ts";
+import { Deliveries } from "./deliveries.ts";
 import { Gathering } from "./gathering.ts";
 import * as log from "./log.ts";
-import type { Outcome } from "./outcome.ts";
-import { persist } from "./persist.ts";
-import { Sender, type Sent } from "./sender.ts";
+import { Sender } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
-import type { PublisherProblem, PublisherStatus } from "./status.ts";
+import type { PublisherStatus } from "./status.ts";
 
 /** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
 const POLL_MS = 1_000;
@@ -52,21 +50,14 @@ export class Publisher implements AsyncDisposable {
   readonly #leases: LeaseTable;
   readonly #checkpoints: Checkpoints;
   readonly #gathering: Gathering;
-  readonly #sender: Sender;
+  readonly #deliveries: Deliveries;
   readonly #metrics: StatsdClient;
-  readonly #gate: Gate;
-  readonly #storageGate = new Gate(1);
   /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
   readonly #keepsOrder: boolean;
   readonly #sleeper = new Sleeper();
   readonly #watch: PutWatch;
-  readonly #inFlight = new Map<number, Promise<void>>();
   readonly #stop = new AbortController();
-  readonly #cut = new AbortController();
   #running: Promise<void> | undefined;
-  #delivered = 0;
-  #lastSuccessAtMs: number | undefined;
-  #lastProblem: PublisherProblem | undefined;
 
   /**
    * Opens the queue's file, and makes it if it is not there. Nothing is sent before {@link run}.
@@ -90,7 +81,7 @@ export class Publisher implements AsyncDisposable {
     this.#checkpoints = new Checkpoints(this.#queueFile);
     this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], batch);
     this.#metrics = new StatsdClient(metrics);
-    this.#sender = new Sender({
+    const sender = new Sender({
       leases: this.#leases,
       uuid: this.#queueFile.uuid,
       format: BATCH_FORMATS[collector.version],
@@ -98,7 +89,13 @@ export class Publisher implements AsyncDisposable {
       client: new CollectorClient(collector.url, collector.timeoutMs),
       metrics: this.#metrics,
     });
-    this.#gate = new Gate(config.concurrency);
+    this.#deliveries = new Deliveries({
+      leases: this.#leases,
+      checkpoints: this.#checkpoints,
+      sender,
+      concurrency: config.concurrency,
+      onEnd: this.#sleeper.wake,
+    });
     this.#keepsOrder = config.concurrency === 1;
     this.#watch = new PutWatch(this.file, this.#sleeper.wake);
   }
@@ -121,13 +118,7 @@ export class Publisher implements AsyncDisposable {
       queue: this.queue,
       isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
       state: this.#events.state(),
-      inFlight: this.#inFlight.size,
-      delivered: this.#delivered,
-      failures: this.#gate.failures,
-      failingForMs: this.#gate.failingForMs(),
-      storageFailures: this.#storageGate.failures,
-      lastSuccessAtMs: this.#lastSuccessAtMs,
-      lastProblem: this.#lastProblem,
+      ...this.#deliveries.figures(),
     };
   }
 
@@ -149,12 +140,12 @@ export class Publisher implements AsyncDisposable {
       else await setImmediate();
     }
     this.#watch.disarm();
-    await this.#drain();
+    await this.#deliveries.drain(this.#config.graceMs);
     await syncing;
     try {
-      log.logStopped({ delivered: this.#delivered, depth: this.#events.depth() });
+      log.logStopped({ delivered: this.#deliveries.figures().delivered, depth: this.#events.depth() });
     } catch (error) {
-      this.#storageFailed(error); // whoever waits for the end is not to hear of the file
+      this.#deliveries.storageFailed(error); // whoever waits for the end is not to hear of the file
     }
   }
 
@@ -163,17 +154,20 @@ export class Publisher implements AsyncDisposable {
     try {
       await syncWal(this.#queueFile, { signal: this.#stop.signal });
     } catch (error) {
-      this.#storageFailed(error);
+      this.#deliveries.storageFailed(error);
     }
   }
 
   /** Starts what may start now, one batch at most. Returns how long nothing else can, in milliseconds. */
   #step(): number {
-    const shutForMs = this.#gate.shutForMs();
+    const shutForMs = this.#deliveries.collectorGate.shutForMs();
     if (shutForMs > 0) return shutForMs;
-    if (this.#inFlight.size >= this.#gate.lanes) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
+    if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
     // A lease of ours may look lost, when the clock jumps or this process was stopped: its answer decides.
-    const reclaimed = this.#gathering.reclaim({ except: this.#inFlight, oldestOnly: this.#keepsOrder });
+    const reclaimed = this.#gathering.reclaim({
+      except: this.#deliveries.inFlight,
+      oldestOnly: this.#keepsOrder,
+    });
     if (reclaimed !== undefined) return this.#start(reclaimed);
 
     // Looked at before the leases are counted: whoever claims in between moves the cursor, and we claim nothing.
@@ -189,117 +183,28 @@ export class Publisher implements AsyncDisposable {
   #idle(): number {
     this.#queueFile.checkPlace(); // only here, so that what a removed file holds is still delivered
     if (this.#watch.arm()) return 0;
-    if (this.#inFlight.size === 0) this.#checkpoints.tidyUp();
+    if (this.#deliveries.inFlight.size === 0) this.#checkpoints.tidyUp();
     return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
   }
 
   #start(lease: Lease | undefined): number {
-    if (lease === undefined) return 0;
-    this.#watch.disarm();
-    const delivery = this.#deliver(lease).finally(() => {
-      this.#inFlight.delete(lease.id);
-      this.#sleeper.wake();
-    });
-    this.#inFlight.set(lease.id, delivery);
+    if (lease !== undefined) {
+      this.#watch.disarm();
+      this.#deliveries.start(lease);
+    }
     return 0;
   }
 
   /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
   #tryStep(): number {
-    const shutForMs = this.#storageGate.shutForMs();
+    const shutForMs = this.#deliveries.storageGate.shutForMs();
     if (shutForMs > 0) return shutForMs;
     try {
       const waitMs = this.#step();
-      this.#storageGate.succeeded();
+      this.#deliveries.storageGate.succeeded();
       return waitMs;
     } catch (error) {
-      return this.#storageFailed(error);
+      return this.#deliveries.storageFailed(error);
     }
-  }
-
-  async #deliver(lease: Lease): Promise<void> {
-    try {
-      const settle = this.#judge(lease, await this.#sender.send(lease, this.#cut.signal));
-      const isMine = await persist(settle, { onFailure: this.#storageFailed, stop: this.#cut.signal });
-      if (!isMine) log.logLeaseLost(lease);
-      this.#checkpoints.keepUp();
-    } catch (error) {
-      this.#storageFailed(error); // the lease runs out by itself
-    }
-  }
-
-  /** Takes note of the outcome, and returns what is to be done to the lease; that gives false when another publisher has it. */
-  #judge(lease: Lease, { outcome, count }: Sent): () => boolean | Promise<boolean> {
-    switch (outcome.kind) {
-      case "accepted":
-        return this.#accepted(lease, count);
-      case "refused":
-        return this.#refused(lease, outcome);
-      case "misconfigured": {
-        const retryInMs = this.#failed(outcome);
-        log.logMisconfigured(lease, outcome.reason, retryInMs);
-        return () => this.#leases.release(lease);
-      }
-      case "unavailable": {
-        const retryInMs = this.#failed(outcome, outcome.retryAfterMs);
-        log.logUnavailable(lease, outcome.reason, retryInMs);
-        return () => this.#leases.release(lease);
-      }
-    }
-  }
-
-  #accepted(lease: Lease, count: number): () => Promise<boolean> {
-    this.#answered();
-    this.#delivered += count;
-    this.#lastSuccessAtMs = Date.now();
-    return () => this.#leases.ack(lease);
-  }
-
-  /** Halves the batch, down to the one event at fault, which goes to the dead letters. */
-  #refused(lease: Lease, { status, answer }: Outcome & { kind: "refused" }): () => boolean {
-    this.#answered(); // the collector works; it does not like these events
-    this.#noteProblem("refused", `the collector answered ${status}: ${answer}`);
-    if (lease.firstId === lease.lastId) {
-      log.logDeadLetter(lease, status, answer);
-      return () => this.#leases.deadLetter(lease, { status, answer });
-    }
-    log.logSplit(lease, status, answer);
-    return () => this.#leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
-  }
-
-  /** The collector works. A log that ends with its failure would have people look for one that is over. */
-  #answered(): void {
-    const wasFailing = this.#gate.failures > 0;
-    const failingForMs = this.#gate.failingForMs();
-    this.#gate.succeeded();
-    if (wasFailing && this.#gate.failures === 0) log.logRecovered(failingForMs);
-  }
-
-  #failed(
-    { kind, reason }: Outcome & { kind: "unavailable" | "misconfigured" },
-    retryAfterMs?: number,
-  ): number {
-    this.#noteProblem(kind, reason);
-    return this.#gate.failed(retryAfterMs);
-  }
-
-  readonly #storageFailed = (error: unknown): number => {
-    const message = error instanceof Error ? error.message : String(error);
-    this.#noteProblem("storage", message);
-    const retryInMs = this.#storageGate.failed();
-    log.logStorageFailure(message, retryInMs);
-    return retryInMs;
-  };
-
-  #noteProblem(kind: PublisherProblem["kind"], message: string): void {
-    this.#lastProblem = { atMs: Date.now(), kind, message };
-  }
-
-  async #drain(): Promise<void> {
-    const { graceMs } = this.#config;
-    log.logStopping(this.#inFlight.size, graceMs);
-    const timer = setTimeout(() => this.#cut.abort(), graceMs);
-    await Promise.all(this.#inFlight.values());
-    clearTimeout(timer);
   }
 }

@@ -1,0 +1,162 @@
+/**
+ * The batches on their way: each is sent, and its lease is settled as the outcome says.
+ *
+ * @module
+ */
+import type { Checkpoints } from "../store/checkpoints.ts";
+import type { Lease, LeaseTable } from "../store/lease_table.ts";
+import { Gate } from "./gate.ts";
+import * as log from "./log.ts";
+import type { Outcome } from "./outcome.ts";
+import { persist } from "./persist.ts";
+import type { Sender, Sent } from "./sender.ts";
+import type { PublisherProblem, PublisherStatus } from "./status.ts";
+
+/** What deliveries work with. */
+export interface DeliveriesParts {
+  readonly leases: LeaseTable;
+  readonly checkpoints: Checkpoints;
+  readonly sender: Sender;
+  /** How many may be on their way at once. */
+  readonly concurrency: number;
+  /** Told when one has ended. */
+  readonly onEnd: () => void;
+}
+
+/** Sends leases and settles them, and keeps the count of what went well and what did not. */
+export class Deliveries {
+  /** The way to the collector. */
+  readonly collectorGate: Gate;
+  /** The way to the queue file. */
+  readonly storageGate: Gate = new Gate(1);
+  readonly #parts: DeliveriesParts;
+  readonly #inFlight = new Map<number, Promise<void>>();
+  readonly #cut = new AbortController();
+  #delivered = 0;
+  #lastSuccessAtMs: number | undefined;
+  #lastProblem: PublisherProblem | undefined;
+
+  constructor(parts: DeliveriesParts) {
+    this.#parts = parts;
+    this.collectorGate = new Gate(parts.concurrency);
+  }
+
+  /** Those on their way, by the ids of their leases. */
+  get inFlight(): ReadonlyMap<number, Promise<void>> {
+    return this.#inFlight;
+  }
+
+  /** Whether another may be started. */
+  get hasRoom(): boolean {
+    return this.#inFlight.size < this.collectorGate.lanes;
+  }
+
+  /** What a status tells of them. */
+  figures(): Omit<PublisherStatus, "queue" | "isRunning" | "state"> {
+    return {
+      inFlight: this.#inFlight.size,
+      delivered: this.#delivered,
+      failures: this.collectorGate.failures,
+      failingForMs: this.collectorGate.failingForMs(),
+      storageFailures: this.storageGate.failures,
+      lastSuccessAtMs: this.#lastSuccessAtMs,
+      lastProblem: this.#lastProblem,
+    };
+  }
+
+  /** Starts one. */
+  start(lease: Lease): void {
+    const delivery = this.#deliver(lease).finally(() => {
+      this.#inFlight.delete(lease.id);
+      this.#parts.onEnd();
+    });
+    this.#inFlight.set(lease.id, delivery);
+  }
+
+  /** Resolves when all have ended; those that have not after the grace time are cut, and their leases given back. */
+  async drain(graceMs: number): Promise<void> {
+    log.logStopping(this.#inFlight.size, graceMs);
+    const timer = setTimeout(() => this.#cut.abort(), graceMs);
+    await Promise.all(this.#inFlight.values());
+    clearTimeout(timer);
+  }
+
+  /** Takes note of a queue file that fails. Returns how long to leave it alone, in milliseconds. */
+  readonly storageFailed = (error: unknown): number => {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#noteProblem("storage", message);
+    const retryInMs = this.storageGate.failed();
+    log.logStorageFailure(message, retryInMs);
+    return retryInMs;
+  };
+
+  async #deliver(lease: Lease): Promise<void> {
+    try {
+      const settle = this.#judge(lease, await this.#parts.sender.send(lease, this.#cut.signal));
+      const isMine = await persist(settle, { onFailure: this.storageFailed, stop: this.#cut.signal });
+      if (!isMine) log.logLeaseLost(lease);
+      this.#parts.checkpoints.keepUp();
+    } catch (error) {
+      this.storageFailed(error); // the lease runs out by itself
+    }
+  }
+
+  /** Takes note of the outcome, and returns what is to be done to the lease; that gives false when another publisher has it. */
+  #judge(lease: Lease, { outcome, count }: Sent): () => boolean | Promise<boolean> {
+    switch (outcome.kind) {
+      case "accepted":
+        return this.#accepted(lease, count);
+      case "refused":
+        return this.#refused(lease, outcome);
+      case "misconfigured": {
+        const retryInMs = this.#failed(outcome);
+        log.logMisconfigured(lease, outcome.reason, retryInMs);
+        return () => this.#parts.leases.release(lease);
+      }
+      case "unavailable": {
+        const retryInMs = this.#failed(outcome, outcome.retryAfterMs);
+        log.logUnavailable(lease, outcome.reason, retryInMs);
+        return () => this.#parts.leases.release(lease);
+      }
+    }
+  }
+
+  #accepted(lease: Lease, count: number): () => Promise<boolean> {
+    this.#answered();
+    this.#delivered += count;
+    this.#lastSuccessAtMs = Date.now();
+    return () => this.#parts.leases.ack(lease);
+  }
+
+  /** Halves the batch, down to the one event at fault, which goes to the dead letters. */
+  #refused(lease: Lease, { status, answer }: Outcome & { kind: "refused" }): () => boolean {
+    this.#answered(); // the collector works; it does not like these events
+    this.#noteProblem("refused", `the collector answered ${status}: ${answer}`);
+    if (lease.firstId === lease.lastId) {
+      log.logDeadLetter(lease, status, answer);
+      return () => this.#parts.leases.deadLetter(lease, { status, answer });
+    }
+    log.logSplit(lease, status, answer);
+    return () => this.#parts.leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+  }
+
+  /** The collector works. A log that ends with its failure would have people look for one that is over. */
+  #answered(): void {
+    const wasFailing = this.collectorGate.failures > 0;
+    const failingForMs = this.collectorGate.failingForMs();
+    this.collectorGate.succeeded();
+    if (wasFailing && this.collectorGate.failures === 0) log.logRecovered(failingForMs);
+  }
+
+  #failed(
+    { kind, reason }: Outcome & { kind: "unavailable" | "misconfigured" },
+    retryAfterMs?: number,
+  ): number {
+    this.#noteProblem(kind, reason);
+    return this.collectorGate.failed(retryAfterMs);
+  }
+
+  #noteProblem(kind: PublisherProblem["kind"], message: string): void {
+    this.#lastProblem = { atMs: Date.now(), kind, message };
+  }
+}
