@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../src/errors.ts";
-import { healthOf } from "../../src/publisher/status.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { serveCollector, type TestCollector } from "../support/collector.ts";
 import { eventually } from "../support/eventually.ts";
@@ -234,48 +232,6 @@ test("runs once, however often it is started", async () => {
   assert.equal(main.publisher.run({ signal: stop.signal }), running);
   stop.abort();
   await running;
-});
-
-test("goes on when the queue's file works again", async () => {
-  await using collector = await serveCollector();
-  await using main = newQueue(collector.url);
-  const other = new Database(main.publisher.file);
-  other.exec("ALTER TABLE lease RENAME TO hidden");
-  void main.publisher.run(); // which fails before it returns
-
-  other.exec("ALTER TABLE hidden RENAME TO lease");
-  other.close();
-  putIds(main, 3);
-  await eventually("an empty queue", () => main.queue.depth() === 0);
-
-  assert.deepEqual(deliveredIds(collector), [1, 2, 3]);
-  assert.deepEqual(main.publisher.status().lastProblem?.kind, "storage");
-});
-
-test("says that the queue's file was removed, after it has delivered what was in it", async () => {
-  await using collector = await serveCollector();
-  await using main = newQueue(collector.url);
-  putIds(main, 3);
-  rmSync(main.publisher.file);
-  void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().storageFailures > 0);
-
-  assert.equal(healthOf(main.publisher.status()).health, "failing");
-  assert.match(main.publisher.status().lastProblem?.message ?? "", /was removed/);
-  assert.deepEqual(deliveredIds(collector), [1, 2, 3]);
-});
-
-test("stops in peace when the queue's file cannot be read any more", async () => {
-  await using main = newQueue("http://127.0.0.1:9");
-  const stop = new AbortController();
-  const running = main.publisher.run({ signal: stop.signal });
-  const other = new Database(main.publisher.file);
-  other.exec("ALTER TABLE queue RENAME TO hidden");
-  stop.abort();
-
-  await running; // does not reject
-  other.exec("ALTER TABLE hidden RENAME TO queue");
-  other.close();
 });
 
 test("shares a queue with another publisher, and no event is sent twice", async () => {
