@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
@@ -25,6 +25,9 @@ import type { PublisherStatus } from "./status.ts";
 
 /** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
 const POLL_MS = 1_000;
+
+/** How long to wait after a failed sync of the -wal, in milliseconds. */
+const RESYNC_MS = 10_000;
 
 /** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
 const GATHER_MS = 25;
@@ -149,12 +152,16 @@ export class Publisher implements AsyncDisposable {
     }
   }
 
-  /** A disk that fails to sync is said once; publishing goes on as long as it can. */
+  /** A disk that fails to sync is said, and tried again; publishing goes on as long as it can. */
   async #syncWal(): Promise<void> {
-    try {
-      await syncWal(this.#queueFile, { signal: this.#stop.signal });
-    } catch (error) {
-      this.#deliveries.storageFailed(error);
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await syncWal(this.#queueFile, { signal });
+      } catch (error) {
+        this.#deliveries.storageFailed(error);
+        await sleep(RESYNC_MS, undefined, { signal }).catch(() => {}); // stopped: that is all
+      }
     }
   }
 

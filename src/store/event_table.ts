@@ -65,9 +65,7 @@ export class EventTable {
     this.#insert = file.db.prepare<[number, number, Uint8Array]>(INSERT);
     this.#counters = file.db.prepare<[], Counters>(COUNTERS);
     this.#state = file.db.prepare<[number], QueueState>(STATE);
-    this.#setMaxEvents = file.db.prepare<[number, number]>(
-      "UPDATE queue SET max_events = ? WHERE one = 1 AND max_events <> ?",
-    );
+    this.#setMaxEvents = file.db.prepare<[number]>("UPDATE queue SET max_events = ? WHERE one = 1");
   }
 
   /** Stores one event and commits. False: the queue is full. @throws {EventStorageError} */
@@ -75,7 +73,7 @@ export class EventTable {
     this.#file.checkPlace();
     // A full queue stays full for a while: looking costs 2 us and no lock, trying to write five times that.
     if (this.#wasFull && this.isFull()) return false;
-    const stored = this.#file.write(() => this.#put.run(Date.now(), body)).changes === 1;
+    const stored = this.#file.run(() => this.#put.run(Date.now(), body)).changes === 1;
     this.#wasFull = !stored;
     return stored;
   }
@@ -122,12 +120,13 @@ export class EventTable {
 
   /** Changes the row cap for everyone who uses the file. Events above a lower cap stay. @throws {EventStorageError} */
   setMaxEvents(maxEvents: number): void {
-    this.#file.write(() => this.#setMaxEvents.run(maxEvents, maxEvents));
+    if (this.maxEvents === maxEvents) return; // most often, and it takes no lock
+    this.#file.run(() => this.#setMaxEvents.run(maxEvents));
   }
 
   /** Everything there is to tell about the queue. */
   state(): QueueState {
-    const state = this.#file.write(() => this.#state.get(Date.now())) as QueueState;
+    const state = this.#file.run(() => this.#state.get(Date.now())) as QueueState;
     return { ...state, oldestPutAtMs: state.oldestPutAtMs ?? undefined };
   }
 
@@ -138,6 +137,6 @@ export class EventTable {
   }
 
   #readCounters(): Counters {
-    return this.#file.write(() => this.#counters.get()) as Counters;
+    return this.#file.run(() => this.#counters.get()) as Counters;
   }
 }

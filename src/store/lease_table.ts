@@ -63,12 +63,12 @@ export class LeaseTable {
 
   /** The cursor: the highest id ever claimed. */
   claimedId(): number {
-    return this.#file.write(() => this.#sql.claimedId.get()) as number;
+    return this.#file.run(() => this.#sql.claimedId.get()) as number;
   }
 
   /** The first id above `id` that an event has: the next one, unless somebody deleted rows by hand. Undefined: there is none. */
   firstIdAfter(id: number): number | undefined {
-    return this.#file.write(() => this.#sql.firstAfter.get(id)) ?? undefined;
+    return this.#file.run(() => this.#sql.firstAfter.get(id)) ?? undefined;
   }
 
   /** Sizes in bytes of the events above `id`, in order, read without a lock. Finish or break off before the next call. */
@@ -95,7 +95,7 @@ export class LeaseTable {
     const nowMs = Date.now();
     const futureMs = nowMs + CLOCK_SLACK_MS;
     const find = oldestOnly ? this.#sql.findOldestExpired : this.#sql.findExpired;
-    const found = this.#file.write(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
+    const found = this.#file.run(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
     if (found === undefined) return undefined;
     // A transaction, since get() alone gives the row and says nothing when the commit fails, on a full disk say.
     return this.#file.transaction(() =>
@@ -105,12 +105,12 @@ export class LeaseTable {
 
   /** How many leases there are, held or not. */
   count(): number {
-    return this.#file.write(() => this.#sql.count.get()) as number;
+    return this.#file.run(() => this.#sql.count.get()) as number;
   }
 
   /** Reads a lease's events, joined inside SQLite (0.19 us an event; row by row and Buffer.concat 0.33). */
   read(lease: Lease): LeasedEvents {
-    const row = this.#file.write(() => this.#sql.join.get(lease.firstId, lease.lastId));
+    const row = this.#file.run(() => this.#sql.join.get(lease.firstId, lease.lastId));
     return { count: row?.count ?? 0, joined: row?.joined ?? new Uint8Array() };
   }
 
@@ -120,7 +120,7 @@ export class LeaseTable {
    * the lease was lost to another publisher, which will deliver the rest again.
    */
   async ack(lease: Lease): Promise<boolean> {
-    const leftFromId = this.#file.write(() => this.#sql.firstId.get(lease.id, lease.attempts));
+    const leftFromId = this.#file.run(() => this.#sql.firstId.get(lease.id, lease.attempts));
     if (leftFromId === undefined) return false;
     for (let firstId = leftFromId; firstId <= lease.lastId; firstId += ACK_CHUNK_EVENTS) {
       if (firstId > leftFromId) await setImmediate();
@@ -132,7 +132,7 @@ export class LeaseTable {
 
   /** Gives the lease back: anyone may claim it from now on. False: it was lost before. */
   release(lease: Lease): boolean {
-    return this.#file.write(() => this.#sql.expire.run(Date.now(), lease.id, lease.attempts)).changes === 1;
+    return this.#file.run(() => this.#sql.expire.run(Date.now(), lease.id, lease.attempts)).changes === 1;
   }
 
   /** Makes the events above `lastId` a lease of their own, and gives both back. False: the lease was lost before. */

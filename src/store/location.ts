@@ -6,7 +6,7 @@
 import { mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { EventStorageError } from "../errors.ts";
+import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { checkQueueName } from "../queue_name.ts";
 
 /** Environment variables, such as `process.env`. */
@@ -18,7 +18,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  * The directory is `directory` if given, else `$EVENTSPOOL_DIR`, else systemd's `$STATE_DIRECTORY`,
  * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`.
  *
- * @throws {ConfigurationError} the name is not a queue's
+ * @throws {ConfigurationError} the name is not a queue's, or the directory's name is empty
  */
 export function queueFilePath(
   queue: string,
@@ -49,7 +49,10 @@ export function locateQueueFile(
 }
 
 function namedDirectory(directory: string | undefined, env: Environment): string | undefined {
-  const named = directory || env.EVENTSPOOL_DIR || env.STATE_DIRECTORY?.split(":")[0];
+  // Most often a variable that is not set. To take it for the default would hide that.
+  if (directory === "")
+    throw new ConfigurationError("is empty: name a directory, or leave it out.", { key: "directory" });
+  const named = directory ?? (env.EVENTSPOOL_DIR || env.STATE_DIRECTORY?.split(":")[0]);
   return named ? resolve(named) : undefined;
 }
 

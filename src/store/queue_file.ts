@@ -36,7 +36,7 @@ export interface QueueFileOptions {
 export class QueueFile {
   /** Absolute path of the `.db` file. */
   readonly path: string;
-  /** The connection, for preparing statements once. Writes go through {@link write} or {@link transaction}. */
+  /** The connection, for preparing statements once. Statements go through {@link run} or {@link transaction}. */
   readonly db: Database.Database;
   /** Names this file's events for ever: see `Event-Ids`. */
   readonly uuid: string;
@@ -73,8 +73,8 @@ export class QueueFile {
     this.uuid = db.prepare("SELECT uuid FROM queue").pluck().get() as string;
   }
 
-  /** Runs one statement, waiting for the lock. @throws {EventStorageError} */
-  write<T>(statement: () => T): T {
+  /** Runs one statement, waiting for the lock where it needs one. @throws {EventStorageError} */
+  run<T>(statement: () => T): T {
     try {
       return retryWhileBusy(statement, this.#busyTimeoutMs);
     } catch (error) {
@@ -84,7 +84,7 @@ export class QueueFile {
 
   /** Runs `work` in one `BEGIN IMMEDIATE` transaction; whatever it throws rolls back. @throws {EventStorageError} */
   transaction<T>(work: () => T): T {
-    return this.write(() => this.#transaction.immediate(work) as T);
+    return this.run(() => this.#transaction.immediate(work) as T);
   }
 
   /**

@@ -48,6 +48,13 @@ test("does not make a directory that somebody named, but says how to", () => {
   }
 });
 
+test("refuses an empty directory, which is a variable that is not set more often than not", () => {
+  assert.throws(() => locateQueueFile("q", ""), {
+    name: "ConfigurationError",
+    message: /^directory: is empty/,
+  });
+});
+
 test("refuses a file where the directory should be", () => {
   using root = temporaryDirectory();
   const file = join(root.path, "file");

@@ -89,7 +89,7 @@ export class Spool implements Disposable {
 
   /** Lets the leases run out now, as time would. */
   expireLeases(): void {
-    this.#file.write(() => this.#file.db.prepare("UPDATE lease SET expires_at_ms = 0").run());
+    this.#file.run(() => this.#file.db.prepare("UPDATE lease SET expires_at_ms = 0").run());
   }
 
   deadLetters(): DeadLetterRow[] {
