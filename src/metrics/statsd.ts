@@ -43,11 +43,6 @@ export class StatsdClient {
     this.#send(formatTimer(joinName(this.#namespace, name), elapsedMs));
   }
 
-  /** Sets a gauge to a value, which statsd wants at or above zero. */
-  gauge(name: string, value: number): void {
-    this.#send(formatGauge(joinName(this.#namespace, name), value));
-  }
-
   /** Lets packets on their way leave, for a quarter of a second at most, and closes the socket. */
   async close(): Promise<void> {
     await this.#sender?.close();

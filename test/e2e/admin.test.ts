@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { eventually } from "../support/eventually.ts";
-import { ScriptedCollector } from "../support/scripted_collector.ts";
+import { heldBack, ScriptedCollector } from "../support/scripted_collector.ts";
 import { addressOf, Spool, stop } from "../support/spool.ts";
 
 const LIMIT = { timeout: 60_000 };
@@ -17,11 +17,8 @@ async function readJson(url: URL): Promise<Record<string, unknown>> {
 test("tells over the admin port how deep the queue is and how delivery goes", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
-  const { promise: open, resolve } = Promise.withResolvers<void>();
-  collector.script = async () => {
-    await open;
-    return { status: 200 };
-  };
+  const held = heldBack();
+  collector.script = held.script;
   spool.put(5);
   await using publisher = spool.publisher({
     "collector.hostname": `127.0.0.1:${collector.port}`,
@@ -42,7 +39,7 @@ test("tells over the admin port how deep the queue is and how delivery goes", LI
   assert.ok(typeof age === "number" && age > 0);
   assert.equal((await read("/health")).in_flight, 1);
 
-  resolve();
+  held.release();
   await eventually("an empty queue", () => spool.queue.depth() === 0);
   const health = await read("/health");
   assert.deepEqual([health.status, health.queue, health.depth, health.delivered], ["ok", "main", 0, 5]);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
-import { numbersFrom, ScriptedCollector } from "../support/scripted_collector.ts";
+import { heldBack, numbersFrom, ScriptedCollector } from "../support/scripted_collector.ts";
 import { publishing, Spool, stop } from "../support/spool.ts";
 
 test("two publishers share a queue's work, and send no event twice", { timeout: 60_000 }, async () => {
@@ -39,11 +39,8 @@ test("sends no batch of its own again while it is in flight, though its lease ra
 }, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
-  const { promise: open, resolve } = Promise.withResolvers<void>();
-  collector.script = async () => {
-    await open;
-    return { status: 200 };
-  };
+  const held = heldBack();
+  collector.script = held.script;
   await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
   spool.put(10);
   await eventually("a batch in flight", () => collector.batches.length === 1);
@@ -51,7 +48,7 @@ test("sends no batch of its own again while it is in flight, though its lease ra
   spool.expireLeases(); // as a clock that jumps ahead does
   spool.put(1);
   await eventually("the next batch", () => collector.batches.length === 2);
-  resolve();
+  held.release();
   await eventually("an empty queue", () => spool.queue.depth() === 0);
   assert.deepEqual(collector.acceptedNumbers, numbersFrom(1, 11));
   assert.equal(await stop(publisher), 0);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
-import { ACCEPT, HANG, numbersFrom, ScriptedCollector } from "../support/scripted_collector.ts";
+import { ACCEPT, HANG, heldBack, numbersFrom, ScriptedCollector } from "../support/scripted_collector.ts";
 import { publishing, Spool, stop } from "../support/spool.ts";
 
 const LIMIT = { timeout: 60_000 };
@@ -13,11 +13,8 @@ test(
   async () => {
     using spool = new Spool();
     await using collector = await ScriptedCollector.open();
-    const { promise: open, resolve } = Promise.withResolvers<void>();
-    collector.script = async () => {
-      await open;
-      return { status: 200 };
-    };
+    const held = heldBack();
+    collector.script = held.script;
     spool.put(10);
     await using publisher = spool.publisher({
       "collector.hostname": `127.0.0.1:${collector.port}`,
@@ -29,7 +26,7 @@ test(
     await publisher.line(/"Stopping: batches in flight \(1\)/);
     spool.put(5);
     await sleep(100); // longer than batch.max_age
-    resolve();
+    held.release();
     assert.equal(await publisher.ended, 0);
     assert.deepEqual(collector.acceptedNumbers, numbersFrom(1, 10));
     assert.equal(collector.batches.length, 1);

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { test } from "node:test";
-import { configureSync, type LogRecord, resetSync } from "@logtape/logtape";
+import { resetSync } from "@logtape/logtape";
 import {
   formatCounter,
   formatGauge,
@@ -12,6 +12,7 @@ import {
   joinName,
   StatsdClient,
 } from "../../src/metrics/statsd.ts";
+import { captureLog } from "../support/captured_log.ts";
 import { runtimeCommand } from "../support/runtime.ts";
 import { readVectors } from "../support/vectors.ts";
 
@@ -104,19 +105,6 @@ test("keeps no process alive", async () => {
   const [exitCode] = await once(child, "exit");
   assert.equal(exitCode, 0);
 });
-
-function captureLog(): LogRecord[] {
-  const records: LogRecord[] = [];
-  configureSync({
-    reset: true,
-    sinks: { memory: (record) => records.push(record) },
-    loggers: [
-      { category: "eventspool", lowestLevel: "debug", sinks: ["memory"] },
-      { category: ["logtape", "meta"], sinks: [] },
-    ],
-  });
-  return records;
-}
 
 test("goes on sending when statsd comes back", async () => {
   const first = await listen();

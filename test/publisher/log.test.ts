@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { configureSync, type LogRecord, resetSync } from "@logtape/logtape";
+import { type LogRecord, resetSync } from "@logtape/logtape";
+import { captureLog } from "../support/captured_log.ts";
 import { serveCollector } from "../support/collector.ts";
 import { eventually } from "../support/eventually.ts";
 import { newQueue, type Settings } from "../support/publisher.ts";
@@ -8,15 +9,7 @@ import { serveHttp } from "../support/servers.ts";
 
 /** What is logged while a publisher works on one event, until `isDone`. */
 async function logOf(url: string, isDone: RegExp, settings: Settings = {}): Promise<LogRecord[]> {
-  const records: LogRecord[] = [];
-  configureSync({
-    reset: true,
-    sinks: { memory: (record) => records.push(record) },
-    loggers: [
-      { category: "eventspool", lowestLevel: "debug", sinks: ["memory"] },
-      { category: ["logtape", "meta"], sinks: [] },
-    ],
-  });
+  const records = captureLog();
   try {
     await using main = newQueue(url, { "publisher.grace": "50ms", ...settings });
     main.queue.put({ id: 1 });

@@ -43,6 +43,16 @@ export const ACCEPT: Script = () => ({ status: 200 });
 /** Answers nothing, ever. */
 export const HANG: Script = () => new Promise<never>(() => {});
 
+/** Takes everything, but not before it is released. */
+export function heldBack(): { readonly script: Script; release(): void } {
+  const { promise: released, resolve } = Promise.withResolvers<void>();
+  const script: Script = async (batch, nth) => {
+    await released;
+    return ACCEPT(batch, nth);
+  };
+  return { script, release: resolve };
+}
+
 /** A collector that misbehaves as told: `await using collector = await ScriptedCollector.open();`. */
 export class ScriptedCollector implements AsyncDisposable {
   /** How the next requests are answered. */
