@@ -91,3 +91,33 @@ export const RETRY_AFTER_MAX_MS = 3_600_000;
 
 /** How much of a collector's answer is read and kept for logs and dead letters, in bytes. */
 export const MAX_ANSWER_BYTES = 1_024;
+
+/** How many dead letters are kept until someone says otherwise, in rows: the oldest make room for new ones. */
+export const MAX_DEAD_LETTERS = 10_000;
+
+/** How large the dead letters may grow until someone says otherwise, in bytes of bodies and answers: 64 MiB. */
+export const MAX_DEAD_LETTER_BYTES = 67_108_864;
+
+/** The most dead letters one can ask to be kept, in rows: the oldest is looked for among all of them. */
+export const MAX_MAX_DEAD_LETTERS = 1_000_000;
+
+/** The largest size one can allow the dead letters, in bytes: 64 GiB. */
+export const MAX_MAX_DEAD_LETTER_BYTES = 68_719_476_736;
+
+/**
+ * How many events may become dead letters in a row before the publisher holds the queue: a poison event
+ * comes alone or in a small group. `dead_letters.max_share` says how many may in the long run.
+ */
+export const DEAD_LETTER_BURST = 10;
+
+/** The share of all events that may become dead letters until someone says otherwise. */
+export const DEFAULT_DEAD_LETTER_MAX_SHARE = 0.1;
+
+/** How long ago dead letters count for a publisher that starts, in milliseconds: ten minutes. */
+export const DEAD_LETTER_MEMORY_MS = 600_000;
+
+/** The smallest batch size that a collector's 413 can teach, in bytes: below, requests cost more than they carry. */
+export const MIN_LEARNT_BATCH_BYTES = 16_384;
+
+/** In what time a learnt batch size doubles again, in milliseconds: ten minutes. */
+export const BATCH_REGROWTH_MS = 600_000;

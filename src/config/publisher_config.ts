@@ -13,11 +13,16 @@ import {
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_COLLECTOR_TIMEOUT_MS,
   DEFAULT_CONCURRENCY,
+  DEFAULT_DEAD_LETTER_MAX_SHARE,
   DEFAULT_GRACE_MS,
   DEFAULT_MAX_EVENTS,
   MAX_BATCH_BYTES,
   MAX_CONCURRENCY,
+  MAX_DEAD_LETTER_BYTES,
+  MAX_DEAD_LETTERS,
   MAX_DURATION_MS,
+  MAX_MAX_DEAD_LETTER_BYTES,
+  MAX_MAX_DEAD_LETTERS,
   MAX_MAX_EVENTS,
   MIN_BATCH_BYTES,
 } from "../limits.ts";
@@ -41,6 +46,7 @@ import {
   oneOf,
   optional,
   parseBoolean,
+  parseShare,
   parseText,
   quote,
 } from "./values.ts";
@@ -87,6 +93,17 @@ export interface PublisherConfig {
     readonly maxAgeMs: number;
     /** `batch.max_bytes` (ours): the size before compression at which a batch is full. Default: 512,000. */
     readonly maxBytes: number;
+  };
+  readonly deadLetters: {
+    /** `dead_letters.max_count` (ours): how many are kept; the oldest make room for new ones. Default: 10,000. */
+    readonly maxCount: number;
+    /** `dead_letters.max_bytes` (ours): how large they may grow, in bytes. Default: 64 MiB. */
+    readonly maxBytes: number;
+    /**
+     * `dead_letters.max_share` (ours): how many of all events may become dead letters in the long run, above 0
+     * and up to 1; beyond it the queue is held. 1: never held. Default: 0.1.
+     */
+    readonly maxShare: number;
   };
   /** `publisher.concurrency` (ours): batches in flight at once, 1 to 256. Default: 4. */
   readonly concurrency: number;
@@ -148,6 +165,7 @@ export function parsePublisherConfig(
       secret: section.read("key.secret", parseSecret, { isSecret: true }),
     },
     batch: readBatch(section),
+    deadLetters: readDeadLetters(section),
     concurrency: section.read(
       "publisher.concurrency",
       optional(integerIn({ min: 1, max: MAX_CONCURRENCY }), DEFAULT_CONCURRENCY),
@@ -164,7 +182,7 @@ export function parsePublisherConfig(
 
 /** The configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
 export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
-  const { collector, batch, admin, metrics } = config;
+  const { collector, batch, deadLetters, admin, metrics } = config;
   return {
     queue: config.queueName,
     directory: config.directory ?? null,
@@ -174,6 +192,9 @@ export function describePublisherConfig(config: PublisherConfig): Record<string,
     key_name: config.key.name,
     batch_max_age_ms: batch.maxAgeMs,
     batch_max_bytes: batch.maxBytes,
+    dead_letters_max_count: deadLetters.maxCount,
+    dead_letters_max_bytes: deadLetters.maxBytes,
+    dead_letters_max_share: deadLetters.maxShare,
     publisher_concurrency: config.concurrency,
     publisher_grace_ms: config.graceMs,
     admin_listen: admin.listen === undefined ? "off" : formatAddress(admin.listen),
@@ -207,6 +228,16 @@ function readBatch(section: ConfigSection): PublisherConfig["batch"] {
   return {
     maxAgeMs: section.read("batch.max_age", optional(age, DEFAULT_BATCH_MAX_AGE_MS)),
     maxBytes: section.read("batch.max_bytes", optional(size, MAX_BATCH_BYTES)),
+  };
+}
+
+function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"] {
+  const count = integerIn({ min: 1, max: MAX_MAX_DEAD_LETTERS });
+  const size = bytesIn({ min: MIN_BATCH_BYTES, max: MAX_MAX_DEAD_LETTER_BYTES });
+  return {
+    maxCount: section.read("dead_letters.max_count", optional(count, MAX_DEAD_LETTERS)),
+    maxBytes: section.read("dead_letters.max_bytes", optional(size, MAX_DEAD_LETTER_BYTES)),
+    maxShare: section.read("dead_letters.max_share", optional(parseShare, DEFAULT_DEAD_LETTER_MAX_SHARE)),
   };
 }
 

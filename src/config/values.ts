@@ -105,6 +105,16 @@ export function bytesIn(range: Range): ValueParser<number> {
   };
 }
 
+/** A share above 0 and up to 1, written as a percentage: `10%`, `0.5%`, `100%`. */
+export function parseShare(text: string): number {
+  const [, percent] = /^(\d+(?:\.\d+)?) ?%$/.exec(text) ?? [];
+  if (percent === undefined)
+    throw new ConfigurationError(`expected a percentage such as 10%, got ${quote(text)}`);
+  const share = Number(percent) / 100;
+  if (share > 0 && share <= 1) return share;
+  throw new ConfigurationError(`is ${percent}%: expected more than 0% and at most 100%`);
+}
+
 function checkRange(value: number, { min, max }: Range, unit = ""): number {
   if (value >= min && value <= max) return value;
   throw new ConfigurationError(`is ${value}${unit}: expected ${min} to ${max}${unit}`);

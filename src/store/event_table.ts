@@ -15,9 +15,23 @@ export interface QueueState {
   readonly leased: number;
   /** Events the collector refused by themselves. */
   readonly deadLetters: number;
+  /** Their bodies and answers, in bytes. */
+  readonly deadLetterBytes: number;
+  /** Dead letters that made room for newer ones, ever. */
+  readonly droppedDeadLetters: number;
+  /** Events that puts refused, ever, by the reason. */
+  readonly refusedPuts: RefusedPuts;
   /** When the oldest event was put, in Unix milliseconds; undefined when there is none. */
   readonly oldestPutAtMs: number | undefined;
 }
+
+/** Why a put refused an event: the queue was full, the event too large or not to be written, the file failed. */
+export type RefusalReason = "full" | "too_large" | "invalid" | "storage";
+
+/** Counts of refused events. */
+export type RefusedPuts = Readonly<Record<RefusalReason, number>>;
+
+const NONE_REFUSED: RefusedPuts = { full: 0, too_large: 0, invalid: 0, storage: 0 };
 
 /** The highest id ever given. A max() alone in its subselect is a seek; two in one SELECT scan the table. */
 const HEAD = "max(coalesce((SELECT max(id) FROM event), 0), claimed_id)";
@@ -34,20 +48,36 @@ const PUT = `
 
 const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";
 
-const COUNTERS = `SELECT ${HEAD} AS head, removed_count AS removed, max_events AS maxEvents FROM queue WHERE one = 1`;
+const COUNTERS = `
+  SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents FROM queue WHERE one = 1`;
 
 const STATE = `
   SELECT ${HEAD} - removed_count AS depth, max_events AS maxEvents,
     (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM lease WHERE expires_at_ms > ?) AS leased,
-    (SELECT count(*) FROM dead_letter) AS deadLetters,
+    dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
+    dropped_dead_letter_count AS droppedDeadLetters,
+    (SELECT json_group_object(reason, count) FROM refused_put) AS refusedPuts,
     (SELECT put_at_ms FROM event ORDER BY id LIMIT 1) AS oldestPutAtMs
   FROM queue WHERE one = 1`;
 
-interface Counters {
+const ADD_REFUSED = `
+  INSERT INTO refused_put (reason, count) VALUES (?, ?)
+  ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count`;
+
+/** What the row cap is decided by. */
+export interface Counters {
+  /** The highest id ever given. */
   readonly head: number;
-  readonly removed: number;
+  /** Events waiting and leased. */
+  readonly depth: number;
+  /** The row cap. */
   readonly maxEvents: number;
 }
+
+type StateRow = Omit<QueueState, "refusedPuts" | "oldestPutAtMs"> & {
+  readonly refusedPuts: string;
+  readonly oldestPutAtMs: number | null;
+};
 
 /** Puts events into a queue file and tells how many there are. */
 export class EventTable {
@@ -57,6 +87,7 @@ export class EventTable {
   readonly #counters;
   readonly #state;
   readonly #setMaxEvents;
+  readonly #addRefused;
   #wasFull = false;
 
   constructor(file: QueueFile) {
@@ -64,8 +95,9 @@ export class EventTable {
     this.#put = file.db.prepare<[number, Uint8Array]>(PUT);
     this.#insert = file.db.prepare<[number, number, Uint8Array]>(INSERT);
     this.#counters = file.db.prepare<[], Counters>(COUNTERS);
-    this.#state = file.db.prepare<[number], QueueState>(STATE);
+    this.#state = file.db.prepare<[number], StateRow>(STATE);
     this.#setMaxEvents = file.db.prepare<[number]>("UPDATE queue SET max_events = ? WHERE one = 1");
+    this.#addRefused = file.db.prepare<[RefusalReason, number]>(ADD_REFUSED);
   }
 
   /** Stores one event and commits. False: the queue is full. @throws {EventStorageError} */
@@ -82,8 +114,8 @@ export class EventTable {
   putMany(bodies: readonly Uint8Array[]): boolean {
     this.#file.checkPlace();
     return this.#file.transaction(() => {
-      const { head, removed, maxEvents } = this.#readCounters();
-      if (head - removed + bodies.length > maxEvents) return false;
+      const { head, depth, maxEvents } = this.counters();
+      if (depth + bodies.length > maxEvents) return false;
       this.#insertAfter(head, bodies);
       return true;
     });
@@ -93,8 +125,8 @@ export class EventTable {
   putWhatFits(bodies: readonly Uint8Array[]): number {
     this.#file.checkPlace();
     return this.#file.transaction(() => {
-      const { head, removed, maxEvents } = this.#readCounters();
-      const room = Math.max(0, maxEvents - (head - removed));
+      const { head, depth, maxEvents } = this.counters();
+      const room = Math.max(0, maxEvents - depth);
       const fitting = bodies.slice(0, room);
       this.#insertAfter(head, fitting);
       return fitting.length;
@@ -103,19 +135,18 @@ export class EventTable {
 
   /** Events waiting and leased; O(1). */
   depth(): number {
-    const { head, removed } = this.#readCounters();
-    return head - removed;
+    return this.counters().depth;
   }
 
   /** Whether a put would be refused now; O(1). */
   isFull(): boolean {
-    const { head, removed, maxEvents } = this.#readCounters();
-    return head - removed >= maxEvents;
+    const { depth, maxEvents } = this.counters();
+    return depth >= maxEvents;
   }
 
   /** The row cap. */
   get maxEvents(): number {
-    return this.#readCounters().maxEvents;
+    return this.counters().maxEvents;
   }
 
   /** Changes the row cap for everyone who uses the file. Events above a lower cap stay. @throws {EventStorageError} */
@@ -126,17 +157,29 @@ export class EventTable {
 
   /** Everything there is to tell about the queue. */
   state(): QueueState {
-    const state = this.#file.run(() => this.#state.get(Date.now())) as QueueState;
-    return { ...state, oldestPutAtMs: state.oldestPutAtMs ?? undefined };
+    const row = this.#file.run(() => this.#state.get(Date.now())) as StateRow;
+    return {
+      ...row,
+      oldestPutAtMs: row.oldestPutAtMs ?? undefined,
+      refusedPuts: { ...NONE_REFUSED, ...(JSON.parse(row.refusedPuts) as Partial<RefusedPuts>) },
+    };
+  }
+
+  /** What the row cap is decided by; O(1). */
+  counters(): Counters {
+    return this.#file.run(() => this.#counters.get()) as Counters;
+  }
+
+  /** Adds events that puts refused to the counts in the file. @throws {EventStorageError} */
+  addRefused(counts: ReadonlyMap<RefusalReason, number>): void {
+    this.#file.transaction(() => {
+      for (const [reason, count] of counts) this.#addRefused.run(reason, count);
+    });
   }
 
   #insertAfter(head: number, bodies: readonly Uint8Array[]): void {
     const nowMs = Date.now();
     let id = head;
     for (const body of bodies) this.#insert.run(++id, nowMs, body);
-  }
-
-  #readCounters(): Counters {
-    return this.#file.run(() => this.#counters.get()) as Counters;
   }
 }

@@ -7,6 +7,7 @@
  * @module
  */
 import { setImmediate } from "node:timers/promises";
+import { type DeadLetterBounds, DeadLetterTable, type Refusal } from "./dead_letter_table.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /** A claimed range of events. It is settled by its id and attempts, never by its rows alone. */
@@ -32,12 +33,6 @@ export interface ReclaimOptions {
   readonly oldestOnly?: boolean;
 }
 
-/** Why an event is dead. */
-export interface Refusal {
-  readonly status: number;
-  readonly answer: string;
-}
-
 /** How many events an ack deletes in one transaction: 2,000 would hold the write lock for 0.8 ms. */
 const ACK_CHUNK_EVENTS = 250;
 
@@ -52,12 +47,14 @@ const IS_EXPIRED = "(expires_at_ms <= ? OR claimed_at_ms > ?)";
 export class LeaseTable {
   readonly #file: QueueFile;
   readonly #durationMs: number;
+  readonly #deadLetters: DeadLetterTable;
   readonly #sql;
 
   /** @param durationMs how long a claim holds unless it is settled, in milliseconds */
-  constructor(file: QueueFile, durationMs: number) {
+  constructor(file: QueueFile, durationMs: number, bounds?: DeadLetterBounds) {
     this.#file = file;
     this.#durationMs = durationMs;
+    this.#deadLetters = new DeadLetterTable(file, bounds);
     this.#sql = prepareStatements(file);
   }
 
@@ -90,7 +87,10 @@ export class LeaseTable {
     });
   }
 
-  /** Claims the oldest lease that was released or whose publisher died. Undefined: there is none. */
+  /**
+   * Claims a lease that was released or whose publisher died: the one with the fewest attempts, so that one
+   * that fails each time keeps no other waiting, and of those the oldest. Undefined: there is none.
+   */
   claimExpired({ except, oldestOnly = false }: ReclaimOptions = {}): Lease | undefined {
     const nowMs = Date.now();
     const futureMs = nowMs + CLOCK_SLACK_MS;
@@ -145,13 +145,17 @@ export class LeaseTable {
     });
   }
 
-  /** Moves the events of the lease to the dead letters. False: the lease was lost before. */
-  deadLetter(lease: Lease, { status, answer }: Refusal): boolean {
+  /**
+   * Moves the events of the lease to the dead letters. Returns how many older dead letters were dropped
+   * to make room; undefined: the lease was lost before.
+   */
+  deadLetter(lease: Lease, refusal: Pick<Refusal, "status" | "answer">): number | undefined {
+    const { id, firstId, lastId, attempts } = lease;
     return this.#file.transaction(() => {
-      if (this.#sql.remove.run(lease.id, lease.attempts).changes === 0) return false;
-      this.#sql.bury.run(Date.now(), lease.attempts, status, answer, lease.firstId, lease.lastId);
-      this.#deleteEvents(lease.firstId, lease.lastId);
-      return true;
+      if (this.#sql.remove.run(id, attempts).changes === 0) return undefined;
+      const dropped = this.#deadLetters.bury(firstId, lastId, { ...refusal, attempts });
+      this.#deleteEvents(firstId, lastId);
+      return dropped;
     });
   }
 
@@ -189,7 +193,9 @@ function prepareStatements({ db }: QueueFile) {
        VALUES (?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     ),
     findExpired: db
-      .prepare<[number, number], number>(`SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY first_id`)
+      .prepare<[number, number], number>(
+        `SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
+      )
       .pluck(),
     findOldestExpired: db
       .prepare<[number, number], number>(
@@ -211,10 +217,6 @@ function prepareStatements({ db }: QueueFile) {
     expire: db.prepare<[number, number, number]>(`UPDATE lease SET expires_at_ms = ? WHERE ${IS_MINE}`),
     cut: db.prepare<[number, number, number, number]>(
       `UPDATE lease SET last_id = ?, expires_at_ms = ? WHERE ${IS_MINE}`,
-    ),
-    bury: db.prepare<[number, number, number, string, number, number]>(
-      `INSERT INTO dead_letter (id, put_at_ms, body, dead_at_ms, attempts, status, answer)
-       SELECT id, put_at_ms, body, ?, ?, ?, ? FROM event WHERE id BETWEEN ? AND ?`,
     ),
     deleteEvents: db.prepare<[number, number]>("DELETE FROM event WHERE id BETWEEN ? AND ?"),
     addRemoved: db.prepare<[number]>("UPDATE queue SET removed_count = removed_count + ? WHERE one = 1"),

@@ -6,16 +6,11 @@
 import { randomUUID } from "node:crypto";
 import type Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { SCHEMA_SQL } from "./schema.generated.ts";
 
 /** `application_id` in schema.sql. */
 const APPLICATION_ID = 0x65767370;
-
-/**
- * SQL that takes a file from version `index + 1` to `index + 2`. A change of schema.sql raises its
- * `user_version` and adds one entry here. Version 1 is the first: there is nothing older yet.
- */
-export const MIGRATIONS: readonly string[] = [];
 
 /**
  * Whether the file is new (no tables, no owner) or of an older version.

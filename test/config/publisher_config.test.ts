@@ -20,6 +20,7 @@ test("fills in the defaults", () => {
     maxQueueSize: undefined,
     collector: { url: "https://c.example/v2", version: "2", timeoutMs: 10_000 },
     batch: { maxAgeMs: 1_000, maxBytes: 512_000 },
+    deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
     concurrency: 4,
     graceMs: 10_000,
     admin: { listen: { host: "127.0.0.1", port: 9_900 } },
@@ -34,6 +35,7 @@ const EVERYTHING = {
   maxQueueSize: 5_000,
   collector: { url: "http://localhost:9800/in/v2j", version: "2j", timeoutMs: 3_000 },
   batch: { maxAgeMs: 250, maxBytes: 200_000 },
+  deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
   concurrency: 1,
   graceMs: 60_000,
   admin: { listen: { path: "./admin.sock" } },
@@ -61,6 +63,7 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     max_queue_size = 5_000
     "batch.max_age" = "250ms"
     batch.max_bytes = 200_000
+    dead_letters = { max_count = 500, max_bytes = "1MiB", max_share = "50%" }
     admin.listen = "./admin.sock"
     [event-publisher.main.publisher]
     concurrency = 1
@@ -118,6 +121,9 @@ test("describes the configuration for --check, without the secret", () => {
     key_name: "K",
     batch_max_age_ms: 250,
     batch_max_bytes: 200_000,
+    dead_letters_max_count: 500,
+    dead_letters_max_bytes: 1_048_576,
+    dead_letters_max_share: 0.5,
     publisher_concurrency: 1,
     publisher_grace_ms: 60_000,
     admin_listen: "./admin.sock",

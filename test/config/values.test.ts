@@ -16,6 +16,7 @@ import {
   optional,
   parseBoolean,
   parseInteger,
+  parseShare,
   parseText,
 } from "../../src/config/values.ts";
 import { ConfigurationError } from "../../src/errors.ts";
@@ -161,6 +162,14 @@ test("refuses listen addresses that leave something open", () => {
   refuses(() => parseListenAddress(""), /no value specified/);
 });
 
+test("reads a share as a percentage", () => {
+  assert.deepEqual(["10%", "0.5 %", "100%"].map(parseShare), [0.1, 0.005, 1]);
+  for (const text of ["0.1", "10", "ten%", "-5%", "1e1%"])
+    refuses(() => parseShare(text), /expected a percentage such as 10%/);
+  for (const text of ["0%", "0.0%", "101%"])
+    refuses(() => parseShare(text), /expected more than 0% and at most 100%/);
+});
+
 test("never shows more than the beginning of a long value", () => {
   refuses(() => parseBoolean("x".repeat(10_000)), /^.{0,200}$/s);
 });
@@ -178,6 +187,7 @@ test("reads any text as a value, or refuses it as a configuration error", () => 
     parseBoolean,
     parseEndpoint,
     parseListenAddress,
+    parseShare,
     durationMsIn(anySize),
     bytesIn(anySize),
   ];

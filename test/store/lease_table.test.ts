@@ -172,7 +172,7 @@ test("refuses every settlement by a publisher whose lease was taken over", async
   assert.equal(await queue.leases.ack(lost), false);
   assert.equal(queue.leases.release(lost), false);
   assert.equal(queue.leases.split(lost, 2), false);
-  assert.equal(queue.leases.deadLetter(lost, { status: 400, answer: "" }), false);
+  assert.equal(queue.leases.deadLetter(lost, { status: 400, answer: "" }), undefined);
   assert.equal(queue.events.depth(), 4);
   assert.equal(queue.events.state().deadLetters, 0);
 });
@@ -205,7 +205,7 @@ test("keeps a dead letter with the refusal, out of the queue's depth", () => {
   using queue = testQueue();
   putEvents(queue.events, 1);
 
-  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 1), { status: 422, answer: "no noun" }), true);
+  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 1), { status: 422, answer: "no noun" }), 0);
 
   const { depth, deadLetters } = queue.events.state();
   assert.deepEqual({ depth, deadLetters }, { depth: 0, deadLetters: 1 });

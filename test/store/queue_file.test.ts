@@ -6,7 +6,6 @@ import Database from "better-sqlite3";
 import { EventStorageError } from "../../src/errors.ts";
 import { QueueFile } from "../../src/store/queue_file.ts";
 import { SCHEMA_SQL } from "../../src/store/schema.generated.ts";
-import { applySchema, needsSchema } from "../../src/store/schema.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
 const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
@@ -20,7 +19,7 @@ test("makes a new file a queue that names itself, in WAL mode", () => {
   const path = join(directory.path, "events-new.db");
   const file = QueueFile.open(path, OPTIONS);
   assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
-  assert.equal(file.db.pragma("user_version", { simple: true }), 1);
+  assert.equal(file.db.pragma("user_version", { simple: true }), 2);
   assert.match(file.uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
   const { uuid } = file;
   file.close();
@@ -138,21 +137,6 @@ test("refuses a directory in the file's place", () => {
     () => QueueFile.open(directory.path, OPTIONS),
     storageError("SQLITE_CANTOPEN", /cannot be opened/),
   );
-});
-
-test("takes an older file through each migration, once, whoever opens it first", () => {
-  using directory = temporaryDirectory();
-  const migrations = ["ALTER TABLE event ADD COLUMN trace TEXT", "CREATE TABLE note (text TEXT) STRICT"];
-  const db = new Database(join(directory.path, "events-main.db"));
-  applySchema(db);
-  assert.equal(needsSchema(db, migrations), true);
-
-  applySchema(db, migrations);
-
-  assert.equal(needsSchema(db, migrations), false);
-  assert.equal(db.pragma("user_version", { simple: true }), 3);
-  assert.doesNotThrow(() => db.prepare("SELECT trace, text FROM event, note"));
-  db.close();
 });
 
 test("rolls back whatever throws in a transaction", () => {
