@@ -5,6 +5,8 @@
  */
 import type { Checkpoints } from "../store/checkpoints.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
+import type { BatchSize } from "./batch_size.ts";
+import type { DeadLetterBudget } from "./dead_letter_budget.ts";
 import { Gate } from "./gate.ts";
 import * as log from "./log.ts";
 import type { Outcome } from "./outcome.ts";
@@ -17,11 +19,17 @@ export interface DeliveriesParts {
   readonly leases: LeaseTable;
   readonly checkpoints: Checkpoints;
   readonly sender: Sender;
+  /** What a 413 teaches. */
+  readonly batchSize: BatchSize;
+  /** Which refused events may become dead letters. */
+  readonly budget: DeadLetterBudget;
   /** How many may be on their way at once. */
   readonly concurrency: number;
   /** Told when one has ended. */
   readonly onEnd: () => void;
 }
+
+type Refused = Outcome & { readonly kind: "refused" };
 
 /** Sends leases and settles them, and keeps the count of what went well and what did not. */
 export class Deliveries {
@@ -49,6 +57,11 @@ export class Deliveries {
   /** Whether another may be started. */
   get hasRoom(): boolean {
     return this.#inFlight.size < this.collectorGate.lanes;
+  }
+
+  /** Whether the collector refuses too many events for each to be at fault. */
+  get isHeld(): boolean {
+    return this.#parts.budget.isSpent;
   }
 
   /** What a status tells of them. */
@@ -102,11 +115,12 @@ export class Deliveries {
   }
 
   /** Takes note of the outcome, and returns what is to be done to the lease; that gives false when another publisher has it. */
-  #judge(lease: Lease, { outcome, count }: Sent): () => boolean | Promise<boolean> {
+  #judge(lease: Lease, { outcome, count, sizeBytes }: Sent): () => boolean | Promise<boolean> {
     switch (outcome.kind) {
       case "accepted":
         return this.#accepted(lease, count);
       case "refused":
+        if (outcome.status === 413 && count > 1) this.#learnSize(sizeBytes);
         return this.#refused(lease, outcome);
       case "misconfigured": {
         const retryInMs = this.#failed(outcome);
@@ -124,20 +138,46 @@ export class Deliveries {
   #accepted(lease: Lease, count: number): () => Promise<boolean> {
     this.#answered();
     this.#delivered += count;
+    this.#parts.budget.delivered(count);
     this.#lastSuccessAtMs = Date.now();
     return () => this.#parts.leases.ack(lease);
   }
 
-  /** Halves the batch, down to the one event at fault, which goes to the dead letters. */
-  #refused(lease: Lease, { status, answer }: Outcome & { kind: "refused" }): () => boolean {
+  /** Halves the batch, down to the one event at fault, which becomes a dead letter unless too many do. */
+  #refused(lease: Lease, outcome: Refused): () => boolean {
+    if (this.#parts.budget.isSpent) return this.#held(lease, outcome);
     this.#answered(); // the collector works; it does not like these events
-    this.#noteProblem("refused", `the collector answered ${status}: ${answer}`);
-    if (lease.firstId === lease.lastId) {
-      log.logDeadLetter(lease, status, answer);
-      return () => this.#parts.leases.deadLetter(lease, { status, answer });
-    }
-    log.logSplit(lease, status, answer);
-    return () => this.#parts.leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+    this.#noteProblem("refused", describe(outcome));
+    if (isOneEvent(lease)) return this.#dead(lease, outcome);
+    log.logSplit(lease, outcome.status, outcome.answer);
+    return () => this.#split(lease);
+  }
+
+  #dead(lease: Lease, { status, answer }: Refused): () => boolean {
+    this.#parts.budget.spend();
+    log.logDeadLetter(lease, status, answer);
+    return () => {
+      const dropped = this.#parts.leases.deadLetter(lease, { status, answer });
+      if (dropped) log.logDropped(dropped);
+      return dropped !== undefined;
+    };
+  }
+
+  /** An outage, as far as these events go: what was refused waits, and something else is tried. */
+  #held(lease: Lease, outcome: Refused): () => boolean {
+    this.#noteProblem("held", describe(outcome));
+    const retryInMs = this.collectorGate.failed();
+    log.logHeld(lease, outcome.status, outcome.answer, retryInMs);
+    return () => (isOneEvent(lease) ? this.#parts.leases.release(lease) : this.#split(lease));
+  }
+
+  #split(lease: Lease): boolean {
+    return this.#parts.leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+  }
+
+  #learnSize(sizeBytes: number): void {
+    const { batchSize } = this.#parts;
+    if (batchSize.tooLarge(sizeBytes)) log.logShrunk(sizeBytes, batchSize.bytes());
   }
 
   /** The collector works. A log that ends with its failure would have people look for one that is over. */
@@ -159,4 +199,12 @@ export class Deliveries {
   #noteProblem(kind: PublisherProblem["kind"], message: string): void {
     this.#lastProblem = { atMs: Date.now(), kind, message };
   }
+}
+
+function isOneEvent({ firstId, lastId }: Lease): boolean {
+  return firstId === lastId;
+}
+
+function describe({ status, answer }: Refused): string {
+  return `the collector answered ${status}: ${answer}`;
 }

@@ -5,11 +5,12 @@
  */
 import type { Lease, LeaseTable, ReclaimOptions } from "../store/lease_table.ts";
 import { Batch, type BatchFormat } from "./batch.ts";
+import type { BatchSize } from "./batch_size.ts";
 
 /** When a batch goes. */
 export interface BatchLimits {
-  /** At this size, in bytes before compression. */
-  readonly maxBytes: number;
+  /** At this size. */
+  readonly size: BatchSize;
   /** Or when its first event has waited this long, in milliseconds on a monotonic clock. */
   readonly maxAgeMs: number;
 }
@@ -36,7 +37,8 @@ export class Gathering {
   /** Takes in what was put since the last look. @param nowMs a monotonic time */
   look(nowMs: number = performance.now()): void {
     const claimedId = this.#leases.claimedId();
-    if (claimedId !== this.#claimedId) this.#startAfter(claimedId); // we, or another publisher, claimed
+    const hasShrunk = this.#batch.sizeBytes > this.#limits.size.bytes(nowMs); // a 413 came meanwhile
+    if (claimedId !== this.#claimedId || hasShrunk) this.#startAfter(claimedId); // we, or another publisher, claimed
     if (this.#isFull) return;
     if (this.#batch.count === 0) {
       this.#beforeId = (this.#leases.firstIdAfter(claimedId) ?? claimedId + 1) - 1;
@@ -52,13 +54,19 @@ export class Gathering {
     return Math.max(0, this.#openedAtMs + this.#limits.maxAgeMs - nowMs);
   }
 
+  /** Looks, and tells whether the batch should go now. */
+  isDue(): boolean {
+    this.look();
+    return this.dueInMs() === 0;
+  }
+
   /** Claims the batch. Undefined: another publisher was faster; look again. */
   claim(): Lease | undefined {
     return this.#leases.claim(this.#claimedId, this.#beforeId + this.#batch.count);
   }
 
   /**
-   * Claims the oldest lease that was given back or whose publisher died. One that would not fit
+   * Claims a lease that was given back or whose publisher died. One that would not fit
    * in a batch of today's limits is cut first.
    */
   reclaim(options: ReclaimOptions = {}): Lease | undefined {
@@ -78,6 +86,6 @@ export class Gathering {
   }
 
   #newBatch(): Batch {
-    return new Batch(this.#format, this.#limits.maxBytes);
+    return new Batch(this.#format, this.#limits.size.bytes());
   }
 }

@@ -65,6 +65,29 @@ export function logDeadLetter(lease: Lease, status: number, answer: string): voi
   });
 }
 
+export function logHeld(lease: Lease, status: number, answer: string, retryInMs: number): void {
+  logger.error(
+    "The collector refuses too many events for each to be at fault ({status}), so schema, collector.version or collector are wrong; the events are kept in the queue, trying again in {retryInMs} ms: {answer}",
+    { ...range(lease), status, answer, retryInMs: Math.round(retryInMs) },
+  );
+}
+
+export function logDropped(droppedCount: number): void {
+  logger.error("Dropped {droppedCount} of the oldest dead letters to make room for a new one", {
+    droppedCount,
+  });
+}
+
+export function logShrunk(sizeBytes: number, maxBytes: number): void {
+  logger.warn(
+    "A batch of {sizeBytes} bytes is too large for the collector, {maxBytes} are sent at most now",
+    {
+      sizeBytes,
+      maxBytes,
+    },
+  );
+}
+
 export function logLeaseLost(lease: Lease): void {
   logger.warn(
     "The lease of events {firstId} to {lastId} ran out and another publisher has it: they may be delivered twice",

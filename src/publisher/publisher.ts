@@ -5,9 +5,10 @@
  */
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { Checkpoints } from "../store/checkpoints.ts";
+import { DeadLetterTable } from "../store/dead_letter_table.ts";
 import { EventTable } from "../store/event_table.ts";
 import { type Lease, LeaseTable } from "../store/lease_table.ts";
 import { locateQueueFile } from "../store/location.ts";
@@ -15,7 +16,9 @@ import { PutWatch } from "../store/put_watch.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { syncWal } from "../store/wal_sync.ts";
 import { BATCH_FORMATS } from "./batch.ts";
+import { BatchSize } from "./batch_size.ts";
 import { CollectorClient } from "./collector_client.ts";
+import { DeadLetterBudget } from "./dead_letter_budget.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Gathering } from "./gathering.ts";
 import * as log from "./log.ts";
@@ -69,7 +72,7 @@ export class Publisher implements AsyncDisposable {
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue
    */
   constructor(config: PublisherConfig) {
-    const { collector, key, batch, metrics } = config;
+    const { collector, key, batch, deadLetters, metrics } = config;
     this.queue = config.queueName;
     this.file = locateQueueFile(config.queueName, config.directory);
     this.#config = config;
@@ -80,9 +83,11 @@ export class Publisher implements AsyncDisposable {
     });
     this.#events = new EventTable(this.#queueFile);
     if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
-    this.#leases = new LeaseTable(this.#queueFile, collector.timeoutMs + LEASE_MARGIN_MS);
+    this.#leases = new LeaseTable(this.#queueFile, collector.timeoutMs + LEASE_MARGIN_MS, deadLetters);
     this.#checkpoints = new Checkpoints(this.#queueFile);
-    this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], batch);
+    const batchSize = new BatchSize(batch.maxBytes);
+    const limits = { size: batchSize, maxAgeMs: batch.maxAgeMs };
+    this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], limits);
     this.#metrics = new StatsdClient(metrics);
     const sender = new Sender({
       leases: this.#leases,
@@ -96,6 +101,8 @@ export class Publisher implements AsyncDisposable {
       leases: this.#leases,
       checkpoints: this.#checkpoints,
       sender,
+      batchSize,
+      budget: new DeadLetterBudget(deadLetters.maxShare, countRecent(this.#queueFile)),
       concurrency: config.concurrency,
       onEnd: this.#sleeper.wake,
     });
@@ -170,6 +177,10 @@ export class Publisher implements AsyncDisposable {
     const shutForMs = this.#deliveries.collectorGate.shutForMs();
     if (shutForMs > 0) return shutForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
+    // New events first, while the queue is held: only one that the collector takes ends that, and those in
+    // leases may all be at fault.
+    if (this.#deliveries.isHeld && !this.#keepsOrder && this.#gathering.isDue())
+      return this.#start(this.#gathering.claim());
     // A lease of ours may look lost, when the clock jumps or this process was stopped: its answer decides.
     const reclaimed = this.#gathering.reclaim({
       except: this.#deliveries.inFlight,
@@ -214,4 +225,9 @@ export class Publisher implements AsyncDisposable {
       return this.#deliveries.storageFailed(error);
     }
   }
+}
+
+/** The dead letters of a publisher that ran a short while ago. */
+function countRecent(file: QueueFile): number {
+  return new DeadLetterTable(file).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
 }

@@ -23,10 +23,11 @@ export interface SenderParts {
   readonly metrics: StatsdClient;
 }
 
-/** What became of a lease's events, and how many they were. */
+/** What became of a lease's events, how many they were, and the size of their body in bytes. */
 export interface Sent {
   readonly outcome: Outcome;
   readonly count: number;
+  readonly sizeBytes: number;
 }
 
 /** Sends leases to the collector; what to do about the outcome is the publisher's decision. */
@@ -42,8 +43,9 @@ export class Sender {
     const { leases, format, key, metrics } = this.#parts;
     const { count, joined } = leases.read(lease);
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
-    if (count === 0) return { outcome: { kind: "accepted" }, count };
-    const payload = await makePayload(frame(format, count, joined), key);
+    if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0 };
+    const body = frame(format, count, joined);
+    const payload = await makePayload(body, key);
     const startedAtMs = performance.now();
     const outcome = await this.#post(lease, payload, stop);
     const durationMs = performance.now() - startedAtMs;
@@ -52,7 +54,7 @@ export class Sender {
       metrics.counter("sent", count);
       logDelivered(lease, count, durationMs);
     }
-    return { outcome, count };
+    return { outcome, count, sizeBytes: body.length };
   }
 
   async #post(lease: Lease, payload: Payload, stop: AbortSignal): Promise<Outcome> {

@@ -9,8 +9,11 @@ import type { QueueState } from "../store/event_table.ts";
 export interface PublisherProblem {
   /** When, in Unix milliseconds. */
   readonly atMs: number;
-  /** `unavailable` and `misconfigured` are the collector's, `refused` an event's, `storage` the queue file's. */
-  readonly kind: "unavailable" | "misconfigured" | "refused" | "storage";
+  /**
+   * `unavailable` and `misconfigured` are the collector's, `refused` an event's, `held` that of too many
+   * events for each to be at fault, `storage` the queue file's.
+   */
+  readonly kind: "unavailable" | "misconfigured" | "refused" | "held" | "storage";
   readonly message: string;
 }
 
@@ -63,12 +66,14 @@ export function healthOf(status: PublisherStatus): HealthReport {
 type Finding = readonly [health: "degraded" | "failing", reason: string];
 
 function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
-  const { depth, maxEvents, deadLetters } = state;
+  const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
   const fill = `${depth} of at most ${maxEvents} events`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are refused`];
   else if (depth >= DEGRADED_FILL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
   if (deadLetters > 0)
     yield ["degraded", `the collector refused ${deadLetters} events: see the dead letters`];
+  if (droppedDeadLetters > 0)
+    yield ["degraded", `${droppedDeadLetters} dead letters were dropped to make room for newer ones`];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {
@@ -76,6 +81,12 @@ function* examineFailures(status: PublisherStatus): Generator<Finding> {
   if (status.failures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
   if (status.lastProblem?.kind === "misconfigured")
     yield ["failing", "the collector takes no events from us: its address or our key is wrong"];
+  else if (status.lastProblem?.kind === "held")
+    yield [
+      "failing",
+      "the collector refuses too many events for each to be at fault: they are kept in the queue; see that " +
+        "schema and collector.version are what it takes (dead_letters.max_share)",
+    ];
   else if (status.failingForMs >= FAILING_AFTER_MS)
     yield ["failing", "the collector has been away for more than a minute"];
   else yield ["degraded", "the collector cannot take events now"];

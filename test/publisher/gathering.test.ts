@@ -3,14 +3,21 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../src/limits.ts";
 import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
-import { type BatchLimits, Gathering } from "../../src/publisher/gathering.ts";
+import { BatchSize } from "../../src/publisher/batch_size.ts";
+import { Gathering } from "../../src/publisher/gathering.ts";
 import type { Lease } from "../../src/store/lease_table.ts";
 import { putEvents, type TestQueue, testQueue } from "../support/queue_file.ts";
 
-const LIMITS: BatchLimits = { maxBytes: MAX_BATCH_BYTES, maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
+interface Limits {
+  readonly maxBytes?: number;
+  readonly size?: BatchSize;
+  readonly maxAgeMs?: number;
+}
 
-function gatheringOf({ leases }: TestQueue, limits: Partial<BatchLimits> = {}): Gathering {
-  return new Gathering(leases, BATCH_FORMATS["2j"], { ...LIMITS, ...limits });
+function gatheringOf({ leases }: TestQueue, limits: Limits = {}): Gathering {
+  const { maxBytes = MAX_BATCH_BYTES, size = new BatchSize(maxBytes) } = limits;
+  const { maxAgeMs = DEFAULT_BATCH_MAX_AGE_MS } = limits;
+  return new Gathering(leases, BATCH_FORMATS["2j"], { size, maxAgeMs });
 }
 
 function putSized({ events }: TestQueue, ...sizesBytes: number[]): void {
@@ -197,3 +204,17 @@ function claimAll(gathering: Gathering): [number, number][] {
     ranges.push(rangeOf(gathering.claim())!);
   return ranges;
 }
+
+test("gathers anew when a batch was too large meanwhile, though it was full before", () => {
+  using queue = testQueue();
+  const size = new BatchSize(200_000);
+  const gathering = gatheringOf(queue, { size });
+  putSized(queue, ...Array.from({ length: 30 }, () => 10_000));
+  gathering.look(0);
+  assert.equal(gathering.dueInMs(0), 0, "full");
+
+  size.tooLarge(100_000);
+  gathering.look(0);
+
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 4]);
+});

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../src/limits.ts";
 import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
+import { BatchSize } from "../../src/publisher/batch_size.ts";
 import { Gathering } from "../../src/publisher/gathering.ts";
 import { type TestQueue, testQueue } from "../support/queue_file.ts";
 import { readVectors } from "../support/vectors.ts";
@@ -56,7 +57,7 @@ test("sends after a second though the clock on the wall goes back; the original 
 /** What the publisher does at each tick: a batch that is due goes, then the event is put. */
 function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
   using queue = testQueue();
-  const limits = { maxBytes: MAX_BATCH_BYTES, maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
+  const limits = { size: new BatchSize(MAX_BATCH_BYTES), maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
   const gathering = new Gathering(queue.leases, BATCH_FORMATS["2"], limits);
   const sent: Sent[] = [];
   let dueAtMs = Number.POSITIVE_INFINITY;

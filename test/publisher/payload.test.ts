@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { EventSerializationError } from "../../src/errors.ts";
 import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../src/limits.ts";
 import { BATCH_FORMATS, frame } from "../../src/publisher/batch.ts";
+import { BatchSize } from "../../src/publisher/batch_size.ts";
 import { Gathering } from "../../src/publisher/gathering.ts";
 import { makePayload, type SigningKey, sign } from "../../src/publisher/payload.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
@@ -96,7 +97,7 @@ function openProducer({ directory }: TestQueue): EventQueue<Uint8Array> {
 
 /** What the publisher would send, request by request, until the queue is empty. */
 async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promise<Buffer[]> {
-  const limits = { maxBytes: MAX_BATCH_BYTES, maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
+  const limits = { size: new BatchSize(MAX_BATCH_BYTES), maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
   const gathering = new Gathering(leases, BATCH_FORMATS[version], limits);
   const bodies: Buffer[] = [];
   while (events.depth() > 0) {

@@ -49,7 +49,11 @@ test("delivers a lease's events to the collector, as they were put, with their i
   using queue = testQueue();
   await using collector = await serveCollector();
 
-  assert.deepEqual(await send(queue, collector.url), { outcome: { kind: "accepted" }, count: 3 });
+  assert.deepEqual(await send(queue, collector.url), {
+    outcome: { kind: "accepted" },
+    count: 3,
+    sizeBytes: Buffer.byteLength(`[${EVENTS.join(",")}]`),
+  });
 
   const [batch] = collector.batches;
   assert.deepEqual(batch?.events, EVENTS);
@@ -131,7 +135,11 @@ test("has nothing to send when someone deleted the rows by hand", async () => {
   const lease = leaseOf(queue);
   queue.file.db.exec("DELETE FROM event");
 
-  assert.deepEqual(await send(queue, server.url, { lease }), { outcome: { kind: "accepted" }, count: 0 });
+  assert.deepEqual(await send(queue, server.url, { lease }), {
+    outcome: { kind: "accepted" },
+    count: 0,
+    sizeBytes: 0,
+  });
   assert.equal(server.requests.length, 0);
 });
 

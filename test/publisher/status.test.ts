@@ -7,6 +7,7 @@ import {
   type PublisherProblem,
   type PublisherStatus,
 } from "../../src/publisher/status.ts";
+import type { QueueState } from "../../src/store/event_table.ts";
 
 function problem(kind: PublisherProblem["kind"]): PublisherProblem {
   return { atMs: 0, kind, message: "" };
@@ -15,6 +16,7 @@ function problem(kind: PublisherProblem["kind"]): PublisherProblem {
 interface Case {
   readonly depth?: number;
   readonly deadLetters?: number;
+  readonly droppedDeadLetters?: number;
   readonly failures?: number;
   readonly failingForMs?: number;
   readonly storageFailures?: number;
@@ -25,12 +27,22 @@ function report(given: Case): HealthReport {
   const {
     depth = 0,
     deadLetters = 0,
+    droppedDeadLetters = 0,
     failures = 0,
     failingForMs = 0,
     storageFailures = 0,
     lastProblem,
   } = given;
-  const state = { depth, maxEvents: 10, leased: 0, deadLetters, oldestPutAtMs: undefined };
+  const state: QueueState = {
+    depth,
+    maxEvents: 10,
+    leased: 0,
+    deadLetters,
+    deadLetterBytes: 0,
+    droppedDeadLetters,
+    refusedPuts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
+    oldestPutAtMs: undefined,
+  };
   const status: PublisherStatus = {
     queue: "main",
     isRunning: true,
@@ -55,8 +67,21 @@ test("is ok while nothing fails and the queue has room", () => {
   assert.equal(health({ depth: 7 }), "ok");
 });
 
+test("fails while too many events are refused for each to be at fault", () => {
+  const held = { depth: 3, failures: 1, lastProblem: problem("held") } as const;
+  assert.equal(health(held), "failing");
+  assert.match(
+    report(held).reasons.join(),
+    /refuses too many events.*collector\.version.*dead_letters\.max_share/,
+  );
+});
+
+test("is degraded once dead letters were dropped", () => {
+  assert.equal(health({ droppedDeadLetters: 1 }), "degraded");
+});
+
 test("is ok again after a problem that passed", () => {
-  for (const kind of ["unavailable", "misconfigured", "refused", "storage"] as const)
+  for (const kind of ["unavailable", "misconfigured", "refused", "held", "storage"] as const)
     assert.equal(health({ lastProblem: problem(kind) }), "ok", kind);
 });
 

@@ -13,6 +13,8 @@ export interface TestCollector extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly batches: StoredBatch[];
+  /** How many requests it answered with another status than 2xx. */
+  readonly refusedCount: number;
 }
 
 /** Serves one. */
@@ -23,6 +25,19 @@ export async function serveCollector(options: Partial<CollectorOptions> = {}): P
     store: (events, meta) => void batches.push({ events, meta }),
     ...options,
   });
-  const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
-  return { url: served.address, batches, [Symbol.asyncDispose]: () => served.close() };
+  let refusedCount = 0;
+  const fetch = async (request: Request): Promise<Response> => {
+    const response = await app.fetch(request);
+    if (!response.ok) refusedCount++;
+    return response;
+  };
+  const served = await serveApp({ fetch }, { host: "127.0.0.1", port: 0 });
+  return {
+    url: served.address,
+    batches,
+    get refusedCount() {
+      return refusedCount;
+    },
+    [Symbol.asyncDispose]: () => served.close(),
+  };
 }
