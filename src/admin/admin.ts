@@ -67,6 +67,9 @@ function depth(c: Context, publisher: ObservedPublisher): Response {
     max_events: state.maxEvents,
     leased: state.leased,
     dead_letters: state.deadLetters,
+    dead_letter_bytes: state.deadLetterBytes,
+    dropped_dead_letters: state.droppedDeadLetters,
+    refused_puts: state.refusedPuts,
     oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
   });
 }

@@ -16,6 +16,7 @@ import { EventTable } from "../store/event_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { RefusedPuts } from "./refused_puts.ts";
 
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
@@ -67,6 +68,7 @@ export class EventQueue<T> implements Disposable {
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
   readonly #group: GroupCommit;
+  readonly #refused: RefusedPuts;
   #closed = false;
 
   /**
@@ -93,6 +95,7 @@ export class EventQueue<T> implements Disposable {
       putWhatFits: (bodies) => this.#events.putWhatFits(bodies),
       full: () => this.#full(),
     });
+    this.#refused = new RefusedPuts((counts) => this.#events.addRefused(counts));
     if (maxEvents !== undefined) this.#events.setMaxEvents(maxEvents);
   }
 
@@ -107,7 +110,12 @@ export class EventQueue<T> implements Disposable {
    */
   put(event: T): void {
     if (this.#closed) throw new EventQueueClosedError(this.name);
-    if (!this.#events.put(this.#encode(event))) throw this.#full();
+    try {
+      if (!this.#events.put(this.#encode(event))) throw this.#full();
+    } catch (error) {
+      this.#refused.count(error);
+      throw error;
+    }
   }
 
   /**
@@ -118,8 +126,14 @@ export class EventQueue<T> implements Disposable {
    */
   putMany(events: Iterable<T>): void {
     if (this.#closed) throw new EventQueueClosedError(this.name);
-    const bodies = Array.from(events, (event) => this.#encode(event));
-    if (bodies.length > 0 && !this.#events.putMany(bodies)) throw this.#full();
+    const all = Array.from(events);
+    try {
+      const bodies = all.map((event) => this.#encode(event));
+      if (bodies.length > 0 && !this.#events.putMany(bodies)) throw this.#full();
+    } catch (error) {
+      this.#refused.count(error, all.length);
+      throw error;
+    }
   }
 
   /**
@@ -131,7 +145,12 @@ export class EventQueue<T> implements Disposable {
    */
   async putGrouped(event: T): Promise<void> {
     if (this.#closed) throw new EventQueueClosedError(this.name);
-    await this.#group.add(this.#encode(event));
+    try {
+      await this.#group.add(this.#encode(event));
+    } catch (error) {
+      this.#refused.count(error);
+      throw error;
+    }
   }
 
   /** How many events wait for the collector or are on their way there; O(1) however many. */
@@ -145,6 +164,7 @@ export class EventQueue<T> implements Disposable {
     if (this.#closed) return;
     this.#closed = true;
     this.#group.flush();
+    this.#refused.close();
     this.#queueFile.close();
   }
 

@@ -48,6 +48,9 @@ const PUT = `
 
 const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";
 
+/** How long counting waits for the lock, in milliseconds: a service must not stop for it. */
+const COUNTING_BUSY_TIMEOUT_MS = 10;
+
 const COUNTERS = `
   SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents FROM queue WHERE one = 1`;
 
@@ -170,11 +173,11 @@ export class EventTable {
     return this.#file.run(() => this.#counters.get()) as Counters;
   }
 
-  /** Adds events that puts refused to the counts in the file. @throws {EventStorageError} */
+  /** Adds events that puts refused to the counts in the file, unless its lock is held for long. @throws {EventStorageError} */
   addRefused(counts: ReadonlyMap<RefusalReason, number>): void {
     this.#file.transaction(() => {
       for (const [reason, count] of counts) this.#addRefused.run(reason, count);
-    });
+    }, COUNTING_BUSY_TIMEOUT_MS);
   }
 
   #insertAfter(head: number, bodies: readonly Uint8Array[]): void {

@@ -74,17 +74,17 @@ export class QueueFile {
   }
 
   /** Runs one statement, waiting for the lock where it needs one. @throws {EventStorageError} */
-  run<T>(statement: () => T): T {
+  run<T>(statement: () => T, busyTimeoutMs: number = this.#busyTimeoutMs): T {
     try {
-      return retryWhileBusy(statement, this.#busyTimeoutMs);
+      return retryWhileBusy(statement, busyTimeoutMs);
     } catch (error) {
       throw toStorageError(error, this.path);
     }
   }
 
   /** Runs `work` in one `BEGIN IMMEDIATE` transaction; whatever it throws rolls back. @throws {EventStorageError} */
-  transaction<T>(work: () => T): T {
-    return this.run(() => this.#transaction.immediate(work) as T);
+  transaction<T>(work: () => T, busyTimeoutMs?: number): T {
+    return this.run(() => this.#transaction.immediate(work) as T, busyTimeoutMs);
   }
 
   /**

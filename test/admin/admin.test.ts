@@ -25,6 +25,9 @@ test("GET /depth tells how many events there are", async () => {
       max_events: 5,
       leased: 0,
       dead_letters: 0,
+      dead_letter_bytes: 0,
+      dropped_dead_letters: 0,
+      refused_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
       oldest_event_age_seconds: null,
     },
   });

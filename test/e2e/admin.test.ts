@@ -35,6 +35,9 @@ test("tells over the admin port how deep the queue is and how delivery goes", LI
     max_events: 1_000_000,
     leased: 5,
     dead_letters: 0,
+    dead_letter_bytes: 0,
+    dropped_dead_letters: 0,
+    refused_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
   });
   assert.ok(typeof age === "number" && age > 0);
   assert.equal((await read("/health")).in_flight, 1);
