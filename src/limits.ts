@@ -121,3 +121,12 @@ export const MIN_LEARNT_BATCH_BYTES = 16_384;
 
 /** In what time a learnt batch size doubles again, in milliseconds: ten minutes. */
 export const BATCH_REGROWTH_MS = 600_000;
+
+/** The mode of a new queue file: events are nobody else's business. */
+export const DEFAULT_FILE_MODE = 0o600;
+
+/** The longest file of a secret, in bytes: 64 KiB. A key has a few dozen. */
+export const MAX_SECRET_FILE_BYTES = 65_536;
+
+/** The shortest `admin.token`, in characters: what cannot be guessed over a network. */
+export const MIN_TOKEN_CHARS = 16;

@@ -64,7 +64,7 @@ export class Servers {
 
   #writeConfig(name: string, lines: string[]): string {
     const path = join(this.directory, name);
-    writeFileSync(path, `${lines.join("\n")}\n`);
+    writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o600 });
     return path;
   }
 }

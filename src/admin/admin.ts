@@ -3,12 +3,23 @@
  *
  * @module
  */
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { bearerAuth } from "hono/bearer-auth";
+import { HTTPException } from "hono/http-exception";
 import type { Publisher } from "../publisher/publisher.ts";
 import { healthOf, type PublisherProblem } from "../publisher/status.ts";
 
 /** What the routes need of a publisher. */
 export type ObservedPublisher = Pick<Publisher, "queue" | "status">;
+
+/** Options of {@link admin}. */
+export interface AdminOptions {
+  /**
+   * What a request must carry as `Authorization: Bearer TOKEN`, except to /livez and /readyz: probes, which
+   * tell nothing. Default: nothing, for routes that only this machine reaches.
+   */
+  readonly token?: string | undefined;
+}
 
 /**
  * The admin routes as a Hono app:
@@ -23,19 +34,36 @@ export type ObservedPublisher = Pick<Publisher, "queue" | "status">;
  * app.route("/queue", admin(publisher));
  * ```
  */
-export function admin(publisher: ObservedPublisher): Hono {
+export function admin(publisher: ObservedPublisher, { token }: AdminOptions = {}): Hono {
   const app = new Hono();
+  const guard = guardedBy(token);
   app.use(async (c, next) => {
     await next();
     c.header("Cache-Control", "no-store");
   });
-  app.get("/health", (c) => health(c, publisher));
-  app.get("/depth", (c) => depth(c, publisher));
+  app.get("/health", guard, (c) => health(c, publisher));
+  app.get("/depth", guard, (c) => depth(c, publisher));
   app.get("/livez", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => ready(c, publisher));
   app.notFound((c) => c.json({ error: "There are GET /health, /depth, /livez and /readyz." }, 404));
-  app.onError((error, c) => c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503));
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse(); // the guard's
+    return c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503);
+  });
   return app;
+}
+
+function guardedBy(token: string | undefined): MiddlewareHandler {
+  if (token === undefined) return (_, next) => next();
+  const message = {
+    error: "Ask with the header Authorization: Bearer TOKEN; TOKEN is the publisher's admin.token.",
+  };
+  return bearerAuth({
+    token, // compared in constant time
+    noAuthenticationHeader: { message },
+    invalidAuthenticationHeader: { message },
+    invalidToken: { message },
+  });
 }
 
 function health(c: Context, publisher: ObservedPublisher): Response {

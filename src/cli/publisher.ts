@@ -63,8 +63,9 @@ async function publish(config: PublisherConfig): Promise<void> {
   logWarnings(logger, config.warnings);
   const signal = stopOnSignals();
   await using publisher = new Publisher(config);
-  const served =
-    config.admin.listen && (await serveApp(admin(publisher), config.admin.listen, "admin.listen"));
+  const { listen, token } = config.admin;
+  const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
+  const served = listen && (await serveApp(app, listen, "admin.listen"));
   if (served) logger.info("Admin at {address}", { address: served.address });
   await publisher.run({ signal });
   await served?.close();

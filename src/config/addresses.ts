@@ -62,3 +62,8 @@ export function parseListenAddress(text: string): ListenAddress {
 export function parseListenAddressOrOff(text: string): ListenAddress | undefined {
   return text === "off" ? undefined : parseListenAddress(text);
 }
+
+/** Whether only this machine reaches the address: loopback, or a unix socket. */
+export function isLocal(address: ListenAddress): boolean {
+  return "path" in address || /^(localhost|127(\.\d+){3}|::1)$/i.test(address.host);
+}

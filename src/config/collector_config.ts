@@ -43,8 +43,8 @@ const DEFAULT_OUTPUT = "events.jsonl";
  * shows a secret.
  */
 export function loadCollectorConfig(path: string, options: { readonly env?: Env } = {}): CollectorConfig {
-  const { text, format, file } = readConfigFile(path);
-  return parseCollectorConfig(text, { ...options, format, file });
+  const { text, ...read } = readConfigFile(path);
+  return parseCollectorConfig(text, { ...options, ...read });
 }
 
 /**

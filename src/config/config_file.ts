@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
+import process from "node:process";
 import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
 import { ConfigSection, type Setting } from "./config_section.ts";
 import { type Env, processEnv } from "./expand_vars.ts";
@@ -14,6 +15,8 @@ export interface ConfigText {
   readonly format: ConfigFormat;
   /** The file's name, for messages. */
   readonly file: string;
+  /** The file's mode when others than its owner can read it. */
+  readonly openMode: number | undefined;
 }
 
 /** How a configuration text is read. */
@@ -22,6 +25,8 @@ export interface ParseOptions {
   readonly format?: ConfigFormat;
   /** The file's name, for messages. */
   readonly file?: string;
+  /** The file's mode when others than its owner can read it: a warning where it holds a secret. */
+  readonly openMode?: number | undefined;
   /** Where `$NAME` and `${NAME}` come from. Default: the environment of this process. */
   readonly env?: Env;
 }
@@ -38,7 +43,7 @@ const MAX_LISTED_SECTIONS = 10;
  */
 export function readConfigFile(path: string): ConfigText {
   const format = path.toLowerCase().endsWith(".toml") ? "toml" : "ini";
-  return { text: decode(readBytes(path), path), format, file: path };
+  return { text: decode(readBytes(path), path), format, file: path, openMode: openModeOf(path) };
 }
 
 /**
@@ -48,11 +53,11 @@ export function readConfigFile(path: string): ConfigText {
  * names the sections that are there.
  */
 export function openSection(text: string, name: SectionName, options: ParseOptions): ConfigSection {
-  const { format = "ini", file, env = processEnv() } = options;
+  const { format = "ini", file, openMode, env = processEnv() } = options;
   const section = name.join(format === "ini" ? ":" : ".");
   const place = file === undefined ? { section } : { file, section };
   const settings = format === "ini" ? iniSettings(text, place) : tomlSettings(text, name, place);
-  return new ConfigSection(settings, { place, env });
+  return new ConfigSection(settings, { place, env, openMode });
 }
 
 type SectionPlace = ConfigurationPlace & { readonly section: string };
@@ -111,6 +116,14 @@ function readBytes(file: string): Uint8Array {
     const problem = `cannot read the configuration: ${READ_PROBLEMS[code] ?? message}`;
     throw new ConfigurationError(problem, { file }, { cause });
   }
+}
+
+/** Its group is no other when this process is not the owner and can read it only so. */
+function openModeOf(file: string): number | undefined {
+  const { mode, uid } = statSync(file);
+  const isOwner = uid === process.getuid?.();
+  const isOpen = (mode & 0o004) !== 0 || (isOwner && (mode & 0o040) !== 0);
+  return isOpen ? mode & 0o777 : undefined;
 }
 
 function decode(bytes: Uint8Array, file: string): string {

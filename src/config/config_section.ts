@@ -22,6 +22,18 @@ export interface ReadOptions {
   readonly isSecret?: boolean;
 }
 
+/** What a section is part of. */
+export interface SectionContext {
+  readonly place: ConfigurationPlace;
+  /** Where `$NAME` and `${NAME}` come from. */
+  readonly env: Env;
+  /** The mode of the file when others than its owner can read it. */
+  readonly openMode?: number | undefined;
+}
+
+/** A value that stands somewhere else, so that the file gives nothing away. */
+const ONE_VARIABLE = /^\$(\w+|\{[^}]*\})$/;
+
 /**
  * The settings of one section. It fills in variables, tells in every error where the value stands,
  * and knows which keys nobody asked for.
@@ -30,13 +42,17 @@ export class ConfigSection {
   readonly #settings: ReadonlyMap<string, Setting>;
   readonly #place: ConfigurationPlace;
   readonly #env: Env;
+  /** The mode of a file that others than its owner can read; else undefined. */
+  readonly #openMode: number | undefined;
+  #holdsSecret = false;
   readonly #asked = new Set<string>();
   readonly #warnings: string[] = [];
 
-  constructor(settings: ReadonlyMap<string, Setting>, context: { place: ConfigurationPlace; env: Env }) {
+  constructor(settings: ReadonlyMap<string, Setting>, context: SectionContext) {
     this.#settings = settings;
     this.#place = context.place;
     this.#env = context.env;
+    this.#openMode = context.openMode;
   }
 
   /**
@@ -47,12 +63,18 @@ export class ConfigSection {
    */
   read<T>(key: string, parse: ValueParser<T>, options: ReadOptions = {}): T {
     this.#asked.add(key);
+    if (options.isSecret) this.#holdsSecret ||= this.#isWrittenOut(key);
     try {
       return parse(this.#expand(key, options));
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
       throw new ConfigurationError(error.problem + this.#misspelt(key), this.#placeOf(key));
     }
+  }
+
+  /** Whether a key has a value that is not blank. */
+  has(key: string): boolean {
+    return (this.#settings.get(key)?.value ?? "") !== "";
   }
 
   /** The section's own keys that begin with `prefix`, by the rest of the key as it is written. */
@@ -78,7 +100,19 @@ export class ConfigSection {
     for (const [key, setting] of this.#settings) {
       if (!setting.isInherited && !this.#asked.has(key)) this.#warnUnknown(key, setting);
     }
+    if (this.#holdsSecret && this.#openMode !== undefined) this.#warnOpen(this.#openMode);
     return this.#warnings;
+  }
+
+  #isWrittenOut(key: string): boolean {
+    return this.has(key) && !ONE_VARIABLE.test(this.#settings.get(key)!.value);
+  }
+
+  #warnOpen(mode: number): void {
+    const { file } = this.#place;
+    const octal = mode.toString(8).padStart(4, "0");
+    const problem = `holds a secret, and others than its owner can read it (mode ${octal}): chmod 600 ${file}`;
+    this.#warnings.push(new ConfigurationError(problem, { ...(file !== undefined && { file }) }).message);
   }
 
   #expand(key: string, options: ReadOptions): string {

@@ -14,6 +14,7 @@ import {
   DEFAULT_COLLECTOR_TIMEOUT_MS,
   DEFAULT_CONCURRENCY,
   DEFAULT_DEAD_LETTER_MAX_SHARE,
+  DEFAULT_FILE_MODE,
   DEFAULT_GRACE_MS,
   DEFAULT_MAX_EVENTS,
   MAX_BATCH_BYTES,
@@ -30,6 +31,7 @@ import { checkQueueName } from "../queue_name.ts";
 import {
   formatAddress,
   type HostPort,
+  isLocal,
   type ListenAddress,
   parseEndpoint,
   parseListenAddressOrOff,
@@ -38,7 +40,8 @@ import { collectorUrl, isExposed, parseCollectorHostname } from "./collector_url
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection } from "./config_section.ts";
 import type { Env } from "./expand_vars.ts";
-import { parseSecret, type Secret } from "./secret.ts";
+import { parseSecret, parseToken, type Secret } from "./secret.ts";
+import { readSecret } from "./secret_file.ts";
 import {
   bytesIn,
   durationMsIn,
@@ -46,6 +49,7 @@ import {
   oneOf,
   optional,
   parseBoolean,
+  parseFileMode,
   parseShare,
   parseText,
   quote,
@@ -72,6 +76,8 @@ export interface PublisherConfig {
   readonly queueName: string;
   /** `queue.directory` (ours): where the queue's file is, as written. Default: `undefined`, left to the environment. */
   readonly directory: string | undefined;
+  /** `queue.file_mode` (ours): the mode of a queue file that the publisher makes. Default: 0600. */
+  readonly fileMode: number;
   /** `max_queue_size`: the queue's row cap, 1 or more. Default: `undefined`, the cap in the queue's file stays. */
   readonly maxQueueSize: number | undefined;
   readonly collector: {
@@ -85,7 +91,7 @@ export interface PublisherConfig {
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
     readonly name: string;
-    /** `key.secret`: what batches are signed with. */
+    /** `key.secret`, or what the file `key.secret_file` (ours) holds: what batches are signed with. */
     readonly secret: Secret;
   };
   readonly batch: {
@@ -112,6 +118,11 @@ export interface PublisherConfig {
   readonly admin: {
     /** `admin.listen` (ours): where the admin routes are served, `undefined` if `off`. Default: 127.0.0.1:9900. */
     readonly listen: ListenAddress | undefined;
+    /**
+     * `admin.token` (ours), or what the file `admin.token_file` holds: who asks the admin routes must have it.
+     * Default: none, which is refused where `admin.listen` is not on loopback.
+     */
+    readonly token: Secret | undefined;
   };
   readonly metrics: MetricsConfig;
   /** What is allowed but likely not meant, one sentence each: unknown keys, plain http, unset variables. */
@@ -137,8 +148,8 @@ const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
  * shows a secret.
  */
 export function loadPublisherConfig(path: string, options: PublisherConfigOptions = {}): PublisherConfig {
-  const { text, format, file } = readConfigFile(path);
-  return parsePublisherConfig(text, { ...options, format, file });
+  const { text, ...read } = readConfigFile(path);
+  return parsePublisherConfig(text, { ...options, ...read });
 }
 
 /**
@@ -155,6 +166,7 @@ export function parsePublisherConfig(
   return {
     queueName,
     directory: section.read("queue.directory", optional(parseText, undefined)),
+    fileMode: section.read("queue.file_mode", optional(parseFileMode, DEFAULT_FILE_MODE)),
     maxQueueSize: section.read(
       "max_queue_size",
       optional(integerIn({ min: 1, max: MAX_MAX_EVENTS }), undefined),
@@ -162,7 +174,7 @@ export function parsePublisherConfig(
     collector: readCollector(section),
     key: {
       name: section.read("key.name", parseKeyName, { keepUnset: true }),
-      secret: section.read("key.secret", parseSecret, { isSecret: true }),
+      secret: readSecret(section, "key.secret", parseKeySecret),
     },
     batch: readBatch(section),
     deadLetters: readDeadLetters(section),
@@ -174,7 +186,7 @@ export function parsePublisherConfig(
       "publisher.grace",
       optional(durationMsIn({ min: 0, max: MAX_DURATION_MS }), DEFAULT_GRACE_MS),
     ),
-    admin: { listen: section.read("admin.listen", optional(parseListenAddressOrOff, DEFAULT_ADMIN_LISTEN)) },
+    admin: readAdmin(section),
     metrics: readMetrics(section),
     warnings: section.finish(),
   };
@@ -186,6 +198,7 @@ export function describePublisherConfig(config: PublisherConfig): Record<string,
   return {
     queue: config.queueName,
     directory: config.directory ?? null,
+    queue_file_mode: config.fileMode.toString(8).padStart(4, "0"),
     max_queue_size: config.maxQueueSize ?? DEFAULT_MAX_EVENTS,
     url: collector.url,
     collector_timeout_ms: collector.timeoutMs,
@@ -197,6 +210,7 @@ export function describePublisherConfig(config: PublisherConfig): Record<string,
     dead_letters_max_share: deadLetters.maxShare,
     publisher_concurrency: config.concurrency,
     publisher_grace_ms: config.graceMs,
+    admin_token: admin.token !== undefined,
     admin_listen: admin.listen === undefined ? "off" : formatAddress(admin.listen),
     metrics: {
       namespace: metrics.namespace,
@@ -241,6 +255,16 @@ function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"]
   };
 }
 
+function readAdmin(section: ConfigSection): PublisherConfig["admin"] {
+  const listen = section.read("admin.listen", optional(parseListenAddressOrOff, DEFAULT_ADMIN_LISTEN));
+  const token = readSecret(section, "admin.token", optional(parseToken, undefined));
+  if (listen !== undefined && token === undefined && !isLocal(listen)) {
+    const problem = `${formatAddress(listen)} is reachable from other machines: set admin.token or admin.token_file, or listen on 127.0.0.1`;
+    throw section.error("admin.listen", problem);
+  }
+  return { listen, token };
+}
+
 function readMetrics(section: ConfigSection): MetricsConfig {
   return {
     namespace: section.read("metrics.namespace", parseNamespace, { keepUnset: true }),
@@ -248,6 +272,14 @@ function readMetrics(section: ConfigSection): MetricsConfig {
     logIfUnconfigured: section.read("metrics.log_if_unconfigured", optional(parseBoolean, false)),
     swallowNetworkErrors: section.read("metrics.swallow_network_errors", optional(parseBoolean, false)),
   };
+}
+
+function parseKeySecret(text: string): Secret {
+  if (text === "")
+    throw new ConfigurationError(
+      "no key specified: expected Base64 of at least one byte, or key.secret_file",
+    );
+  return parseSecret(text);
 }
 
 function parseScheme(text: string): string {

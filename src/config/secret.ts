@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { ConfigurationError } from "../errors.ts";
+import { MIN_TOKEN_CHARS } from "../limits.ts";
 
 const REDACTED = "[redacted]";
 
@@ -64,4 +65,19 @@ function foreignCharacters(data: string): string {
   const isUrlSafe = /^[\w-]+$/.test(data);
   if (isUrlSafe) return "is Base64 in the URL-safe alphabet: write + for - and / for _";
   return "is not Base64: it holds characters other than A-Z, a-z, 0-9, + and /";
+}
+
+/**
+ * Reads a bearer token: of the characters that one may have (RFC 6750, 2.1), and long enough.
+ *
+ * @throws {ConfigurationError} the message never shows it
+ */
+export function parseToken(text: string): Secret {
+  if (!/^[A-Za-z0-9._~+/-]*=*$/.test(text))
+    throw new ConfigurationError("is no bearer token: use letters, digits and - . _ ~ + / only");
+  if (text.length < MIN_TOKEN_CHARS)
+    throw new ConfigurationError(
+      `is ${text.length} characters long: expected ${MIN_TOKEN_CHARS} or more, such as openssl rand -hex 16 makes`,
+    );
+  return new Secret(Buffer.from(text));
 }

@@ -105,6 +105,14 @@ export function bytesIn(range: Range): ValueParser<number> {
   };
 }
 
+/** The mode of a file in octal digits, such as `0600` or `660`; its owner must be able to read and write it. */
+export function parseFileMode(text: string): number {
+  if (/^0?[67][0-7]{2}$/.test(text)) return Number.parseInt(text, 8);
+  throw new ConfigurationError(
+    `expected a mode that lets the owner read and write, such as 0600 or 0660, got ${quote(text)}`,
+  );
+}
+
 /** A share above 0 and up to 1, written as a percentage: `10%`, `0.5%`, `100%`. */
 export function parseShare(text: string): number {
   const [, percent] = /^(\d+(?:\.\d+)?) ?%$/.exec(text) ?? [];

@@ -80,6 +80,7 @@ export class Publisher implements AsyncDisposable {
       role: "publisher",
       durability: "process",
       busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS,
+      fileMode: config.fileMode,
     });
     this.#events = new EventTable(this.#queueFile);
     if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);

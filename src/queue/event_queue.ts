@@ -11,9 +11,10 @@ import {
   EventSerializationError,
   EventTooLargeError,
 } from "../errors.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS, MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
 import { EventTable } from "../store/event_table.ts";
 import { locateQueueFile } from "../store/location.ts";
+import { isFileMode } from "../store/new_file.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { RefusedPuts } from "./refused_puts.ts";
@@ -44,6 +45,11 @@ export interface EventQueueOptions {
    * too, for one fsync a put (about 10 times slower).
    */
   readonly durability?: "process" | "power";
+  /**
+   * The mode of the queue's file, where this queue is the one that makes it: `0o660`, say, for a publisher
+   * that runs as another user of the same group. Default `0o600`. A file that is there keeps its mode.
+   */
+  readonly fileMode?: number;
   /** How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. */
   readonly busyTimeoutMs?: number;
 }
@@ -80,16 +86,23 @@ export class EventQueue<T> implements Disposable {
   constructor(name: string, serializer: EventSerializer<T>, options: EventQueueOptions = {}) {
     const { directory, maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
     const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
+    const { fileMode = DEFAULT_FILE_MODE } = options;
     if (maxEvents !== undefined) checkWhole("maxEvents", maxEvents, MAX_MAX_EVENTS);
     checkWhole("maxEventBytes", maxEventBytes, Number.MAX_SAFE_INTEGER);
     checkWhole("busyTimeoutMs", busyTimeoutMs, Number.MAX_SAFE_INTEGER);
+    checkFileMode(fileMode);
     checkOneOf("durability", durability, ["process", "power"]);
 
     this.name = name;
     this.file = locateQueueFile(name, directory);
     this.#serialize = serializer;
     this.#maxEventBytes = maxEventBytes;
-    this.#queueFile = QueueFile.open(this.file, { role: "producer", durability, busyTimeoutMs });
+    this.#queueFile = QueueFile.open(this.file, {
+      role: "producer",
+      durability,
+      busyTimeoutMs,
+      fileMode,
+    });
     this.#events = new EventTable(this.#queueFile);
     this.#group = new GroupCommit({
       putWhatFits: (bodies) => this.#events.putWhatFits(bodies),
@@ -198,6 +211,12 @@ export class EventQueue<T> implements Disposable {
 function checkWhole(key: string, value: number, max: number): void {
   if (Number.isInteger(value) && value >= 1 && value <= max) return;
   throw new ConfigurationError(`must be a whole number from 1 to ${max}, and is ${value}.`, { key });
+}
+
+function checkFileMode(mode: number): void {
+  if (isFileMode(mode)) return;
+  const problem = "must be a mode that lets the owner read and write, such as 0o600";
+  throw new ConfigurationError(`${problem}, and is ${mode}.`, { key: "fileMode" });
 }
 
 function checkOneOf(key: string, value: string, allowed: readonly string[]): void {

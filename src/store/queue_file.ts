@@ -6,7 +6,9 @@
 import { statSync } from "node:fs";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
+import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { isBusy, retryWhileBusy } from "./busy.ts";
+import { makeFile } from "./new_file.ts";
 import { applySchema, needsSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 
@@ -30,6 +32,8 @@ export interface QueueFileOptions {
   readonly durability: "process" | "power";
   /** How long a write waits for the lock, in milliseconds. */
   readonly busyTimeoutMs: number;
+  /** The mode of a file that is made, such as 0o600. */
+  readonly fileMode?: number;
 }
 
 /** An open queue file. Everything else in this folder works on one. */
@@ -53,6 +57,7 @@ export class QueueFile {
   static open(path: string, options: QueueFileOptions): QueueFile {
     let db: Database.Database | undefined;
     try {
+      makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       db = new Database(path, { timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
       setPragmas(db, options);

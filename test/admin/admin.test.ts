@@ -180,3 +180,22 @@ test("can be mounted in a service's own app", async () => {
   const app = new Hono().route("/queue", admin(main.publisher));
   assert.equal((await app.request("/queue/depth")).status, 200);
 });
+
+test("asks for the token that it was given, except of the probes", async () => {
+  await using main = newQueue("http://127.0.0.1:9");
+  const app = admin(main.publisher, { token: "0123456789abcdef" });
+  const ask = async (path: string, authorization?: string): Promise<Response> =>
+    app.request(path, { headers: authorization === undefined ? {} : { Authorization: authorization } });
+
+  for (const path of ["/health", "/depth"]) {
+    for (const authorization of [undefined, "Bearer 0123456789abcdeX", "Basic 0123456789abcdef", "Bearer "]) {
+      const response = await ask(path, authorization);
+      assert.ok([400, 401].includes(response.status), `${path} ${authorization}`);
+      assert.match(await response.text(), /Authorization: Bearer TOKEN/);
+      assert.match(response.headers.get("WWW-Authenticate") ?? "", /^Bearer/);
+    }
+    assert.equal((await ask(path, "Bearer 0123456789abcdef")).status, 200);
+  }
+  assert.equal((await ask("/livez")).status, 200);
+  assert.equal((await ask("/readyz")).status, 503, "it does not run yet");
+});

@@ -25,7 +25,7 @@ function configure(
   output: string = join(directory, "events.jsonl"),
 ): string {
   const path = join(directory, "config.ini");
-  writeFileSync(path, `[event-collector]\noutput = ${output}\n${lines}`);
+  writeFileSync(path, `[event-collector]\noutput = ${output}\n${lines}`, { mode: 0o600 });
   return path;
 }
 

@@ -30,7 +30,7 @@ async function publisher(args: readonly string[], env: Record<string, string> = 
 function withFile(text: string, name = "config.ini"): { path: string; file: string } & Disposable {
   const directory = temporaryDirectory();
   const file = join(directory.path, name);
-  writeFileSync(file, text);
+  writeFileSync(file, text, { mode: 0o600 });
   return { path: directory.path, file, [Symbol.dispose]: () => directory[Symbol.dispose]() };
 }
 

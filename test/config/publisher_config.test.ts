@@ -23,7 +23,8 @@ test("fills in the defaults", () => {
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
     concurrency: 4,
     graceMs: 10_000,
-    admin: { listen: { host: "127.0.0.1", port: 9_900 } },
+    fileMode: 0o600,
+    admin: { listen: { host: "127.0.0.1", port: 9_900 }, token: undefined },
     metrics: { namespace: "", endpoint: undefined, logIfUnconfigured: false, swallowNetworkErrors: false },
     warnings: [],
   });
@@ -38,7 +39,8 @@ const EVERYTHING = {
   deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
   concurrency: 1,
   graceMs: 60_000,
-  admin: { listen: { path: "./admin.sock" } },
+  fileMode: 0o660,
+  admin: { listen: { path: "./admin.sock" }, token: undefined },
   metrics: {
     namespace: "a.b",
     endpoint: { host: "statsd", port: 8_125 },
@@ -59,7 +61,7 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     collector = { hostname = "$HOST", scheme = "http", version = "2j", timeout = "3s" }
     key.name = "K"
     key.secret = "\${SECRET}"
-    queue.directory = "/var/lib/eventspool"
+    queue = { directory = "/var/lib/eventspool", file_mode = "0660" }
     max_queue_size = 5_000
     "batch.max_age" = "250ms"
     batch.max_bytes = 200_000
@@ -115,6 +117,7 @@ test("describes the configuration for --check, without the secret", () => {
   assert.deepEqual(describePublisherConfig(withSettings(EVERY_SETTING)), {
     queue: "main",
     directory: "/var/lib/eventspool",
+    queue_file_mode: "0660",
     max_queue_size: 5_000,
     url: "http://localhost:9800/in/v2j",
     collector_timeout_ms: 3_000,
@@ -127,6 +130,7 @@ test("describes the configuration for --check, without the secret", () => {
     publisher_concurrency: 1,
     publisher_grace_ms: 60_000,
     admin_listen: "./admin.sock",
+    admin_token: false,
     metrics: {
       namespace: "a.b",
       endpoint: "statsd:8125",
@@ -154,7 +158,7 @@ test("reads a file, as TOML if its name ends so", () => {
   inTemporaryDirectory((directory) => {
     const ini = join(directory, "config.ini");
     const toml = join(directory, "config.TOML");
-    writeFileSync(ini, iniOf({}));
+    writeFileSync(ini, iniOf({}), { mode: 0o600 });
     writeFileSync(toml, '[event-publisher.main]\ncollector.hostname="t"\nkey.name="K"\nkey.secret="aGk="\n');
     assert.equal(loadPublisherConfig(ini).collector.url, "https://c.example/v2");
     assert.equal(loadPublisherConfig(toml).collector.url, "https://t/v2");

@@ -79,7 +79,7 @@ export class Spool implements Disposable {
   write(name: string, section: string, settings: Settings): string {
     const path = join(this.directory, `${++this.#files}-${name}`);
     const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
-    writeFileSync(path, `[${section}]\n${lines.join("")}`);
+    writeFileSync(path, `[${section}]\n${lines.join("")}`, { mode: 0o600 });
     return path;
   }
 
