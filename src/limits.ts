@@ -130,3 +130,18 @@ export const MAX_SECRET_FILE_BYTES = 65_536;
 
 /** The shortest `admin.token`, in characters: what cannot be guessed over a network. */
 export const MIN_TOKEN_CHARS = 16;
+
+/**
+ * What puts leave free on the queue's disk, in bytes: 4 MiB, and no more than an eighth of a small disk. It is
+ * for the publisher, whose claims and acks need room to drain the queue.
+ */
+export const MAX_RESERVE_BYTES = 4_194_304;
+
+/** The size of a publisher's ballast until someone says otherwise, in bytes: 16 MiB. */
+export const DEFAULT_BALLAST_BYTES = 16_777_216;
+
+/** The largest ballast one can ask for, in bytes: 1 GiB. */
+export const MAX_BALLAST_BYTES = 1_073_741_824;
+
+/** The last ceiling of the backoff from a queue file that fails, in milliseconds: nobody else is burdened. */
+export const STORAGE_BACKOFF_MAX_MS = 1_000;

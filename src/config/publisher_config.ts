@@ -10,6 +10,7 @@
 
 import { ConfigurationError } from "../errors.ts";
 import {
+  DEFAULT_BALLAST_BYTES,
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_COLLECTOR_TIMEOUT_MS,
   DEFAULT_CONCURRENCY,
@@ -17,6 +18,7 @@ import {
   DEFAULT_FILE_MODE,
   DEFAULT_GRACE_MS,
   DEFAULT_MAX_EVENTS,
+  MAX_BALLAST_BYTES,
   MAX_BATCH_BYTES,
   MAX_CONCURRENCY,
   MAX_DEAD_LETTER_BYTES,
@@ -78,6 +80,11 @@ export interface PublisherConfig {
   readonly directory: string | undefined;
   /** `queue.file_mode` (ours): the mode of a queue file that the publisher makes. Default: 0600. */
   readonly fileMode: number;
+  /**
+   * `queue.ballast` (ours): how much space is kept back for a full disk, in a file beside the queue's, in bytes;
+   * 0 if `off`. At most an eighth of the free space is taken. Default: 16 MiB.
+   */
+  readonly ballastBytes: number;
   /** `max_queue_size`: the queue's row cap, 1 or more. Default: `undefined`, the cap in the queue's file stays. */
   readonly maxQueueSize: number | undefined;
   readonly collector: {
@@ -166,6 +173,7 @@ export function parsePublisherConfig(
   return {
     queueName,
     directory: section.read("queue.directory", optional(parseText, undefined)),
+    ballastBytes: section.read("queue.ballast", optional(parseSizeOrOff, DEFAULT_BALLAST_BYTES)),
     fileMode: section.read("queue.file_mode", optional(parseFileMode, DEFAULT_FILE_MODE)),
     maxQueueSize: section.read(
       "max_queue_size",
@@ -198,6 +206,7 @@ export function describePublisherConfig(config: PublisherConfig): Record<string,
   return {
     queue: config.queueName,
     directory: config.directory ?? null,
+    queue_ballast_bytes: config.ballastBytes,
     queue_file_mode: config.fileMode.toString(8).padStart(4, "0"),
     max_queue_size: config.maxQueueSize ?? DEFAULT_MAX_EVENTS,
     url: collector.url,
@@ -272,6 +281,10 @@ function readMetrics(section: ConfigSection): MetricsConfig {
     logIfUnconfigured: section.read("metrics.log_if_unconfigured", optional(parseBoolean, false)),
     swallowNetworkErrors: section.read("metrics.swallow_network_errors", optional(parseBoolean, false)),
   };
+}
+
+function parseSizeOrOff(text: string): number {
+  return text === "off" ? 0 : bytesIn({ min: 0, max: MAX_BALLAST_BYTES })(text);
 }
 
 function parseKeySecret(text: string): Secret {

@@ -6,15 +6,16 @@
 import { BACKOFF_BASE_MS, BACKOFF_MAX_MS, RETRY_AFTER_MAX_MS } from "../limits.ts";
 
 /**
- * Full jitter: anything from 0 to a ceiling that doubles with each failure in a row, up to a minute.
+ * Full jitter: anything from 0 to a ceiling that doubles with each failure in a row, up to a last one.
  * Source: AWS Architecture Blog, "Exponential Backoff and Jitter".
  *
  * @param failures failures in a row, from 1
- * @param random a number from 0 to below 1, for tests
+ * @param options the last ceiling, in milliseconds, a minute by default; a number from 0 to below 1, for tests
  * @returns milliseconds
  */
-export function backoffMs(failures: number, random: number = Math.random()): number {
-  const ceilingMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (failures - 1));
+export function backoffMs(failures: number, options: { maxMs?: number; random?: number } = {}): number {
+  const { maxMs = BACKOFF_MAX_MS, random = Math.random() } = options;
+  const ceilingMs = Math.min(maxMs, BACKOFF_BASE_MS * 2 ** (failures - 1));
   return random * ceilingMs;
 }
 

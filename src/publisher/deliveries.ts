@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Checkpoints } from "../store/checkpoints.ts";
+import { STORAGE_BACKOFF_MAX_MS } from "../limits.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
 import type { BatchSize } from "./batch_size.ts";
 import type { DeadLetterBudget } from "./dead_letter_budget.ts";
@@ -17,7 +17,8 @@ import type { PublisherProblem, PublisherStatus } from "./status.ts";
 /** What deliveries work with. */
 export interface DeliveriesParts {
   readonly leases: LeaseTable;
-  readonly checkpoints: Checkpoints;
+  /** Told when leases were settled. */
+  readonly onSettled: () => void;
   readonly sender: Sender;
   /** What a 413 teaches. */
   readonly batchSize: BatchSize;
@@ -25,6 +26,8 @@ export interface DeliveriesParts {
   readonly budget: DeadLetterBudget;
   /** How many may be on their way at once. */
   readonly concurrency: number;
+  /** Does what can be done about a queue file that fails: gives up the ballast on a full disk. */
+  readonly relieve: (error: unknown) => void;
   /** Told when one has ended. */
   readonly onEnd: () => void;
 }
@@ -36,7 +39,7 @@ export class Deliveries {
   /** The way to the collector. */
   readonly collectorGate: Gate;
   /** The way to the queue file. */
-  readonly storageGate: Gate = new Gate(1);
+  readonly storageGate: Gate = new Gate(1, STORAGE_BACKOFF_MAX_MS);
   readonly #parts: DeliveriesParts;
   readonly #inFlight = new Map<number, Promise<void>>();
   readonly #cut = new AbortController();
@@ -98,6 +101,7 @@ export class Deliveries {
   readonly storageFailed = (error: unknown): number => {
     const message = error instanceof Error ? error.message : String(error);
     this.#noteProblem("storage", message);
+    this.#parts.relieve(error);
     const retryInMs = this.storageGate.failed();
     log.logStorageFailure(message, retryInMs);
     return retryInMs;
@@ -107,8 +111,9 @@ export class Deliveries {
     try {
       const settle = this.#judge(lease, await this.#parts.sender.send(lease, this.#cut.signal));
       const isMine = await persist(settle, { onFailure: this.storageFailed, stop: this.#cut.signal });
+      this.storageGate.succeeded();
       if (!isMine) log.logLeaseLost(lease);
-      this.#parts.checkpoints.keepUp();
+      this.#parts.onSettled();
     } catch (error) {
       this.storageFailed(error); // the lease runs out by itself
     }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { BACKOFF_MAX_MS } from "../limits.ts";
 import { backoffMs } from "./backoff.ts";
 
 /**
@@ -12,12 +13,15 @@ import { backoffMs } from "./backoff.ts";
  */
 export class Gate {
   readonly #maxLanes: number;
+  readonly #maxBackoffMs: number;
   #failures = 0;
   #failingSinceMs = 0;
   #opensAtMs = 0;
 
-  constructor(maxLanes: number) {
+  /** @param maxLanes how many requests may be in flight @param maxBackoffMs the last ceiling of the backoff, in milliseconds */
+  constructor(maxLanes: number, maxBackoffMs: number = BACKOFF_MAX_MS) {
     this.#maxLanes = maxLanes;
+    this.#maxBackoffMs = maxBackoffMs;
   }
 
   /** Failures in a row. */
@@ -60,7 +64,10 @@ export class Gate {
   failed(retryAfterMs: number = 0, nowMs: number = performance.now()): number {
     if (this.#failures === 0) this.#failingSinceMs = nowMs;
     if (this.shutForMs(nowMs) === 0) this.#failures++;
-    this.#opensAtMs = Math.max(this.#opensAtMs, nowMs + retryAfterMs + backoffMs(this.#failures));
+    this.#opensAtMs = Math.max(
+      this.#opensAtMs,
+      nowMs + retryAfterMs + backoffMs(this.#failures, { maxMs: this.#maxBackoffMs }),
+    );
     return this.shutForMs(nowMs);
   }
 }

@@ -102,6 +102,15 @@ export function logStorageFailure(reason: string, retryInMs: number): void {
   });
 }
 
+export function logBallastReleased(): void {
+  logger.error("The disk is full: gave up the ballast, so that the queue can be delivered. Free some space");
+}
+
+export function logNoBallast(error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error);
+  logger.warn("Cannot keep a ballast for a full disk beside the queue file: {reason}", { reason });
+}
+
 function range({ firstId, lastId, attempts }: Lease): { firstId: number; lastId: number; attempts: number } {
   return { firstId, lastId, attempts };
 }

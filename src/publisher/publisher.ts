@@ -3,24 +3,25 @@
  *
  * @module
  */
-import { setImmediate, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { Checkpoints } from "../store/checkpoints.ts";
+import { Ballast } from "../store/ballast.ts";
 import { DeadLetterTable } from "../store/dead_letter_table.ts";
 import { EventTable } from "../store/event_table.ts";
 import { type Lease, LeaseTable } from "../store/lease_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { PutWatch } from "../store/put_watch.ts";
 import { QueueFile } from "../store/queue_file.ts";
-import { syncWal } from "../store/wal_sync.ts";
+import { isDiskFull } from "../store/storage_error.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { BatchSize } from "./batch_size.ts";
 import { CollectorClient } from "./collector_client.ts";
 import { DeadLetterBudget } from "./dead_letter_budget.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Gathering } from "./gathering.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import * as log from "./log.ts";
 import { Sender } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
@@ -28,9 +29,6 @@ import type { PublisherStatus } from "./status.ts";
 
 /** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
 const POLL_MS = 1_000;
-
-/** How long to wait after a failed sync of the -wal, in milliseconds. */
-const RESYNC_MS = 10_000;
 
 /** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
 const GATHER_MS = 25;
@@ -54,7 +52,7 @@ export class Publisher implements AsyncDisposable {
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
   readonly #leases: LeaseTable;
-  readonly #checkpoints: Checkpoints;
+  readonly #housekeeping: Housekeeping;
   readonly #gathering: Gathering;
   readonly #deliveries: Deliveries;
   readonly #metrics: StatsdClient;
@@ -76,16 +74,15 @@ export class Publisher implements AsyncDisposable {
     this.queue = config.queueName;
     this.file = locateQueueFile(config.queueName, config.directory);
     this.#config = config;
-    this.#queueFile = QueueFile.open(this.file, {
-      role: "publisher",
-      durability: "process",
-      busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS,
-      fileMode: config.fileMode,
-    });
+    this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
     if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
     this.#leases = new LeaseTable(this.#queueFile, collector.timeoutMs + LEASE_MARGIN_MS, deadLetters);
-    this.#checkpoints = new Checkpoints(this.#queueFile);
+    this.#housekeeping = new Housekeeping({
+      file: this.#queueFile,
+      ballastBytes: config.ballastBytes,
+      onFailure: (error) => this.#deliveries.storageFailed(error),
+    });
     const batchSize = new BatchSize(batch.maxBytes);
     const limits = { size: batchSize, maxAgeMs: batch.maxAgeMs };
     this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], limits);
@@ -100,7 +97,8 @@ export class Publisher implements AsyncDisposable {
     });
     this.#deliveries = new Deliveries({
       leases: this.#leases,
-      checkpoints: this.#checkpoints,
+      onSettled: () => this.#housekeeping.keepUp(),
+      relieve: (error) => this.#housekeeping.relieve(error),
       sender,
       batchSize,
       budget: new DeadLetterBudget(deadLetters.maxShare, countRecent(this.#queueFile)),
@@ -144,7 +142,7 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     log.logStarted({ queue: this.queue, file: this.file, url: this.#config.collector.url });
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
-    const syncing = this.#syncWal();
+    const keeping = this.#housekeeping.run(this.#stop.signal);
     while (!this.#stop.signal.aborted) {
       const waitMs = this.#tryStep();
       if (waitMs > 0) await this.#sleeper.sleep(waitMs);
@@ -152,24 +150,11 @@ export class Publisher implements AsyncDisposable {
     }
     this.#watch.disarm();
     await this.#deliveries.drain(this.#config.graceMs);
-    await syncing;
+    await keeping;
     try {
       log.logStopped({ delivered: this.#deliveries.figures().delivered, depth: this.#events.depth() });
     } catch (error) {
       this.#deliveries.storageFailed(error); // whoever waits for the end is not to hear of the file
-    }
-  }
-
-  /** A disk that fails to sync is said, and tried again; publishing goes on as long as it can. */
-  async #syncWal(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        await syncWal(this.#queueFile, { signal });
-      } catch (error) {
-        this.#deliveries.storageFailed(error);
-        await sleep(RESYNC_MS, undefined, { signal }).catch(() => {}); // stopped: that is all
-      }
     }
   }
 
@@ -178,6 +163,7 @@ export class Publisher implements AsyncDisposable {
     const shutForMs = this.#deliveries.collectorGate.shutForMs();
     if (shutForMs > 0) return shutForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
+    this.#housekeeping.keepUp();
     // New events first, while the queue is held: only one that the collector takes ends that, and those in
     // leases may all be at fault.
     if (this.#deliveries.isHeld && !this.#keepsOrder && this.#gathering.isDue())
@@ -202,7 +188,7 @@ export class Publisher implements AsyncDisposable {
   #idle(): number {
     this.#queueFile.checkPlace(); // only here, so that what a removed file holds is still delivered
     if (this.#watch.arm()) return 0;
-    if (this.#deliveries.inFlight.size === 0) this.#checkpoints.tidyUp();
+    if (this.#deliveries.inFlight.size === 0) this.#housekeeping.tidyUp(this.#watch.quietForMs());
     return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
   }
 
@@ -219,12 +205,30 @@ export class Publisher implements AsyncDisposable {
     const shutForMs = this.#deliveries.storageGate.shutForMs();
     if (shutForMs > 0) return shutForMs;
     try {
+      if (this.#deliveries.storageGate.failures > 0) this.#queueFile.checkWritable(); // a step may only read
       const waitMs = this.#step();
       this.#deliveries.storageGate.succeeded();
       return waitMs;
     } catch (error) {
       return this.#deliveries.storageFailed(error);
     }
+  }
+}
+
+/** Opens the file, on a full disk in the place of the ballast that an earlier publisher has left there. */
+function openFile(path: string, { fileMode, ballastBytes }: PublisherConfig): QueueFile {
+  const open = () =>
+    QueueFile.open(path, {
+      role: "publisher",
+      durability: "process",
+      busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS,
+      fileMode,
+    });
+  try {
+    return open();
+  } catch (error) {
+    if (!isDiskFull(error) || !new Ballast(path, ballastBytes).release()) throw error;
+    return open();
   }
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { DiskRoom } from "./disk_room.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /** What a queue file holds, at one moment. */
@@ -85,6 +86,7 @@ type StateRow = Omit<QueueState, "refusedPuts" | "oldestPutAtMs"> & {
 /** Puts events into a queue file and tells how many there are. */
 export class EventTable {
   readonly #file: QueueFile;
+  readonly #room: DiskRoom;
   readonly #put;
   readonly #insert;
   readonly #counters;
@@ -95,6 +97,7 @@ export class EventTable {
 
   constructor(file: QueueFile) {
     this.#file = file;
+    this.#room = new DiskRoom(file);
     this.#put = file.db.prepare<[number, Uint8Array]>(PUT);
     this.#insert = file.db.prepare<[number, number, Uint8Array]>(INSERT);
     this.#counters = file.db.prepare<[], Counters>(COUNTERS);
@@ -105,9 +108,9 @@ export class EventTable {
 
   /** Stores one event and commits. False: the queue is full. @throws {EventStorageError} */
   put(body: Uint8Array): boolean {
-    this.#file.checkPlace();
     // A full queue stays full for a while: looking costs 2 us and no lock, trying to write five times that.
     if (this.#wasFull && this.isFull()) return false;
+    this.#checkFile(1, body.length);
     const stored = this.#file.run(() => this.#put.run(Date.now(), body)).changes === 1;
     this.#wasFull = !stored;
     return stored;
@@ -115,7 +118,7 @@ export class EventTable {
 
   /** Stores all events, in order, in one transaction, or none. False: they do not all fit. @throws {EventStorageError} */
   putMany(bodies: readonly Uint8Array[]): boolean {
-    this.#file.checkPlace();
+    this.#checkFile(bodies.length, sizeOf(bodies));
     return this.#file.transaction(() => {
       const { head, depth, maxEvents } = this.counters();
       if (depth + bodies.length > maxEvents) return false;
@@ -126,7 +129,7 @@ export class EventTable {
 
   /** Stores events in one transaction, in order, as far as they fit. Returns how many did. @throws {EventStorageError} */
   putWhatFits(bodies: readonly Uint8Array[]): number {
-    this.#file.checkPlace();
+    this.#checkFile(bodies.length, sizeOf(bodies));
     return this.#file.transaction(() => {
       const { head, depth, maxEvents } = this.counters();
       const room = Math.max(0, maxEvents - depth);
@@ -180,9 +183,19 @@ export class EventTable {
     }, COUNTING_BUSY_TIMEOUT_MS);
   }
 
+  /** Whether what is put now can be found and delivered later. @throws {EventStorageError} */
+  #checkFile(count: number, bytes: number): void {
+    if (this.#file.checkPlace()) this.#room.expire();
+    this.#room.check(count, bytes);
+  }
+
   #insertAfter(head: number, bodies: readonly Uint8Array[]): void {
     const nowMs = Date.now();
     let id = head;
     for (const body of bodies) this.#insert.run(++id, nowMs, body);
   }
+}
+
+function sizeOf(bodies: readonly Uint8Array[]): number {
+  return bodies.reduce((bytes, body) => bytes + body.length, 0);
 }

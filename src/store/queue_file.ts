@@ -45,6 +45,7 @@ export class QueueFile {
   /** Names this file's events for ever: see `Event-Ids`. */
   readonly uuid: string;
   readonly #busyTimeoutMs: number;
+  readonly #touch: Database.Statement;
   readonly #inode: number | undefined;
   #placeCheckedAtMs = Number.NEGATIVE_INFINITY;
   readonly #transaction: Database.Transaction<(work: () => unknown) => unknown>;
@@ -75,6 +76,7 @@ export class QueueFile {
     this.#busyTimeoutMs = options.busyTimeoutMs;
     this.#inode = inodeOf(path);
     this.#transaction = db.transaction((work: () => unknown) => work());
+    this.#touch = db.prepare("UPDATE queue SET max_events = max_events");
     this.uuid = db.prepare("SELECT uuid FROM queue").pluck().get() as string;
   }
 
@@ -94,18 +96,24 @@ export class QueueFile {
 
   /**
    * Sees, once a second at most, that the path still leads to this file. SQLite goes on writing to a
-   * file that was removed, and whatever is put there is lost.
+   * file that was removed, and whatever is put there is lost. Returns whether it has looked.
    *
    * @throws {EventStorageError} `MOVED`: it does not
    */
-  checkPlace(): void {
+  checkPlace(): boolean {
     const nowMs = performance.now();
-    if (nowMs - this.#placeCheckedAtMs < PLACE_CHECK_MS) return;
+    if (nowMs - this.#placeCheckedAtMs < PLACE_CHECK_MS) return false;
     if (inodeOf(this.path) !== this.#inode) {
       const problem = `The queue file ${this.path} was removed or replaced while it was open: restart every process that uses it.`;
       throw new EventStorageError("MOVED", this.path, problem);
     }
     this.#placeCheckedAtMs = nowMs;
+    return true;
+  }
+
+  /** Writes, and changes nothing. @throws {EventStorageError} it cannot be written, on a full disk say */
+  checkWritable(): void {
+    this.transaction(() => this.#touch.run());
   }
 
   /** Closes the connection. Closing twice is fine. */

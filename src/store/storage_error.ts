@@ -25,6 +25,7 @@ const ADVICE: ReadonlyArray<readonly [code: string, advice: string]> = [
   ["SQLITE_READONLY", "may not be written by this process: see to its owner and mode."],
   ["SQLITE_CANTOPEN", "cannot be opened: see that its directory exists and may be written by this process."],
   ["SQLITE_PERM", "may not be used by this process: see to its owner and mode."],
+  ["SQLITE_IOERR_SHMSIZE", "cannot be opened: the disk is full. Free some space."],
   ["SQLITE_IOERR", "cannot be read or written: the disk or the file system reports an error."],
 ];
 
@@ -35,4 +36,9 @@ export function toStorageError(error: unknown, path: string): unknown {
   const advice = ADVICE.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "cannot be used.";
   const detail = `(${code}: ${(error as Error).message})`;
   return new EventStorageError(code, path, `The queue file ${path} ${advice} ${detail}`, { cause: error });
+}
+
+/** Whether it is for want of space on the disk that a queue file fails. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof EventStorageError && ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"].includes(error.code);
 }

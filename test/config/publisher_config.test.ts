@@ -23,6 +23,7 @@ test("fills in the defaults", () => {
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
     concurrency: 4,
     graceMs: 10_000,
+    ballastBytes: 16_777_216,
     fileMode: 0o600,
     admin: { listen: { host: "127.0.0.1", port: 9_900 }, token: undefined },
     metrics: { namespace: "", endpoint: undefined, logIfUnconfigured: false, swallowNetworkErrors: false },
@@ -39,6 +40,7 @@ const EVERYTHING = {
   deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
   concurrency: 1,
   graceMs: 60_000,
+  ballastBytes: 0,
   fileMode: 0o660,
   admin: { listen: { path: "./admin.sock" }, token: undefined },
   metrics: {
@@ -61,7 +63,7 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     collector = { hostname = "$HOST", scheme = "http", version = "2j", timeout = "3s" }
     key.name = "K"
     key.secret = "\${SECRET}"
-    queue = { directory = "/var/lib/eventspool", file_mode = "0660" }
+    queue = { directory = "/var/lib/eventspool", file_mode = "0660", ballast = "off" }
     max_queue_size = 5_000
     "batch.max_age" = "250ms"
     batch.max_bytes = 200_000
@@ -117,6 +119,7 @@ test("describes the configuration for --check, without the secret", () => {
   assert.deepEqual(describePublisherConfig(withSettings(EVERY_SETTING)), {
     queue: "main",
     directory: "/var/lib/eventspool",
+    queue_ballast_bytes: 0,
     queue_file_mode: "0660",
     max_queue_size: 5_000,
     url: "http://localhost:9800/in/v2j",

@@ -41,6 +41,7 @@ export const EVERY_SETTING: Readonly<Record<string, string>> = {
   "collector.timeout": "3s",
   "queue.directory": "/var/lib/eventspool",
   "queue.file_mode": "0660",
+  "queue.ballast": "off",
   max_queue_size: "5_000",
   "batch.max_age": "250ms",
   "batch.max_bytes": "200kB",

@@ -8,16 +8,16 @@ import { backoffMs, parseRetryAfter } from "../../src/publisher/backoff.ts";
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 
 test("doubles the ceiling with each failure, up to a minute", () => {
-  const ceilings = Array.from({ length: 10 }, (_, index) => backoffMs(index + 1, 1));
+  const ceilings = Array.from({ length: 10 }, (_, index) => backoffMs(index + 1, { random: 1 }));
 
   assert.deepEqual(ceilings, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
   assert.equal(ceilings[0], BACKOFF_BASE_MS);
-  assert.equal(backoffMs(Number.MAX_SAFE_INTEGER, 1), BACKOFF_MAX_MS);
+  assert.equal(backoffMs(Number.MAX_SAFE_INTEGER, { random: 1 }), BACKOFF_MAX_MS);
 });
 
 test("takes any time from zero to the ceiling", () => {
-  assert.equal(backoffMs(3, 0), 0);
-  assert.equal(backoffMs(3, 0.25), 500);
+  assert.equal(backoffMs(3, { random: 0 }), 0);
+  assert.equal(backoffMs(3, { random: 0.25 }), 500);
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10_000 }), (failures) => {
       const waitMs = backoffMs(failures);

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { QueueFile } from "../../src/store/queue_file.ts";
@@ -32,12 +32,14 @@ export class Spool implements Disposable {
   /** The queue, as a service in this process has it: events are JSON, or bytes as they are. */
   readonly queue: EventQueue<object>;
   readonly #temporary = temporaryDirectory();
+  readonly #settingsDirectory: string = this.#temporary.path;
   readonly #file: QueueFile;
   #put = 0;
   #files = 0;
 
-  constructor() {
-    this.directory = this.#temporary.path;
+  /** @param options another directory for the queue, such as a small disk's */
+  constructor({ directory }: { directory?: string } = {}) {
+    this.directory = directory ?? this.#temporary.path;
     this.queue = new EventQueue("main", encode, { directory: this.directory, maxEvents: 1_000_000 });
     this.#file = QueueFile.open(this.queue.file, {
       role: "producer",
@@ -46,11 +48,11 @@ export class Spool implements Disposable {
     });
   }
 
-  /** Puts the next `count` events `{"n":1}`, `{"n":2}`, ... with `fields` in each. */
+  /** Puts all of the next `count` events, or throws and puts none: `{"n":1}`, `{"n":2}`, ... with `fields` in each. */
   put(count: number, fields: object = {}): void {
-    const first = this.#put + 1;
+    const numbers = numbersFrom(this.#put + 1, this.#put + count);
+    this.queue.putMany(numbers.map((n) => ({ n, ...fields })));
     this.#put += count;
-    this.queue.putMany(numbersFrom(first, this.#put).map((n) => ({ n, ...fields })));
   }
 
   /** Starts a publisher that sends to `settings["collector.hostname"]`: quick, and with no admin routes unless told. */
@@ -77,10 +79,20 @@ export class Spool implements Disposable {
 
   /** Writes an INI file of its own, and returns its path. */
   write(name: string, section: string, settings: Settings): string {
-    const path = join(this.directory, `${++this.#files}-${name}`);
+    const path = join(this.#settingsDirectory, `${++this.#files}-${name}`);
     const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
     writeFileSync(path, `[${section}]\n${lines.join("")}`, { mode: 0o600 });
     return path;
+  }
+
+  /** What SQLite finds wrong with the file: `ok`. */
+  integrity(): string {
+    return this.#file.db.pragma("integrity_check", { simple: true }) as string;
+  }
+
+  /** Whether a publisher keeps a ballast beside the file. */
+  hasBallast(): boolean {
+    return existsSync(`${this.queue.file}-ballast`);
   }
 
   leases(): LeaseRow[] {
@@ -100,9 +112,14 @@ export class Spool implements Disposable {
       .all();
   }
 
-  [Symbol.dispose](): void {
+  /** Closes the queue, and with it, where no other process has it open, the file. */
+  close(): void {
     this.queue.close();
     this.#file.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
     this.#temporary[Symbol.dispose]();
   }
 }

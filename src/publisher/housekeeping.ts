@@ -1,0 +1,104 @@
+/**
+ * What a publisher does for its queue's file besides emptying it.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { Ballast } from "../store/ballast.ts";
+import { Checkpoints } from "../store/checkpoints.ts";
+import { compact } from "../store/compaction.ts";
+import type { QueueFile } from "../store/queue_file.ts";
+import { isDiskFull } from "../store/storage_error.ts";
+import { syncWal } from "../store/wal_sync.ts";
+import * as log from "./log.ts";
+
+/** How often the -wal is looked at, in milliseconds, whatever else happens. */
+const CHECKPOINT_EVERY_MS = 1_000;
+
+/** How often the ballast is looked at, in milliseconds. */
+const BALLAST_EVERY_MS = 5_000;
+
+/** How long to wait after a failed sync of the -wal, in milliseconds. */
+const RESYNC_MS = 10_000;
+
+/** How long a queue must be quiet before its file is compacted, in milliseconds. */
+const COMPACT_AFTER_MS = 10_000;
+
+/** What housekeeping works with. */
+export interface HousekeepingParts {
+  readonly file: QueueFile;
+  /** The size of the ballast, in bytes; 0: none. */
+  readonly ballastBytes: number;
+  /** Told when the file fails. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Checkpoints, syncs, compacts, and keeps a ballast for a full disk. */
+export class Housekeeping {
+  readonly #file: QueueFile;
+  readonly #checkpoints: Checkpoints;
+  readonly #ballast: Ballast;
+  readonly #onFailure: (error: unknown) => void;
+
+  constructor({ file, ballastBytes, onFailure }: HousekeepingParts) {
+    this.#file = file;
+    this.#checkpoints = new Checkpoints(file);
+    this.#ballast = new Ballast(file.path, ballastBytes);
+    this.#onFailure = onFailure;
+  }
+
+  /** Keeps house until `signal` aborts. A failing file or disk is told of, and tried again. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#repeat(signal, RESYNC_MS, () => syncWal(this.#file, { signal })),
+      this.#repeat(signal, CHECKPOINT_EVERY_MS, async () => this.#checkpoints.keepUp()),
+      this.#keepBallast(signal),
+    ]);
+  }
+
+  /** To be called as leases are settled. @throws {EventStorageError} */
+  keepUp(): void {
+    this.#checkpoints.keepUp();
+  }
+
+  /** To be called while the queue is idle. @param quietForMs how long nothing was put, in milliseconds @throws {EventStorageError} */
+  tidyUp(quietForMs: number): void {
+    this.#checkpoints.tidyUp();
+    if (quietForMs >= COMPACT_AFTER_MS) compact(this.#file);
+  }
+
+  /** On a full disk, gives up the ballast and what the -wal holds, so that the queue can be drained all the same. */
+  relieve(error: unknown): void {
+    if (!isDiskFull(error)) return;
+    if (this.#ballast.release()) log.logBallastReleased();
+    try {
+      this.#checkpoints.squeeze();
+    } catch {
+      // as full as before: the failure itself has been told
+    }
+  }
+
+  /** Not at once: starting to deliver comes first. */
+  async #keepBallast(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await pause(BALLAST_EVERY_MS, signal);
+      if (!signal.aborted) await this.#ballast.make().catch(log.logNoBallast);
+    }
+  }
+
+  async #repeat(signal: AbortSignal, everyMs: number, work: () => Promise<void>): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await work();
+      } catch (error) {
+        this.#onFailure(error);
+      }
+      await pause(everyMs, signal);
+    }
+  }
+}
+
+/** Sleeps, and ends early without an error when `signal` aborts. */
+async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+  await sleep(durationMs, undefined, { signal }).catch(() => {});
+}
