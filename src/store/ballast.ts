@@ -34,7 +34,7 @@ export class Ballast {
     this.#maxBytes = maxBytes;
   }
 
-  /** Makes it, unless it is there or the disk has no room. Rejects when that fails. */
+  /** Makes it, unless it is there or the disk has no room, and makes a small one anew when there is more. Rejects when that fails. */
   make(): Promise<void> {
     this.#making ??= this.#make().finally(() => {
       this.#making = undefined;
@@ -51,7 +51,7 @@ export class Ballast {
 
   async #make(): Promise<void> {
     const sizeBytes = Math.min(this.#maxBytes, Math.floor(freeBytesOf(dirname(this.path)) / MAX_PART));
-    if (sizeBytes < MIN_BYTES || sizeOf(this.path) > 0) return;
+    if (sizeBytes < MIN_BYTES || sizeBytes < 2 * sizeOf(this.path)) return;
     const temporary = `${this.path}-${process.pid}`;
     try {
       await writeNoise(temporary, sizeBytes);

@@ -12,22 +12,24 @@ export interface TestQueue extends Disposable {
   readonly leases: LeaseTable;
 }
 
-/** Opens one: `using queue = testQueue();`. Leases last `leaseMs`, in milliseconds. */
-export function testQueue({ leaseMs = 60_000 }: { leaseMs?: number } = {}): TestQueue {
-  const directory = temporaryDirectory();
-  const file = QueueFile.open(join(directory.path, "events-main.db"), {
+/** Opens one: `using queue = testQueue();`. Leases last `leaseMs`, in milliseconds; the directory is a new one unless given. */
+export function testQueue(options: { leaseMs?: number; directory?: string } = {}): TestQueue {
+  const { leaseMs = 60_000, directory } = options;
+  const temporary = temporaryDirectory();
+  const path = directory ?? temporary.path;
+  const file = QueueFile.open(join(path, "events-main.db"), {
     role: "publisher",
     durability: "process",
     busyTimeoutMs: 1_000,
   });
   return {
-    directory: directory.path,
+    directory: path,
     file,
     events: new EventTable(file),
     leases: new LeaseTable(file, leaseMs),
     [Symbol.dispose]: () => {
       file.close();
-      directory[Symbol.dispose]();
+      temporary[Symbol.dispose]();
     },
   };
 }
