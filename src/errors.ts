@@ -70,7 +70,7 @@ export class EventSerializationError extends EventError {
 /** The queue's file or directory cannot be used: missing, not writable, full, damaged, not a queue. */
 export class EventStorageError extends EventError {
   override name = "EventStorageError";
-  /** SQLite's result code such as `SQLITE_FULL`, a system code such as `ENOENT`, or one of ours: `NOT_A_QUEUE`, `NEWER_SCHEMA`, `MOVED`. */
+  /** SQLite's result code such as `SQLITE_FULL`, a system code such as `ENOENT`, or one of ours: `NOT_A_QUEUE`, `EMPTY`, `OLDER_SCHEMA`, `NEWER_SCHEMA`, `MOVED`. */
   readonly code: string;
   /** The file or directory. */
   readonly path: string;

@@ -15,19 +15,19 @@ const FAILED = 1;
 const MISUSED = 2;
 
 /**
- * Runs a command and ends the process: 0 when `main` resolves, 2 when the command line, the
+ * Runs a command and ends the process: with the number that `main` resolves to, else 0; 2 when the command line, the
  * configuration or the queue's file cannot be used, 1 when it fails otherwise. People see one line,
  * not a stack.
  */
-export async function runCommand(name: string, main: () => Promise<void>): Promise<never> {
+export async function runCommand(name: string, main: () => Promise<unknown>): Promise<never> {
   try {
-    await main();
+    const code = await main();
+    return process.exit(typeof code === "number" ? code : FINE);
   } catch (error) {
     process.stderr.write(`${name}: ${error instanceof Error ? error.message : error}\n`);
     if (isUsageError(error)) process.stderr.write(`Try ${name} --help.\n`);
     return process.exit(isMisuse(error) ? MISUSED : FAILED);
   }
-  return process.exit(FINE);
 }
 
 /** A command line, read by `parseArgs`. */
@@ -39,16 +39,22 @@ type CommandLine<T extends ParseArgsOptionsConfig> = ReturnType<
  * Reads the command line, and says which option a misspelt one is like. An empty value, most often of a
  * shell variable that is not set, is refused: as no value it would mean the default.
  */
-export function parseCommandLine<T extends ParseArgsOptionsConfig>(options: T): CommandLine<T> {
-  const commandLine = readArguments(options);
+export function parseCommandLine<T extends ParseArgsOptionsConfig>(
+  options: T,
+  args: readonly string[] = process.argv.slice(2),
+): CommandLine<T> {
+  const commandLine = readArguments(options, args);
   for (const [name, value] of Object.entries(commandLine.values))
     if (value === "") throw new UsageError(`--${name} is empty.`);
   return commandLine;
 }
 
-function readArguments<T extends ParseArgsOptionsConfig>(options: T): CommandLine<T> {
+function readArguments<T extends ParseArgsOptionsConfig>(
+  options: T,
+  args: readonly string[],
+): CommandLine<T> {
   try {
-    return parseArgs({ options, allowPositionals: true });
+    return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
     const [, unknown] = /^Unknown option '(-[^']*)'/.exec((error as Error).message) ?? [];
     if (unknown === undefined) throw error;
@@ -74,7 +80,7 @@ export function onlyFile(positionals: readonly string[]): string {
 }
 
 /** A command line that is not understood. */
-class UsageError extends Error {}
+export class UsageError extends Error {}
 
 function isUsageError(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

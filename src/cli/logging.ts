@@ -8,6 +8,7 @@ import {
   jsonLinesFormatter,
   type TextFormatter,
 } from "@logtape/logtape";
+import { sleepSync } from "./sleep_sync.ts";
 
 const STDERR = 2;
 
@@ -69,8 +70,4 @@ function createLineWriter(file: number): (line: string) => void {
       }
     }
   };
-}
-
-function sleepSync(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

@@ -26,6 +26,15 @@ export interface QueueState {
   readonly oldestPutAtMs: number | undefined;
 }
 
+/** An event as it is stored. */
+export interface StoredEvent {
+  readonly id: number;
+  /** When it was put, in Unix milliseconds. */
+  readonly putAtMs: number;
+  /** The serialized event. */
+  readonly body: Uint8Array;
+}
+
 /** Why a put refused an event: the queue was full, the event too large or not to be written, the file failed. */
 export type RefusalReason = "full" | "too_large" | "invalid" | "storage";
 
@@ -64,6 +73,8 @@ const STATE = `
     (SELECT put_at_ms FROM event ORDER BY id LIMIT 1) AS oldestPutAtMs
   FROM queue WHERE one = 1`;
 
+const READ = "SELECT id, put_at_ms AS putAtMs, body FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";
+
 const ADD_REFUSED = `
   INSERT INTO refused_put (reason, count) VALUES (?, ?)
   ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count`;
@@ -93,6 +104,7 @@ export class EventTable {
   readonly #state;
   readonly #setMaxEvents;
   readonly #addRefused;
+  readonly #read;
   #wasFull = false;
 
   constructor(file: QueueFile) {
@@ -103,6 +115,7 @@ export class EventTable {
     this.#counters = file.db.prepare<[], Counters>(COUNTERS);
     this.#state = file.db.prepare<[number], StateRow>(STATE);
     this.#setMaxEvents = file.db.prepare<[number]>("UPDATE queue SET max_events = ? WHERE one = 1");
+    this.#read = file.db.prepare<[number, number, number], StoredEvent>(READ);
     this.#addRefused = file.db.prepare<[RefusalReason, number]>(ADD_REFUSED);
   }
 
@@ -169,6 +182,19 @@ export class EventTable {
       oldestPutAtMs: row.oldestPutAtMs ?? undefined,
       refusedPuts: { ...NONE_REFUSED, ...(JSON.parse(row.refusedPuts) as Partial<RefusedPuts>) },
     };
+  }
+
+  /** Events by their ids, leased or not, at most `limit` of them. */
+  read({
+    fromId,
+    toId = Number.MAX_SAFE_INTEGER,
+    limit,
+  }: {
+    fromId: number;
+    toId?: number;
+    limit: number;
+  }): StoredEvent[] {
+    return this.#file.run(() => this.#read.all(fromId, toId, limit));
   }
 
   /** What the row cap is decided by; O(1). */

@@ -19,6 +19,12 @@ export interface Lease {
   readonly attempts: number;
 }
 
+/** A lease as others see it. */
+export interface LeaseInfo extends Lease {
+  readonly claimedAtMs: number;
+  readonly expiresAtMs: number;
+}
+
 /** The events of a lease, joined by commas. */
 export interface LeasedEvents {
   readonly count: number;
@@ -101,6 +107,11 @@ export class LeaseTable {
     return this.#file.transaction(() =>
       this.#sql.renew.get(nowMs, nowMs + this.#durationMs, found, nowMs, futureMs),
     );
+  }
+
+  /** All leases, held or not, by their first ids. */
+  all(): LeaseInfo[] {
+    return this.#file.run(() => this.#sql.all.all());
   }
 
   /** How many leases there are, held or not. */
@@ -205,6 +216,9 @@ function prepareStatements({ db }: QueueFile) {
     renew: db.prepare<[number, number, number, number, number], Lease>(
       `UPDATE lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1
        WHERE id = ? AND ${IS_EXPIRED} RETURNING ${COLUMNS}`,
+    ),
+    all: db.prepare<[], LeaseInfo>(
+      `SELECT ${COLUMNS}, claimed_at_ms AS claimedAtMs, expires_at_ms AS expiresAtMs FROM lease ORDER BY first_id`,
     ),
     count: db.prepare<[], number>("SELECT count(*) FROM lease").pluck(),
     join: db.prepare<[number, number], { count: number; joined: Uint8Array | null }>(

@@ -70,7 +70,24 @@ export class QueueFile {
     }
   }
 
-  private constructor(path: string, db: Database.Database, options: QueueFileOptions) {
+  /**
+   * Opens a file that is there for reading, and changes nothing in it, not even its version.
+   *
+   * @throws {EventStorageError} as {@link open}; also for a file that is empty or of an older version
+   */
+  static openReadOnly(path: string): QueueFile {
+    let db: Database.Database | undefined;
+    try {
+      db = new Database(path, { readonly: true, fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
+      refuseOlder(db);
+      return new QueueFile(path, db, { busyTimeoutMs: OPEN_TIMEOUT_MS });
+    } catch (error) {
+      db?.close();
+      throw toStorageError(error, path);
+    }
+  }
+
+  private constructor(path: string, db: Database.Database, options: Pick<QueueFileOptions, "busyTimeoutMs">) {
     this.path = path;
     this.db = db;
     this.#busyTimeoutMs = options.busyTimeoutMs;
@@ -154,6 +171,20 @@ function refuseReadOnly(db: Database.Database): void {
   } catch (error) {
     if (!isBusy(error)) throw error; // who waits for the lock may write
   }
+}
+
+/** Statements are written for today's tables. */
+function refuseOlder(db: Database.Database): void {
+  if (!db.transaction(() => needsSchema(db))()) return;
+  const version = db.pragma("user_version", { simple: true }) as number;
+  const [code, problem] =
+    version === 0
+      ? ["EMPTY", "is empty: nothing was ever put there, or it was cut off. See that it is the right one"]
+      : [
+          "OLDER_SCHEMA",
+          `has schema version ${version}: the next service or publisher to open it upgrades it`,
+        ];
+  throw new EventStorageError(code, db.name, `The queue file ${db.name} ${problem}.`);
 }
 
 function inodeOf(path: string): number | undefined {

@@ -1,0 +1,90 @@
+/**
+ * How things are shown to people.
+ *
+ * @module
+ */
+
+/** A table: columns as wide as their widest cell, numbers on the right. */
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
+  const isNumeric = header.map((_, column) => rows.every((row) => /^[\d.,-]/.test(row[column] ?? "-")));
+  return all.map((row) =>
+    row
+      .map((cell, column) =>
+        isNumeric[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+      )
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+const AGE_UNITS = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1_000],
+] as const;
+
+/** A duration in its two largest units: `3m 12s`; `-` where there is none. Never negative: clocks jump. */
+export function formatDuration(durationMs: number | undefined): string {
+  if (durationMs === undefined) return "-";
+  const ms = Math.max(0, durationMs);
+  const at = AGE_UNITS.findIndex(([, unitMs]) => ms >= unitMs);
+  if (at === -1) return `${(ms / 1_000).toFixed(1)}s`;
+  const [unit, unitMs] = AGE_UNITS[at]!;
+  const [nextUnit, nextMs] = AGE_UNITS[at + 1] ?? [];
+  const whole = `${Math.floor(ms / unitMs)}${unit}`;
+  const rest = nextMs === undefined ? 0 : Math.floor((ms % unitMs) / nextMs);
+  return rest === 0 ? whole : `${whole} ${rest}${nextUnit}`;
+}
+
+const SIZE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** A size: `310 B`, `1.2 MiB`. */
+export function formatSize(bytes: number): string {
+  const power = Math.min(SIZE_UNITS.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const value = bytes / 1_024 ** power;
+  return `${power === 0 ? value : value.toFixed(1)} ${SIZE_UNITS[power]}`;
+}
+
+/** A text on one line, cut off at `maxChars`, without control characters that would change the terminal. */
+export function oneLine(text: string, maxChars: number = Number.POSITIVE_INFINITY): string {
+  const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ");
+  return line.length <= maxChars ? line : `${line.slice(0, maxChars - 3)}...`;
+}
+
+/** A time for programs: ISO 8601; null where there is none. */
+export function isoTime(atMs: number | undefined): string | null {
+  return atMs === undefined ? null : new Date(atMs).toISOString();
+}
+
+/** What is in an event's body. */
+export interface DecodedBody {
+  /** Its JSON text on one line, digit for digit; undefined when it is not JSON in UTF-8. */
+  readonly json: string | undefined;
+  /** The text, or what can be read of it. */
+  readonly text: string;
+}
+
+/** Decodes an event's body. A line feed in valid JSON is white space, and may as well be a space. */
+export function decodeBody(body: Uint8Array): DecodedBody {
+  const text = new TextDecoder().decode(body);
+  try {
+    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    return { json: text.replaceAll(/[\r\n]+/g, " ").trim(), text };
+  } catch {
+    return { json: undefined, text };
+  }
+}
+
+/**
+ * One line of JSON with an event in it: `"event"` is the event as it was put, or `"event_base64"` its bytes
+ * where it is not JSON. Not by JSON.stringify, which would damage integers beyond 2^53, as Thrift's i64 has.
+ */
+export function eventJson(fields: object, body: Uint8Array): string {
+  const { json } = decodeBody(body);
+  if (json === undefined)
+    return JSON.stringify({ ...fields, event_base64: Buffer.from(body).toString("base64") });
+  return `${JSON.stringify(fields).slice(0, -1)},"event":${json}}`;
+}
