@@ -1,16 +1,38 @@
-/** Puts `{"n":1}`, `{"n":2}`, ... for ever: `reporting_producer.ts DIRECTORY`. Prints each number once its put has returned. */
+/**
+ * Puts `{"n":1}`, `{"n":2}`, ... for ever, and prints each number once its put has returned:
+ * `reporting_producer.ts DIRECTORY [FIRST] [PER_SECOND]`. FIRST is another number to begin with; PER_SECOND
+ * leaves breaks between puts. Puts that are refused because the queue is full are tried again.
+ */
 import { writeSync } from "node:fs";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { EventQueueFullError } from "../../../src/errors.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 
 const STDOUT = 1;
 
-const [directory = ""] = process.argv.slice(2);
+/** How often puts are made when there are breaks, in milliseconds. */
+const TICK_MS = 5;
+
+const [directory = "", first = "1", perSecond = "Infinity"] = process.argv.slice(2);
 const queue = new EventQueue("main", serializeJsonEvent, { directory, maxEvents: 1_000_000 });
-for (let n = 1; ; n++) {
-  queue.put({ n });
-  report(n);
+const startedAtMs = performance.now();
+for (let n = Number(first); ; ) {
+  const due = Number(first) + ((performance.now() - startedAtMs) / 1_000) * Number(perSecond);
+  if (n > due || !put(n)) await sleep(TICK_MS);
+  else report(n++);
+}
+
+/** False: the queue is full. */
+function put(n: number): boolean {
+  try {
+    queue.put({ n });
+    return true;
+  } catch (error) {
+    if (error instanceof EventQueueFullError) return false;
+    throw error;
+  }
 }
 
 /** Waits for the reader of a full pipe, which does not block under Node. */

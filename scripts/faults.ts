@@ -1,0 +1,44 @@
+/**
+ * `bun run faults [--quick] [NAME ...]`: makes every fault happen to real processes, and prints what became
+ * of the events. NAME is a part of a fault's name. The last line sums up, `N passed, N failed`; the exit code
+ * is 1 if any failed: an event was lost, or something else was not as promised.
+ */
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { formatTable } from "../src/operator/format.ts";
+import { FAULTS } from "../test/faults/all.ts";
+import type { Fault } from "../test/faults/fault.ts";
+
+const HEADER = ["fault", "rounds", "put", "delivered", "duplicates", "dead", "lost", "seconds"];
+
+const { values, positionals } = parseArgs({
+  options: { quick: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
+const chosen = FAULTS.filter(
+  ({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)),
+);
+const rows: string[][] = [];
+const problems: string[] = [];
+for (const fault of chosen) await run(fault);
+console.log(formatTable(HEADER, rows).join("\n"));
+for (const problem of problems) console.log(`\n${problem}`);
+console.log(`\n${rows.length - problems.length} passed, ${problems.length} failed`);
+process.exit(problems.length > 0 || rows.length === 0 ? 1 : 0);
+
+async function run(fault: Fault): Promise<void> {
+  const rounds = values.quick ? fault.quickRounds : fault.rounds;
+  if (fault.skip !== undefined) return console.log(`skipped: ${fault.name}: ${fault.skip}`);
+  process.stderr.write(`${fault.name} ...\n`);
+  const startedAtMs = performance.now();
+  const row = [fault.name, String(rounds)];
+  try {
+    const { put, delivered, duplicates, dead, lost } = await fault.run(rounds);
+    row.push(...[put, delivered, duplicates, dead, lost].map(String));
+    if (lost > 0) problems.push(`${fault.name}: ${lost} events are lost`);
+  } catch (error) {
+    row.push("-", "-", "-", "-", "-");
+    problems.push(`${fault.name}: ${error instanceof Error ? error.stack : error}`);
+  }
+  rows.push([...row, ((performance.now() - startedAtMs) / 1_000).toFixed(1)]);
+}
