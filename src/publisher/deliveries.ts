@@ -123,6 +123,7 @@ export class Deliveries {
   #judge(lease: Lease, { outcome, count, sizeBytes }: Sent): () => boolean | Promise<boolean> {
     switch (outcome.kind) {
       case "accepted":
+        this.#parts.batchSize.accepted(sizeBytes);
         return this.#accepted(lease, count);
       case "refused":
         if (outcome.status === 413 && count > 1) this.#learnSize(sizeBytes);

@@ -66,7 +66,7 @@ export class Gathering {
   }
 
   /**
-   * Claims a lease that was given back or whose publisher died. One that would not fit
+   * Claims the oldest lease that was given back or whose publisher died. One that would not fit
    * in a batch of today's limits is cut first.
    */
   reclaim(options: ReclaimOptions = {}): Lease | undefined {

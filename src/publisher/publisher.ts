@@ -172,6 +172,7 @@ export class Publisher implements AsyncDisposable {
     const reclaimed = this.#gathering.reclaim({
       except: this.#deliveries.inFlight,
       oldestOnly: this.#keepsOrder,
+      fairly: this.#deliveries.isHeld,
     });
     if (reclaimed !== undefined) return this.#start(reclaimed);
 

@@ -37,6 +37,8 @@ export interface ReclaimOptions {
   readonly except?: { has(leaseId: number): boolean };
   /** Whether to claim the one lease with the oldest events or none, so that none overtakes them. */
   readonly oldestOnly?: boolean;
+  /** Whether to claim the one with the fewest attempts, so that one that fails each time keeps no other waiting. */
+  readonly fairly?: boolean;
 }
 
 /** How many events an ack deletes in one transaction: 2,000 would hold the write lock for 0.8 ms. */
@@ -93,14 +95,12 @@ export class LeaseTable {
     });
   }
 
-  /**
-   * Claims a lease that was released or whose publisher died: the one with the fewest attempts, so that one
-   * that fails each time keeps no other waiting, and of those the oldest. Undefined: there is none.
-   */
-  claimExpired({ except, oldestOnly = false }: ReclaimOptions = {}): Lease | undefined {
+  /** Claims the oldest lease that was released or whose publisher died. Undefined: there is none. */
+  claimExpired({ except, oldestOnly = false, fairly = false }: ReclaimOptions = {}): Lease | undefined {
     const nowMs = Date.now();
     const futureMs = nowMs + CLOCK_SLACK_MS;
-    const find = oldestOnly ? this.#sql.findOldestExpired : this.#sql.findExpired;
+    const { findOldestExpired, findFairly, findExpired } = this.#sql;
+    const find = oldestOnly ? findOldestExpired : fairly ? findFairly : findExpired;
     const found = this.#file.run(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
     if (found === undefined) return undefined;
     // A transaction, since get() alone gives the row and says nothing when the commit fails, on a full disk say.
@@ -204,6 +204,9 @@ function prepareStatements({ db }: QueueFile) {
        VALUES (?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     ),
     findExpired: db
+      .prepare<[number, number], number>(`SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY first_id`)
+      .pluck(),
+    findFairly: db
       .prepare<[number, number], number>(
         `SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
       )

@@ -22,6 +22,23 @@ test("learns nothing from a batch that was in flight beside the one that taught 
   assert.equal(size.bytes(1_000), 100_000);
 });
 
+test("learns nothing from a batch when one as large was taken: an event in it is to blame", () => {
+  const size = new BatchSize(500_000);
+  size.accepted(480_000);
+  assert.equal(size.tooLarge(470_000, 0), false);
+  size.accepted(235_000); // the half without that event
+  assert.equal(size.tooLarge(235_000, 0), false);
+  assert.equal(size.bytes(0), 500_000);
+});
+
+test("learns that the collector takes less than it used to from the second batch that is too large", () => {
+  const size = new BatchSize(500_000);
+  size.accepted(480_000);
+  assert.equal(size.tooLarge(470_000, 0), false);
+  assert.equal(size.tooLarge(470_000, 0), true);
+  assert.equal(size.bytes(0), 235_000);
+});
+
 test("grows again, to twice as much in a while, and never beyond what was configured", () => {
   const size = new BatchSize(500_000);
   size.tooLarge(200_000, 0);

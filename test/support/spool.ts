@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EventQueue } from "../../src/queue/event_queue.ts";
+import { EventTable } from "../../src/store/event_table.ts";
 import { QueueFile } from "../../src/store/queue_file.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import { type Program, start } from "./processes.ts";
@@ -57,8 +58,18 @@ export class Spool implements Disposable {
 
   /** Starts a publisher that sends to `settings["collector.hostname"]`: quick, and with no admin routes unless told. */
   publisher(settings: Settings, args: readonly string[] = []): Program {
+    return start("src/cli/publisher.ts", [...args, ...this.publisherArgs(settings)]);
+  }
+
+  /** What a publisher is started with. */
+  publisherArgs(settings: Settings): string[] {
     const file = this.write("publisher.ini", "event-publisher:main", { ...PUBLISHER, ...settings });
-    return start("src/cli/publisher.ts", ["--directory", this.directory, ...args, file]);
+    return ["--directory", this.directory, file];
+  }
+
+  /** Changes the row cap. */
+  cap(maxEvents: number): void {
+    new EventTable(this.#file).setMaxEvents(maxEvents);
   }
 
   /** Starts the real collector on a free port. */

@@ -1,12 +1,13 @@
 /**
  * Puts `{"n":1}`, `{"n":2}`, ... for ever, and prints each number once its put has returned:
  * `reporting_producer.ts DIRECTORY [FIRST] [PER_SECOND]`. FIRST is another number to begin with; PER_SECOND
- * leaves breaks between puts. Puts that are refused because the queue is full are tried again.
+ * leaves breaks between puts. A put that is refused because the queue or the disk is full is tried again; for
+ * the disk, SQLite's code is printed.
  */
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { EventQueueFullError } from "../../../src/errors.ts";
+import { EventQueueFullError, EventStorageError } from "../../../src/errors.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 
@@ -21,25 +22,26 @@ const startedAtMs = performance.now();
 for (let n = Number(first); ; ) {
   const due = Number(first) + ((performance.now() - startedAtMs) / 1_000) * Number(perSecond);
   if (n > due || !put(n)) await sleep(TICK_MS);
-  else report(n++);
+  else print(String(n++));
 }
 
-/** False: the queue is full. */
+/** False: there is no room. */
 function put(n: number): boolean {
   try {
     queue.put({ n });
     return true;
   } catch (error) {
-    if (error instanceof EventQueueFullError) return false;
-    throw error;
+    if (error instanceof EventStorageError) print(error.code);
+    else if (!(error instanceof EventQueueFullError)) throw error;
+    return false;
   }
 }
 
 /** Waits for the reader of a full pipe, which does not block under Node. */
-function report(n: number): void {
+function print(line: string): void {
   for (;;) {
     try {
-      writeSync(STDOUT, `${n}\n`);
+      writeSync(STDOUT, `${line}\n`);
       return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
