@@ -50,11 +50,6 @@ export function* examineFile(path: string): Generator<Finding> {
     yield problem(`${path} is not a file`, "move it away, so that a queue can be made there");
     return;
   }
-  if (file.size === 0)
-    yield problem(
-      `${path} is empty`,
-      "if events were in it, they are gone: restore a copy, or put an event to begin anew",
-    );
   yield* examineMode(path, file);
   const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   const sizes = `file ${formatSize(file.size)}, -wal ${formatSize(walBytes)}`;

@@ -1,30 +1,32 @@
 /**
- * Making a queue's file with the mode it is to have.
+ * Making a queue's file.
  *
  * @module
  */
 import { randomUUID } from "node:crypto";
-import { chmodSync, closeSync, existsSync, linkSync, openSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
+import Database from "better-sqlite3";
+import { createSchema } from "./schema.ts";
 
 /**
- * Makes an empty file, a new database to SQLite, unless there is one. SQLite would make it readable by
- * everyone; so there is no moment in which it is. The -wal and -shm get the mode of the file from SQLite.
- *
- * It is made under another name and linked to its own: closing a file that another connection of this
- * process has just opened would drop that connection's POSIX locks.
+ * Makes a queue's file, complete, unless there is one. Made under another name and then linked to its own,
+ * so that nobody ever sees half of it: an empty file is one that lost its events, and no new queue. It is
+ * never readable by others, either; SQLite would make it so. The -wal and -shm get its mode from SQLite.
  *
  * @param mode such as 0o600, whatever the umask
+ * @throws SQLite's error, such as of a full disk
  */
 export function makeFile(path: string, mode: number): void {
   if (existsSync(path)) return;
   const temporary = `${path}-${randomUUID()}`;
   try {
     closeSync(openSync(temporary, "wx", 0o600));
+    fill(temporary);
     chmodSync(temporary, mode); // the umask may have taken away what was asked for
-    linkSync(temporary, path);
-  } catch {
-    // Another process was first, or it cannot be made here: SQLite says so when it opens it. On a file
-    // system without hard links SQLite makes it, and with its own mode.
+    moveTo(path, temporary);
+  } catch (error) {
+    // Another process was first, or no file can be made here: then SQLite says so when it opens it.
+    if (error instanceof Database.SqliteError) throw error;
   } finally {
     rmSync(temporary, { force: true });
   }
@@ -33,4 +35,25 @@ export function makeFile(path: string, mode: number): void {
 /** Whether a queue's file may have this mode: its owner must be able to read and write it. */
 export function isFileMode(mode: number): boolean {
   return Number.isInteger(mode) && mode >= 0o600 && mode <= 0o777 && (mode & 0o600) === 0o600;
+}
+
+function fill(path: string): void {
+  const db = new Database(path);
+  try {
+    db.transaction(() => createSchema(db))();
+    db.pragma("journal_mode = WAL"); // the file keeps it
+  } finally {
+    db.close();
+  }
+}
+
+/** Links, since renaming would put a new file in the place of one that another process has made meanwhile. */
+function moveTo(path: string, temporary: string): void {
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    // Some file systems have no links.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST" || existsSync(path)) return;
+    renameSync(temporary, path);
+  }
 }

@@ -9,7 +9,7 @@ import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { isBusy, retryWhileBusy } from "./busy.ts";
 import { makeFile } from "./new_file.ts";
-import { applySchema, needsSchema } from "./schema.ts";
+import { emptyFile, migrate, needsMigration } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
@@ -47,6 +47,8 @@ export class QueueFile {
   readonly #busyTimeoutMs: number;
   readonly #touch: Database.Statement;
   readonly #inode: number | undefined;
+  /** Undefined until there is one: SQLite makes it with the first write, and keeps it while we are connected. */
+  #walInode: number | undefined;
   #placeCheckedAtMs = Number.NEGATIVE_INFINITY;
   readonly #transaction: Database.Transaction<(work: () => unknown) => unknown>;
 
@@ -59,7 +61,8 @@ export class QueueFile {
     let db: Database.Database | undefined;
     try {
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
-      db = new Database(path, { timeout: OPEN_TIMEOUT_MS });
+      refuseNoFile(path);
+      db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
       setPragmas(db, options);
       refuseReadOnly(db);
@@ -78,6 +81,7 @@ export class QueueFile {
   static openReadOnly(path: string): QueueFile {
     let db: Database.Database | undefined;
     try {
+      refuseNoFile(path);
       db = new Database(path, { readonly: true, fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
       refuseOlder(db);
       return new QueueFile(path, db, { busyTimeoutMs: OPEN_TIMEOUT_MS });
@@ -112,16 +116,22 @@ export class QueueFile {
   }
 
   /**
-   * Sees, once a second at most, that the path still leads to this file. SQLite goes on writing to a
-   * file that was removed, and whatever is put there is lost. Returns whether it has looked.
+   * Sees, once a second at most, that the path and its -wal still lead to these files. SQLite goes on writing
+   * to a file that was removed, and whatever is put there is lost. Returns whether it has looked.
    *
    * @throws {EventStorageError} `MOVED`: it does not
    */
   checkPlace(): boolean {
     const nowMs = performance.now();
     if (nowMs - this.#placeCheckedAtMs < PLACE_CHECK_MS) return false;
-    if (inodeOf(this.path) !== this.#inode) {
-      const problem = `The queue file ${this.path} was removed or replaced while it was open: restart every process that uses it.`;
+    const wal = `${this.path}-wal`;
+    this.#walInode ??= inodeOf(wal);
+    for (const [path, inode] of [
+      [this.path, this.#inode],
+      [wal, this.#walInode],
+    ] as const) {
+      if (inodeOf(path) === inode) continue;
+      const problem = `The queue file ${path} was removed or replaced while it was open: restart every process that uses it.`;
       throw new EventStorageError("MOVED", this.path, problem);
     }
     this.#placeCheckedAtMs = nowMs;
@@ -139,19 +149,30 @@ export class QueueFile {
   }
 }
 
-/** Makes or migrates the file where needed; several processes may be at it at once. */
+/** Before SQLite opens it, since that would remove the -wal of an empty file, and wait at a pipe. */
+function refuseNoFile(path: string): void {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (file === undefined) return; // SQLite says why
+  if (!file.isFile()) {
+    const problem = `The queue file ${path} is no file, but a directory, a pipe or the like: move it away, or name another queue.`;
+    throw new EventStorageError("NOT_A_QUEUE", path, problem);
+  }
+  if (file.size === 0) throw emptyFile(path);
+}
+
+/** Migrates the file where needed; several processes may be at it at once. */
 function prepareFile(db: Database.Database): void {
-  // In a transaction, so that what is read is from before or after another process made the schema, not both.
-  const look = db.transaction(() => needsSchema(db));
-  const lacksSchema = retryWhileBusy(look, OPEN_TIMEOUT_MS);
+  // In a transaction, so that what is read is from before or after another process migrated it, not both.
+  const look = db.transaction(() => needsMigration(db));
+  const isOlder = retryWhileBusy(look, OPEN_TIMEOUT_MS);
   // Readers and a writer side by side need WAL, and it can only be set outside of a transaction. The file
   // keeps it, but a copy by VACUUM INTO does not.
   retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
-  if (!lacksSchema) return;
-  const prepare = db.transaction(() => {
-    if (needsSchema(db)) applySchema(db); // else another process was first
+  if (!isOlder) return;
+  const upgrade = db.transaction(() => {
+    if (needsMigration(db)) migrate(db); // else another process was first
   });
-  retryWhileBusy(() => prepare.immediate(), OPEN_TIMEOUT_MS);
+  retryWhileBusy(() => upgrade.immediate(), OPEN_TIMEOUT_MS);
 }
 
 function setPragmas(db: Database.Database, { role, durability }: QueueFileOptions): void {
@@ -175,16 +196,10 @@ function refuseReadOnly(db: Database.Database): void {
 
 /** Statements are written for today's tables. */
 function refuseOlder(db: Database.Database): void {
-  if (!db.transaction(() => needsSchema(db))()) return;
+  if (!db.transaction(() => needsMigration(db))()) return;
   const version = db.pragma("user_version", { simple: true }) as number;
-  const [code, problem] =
-    version === 0
-      ? ["EMPTY", "is empty: nothing was ever put there, or it was cut off. See that it is the right one"]
-      : [
-          "OLDER_SCHEMA",
-          `has schema version ${version}: the next service or publisher to open it upgrades it`,
-        ];
-  throw new EventStorageError(code, db.name, `The queue file ${db.name} ${problem}.`);
+  const problem = `The queue file ${db.name} has schema version ${version}: the next service or publisher to open it upgrades it.`;
+  throw new EventStorageError("OLDER_SCHEMA", db.name, problem);
 }
 
 function inodeOf(path: string): number | undefined {

@@ -12,15 +12,22 @@ import { SCHEMA_SQL } from "./schema.generated.ts";
 /** `application_id` in schema.sql. */
 const APPLICATION_ID = 0x65767370;
 
+/** Makes the schema in a new file. Call it in a transaction. */
+export function createSchema(db: Database.Database): void {
+  db.exec(SCHEMA_SQL);
+  db.prepare("INSERT INTO queue (one, uuid) VALUES (1, ?)").run(randomUUID());
+}
+
 /**
- * Whether the file is new (no tables, no owner) or of an older version.
+ * Whether the file is of an older version.
  *
- * @throws {EventStorageError} `NOT_A_QUEUE`: another program's database; `NEWER_SCHEMA`: a newer eventspool's
+ * @throws {EventStorageError} `EMPTY`: there is nothing in it; `NOT_A_QUEUE`: another program's database;
+ * `NEWER_SCHEMA`: a newer eventspool's
  */
-export function needsSchema(db: Database.Database, migrations: readonly string[] = MIGRATIONS): boolean {
+export function needsMigration(db: Database.Database, migrations: readonly string[] = MIGRATIONS): boolean {
   const owner = pragmaNumber(db, "application_id");
   const version = pragmaNumber(db, "user_version");
-  if (owner === 0 && version === 0 && isEmpty(db)) return true;
+  if (owner === 0 && version === 0 && isEmpty(db)) throw emptyFile(db.name);
   const newest = migrations.length + 1;
   if (owner !== APPLICATION_ID) {
     throw new EventStorageError(
@@ -39,16 +46,16 @@ export function needsSchema(db: Database.Database, migrations: readonly string[]
   return version < newest;
 }
 
-/** Makes the schema in a new file, or takes an older one through the migrations. Call it in a transaction. */
-export function applySchema(db: Database.Database, migrations: readonly string[] = MIGRATIONS): void {
-  const version = pragmaNumber(db, "user_version");
-  if (version === 0) {
-    db.exec(SCHEMA_SQL);
-    db.prepare("INSERT INTO queue (one, uuid) VALUES (1, ?)").run(randomUUID());
-    return;
-  }
-  for (const migration of migrations.slice(version - 1)) db.exec(migration);
+/** Takes an older file through the migrations. Call it in a transaction. */
+export function migrate(db: Database.Database, migrations: readonly string[] = MIGRATIONS): void {
+  for (const migration of migrations.slice(pragmaNumber(db, "user_version") - 1)) db.exec(migration);
   db.pragma(`user_version = ${migrations.length + 1}`);
+}
+
+/** A queue's file is never empty, so this one was cut off, and to begin anew in it would hide that. */
+export function emptyFile(path: string): EventStorageError {
+  const problem = `The queue file ${path} is empty: it was cut off, and what was in it is gone. Put a copy in its place if there is one, or remove it with its -wal and -shm to begin anew.`;
+  return new EventStorageError("EMPTY", path, problem);
 }
 
 function isEmpty(db: Database.Database): boolean {

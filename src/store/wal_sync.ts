@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { EventStorageError } from "../errors.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /** How often commits are synced to the disk, in milliseconds. */
@@ -29,7 +30,7 @@ export async function syncWal(file: QueueFile, { signal, onSync }: WalSyncOption
   // Changes when another connection has committed, and costs 2 us to look at. What this process
   // commits itself are acks: losing one brings a duplicate, not a loss.
   const dataVersion = file.db.prepare<[], number>("PRAGMA data_version").pluck();
-  await using wal = await open(`${file.path}-wal`, "r+");
+  await using wal = await openWal(file);
   let syncedVersion: number | undefined; // what was committed before is synced first
   while (!signal.aborted) {
     const version = dataVersion.get();
@@ -39,5 +40,15 @@ export async function syncWal(file: QueueFile, { signal, onSync }: WalSyncOption
       onSync?.();
     }
     await sleep(SYNC_EVERY_MS, undefined, { signal, ref: false }).catch(() => {});
+  }
+}
+
+async function openWal({ path }: QueueFile): Promise<FileHandle> {
+  try {
+    return await open(`${path}-wal`, "r+");
+  } catch (cause) {
+    const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
+    const problem = `The queue file ${path}-wal cannot be synced to the disk (${code}): if it was removed, restart every process that uses it.`;
+    throw new EventStorageError(code, path, problem, { cause });
   }
 }

@@ -70,6 +70,24 @@ test("tells that it was removed, and that another stands in its place", () => {
   file.close();
 });
 
+test("tells that its -wal was removed: what was put there would be lost", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const file = QueueFile.open(path, OPTIONS);
+  file.checkWritable();
+  file.checkPlace();
+  rmSync(`${path}-wal`);
+  const again = QueueFile.open(path, OPTIONS); // makes another
+  assert.throws(
+    () => {
+      for (;;) file.checkPlace(); // it looks once a second
+    },
+    storageError("MOVED", /events-main\.db-wal was removed or replaced/),
+  );
+  again.close();
+  file.close();
+});
+
 test("refuses a file that is no database, and leaves it as it was", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
@@ -133,10 +151,7 @@ test("refuses a damaged file", () => {
 
 test("refuses a directory in the file's place", () => {
   using directory = temporaryDirectory();
-  assert.throws(
-    () => QueueFile.open(directory.path, OPTIONS),
-    storageError("SQLITE_CANTOPEN", /cannot be opened/),
-  );
+  assert.throws(() => QueueFile.open(directory.path, OPTIONS), storageError("NOT_A_QUEUE", /is no file/));
 });
 
 test("rolls back whatever throws in a transaction", () => {
