@@ -145,3 +145,12 @@ export const MAX_BALLAST_BYTES = 1_073_741_824;
 
 /** The last ceiling of the backoff from a queue file that fails, in milliseconds: nobody else is burdened. */
 export const STORAGE_BACKOFF_MAX_MS = 1_000;
+
+/** How long a request to the collector or the admin routes may take to arrive, in milliseconds. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+
+/** The longest headers of such a request together, in bytes: 16 KiB, Node's default. */
+export const MAX_HEADER_BYTES = 16_384;
+
+/** How many headers of such a request are read; a publisher sends a dozen. */
+export const MAX_HEADERS = 100;

@@ -48,7 +48,7 @@ async function collect(config: CollectorConfig): Promise<void> {
   using sink = new JsonLinesSink(config.output);
   const keys = new Map([...config.keys].map(([name, secret]) => [name, secret.reveal()]));
   const app = collector({ keys, store: (events) => sink.append(events), maxBodyBytes: config.maxBodyBytes });
-  const served = await serveApp(app, config.listen, "listen");
+  const served = await serveApp(app, config.listen, { key: "listen" });
   logger.info("Collecting at {address} into {output}", { address: served.address, output: config.output });
   await stopped;
   await served.close();

@@ -65,7 +65,7 @@ async function publish(config: PublisherConfig): Promise<void> {
   await using publisher = new Publisher(config);
   const { listen, token } = config.admin;
   const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
-  const served = listen && (await serveApp(app, listen, "admin.listen"));
+  const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
   if (served) logger.info("Admin at {address}", { address: served.address });
   await publisher.run({ signal });
   await served?.close();

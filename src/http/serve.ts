@@ -10,6 +10,7 @@ import type { Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
+import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT_MS } from "../limits.ts";
 
 /** Anything that answers requests, such as a Hono app. */
 export interface FetchApp {
@@ -29,26 +30,47 @@ export interface ServedApp {
   close(): Promise<void>;
 }
 
+/** How {@link serveApp} serves. */
+export interface ServeOptions {
+  /** The setting that the address comes from, for errors. */
+  readonly key?: string;
+  /** How long a request may take to arrive, headers and body, in milliseconds. Default {@link REQUEST_TIMEOUT_MS}. */
+  readonly requestTimeoutMs?: number;
+}
+
 /** How long requests may still run once `close` is called, in milliseconds. */
 const CLOSE_GRACE_MS = 1_000;
+
+/** How often connections are looked at for requests that arrive too slowly, in milliseconds. */
+const CHECK_EVERY_MS = 1_000;
 
 /** How soon `close` drops a kept-alive connection whose last request finished, in milliseconds. */
 const IDLE_SWEEP_MS = 20;
 
 /**
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
- * file goes away on close.
- *
- * @param key the setting that `address` comes from, for the error
+ * file goes away on close. A request that arrives too slowly is answered 408, one with headers of more than
+ * {@link MAX_HEADER_BYTES} or {@link MAX_HEADERS} of them 431: on Bun, Deno and Node alike.
  * @throws {ConfigurationError} (rejects) when it cannot listen there: the address is taken, not
  * permitted, or not one of this machine's.
  */
-export async function serveApp(app: FetchApp, address: ServeAddress, key?: string): Promise<ServedApp> {
+export async function serveApp(
+  app: FetchApp,
+  address: ServeAddress,
+  { key, requestTimeoutMs = REQUEST_TIMEOUT_MS }: ServeOptions = {},
+): Promise<ServedApp> {
   if ("path" in address) await removeStaleSocket(address.path);
   const server = createAdaptorServer({
     fetch: (request) => app.fetch(request),
     overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
+    serverOptions: {
+      headersTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, requestTimeoutMs),
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
   }) as Server;
+  server.maxHeadersCount = MAX_HEADERS;
   await listen(server, address, key);
   let closing: Promise<void> | undefined;
   return {

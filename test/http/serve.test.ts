@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -161,3 +162,46 @@ test("cuts a response that does not end", async () => {
   await Promise.all([served.close(), served.close()]);
   await broken;
 });
+
+for (const [name, sent] of [
+  ["nothing", ""],
+  ["half of its headers", "POST / HTTP/1.1\r\nHost: a\r\nX-A"],
+  ["half of its body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc"],
+] as const) {
+  test(`gives up on a request of which ${name} arrives in its time`, async () => {
+    const served = await serveApp(
+      new Hono().post("/", async (c) => c.text(await c.req.text())),
+      LOCAL,
+      {
+        requestTimeoutMs: 200,
+      },
+    );
+    const answer = await rawAnswer(served, sent);
+    assert.match(answer, /^HTTP\/1\.1 408 /);
+    await served.close();
+  });
+}
+
+test("refuses headers that are too long, and too many of them", async () => {
+  const served = await serveApp(hello, LOCAL);
+  for (const headers of [`X-A: ${"x".repeat(20_000)}\r\n`, "X: 1\r\n".repeat(20_000)]) {
+    const answer = await rawAnswer(served, `GET / HTTP/1.1\r\nHost: a\r\n${headers}\r\n`);
+    assert.match(answer, /^(HTTP\/1\.1 431 .*)?$/s, "or a reset before it is read");
+    assert.doesNotMatch(answer, /hello/);
+  }
+  await served.close();
+});
+
+/** What comes back until the connection is closed. */
+async function rawAnswer({ port }: ServedApp, sent: string): Promise<string> {
+  const socket = connect(port!, "127.0.0.1");
+  let answer = "";
+  socket.on("data", (data) => {
+    answer += String(data);
+  });
+  const closed = new Promise((resolve) => socket.on("close", resolve));
+  socket.on("error", () => {}); // a reset is as good as an end
+  if (sent !== "") socket.write(sent);
+  await closed;
+  return answer;
+}
