@@ -8,6 +8,7 @@ import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import type { Publisher } from "../publisher/publisher.ts";
 import { healthOf, type PublisherProblem } from "../publisher/status.ts";
+import { PROMETHEUS_TYPE, prometheusText } from "./prometheus.ts";
 
 /** What the routes need of a publisher. */
 export type ObservedPublisher = Pick<Publisher, "queue" | "status">;
@@ -26,6 +27,7 @@ export interface AdminOptions {
  *
  * - `GET /health`: 200 when events flow or soon will, 503 when someone must act
  * - `GET /depth`: how many events there are, and how old the oldest is
+ * - `GET /metrics`: the same for Prometheus, with counts of puts that were refused
  * - `GET /livez`: 200 while the process answers
  * - `GET /readyz`: 200 while it publishes, 503 before and after
  *
@@ -43,9 +45,12 @@ export function admin(publisher: ObservedPublisher, { token }: AdminOptions = {}
   });
   app.get("/health", guard, (c) => health(c, publisher));
   app.get("/depth", guard, (c) => depth(c, publisher));
+  app.get("/metrics", guard, async (c) =>
+    c.body(await prometheusText(publisher.status()), 200, { "Content-Type": PROMETHEUS_TYPE }),
+  );
   app.get("/livez", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => ready(c, publisher));
-  app.notFound((c) => c.json({ error: "There are GET /health, /depth, /livez and /readyz." }, 404));
+  app.notFound((c) => c.json({ error: "There are GET /health, /depth, /metrics, /livez and /readyz." }, 404));
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse(); // the guard's
     return c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503);

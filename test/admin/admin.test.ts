@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { Hono } from "hono";
 import { admin } from "../../src/admin/admin.ts";
 import type { Publisher } from "../../src/publisher/publisher.ts";
+import { EventQueue } from "../../src/queue/event_queue.ts";
+import { serializeJsonEvent } from "../../src/serializers/json.ts";
 import { serveCollector } from "../support/collector.ts";
 import { eventually } from "../support/eventually.ts";
 import { newQueue } from "../support/publisher.ts";
@@ -149,7 +151,7 @@ test("GET /readyz answers 200 while it publishes, 503 before and after", async (
 
 test("answers 404 to other paths and methods, and names those there are", async () => {
   await using main = newQueue(NOWHERE);
-  const answer = { error: "There are GET /health, /depth, /livez and /readyz." };
+  const answer = { error: "There are GET /health, /depth, /metrics, /livez and /readyz." };
   for (const path of ["/", "/healthz", "/depth/main"])
     assert.deepEqual(await get(main.publisher, path), { status: 404, body: answer }, path);
   const posted = await admin(main.publisher).request("/health", { method: "POST" });
@@ -187,7 +189,7 @@ test("asks for the token that it was given, except of the probes", async () => {
   const ask = async (path: string, authorization?: string): Promise<Response> =>
     app.request(path, { headers: authorization === undefined ? {} : { Authorization: authorization } });
 
-  for (const path of ["/health", "/depth"]) {
+  for (const path of ["/health", "/depth", "/metrics"]) {
     for (const authorization of [undefined, "Bearer 0123456789abcdeX", "Basic 0123456789abcdef", "Bearer "]) {
       const response = await ask(path, authorization);
       assert.ok([400, 401].includes(response.status), `${path} ${authorization}`);
@@ -198,4 +200,25 @@ test("asks for the token that it was given, except of the probes", async () => {
   }
   assert.equal((await ask("/livez")).status, 200);
   assert.equal((await ask("/readyz")).status, 503, "it does not run yet");
+});
+
+test("gives Prometheus the same figures, and the puts that were refused", async () => {
+  await using main = newQueue("http://127.0.0.1:9");
+  main.queue.putMany([{ id: 1 }, { id: 2 }]);
+  using small = new EventQueue("main", serializeJsonEvent, { directory: main.directory, maxEvents: 2 });
+  assert.throws(() => small.put({}));
+  small.close();
+
+  const response = await admin(main.publisher).request("/metrics");
+  assert.match(response.headers.get("Content-Type") ?? "", /^text\/plain; version=0\.0\.4/);
+  const text = await response.text();
+  for (const line of [
+    "# TYPE eventspool_queue_depth gauge",
+    'eventspool_queue_depth{queue="main"} 2',
+    'eventspool_queue_max_events{queue="main"} 2',
+    'eventspool_delivered_events_total{queue="main"} 0',
+    "# TYPE eventspool_refused_puts_total counter",
+    'eventspool_refused_puts_total{reason="full",queue="main"} 1',
+  ])
+    assert.ok(text.includes(`${line}\n`), `${line} in\n${text}`);
 });
