@@ -32,7 +32,7 @@ export function* examineDirectory(path: string): Generator<Finding> {
       `chmod 700 ${directory}, or 770 for a group that shares it`,
     );
   else yield ok(`directory ${directory} (mode ${octal(mode)})`);
-  const fileSystem = NETWORK_FILE_SYSTEMS[Number(statfsSync(directory).type)];
+  const fileSystem = NETWORK_FILE_SYSTEMS[statfsSync(directory).type];
   if (fileSystem !== undefined)
     yield warning(
       `${directory} is on ${fileSystem}`,

@@ -100,10 +100,12 @@ export class Deliveries {
   /** Takes note of a queue file that fails. Returns how long to leave it alone, in milliseconds. */
   readonly storageFailed = (error: unknown): number => {
     const message = error instanceof Error ? error.message : String(error);
+    // Tried again every second: a line each time would help to fill the disk.
+    const isNews = this.storageGate.failures === 0 || this.#lastProblem?.message !== message;
     this.#noteProblem("storage", message);
     this.#parts.relieve(error);
     const retryInMs = this.storageGate.failed();
-    log.logStorageFailure(message, retryInMs);
+    log.logStorageFailure(message, { retryInMs, isNews });
     return retryInMs;
   };
 

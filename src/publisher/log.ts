@@ -95,11 +95,15 @@ export function logLeaseLost(lease: Lease): void {
   );
 }
 
-export function logStorageFailure(reason: string, retryInMs: number): void {
-  logger.error("The queue file fails, trying again in {retryInMs} ms: {reason}", {
-    reason,
-    retryInMs: Math.round(retryInMs),
-  });
+/** An error once, and then in the debug log only. */
+export function logStorageFailure(
+  reason: string,
+  { retryInMs, isNews }: { retryInMs: number; isNews: boolean },
+): void {
+  const properties = { reason, retryInMs: Math.round(retryInMs) };
+  const message = "The queue file fails, trying again in {retryInMs} ms: {reason}";
+  if (isNews) logger.error(message, properties);
+  else logger.debug(message, properties);
 }
 
 export function logBallastReleased(): void {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { statfsSync, statSync } from "node:fs";
+import { type StatsFs, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { EventStorageError } from "../errors.ts";
 import { MAX_RESERVE_BYTES } from "../limits.ts";
@@ -82,19 +82,29 @@ export class DiskRoom {
   /** By how much the next checkpoint makes the .db grow. */
   #growthBytes(): number {
     const pages = this.#file.run(() => this.#pageCount.get()) as number;
-    return Math.max(0, pages * 4_096 - statSync(this.#file.path).size);
+    const fileBytes = statSync(this.#file.path, { throwIfNoEntry: false })?.size ?? 0;
+    return Math.max(0, pages * 4_096 - fileBytes);
   }
 }
 
-/** What a process that is not root may still write on the disk of a directory, in bytes. */
+/** What a process that is not root may still write on the disk of a directory, in bytes; Infinity: it cannot be known. */
 export function freeBytesOf(directory: string): number {
-  const { bavail, bsize } = statfsSync(directory);
-  return bavail * bsize;
+  const disk = diskOf(directory);
+  return disk === undefined ? Number.POSITIVE_INFINITY : disk.bavail * disk.bsize;
+}
+
+/** Undefined where it cannot be looked at: the directory is gone, which others notice, or Deno may not (--allow-sys=statfs). */
+function diskOf(directory: string): StatsFs | undefined {
+  try {
+    return statfsSync(directory);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Claims and acks need it between two checkpoints; on a small disk they have to do with less. */
 function reserveOf(directory: string): number {
-  const { blocks, bsize } = statfsSync(directory);
+  const { blocks, bsize } = diskOf(directory) ?? { blocks: Number.POSITIVE_INFINITY, bsize: 1 };
   return Math.min(MAX_RESERVE_BYTES, Math.floor((blocks * bsize) / 8));
 }
 
