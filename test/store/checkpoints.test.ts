@@ -40,6 +40,20 @@ test("leaves a small WAL alone under load, and gives its space back when idle", 
   assert.equal(producer.depth(), 30);
 });
 
+test("gives back the space of a WAL that was started again and holds little now", () => {
+  using queue = testQueue();
+  using producer = new EventQueue("main", () => body, { directory: queue.directory });
+  const checkpoints = new Checkpoints(queue.file);
+  for (let i = 0; i < 30; i++) producer.put("");
+  queue.file.db.pragma("wal_checkpoint(RESTART)");
+  queue.events.put(Buffer.from("e"));
+  assert.ok(walBytes(queue.file.path) > 3 * MB);
+
+  checkpoints.tidyUp();
+
+  assert.equal(walBytes(queue.file.path), 0);
+});
+
 test("comes back later when a writer or a reader is in its way", () => {
   using queue = testQueue();
   using producer = new EventQueue("main", () => body, { directory: queue.directory });
