@@ -1,4 +1,4 @@
-import { appendFileSync, writeFileSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { durationMsIn } from "../config/values.ts";
 import { ConfigurationError } from "../errors.ts";
 import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../store/dead_letter_table.ts";
@@ -12,6 +12,7 @@ import {
   isoTime,
   oneLine,
 } from "./format.ts";
+import { openTarget } from "./target.ts";
 import { type Call, openToRead, openToWrite, type Verb } from "./verb.ts";
 
 /** How many dead letters are read, retried or purged at once: a transaction of a few milliseconds. */
@@ -115,14 +116,14 @@ function exportAll(call: Call): number {
   const file = openToRead(call);
   const table = new DeadLetterTable(file);
   const to = values.to as string | undefined;
-  if (to !== undefined) writeFileSync(to, "", { flag: "a", mode: 0o600 }); // it can be written, also when there is nothing
+  const target = to === undefined ? undefined : openTarget(to);
   let exported = 0;
   for (const { id } of allOf(table, call)) {
     const letter = table.get(id);
     if (letter === undefined) continue; // retried or purged meanwhile
     const line = eventJson(toJson(letter), letter.body);
-    if (to === undefined) output.line(line);
-    else appendFileSync(to, `${line}\n`);
+    if (target === undefined) output.line(line);
+    else appendFileSync(target, `${line}\n`);
     exported++;
   }
   file.close();

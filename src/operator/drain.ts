@@ -1,9 +1,10 @@
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
 import type { StoredEvent } from "../store/event_table.ts";
 import type { Lease } from "../store/lease_table.ts";
 import { Claiming, progressOf } from "./claiming.ts";
 import { decodeBody } from "./format.ts";
+import { openTarget } from "./target.ts";
 import { type Call, openToWrite, type Verb } from "./verb.ts";
 
 const STDOUT = 1;
@@ -22,8 +23,8 @@ crash in between leaves it in both. What a publisher holds is left to it.
   async run(call: Call): Promise<number> {
     const to = call.values.to as string | undefined;
     if (to === undefined) throw new ConfigurationError("where to? Say --to FILE, or --to - for stdout.");
+    const target = to === "-" ? STDOUT : openTarget(to);
     const file = openToWrite(call);
-    const target = to === "-" ? STDOUT : openSync(to, "a", 0o600);
     const claiming = new Claiming(file);
     const { drained, unreadableId } = await drainTo(target, claiming, call);
     const left = claiming.events.depth();

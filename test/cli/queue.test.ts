@@ -26,6 +26,8 @@ test("tells what it can do, and suggests what was meant", LIMIT, async () => {
     [["depth", "--queue-name", "../x"], 2, /is not a queue name/],
     [["list", "--directory", "/nowhere/at/all"], 2, /cannot be read \(ENOENT\)/],
     [["drain"], 2, /where to\? Say --to FILE/],
+    [["drain", "--to", "/nowhere/x"], 2, /--to: cannot append to \/nowhere\/x \(ENOENT\): choose a file/],
+    [["dead", "export", "--to", "/nowhere/x"], 2, /--to: cannot append to \/nowhere\/x/],
     [["dead", "show", "x"], 2, /"x" is no ID of a dead letter/],
     [["dead", "show", "9"], 1, /there is no dead letter 9/],
     [["peek", "-n", "x"], 2, /expected a whole number/],

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,6 +14,9 @@ const MIB = 1_048_576;
 
 /** How much a publisher's memory may grow while its collector is down, in bytes. */
 const MAX_GROWTH_BYTES = 10 * MIB;
+
+/** The -wal stays below this while nothing is settled: the publisher checkpoints every second. */
+const MAX_WAL_BYTES = 40 * MIB;
 
 /** From so many seconds on, growth means a leak, and not that a runtime warms up. */
 const MEASURED_FROM_S = 30;
@@ -68,6 +71,8 @@ const DOWN: Fault = {
     await sleep((seconds * 3_000) / 4);
     const grownBytes = rssOf(publisher) - before;
     assert.ok(grownBytes <= MAX_GROWTH_BYTES || seconds < MEASURED_FROM_S, `it grew by ${grownBytes} bytes`);
+    const walBytes = statSync(`${spool.queue.file}-wal`).size;
+    assert.ok(walBytes <= MAX_WAL_BYTES, `the -wal has ${walBytes} bytes`);
 
     await stop(producer);
     collector.script = ACCEPT;
