@@ -1,4 +1,5 @@
 import { ANSWERS } from "./answers.ts";
+import { CHAOS } from "./chaos.ts";
 import { CLOCKS } from "./clocks.ts";
 import { CRASHES } from "./crashes.ts";
 import type { Fault } from "./fault.ts";
@@ -14,4 +15,5 @@ export const FAULTS: readonly Fault[] = [
   ...POISON,
   ...SURROUNDINGS,
   ...CLOCKS,
+  ...CHAOS,
 ];

@@ -1,79 +1,9 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
-import { type Program, start } from "../support/processes.ts";
 import { type ReceivedBatch, ScriptedCollector } from "../support/scripted_collector.ts";
-import { Spool } from "../support/spool.ts";
+import { CONCURRENCY, Crowd, EACH } from "./crowd.ts";
 import { type Counts, countUp, type Fault, random } from "./fault.ts";
-
-const PUTS_PER_SECOND = 1_000;
-const CONCURRENCY = 4;
-const EACH = 2;
-
-/** The numbers that one life of a producer may use. */
-const NUMBERS = 1_000_000;
-
-/** Producers and publishers that use one queue, and are killed and started again. */
-class Crowd implements AsyncDisposable {
-  readonly spool = new Spool();
-  readonly collector: ScriptedCollector;
-  publisherKills = 0;
-  readonly #producers: Program[] = [];
-  readonly #publishers: Program[] = [];
-  #lives = 0;
-  /** All producers there ever were: what they printed is what was put. */
-  readonly #everyProducer: Program[] = [];
-
-  constructor(collector: ScriptedCollector) {
-    this.collector = collector;
-    for (let index = 0; index < EACH; index++) {
-      this.startProducer(index);
-      this.startPublisher(index);
-    }
-  }
-
-  startProducer(index: number): void {
-    const first = String(++this.#lives * NUMBERS);
-    const args = [this.spool.directory, first, String(PUTS_PER_SECOND)];
-    const producer = start("test/support/programs/reporting_producer.ts", args);
-    this.#producers[index] = producer;
-    this.#everyProducer.push(producer);
-  }
-
-  startPublisher(index: number): void {
-    this.#publishers[index] = this.spool.publisher({
-      "collector.hostname": `127.0.0.1:${this.collector.port}`,
-      "collector.timeout": "1s", // a lease of a killed publisher runs out after six seconds
-      "publisher.concurrency": CONCURRENCY,
-    });
-  }
-
-  async killProducer(index: number): Promise<void> {
-    this.#producers[index]!.signal("SIGKILL");
-    await this.#producers[index]!.ended;
-  }
-
-  async killPublisher(index: number): Promise<void> {
-    this.publisherKills++;
-    this.#publishers[index]!.signal("SIGKILL");
-    await this.#publishers[index]!.ended;
-  }
-
-  /** Those whose put returned, as the producers told. */
-  get put(): number[] {
-    return this.#everyProducer.flatMap(({ stdout }) => stdout.map(Number));
-  }
-
-  /** Whether all that run have come to work. */
-  async working(): Promise<void> {
-    await Promise.all(this.#producers.map((producer) => producer.line(/^\d+$/)));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const program of [...this.#everyProducer, ...this.#publishers]) await program[Symbol.asyncDispose]();
-    this.spool[Symbol.dispose]();
-  }
-}
 
 /** What is killed in a round: producers, publishers, or all of them. */
 const VICTIMS: ReadonlyArray<(crowd: Crowd) => Promise<void>> = [
