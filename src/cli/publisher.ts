@@ -2,11 +2,8 @@
 import { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/admin.ts";
-import {
-  describePublisherConfig,
-  loadPublisherConfig,
-  type PublisherConfig,
-} from "../config/publisher_config.ts";
+import { describePublisherConfig } from "../config/describe_config.ts";
+import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { serveApp } from "../http/serve.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { queueFilePath } from "../store/location.ts";

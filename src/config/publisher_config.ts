@@ -17,7 +17,6 @@ import {
   DEFAULT_DEAD_LETTER_MAX_SHARE,
   DEFAULT_FILE_MODE,
   DEFAULT_GRACE_MS,
-  DEFAULT_MAX_EVENTS,
   MAX_BALLAST_BYTES,
   MAX_BATCH_BYTES,
   MAX_CONCURRENCY,
@@ -197,37 +196,6 @@ export function parsePublisherConfig(
     admin: readAdmin(section),
     metrics: readMetrics(section),
     warnings: section.finish(),
-  };
-}
-
-/** The configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
-export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
-  const { collector, batch, deadLetters, admin, metrics } = config;
-  return {
-    queue: config.queueName,
-    directory: config.directory ?? null,
-    queue_ballast_bytes: config.ballastBytes,
-    queue_file_mode: config.fileMode.toString(8).padStart(4, "0"),
-    max_queue_size: config.maxQueueSize ?? DEFAULT_MAX_EVENTS,
-    url: collector.url,
-    collector_timeout_ms: collector.timeoutMs,
-    key_name: config.key.name,
-    batch_max_age_ms: batch.maxAgeMs,
-    batch_max_bytes: batch.maxBytes,
-    dead_letters_max_count: deadLetters.maxCount,
-    dead_letters_max_bytes: deadLetters.maxBytes,
-    dead_letters_max_share: deadLetters.maxShare,
-    publisher_concurrency: config.concurrency,
-    publisher_grace_ms: config.graceMs,
-    admin_token: admin.token !== undefined,
-    admin_listen: admin.listen === undefined ? "off" : formatAddress(admin.listen),
-    metrics: {
-      namespace: metrics.namespace,
-      endpoint: metrics.endpoint === undefined ? null : formatAddress(metrics.endpoint),
-      log_if_unconfigured: metrics.logIfUnconfigured,
-      swallow_network_errors: metrics.swallowNetworkErrors,
-    },
-    warnings: config.warnings,
   };
 }
 

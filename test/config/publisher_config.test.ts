@@ -3,11 +3,8 @@ import { Buffer } from "node:buffer";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import {
-  describePublisherConfig,
-  loadPublisherConfig,
-  parsePublisherConfig,
-} from "../../src/config/publisher_config.ts";
+import { describePublisherConfig } from "../../src/config/describe_config.ts";
+import { loadPublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { iniOf, MINIMAL } from "./differences.ts";
 import { EVERY_SETTING, inTemporaryDirectory, withSettings } from "./support.ts";
 

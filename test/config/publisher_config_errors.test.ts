@@ -4,11 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
-import {
-  describePublisherConfig,
-  loadPublisherConfig,
-  parsePublisherConfig,
-} from "../../src/config/publisher_config.ts";
+import { describePublisherConfig } from "../../src/config/describe_config.ts";
+import { loadPublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { MINIMAL } from "./differences.ts";
 import { EVERY_SETTING, inTemporaryDirectory, refuses, withSettings } from "./support.ts";

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import type { AddressInfo, Server } from "node:net";
-import { connect, createServer as createRawServer, type Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { eventually } from "../support/eventually.ts";
 import { type Answer, numbersFrom, ScriptedCollector } from "../support/scripted_collector.ts";
 import { addressOf, type Settings, Spool, stop } from "../support/spool.ts";
 import { type Counts, countUp, type Fault, sumOf } from "./fault.ts";
+import { passOn, Spoiler } from "./spoiler.ts";
 
 /** How the publisher should take it: as an outage, or as an error of the configuration. */
 type Kind = "unavailable" | "misconfigured";
@@ -29,45 +29,6 @@ const EVENTS = 5;
 
 /** How many troubles are had at once: each has processes of its own. */
 const AT_ONCE = 4;
-
-/** Stands before the collector: spoils connections, or passes them on. */
-class Spoiler implements AsyncDisposable {
-  /** What is done to new connections; undefined: they are passed on. */
-  spoil: ((socket: Socket) => void) | undefined;
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-
-  constructor(collectorPort: number) {
-    this.#server = createRawServer((socket) => {
-      this.#sockets.add(socket);
-      socket.on("error", () => {}); // it is meant to break
-      socket.on("close", () => this.#sockets.delete(socket));
-      if (this.spoil !== undefined) return this.spoil(socket);
-      passOn(socket, collectorPort);
-    });
-  }
-
-  async listen(): Promise<number> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-}
-
-function passOn(socket: Socket, port: number): Socket {
-  const upstream = connect(port, "127.0.0.1");
-  upstream.on("error", () => socket.destroy());
-  socket.on("error", () => upstream.destroy());
-  socket.on("close", () => upstream.destroy());
-  upstream.on("close", () => socket.destroy());
-  socket.pipe(upstream).pipe(socket);
-  return upstream;
-}
 
 /** Answers with raw text once something of the request has come, and then does `after`. */
 function says(text: string, after: (socket: Socket) => void = (socket) => socket.end()) {

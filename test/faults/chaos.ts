@@ -33,16 +33,8 @@ const MISCHIEF: readonly Mischief[] = [
   (crowd) => crowd.freeze(random(2 * EACH), random(1_500)),
   (_, disk) => disk.fill(),
   (_, disk) => disk.free(),
-  async (crowd) => {
-    const index = random(EACH);
-    await crowd.killProducer(index);
-    crowd.startProducer(index);
-  },
-  async (crowd) => {
-    const index = random(EACH);
-    await crowd.killPublisher(index);
-    crowd.startPublisher(index);
-  },
+  (crowd) => crowd.replaceProducer(random(EACH)),
+  (crowd) => crowd.replacePublisher(random(EACH)),
 ];
 
 /** Kills, freezes, full disks and a collector of many moods, by chance. */

@@ -7,16 +7,8 @@ import { type Counts, countUp, type Fault, random } from "./fault.ts";
 
 /** What is killed in a round: producers, publishers, or all of them. */
 const VICTIMS: ReadonlyArray<(crowd: Crowd) => Promise<void>> = [
-  async (crowd) => {
-    const index = random(EACH);
-    await crowd.killProducer(index);
-    crowd.startProducer(index);
-  },
-  async (crowd) => {
-    const index = random(EACH);
-    await crowd.killPublisher(index);
-    crowd.startPublisher(index);
-  },
+  (crowd) => crowd.replaceProducer(random(EACH)),
+  (crowd) => crowd.replacePublisher(random(EACH)),
   async (crowd) => {
     for (let index = 0; index < EACH; index++)
       await Promise.all([crowd.killProducer(index), crowd.killPublisher(index)]);

@@ -56,6 +56,16 @@ export class Crowd implements AsyncDisposable {
     await this.#producers[index]!.ended;
   }
 
+  async replaceProducer(index: number): Promise<void> {
+    await this.killProducer(index);
+    this.startProducer(index);
+  }
+
+  async replacePublisher(index: number): Promise<void> {
+    await this.killPublisher(index);
+    this.startPublisher(index);
+  }
+
   async killPublisher(index: number): Promise<void> {
     this.publisherKills++;
     this.#publishers[index]!.signal("SIGKILL");

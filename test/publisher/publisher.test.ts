@@ -4,9 +4,6 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../src/errors.ts";
-import { DEAD_LETTER_BURST } from "../../src/limits.ts";
-import { healthOf } from "../../src/publisher/status.ts";
-import { EventQueue } from "../../src/queue/event_queue.ts";
 import { serveCollector, type TestCollector } from "../support/collector.ts";
 import { eventually } from "../support/eventually.ts";
 import { newPublisher, newQueue, type PublishedQueue } from "../support/publisher.ts";
@@ -150,122 +147,6 @@ for (const status of [302, 401, 403, 404]) {
     assert.ok(server.requests.every(({ path }) => path === "/v2j"));
   });
 }
-
-test("finds the one event that the collector refuses, keeps it apart and delivers the others once", async () => {
-  await using collector = await serveCollector();
-  await using main = newQueue(collector.url);
-  using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
-  raw.putMany(upTo(100).map((id) => (id === 42 ? '{"id":42' : `{"id":${id}}`)));
-  void main.publisher.run();
-  await eventually("an empty queue", () => main.queue.depth() === 0);
-
-  const others = upTo(100).filter((id) => id !== 42);
-  assert.deepEqual(
-    deliveredIds(collector).sort((a, b) => a - b),
-    others,
-  );
-  using db = openReadonly(main.publisher.file);
-  assert.deepEqual(String(db.get("SELECT body FROM dead_letter")), '{"id":42');
-  assert.equal(db.get("SELECT status FROM dead_letter"), 400);
-  const { state, failures, lastProblem } = main.publisher.status();
-  assert.deepEqual([state.deadLetters, failures, lastProblem?.kind], [1, 0, "refused"]);
-});
-
-test("holds the queue when the collector refuses everything, and goes on when it takes events again", async () => {
-  let status = 422;
-  await using server = await serveHttp((response) => response.writeHead(status).end("wrong schema"));
-  await using main = newQueue(server.url);
-  putIds(main, 500);
-  void main.publisher.run();
-  await eventually("a held queue", () => main.publisher.status().lastProblem?.kind === "held");
-
-  const held = main.publisher.status();
-  assert.equal(held.state.deadLetters, DEAD_LETTER_BURST);
-  assert.equal(held.state.depth, 500 - DEAD_LETTER_BURST);
-  assert.equal(healthOf(held).health, "failing");
-  assert.match(held.lastProblem?.message ?? "", /422: wrong schema/);
-
-  status = 200;
-  await eventually("an empty queue", () => main.queue.depth() === 0);
-  assert.equal(main.publisher.status().delivered, 500 - DEAD_LETTER_BURST);
-  assert.equal(healthOf(main.publisher.status()).health, "degraded", "for its dead letters");
-});
-
-test("finds its way through many poison events next to each other: they die as others are delivered", async () => {
-  await using collector = await serveCollector();
-  await using main = newQueue(collector.url);
-  using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
-  const poison = Array.from({ length: 3 * DEAD_LETTER_BURST }, () => "{");
-  raw.putMany([...poison, ...upTo(100).map((id) => `{"id":${id}}`)]);
-  void main.publisher.run();
-  await eventually("a held queue", () => main.publisher.status().lastProblem?.kind === "held");
-  let put = 100;
-  await eventually("an empty queue", () => {
-    if (main.queue.depth() === 0) return true;
-    putIds(main, 1);
-    put++;
-    return false;
-  });
-
-  assert.equal(main.publisher.status().delivered, put);
-  assert.equal(main.publisher.status().state.deadLetters, poison.length);
-});
-
-test("gives a publisher that starts anew no new budget for dead letters", async () => {
-  await using server = await serveHttp((response) => response.writeHead(400).end());
-  await using main = newQueue(server.url);
-  putIds(main, 100);
-  void main.publisher.run();
-  await eventually("a held queue", () => main.publisher.status().lastProblem?.kind === "held");
-  await main.publisher[Symbol.asyncDispose]();
-
-  await using next = newPublisher(server.url, main.directory);
-  void next.run();
-  await eventually("a held queue", () => next.status().lastProblem?.kind === "held");
-
-  assert.equal(next.status().state.deadLetters, DEAD_LETTER_BURST);
-});
-
-test("makes a dead letter of every refused event when it is told that all may die", async () => {
-  await using server = await serveHttp((response) => response.writeHead(400).end());
-  await using main = newQueue(server.url, {
-    "dead_letters.max_share": "100%",
-    "dead_letters.max_count": "30",
-  });
-  putIds(main, 50);
-  void main.publisher.run();
-  await eventually("an empty queue", () => main.queue.depth() === 0);
-
-  const { deadLetters, droppedDeadLetters } = main.publisher.status().state;
-  assert.deepEqual([deadLetters, droppedDeadLetters], [30, 20]);
-});
-
-test("sends smaller batches once one was too large for the collector", async () => {
-  await using collector = await serveCollector({ maxBodyBytes: 100_000 });
-  await using main = newQueue(collector.url, { "publisher.concurrency": "1" });
-  putIds(main, 100, "x".repeat(10_000));
-  void main.publisher.run();
-  await eventually("an empty queue", () => main.queue.depth() === 0);
-  const refusedBefore = collector.refusedCount;
-  putIds(main, 100, "x".repeat(10_000));
-  await eventually("an empty queue", () => main.queue.depth() === 0);
-
-  assert.equal(collector.refusedCount, refusedBefore, "no second batch was too large");
-});
-
-test("halves batches that are too large for the collector, and loses none of them", async () => {
-  await using collector = await serveCollector({ maxBodyBytes: 1_000 });
-  await using main = newQueue(collector.url);
-  putIds(main, 200);
-  void main.publisher.run();
-  await eventually("an empty queue", () => main.queue.depth() === 0);
-
-  assert.deepEqual(
-    deliveredIds(collector).sort((a, b) => a - b),
-    upTo(200),
-  );
-  assert.equal(main.publisher.status().state.deadLetters, 0);
-});
 
 test("finishes what is in flight when it is told to stop, and claims nothing more", async () => {
   const stop = new AbortController();
