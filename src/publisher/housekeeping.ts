@@ -21,7 +21,7 @@ const BALLAST_EVERY_MS = 5_000;
 /** How long to wait after a failed sync of the -wal, in milliseconds. */
 const RESYNC_MS = 10_000;
 
-/** How long a queue must be quiet before its file is compacted, in milliseconds. */
+/** How long a queue must be idle before its file is compacted, in milliseconds. */
 const COMPACT_AFTER_MS = 10_000;
 
 /** What housekeeping works with. */
@@ -61,10 +61,10 @@ export class Housekeeping {
     this.#checkpoints.keepUp();
   }
 
-  /** To be called while the queue is idle. @param quietForMs how long nothing was put, in milliseconds @throws {EventStorageError} */
-  tidyUp(quietForMs: number): void {
+  /** To be called while the queue is idle. @param idleForMs for how long it has been, in milliseconds @throws {EventStorageError} */
+  tidyUp(idleForMs: number): void {
     this.#checkpoints.tidyUp();
-    if (quietForMs >= COMPACT_AFTER_MS) compact(this.#file);
+    if (idleForMs >= COMPACT_AFTER_MS) compact(this.#file);
   }
 
   /** On a full disk, gives up the ballast and what the -wal holds, so that the queue can be drained all the same. */

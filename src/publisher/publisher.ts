@@ -61,6 +61,7 @@ export class Publisher implements AsyncDisposable {
   readonly #sleeper = new Sleeper();
   readonly #watch: PutWatch;
   readonly #stop = new AbortController();
+  #claimedAtMs = performance.now();
   #running: Promise<void> | undefined;
 
   /**
@@ -189,12 +190,14 @@ export class Publisher implements AsyncDisposable {
   #idle(): number {
     this.#queueFile.checkPlace(); // only here, so that what a removed file holds is still delivered
     if (this.#watch.arm()) return 0;
-    if (this.#deliveries.inFlight.size === 0) this.#housekeeping.tidyUp(this.#watch.quietForMs());
+    const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
+    if (this.#deliveries.inFlight.size === 0) this.#housekeeping.tidyUp(idleForMs);
     return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
   }
 
   #start(lease: Lease | undefined): number {
     if (lease !== undefined) {
+      this.#claimedAtMs = performance.now();
       this.#watch.disarm();
       this.#deliveries.start(lease);
     }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
 import { ScriptedCollector } from "../support/scripted_collector.ts";
-import { publishing, Spool } from "../support/spool.ts";
+import { publishing, Spool, stop } from "../support/spool.ts";
 
 const LIMIT = { timeout: 60_000 };
 
@@ -55,3 +55,24 @@ function processorTimeMs(pid: number | undefined): number {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
+
+test(
+  "gives the space of a delivered backlog back once it is idle, beside a service that goes on",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    await using collector = await ScriptedCollector.open();
+    spool.put(20_000, { text: "x".repeat(500) });
+    await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    const sizeOf = (suffix: string): number => statSync(spool.queue.file + suffix).size;
+    await eventually("a -wal that was given back", () => sizeOf("-wal") < 100_000);
+    assert.ok(sizeOf("") > 10_000_000);
+
+    await eventually("a file that was given back", () => sizeOf("") < 100_000);
+    spool.put(10);
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    assert.deepEqual(new Set(collector.acceptedNumbers).size, 20_010);
+    assert.equal(await stop(publisher), 0);
+  },
+);
