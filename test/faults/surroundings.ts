@@ -18,6 +18,9 @@ const MAX_GROWTH_BYTES = 10 * MIB;
 /** The -wal stays below this while nothing is settled: the publisher checkpoints every second. */
 const MAX_WAL_BYTES = 40 * MIB;
 
+/** After a long outage the next request may be a minute away, and the rest goes at full speed. */
+const BACKOFF_BOUND_MS = 60_000 + 20_000;
+
 /** From so many seconds on, growth means a leak, and not that a runtime warms up. */
 const MEASURED_FROM_S = 30;
 
@@ -47,7 +50,7 @@ const FULL: Fault = {
     assert.equal(told.refused_puts.full, refused, "each refusal is counted, and told by /depth");
 
     collector.script = ACCEPT;
-    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    await eventually("an empty queue", () => spool.queue.depth() === 0, BACKOFF_BOUND_MS);
     assert.equal(await stop(publisher), 0);
     return countUp(numbersFrom(1, 100), collector);
   },
@@ -76,7 +79,7 @@ const DOWN: Fault = {
 
     await stop(producer);
     collector.script = ACCEPT;
-    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    await eventually("an empty queue", () => spool.queue.depth() === 0, BACKOFF_BOUND_MS);
     assert.equal(await stop(publisher), 0);
     return countUp(producer.stdout.map(Number), collector);
   },

@@ -8,10 +8,14 @@ const INTERVAL_MS = 10;
 
 /**
  * Waits until `look` returns something truthy, and returns that. Fails naming what was waited for, a
- * noun phrase, after half a minute.
+ * noun phrase, after half a minute or `withinMs`.
  */
-export async function eventually<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const deadlineMs = performance.now() + DEADLINE_MS;
+export async function eventually<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  withinMs: number = DEADLINE_MS,
+): Promise<NonNullable<T>> {
+  const deadlineMs = performance.now() + withinMs;
   for (;;) {
     const found = await look();
     if (found) return found;
