@@ -80,9 +80,14 @@ export class Housekeeping {
 
   /** Not at once: starting to deliver comes first. */
   async #keepBallast(signal: AbortSignal): Promise<void> {
+    let tell = log.logNoBallast; // once, not every five seconds
     while (!signal.aborted) {
       await pause(BALLAST_EVERY_MS, signal);
-      if (!signal.aborted) await this.#ballast.make().catch(log.logNoBallast);
+      if (signal.aborted) return;
+      await this.#ballast.make().catch((error: unknown) => {
+        tell(error);
+        tell = () => {};
+      });
     }
   }
 

@@ -23,6 +23,7 @@ export class RefusedPuts {
   #counts = new Map<RefusalReason, number>();
   #flushAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(add: AddRefused) {
     this.#add = add;
@@ -30,6 +31,7 @@ export class RefusedPuts {
 
   /** Counts `events` events that were refused with `error`. */
   count(error: unknown, events: number = 1): void {
+    if (this.#closed) return; // a grouped put that close() itself has refused
     const reason = reasonOf(error);
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + events);
     const nowMs = performance.now();
@@ -52,6 +54,7 @@ export class RefusedPuts {
 
   /** Adds what was counted to the file, if it can be, and stops. */
   close(): void {
+    this.#closed = true;
     this.flush();
     clearTimeout(this.#timer);
   }

@@ -70,6 +70,15 @@ test("keeps counting while the file cannot be written, and adds all of it later"
   assert.deepEqual(added, [["storage", 4]]);
 });
 
+test("counts nothing more once it is closed", () => {
+  const added: unknown[] = [];
+  const refused = new RefusedPuts((counts) => added.push(...counts));
+  refused.close();
+  refused.count(new EventStorageError("SQLITE_FULL", "", "full"));
+  refused.flush();
+  assert.deepEqual(added, []);
+});
+
 test("does not keep a service alive that has nothing else to do", async () => {
   using directory = temporaryDirectory();
   await using program = start("test/support/programs/refused_once.ts", [directory.path]);
