@@ -28,7 +28,16 @@ export function makeFile(path: string, mode: number): void {
     // Another process was first, or no file can be made here: then SQLite says so when it opens it.
     if (error instanceof Database.SqliteError) throw error;
   } finally {
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
+  }
+}
+
+/** On a disk that is read-only there is nothing to remove, and even that is an error. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // SQLite says what is wrong with the place
   }
 }
 

@@ -3,10 +3,11 @@ import { chmodSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { ConfigurationError } from "../../src/errors.ts";
+import { ConfigurationError, EventStorageError } from "../../src/errors.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
 import { makeFile } from "../../src/store/new_file.ts";
+import { noSmallDisks, SmallDisk } from "../support/small_disk.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
 function modeOf(path: string): string {
@@ -57,4 +58,19 @@ test("leaves nothing else behind, also where it cannot make the file", () => {
   makeFile(join(directory.path, "a.db"), 0o600);
   makeFile(join(directory.path, "missing", "b.db"), 0o600);
   assert.deepEqual(readdirSync(directory.path), ["a.db"]);
+});
+
+test("says what is wrong with a disk that is read-only, for a queue that is there and for a new one", {
+  skip: noSmallDisks,
+}, () => {
+  using disk = new SmallDisk(4);
+  const open = (name: string) => new EventQueue(name, serializeJsonEvent, { directory: disk.path });
+  open("main").close();
+  disk.makeReadOnly();
+  for (const name of ["main", "other"])
+    assert.throws(
+      () => open(name),
+      (error) => error instanceof EventStorageError && /cannot be opened|may not/.test(error.message),
+      name,
+    );
 });

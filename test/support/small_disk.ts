@@ -31,6 +31,11 @@ export class SmallDisk implements Disposable {
     }
   }
 
+  /** Lets nobody write to it. */
+  makeReadOnly(): void {
+    spawnSync("mount", ["-o", "remount,ro", this.path]);
+  }
+
   /** Takes away what filled it. */
   free(): void {
     rmSync(this.#filler, { force: true });
