@@ -35,7 +35,7 @@ function write(file: number, text: string): void {
       rest = rest.subarray(writeSync(file, rest));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "EPIPE") process.exit(0);
+      if (code === "EPIPE" || code === "ECONNRESET") process.exit(0); // a pipe, or a socket in a pipe's place
       if (code !== "EAGAIN") throw error;
       sleepSync(PAUSE_MS);
     }

@@ -123,7 +123,7 @@ test("ends quietly when the reader of its output goes", LIMIT, async () => {
   await using peek = start("src/cli/queue.ts", ["peek", "-n", "20000", "--directory", spool.directory]);
   await peek.line(/"n":1\}/);
   peek.child.stdout?.destroy();
-  assert.equal(await peek.ended, 0);
+  assert.equal(await peek.ended, 0, peek.stderr.join("\n"));
   assert.deepEqual(peek.stderr, []);
 });
 
