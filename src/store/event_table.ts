@@ -60,7 +60,11 @@ const PUT = `
   INSERT OR IGNORE INTO event (id, put_at_ms, body)
   VALUES ((SELECT iif(${HEAD} - removed_count < max_events, ${HEAD} + 1, 0) ${NEWEST}), ?, ?)`;
 
+/** How many rows a statement inserts where there are many: 1.4 x faster than one by one, and 64 no faster. */
+const ROWS = 16;
+
 const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";
+const INSERT_ROWS = INSERT + ", (?, ?, ?)".repeat(ROWS - 1);
 
 /** How long counting waits for the lock, in milliseconds: a service must not stop for it. */
 const COUNTING_BUSY_TIMEOUT_MS = 10;
@@ -104,6 +108,7 @@ export class EventTable {
   readonly #room: DiskRoom;
   readonly #put;
   readonly #insert;
+  readonly #insertRows;
   readonly #counters;
   readonly #state;
   readonly #setMaxEvents;
@@ -116,6 +121,7 @@ export class EventTable {
     this.#room = new DiskRoom(file);
     this.#put = file.db.prepare<[number, Uint8Array]>(PUT);
     this.#insert = file.db.prepare<[number, number, Uint8Array]>(INSERT);
+    this.#insertRows = file.db.prepare<[(number | Uint8Array)[]]>(INSERT_ROWS);
     this.#counters = file.db.prepare<[], Counters>(COUNTERS);
     this.#state = file.db.prepare<[number], StateRow>(STATE);
     this.#setMaxEvents = file.db.prepare<[number]>("UPDATE queue SET max_events = ? WHERE one = 1");
@@ -144,10 +150,13 @@ export class EventTable {
     });
   }
 
-  /** Stores events in one transaction, in order, as far as they fit. Returns how many did. @throws {EventStorageError} */
+  /**
+   * Stores events in one transaction, in order, as far as they fit, and does not wait for the disk. Returns how
+   * many did. @throws {EventStorageError}
+   */
   putWhatFits(bodies: readonly Uint8Array[]): number {
     this.#checkFile(bodies.length, sizeOf(bodies));
-    return this.#file.transaction(() => {
+    return this.#file.transactionToSync(() => {
       const { head, depth, maxEvents } = this.counters();
       const room = Math.max(0, maxEvents - depth);
       const fitting = bodies.slice(0, room);
@@ -222,7 +231,13 @@ export class EventTable {
   #insertAfter(head: number, bodies: readonly Uint8Array[]): void {
     const nowMs = Date.now();
     let id = head;
-    for (const body of bodies) this.#insert.run(++id, nowMs, body);
+    let next = 0;
+    for (; next + ROWS <= bodies.length; next += ROWS) {
+      const values: (number | Uint8Array)[] = [];
+      for (let row = next; row < next + ROWS; row++) values.push(++id, nowMs, bodies[row] as Uint8Array);
+      this.#insertRows.run(values);
+    }
+    for (; next < bodies.length; next++) this.#insert.run(++id, nowMs, bodies[next] as Uint8Array);
   }
 }
 
