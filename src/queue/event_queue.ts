@@ -16,6 +16,7 @@ import { EventTable } from "../store/event_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { isFileMode } from "../store/new_file.ts";
 import { QueueFile } from "../store/queue_file.ts";
+import { SharedSync } from "../store/shared_sync.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { RefusedPuts } from "./refused_puts.ts";
 
@@ -74,6 +75,7 @@ export class EventQueue<T> implements Disposable {
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
   readonly #group: GroupCommit;
+  readonly #sync: SharedSync | undefined;
   readonly #refused: RefusedPuts;
   #closed = false;
 
@@ -104,8 +106,10 @@ export class EventQueue<T> implements Disposable {
       fileMode,
     });
     this.#events = new EventTable(this.#queueFile);
+    this.#sync = durability === "power" ? new SharedSync(this.file) : undefined;
     this.#group = new GroupCommit({
       putWhatFits: (bodies) => this.#events.putWhatFits(bodies),
+      sync: () => this.#sync?.sync(),
       full: () => this.#full(),
     });
     this.#refused = new RefusedPuts((counts) => this.#events.addRefused(counts));
@@ -151,10 +155,13 @@ export class EventQueue<T> implements Disposable {
 
   /**
    * Stores an event, in one commit with all others of this turn of the event loop: many times faster
-   * than {@link put} for a busy service, the more so with `durability: "power"`. It resolves when the
-   * event is committed; until then a crash may take it.
+   * than {@link put} for a busy service. With `durability: "power"` groups share their syncs, too, and the
+   * event loop does not wait for the disk. It resolves when the event is as safe as `put` makes it; until
+   * then a crash may take it.
    *
-   * @throws the same as {@link put}, as a rejection; only this event is then not stored
+   * @throws the same as {@link put}, as a rejection; only this event is then not stored. One that was stored
+   * but could not be synced, since the disk fails, is rejected with an EventStorageError, and may be
+   * delivered all the same.
    */
   async putGrouped(event: T): Promise<void> {
     if (this.#closed) throw new EventQueueClosedError(this.name);
@@ -178,6 +185,7 @@ export class EventQueue<T> implements Disposable {
     this.#closed = true;
     this.#group.flush();
     this.#refused.close();
+    void this.#sync?.close(); // those that still wait for it are told when it ends
     this.#queueFile.close();
   }
 

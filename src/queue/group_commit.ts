@@ -11,10 +11,18 @@ interface WaitingPut {
   readonly reject: (error: unknown) => void;
 }
 
+/**
+ * How many events share a commit at most: 0.2 ms, as long as a put that waits for the disk. Then the event loop
+ * has its turn; larger groups are hardly faster.
+ */
+const MAX_GROUP_EVENTS = 100;
+
 /** Where a group is stored. */
 export interface GroupStore {
   /** Stores bodies in one transaction, in order, as far as they fit, and returns how many did. */
   putWhatFits(bodies: readonly Uint8Array[]): number;
+  /** Resolves when what was stored is as safe as asked for; undefined: it is already. */
+  sync(): Promise<void> | undefined;
   /** The error of a put that did not fit. */
   full(): Error;
 }
@@ -32,19 +40,36 @@ export class GroupCommit {
   add(body: Uint8Array): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const inGroup = this.#waiting.push({ body, resolve, reject });
-    if (inGroup === 1) setImmediate(() => this.flush());
+    if (inGroup === 1) setImmediate(this.#turn);
     return promise;
   }
 
-  /** Commits what has gathered. */
+  /** Commits all that has gathered. */
   flush(): void {
-    const group = this.#waiting;
-    if (group.length === 0) return;
-    this.#waiting = [];
+    while (this.#waiting.length > 0) this.#commit();
+  }
+
+  readonly #turn = (): void => {
+    this.#commit();
+    if (this.#waiting.length > 0) setImmediate(this.#turn);
+  };
+
+  #commit(): void {
+    const group = this.#waiting.splice(0, MAX_GROUP_EVENTS);
+    if (group.length === 0) return; // closed meanwhile
     try {
       const stored = this.#store.putWhatFits(group.map(({ body }) => body));
-      for (const { resolve } of group.slice(0, stored)) resolve();
-      for (const { reject } of group.slice(stored)) reject(this.#store.full());
+      for (const { reject } of group.splice(stored)) reject(this.#store.full());
+      void this.#resolve(group);
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+  }
+
+  async #resolve(group: readonly WaitingPut[]): Promise<void> {
+    try {
+      await this.#store.sync();
+      for (const { resolve } of group) resolve();
     } catch (error) {
       for (const { reject } of group) reject(error);
     }

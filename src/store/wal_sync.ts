@@ -30,7 +30,7 @@ export async function syncWal(file: QueueFile, { signal, onSync }: WalSyncOption
   // Changes when another connection has committed, and costs 2 us to look at. What this process
   // commits itself are acks: losing one brings a duplicate, not a loss.
   const dataVersion = file.db.prepare<[], number>("PRAGMA data_version").pluck();
-  await using wal = await openWal(file);
+  await using wal = await openWal(file.path);
   let syncedVersion: number | undefined; // what was committed before is synced first
   while (!signal.aborted) {
     const version = dataVersion.get();
@@ -43,12 +43,18 @@ export async function syncWal(file: QueueFile, { signal, onSync }: WalSyncOption
   }
 }
 
-async function openWal({ path }: QueueFile): Promise<FileHandle> {
+/** Opens the -wal of a queue file, to sync it. @throws {EventStorageError} */
+export async function openWal(path: string): Promise<FileHandle> {
   try {
     return await open(`${path}-wal`, "r+");
   } catch (cause) {
-    const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
-    const problem = `The queue file ${path}-wal cannot be synced to the disk (${code}): if it was removed, restart every process that uses it.`;
-    throw new EventStorageError(code, path, problem, { cause });
+    throw syncError(path, cause);
   }
+}
+
+/** What to tell of a -wal that cannot be opened or synced. */
+export function syncError(path: string, cause: unknown): EventStorageError {
+  const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
+  const problem = `The queue file ${path}-wal cannot be synced to the disk (${code}): if it was removed, restart every process that uses it.`;
+  return new EventStorageError(code, path, problem, { cause });
 }

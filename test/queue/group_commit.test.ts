@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import Database from "better-sqlite3";
 import {
   EventQueueClosedError,
@@ -85,3 +86,36 @@ function bodies(file: string): string[] {
   db.close();
   return rows.map(String);
 }
+
+test("commits a large group part by part, so that the event loop has its turns", async () => {
+  using opened = openQueue();
+  const { queue } = opened;
+  const puts = Array.from({ length: 1_000 }, (_, n) => queue.putGrouped(`${n}`));
+  const depths = new Set<number>();
+  const looking = (): void => {
+    depths.add(queue.depth());
+    if (!depths.has(puts.length)) setImmediate(looking);
+  };
+  setImmediate(looking);
+  await Promise.all(puts);
+  await nextTurn();
+  assert.ok(depths.size > 2, `seen: ${[...depths].join(", ")}`);
+  assert.deepEqual(bodies(queue.file), Array.from(puts.keys(), String));
+});
+
+test("resolves a put that is to survive a power cut once the -wal is synced, and shares syncs", async () => {
+  using opened = openQueue({ durability: "power" });
+  const { queue } = opened;
+  const puts = Array.from({ length: 300 }, (_, n) => queue.putGrouped(`${n}`));
+  await Promise.all(puts);
+  queue.put("after"); // commits as before, with a sync of its own
+  assert.equal(queue.depth(), 301);
+});
+
+test("keeps what a closing queue has committed and not yet synced", async () => {
+  using opened = openQueue({ durability: "power" });
+  const puts = ["a", "b"].map((event) => opened.queue.putGrouped(event));
+  opened.queue.close();
+  await Promise.all(puts);
+  assert.deepEqual(bodies(opened.queue.file), ["a", "b"]);
+});
