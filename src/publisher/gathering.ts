@@ -4,7 +4,7 @@
  * @module
  */
 import type { Lease, LeaseTable, ReclaimOptions } from "../store/lease_table.ts";
-import { Batch, type BatchFormat } from "./batch.ts";
+import { Batch, type BatchFormat, type SumRange } from "./batch.ts";
 import type { BatchSize } from "./batch_size.ts";
 
 /** When a batch goes. */
@@ -21,8 +21,8 @@ export class Gathering {
   readonly #format: BatchFormat;
   readonly #limits: BatchLimits;
   #claimedId = 0;
-  /** What the batch begins after: the cursor, unless the rows next to it were deleted by hand. */
-  #beforeId = 0;
+  /** Where the batch begins: next to the cursor, unless the rows there were deleted by hand. */
+  #firstId = 0;
   #batch: Batch;
   #isFull = false;
   #openedAtMs = 0;
@@ -41,10 +41,11 @@ export class Gathering {
     if (claimedId !== this.#claimedId || hasShrunk) this.#startAfter(claimedId); // we, or another publisher, claimed
     if (this.#isFull) return;
     if (this.#batch.count === 0) {
-      this.#beforeId = (this.#leases.firstIdAfter(claimedId) ?? claimedId + 1) - 1;
+      this.#firstId = this.#leases.firstIdAfter(claimedId) ?? claimedId + 1;
       this.#openedAtMs = nowMs;
     }
-    this.#isFull = this.#batch.fill(this.#leases.sizesAfter(this.#beforeId + this.#batch.count));
+    const fromId = Math.max(this.#firstId, this.#batch.lastId + 1);
+    this.#isFull = this.#batch.fill(this.#sum, fromId, Number.MAX_SAFE_INTEGER);
   }
 
   /** How long until the batch should go, in milliseconds: 0 is now, Infinity means there is nothing. @param nowMs a monotonic time */
@@ -62,7 +63,7 @@ export class Gathering {
 
   /** Claims the batch. Undefined: another publisher was faster; look again. */
   claim(): Lease | undefined {
-    return this.#leases.claim(this.#claimedId, this.#beforeId + this.#batch.count);
+    return this.#leases.claim(this.#claimedId, this.#batch.lastId);
   }
 
   /**
@@ -73,11 +74,13 @@ export class Gathering {
     const lease = this.#leases.claimExpired(options);
     if (lease === undefined) return undefined;
     const batch = this.#newBatch();
-    const isCut = batch.fill(this.#leases.sizesOf(lease)) && lease.firstId + batch.count <= lease.lastId;
+    const isCut = batch.fill(this.#sum, lease.firstId, lease.lastId) && batch.lastId < lease.lastId;
     if (!isCut) return lease;
-    this.#leases.split(lease, lease.firstId + batch.count - 1);
+    this.#leases.split(lease, batch.lastId);
     return this.#leases.claimExpired(options);
   }
+
+  readonly #sum: SumRange = (firstId, lastId) => this.#leases.sum(firstId, lastId);
 
   #startAfter(claimedId: number): void {
     this.#claimedId = claimedId;

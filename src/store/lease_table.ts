@@ -78,12 +78,16 @@ export class LeaseTable {
 
   /** Sizes in bytes of the events above `id`, in order, read without a lock. Finish or break off before the next call. */
   sizesAfter(id: number): IterableIterator<number> {
-    return this.#sql.sizesBetween.iterate(id + 1, Number.MAX_SAFE_INTEGER);
+    return this.#sql.sizesAfter.iterate(id);
   }
 
-  /** Sizes in bytes of the events of a lease, in order. Finish or break off before the next call. */
-  sizesOf(lease: Lease): IterableIterator<number> {
-    return this.#sql.sizesBetween.iterate(lease.firstId, lease.lastId);
+  /** How many events lie between two ids, both included, how many bytes they have together, and the last one's id. */
+  sum(firstId: number, lastId: number): { count: number; bytes: number; lastId: number } {
+    return this.#file.run(() => this.#sql.sum.get(firstId, lastId)) as {
+      count: number;
+      bytes: number;
+      lastId: number;
+    };
   }
 
   /** Claims the events above the cursor up to `lastId`. Undefined: another publisher moved the cursor first. */
@@ -191,11 +195,13 @@ function prepareStatements({ db }: QueueFile) {
   return {
     claimedId: db.prepare<[], number>("SELECT claimed_id FROM queue WHERE one = 1").pluck(),
     firstAfter: db.prepare<[number], number | null>("SELECT min(id) FROM event WHERE id > ?").pluck(),
-    sizesBetween: db
-      .prepare<[number, number], number>(
-        "SELECT length(body) FROM event WHERE id BETWEEN ? AND ? ORDER BY id",
-      )
+    sizesAfter: db
+      .prepare<[number], number>("SELECT length(body) FROM event WHERE id > ? ORDER BY id")
       .pluck(),
+    sum: db.prepare<[number, number], { count: number; bytes: number; lastId: number }>(
+      `SELECT count(*) AS count, coalesce(sum(length(body)), 0) AS bytes, coalesce(max(id), 0) AS lastId
+       FROM event WHERE id BETWEEN ? AND ?`,
+    ),
     moveCursor: db.prepare<[number, number]>(
       "UPDATE queue SET claimed_id = ? WHERE one = 1 AND claimed_id = ?",
     ),

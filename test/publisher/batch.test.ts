@@ -32,7 +32,7 @@ for (const [index, vector] of batches.entries()) {
     const added: Buffer[] = [];
     const ops = itemsOf(vector).map((item) => {
       if (item.length === 0) return "ignored"; // by the original; ours never come here, see below
-      if (!batch.add(item.length)) return "full";
+      if (!batch.add({ count: 1, bytes: item.length, lastId: added.length + 1 })) return "full";
       added.push(item);
       return "added";
     });
@@ -58,7 +58,7 @@ test("knows no event without a byte: put refuses what the original drops silentl
 test("fills up to the first event that does not fit, and passes over none", () => {
   const batch = new Batch(BATCH_FORMATS["2j"], 50);
 
-  assert.equal(batch.fill([5, 40, 2, 1]), true);
+  assert.equal(fill(batch, [5, 40, 2, 1]), true);
 
   assert.deepEqual([batch.count, batch.sizeBytes], [2, 49], "though the last would fit");
 });
@@ -66,19 +66,19 @@ test("fills up to the first event that does not fit, and passes over none", () =
 test("goes on filling where it stopped", () => {
   const batch = new Batch(BATCH_FORMATS["2j"], 50);
 
-  assert.equal(batch.fill([5]), false);
-  assert.equal(batch.fill([]), false);
-  assert.equal(batch.fill([41]), false);
+  assert.equal(fill(batch, [5]), false);
+  assert.equal(fill(batch, [5]), false);
+  assert.equal(fill(batch, [5, 41]), false);
   assert.equal(batch.count, 2);
 
-  assert.equal(batch.fill([1]), true);
+  assert.equal(fill(batch, [5, 41, 1]), true);
   assert.equal(batch.count, 2);
 });
 
 test("sends an event that is too large for any batch alone", () => {
   const batch = new Batch(BATCH_FORMATS["2"], 50);
 
-  assert.equal(batch.fill([23, 1]), true);
+  assert.equal(fill(batch, [23, 1]), true);
 
   assert.equal(batch.count, 1);
 });
@@ -121,11 +121,21 @@ function cut(sizes: readonly number[], newBatch: () => Batch): number[][] {
   const batches: number[][] = [];
   for (let start = 0; start < sizes.length; ) {
     const batch = newBatch();
-    batch.fill(sizes.slice(start));
+    fill(batch, sizes.slice(start));
     batches.push(sizes.slice(start, start + batch.count));
     start += batch.count;
   }
   return batches;
+}
+
+/** Fills a batch from events of these sizes, the first with the id 1; it goes on where it stopped. */
+function fill(batch: Batch, sizes: readonly number[]): boolean {
+  const sum = (firstId: number, lastId: number) => {
+    const range = sizes.slice(firstId - 1, lastId);
+    const last = range.length === 0 ? 0 : firstId + range.length - 1;
+    return { count: range.length, bytes: range.reduce((bytes, size) => bytes + size, 0), lastId: last };
+  };
+  return batch.fill(sum, batch.lastId + 1, Number.MAX_SAFE_INTEGER);
 }
 
 function estimate(baseBytes: number, sizes: readonly number[]): number {
