@@ -23,6 +23,9 @@ export const BATCH_FORMATS: Readonly<Record<"2" | "2j", BatchFormat>> = {
   "2j": { baseBytes: 2, head: () => "[", tail: "]" },
 };
 
+/** The longest head and tail together, in bytes. */
+export const MAX_FRAME_BYTES = 64;
+
 /** How many events a range of ids has, and how large they are together. */
 export interface RangeSum {
   readonly count: number;
@@ -96,7 +99,21 @@ export class Batch {
   }
 }
 
-/** The body of a batch, ready to be signed. */
-export function frame(format: BatchFormat, count: number, joined: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from(format.head(count)), joined, Buffer.from(format.tail)]);
+/**
+ * The body of a batch, ready to be signed.
+ *
+ * @param allocate gives the memory for so many bytes, or more
+ */
+export function frame(
+  format: BatchFormat,
+  { count, joined }: { readonly count: number; readonly joined: Uint8Array },
+  allocate: (bytes: number) => Buffer = Buffer.allocUnsafe,
+): Buffer {
+  const head = format.head(count);
+  const length = head.length + joined.length + format.tail.length;
+  const body = allocate(length);
+  body.write(head, "latin1");
+  body.set(joined, head.length);
+  body.write(format.tail, head.length + joined.length, "latin1");
+  return body.subarray(0, length);
 }

@@ -11,7 +11,7 @@ import { VERSION } from "../version.ts";
 const gzipAsync = promisify(gzip);
 
 /** Level 1 takes 0.8 ms for 500 KiB of events, level 6 takes 2.6 ms; in a thread of its own on Bun and Node. */
-const GZIP_OPTIONS = { level: constants.Z_BEST_SPEED };
+const GZIP_OPTIONS = { level: constants.Z_BEST_SPEED, chunkSize: 262_144 };
 
 /** The key that signs, as the collector knows it. */
 export interface SigningKey {

@@ -5,12 +5,13 @@
  */
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
-import { type BatchFormat, frame } from "./batch.ts";
+import { type BatchFormat, frame, MAX_FRAME_BYTES } from "./batch.ts";
 import type { CollectorClient } from "./collector_client.ts";
 import { formatEventIds } from "./event_ids.ts";
 import { logDelivered } from "./log.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { makePayload, type Payload, type SigningKey } from "./payload.ts";
+import { Scratch } from "./scratch.ts";
 
 /** What a sender works with. */
 export interface SenderParts {
@@ -33,6 +34,7 @@ export interface Sent {
 /** Sends leases to the collector; what to do about the outcome is the publisher's decision. */
 export class Sender {
   readonly #parts: SenderParts;
+  readonly #scratch = new Scratch();
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
@@ -40,12 +42,11 @@ export class Sender {
 
   /** @param stop ends the request when it aborts @throws {EventStorageError} the events cannot be read */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, format, key, metrics } = this.#parts;
+    const { leases, metrics } = this.#parts;
     const { count, joined } = leases.read(lease);
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
     if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0 };
-    const body = frame(format, count, joined);
-    const payload = await makePayload(body, key);
+    const { payload, sizeBytes } = await this.#prepare(count, joined);
     const startedAtMs = performance.now();
     const outcome = await this.#post(lease, payload, stop);
     const durationMs = performance.now() - startedAtMs;
@@ -54,7 +55,16 @@ export class Sender {
       metrics.counter("sent", count);
       logDelivered(lease, count, durationMs);
     }
-    return { outcome, count, sizeBytes: body.length };
+    return { outcome, count, sizeBytes };
+  }
+
+  async #prepare(count: number, joined: Uint8Array): Promise<{ payload: Payload; sizeBytes: number }> {
+    const { format, key } = this.#parts;
+    const scratch = this.#scratch.take(joined.length + MAX_FRAME_BYTES);
+    const body = frame(format, { count, joined }, () => scratch);
+    const payload = await makePayload(body, key);
+    this.#scratch.give(scratch);
+    return { payload, sizeBytes: body.length };
   }
 
   async #post(lease: Lease, payload: Payload, stop: AbortSignal): Promise<Outcome> {

@@ -36,7 +36,7 @@ for (const [index, vector] of batches.entries()) {
       added.push(item);
       return "added";
     });
-    const body = frame(format, batch.count, joinEvents(added));
+    const body = frame(format, { count: batch.count, joined: joinEvents(added) });
 
     assert.deepEqual(Array.isArray(vector.ops) ? ops : countEach(ops), vector.ops);
     assert.equal(batch.count, vector.item_count);
@@ -110,7 +110,10 @@ test("is never longer on the wire than it estimates, up to 9,999 events", () => 
   fc.assert(
     fc.property(sizes, fc.constantFrom("2", "2j"), (sizes, version) => {
       const format = BATCH_FORMATS[version];
-      const body = frame(format, sizes.length, joinEvents(sizes.map((size) => Buffer.alloc(size, "x"))));
+      const body = frame(format, {
+        count: sizes.length,
+        joined: joinEvents(sizes.map((size) => Buffer.alloc(size, "x"))),
+      });
       assert.ok(body.length <= estimate(format.baseBytes, sizes));
     }),
   );

@@ -23,7 +23,7 @@ const KEY: SigningKey = { name: "TestKey", secret: originalKeys.get("TestKey")! 
 
 for (const { name, version, events, body, signature, headers } of originalRequests) {
   test(`frames, signs and compresses ${name} as the original did`, async () => {
-    const framed = frame(BATCH_FORMATS[version], events.length, joinEvents(events));
+    const framed = frame(BATCH_FORMATS[version], { count: events.length, joined: joinEvents(events) });
     const payload = await makePayload(framed, KEY);
 
     assert.ok(framed.equals(body));
@@ -104,8 +104,7 @@ async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promis
     gathering.look(0);
     assert.equal(gathering.dueInMs(limits.maxAgeMs), 0);
     const lease = gathering.claim()!;
-    const { count, joined } = leases.read(lease);
-    bodies.push(frame(BATCH_FORMATS[version], count, joined));
+    bodies.push(frame(BATCH_FORMATS[version], leases.read(lease)));
     await leases.ack(lease);
   }
   return bodies;
