@@ -59,8 +59,8 @@ export const MAX_QUEUE_NAME_CHARS = 100;
  */
 export const DEFAULT_BUSY_TIMEOUT_MS = 1_000;
 
-/** How many batches a publisher has in flight at once. One keeps strict order. */
-export const DEFAULT_CONCURRENCY = 4;
+/** How many batches a publisher has in flight at once, at most, if the collector takes them. One keeps strict order. */
+export const DEFAULT_CONCURRENCY = 32;
 
 /** The most batches in flight one can ask for: each holds up to {@link MAX_BATCH_BYTES} in memory. */
 export const MAX_CONCURRENCY = 256;

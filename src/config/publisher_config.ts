@@ -117,7 +117,7 @@ export interface PublisherConfig {
      */
     readonly maxShare: number;
   };
-  /** `publisher.concurrency` (ours): batches in flight at once, 1 to 256. Default: 4. */
+  /** `publisher.concurrency` (ours): batches in flight at once, at most, 1 to 256. Default: 32. */
   readonly concurrency: number;
   /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
   readonly graceMs: number;

@@ -8,6 +8,7 @@ import type { Lease, LeaseTable } from "../store/lease_table.ts";
 import type { BatchSize } from "./batch_size.ts";
 import type { DeadLetterBudget } from "./dead_letter_budget.ts";
 import { Gate } from "./gate.ts";
+import { Lanes } from "./lanes.ts";
 import * as log from "./log.ts";
 import type { Outcome } from "./outcome.ts";
 import { persist } from "./persist.ts";
@@ -24,7 +25,7 @@ export interface DeliveriesParts {
   readonly batchSize: BatchSize;
   /** Which refused events may become dead letters. */
   readonly budget: DeadLetterBudget;
-  /** How many may be on their way at once. */
+  /** How many may be on their way at once, at most. */
   readonly concurrency: number;
   /** Does what can be done about a queue file that fails: gives up the ballast on a full disk. */
   readonly relieve: (error: unknown) => void;
@@ -37,10 +38,11 @@ type Refused = Outcome & { readonly kind: "refused" };
 /** Sends leases and settles them, and keeps the count of what went well and what did not. */
 export class Deliveries {
   /** The way to the collector. */
-  readonly collectorGate: Gate;
+  readonly collectorGate: Gate = new Gate();
   /** The way to the queue file. */
-  readonly storageGate: Gate = new Gate(1, STORAGE_BACKOFF_MAX_MS);
+  readonly storageGate: Gate = new Gate(STORAGE_BACKOFF_MAX_MS);
   readonly #parts: DeliveriesParts;
+  readonly #lanes: Lanes;
   readonly #inFlight = new Map<number, Promise<void>>();
   readonly #cut = new AbortController();
   #delivered = 0;
@@ -49,7 +51,7 @@ export class Deliveries {
 
   constructor(parts: DeliveriesParts) {
     this.#parts = parts;
-    this.collectorGate = new Gate(parts.concurrency);
+    this.#lanes = new Lanes(parts.concurrency);
   }
 
   /** Those on their way, by the ids of their leases. */
@@ -59,7 +61,7 @@ export class Deliveries {
 
   /** Whether another may be started. */
   get hasRoom(): boolean {
-    return this.#inFlight.size < this.collectorGate.lanes;
+    return this.#inFlight.size < this.#lanes.count;
   }
 
   /** Whether the collector refuses too many events for each to be at fault. */
@@ -122,10 +124,12 @@ export class Deliveries {
   }
 
   /** Takes note of the outcome, and returns what is to be done to the lease; that gives false when another publisher has it. */
-  #judge(lease: Lease, { outcome, count, sizeBytes }: Sent): () => boolean | Promise<boolean> {
+  #judge(lease: Lease, { outcome, count, sizeBytes, durationMs }: Sent): () => boolean | Promise<boolean> {
     switch (outcome.kind) {
       case "accepted":
         this.#parts.batchSize.accepted(sizeBytes);
+        if (count > 0 && this.collectorGate.failures === 0)
+          this.#lanes.answered(durationMs, this.#inFlight.size);
         return this.#accepted(lease, count);
       case "refused":
         if (outcome.status === 413 && count > 1) this.#learnSize(sizeBytes);
@@ -174,7 +178,7 @@ export class Deliveries {
   /** An outage, as far as these events go: what was refused waits, and something else is tried. */
   #held(lease: Lease, outcome: Refused): () => boolean {
     this.#noteProblem("held", describe(outcome));
-    const retryInMs = this.collectorGate.failed();
+    const retryInMs = this.#shut();
     log.logHeld(lease, outcome.status, outcome.answer, retryInMs);
     return () => (isOneEvent(lease) ? this.#parts.leases.release(lease) : this.#split(lease));
   }
@@ -201,6 +205,11 @@ export class Deliveries {
     retryAfterMs?: number,
   ): number {
     this.#noteProblem(kind, reason);
+    return this.#shut(retryAfterMs);
+  }
+
+  #shut(retryAfterMs?: number): number {
+    this.#lanes.failed();
     return this.collectorGate.failed(retryAfterMs);
   }
 

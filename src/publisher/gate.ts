@@ -1,5 +1,5 @@
 /**
- * Whether the collector, or the queue file, may be asked now, and how much at once.
+ * Whether the collector, or the queue file, may be asked now.
  *
  * @module
  */
@@ -9,29 +9,22 @@ import { backoffMs } from "./backoff.ts";
 /**
  * Opens and shuts the way to the collector. A failure concerns the collector and not one batch, so it
  * stops all of them: for a backoff that grows with each failure in a row. Then one request probes, and
- * its success lets all lanes go again.
+ * its success opens the gate again.
  */
 export class Gate {
-  readonly #maxLanes: number;
   readonly #maxBackoffMs: number;
   #failures = 0;
   #failingSinceMs = 0;
   #opensAtMs = 0;
 
-  /** @param maxLanes how many requests may be in flight @param maxBackoffMs the last ceiling of the backoff, in milliseconds */
-  constructor(maxLanes: number, maxBackoffMs: number = BACKOFF_MAX_MS) {
-    this.#maxLanes = maxLanes;
+  /** @param maxBackoffMs the last ceiling of the backoff, in milliseconds */
+  constructor(maxBackoffMs: number = BACKOFF_MAX_MS) {
     this.#maxBackoffMs = maxBackoffMs;
   }
 
   /** Failures in a row. */
   get failures(): number {
     return this.#failures;
-  }
-
-  /** How many requests may be in flight. */
-  get lanes(): number {
-    return this.#failures === 0 ? this.#maxLanes : 1;
   }
 
   /** How long nothing may be sent, in milliseconds. @param nowMs a monotonic time */

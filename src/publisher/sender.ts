@@ -24,11 +24,13 @@ export interface SenderParts {
   readonly metrics: StatsdClient;
 }
 
-/** What became of a lease's events, how many they were, and the size of their body in bytes. */
+/** What became of a lease's events, how many they were, and the size of their body before compression. */
 export interface Sent {
   readonly outcome: Outcome;
   readonly count: number;
   readonly sizeBytes: number;
+  /** How long the collector took to answer. */
+  readonly durationMs: number;
 }
 
 /** Sends leases to the collector; what to do about the outcome is the publisher's decision. */
@@ -45,7 +47,7 @@ export class Sender {
     const { leases, metrics } = this.#parts;
     const { count, joined } = leases.read(lease);
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
-    if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0 };
+    if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0, durationMs: 0 };
     const { payload, sizeBytes } = await this.#prepare(count, joined);
     const startedAtMs = performance.now();
     const outcome = await this.#post(lease, payload, stop);
@@ -55,7 +57,7 @@ export class Sender {
       metrics.counter("sent", count);
       logDelivered(lease, count, durationMs);
     }
-    return { outcome, count, sizeBytes };
+    return { outcome, count, sizeBytes, durationMs };
   }
 
   async #prepare(count: number, joined: Uint8Array): Promise<{ payload: Payload; sizeBytes: number }> {

@@ -18,7 +18,7 @@ test("fills in the defaults", () => {
     collector: { url: "https://c.example/v2", version: "2", timeoutMs: 10_000 },
     batch: { maxAgeMs: 1_000, maxBytes: 512_000 },
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
-    concurrency: 4,
+    concurrency: 32,
     graceMs: 10_000,
     ballastBytes: 16_777_216,
     fileMode: 0o600,

@@ -3,35 +3,34 @@ import { test } from "node:test";
 import { BACKOFF_BASE_MS } from "../../src/limits.ts";
 import { Gate } from "../../src/publisher/gate.ts";
 
-test("is open, with all lanes, until something fails", () => {
-  const gate = new Gate(4);
+test("is open until something fails", () => {
+  const gate = new Gate();
 
-  assert.deepEqual([gate.lanes, gate.failures], [4, 0]);
+  assert.equal(gate.failures, 0);
   assert.deepEqual([gate.shutForMs(), gate.failingForMs()], [0, 0]);
 });
 
 test("shuts for a backoff when a request fails, then lets one probe go", () => {
-  const gate = new Gate(4);
+  const gate = new Gate();
 
   const shutForMs = gate.failed(0, 1_000);
 
   assert.ok(shutForMs > 0 && shutForMs <= BACKOFF_BASE_MS, String(shutForMs));
   assert.equal(gate.shutForMs(1_000), shutForMs);
   assert.equal(gate.shutForMs(1_000 + BACKOFF_BASE_MS), 0);
-  assert.equal(gate.lanes, 1);
 });
 
-test("lets all lanes go once the probe succeeds", () => {
-  const gate = new Gate(4);
+test("is open again once the probe succeeds", () => {
+  const gate = new Gate();
   gate.failed(0, 1_000);
 
   gate.succeeded(2_000);
 
-  assert.deepEqual([gate.lanes, gate.failures, gate.shutForMs(2_000)], [4, 0, 0]);
+  assert.deepEqual([gate.failures, gate.shutForMs(2_000)], [0, 0]);
 });
 
 test("counts failures beside each other once", () => {
-  const gate = new Gate(4);
+  const gate = new Gate();
 
   for (let lane = 0; lane < 4; lane++) gate.failed(0, 1_000);
 
@@ -39,7 +38,7 @@ test("counts failures beside each other once", () => {
 });
 
 test("counts each failed probe, and shuts for longer", () => {
-  const gate = new Gate(4);
+  const gate = new Gate();
   let nowMs = 1_000;
   for (let failures = 1; failures <= 30; failures++) {
     const shutForMs = gate.failed(0, nowMs);
@@ -50,7 +49,7 @@ test("counts each failed probe, and shuts for longer", () => {
 });
 
 test("stays shut for as long as Retry-After asks, and a jitter", () => {
-  const gate = new Gate(4);
+  const gate = new Gate();
 
   const shutForMs = gate.failed(90_000, 1_000);
 
@@ -58,7 +57,7 @@ test("stays shut for as long as Retry-After asks, and a jitter", () => {
 });
 
 test("keeps the longest wait of failures beside each other", () => {
-  const gate = new Gate(4);
+  const gate = new Gate();
   gate.failed(90_000, 1_000);
 
   assert.ok(gate.failed(0, 1_000) > 90_000);
@@ -66,17 +65,17 @@ test("keeps the longest wait of failures beside each other", () => {
 });
 
 test("is not opened by a request that was in flight beside the one that failed", () => {
-  const gate = new Gate(4);
+  const gate = new Gate();
   gate.failed(90_000, 1_000);
 
   gate.succeeded(1_010);
 
   assert.ok(gate.shutForMs(1_010) > 89_900, "the collector asked to be left alone");
-  assert.deepEqual([gate.lanes, gate.failures], [1, 1]);
+  assert.equal(gate.failures, 1);
 });
 
 test("tells how long there have been only failures", () => {
-  const gate = new Gate(1);
+  const gate = new Gate();
   gate.failed(0, 1_000);
   gate.failed(0, 31_000);
 
@@ -89,7 +88,7 @@ test("tells how long there have been only failures", () => {
 });
 
 test("goes by a clock that nobody can set", () => {
-  const gate = new Gate(1);
+  const gate = new Gate();
   const wallClock = Date.now;
   try {
     gate.failed(60_000);
