@@ -32,6 +32,12 @@ export const MAX_BATCH_BYTES = 512_000;
 export const DEFAULT_BATCH_MAX_AGE_MS = 1_000;
 
 /**
+ * How long after a batch the next one waits for more events, in milliseconds, unless it is full: an event that
+ * comes alone goes at once, and there are no more than 20 requests a second before batches are full.
+ */
+export const DEFAULT_BATCH_MIN_INTERVAL_MS = 50;
+
+/**
  * The smallest size one can set for a batch, in bytes: the largest event, its comma and the v2 frame
  * of 27 bytes, so that whatever the queue took fits in a batch.
  */

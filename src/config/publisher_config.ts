@@ -12,6 +12,7 @@ import { ConfigurationError } from "../errors.ts";
 import {
   DEFAULT_BALLAST_BYTES,
   DEFAULT_BATCH_MAX_AGE_MS,
+  DEFAULT_BATCH_MIN_INTERVAL_MS,
   DEFAULT_COLLECTOR_TIMEOUT_MS,
   DEFAULT_CONCURRENCY,
   DEFAULT_DEAD_LETTER_MAX_SHARE,
@@ -103,6 +104,11 @@ export interface PublisherConfig {
   readonly batch: {
     /** `batch.max_age` (ours): how long an event may wait for others, in milliseconds. Default: 1 s. */
     readonly maxAgeMs: number;
+    /**
+     * `batch.min_interval` (ours): how long after a batch the next one waits for more events, in milliseconds, unless
+     * it is full or `batch.max_age` is over. Default: 50 ms, so 20 requests a second at most until batches are full.
+     */
+    readonly minIntervalMs: number;
     /** `batch.max_bytes` (ours): the size before compression at which a batch is full. Default: 512,000. */
     readonly maxBytes: number;
   };
@@ -218,6 +224,7 @@ function readBatch(section: ConfigSection): PublisherConfig["batch"] {
   const size = bytesIn({ min: MIN_BATCH_BYTES, max: MAX_BATCH_BYTES });
   return {
     maxAgeMs: section.read("batch.max_age", optional(age, DEFAULT_BATCH_MAX_AGE_MS)),
+    minIntervalMs: section.read("batch.min_interval", optional(age, DEFAULT_BATCH_MIN_INTERVAL_MS)),
     maxBytes: section.read("batch.max_bytes", optional(size, MAX_BATCH_BYTES)),
   };
 }

@@ -13,6 +13,8 @@ export interface BatchLimits {
   readonly size: BatchSize;
   /** Or when its first event has waited this long, in milliseconds on a monotonic clock. */
   readonly maxAgeMs: number;
+  /** Or when nothing else is on its way, and the batch before went this long ago, in milliseconds. */
+  readonly minIntervalMs: number;
 }
 
 /** Gathers waiting events into a batch, by their sizes only, and claims it when it is time. */
@@ -26,6 +28,7 @@ export class Gathering {
   #batch: Batch;
   #isFull = false;
   #openedAtMs = 0;
+  #claimedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(leases: LeaseTable, format: BatchFormat, limits: BatchLimits) {
     this.#leases = leases;
@@ -48,21 +51,23 @@ export class Gathering {
     this.#isFull = this.#batch.fill(this.#sum, fromId, Number.MAX_SAFE_INTEGER);
   }
 
-  /** How long until the batch should go, in milliseconds: 0 is now, Infinity means there is nothing. @param nowMs a monotonic time */
-  dueInMs(nowMs: number = performance.now()): number {
+  /**
+   * How long until the batch should go, in milliseconds: 0 is now, Infinity means there is nothing. An event
+   * that comes alone goes at once; as more come, or the collector takes its time, they gather.
+   *
+   * @param isBusy whether another batch is on its way @param nowMs a monotonic time
+   */
+  dueInMs(isBusy: boolean, nowMs: number = performance.now()): number {
     if (this.#isFull) return 0;
     if (this.#batch.count === 0) return Number.POSITIVE_INFINITY;
-    return Math.max(0, this.#openedAtMs + this.#limits.maxAgeMs - nowMs);
+    const dueAtMs = this.#openedAtMs + this.#limits.maxAgeMs;
+    const freeAtMs = isBusy ? dueAtMs : this.#claimedAtMs + this.#limits.minIntervalMs;
+    return Math.max(0, Math.min(dueAtMs, freeAtMs) - nowMs);
   }
 
-  /** Looks, and tells whether the batch should go now. */
-  isDue(): boolean {
-    this.look();
-    return this.dueInMs() === 0;
-  }
-
-  /** Claims the batch. Undefined: another publisher was faster; look again. */
-  claim(): Lease | undefined {
+  /** Claims the batch. Undefined: another publisher was faster; look again. @param nowMs a monotonic time */
+  claim(nowMs: number = performance.now()): Lease | undefined {
+    this.#claimedAtMs = nowMs;
     return this.#leases.claim(this.#claimedId, this.#batch.lastId);
   }
 

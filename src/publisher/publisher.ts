@@ -85,7 +85,7 @@ export class Publisher implements AsyncDisposable {
       onFailure: (error) => this.#deliveries.storageFailed(error),
     });
     const batchSize = new BatchSize(batch.maxBytes);
-    const limits = { size: batchSize, maxAgeMs: batch.maxAgeMs };
+    const limits = { ...batch, size: batchSize };
     this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], limits);
     this.#metrics = new StatsdClient(metrics);
     const sender = new Sender({
@@ -167,7 +167,7 @@ export class Publisher implements AsyncDisposable {
     this.#housekeeping.keepUp();
     // New events first, while the queue is held: only one that the collector takes ends that, and those in
     // leases may all be at fault.
-    if (this.#deliveries.isHeld && !this.#keepsOrder && this.#gathering.isDue())
+    if (this.#deliveries.isHeld && !this.#keepsOrder && this.#lookIsDue())
       return this.#start(this.#gathering.claim());
     // A lease of ours may look lost, when the clock jumps or this process was stopped: its answer decides.
     const reclaimed = this.#gathering.reclaim({
@@ -180,11 +180,20 @@ export class Publisher implements AsyncDisposable {
     // Looked at before the leases are counted: whoever claims in between moves the cursor, and we claim nothing.
     this.#gathering.look();
     if (this.#keepsOrder && this.#leases.count() > 0) return POLL_MS;
-    const dueInMs = this.#gathering.dueInMs();
+    const dueInMs = this.#gathering.dueInMs(this.#isBusy);
     if (dueInMs === 0) return this.#start(this.#gathering.claim());
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#watch.disarm();
     return Math.min(dueInMs, GATHER_MS);
+  }
+
+  get #isBusy(): boolean {
+    return this.#deliveries.inFlight.size > 0;
+  }
+
+  #lookIsDue(): boolean {
+    this.#gathering.look();
+    return this.#gathering.dueInMs(this.#isBusy) === 0;
   }
 
   #idle(): number {

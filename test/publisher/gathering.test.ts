@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../src/limits.ts";
+import {
+  DEFAULT_BATCH_MAX_AGE_MS,
+  DEFAULT_BATCH_MIN_INTERVAL_MS,
+  MAX_BATCH_BYTES,
+} from "../../src/limits.ts";
 import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
 import { BatchSize } from "../../src/publisher/batch_size.ts";
 import { Gathering } from "../../src/publisher/gathering.ts";
@@ -12,12 +16,13 @@ interface Limits {
   readonly maxBytes?: number;
   readonly size?: BatchSize;
   readonly maxAgeMs?: number;
+  readonly minIntervalMs?: number;
 }
 
 function gatheringOf({ leases }: TestQueue, limits: Limits = {}): Gathering {
   const { maxBytes = MAX_BATCH_BYTES, size = new BatchSize(maxBytes) } = limits;
-  const { maxAgeMs = DEFAULT_BATCH_MAX_AGE_MS } = limits;
-  return new Gathering(leases, BATCH_FORMATS["2j"], { size, maxAgeMs });
+  const { maxAgeMs = DEFAULT_BATCH_MAX_AGE_MS, minIntervalMs = DEFAULT_BATCH_MIN_INTERVAL_MS } = limits;
+  return new Gathering(leases, BATCH_FORMATS["2j"], { size, maxAgeMs, minIntervalMs });
 }
 
 function putSized({ events }: TestQueue, ...sizesBytes: number[]): void {
@@ -34,7 +39,7 @@ test("has nothing to send while the queue is empty", () => {
 
   gathering.look(0);
 
-  assert.equal(gathering.dueInMs(1_000_000), Number.POSITIVE_INFINITY);
+  assert.equal(gathering.dueInMs(true, 1_000_000), Number.POSITIVE_INFINITY);
 });
 
 test("is due when its first event has waited, whatever came after it", () => {
@@ -43,15 +48,52 @@ test("is due when its first event has waited, whatever came after it", () => {
   gathering.look(0);
   putEvents(queue.events, 1);
   gathering.look(5_000);
-  assert.equal(gathering.dueInMs(5_000), 1_000);
+  assert.equal(gathering.dueInMs(true, 5_000), 1_000);
 
   putEvents(queue.events, 2);
   gathering.look(5_900);
 
-  assert.equal(gathering.dueInMs(5_900), 100);
-  assert.equal(gathering.dueInMs(6_000), 0);
-  assert.equal(gathering.dueInMs(9_000), 0);
+  assert.equal(gathering.dueInMs(true, 5_900), 100);
+  assert.equal(gathering.dueInMs(true, 6_000), 0);
+  assert.equal(gathering.dueInMs(true, 9_000), 0);
   assert.deepEqual(rangeOf(gathering.claim()), [1, 3]);
+});
+
+test("sends an event that comes alone at once, and lets those that come soon after gather", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { minIntervalMs: 50 });
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+  assert.equal(gathering.dueInMs(false, 5_000), 0);
+  gathering.claim(5_000);
+
+  putEvents(queue.events, 1);
+  gathering.look(5_010);
+  assert.equal(gathering.dueInMs(false, 5_010), 40);
+  assert.equal(gathering.dueInMs(false, 5_050), 0);
+});
+
+test("gathers while the batch before is on its way, but for no longer than the maximum age", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { minIntervalMs: 50, maxAgeMs: 1_000 });
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+
+  assert.equal(gathering.dueInMs(true, 5_100), 900);
+  assert.equal(gathering.dueInMs(true, 6_000), 0);
+  assert.equal(gathering.dueInMs(false, 5_100), 0, "it is not any more");
+});
+
+test("never waits longer than the maximum age, though the interval is longer", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { minIntervalMs: 60_000, maxAgeMs: 1_000 });
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+  gathering.claim(5_000);
+  putEvents(queue.events, 1);
+  gathering.look(5_500);
+
+  assert.equal(gathering.dueInMs(false, 5_500), 1_000);
 });
 
 test("claims a gap that was deleted by hand together with the events behind it", () => {
@@ -71,7 +113,7 @@ test("is due at once with a maximum age of zero", () => {
   const gathering = gatheringOf(queue, { maxAgeMs: 0 });
   putEvents(queue.events, 1);
   gathering.look(7);
-  assert.equal(gathering.dueInMs(7), 0);
+  assert.equal(gathering.dueInMs(true, 7), 0);
 });
 
 test("is due at once when the next event would not fit, and takes exactly those that do", () => {
@@ -81,10 +123,10 @@ test("is due at once when the next event would not fit, and takes exactly those 
 
   gathering.look(0);
 
-  assert.equal(gathering.dueInMs(0), 0);
+  assert.equal(gathering.dueInMs(true, 0), 0);
   assert.deepEqual(rangeOf(gathering.claim()), [1, 2]);
   gathering.look(10);
-  assert.equal(gathering.dueInMs(10), 1_000, "the rest waits for company");
+  assert.equal(gathering.dueInMs(true, 10), 1_000, "the rest waits for company");
 });
 
 test("sends an event that is larger than any batch alone, without jamming the queue", () => {
@@ -109,7 +151,7 @@ test("starts anew behind what another publisher has claimed in between", () => {
 
   assert.equal(gathering.claim(), undefined, "the other was faster");
   gathering.look(500);
-  assert.equal(gathering.dueInMs(500), 1_000);
+  assert.equal(gathering.dueInMs(true, 500), 1_000);
   assert.deepEqual(rangeOf(gathering.claim()), [4, 5]);
 });
 
@@ -122,7 +164,7 @@ test("ages by a clock that nobody can set", () => {
   try {
     for (const stepMs of [-3_600_000, 3_600_000]) {
       Date.now = () => wallClock() + stepMs;
-      const dueInMs = gathering.dueInMs();
+      const dueInMs = gathering.dueInMs(true);
       assert.ok(dueInMs > 0 && dueInMs <= 60_000, String(dueInMs));
     }
   } finally {
@@ -187,7 +229,7 @@ test("claims each event once and in order, whatever is put between the looks", (
       for (const sizes of puts) {
         putSized(queue, ...sizes);
         gathering.look(0);
-        if (gathering.dueInMs(0) === 0) claimed.push(rangeOf(gathering.claim())!);
+        if (gathering.dueInMs(true, 0) === 0) claimed.push(rangeOf(gathering.claim())!);
       }
       claimed.push(...claimAll(gathering));
       assert.equal(claimed.at(-1)?.[1] ?? 0, puts.flat().length);
@@ -200,7 +242,7 @@ test("claims each event once and in order, whatever is put between the looks", (
 /** Claims until nothing is left, each batch as soon as it is old enough. */
 function claimAll(gathering: Gathering): [number, number][] {
   const ranges: [number, number][] = [];
-  for (gathering.look(0); gathering.dueInMs(1_000_000) === 0; gathering.look(0))
+  for (gathering.look(0); gathering.dueInMs(true, 1_000_000) === 0; gathering.look(0))
     ranges.push(rangeOf(gathering.claim())!);
   return ranges;
 }
@@ -211,7 +253,7 @@ test("gathers anew when a batch was too large meanwhile, though it was full befo
   const gathering = gatheringOf(queue, { size });
   putSized(queue, ...Array.from({ length: 30 }, () => 10_000));
   gathering.look(0);
-  assert.equal(gathering.dueInMs(0), 0, "full");
+  assert.equal(gathering.dueInMs(true, 0), 0, "full");
 
   size.tooLarge(100_000);
   gathering.look(0);

@@ -57,7 +57,11 @@ test("sends after a second though the clock on the wall goes back; the original 
 /** What the publisher does at each tick: a batch that is due goes, then the event is put. */
 function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
   using queue = testQueue();
-  const limits = { size: new BatchSize(MAX_BATCH_BYTES), maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
+  const limits = {
+    size: new BatchSize(MAX_BATCH_BYTES),
+    maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
+    minIntervalMs: 50,
+  };
   const gathering = new Gathering(queue.leases, BATCH_FORMATS["2"], limits);
   const sent: Sent[] = [];
   let dueAtMs = Number.POSITIVE_INFINITY;
@@ -66,14 +70,14 @@ function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
     sent.push(...sendDue(gathering, nowMs));
     if (eventBytes !== null) putEvent(queue, eventBytes);
     sent.push(...sendDue(gathering, nowMs));
-    dueAtMs = nowMs + gathering.dueInMs(nowMs);
+    dueAtMs = nowMs + gathering.dueInMs(true, nowMs);
   }
   return { sent, dueAtMs };
 }
 
 function sendDue(gathering: Gathering, nowMs: number): Sent[] {
   const sent: Sent[] = [];
-  for (gathering.look(nowMs); gathering.dueInMs(nowMs) === 0; gathering.look(nowMs)) {
+  for (gathering.look(nowMs); gathering.dueInMs(true, nowMs) === 0; gathering.look(nowMs)) {
     const lease = gathering.claim()!;
     sent.push([nowMs, lease.lastId - lease.firstId + 1]);
   }

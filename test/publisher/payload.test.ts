@@ -97,12 +97,16 @@ function openProducer({ directory }: TestQueue): EventQueue<Uint8Array> {
 
 /** What the publisher would send, request by request, until the queue is empty. */
 async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promise<Buffer[]> {
-  const limits = { size: new BatchSize(MAX_BATCH_BYTES), maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS };
+  const limits = {
+    size: new BatchSize(MAX_BATCH_BYTES),
+    maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
+    minIntervalMs: 50,
+  };
   const gathering = new Gathering(leases, BATCH_FORMATS[version], limits);
   const bodies: Buffer[] = [];
   while (events.depth() > 0) {
     gathering.look(0);
-    assert.equal(gathering.dueInMs(limits.maxAgeMs), 0);
+    assert.equal(gathering.dueInMs(true, limits.maxAgeMs), 0);
     const lease = gathering.claim()!;
     bodies.push(frame(BATCH_FORMATS[version], leases.read(lease)));
     await leases.ack(lease);
