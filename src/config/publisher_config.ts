@@ -18,6 +18,7 @@ import {
   DEFAULT_DEAD_LETTER_MAX_SHARE,
   DEFAULT_FILE_MODE,
   DEFAULT_GRACE_MS,
+  DEFAULT_GZIP_LEVEL,
   MAX_BALLAST_BYTES,
   MAX_BATCH_BYTES,
   MAX_CONCURRENCY,
@@ -109,6 +110,8 @@ export interface PublisherConfig {
      * it is full or `batch.max_age` is over. Default: 50 ms, so 20 requests a second at most until batches are full.
      */
     readonly minIntervalMs: number;
+    /** `batch.gzip_level` (ours): how hard batches are compressed, 1 to 9. Default: 1. */
+    readonly gzipLevel: number;
     /** `batch.max_bytes` (ours): the size before compression at which a batch is full. Default: 512,000. */
     readonly maxBytes: number;
   };
@@ -225,6 +228,7 @@ function readBatch(section: ConfigSection): PublisherConfig["batch"] {
   return {
     maxAgeMs: section.read("batch.max_age", optional(age, DEFAULT_BATCH_MAX_AGE_MS)),
     minIntervalMs: section.read("batch.min_interval", optional(age, DEFAULT_BATCH_MIN_INTERVAL_MS)),
+    gzipLevel: section.read("batch.gzip_level", optional(integerIn({ min: 1, max: 9 }), DEFAULT_GZIP_LEVEL)),
     maxBytes: section.read("batch.max_bytes", optional(size, MAX_BATCH_BYTES)),
   };
 }

@@ -93,6 +93,7 @@ export class Publisher implements AsyncDisposable {
       uuid: this.#queueFile.uuid,
       format: BATCH_FORMATS[collector.version],
       key: { name: key.name, secret: key.secret.reveal() },
+      gzipLevel: batch.gzipLevel,
       client: new CollectorClient(collector.url, collector.timeoutMs),
       metrics: this.#metrics,
     });

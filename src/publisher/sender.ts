@@ -20,6 +20,8 @@ export interface SenderParts {
   readonly uuid: string;
   readonly format: BatchFormat;
   readonly key: SigningKey;
+  /** 1 to 9. */
+  readonly gzipLevel: number;
   readonly client: CollectorClient;
   readonly metrics: StatsdClient;
 }
@@ -61,10 +63,10 @@ export class Sender {
   }
 
   async #prepare(count: number, joined: Uint8Array): Promise<{ payload: Payload; sizeBytes: number }> {
-    const { format, key } = this.#parts;
+    const { format, key, gzipLevel } = this.#parts;
     const scratch = this.#scratch.take(joined.length + MAX_FRAME_BYTES);
     const body = frame(format, { count, joined }, () => scratch);
-    const payload = await makePayload(body, key);
+    const payload = await makePayload(body, key, gzipLevel);
     this.#scratch.give(scratch);
     return { payload, sizeBytes: body.length };
   }

@@ -16,7 +16,7 @@ test("fills in the defaults", () => {
     directory: undefined,
     maxQueueSize: undefined,
     collector: { url: "https://c.example/v2", version: "2", timeoutMs: 10_000 },
-    batch: { maxAgeMs: 1_000, minIntervalMs: 50, maxBytes: 512_000 },
+    batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000 },
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
     concurrency: 32,
     graceMs: 10_000,
@@ -33,7 +33,7 @@ const EVERYTHING = {
   directory: "/var/lib/eventspool",
   maxQueueSize: 5_000,
   collector: { url: "http://localhost:9800/in/v2j", version: "2j", timeoutMs: 3_000 },
-  batch: { maxAgeMs: 250, minIntervalMs: 100, maxBytes: 200_000 },
+  batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000 },
   deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
   concurrency: 1,
   graceMs: 60_000,
@@ -64,6 +64,7 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     max_queue_size = 5_000
     "batch.max_age" = "250ms"
     "batch.min_interval" = "100ms"
+    "batch.gzip_level" = 6
     batch.max_bytes = 200_000
     dead_letters = { max_count = 500, max_bytes = "1MiB", max_share = "50%" }
     admin.listen = "./admin.sock"
@@ -125,6 +126,7 @@ test("describes the configuration for --check, without the secret", () => {
     key_name: "K",
     batch_max_age_ms: 250,
     batch_min_interval_ms: 100,
+    batch_gzip_level: 6,
     batch_max_bytes: 200_000,
     dead_letters_max_count: 500,
     dead_letters_max_bytes: 1_048_576,

@@ -45,6 +45,7 @@ export const EVERY_SETTING: Readonly<Record<string, string>> = {
   max_queue_size: "5_000",
   "batch.max_age": "250ms",
   "batch.min_interval": "100ms",
+  "batch.gzip_level": "6",
   "batch.max_bytes": "200kB",
   "dead_letters.max_count": "500",
   "dead_letters.max_bytes": "1MiB",

@@ -36,6 +36,7 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
     uuid: queue.file.uuid,
     format: BATCH_FORMATS["2j"],
     key: KEY,
+    gzipLevel: 1,
     client: new CollectorClient(`${url}/v2j`, 4_000),
     metrics,
     ...parts,
