@@ -1,0 +1,52 @@
+/** Several producers beside a publisher: the tail of all of their puts. `perSecond` 0: as fast as they can. */
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Rig, type RigOptions, start } from "./rig.ts";
+
+const { producers, events, perSecond, ...options } = JSON.parse(process.argv[2] ?? "{}") as RigOptions & {
+  producers: number;
+  events: number;
+  perSecond: number;
+};
+const each = Math.floor(events / producers);
+
+async function produce(
+  directory: string,
+  producer: number,
+): Promise<{ perS: number; latenciesUs: Float32Array }> {
+  const output = join(directory, `${producer}.f32`);
+  const child = start("latency_producer.ts", [
+    JSON.stringify({ directory, events: each, perSecond, output }),
+  ]);
+  const [out] = await Promise.all([text(child.stdout as NodeJS.ReadableStream), once(child, "exit")]);
+  const { buffer, byteOffset, byteLength } = readFileSync(output);
+  const { perS } = JSON.parse(out) as { perS: number };
+  return { perS, latenciesUs: new Float32Array(buffer, byteOffset, byteLength / 4) };
+}
+
+await using rig = await Rig.open(options);
+await rig.publish();
+await sleep(700);
+const runs = await Promise.all(
+  Array.from({ length: producers }, (_, index) => produce(rig.directory, index)),
+);
+const undelivered = rig.queue.depth();
+const all = new Float32Array(each * producers);
+for (const [index, { latenciesUs }] of runs.entries()) all.set(latenciesUs, index * each);
+all.sort();
+const at = (share: number) =>
+  (all[Math.min(all.length - 1, Math.floor(all.length * share))] as number) / 1_000;
+console.log(
+  JSON.stringify({
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    p999Ms: at(0.999),
+    worstMs: at(1),
+    perS: runs.reduce((sum, { perS }) => sum + perS, 0),
+    undelivered,
+  }),
+);

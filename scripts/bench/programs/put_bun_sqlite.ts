@@ -1,0 +1,10 @@
+/** The floor on Bun's own SQLite: the same table and settings, and a bare INSERT that checks no cap. */
+import { Database } from "bun:sqlite";
+import { bareInsert } from "./bare_insert.ts";
+import { ownDirectory } from "./rounds.ts";
+
+const db = new Database(`${ownDirectory()}/bare.db`);
+await bareInsert(db, (sql) => {
+  const statement = db.query(sql);
+  return (...values) => void statement.run(...(values as (number | Uint8Array)[]));
+});

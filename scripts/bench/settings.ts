@@ -1,0 +1,33 @@
+/**
+ * How much is measured, and with what.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** What every part is told. */
+export interface Settings {
+  /** 1, or less to be quicker. */
+  readonly scale: number;
+  /** How often each contestant runs. */
+  readonly repeats: number;
+  /** Where files may be made: on the disk that is to be measured. */
+  readonly directory: string;
+}
+
+/** The command of a program of `programs/`, under the runtime that runs this. */
+export function program(file: string, ...args: readonly string[]): string[] {
+  return [process.execPath, pathOf(`programs/${file}`), ...args];
+}
+
+/** An absolute path of a file beside this one. */
+export function pathOf(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
+}
+
+/** Whether a program is installed. */
+export function has(name: string): boolean {
+  return spawnSync("sh", ["-c", `command -v ${name}`]).status === 0;
+}
