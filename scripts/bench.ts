@@ -3,7 +3,7 @@
  * latency, drain, idle, scale. `--quick` does a tenth of the work; `--write` also writes docs/benchmarks.md.
  * What it compares with is installed in scripts/bench, not in the project.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -31,6 +31,7 @@ const PARTS: Readonly<Record<string, (settings: Settings) => Promise<Table[]>>> 
 
 const QUICK = { scale: 0.1, repeats: 3 };
 const FULL = { scale: 1, repeats: 5 };
+const FIGURES_BEGIN = "<!-- written by bun run bench --write from here on -->";
 const DOCS = fileURLToPath(new URL("../docs", import.meta.url));
 
 /** Known to the issue's table and not to be had from npm: said, so that nobody takes silence for a victory. */
@@ -61,7 +62,13 @@ try {
 if (values.write) {
   const plots = await writePlots(tables, join(DOCS, "benchmarks"));
   const pictures = plots.map(({ file, title }) => `![${title}](benchmarks/${file})\n`);
-  writeFileSync(join(DOCS, "benchmarks.md"), [head(), ...pictures, ...tables.map(render)].join("\n"));
+  replaceFigures(join(DOCS, "benchmarks.md"), [head(), ...pictures, ...tables.map(render)].join("\n"));
+}
+
+/** Puts the figures where the page has its old ones, and leaves what people wrote before them. */
+function replaceFigures(page: string, figures: string): void {
+  const [text = ""] = readFileSync(page, "utf8").split(FIGURES_BEGIN);
+  writeFileSync(page, `${text}${FIGURES_BEGIN}\n\n${figures}`);
 }
 
 function show(text: string): void {
@@ -71,9 +78,7 @@ function show(text: string): void {
 function head(): string {
   const [cpu] = cpus();
   const machine = `${cpus().length} x ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${process.platform}`;
-  return `# Benchmarks
-
-\`bun run bench\` prints these tables. Each figure is the median of several runs, all contestants in turn, with the least
+  return `\`bun run bench\` prints these tables. Each figure is the median of several runs, all contestants in turn, with the least
 and the most in brackets; a ratio is the median of the ratios within each turn. Ratios hold elsewhere, figures do not.
 
 Measured on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions()}.
