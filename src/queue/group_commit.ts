@@ -25,6 +25,8 @@ export interface GroupStore {
   sync(): Promise<void> | undefined;
   /** The error of a put that did not fit. */
   full(): Error;
+  /** Told of bodies that were not stored, or may not be as safe as asked for. */
+  onRefused(error: unknown, count: number): void;
 }
 
 /** Gathers the puts of one turn of the event loop and commits them together, at its end. */
@@ -59,19 +61,23 @@ export class GroupCommit {
     if (group.length === 0) return; // closed meanwhile
     try {
       const stored = this.#store.putWhatFits(group.map(({ body }) => body));
-      for (const { reject } of group.splice(stored)) reject(this.#store.full());
-      void this.#resolve(group);
+      if (stored < group.length) this.#reject(group.splice(stored), this.#store.full());
+      this.#resolve(group, this.#store.sync());
     } catch (error) {
-      for (const { reject } of group) reject(error);
+      this.#reject(group, error);
     }
   }
 
-  async #resolve(group: readonly WaitingPut[]): Promise<void> {
-    try {
-      await this.#store.sync();
+  #resolve(group: readonly WaitingPut[], synced: Promise<void> | undefined): void {
+    const resolve = () => {
       for (const { resolve } of group) resolve();
-    } catch (error) {
-      for (const { reject } of group) reject(error);
-    }
+    };
+    if (synced === undefined) resolve();
+    else synced.then(resolve, (error) => this.#reject(group, error));
+  }
+
+  #reject(group: readonly WaitingPut[], error: unknown): void {
+    this.#store.onRefused(error, group.length);
+    for (const { reject } of group) reject(error);
   }
 }
