@@ -82,6 +82,7 @@ export class Publisher implements AsyncDisposable {
     this.#housekeeping = new Housekeeping({
       file: this.#queueFile,
       ballastBytes: config.ballastBytes,
+      isWatched: () => this.#watch.isArmed,
       onFailure: (error) => this.#deliveries.storageFailed(error),
     });
     const batchSize = new BatchSize(batch.maxBytes);
@@ -108,7 +109,10 @@ export class Publisher implements AsyncDisposable {
       onEnd: this.#sleeper.wake,
     });
     this.#keepsOrder = config.concurrency === 1;
-    this.#watch = new PutWatch(this.file, this.#sleeper.wake);
+    this.#watch = new PutWatch(this.file, () => {
+      this.#sleeper.wake();
+      this.#housekeeping.written();
+    });
   }
 
   /**
@@ -184,7 +188,7 @@ export class Publisher implements AsyncDisposable {
     const dueInMs = this.#gathering.dueInMs(this.#isBusy);
     if (dueInMs === 0) return this.#start(this.#gathering.claim());
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
-    this.#watch.disarm();
+    this.#endIdling();
     return Math.min(dueInMs, GATHER_MS);
   }
 
@@ -205,10 +209,15 @@ export class Publisher implements AsyncDisposable {
     return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
   }
 
+  #endIdling(): void {
+    this.#watch.disarm();
+    this.#housekeeping.written();
+  }
+
   #start(lease: Lease | undefined): number {
     if (lease !== undefined) {
       this.#claimedAtMs = performance.now();
-      this.#watch.disarm();
+      this.#endIdling();
       this.#deliveries.start(lease);
     }
     return 0;

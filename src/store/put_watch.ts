@@ -21,6 +21,11 @@ export class PutWatch {
     this.#onWrite = onWrite;
   }
 
+  /** Whether it watches. */
+  get isArmed(): boolean {
+    return this.#watcher !== undefined;
+  }
+
   /** Starts watching. True: it was not armed before, so look for events once more: one may have come first. */
   arm(): boolean {
     // Without a -wal, or an inotify watch left, the caller's poll finds the events. Looked at first, since

@@ -17,6 +17,8 @@ export interface WalSyncOptions {
   readonly signal: AbortSignal;
   /** Told of each sync that was done. */
   readonly onSync?: () => void;
+  /** Resolves when somebody may have written, where that is known; else it is looked, ten times a second. */
+  readonly written?: () => Promise<void> | undefined;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface WalSyncOptions {
  * open beside SQLite; the `.db` and -shm are not: closing them would drop SQLite's POSIX locks.
  * Rejects when the disk fails.
  */
-export async function syncWal(file: QueueFile, { signal, onSync }: WalSyncOptions): Promise<void> {
+export async function syncWal(file: QueueFile, { signal, onSync, written }: WalSyncOptions): Promise<void> {
   // Changes when another connection has committed, and costs 2 us to look at. What this process
   // commits itself are acks: losing one brings a duplicate, not a loss.
   const dataVersion = file.db.prepare<[], number>("PRAGMA data_version").pluck();
@@ -39,6 +41,7 @@ export async function syncWal(file: QueueFile, { signal, onSync }: WalSyncOption
       syncedVersion = version;
       onSync?.();
     }
+    await written?.();
     await sleep(SYNC_EVERY_MS, undefined, { signal, ref: false }).catch(() => {});
   }
 }

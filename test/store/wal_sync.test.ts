@@ -28,6 +28,19 @@ test("syncs a whole burst of puts a few times only", async () => {
   assert.ok(sync.count() <= 4);
 });
 
+test("waits to be told that somebody has written, where that is known", async () => {
+  using queue = testQueue();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await using sync = startSync(queue, () => promise);
+  await eventually("the first sync", () => sync.count() === 1);
+  sync.producer.put("x");
+  await sleep(250);
+  assert.equal(sync.count(), 1);
+
+  resolve();
+  await eventually("another sync", () => sync.count() === 2);
+});
+
 test("rejects when there is nothing to sync", async () => {
   using queue = testQueue();
   const { db } = queue.file;
@@ -40,12 +53,13 @@ interface Sync extends AsyncDisposable {
   count(): number;
 }
 
-function startSync(queue: TestQueue): Sync {
+function startSync(queue: TestQueue, written?: () => Promise<void>): Sync {
   putEvents(queue.events, 1); // so that there is a -wal
   const producer = new EventQueue<string>("main", Buffer.from, { directory: queue.directory });
   const stop = new AbortController();
   let count = 0;
-  const syncing = syncWal(queue.file, { signal: stop.signal, onSync: () => count++ });
+  const options = { signal: stop.signal, onSync: () => count++, ...(written && { written }) };
+  const syncing = syncWal(queue.file, options);
   return {
     producer,
     count: () => count,
