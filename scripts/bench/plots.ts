@@ -19,10 +19,10 @@ export interface Plot {
 const BARS: readonly { table: string; figure: string; file: string; title: string }[] = [
   { table: "put, one at a time", figure: "perS", file: "put.svg", title: "put, one at a time: events/s" },
   {
-    table: "Draining a full queue",
+    table: "Draining a full queue, gzip level 1",
     figure: "perS",
     file: "drain.svg",
-    title: "Draining a full queue: events/s",
+    title: "Draining a full queue, gzip level 1: events/s",
   },
 ];
 

@@ -31,3 +31,9 @@ export function pathOf(file: string): string {
 export function has(name: string): boolean {
   return spawnSync("sh", ["-c", `command -v ${name}`]).status === 0;
 }
+
+/** A python3 that can import these modules; undefined: there is none. */
+export function pythonWith(modules: string): string | undefined {
+  const pythons = ["python3", "/usr/bin/python3"];
+  return pythons.find((python) => spawnSync(python, ["-c", `import ${modules}`]).status === 0);
+}

@@ -14,6 +14,9 @@ const DRAIN: readonly Column[] = [
   { figure: "maxInFlight", title: "most in flight" },
 ];
 
+const NOTE =
+  "1,000,000 waiting events of 336 bytes with random identifiers, sent as v2j over HTTP on loopback, 4 in flight at first and as many as help then, up to 32. CPU is the publisher's, all threads. The ratio is to a bare loop without leases, network or deletes.";
+
 const KEEP_UP: readonly Column[] = [
   { figure: "putPerS", title: "put/s" },
   { figure: "deliveredPerS", title: "put to accepted/s" },
@@ -21,32 +24,43 @@ const KEEP_UP: readonly Column[] = [
 
 /** The tables of `drain`. */
 export async function drain({ scale, repeats, directory }: Settings): Promise<Table[]> {
-  const entry = (name: string, options: object): Contestant => {
-    const task = { directory, events: Math.ceil((1_000_000 * scale) / 1_000) * 1_000, ...options };
-    return { name, durability: "NORMAL", command: program("drain.ts", JSON.stringify(task)) };
+  const events = Math.ceil((1_000_000 * scale) / 1_000) * 1_000;
+  const ours = (name: string, options: object): Contestant => {
+    const command = program("drain.ts", JSON.stringify({ directory, events, ...options }));
+    return { name: `**eventspool**, ${name}`, durability: "NORMAL", command };
   };
-  const drained = await race(
-    [
-      entry("collector answers at once, gzip level 1", {}),
-      entry("gzip level 6", { settings: { "batch.gzip_level": 6 } }),
-      entry("collector 50 ms away", { delayMs: 50 }),
-      entry("collector 200 ms away", { delayMs: 200 }),
-    ],
-    Math.min(repeats, 3),
-  );
+  const floor = (name: string, options: object): Contestant => {
+    const task = { directory, events: Math.min(events, 500_000), ...options };
+    return { name, durability: "NORMAL", command: program("drain_floor.ts", JSON.stringify(task)) };
+  };
+  const table = async (level: number, contestants: readonly Contestant[]): Promise<Table> => ({
+    title: `Draining a full queue, gzip level ${level}`,
+    note: NOTE,
+    ratioOf: "perS",
+    columns: DRAIN,
+    results: await race(
+      [
+        floor("bare loop: read, HMAC, gzip", { level, deletes: false }),
+        floor("bare loop, and delete and checkpoint", { level, deletes: true }),
+        ...contestants,
+      ],
+      Math.min(repeats, 3),
+    ),
+  });
+  const level1 = await table(1, [
+    ours("collector answers at once", {}),
+    ours("collector 50 ms away", { delayMs: 50 }),
+    ours("collector 200 ms away", { delayMs: 200 }),
+  ]);
+  const level6 = await table(6, [ours("collector answers at once", { settings: { "batch.gzip_level": 6 } })]);
   const keepUp = (name: string, publishes: boolean): Contestant => {
     const task = { directory, events: Math.ceil(500_000 * scale), publishes };
     return { name, durability: "NORMAL", command: program("keep_up.ts", JSON.stringify(task)) };
   };
   const kept = await race([keepUp("no publisher", false), keepUp("beside a publisher", true)], repeats);
   return [
-    {
-      title: "Draining a full queue",
-      note: "1,000,000 waiting events of 336 bytes with random identifiers, sent as v2j over HTTP on loopback, 4 in flight at first and as many as help then, up to 32. CPU is the publisher's, all threads.",
-      ratioOf: "perS",
-      columns: DRAIN,
-      results: drained,
-    },
+    level1,
+    level6,
     {
       title: "One producer at full speed",
       note: "put one at a time, alone and beside its publisher. The second figure ends when the collector has accepted the last event.",

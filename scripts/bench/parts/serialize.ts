@@ -3,8 +3,11 @@
  *
  * @module
  */
-import { race, type Table } from "../measure.ts";
-import { program, type Settings } from "../settings.ts";
+import { type Contestant, race, type Table } from "../measure.ts";
+import { pathOf, program, pythonWith, type Settings } from "../settings.ts";
+
+const NO_BASEPLATE = "no python3 here that has baseplate.py";
+const IDL = pathOf("../../examples/thrift/event.thrift");
 
 /** The table of `serialize`. */
 export async function serialize({ scale, repeats, directory }: Settings): Promise<Table[]> {
@@ -13,16 +16,28 @@ export async function serialize({ scale, repeats, directory }: Settings): Promis
     const json = JSON.stringify({ ...task, events: events * scale });
     return { name, durability, command: program("serialize.ts", json, engine) };
   };
+  const python = pythonWith("baseplate.lib.events, thrift");
+  const baseplate = (
+    name: string,
+    engine: string,
+    { durability = "", events = 100_000 } = {},
+  ): Contestant => {
+    const json = JSON.stringify({ ...task, events: events * scale });
+    const command = [python ?? "", pathOf("programs/baseplate_put.py"), json, engine, IDL];
+    return { name, durability, command, missing: python === undefined ? NO_BASEPLATE : undefined };
+  };
   const results = await race(
     [
       entry("npm thrift, TJSONProtocol", "npm thrift"),
       entry("**eventspool `serializeV2Event`**", "ours"),
       entry("**eventspool, serialized and put**", "put", { durability: "NORMAL", events: 60_000 }),
+      baseplate("baseplate.py `serialize_v2_event`", "serialize"),
+      baseplate("baseplate.py, serialized and put", "put", { durability: "in memory" }),
     ],
     repeats,
   );
   const note =
-    "A Thrift event of 15 fields in 4 structs, 290 bytes of JSON, one at a time. The ratio is to npm thrift, which writes it in a message, since it cannot write it alone.";
+    "A Thrift event of 15 fields in 4 structs, 290 bytes of JSON, one at a time. The ratio is to npm thrift, which writes it in a message, since it cannot write it alone. baseplate.py puts into a kernel queue in memory, which a second process empties.";
   return [
     {
       title: "Thrift JSON",

@@ -5,14 +5,26 @@ import { join } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { How } from "./latency_producer.ts";
+import { randomEvent } from "./random_events.ts";
 import { Rig, type RigOptions, start } from "./rig.ts";
 
-const { producers, events, perSecond, ...options } = JSON.parse(process.argv[2] ?? "{}") as RigOptions & {
+const { producers, events, perSecond, how, ...options } = JSON.parse(
+  process.argv[2] ?? "{}",
+) as RigOptions & {
   producers: number;
   events: number;
   perSecond: number;
+  how: How;
 };
 const each = Math.floor(events / producers);
+
+const TICK_MS = 10;
+const instead = Array.from({ length: (perSecond * producers * TICK_MS) / 1_000 }, randomEvent);
+
+function putInstead(): void {
+  rig.queue.putMany(instead);
+}
 
 async function produce(
   directory: string,
@@ -20,7 +32,7 @@ async function produce(
 ): Promise<{ perS: number; latenciesUs: Float32Array }> {
   const output = join(directory, `${producer}.f32`);
   const child = start("latency_producer.ts", [
-    JSON.stringify({ directory, events: each, perSecond, output }),
+    JSON.stringify({ directory, events: each, perSecond, how, output }),
   ]);
   const [out] = await Promise.all([text(child.stdout as NodeJS.ReadableStream), once(child, "exit")]);
   const { buffer, byteOffset, byteLength } = readFileSync(output);
@@ -29,11 +41,14 @@ async function produce(
 }
 
 await using rig = await Rig.open(options);
-await rig.publish();
+if (how !== "bare") await rig.publish();
 await sleep(700);
+// So that the publisher has as much to do beside producers that put nothing.
+const tick = how === "compute" ? setInterval(putInstead, TICK_MS) : undefined;
 const runs = await Promise.all(
   Array.from({ length: producers }, (_, index) => produce(rig.directory, index)),
 );
+clearInterval(tick);
 const undelivered = rig.queue.depth();
 const all = new Float32Array(each * producers);
 for (const [index, { latenciesUs }] of runs.entries()) all.set(latenciesUs, index * each);
