@@ -1,15 +1,19 @@
 /**
- * `bun run fleet [--write]`: how a fleet comes back after its collector was away for an hour, simulated over the
- * real backoff and concurrency. `--write` draws it into docs/capacity.
+ * `bun run fleet [--write]`: what hosts send to their collector, and how a fleet comes back after its collector
+ * was away for an hour, simulated over the real backoff and concurrency. `--write` draws it into docs/capacity.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type Fleet, type Second, simulate } from "./bench/fleet.ts";
+import { load } from "./bench/load.ts";
 import { draw } from "./bench/plots.ts";
 
 const OUTAGE_S = 3_600;
 const AFTER_S = 3_000;
+
+/** How far away the collector is. */
+const DISTANCE_S = 0.05;
 
 /** 1,000 hosts, of 10 events a second each; the collector can take four times that, and 8,000 requests a second. */
 const FLEET: Omit<Fleet, "strategy"> = {
@@ -21,6 +25,7 @@ const FLEET: Omit<Fleet, "strategy"> = {
 };
 
 const { values } = parseArgs({ options: { write: { type: "boolean" } } });
+for (const eventsPerS of [1, 10, 100, 1_000, 10_000]) tellLoad(eventsPerS);
 const runs = (["eventspool", "fixed"] as const).map((strategy) => {
   const seconds = simulate({ ...FLEET, strategy }, OUTAGE_S + AFTER_S);
   tell(strategy, seconds);
@@ -30,6 +35,15 @@ if (values.write) {
   const directory = fileURLToPath(new URL("../docs/capacity", import.meta.url));
   mkdirSync(directory, { recursive: true });
   writeFileSync(`${directory}/recovery.svg`, await draw(picture()));
+}
+
+/** A row for each `batch.min_interval`, of one host. */
+function tellLoad(eventsPerS: number): void {
+  const cells = [0.05, 1].map((minIntervalS) => {
+    const { requestsPerS, bytesPerS, inFlight } = load(eventsPerS, minIntervalS, DISTANCE_S);
+    return `${requestsPerS.toFixed(2)} requests/s, ${(bytesPerS / 1_000).toFixed(1)} kB/s, ${inFlight.toFixed(1)} in flight`;
+  });
+  console.log(`one host at ${eventsPerS} events/s: min_interval 50ms: ${cells[0]}; 1s: ${cells[1]}`);
 }
 
 function tell(strategy: string, seconds: readonly Second[]): void {
