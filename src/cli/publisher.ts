@@ -1,5 +1,5 @@
 /** `bun run publisher`: publishes one queue to its collector. */
-import { stdout } from "node:process";
+import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/admin.ts";
 import { describePublisherConfig } from "../config/describe_config.ts";
@@ -30,8 +30,11 @@ Options:
 
 SIGTERM and SIGINT stop it: batches in flight have publisher.grace to finish, the
 others stay in the queue. A second signal ends it at once; nothing is lost either way.
+SIGHUP reads the configuration again, and goes on with it once what is in flight has finished.
 Exit codes: 0 stopped, 1 failed while running, 2 wrong usage or configuration.
 `;
+
+const logger = getLogger(["eventspool", "publisher"]);
 
 const OPTIONS = {
   "queue-name": { type: "string", default: "main" },
@@ -47,18 +50,42 @@ await runCommand("publisher", async () => {
   if (values.help) return void stdout.write(HELP);
   if (values.version) return void stdout.write(`${VERSION}\n`);
 
-  const config = loadPublisherConfig(onlyFile(positionals), { queueName: values["queue-name"] });
-  const located = values.directory === undefined ? config : { ...config, directory: values.directory };
-  if (values.check) return void stdout.write(describe(located));
+  const { directory } = values;
+  const file = onlyFile(positionals);
+  const load = (): PublisherConfig => {
+    const config = loadPublisherConfig(file, { queueName: values["queue-name"] });
+    return directory === undefined ? config : { ...config, directory };
+  };
+  const config = load();
+  if (values.check) return void stdout.write(describe(config));
 
   configureLogging({ debug: values.debug });
-  await publish(located);
+  await publish(config, load);
 });
 
-async function publish(config: PublisherConfig): Promise<void> {
-  const logger = getLogger(["eventspool", "publisher"]);
+/** Publishes until it is stopped; after each SIGHUP as the configuration then says, if it can be used. */
+async function publish(first: PublisherConfig, load: () => PublisherConfig): Promise<void> {
+  const stop = stopOnSignals();
+  let config = first;
+  let reload = new AbortController();
+  process.on("SIGHUP", () => {
+    try {
+      config = load();
+      reload.abort();
+    } catch (error) {
+      logger.error("SIGHUP: going on with the configuration as it was: {reason}", {
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    }
+  });
+  while (!stop.aborted) {
+    reload = new AbortController();
+    await publishUntil(AbortSignal.any([stop, reload.signal]), config);
+  }
+}
+
+async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promise<void> {
   logWarnings(logger, config.warnings);
-  const signal = stopOnSignals();
   await using publisher = new Publisher(config);
   const { listen, token } = config.admin;
   const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
