@@ -10,6 +10,7 @@ import { queueFilePath } from "../store/location.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
+import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
 
@@ -78,6 +79,8 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
       });
     }
   });
+  feedWatchdog(stop);
+  stop.addEventListener("abort", () => notify("STOPPING=1"), { once: true });
   while (!stop.aborted) {
     reload = new AbortController();
     await publishUntil(AbortSignal.any([stop, reload.signal]), config);
@@ -91,7 +94,9 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
   const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
   const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
   if (served) logger.info("Admin at {address}", { address: served.address });
-  await publisher.run({ signal });
+  const running = publisher.run({ signal });
+  notify("READY=1");
+  await running;
   await served?.close();
 }
 

@@ -1,0 +1,31 @@
+/**
+ * Telling systemd how a service is: units of `Type=notify`, with a watchdog.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { env } from "node:process";
+import { getLogger } from "@logtape/logtape";
+
+const logger = getLogger(["eventspool", "systemd"]);
+
+/**
+ * Sends a state such as `READY=1` (see sd_notify(3)) where `$NOTIFY_SOCKET` is set, and does nothing elsewhere.
+ * By way of the program systemd-notify, since none of the three runtimes has unix datagram sockets: the unit
+ * needs `NotifyAccess=all`.
+ */
+export function notify(state: string): void {
+  if (!env.NOTIFY_SOCKET) return;
+  const child = spawn("systemd-notify", [state], { stdio: "ignore" });
+  child.on("error", ({ message }) => {
+    logger.error("systemd is not told {state}: {message}", { state, message });
+  });
+}
+
+/** Tells the watchdog, where the unit has one (`WatchdogSec=`), that this process still has its turns, until `signal` aborts. */
+export function feedWatchdog(signal: AbortSignal): void {
+  const everyMs = Number(env.WATCHDOG_USEC ?? 0) / 1_000 / 2; // half the time, as sd_watchdog_enabled(3) asks for
+  if (!(everyMs > 0)) return;
+  const timer = setInterval(() => notify("WATCHDOG=1"), everyMs);
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+}
