@@ -29,11 +29,13 @@ export function generateThriftCode(idl: string, target: string = join(dirname(id
   try {
     compile(idl, scratch);
     mkdirSync(target, { recursive: true });
-    const sources = readdirSync(scratch).sort().map((name): Source => {
-      return { name, text: readFileSync(join(scratch, name), "utf8").replace(WARNING, origin(idl)) };
-    });
+    const sources = readdirSync(scratch)
+      .sort()
+      .map((name): Source => {
+        return { name, text: readFileSync(join(scratch, name), "utf8").replace(WARNING, origin(idl)) };
+      });
     const foreign = sources.flatMap(importedStructs);
-    return sources.map((source) => writeMended(source, target, foreign));
+    return sources.map((source) => writeMended(source, target, foreign)).sort();
   } finally {
     rmSync(scratch, { recursive: true });
   }
