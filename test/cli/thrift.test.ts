@@ -1,89 +1,13 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { runtimeCommand } from "../support/runtime.ts";
+import { type Ended, needsThriftCompiler, Project, ROOT, run } from "../support/project.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
-
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-
-const needsCompiler = {
-  skip: spawnSync("thrift", ["--version"]).error !== undefined && "the Thrift compiler is not installed",
-  timeout: 120_000,
-};
-
-interface Ended {
-  readonly status: number | null;
-  readonly output: string;
-}
-
-/** Runs a program under the runtime of the tests; `eventspool` is src/ for it, also where that is not Bun. */
-function run(file: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Ended {
-  const [command, [...commandArgs]] = runtimeCommand(file, args);
-  if (process.versions.bun === undefined)
-    commandArgs.splice(commandArgs.indexOf(file), 0, "--conditions=bun");
-  if (process.versions.deno !== undefined)
-    commandArgs.splice(commandArgs.indexOf(file), 0, "--no-check", "--node-modules-dir=manual");
-  const { status, stdout, stderr } = spawnSync(command, commandArgs, { encoding: "utf8", env });
-  return { status, output: stdout + stderr };
-}
 
 const generate = (...args: string[]): Ended => run(join(ROOT, "src/cli/thrift.ts"), args);
 
-/** An ESM project in a directory of its own that depends on eventspool and thrift. */
-class Project implements Disposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), "eventspool-project-"));
-
-  constructor(files: Readonly<Record<string, string>>) {
-    const modules = join(this.path, "node_modules");
-    mkdirSync(join(modules, "@types"), { recursive: true });
-    symlinkSync(ROOT, join(modules, "eventspool"));
-    for (const name of ["thrift", "@types/thrift", "@types/node"])
-      symlinkSync(join(ROOT, "node_modules", name), join(modules, name));
-    for (const [name, text] of Object.entries(files)) writeFileSync(join(this.path, name), text);
-  }
-
-  /** What TypeScript says of it. */
-  check(): Ended {
-    const tsc = join(ROOT, "node_modules/typescript/lib/tsc.js");
-    const [command, args] = runtimeCommand(tsc, ["-p", this.path]);
-    const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8" });
-    return { status, output: stdout + stderr };
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true });
-  }
-}
-
 const PROJECT = {
-  "package.json": '{ "type": "module", "dependencies": { "eventspool": "*", "thrift": "*" } }',
-  "tsconfig.json": JSON.stringify({
-    compilerOptions: {
-      target: "es2024",
-      lib: ["es2024", "esnext.disposable"],
-      module: "nodenext",
-      types: ["node"],
-      strict: true,
-      skipLibCheck: true,
-      noEmit: true,
-      customConditions: ["bun"], // the sources, which need:
-      allowImportingTsExtensions: true,
-    },
-    include: ["*.ts"],
-  }),
   "user.thrift": `
     namespace js example
     enum Role { READER = 1, AUTHOR = 2 }
@@ -101,7 +25,7 @@ import { v2SerializerOf } from "eventspool/thrift";
 import { Signup } from "./gen-nodejs/signup_types.cjs";
 import { Role } from "./gen-nodejs/user_types.cjs";
 
-using events = new EventQueue("main", v2SerializerOf(Signup), { directory: process.argv[2]! });
+using events = new EventQueue("main", v2SerializerOf(Signup));
 events.put({ user: { id: "u1", role: Role.AUTHOR }, at: 2n ** 60n, tags: ["a"], role: Role.READER });
 console.log(events.depth(), "event");
 `;
@@ -118,7 +42,7 @@ events.put({ user: { id: "u1" }, at: 1, colour: "red" });
 events.put(new Logout({ id: "u1" }));
 `;
 
-test("takes a project from its IDL to events that are checked when it compiles", needsCompiler, () => {
+test("takes a project from its IDL to events that are checked when it compiles", needsThriftCompiler, () => {
   using project = new Project({ ...PROJECT, "main.ts": PROGRAM });
   const generated = generate(join(project.path, "signup.thrift"));
   assert.equal(generated.status, 0, generated.output);
@@ -132,11 +56,11 @@ test("takes a project from its IDL to events that are checked when it compiles",
   assert.deepEqual(project.check(), { status: 0, output: "" });
 
   using queues = temporaryDirectory();
-  const ran = run(join(project.path, "main.ts"), [queues.path]);
-  assert.deepEqual([ran.status, ran.output], [0, "1 event\n"]);
+  const ran = project.run("main.ts", { EVENTSPOOL_DIR: queues.path });
+  assert.deepEqual(ran, { status: 0, output: "1 event\n" });
 });
 
-test("has TypeScript refuse events that are not the IDL's", needsCompiler, () => {
+test("has TypeScript refuse events that are not the IDL's", needsThriftCompiler, () => {
   using project = new Project({ ...PROJECT, "mistakes.ts": MISTAKES });
   assert.equal(generate(join(project.path, "signup.thrift")).status, 0);
   const { status, output } = project.check();
@@ -150,7 +74,7 @@ test("has TypeScript refuse events that are not the IDL's", needsCompiler, () =>
   assert.equal(mistakes.length, 4, output);
 });
 
-test("generates the code of examples/thrift", needsCompiler, () => {
+test("generates the code of examples/thrift", needsThriftCompiler, () => {
   using directory = temporaryDirectory();
   const example = join(ROOT, "examples/thrift");
   assert.equal(generate("--out", directory.path, join(example, "event.thrift")).status, 0);
@@ -160,7 +84,7 @@ test("generates the code of examples/thrift", needsCompiler, () => {
     assert.equal(read(join(directory.path, name)), read(join(example, "gen-nodejs", name)), name);
 });
 
-test("says which file the compiler refuses", needsCompiler, () => {
+test("says which file the compiler refuses", needsThriftCompiler, () => {
   using directory = temporaryDirectory();
   const idl = join(directory.path, "wrong.thrift");
   writeFileSync(idl, "struct {");
@@ -171,8 +95,7 @@ test("says which file the compiler refuses", needsCompiler, () => {
 
 test("says what to install where the compiler is missing", () => {
   using directory = temporaryDirectory();
-  const env = { ...process.env, PATH: directory.path };
-  const { status, output } = run(join(ROOT, "src/cli/thrift.ts"), ["event.thrift"], env);
+  const { status, output } = run(join(ROOT, "src/cli/thrift.ts"), ["event.thrift"], { PATH: directory.path });
   assert.equal(status, 2, output);
   assert.match(output, /apt-get install thrift-compiler/);
 });
