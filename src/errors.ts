@@ -67,6 +67,39 @@ export class EventSerializationError extends EventError {
   }
 }
 
+/** One thing that a queue's schema found wrong with an event. */
+export interface EventIssue {
+  /** Where in the event, such as `user.id` or `items[3].price`; empty for the event itself. */
+  readonly field: string;
+  /** What is wrong, in the words of the schema's library. Texts of the event are left out of it, and it is cut at 200 characters. */
+  readonly problem: string;
+  /** What stood there: a number, a constant, or the kind of value, such as `a string of length 12`. Undefined: it cannot be looked at. */
+  readonly found: string | undefined;
+}
+
+/**
+ * The event is not what the queue's `schema` asks for. It was not stored, nor was it serialized.
+ *
+ * No {@link EventSerializationError}, which is a mistake of the program: where events are made of what users
+ * send, an invalid one may be theirs, and is answered with a 400 and its {@link issues}.
+ */
+export class EventInvalidError extends EventError {
+  override name = "EventInvalidError";
+  /** Everything that was found wrong, the first 20 at most. */
+  readonly issues: readonly EventIssue[];
+  /** The first issue's field. */
+  readonly field: string;
+  /** Which of the events given to `putMany` it is, from 0; undefined for a single put. */
+  readonly index: number | undefined;
+
+  constructor(issues: readonly EventIssue[], index?: number, options?: ErrorOptions) {
+    super(describeIssues(issues, index), options);
+    this.issues = issues;
+    this.field = issues[0]?.field ?? "";
+    this.index = index;
+  }
+}
+
 /** The queue's file or directory cannot be used: missing, not writable, full, damaged, not a queue. */
 export class EventStorageError extends EventError {
   override name = "EventStorageError";
@@ -128,3 +161,19 @@ function describePlace({ file, section, key, line }: ConfigurationPlace): string
   const text = parts.filter(Boolean).join(" ");
   return text === "" ? "" : `${text} `;
 }
+
+/** How many further fields an error's message names. */
+const MAX_NAMED_FIELDS = 3;
+
+/** `Event at index 3: field user.id is not valid: expected a string (found 5). 1 more: items[3].price.` */
+function describeIssues(issues: readonly EventIssue[], index: number | undefined): string {
+  const [{ field, problem, found } = NO_ISSUE, ...more] = issues;
+  const event = index === undefined ? "Event" : `Event at index ${index}:`;
+  const what = `${event}${field === "" ? "" : ` field ${field}`} is not valid: ${problem.replace(/\.$/, "")}`;
+  const named = more.slice(0, MAX_NAMED_FIELDS).map((issue) => issue.field || "the event itself");
+  if (more.length > named.length) named.push("...");
+  const others = more.length === 0 ? "" : ` ${more.length} more: ${named.join(", ")}.`;
+  return `${what}${found === undefined ? "" : ` (found ${found})`}.${others}`;
+}
+
+const NO_ISSUE: EventIssue = { field: "", problem: "its schema does not say why", found: undefined };

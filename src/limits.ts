@@ -166,3 +166,6 @@ export const MAX_HEADER_BYTES = 16_384;
 
 /** How many headers of such a request are read; a publisher sends a dozen. */
 export const MAX_HEADERS = 100;
+
+/** How many of the issues that a schema finds in one event are kept: a list of 100,000 may have as many. */
+export const MAX_EVENT_ISSUES = 20;

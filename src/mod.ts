@@ -11,10 +11,11 @@
  *
  * @module
  */
-export type { ConfigurationPlace } from "./errors.ts";
+export type { ConfigurationPlace, EventIssue } from "./errors.ts";
 export {
   ConfigurationError,
   EventError,
+  EventInvalidError,
   EventQueueClosedError,
   EventQueueFullError,
   EventSerializationError,
@@ -22,6 +23,6 @@ export {
   EventTooLargeError,
 } from "./errors.ts";
 export { DEFAULT_MAX_EVENTS, MAX_EVENT_BYTES } from "./limits.ts";
-export type { EventQueueOptions, EventSerializer } from "./queue/event_queue.ts";
+export type { EventQueueOptions, EventSchemaOption, EventSerializer } from "./queue/event_queue.ts";
 export { EventQueue } from "./queue/event_queue.ts";
 export { serializeJsonEvent } from "./serializers/json.ts";

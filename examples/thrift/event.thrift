@@ -2,7 +2,7 @@
  * An example of a v2 event. Real schemas belong to whoever runs the collector; this one has the
  * usual parts: who did what to what, when, from where.
  *
- * Generate the code with: bun scripts/generate_thrift.ts
+ * Generate the code with: bun run thrift examples/thrift/event.thrift
  */
 
 namespace js eventspool.example

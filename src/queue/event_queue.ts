@@ -3,15 +3,18 @@
  *
  * @module
  */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import {
   ConfigurationError,
   type EventError,
+  EventInvalidError,
   EventQueueClosedError,
   EventQueueFullError,
   EventSerializationError,
   EventTooLargeError,
 } from "../errors.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
+import { withSchema } from "../serializers/schema.ts";
 import { EventTable } from "../store/event_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { isFileMode } from "../store/new_file.ts";
@@ -55,6 +58,16 @@ export interface EventQueueOptions {
   readonly busyTimeoutMs?: number;
 }
 
+/** The option of an {@link EventQueue} that checks events. */
+export interface EventSchemaOption<Input, Output> {
+  /**
+   * What an event must be: any Standard Schema (https://standardschema.dev) that validates synchronously, such as one
+   * of zod, valibot or arktype. Put takes what it takes, and serializes what it makes of it. Default: none, and
+   * only the serializer looks at events.
+   */
+  readonly schema: StandardSchemaV1<Input, Output>;
+}
+
 /**
  * A durable queue of events for one publisher, in one SQLite file. Open it once per process and keep
  * it; any number of processes may put into the same queue.
@@ -64,8 +77,11 @@ export interface EventQueueOptions {
  * using events = new EventQueue("main", serializeJsonEvent);
  * events.put({ action: "view", noun: "page" });
  * ```
+ *
+ * @typeParam T - what put takes
+ * @typeParam Output - what the serializer takes: the same, unless a schema makes something else of it
  */
-export class EventQueue<T> implements Disposable {
+export class EventQueue<T, Output = T> implements Disposable {
   /** The queue's name: its publisher is started with `--queue-name NAME`. */
   readonly name: string;
   /** The queue's file. */
@@ -85,7 +101,21 @@ export class EventQueue<T> implements Disposable {
    * @throws {ConfigurationError} the name or an option is not valid
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue
    */
-  constructor(name: string, serializer: EventSerializer<T>, options: EventQueueOptions = {}) {
+  constructor(
+    name: string,
+    serializer: EventSerializer<Output>,
+    options: EventQueueOptions & EventSchemaOption<T, Output>,
+  );
+  constructor(
+    name: string,
+    serializer: EventSerializer<T>,
+    options?: EventQueueOptions & { readonly schema?: undefined },
+  );
+  constructor(
+    name: string,
+    serializer: EventSerializer<T> | EventSerializer<Output>,
+    options: EventQueueOptions & { readonly schema?: StandardSchemaV1<T, Output> | undefined } = {},
+  ) {
     const { directory, maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
     const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
     const { fileMode = DEFAULT_FILE_MODE } = options;
@@ -95,9 +125,14 @@ export class EventQueue<T> implements Disposable {
     checkFileMode(fileMode);
     checkOneOf("durability", durability, ["process", "power"]);
 
+    // Decided once, so that a put without a schema does not even ask for one.
+    const { schema } = options;
+    this.#serialize =
+      schema === undefined
+        ? (serializer as EventSerializer<T>)
+        : withSchema(schema, serializer as EventSerializer<Output>);
     this.name = name;
     this.file = locateQueueFile(name, directory);
-    this.#serialize = serializer;
     this.#maxEventBytes = maxEventBytes;
     this.#queueFile = QueueFile.open(this.file, {
       role: "producer",
@@ -122,6 +157,7 @@ export class EventQueue<T> implements Disposable {
    *
    * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
    * @throws {EventQueueFullError} the queue holds `maxEvents` events
+   * @throws {EventInvalidError} the event is not what the queue's schema asks for
    * @throws {EventSerializationError} the event cannot be written in the queue's format
    * @throws {EventStorageError} the file cannot be written, such as on a full disk
    * @throws {EventQueueClosedError} the queue is closed
@@ -140,13 +176,14 @@ export class EventQueue<T> implements Disposable {
    * Stores all of the events, in order, in one transaction, or none of them: several times faster
    * than single puts.
    *
-   * @throws the same as {@link put}; then none of the events is stored
+   * @throws the same as {@link put}; then none of the events is stored. An EventInvalidError has the `index` of the
+   * event that it is about.
    */
   putMany(events: Iterable<T>): void {
     if (this.#closed) throw new EventQueueClosedError(this.name);
     const all = Array.from(events);
     try {
-      const bodies = all.map((event) => this.#encode(event));
+      const bodies = this.#encodeAll(all);
       if (bodies.length > 0 && !this.#events.putMany(bodies)) throw this.#full();
     } catch (error) {
       this.#refused.count(error, all.length);
@@ -193,6 +230,18 @@ export class EventQueue<T> implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #encodeAll(events: readonly T[]): Uint8Array[] {
+    const bodies: Uint8Array[] = [];
+    try {
+      for (const event of events) bodies.push(this.#encode(event));
+    } catch (error) {
+      if (!(error instanceof EventInvalidError)) throw error;
+      const { issues, cause } = error;
+      throw new EventInvalidError(issues, bodies.length, cause === undefined ? undefined : { cause });
+    }
+    return bodies;
   }
 
   #encode(event: T): Uint8Array {

@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
-import { describe } from "./problems.ts";
+import { describe, pathSegment } from "./problems.ts";
 
 /**
  * Serializes an event for collectors of version 2j: JSON in UTF-8, as `JSON.stringify` writes it.
@@ -85,12 +85,6 @@ function read({ holder, key, path }: Member): unknown {
   } catch (error) {
     throw new EventSerializationError(path, `cannot be read: ${messageOf(error)}`, { cause: error });
   }
-}
-
-function pathSegment(holder: object, key: string, path: string): string {
-  if (Array.isArray(holder)) return `[${key}]`;
-  if (!/^[\w$]+$/.test(key)) return `[${JSON.stringify(key)}]`;
-  return path === "" ? key : `.${key}`;
 }
 
 function notInJson(path: string, value: unknown): EventSerializationError {

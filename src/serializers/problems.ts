@@ -48,3 +48,10 @@ export function describe(value: unknown): string {
 export function abbreviate(text: string, maxChars: number): string {
   return text.length <= maxChars ? text : `${text.slice(0, maxChars)}...`;
 }
+
+/** How a member is written behind the `path` of its holder: `.id`, `[2]`, `["a b"]`. */
+export function pathSegment(holder: object, key: string, path: string): string {
+  if (Array.isArray(holder)) return `[${key}]`;
+  if (!/^[\w$]+$/.test(key)) return `[${JSON.stringify(key)}]`;
+  return path === "" ? key : `.${key}`;
+}

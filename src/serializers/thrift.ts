@@ -14,6 +14,7 @@
  */
 
 import { EventSerializationError } from "../errors.ts";
+import { describe } from "./problems.ts";
 import { ThriftJsonWriter } from "./thrift_json_protocol.ts";
 
 /**
@@ -46,6 +47,30 @@ export function serializeV2Event(event: ThriftStruct): Uint8Array {
     writer.reset();
     idleWriter = writer;
   }
+}
+
+/**
+ * A serializer of one struct's fields, so that put takes a plain object that TypeScript checks against the IDL, and
+ * nothing else: no other struct, and no field that the IDL does not have.
+ *
+ * @example
+ * ```ts
+ * using events = new EventQueue("v2", v2SerializerOf(Event));
+ * events.put({ source: "web", action: "view", noun: "page", client_timestamp: Date.now(), uuid });
+ * ```
+ *
+ * @param type - a class that `eventspool-thrift` generated
+ * @returns a serializer that throws EventSerializationError, as {@link serializeV2Event} does
+ */
+export function v2SerializerOf<Fields extends object>(
+  type: new (fields?: Fields) => ThriftStruct,
+): (fields: Fields) => Uint8Array {
+  return (fields) => {
+    // The class would make an event without any field of it.
+    if (typeof fields !== "object" || fields === null)
+      throw new EventSerializationError("", `is ${describe(fields)}: pass an object with its fields`);
+    return serializeV2Event(new type(fields));
+  };
 }
 
 function write(event: ThriftStruct, writer: ThriftJsonWriter): void {

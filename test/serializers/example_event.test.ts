@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import thrift from "thrift";
 import { Event, Theme, User } from "../../examples/thrift/gen-nodejs/event_types.cjs";
-import { serializeV2Event } from "../../src/serializers/thrift.ts";
+import { serializeV2Event, v2SerializerOf } from "../../src/serializers/thrift.ts";
 
 const PAGE_VIEW = {
   source: "web",
@@ -71,4 +71,22 @@ test("names the field of the example that is at fault", () => {
   );
   event.user = { id: "t2_1" } as User;
   assert.throws(() => serializeV2Event(event), /Event field user cannot be written: /);
+});
+
+test("writes plain fields of one struct as an event of it", () => {
+  const serialize = v2SerializerOf(Event);
+  const fields = { ...PAGE_VIEW, user: { id: "t2_1" }, theme: Theme.DARK };
+  assert.deepEqual(serialize(fields), serializeV2Event(new Event(fields)));
+  const event = new Event(fields);
+  assert.deepEqual(serialize(event), serializeV2Event(event), "an event has its fields, too");
+  // @ts-expect-error - the field is called logged_in
+  assert.ok(serialize({ ...PAGE_VIEW, user: { loggedIn: true } }));
+  // @ts-expect-error - an i64 is no text
+  const wrong = (): Uint8Array => serialize({ ...PAGE_VIEW, client_timestamp: "now" });
+  assert.throws(wrong, /Event field client_timestamp is /);
+  for (const nothing of [null, undefined, "view"])
+    assert.throws(
+      () => serialize(nothing as never),
+      /^EventSerializationError: Event is .*: pass an object with its fields$/,
+    );
 });

@@ -1,10 +1,8 @@
-import { createHmac } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { buffer } from "node:stream/consumers";
-import { gunzipSync } from "node:zlib";
+import { accept, hang } from "../../src/testing/answers.ts";
+import { type Answer, type CollectedRequest, FakeCollector } from "../../src/testing/mod.ts";
 import { KEY } from "./keys.ts";
+
+export type { Answer };
 
 /** An event of the tests of processes: a number, which is its row's id too, and whatever a test adds. */
 export interface NumberedEvent {
@@ -12,36 +10,21 @@ export interface NumberedEvent {
   readonly [field: string]: unknown;
 }
 
-/** How a scripted collector answers. */
-export interface Answer {
-  readonly status: number;
-  readonly headers?: Record<string, string>;
-  readonly body?: string;
-}
-
 /** A v2j batch that came with a good signature. */
-export interface ReceivedBatch {
+export interface ReceivedBatch extends CollectedRequest {
   readonly events: readonly NumberedEvent[];
   /** The numbers of the events. */
   readonly numbers: readonly number[];
-  /** The header as it came. */
-  readonly eventIds: string;
-  /** The path it was sent to. */
-  readonly path: string;
-  /** When, by the monotonic clock, in milliseconds. */
-  readonly atMs: number;
-  /** What it was answered; undefined until then. */
-  status: number | undefined;
 }
 
 /** Decides on a batch; `nth` counts requests from 0. */
 export type Script = (batch: ReceivedBatch, nth: number) => Answer | Promise<Answer>;
 
 /** Takes everything. */
-export const ACCEPT: Script = () => ({ status: 200 });
+export const ACCEPT: Script = accept;
 
 /** Answers nothing, ever. */
-export const HANG: Script = () => new Promise<never>(() => {});
+export const HANG: Script = hang;
 
 /** Takes everything, but not before it is released. */
 export function heldBack(): { readonly script: Script; release(): void } {
@@ -53,30 +36,35 @@ export function heldBack(): { readonly script: Script; release(): void } {
   return { script, release: resolve };
 }
 
-/** A collector that misbehaves as told: `await using collector = await ScriptedCollector.open();`. */
+/** The fake collector, of numbered events: `await using collector = await ScriptedCollector.open();`. */
 export class ScriptedCollector implements AsyncDisposable {
   /** How the next requests are answered. */
   script: Script = ACCEPT;
-  /** Every request that was signed, in order of arrival, whatever the answer. */
-  readonly batches: ReceivedBatch[] = [];
-  /** What was not a signed batch: none, unless something is wrong. */
-  readonly problems: string[] = [];
-  readonly #server: Server;
+  readonly port: number;
+  readonly #fake: FakeCollector;
 
-  private constructor() {
-    this.#server = createServer((request, response) => void this.#serve(request, response));
+  private constructor(fake: FakeCollector) {
+    this.#fake = fake;
+    this.port = fake.port;
+    fake.script = (request, nth) => {
+      const numbers = (request as ReceivedBatch).events.map(({ n }) => n);
+      return this.script(Object.assign(request as ReceivedBatch, { numbers }), nth);
+    };
   }
 
   /** Listens on a free port, or on `port`. */
   static async open({ port = 0 }: { port?: number } = {}): Promise<ScriptedCollector> {
-    const collector = new ScriptedCollector();
-    collector.#server.listen(port, "127.0.0.1");
-    await once(collector.#server, "listening");
-    return collector;
+    return new ScriptedCollector(await FakeCollector.open({ port, key: KEY }));
   }
 
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+  /** Every request that was signed, in order of arrival, whatever the answer. */
+  get batches(): ReceivedBatch[] {
+    return this.#fake.requests as ReceivedBatch[];
+  }
+
+  /** What was not a signed batch: none, unless something is wrong. */
+  get problems(): string[] {
+    return this.#fake.problems;
   }
 
   /** The batches it answered with a 2xx. */
@@ -89,40 +77,9 @@ export class ScriptedCollector implements AsyncDisposable {
     return this.accepted.flatMap(({ numbers }) => numbers);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.#server, "close");
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await closed;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#fake[Symbol.asyncDispose]();
   }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    try {
-      const batch = await readBatch(request);
-      this.batches.push(batch);
-      const { status, headers = {}, body = "" } = await this.script(batch, this.batches.length - 1);
-      batch.status = status;
-      response.writeHead(status, headers).end(body);
-    } catch (error) {
-      this.problems.push(`${request.method} ${request.url}: ${error}`);
-      response.writeHead(400).end();
-    }
-  }
-}
-
-async function readBatch(request: IncomingMessage): Promise<ReceivedBatch> {
-  const body = gunzipSync(await buffer(request));
-  const mac = createHmac("sha256", KEY.secret).update(body).digest("hex");
-  if (request.headers["x-signature"] !== `key=${KEY.name}, mac=${mac}`) throw new Error("a bad signature");
-  const events = JSON.parse(body.toString()) as NumberedEvent[];
-  return {
-    events,
-    numbers: events.map(({ n }) => n),
-    eventIds: String(request.headers["event-ids"]),
-    path: request.url ?? "",
-    atMs: performance.now(),
-    status: undefined,
-  };
 }
 
 /** The row ids that an `Event-Ids` header names, in order. */

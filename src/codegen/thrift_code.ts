@@ -1,59 +1,82 @@
 /**
- * Generates the code of a Thrift IDL for an ESM project on Bun, Deno and Node, in TypeScript's eyes
- * too, into `gen-nodejs` beside the IDL:
- *
- *     bun scripts/generate_thrift.ts [examples/thrift/event.thrift]
+ * Code of a Thrift IDL for an ESM project on Bun, Deno and Node, in TypeScript's eyes too.
  *
  * The Apache Thrift compiler's output (`--gen js:node,es6,ts`) is CommonJS under a `.js` name, and its
  * declarations know no `read` and `write`, no BigInt and no plain objects for nested structs. This
  * mends just that.
+ *
+ * @module
  */
-
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { ConfigurationError } from "../errors.ts";
 
-const EXAMPLE = fileURLToPath(new URL("../examples/thrift/event.thrift", import.meta.url));
-
-const MISSING = `The Apache Thrift compiler ("thrift") is not installed. Install it:
+const MISSING = `the Apache Thrift compiler ("thrift") is not installed. Install it:
   Debian, Ubuntu   apt-get install thrift-compiler
   Fedora           dnf install thrift
   macOS            brew install thrift`;
 
-function main(idl: string): number {
+/**
+ * Generates the code of an IDL and of what it includes into `gen-nodejs` beside it, or into `target`: a `.cjs` and a
+ * `.d.cts` file each. Needs the Apache Thrift compiler, 0.17 or later. Returns the paths of the files.
+ *
+ * @throws {ConfigurationError} the compiler is missing, or refuses the IDL, and has told why on stderr
+ */
+export function generateThriftCode(idl: string, target: string = join(dirname(idl), "gen-nodejs")): string[] {
   const scratch = mkdtempSync(join(tmpdir(), "eventspool-thrift-"));
   try {
-    const compiler = compile(idl, scratch);
-    if (compiler !== 0) return compiler;
-    const target = join(dirname(idl), "gen-nodejs");
+    compile(idl, scratch);
     mkdirSync(target, { recursive: true });
-    for (const file of readdirSync(scratch)) writeMended(join(scratch, file), target, basename(idl));
-    return 0;
+    const sources = readdirSync(scratch)
+      .sort()
+      .map((name): Source => {
+        return { name, text: readFileSync(join(scratch, name), "utf8").replace(WARNING, origin(idl)) };
+      });
+    const foreign = sources.flatMap(importedStructs);
+    return sources.map((source) => writeMended(source, target, foreign)).sort();
   } finally {
     rmSync(scratch, { recursive: true });
   }
 }
 
-/** Returns the compiler's exit code. */
-function compile(idl: string, directory: string): number {
+function compile(idl: string, directory: string): void {
   const args = ["-r", "--gen", "js:node,es6,ts", "-out", directory, idl];
   const { error, status } = spawnSync("thrift", args, { stdio: "inherit" });
   if (error !== undefined)
-    console.error("code" in error && error.code === "ENOENT" ? MISSING : error.message);
-  return status ?? 1;
+    throw new ConfigurationError("code" in error && error.code === "ENOENT" ? MISSING : error.message);
+  if (status !== 0) throw new ConfigurationError(`the Thrift compiler refuses ${idl}: see above.`);
 }
 
-function writeMended(file: string, target: string, idl: string): void {
-  const text = readFileSync(file, "utf8").replace(
-    "DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING",
-    `from ${idl}, mended by scripts/generate_thrift.ts. Do not edit: change the IDL and generate again.`,
-  );
-  const isTypes = file.endsWith(".d.ts");
-  const name = basename(file).replace(/(\.d)?\.[jt]s$/, isTypes ? ".d.cts" : ".cjs");
-  writeFileSync(join(target, name), isTypes ? mendTypes(text) : selfTypes(name) + mendCode(text));
-  console.log(join(target, name));
+/** A file that the compiler wrote, such as `event_types.d.ts`. */
+interface Source {
+  readonly name: string;
+  readonly text: string;
+}
+
+const WARNING = "DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING";
+
+function origin(idl: string): string {
+  return `from ${basename(idl)}, mended by eventspool-thrift. Do not edit: change the IDL and generate again.`;
+}
+
+/** The structs of a file, as the files that include it name them: `user_ttypes.User`. */
+function importedStructs({ name, text }: Source): string[] {
+  const [, idl] = /^(.*)_types\.d\.ts$/.exec(name) ?? [];
+  return idl === undefined ? [] : structsOf(text).map((struct) => `${idl}_ttypes.${struct}`);
+}
+
+function structsOf(types: string): string[] {
+  return [...types.matchAll(/^declare class (\w+)/gm)].map(([, name]) => name!);
+}
+
+function writeMended({ name, text }: Source, target: string, foreign: readonly string[]): string {
+  const isTypes = name.endsWith(".d.ts");
+  const mended = name.replace(/(\.d)?\.[jt]s$/, isTypes ? ".d.cts" : ".cjs");
+  const path = join(target, mended);
+  writeFileSync(path, isTypes ? mendTypes(text, foreign) : selfTypes(mended) + mendCode(text));
+  return path;
 }
 
 /** Deno looks for declarations only where it is told. */
@@ -72,8 +95,9 @@ function mendCode(code: string): string {
   );
 }
 
-function mendTypes(types: string): string {
-  const structs = [...types.matchAll(/^declare class (\w+)/gm)].map(([, name]) => name!);
+/** @param foreign the structs of all files as an includer names them */
+function mendTypes(types: string, foreign: readonly string[]): string {
+  const structs = [...foreign, ...structsOf(types)];
   return types
     .replace("import Q = thrift.Q;\n", "")
     .replace("import Int64 = require('node-int64');", "type Int64 = bigint | number | thrift.Int64;")
@@ -98,7 +122,7 @@ ${members}
 
 /** The constructor makes structs of plain objects, and takes null and undefined for unset. */
 function fieldsType(name: string, members: string, structs: readonly string[]): string {
-  const nested = new RegExp(`\\b(${structs.join("|")})\\b`, "g");
+  const nested = new RegExp(`(?<![\\w.])(${structs.join("|")})\\b`, "g");
   const fields = members.replace(
     / {4}public (\w+)(\??): (.*);/g,
     (_, field: string, optional: string, type: string) =>
@@ -106,5 +130,3 @@ function fieldsType(name: string, members: string, structs: readonly string[]): 
   );
   return `\n/** What a new {@link ${name}} is given. */\ninterface ${name}Fields {\n${fields}}\n`;
 }
-
-process.exitCode = main(process.argv[2] ?? EXAMPLE);
