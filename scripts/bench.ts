@@ -17,7 +17,7 @@ import { put } from "./bench/parts/put.ts";
 import { scale } from "./bench/parts/scale.ts";
 import { serialize } from "./bench/parts/serialize.ts";
 import { writePlots } from "./bench/plots.ts";
-import { has, type Settings } from "./bench/settings.ts";
+import type { Settings } from "./bench/settings.ts";
 import { versions } from "./bench/versions.ts";
 
 const PARTS: Readonly<Record<string, (settings: Settings) => Promise<Table[]>>> = {
@@ -33,9 +33,6 @@ const QUICK = { scale: 0.1, repeats: 3 };
 const FULL = { scale: 1, repeats: 5 };
 const FIGURES_BEGIN = "<!-- written by bun run bench --write from here on -->";
 const DOCS = fileURLToPath(new URL("../docs", import.meta.url));
-
-/** Known to the issue's table and not to be had from npm: said, so that nobody takes silence for a victory. */
-const ELSEWHERE = ["fluent-bit", "syslog-ng"].filter((name) => !has(name));
 
 const { values, positionals } = parseArgs({
   options: { quick: { type: "boolean" }, write: { type: "boolean" } },
@@ -82,5 +79,5 @@ function head(): string {
 and the most in brackets; a ratio is the median of the ratios within each turn. Ratios hold elsewhere, figures do not.
 
 Measured on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions()}.
-${ELSEWHERE.length > 0 ? `Not installed here, so not compared: ${ELSEWHERE.join(", ")}.\n` : ""}`;
+`;
 }

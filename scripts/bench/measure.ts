@@ -122,7 +122,7 @@ export function render({ title, note, ratioOf, columns, results }: Table): strin
 function ratioText(first: Result, result: Result, figure: string): string {
   const base = first.figures.get(figure) ?? [];
   const ratios = (result.figures.get(figure) ?? []).map((value, run) => value / (base[run] ?? Number.NaN));
-  return median(ratios).toFixed(2);
+  return ratios.length === 0 ? "" : median(ratios).toFixed(2);
 }
 
 function cell({ figures }: Result, { figure, divisor = 1, digits = 0 }: Column): string {

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Column, type Contestant, race, type Table } from "../measure.ts";
-import { program, type Settings } from "../settings.ts";
+import { has, program, type Settings } from "../settings.ts";
 
 const DRAIN: readonly Column[] = [
   { figure: "perS", title: "events/s" },
@@ -20,6 +20,8 @@ const NOTE =
 const KEEP_UP: readonly Column[] = [
   { figure: "putPerS", title: "put/s" },
   { figure: "deliveredPerS", title: "put to accepted/s" },
+  { figure: "cpuUs", title: "publisher's CPU us/event", digits: 2 },
+  { figure: "maxRssMb", title: "its memory, MB" },
 ];
 
 /** The tables of `drain`. */
@@ -57,7 +59,20 @@ export async function drain({ scale, repeats, directory }: Settings): Promise<Ta
     const task = { directory, events: Math.ceil(500_000 * scale), publishes };
     return { name, durability: "NORMAL", command: program("keep_up.ts", JSON.stringify(task)) };
   };
-  const kept = await race([keepUp("no publisher", false), keepUp("beside a publisher", true)], repeats);
+  const syslog: Contestant = {
+    name: "syslog-ng, from its socket over a disk buffer to HTTP; no signature, no gzip",
+    durability: "reliable(yes)",
+    command: program("keep_up_syslog_ng.ts", JSON.stringify({ directory, events: 500_000 * scale })),
+    missing: has("syslog-ng") ? undefined : "no syslog-ng here",
+  };
+  const kept = await race(
+    [
+      keepUp("**eventspool**, no publisher", false),
+      keepUp("**eventspool**, beside a publisher", true),
+      syslog,
+    ],
+    repeats,
+  );
   return [
     level1,
     level6,

@@ -24,6 +24,10 @@ const deliveredMs = performance.now() - startedAtMs;
 console.log(
   JSON.stringify({
     putPerS: (events / putMs) * 1_000,
-    ...(publishes && { deliveredPerS: (events / deliveredMs) * 1_000 }),
+    ...(publishes && {
+      deliveredPerS: (events / deliveredMs) * 1_000,
+      cpuUs: rig.cpuUs() / events,
+      maxRssMb: rig.maxRssMb(),
+    }),
   }),
 );
