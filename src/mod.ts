@@ -20,6 +20,7 @@ export {
   EventSerializationError,
   EventStorageError,
   EventTooLargeError,
+  EventTransactionError,
 } from "./errors.ts";
 export { DEFAULT_MAX_EVENTS, MAX_EVENT_BYTES } from "./limits.ts";
 export type { EventQueueOptions, EventSerializer } from "./queue/event_queue.ts";

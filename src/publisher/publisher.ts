@@ -14,6 +14,7 @@ import { type Lease, LeaseTable } from "../store/lease_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { PutWatch } from "../store/put_watch.ts";
 import { QueueFile } from "../store/queue_file.ts";
+import { SharedSync } from "../store/shared_sync.ts";
 import { isDiskFull } from "../store/storage_error.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { BatchSize } from "./batch_size.ts";
@@ -56,6 +57,7 @@ export class Publisher implements AsyncDisposable {
   readonly #gathering: Gathering;
   readonly #deliveries: Deliveries;
   readonly #metrics: StatsdClient;
+  readonly #sync: SharedSync | undefined;
   /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
   readonly #keepsOrder: boolean;
   readonly #sleeper = new Sleeper();
@@ -68,12 +70,13 @@ export class Publisher implements AsyncDisposable {
    * Opens the queue's file, and makes it if it is not there. Nothing is sent before {@link run}.
    *
    * @throws {ConfigurationError} the queue's name is not valid
-   * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue
+   * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; of a service's
+   * database: it is not there, or has no outbox
    */
   constructor(config: PublisherConfig) {
     const { collector, key, batch, deadLetters, metrics } = config;
     this.queue = config.queueName;
-    this.file = locateQueueFile(config.queueName, config.directory);
+    this.file = config.file ?? locateQueueFile(config.queueName, config.directory);
     this.#config = config;
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
@@ -88,6 +91,8 @@ export class Publisher implements AsyncDisposable {
     const limits = { ...batch, size: batchSize };
     this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], limits);
     this.#metrics = new StatsdClient(metrics);
+    // An event must not arrive while a power cut can still take the row that it tells of.
+    this.#sync = this.#queueFile.isOutbox ? new SharedSync(this.file) : undefined;
     const sender = new Sender({
       leases: this.#leases,
       uuid: this.#queueFile.uuid,
@@ -96,6 +101,7 @@ export class Publisher implements AsyncDisposable {
       gzipLevel: batch.gzipLevel,
       client: new CollectorClient(collector.url, collector.timeoutMs),
       metrics: this.#metrics,
+      sync: this.#sync && (() => this.#sync!.sync()),
     });
     this.#deliveries = new Deliveries({
       leases: this.#leases,
@@ -138,6 +144,7 @@ export class Publisher implements AsyncDisposable {
     this.#stop.abort();
     await this.#running;
     await this.#metrics.close();
+    await this.#sync?.close();
     this.#queueFile.close();
   }
 
@@ -230,14 +237,12 @@ export class Publisher implements AsyncDisposable {
 }
 
 /** Opens the file, on a full disk in the place of the ballast that an earlier publisher has left there. */
-function openFile(path: string, { fileMode, ballastBytes }: PublisherConfig): QueueFile {
+function openFile(path: string, { file, fileMode, ballastBytes }: PublisherConfig): QueueFile {
+  const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
   const open = () =>
-    QueueFile.open(path, {
-      role: "publisher",
-      durability: "process",
-      busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS,
-      fileMode,
-    });
+    file === undefined
+      ? QueueFile.open(path, { role: "publisher", durability: "process", busyTimeoutMs, fileMode })
+      : QueueFile.openOutbox(path, { busyTimeoutMs });
   try {
     return open();
   } catch (error) {

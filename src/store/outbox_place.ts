@@ -14,6 +14,9 @@ export function refuseOtherJournal(db: SqliteConnection, path: string): void {
   throw new EventStorageError("NOT_WAL", path, problem);
 }
 
+/** The place of an outbox in memory. */
+export const IN_MEMORY = ":memory:";
+
 /**
  * The file of a connection in which an outbox may be: its main database.
  *
@@ -22,11 +25,11 @@ export function refuseOtherJournal(db: SqliteConnection, path: string): void {
 export function outboxPlaceOf(db: SqliteConnection, { allowsMemory }: { allowsMemory: boolean }): string {
   const path = mainFileOf(db);
   if (path === "") {
-    if (allowsMemory) return ":memory:";
+    if (allowsMemory) return IN_MEMORY;
     const problem =
       "The connection's main database is in memory or temporary, where no publisher finds its events: open a file " +
       "as the main database, not an attached one. Tests may pass allowMemory: true.";
-    throw new EventStorageError("IN_MEMORY", ":memory:", problem);
+    throw new EventStorageError("IN_MEMORY", IN_MEMORY, problem);
   }
   refuseOtherJournal(db, path);
   return path;
