@@ -8,7 +8,7 @@ import { serveApp } from "../http/serve.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { queueFilePath } from "../store/location.ts";
 import { VERSION } from "../version.ts";
-import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
+import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -48,12 +48,19 @@ await runCommand("publisher", async () => {
   if (values.version) return void stdout.write(`${VERSION}\n`);
 
   const config = loadPublisherConfig(onlyFile(positionals), { queueName: values["queue-name"] });
-  const located = values.directory === undefined ? config : { ...config, directory: values.directory };
+  const located = locate(config, values.directory);
   if (values.check) return void stdout.write(describe(located));
 
   configureLogging({ debug: values.debug });
   await publish(located);
 });
+
+/** The directory of the command line, if there is one, replaces the file's. */
+function locate(config: PublisherConfig, directory: string | undefined): PublisherConfig {
+  if (directory === undefined) return config;
+  if (config.file === undefined) return { ...config, directory };
+  throw new UsageError(`--directory and queue.file (${config.file}) are two places: name one of them.`);
+}
 
 async function publish(config: PublisherConfig): Promise<void> {
   const logger = getLogger(["eventspool", "publisher"]);
@@ -69,6 +76,6 @@ async function publish(config: PublisherConfig): Promise<void> {
 }
 
 function describe(config: PublisherConfig): string {
-  const file = queueFilePath(config.queueName, config.directory);
+  const file = config.file ?? queueFilePath(config.queueName, config.directory);
   return `${JSON.stringify({ ...describePublisherConfig(config), file }, null, 2)}\n`;
 }
