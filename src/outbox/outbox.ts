@@ -5,7 +5,7 @@
  */
 import {
   ConfigurationError,
-  type EventError,
+  EventError,
   EventQueueClosedError,
   EventQueueFullError,
   EventTransactionError,
@@ -206,10 +206,14 @@ export class Outbox<T> implements Disposable {
     return new EventQueueFullError(depth, maxEvents, this.name);
   }
 
-  /** Not in a transaction of the service's, whose rollback would take them: then it throws, and is called again later. */
+  /** Throws where it is to be tried again later: in a transaction, say, whose rollback would take the counts. */
   #addRefused(counts: Parameters<OutboxTable["addRefused"]>[0]): void {
-    if (isInTransaction(this.#db)) throw new EventTransactionError("A transaction is open.");
-    this.#table.addRefused(counts);
+    try {
+      if (isInTransaction(this.#db)) throw new EventTransactionError("A transaction is open.");
+      this.#table.addRefused(counts);
+    } catch (error) {
+      if (error instanceof EventError) throw error; // else the service has closed its connection
+    }
   }
 }
 

@@ -50,30 +50,56 @@ export function mainFileOf(db: SqliteConnection): string {
   return String(firstValue(db, "SELECT file FROM pragma_database_list WHERE name = 'main'") ?? "");
 }
 
-/** Ways to begin, to keep and to undo. */
-const TRANSACTION = ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"] as const;
-const SAVEPOINT = [
-  "SAVEPOINT eventspool",
-  "RELEASE eventspool",
-  "ROLLBACK TO eventspool; RELEASE eventspool",
-] as const;
+/** How to begin, to keep what was done, and to undo it. */
+const TRANSACTION = { begin: "BEGIN IMMEDIATE", keep: ["COMMIT"], undo: ["ROLLBACK"] } as const;
+const SAVEPOINT = {
+  begin: "SAVEPOINT eventspool",
+  keep: ["RELEASE eventspool"],
+  undo: ["ROLLBACK TO eventspool", "RELEASE eventspool"],
+} as const;
 
 /**
- * Runs `work` in a transaction, or in a savepoint of the one that is open: whatever it throws undoes what it did,
- * and passes as it is.
- *
- * @throws {EventStorageError} the transaction cannot begin, or cannot be committed
+ * Transactions on the service's connection. Their statements are prepared once, and not run by exec, of whose
+ * errors Deno's node:sqlite does not tell the number.
  */
-export function atomically<T>(db: SqliteConnection, path: string, work: () => T): T {
-  const [begin, keep, undo] = isInTransaction(db) ? SAVEPOINT : TRANSACTION;
-  withStorageErrors(db, path, () => db.exec(begin));
-  try {
-    const result = work();
-    withStorageErrors(db, path, () => db.exec(keep));
-    return result;
-  } catch (error) {
-    if (isInTransaction(db)) db.exec(undo); // SQLite itself undoes all on a full disk, say
-    throw error;
+export class Transactions {
+  readonly #db: SqliteConnection;
+  readonly #path: string;
+  readonly #statements = new Map<string, SqliteStatement>();
+
+  /** @param path the database's file, for errors */
+  constructor(db: SqliteConnection, path: string) {
+    this.#db = db;
+    this.#path = path;
+  }
+
+  /**
+   * Runs `work` in a transaction, or in a savepoint of the one that is open: whatever it throws undoes what it did,
+   * and passes as it is.
+   *
+   * @throws {EventStorageError} the transaction cannot begin, or cannot be committed
+   */
+  run<T>(work: () => T): T {
+    const { begin, keep, undo } = isInTransaction(this.#db) ? SAVEPOINT : TRANSACTION;
+    this.#do([begin]);
+    try {
+      const result = work();
+      this.#do(keep);
+      return result;
+    } catch (error) {
+      if (isInTransaction(this.#db)) this.#do(undo); // SQLite itself undoes all on a full disk, say
+      throw error;
+    }
+  }
+
+  #do(steps: readonly string[]): void {
+    for (const sql of steps) withStorageErrors(this.#db, this.#path, () => this.#statement(sql).run());
+  }
+
+  #statement(sql: string): SqliteStatement {
+    const statement = this.#statements.get(sql) ?? this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
   }
 }
 

@@ -7,7 +7,13 @@
  */
 import { randomUUID } from "node:crypto";
 import { EventStorageError } from "../errors.ts";
-import { atomically, firstValue, mainFileOf, type SqliteConnection } from "./connection.ts";
+import {
+  firstValue,
+  mainFileOf,
+  type SqliteConnection,
+  Transactions,
+  withStorageErrors,
+} from "./connection.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { SCHEMA_SQL } from "./schema.generated.ts";
 import { inOutbox, OUTBOX_PREFIX } from "./table_names.ts";
@@ -42,19 +48,23 @@ export function needsOutbox(db: SqliteConnection, migrations: readonly string[] 
  */
 export function prepareOutbox(db: SqliteConnection, migrations: readonly string[] = MIGRATIONS): void {
   if (!needsOutbox(db, migrations)) return; // most often, and it takes no lock
-  atomically(db, mainFileOf(db), () => {
-    if (!needsOutbox(db, migrations)) return; // another process was first
-    const version = outboxVersion(db);
-    if (version === undefined) createOutbox(db);
-    else for (const migration of migrations.slice(version - 1)) db.exec(inOutbox(migration));
-    db.prepare(`UPDATE ${VERSION_TABLE} SET version = ?`).run(migrations.length + 1);
-  });
+  const path = mainFileOf(db);
+  withStorageErrors(db, path, () => new Transactions(db, path).run(() => makeOrUpgrade(db, migrations)));
+}
+
+function makeOrUpgrade(db: SqliteConnection, migrations: readonly string[]): void {
+  if (!needsOutbox(db, migrations)) return; // another process was first
+  const version = outboxVersion(db);
+  if (version === undefined) createOutbox(db);
+  else for (const migration of migrations.slice(version - 1)) db.exec(inOutbox(migration));
+  db.prepare(`UPDATE ${VERSION_TABLE} SET version = ?`).run(migrations.length + 1);
 }
 
 function createOutbox(db: SqliteConnection): void {
+  // Not by exec, of whose errors, such as that of a read-only database, Deno's node:sqlite does not tell the number.
+  db.prepare(`CREATE TABLE ${VERSION_TABLE} (version INTEGER NOT NULL) STRICT`).run();
+  db.prepare(`INSERT INTO ${VERSION_TABLE} VALUES (0)`).run();
   db.exec(OUTBOX_SQL);
-  db.exec(`CREATE TABLE ${VERSION_TABLE} (version INTEGER NOT NULL) STRICT;
-    INSERT INTO ${VERSION_TABLE} VALUES (0)`);
   db.prepare(inOutbox("INSERT INTO queue (one, uuid) VALUES (1, ?)")).run(randomUUID());
 }
 

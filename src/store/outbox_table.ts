@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { atomically, firstRow, type SqliteConnection, withStorageErrors } from "./connection.ts";
+import { firstRow, type SqliteConnection, Transactions, withStorageErrors } from "./connection.ts";
 import {
   ADD_REFUSED,
   COUNTERS,
@@ -19,6 +19,7 @@ import { inOutbox } from "./table_names.ts";
 export class OutboxTable {
   readonly #db: SqliteConnection;
   readonly #path: string;
+  readonly #transactions: Transactions;
   readonly #put;
   readonly #insert;
   readonly #counters;
@@ -28,6 +29,7 @@ export class OutboxTable {
   constructor(db: SqliteConnection, path: string) {
     this.#db = db;
     this.#path = path;
+    this.#transactions = new Transactions(db, path);
     this.#put = db.prepare(inOutbox(PUT));
     this.#insert = db.prepare(inOutbox(INSERT));
     this.#counters = db.prepare(inOutbox(COUNTERS));
@@ -53,7 +55,7 @@ export class OutboxTable {
 
   /** Runs `work` in a transaction, or in a savepoint of the one that is open. @throws {EventStorageError} */
   atomically<T>(work: () => T): T {
-    return atomically(this.#db, this.#path, work);
+    return this.#transactions.run(work);
   }
 
   /** What the row cap is decided by; O(1). What the open transaction has put counts. */

@@ -44,6 +44,7 @@ const NAMES: Readonly<Record<number, string>> = {
 
 /** SQLite's result code, whichever library tells of it: by name or, node:sqlite, by number. Undefined: no error of SQLite's. */
 export function sqliteCodeOf(error: unknown): string | undefined {
+  if (error instanceof EventStorageError) return undefined; // it has been told what to do
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
   if (code === "ERR_SQLITE_ERROR") {
     const number = Number(errcode ?? 1);

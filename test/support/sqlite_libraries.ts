@@ -43,7 +43,8 @@ async function ownLibrary(name: string): Promise<SqliteLibrary> {
   return {
     name,
     open: (path) => new Connection(path),
-    openReadOnly: (path) => new Connection(path, { readonly: true, readOnly: true }),
+    openReadOnly: (path) =>
+      new Connection(path, name === "bun:sqlite" ? { readonly: true } : { readOnly: true }),
   };
 }
 
