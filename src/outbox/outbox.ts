@@ -19,7 +19,7 @@ import { isInTransaction, type SqliteConnection } from "../store/connection.ts";
 import { IN_MEMORY, outboxPlaceOf } from "../store/outbox_place.ts";
 import { prepareOutbox } from "../store/outbox_schema.ts";
 import { OutboxTable } from "../store/outbox_table.ts";
-import { useLibrary } from "../store/used_libraries.ts";
+import { libraryOf, useLibrary } from "../store/used_libraries.ts";
 import { isAsyncFunction, isThenable, silence } from "./async_work.ts";
 
 /** Options of an {@link Outbox}; all of them may be left out. */
@@ -95,7 +95,7 @@ export class Outbox<T> implements Disposable {
     this.#serialize = serializer;
     this.#maxEventBytes = maxEventBytes;
     this.#requiresTransaction = requireTransaction;
-    this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, db.constructor);
+    this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, libraryOf(db));
     try {
       this.#table = openTable(db, this.file, maxEvents);
     } catch (error) {

@@ -13,7 +13,7 @@ import { openOutboxFile } from "./outbox_file.ts";
 import { emptyFile, migrate, needsMigration } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 import { inOutbox } from "./table_names.ts";
-import { useLibrary } from "./used_libraries.ts";
+import { libraryOf, useLibrary } from "./used_libraries.ts";
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000;
@@ -128,7 +128,7 @@ export class QueueFile {
    */
   static openOutbox(path: string, options: OutboxOptions): QueueFile {
     const { busyTimeoutMs, isReadOnly = false } = options;
-    const release = useLibrary(path, Database);
+    const release = useLibrary(path, libraryOf(Database.prototype));
     let db: Database.Database | undefined;
     try {
       db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });

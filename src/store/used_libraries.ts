@@ -10,20 +10,31 @@ import { realpathSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
 
 interface Use {
-  /** The class of its connections: two copies of better-sqlite3 are two libraries. */
-  readonly library: unknown;
+  readonly library: object;
   count: number;
 }
 
 const uses = new Map<string, Use>();
 
+/** What stands for the library of a connection: its class, or the one that it is derived from. Two copies of one are two. */
+export function libraryOf(connection: object): object {
+  let library = connection;
+  for (let next = parentOf(library); next !== null && next !== Object.prototype; next = parentOf(library))
+    library = next;
+  return library;
+}
+
+function parentOf(value: object): object | null {
+  return Object.getPrototypeOf(value) as object | null;
+}
+
 /**
  * Notes that a library has a database open. Returns what to call when it is closed.
  *
- * @param path an absolute path @param library the class of the connection
+ * @param path an absolute path @param library of {@link libraryOf}
  * @throws {EventStorageError} `TWO_LIBRARIES`: this process has it open with another one
  */
-export function useLibrary(path: string, library: unknown): () => void {
+export function useLibrary(path: string, library: object): () => void {
   const key = realPath(path);
   const use = uses.get(key) ?? { library, count: 0 };
   if (use.library !== library) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import Database from "better-sqlite3";
 import {
   ConfigurationError,
   EventStorageError,
@@ -151,6 +152,9 @@ test("lets no second SQLite library have the database open in one process", () =
 
   const same = openShop(betterSqlite3, path);
   const beside = new Outbox(same, serializeJsonEvent);
+  const derived = new (class extends Database {})(path);
+  new Outbox(derived, serializeJsonEvent).close();
+  derived.close();
   open().close();
   beside.put({});
   beside.close();
