@@ -107,7 +107,8 @@ export class Outbox<T> implements Disposable {
 
   /**
    * Stores an event: in the transaction that is open on the connection, whose commit or rollback decides on it, or
-   * else committed by itself. When it throws, the event is not stored, and the transaction is as it was before.
+   * else committed by itself. When it throws, the event is not stored, and the transaction is as it was before, unless
+   * SQLite itself has rolled it back (it may on a full disk).
    *
    * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
    * @throws {EventQueueFullError} the outbox holds `maxEvents` events
