@@ -103,7 +103,7 @@ export class EventInvalidError extends EventError {
 /** The queue's file or directory cannot be used: missing, not writable, full, damaged, not a queue. */
 export class EventStorageError extends EventError {
   override name = "EventStorageError";
-  /** SQLite's result code such as `SQLITE_FULL`, a system code such as `ENOENT`, or one of ours: `NOT_A_QUEUE`, `EMPTY`, `OLDER_SCHEMA`, `NEWER_SCHEMA`, `MOVED`. */
+  /** SQLite's result code such as `SQLITE_FULL`, a system code such as `ENOENT`, or one of ours: `NOT_A_QUEUE`, `EMPTY`, `OLDER_SCHEMA`, `NEWER_SCHEMA`, `MOVED`, and of an outbox `IN_MEMORY`, `NOT_WAL`, `TWO_LIBRARIES`. */
   readonly code: string;
   /** The file or directory. */
   readonly path: string;
@@ -113,6 +113,14 @@ export class EventStorageError extends EventError {
     this.code = code;
     this.path = path;
   }
+}
+
+/**
+ * An outbox was used in a way in which event and row would not commit together: an async callback, a put outside
+ * of a transaction where one is required. The event was not stored.
+ */
+export class EventTransactionError extends EventError {
+  override name = "EventTransactionError";
 }
 
 /** The queue was used after `close()`. The event was not stored. */

@@ -21,6 +21,7 @@ export {
   EventSerializationError,
   EventStorageError,
   EventTooLargeError,
+  EventTransactionError,
 } from "./errors.ts";
 export { DEFAULT_MAX_EVENTS, MAX_EVENT_BYTES } from "./limits.ts";
 export type { EventQueueOptions, EventSchemaOption, EventSerializer } from "./queue/event_queue.ts";

@@ -8,7 +8,7 @@ import { serveApp } from "../http/serve.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { queueFilePath } from "../store/location.ts";
 import { VERSION } from "../version.ts";
-import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
+import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
@@ -53,16 +53,20 @@ await runCommand("publisher", async () => {
 
   const { directory } = values;
   const file = onlyFile(positionals);
-  const load = (): PublisherConfig => {
-    const config = loadPublisherConfig(file, { queueName: values["queue-name"] });
-    return directory === undefined ? config : { ...config, directory };
-  };
+  const load = () => locate(loadPublisherConfig(file, { queueName: values["queue-name"] }), directory);
   const config = load();
   if (values.check) return void stdout.write(describe(config));
 
   configureLogging({ debug: values.debug });
   await publish(config, load);
 });
+
+/** The directory of the command line, if there is one, replaces the file's. */
+function locate(config: PublisherConfig, directory: string | undefined): PublisherConfig {
+  if (directory === undefined) return config;
+  if (config.file === undefined) return { ...config, directory };
+  throw new UsageError(`--directory and queue.file (${config.file}) are two places: name one of them.`);
+}
 
 /** Publishes until it is stopped; after each SIGHUP as the configuration then says, if it can be used. */
 async function publish(first: PublisherConfig, load: () => PublisherConfig): Promise<void> {
@@ -101,6 +105,6 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
 }
 
 function describe(config: PublisherConfig): string {
-  const file = queueFilePath(config.queueName, config.directory);
+  const file = config.file ?? queueFilePath(config.queueName, config.directory);
   return `${JSON.stringify({ ...describePublisherConfig(config), file }, null, 2)}\n`;
 }

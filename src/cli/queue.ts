@@ -22,6 +22,7 @@ const VERBS: Readonly<Record<string, Verb>> = { list, depth, peek, tail, dead, p
 const COMMON_HELP = `  --queue-name NAME   the queue (default: main)
   --directory DIR     where its file is (default: $EVENTSPOOL_DIR, $STATE_DIRECTORY,
                       $XDG_STATE_HOME/eventspool, ~/.local/state/eventspool)
+  --file PATH         a service's database instead, for the outbox in it
   --json              for programs: one JSON document, or one a line
   --help              print this, and exit
 `;
@@ -44,6 +45,7 @@ done, or check found a problem, 2 wrong usage or no such queue.
 const COMMON = {
   "queue-name": { type: "string", default: "main" },
   directory: { type: "string" },
+  file: { type: "string" },
   json: { type: "boolean" },
   version: { type: "boolean" },
   help: { type: "boolean", short: "h" },
@@ -59,9 +61,11 @@ await runCommand("queue", async () => {
   const { values, positionals } = parseCommandLine({ ...COMMON, ...verb.options }, rest);
   if (values.help) return output.line(helpOf(name, verb));
   checkArguments(name, positionals);
+  refuseBoth(values);
   const call: Call = {
     queue: String(values["queue-name"]),
     directory: values.directory as string | undefined,
+    file: values.file as string | undefined,
     values: values as Call["values"],
     args: positionals,
     stop: stopOnSignals(),
@@ -85,6 +89,12 @@ function withoutVerb(): void {
   if (values.version) standardOutput().line(VERSION);
   else if (values.help) standardOutput().line(HELP.trimEnd());
   else throw new UsageError(`no verb: say one of ${Object.keys(VERBS).join(", ")}.`);
+}
+
+/** A queue is in a directory, or an outbox in a service's database. */
+function refuseBoth({ file, directory }: { file?: unknown; directory?: unknown }): void {
+  if (file !== undefined && directory !== undefined)
+    throw new UsageError("--file and --directory are two places: name one of them.");
 }
 
 /** Only `dead` takes words behind it. */

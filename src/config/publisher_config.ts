@@ -7,19 +7,15 @@
  *
  * @module
  */
-
 import { ConfigurationError } from "../errors.ts";
 import {
-  DEFAULT_BALLAST_BYTES,
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_BATCH_MIN_INTERVAL_MS,
   DEFAULT_COLLECTOR_TIMEOUT_MS,
   DEFAULT_CONCURRENCY,
   DEFAULT_DEAD_LETTER_MAX_SHARE,
-  DEFAULT_FILE_MODE,
   DEFAULT_GRACE_MS,
   DEFAULT_GZIP_LEVEL,
-  MAX_BALLAST_BYTES,
   MAX_BATCH_BYTES,
   MAX_CONCURRENCY,
   MAX_DEAD_LETTER_BYTES,
@@ -43,6 +39,7 @@ import { collectorUrl, isExposed, parseCollectorHostname } from "./collector_url
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection } from "./config_section.ts";
 import type { Env } from "./expand_vars.ts";
+import { type QueuePlace, readQueuePlace } from "./queue_place.ts";
 import { parseSecret, parseToken, type Secret } from "./secret.ts";
 import { readSecret } from "./secret_file.ts";
 import {
@@ -52,7 +49,6 @@ import {
   oneOf,
   optional,
   parseBoolean,
-  parseFileMode,
   parseShare,
   parseText,
   quote,
@@ -74,18 +70,9 @@ export interface MetricsConfig {
 }
 
 /** A publisher's configuration, checked and complete. */
-export interface PublisherConfig {
+export interface PublisherConfig extends QueuePlace {
   /** Which queue is published: the NAME of the section. */
   readonly queueName: string;
-  /** `queue.directory` (ours): where the queue's file is, as written. Default: `undefined`, left to the environment. */
-  readonly directory: string | undefined;
-  /** `queue.file_mode` (ours): the mode of a queue file that the publisher makes. Default: 0600. */
-  readonly fileMode: number;
-  /**
-   * `queue.ballast` (ours): how much space is kept back for a full disk, in a file beside the queue's, in bytes;
-   * 0 if `off`. At most an eighth of the free space is taken. Default: 16 MiB.
-   */
-  readonly ballastBytes: number;
   /** `max_queue_size`: the queue's row cap, 1 or more. Default: `undefined`, the cap in the queue's file stays. */
   readonly maxQueueSize: number | undefined;
   readonly collector: {
@@ -180,9 +167,7 @@ export function parsePublisherConfig(
   const section = openSection(text, ["event-publisher", queueName], options);
   return {
     queueName,
-    directory: section.read("queue.directory", optional(parseText, undefined)),
-    ballastBytes: section.read("queue.ballast", optional(parseSizeOrOff, DEFAULT_BALLAST_BYTES)),
-    fileMode: section.read("queue.file_mode", optional(parseFileMode, DEFAULT_FILE_MODE)),
+    ...readQueuePlace(section, options.file),
     maxQueueSize: section.read(
       "max_queue_size",
       optional(integerIn({ min: 1, max: MAX_MAX_EVENTS }), undefined),
@@ -260,10 +245,6 @@ function readMetrics(section: ConfigSection): MetricsConfig {
     logIfUnconfigured: section.read("metrics.log_if_unconfigured", optional(parseBoolean, false)),
     swallowNetworkErrors: section.read("metrics.swallow_network_errors", optional(parseBoolean, false)),
   };
-}
-
-function parseSizeOrOff(text: string): number {
-  return text === "off" ? 0 : bytesIn({ min: 0, max: MAX_BALLAST_BYTES })(text);
 }
 
 function parseKeySecret(text: string): Secret {

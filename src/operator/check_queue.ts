@@ -105,8 +105,8 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
 }
 
 /** What schema.sql says holds at every commit. */
-function* examineCounters({ db }: QueueFile): Generator<Finding> {
-  const count = (sql: string): number => db.prepare<[], number>(sql).pluck().get() as number;
+function* examineCounters(file: QueueFile): Generator<Finding> {
+  const count = (sql: string): number => file.prepare<[], number>(sql).pluck().get() as number;
   const deadLetters = count("SELECT count(*) - (SELECT dead_letter_count FROM queue) FROM dead_letter");
   const homeless = count(`SELECT count(*) FROM event WHERE id <= (SELECT claimed_id FROM queue)
     AND NOT EXISTS (SELECT 1 FROM lease WHERE event.id BETWEEN first_id AND last_id)`);

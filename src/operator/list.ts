@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { EventTable, type QueueState } from "../store/event_table.ts";
 import { queueFilePath } from "../store/location.ts";
 import { formatDuration, formatSize, formatTable } from "./format.ts";
-import { type Call, type Output, openToRead, queuesIn, type Verb } from "./verb.ts";
+import { type Call, type Output, openToRead, queuesIn, refuseOutbox, type Verb } from "./verb.ts";
 
 /** One queue of the directory, or why it cannot be read. */
 interface Row {
@@ -22,7 +22,9 @@ export const list: Verb = {
   usage: "",
   help: "A queue whose file cannot be read is listed with the reason.\n",
   options: {},
-  run({ directory, values, output }: Call): number {
+  run(call: Call): number {
+    refuseOutbox(call, "list shows the queues of a directory; queue depth --file shows an outbox.");
+    const { directory, values, output } = call;
     const place = dirname(queueFilePath("main", directory));
     const rows = queuesIn(place).map((queue) => look(queue, directory));
     if (values.json) output.line(JSON.stringify({ directory: place, queues: rows.map(toJson) }));

@@ -3,7 +3,7 @@ import { EventError } from "../errors.ts";
 import { MAX_EVENT_BYTES } from "../limits.ts";
 import { EventQueue } from "../queue/event_queue.ts";
 import { decodeBody } from "./format.ts";
-import { type Call, existingFile, type Verb } from "./verb.ts";
+import { type Call, existingFile, refuseOutbox, type Verb } from "./verb.ts";
 
 /** How many lines are put in one transaction. */
 const CHUNK_LINES = 100;
@@ -21,6 +21,7 @@ before it are in the queue. Empty lines are passed over.
 `,
   options: { "max-event-bytes": { type: "string", default: String(MAX_EVENT_BYTES) } },
   async run(call: Call): Promise<number> {
+    refuseOutbox(call, "events get into an outbox in the transactions of its service.");
     existingFile(call);
     const maxEventBytes = parseSize(String(call.values["max-event-bytes"]));
     const { queue, directory } = call;

@@ -4,10 +4,10 @@
  * @module
  */
 import { existsSync, readdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { ParseArgsOptionsConfig } from "node:util";
 import { nearest } from "../config/nearest.ts";
-import { EventStorageError } from "../errors.ts";
+import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { queueFilePath } from "../store/location.ts";
 import { QueueFile } from "../store/queue_file.ts";
 
@@ -17,6 +17,8 @@ export interface Call {
   readonly queue: string;
   /** `--directory`; undefined: as for the service. */
   readonly directory: string | undefined;
+  /** `--file`: a service's database whose outbox is meant; undefined: a queue of the directory. */
+  readonly file?: string | undefined;
   /** The options of the verb. */
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
   /** What stands behind the verb. */
@@ -25,6 +27,12 @@ export interface Call {
   readonly stop: AbortSignal;
   readonly output: Output;
 }
+
+/** Which queue is meant. */
+export type Place = Pick<Call, "queue" | "directory" | "file">;
+
+/** How long a write waits for the lock, in milliseconds: people wait longer than services. */
+const BUSY_TIMEOUT_MS = 5_000;
 
 /** Where a verb writes to. */
 export interface Output {
@@ -52,21 +60,22 @@ export interface Verb {
 }
 
 /** Opens the queue for reading; nothing is changed or made. The caller closes it. @throws {EventStorageError} */
-export function openToRead(call: Pick<Call, "queue" | "directory">): QueueFile {
-  return QueueFile.openReadOnly(existingFile(call));
+export function openToRead(call: Place): QueueFile {
+  const path = existingFile(call);
+  if (call.file === undefined) return QueueFile.openReadOnly(path);
+  return QueueFile.openOutbox(path, { busyTimeoutMs: BUSY_TIMEOUT_MS, isReadOnly: true });
 }
 
 /** Opens the queue for writing, as one more process beside those that use it. The caller closes it. @throws {EventStorageError} */
-export function openToWrite(call: Pick<Call, "queue" | "directory">): QueueFile {
-  return QueueFile.open(existingFile(call), {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 5_000,
-  });
+export function openToWrite(call: Place): QueueFile {
+  const path = existingFile(call);
+  if (call.file !== undefined) return QueueFile.openOutbox(path, { busyTimeoutMs: BUSY_TIMEOUT_MS });
+  return QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: BUSY_TIMEOUT_MS });
 }
 
 /** The path of a queue that is there: a name that is not is a typing error more often than a new queue. */
-export function existingFile({ queue, directory }: Pick<Call, "queue" | "directory">): string {
+export function existingFile({ queue, directory, file }: Place): string {
+  if (file !== undefined) return existingDatabase(resolve(file));
   const path = queueFilePath(queue, directory);
   if (existsSync(path)) return path;
   const names = queuesIn(dirname(path));
@@ -75,6 +84,21 @@ export function existingFile({ queue, directory }: Pick<Call, "queue" | "directo
   const there = names.length === 0 ? "there is no queue at all" : `there are ${names.join(", ")}`;
   const problem = `There is no queue ${JSON.stringify(queue)} in ${dirname(path)}: ${there}.${hint} Name one with --queue-name, or another place with --directory.`;
   throw new EventStorageError("ENOENT", path, problem);
+}
+
+/** @throws {EventStorageError} it is not there */
+function existingDatabase(path: string): string {
+  if (existsSync(path)) return path;
+  throw new EventStorageError(
+    "ENOENT",
+    path,
+    `There is no file ${path}: name the service's database with --file.`,
+  );
+}
+
+/** For verbs that know only the queues of a directory. @throws {ConfigurationError} `--file` is given */
+export function refuseOutbox({ file }: Place, reason: string): void {
+  if (file !== undefined) throw new ConfigurationError(`cannot be used here: ${reason}`, { key: "--file" });
 }
 
 /** The names of the queues in a directory, in order. @throws {EventStorageError} it cannot be read */

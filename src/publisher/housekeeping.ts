@@ -36,7 +36,11 @@ export interface HousekeepingParts {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Checkpoints, syncs, compacts, and keeps a ballast for a full disk. */
+/**
+ * Checkpoints, syncs, compacts, and keeps a ballast for a full disk. Not of a service's database: checkpoints that
+ * lock it out are not ours to make, its `synchronous` says what a power cut may take, and VACUUM may give its rows
+ * other rowids. There it keeps a ballast, if one was asked for.
+ */
 export class Housekeeping {
   readonly #file: QueueFile;
   readonly #checkpoints: Checkpoints;
@@ -55,6 +59,7 @@ export class Housekeeping {
 
   /** Keeps house until `signal` aborts. A failing file or disk is told of, and tried again. */
   async run(signal: AbortSignal): Promise<void> {
+    if (this.#file.isOutbox) return this.#keepBallast(signal);
     signal.addEventListener("abort", this.#syncSleeper.wake, { once: true });
     await Promise.all([
       this.#repeat(signal, RESYNC_MS, () => syncWal(this.#file, { signal, written: this.#untilWritten })),
@@ -72,11 +77,12 @@ export class Housekeeping {
 
   /** To be called as leases are settled. @throws {EventStorageError} */
   keepUp(): void {
-    this.#checkpoints.keepUp();
+    if (!this.#file.isOutbox) this.#checkpoints.keepUp();
   }
 
   /** To be called while the queue is idle. @param idleForMs for how long it has been, in milliseconds @throws {EventStorageError} */
   tidyUp(idleForMs: number): void {
+    if (this.#file.isOutbox) return;
     this.#checkpoints.tidyUp();
     if (idleForMs >= COMPACT_AFTER_MS) compact(this.#file);
   }
@@ -85,6 +91,7 @@ export class Housekeeping {
   relieve(error: unknown): void {
     if (!isDiskFull(error)) return;
     if (this.#ballast.release()) log.logBallastReleased();
+    if (this.#file.isOutbox) return;
     try {
       this.#checkpoints.squeeze();
     } catch {

@@ -24,6 +24,8 @@ export interface SenderParts {
   readonly gzipLevel: number;
   readonly client: CollectorClient;
   readonly metrics: StatsdClient;
+  /** Resolves when what was committed survives a power cut; undefined: events may be sent before they do. */
+  readonly sync?: (() => Promise<void>) | undefined;
 }
 
 /** What became of a lease's events, how many they were, and the size of their body before compression. */
@@ -44,13 +46,14 @@ export class Sender {
     this.#parts = parts;
   }
 
-  /** @param stop ends the request when it aborts @throws {EventStorageError} the events cannot be read */
+  /** @param stop ends the request when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
     const { leases, metrics } = this.#parts;
     const { count, joined } = leases.read(lease);
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
     if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0, durationMs: 0 };
     const { payload, sizeBytes } = await this.#prepare(count, joined);
+    await this.#parts.sync?.();
     const startedAtMs = performance.now();
     const outcome = await this.#post(lease, payload, stop);
     const durationMs = performance.now() - startedAtMs;

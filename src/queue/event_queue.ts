@@ -10,8 +10,6 @@ import {
   EventInvalidError,
   EventQueueClosedError,
   EventQueueFullError,
-  EventSerializationError,
-  EventTooLargeError,
 } from "../errors.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
 import { withSchema } from "../serializers/schema.ts";
@@ -20,7 +18,9 @@ import { locateQueueFile } from "../store/location.ts";
 import { isFileMode } from "../store/new_file.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { SharedSync } from "../store/shared_sync.ts";
+import { encodeEvent } from "./encode.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { checkWhole } from "./options.ts";
 import { RefusedPuts } from "./refused_puts.ts";
 
 /**
@@ -245,31 +245,12 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 
   #encode(event: T): Uint8Array {
-    const body = this.#serialize(event);
-    if (!(body instanceof Uint8Array))
-      throw new EventSerializationError(
-        "",
-        "was not serialized to bytes: the queue's serializer must return a Uint8Array.",
-      );
-    if (body.length === 0)
-      throw new EventSerializationError(
-        "",
-        "was serialized to no bytes at all: nothing would reach the collector.",
-      );
-    if (body.length > this.#maxEventBytes) {
-      throw new EventTooLargeError(body.length, this.#maxEventBytes, this.name);
-    }
-    return body;
+    return encodeEvent(this.#serialize, event, { maxEventBytes: this.#maxEventBytes, queue: this.name });
   }
 
   #full(): EventError {
     return new EventQueueFullError(this.#events.depth(), this.#events.maxEvents, this.name);
   }
-}
-
-function checkWhole(key: string, value: number, max: number): void {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return;
-  throw new ConfigurationError(`must be a whole number from 1 to ${max}, and is ${value}.`, { key });
 }
 
 function checkFileMode(mode: number): void {

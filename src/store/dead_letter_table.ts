@@ -137,32 +137,32 @@ export class DeadLetterTable {
   }
 }
 
-function prepareStatements({ db }: QueueFile) {
+function prepareStatements(file: QueueFile) {
   return {
-    totals: db.prepare<[], DeadLetterTotals>(
+    totals: file.prepare<[], DeadLetterTotals>(
       `SELECT dead_letter_count AS count, dead_letter_bytes AS bytes, dropped_dead_letter_count AS droppedCount
        FROM queue WHERE one = 1`,
     ),
-    countSince: db
+    countSince: file
       .prepare<[number], number>("SELECT count(*) FROM dead_letter WHERE dead_at_ms >= ?")
       .pluck(),
-    list: db.prepare<[number, number], DeadLetterSummary>(
+    list: file.prepare<[number, number], DeadLetterSummary>(
       `SELECT ${SUMMARY} FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?`,
     ),
-    get: db.prepare<[number], DeadLetter>(`SELECT ${SUMMARY}, body FROM dead_letter WHERE id = ?`),
-    bury: db.prepare<[number, number, number, string, number, number]>(
+    get: file.prepare<[number], DeadLetter>(`SELECT ${SUMMARY}, body FROM dead_letter WHERE id = ?`),
+    bury: file.prepare<[number, number, number, string, number, number]>(
       `INSERT INTO dead_letter (id, put_at_ms, dead_at_ms, attempts, status, answer, body)
        SELECT id, put_at_ms, ?, ?, ?, ?, body FROM event WHERE id BETWEEN ? AND ?`,
     ),
-    dropOldest: db.prepare<[]>(
+    dropOldest: file.prepare<[]>(
       "DELETE FROM dead_letter WHERE id = (SELECT id FROM dead_letter ORDER BY dead_at_ms, id LIMIT 1)",
     ),
-    addDropped: db.prepare<[number]>(
+    addDropped: file.prepare<[number]>(
       "UPDATE queue SET dropped_dead_letter_count = dropped_dead_letter_count + ? WHERE one = 1",
     ),
-    putBack: db.prepare<[number, number]>(
+    putBack: file.prepare<[number, number]>(
       "INSERT INTO event (id, put_at_ms, body) SELECT ?, put_at_ms, body FROM dead_letter WHERE id = ?",
     ),
-    remove: db.prepare<[number]>("DELETE FROM dead_letter WHERE id = ?"),
+    remove: file.prepare<[number]>("DELETE FROM dead_letter WHERE id = ?"),
   };
 }

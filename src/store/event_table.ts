@@ -56,20 +56,22 @@ const HEAD = "max(coalesce(event.id, 0), claimed_id)";
  * A full queue makes id 0, which the table's CHECK refuses and OR IGNORE turns into "no row changed";
  * OR IGNORE would also swallow a NULL body, so callers pass bytes, always.
  */
-const PUT = `
+export const PUT: string = `
   INSERT OR IGNORE INTO event (id, put_at_ms, body)
   VALUES ((SELECT iif(${HEAD} - removed_count < max_events, ${HEAD} + 1, 0) ${NEWEST}), ?, ?)`;
 
 /** How many rows a statement inserts where there are many: 1.4 x faster than one by one, and 64 no faster. */
 const ROWS = 16;
 
-const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";
+/** Stores one event under the id it is given. */
+export const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";
 const INSERT_ROWS = INSERT + ", (?, ?, ?)".repeat(ROWS - 1);
 
 /** How long counting waits for the lock, in milliseconds: a service must not stop for it. */
 const COUNTING_BUSY_TIMEOUT_MS = 10;
 
-const COUNTERS = `
+/** {@link Counters}: two seeks. */
+export const COUNTERS: string = `
   SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents ${NEWEST}`;
 
 const STATE = `
@@ -83,9 +85,13 @@ const STATE = `
 
 const READ = "SELECT id, put_at_ms AS putAtMs, body FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";
 
-const ADD_REFUSED = `
+/** Adds to the count of events that puts refused for a reason. */
+export const ADD_REFUSED = `
   INSERT INTO refused_put (reason, count) VALUES (?, ?)
   ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count`;
+
+/** Changes the row cap. */
+export const SET_MAX_EVENTS = "UPDATE queue SET max_events = ? WHERE one = 1";
 
 /** What the row cap is decided by. */
 export interface Counters {
@@ -119,14 +125,14 @@ export class EventTable {
   constructor(file: QueueFile) {
     this.#file = file;
     this.#room = new DiskRoom(file);
-    this.#put = file.db.prepare<[number, Uint8Array]>(PUT);
-    this.#insert = file.db.prepare<[number, number, Uint8Array]>(INSERT);
-    this.#insertRows = file.db.prepare<[(number | Uint8Array)[]]>(INSERT_ROWS);
-    this.#counters = file.db.prepare<[], Counters>(COUNTERS);
-    this.#state = file.db.prepare<[number], StateRow>(STATE);
-    this.#setMaxEvents = file.db.prepare<[number]>("UPDATE queue SET max_events = ? WHERE one = 1");
-    this.#read = file.db.prepare<[number, number, number], StoredEvent>(READ);
-    this.#addRefused = file.db.prepare<[RefusalReason, number]>(ADD_REFUSED);
+    this.#put = file.prepare<[number, Uint8Array]>(PUT);
+    this.#insert = file.prepare<[number, number, Uint8Array]>(INSERT);
+    this.#insertRows = file.prepare<[(number | Uint8Array)[]]>(INSERT_ROWS);
+    this.#counters = file.prepare<[], Counters>(COUNTERS);
+    this.#state = file.prepare<[number], StateRow>(STATE);
+    this.#setMaxEvents = file.prepare<[number]>(SET_MAX_EVENTS);
+    this.#read = file.prepare<[number, number, number], StoredEvent>(READ);
+    this.#addRefused = file.prepare<[RefusalReason, number]>(ADD_REFUSED);
   }
 
   /** Stores one event and commits. False: the queue is full. @throws {EventStorageError} */

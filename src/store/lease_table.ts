@@ -205,58 +205,58 @@ export class LeaseTable {
   }
 }
 
-function prepareStatements({ db }: QueueFile) {
+function prepareStatements(file: QueueFile) {
   return {
-    claimedId: db.prepare<[], number>("SELECT claimed_id FROM queue WHERE one = 1").pluck(),
-    firstAfter: db.prepare<[number], number | null>("SELECT min(id) FROM event WHERE id > ?").pluck(),
-    sizesAfter: db
+    claimedId: file.prepare<[], number>("SELECT claimed_id FROM queue WHERE one = 1").pluck(),
+    firstAfter: file.prepare<[number], number | null>("SELECT min(id) FROM event WHERE id > ?").pluck(),
+    sizesAfter: file
       .prepare<[number], number>("SELECT length(body) FROM event WHERE id > ? ORDER BY id")
       .pluck(),
-    sum: db.prepare<[number, number], { count: number; bytes: number; lastId: number }>(
+    sum: file.prepare<[number, number], { count: number; bytes: number; lastId: number }>(
       `SELECT count(*) AS count, coalesce(sum(length(body)), 0) AS bytes, coalesce(max(id), 0) AS lastId
        FROM event WHERE id BETWEEN ? AND ?`,
     ),
-    moveCursor: db.prepare<[number, number]>(
+    moveCursor: file.prepare<[number, number]>(
       "UPDATE queue SET claimed_id = ? WHERE one = 1 AND claimed_id = ?",
     ),
-    insert: db.prepare<[number, number, number, number, number], Lease>(
+    insert: file.prepare<[number, number, number, number, number], Lease>(
       `INSERT INTO lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
        VALUES (?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     ),
-    findExpired: db
+    findExpired: file
       .prepare<[number, number], number>(`SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY first_id`)
       .pluck(),
-    findFairly: db
+    findFairly: file
       .prepare<[number, number], number>(
         `SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
       )
       .pluck(),
-    findOldestExpired: db
+    findOldestExpired: file
       .prepare<[number, number], number>(
         `SELECT id FROM lease WHERE ${IS_EXPIRED} AND first_id = (SELECT min(first_id) FROM lease)`,
       )
       .pluck(),
-    renew: db.prepare<[number, number, number, number, number], Lease>(
+    renew: file.prepare<[number, number, number, number, number], Lease>(
       `UPDATE lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1
        WHERE id = ? AND ${IS_EXPIRED} RETURNING ${COLUMNS}`,
     ),
-    all: db.prepare<[], LeaseInfo>(
+    all: file.prepare<[], LeaseInfo>(
       `SELECT ${COLUMNS}, claimed_at_ms AS claimedAtMs, expires_at_ms AS expiresAtMs FROM lease ORDER BY first_id`,
     ),
-    count: db.prepare<[], number>("SELECT count(*) FROM lease").pluck(),
-    join: db.prepare<[number, number], { count: number; joined: Uint8Array | null }>(
+    count: file.prepare<[], number>("SELECT count(*) FROM lease").pluck(),
+    join: file.prepare<[number, number], { count: number; joined: Uint8Array | null }>(
       `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
        FROM (SELECT body FROM event WHERE id BETWEEN ? AND ? ORDER BY id)`,
     ),
-    dataVersion: db.prepare<[], number>("PRAGMA data_version").pluck(),
-    firstId: db.prepare<[number, number], number>(`SELECT first_id FROM lease WHERE ${IS_MINE}`).pluck(),
-    remove: db.prepare<[number, number]>(`DELETE FROM lease WHERE ${IS_MINE}`),
-    shrink: db.prepare<[number, number, number]>(`UPDATE lease SET first_id = ? WHERE ${IS_MINE}`),
-    expire: db.prepare<[number, number, number]>(`UPDATE lease SET expires_at_ms = ? WHERE ${IS_MINE}`),
-    cut: db.prepare<[number, number, number, number]>(
+    dataVersion: file.prepare<[], number>("PRAGMA data_version").pluck(),
+    firstId: file.prepare<[number, number], number>(`SELECT first_id FROM lease WHERE ${IS_MINE}`).pluck(),
+    remove: file.prepare<[number, number]>(`DELETE FROM lease WHERE ${IS_MINE}`),
+    shrink: file.prepare<[number, number, number]>(`UPDATE lease SET first_id = ? WHERE ${IS_MINE}`),
+    expire: file.prepare<[number, number, number]>(`UPDATE lease SET expires_at_ms = ? WHERE ${IS_MINE}`),
+    cut: file.prepare<[number, number, number, number]>(
       `UPDATE lease SET last_id = ?, expires_at_ms = ? WHERE ${IS_MINE}`,
     ),
-    deleteEvents: db.prepare<[number, number]>("DELETE FROM event WHERE id BETWEEN ? AND ?"),
-    addRemoved: db.prepare<[number]>("UPDATE queue SET removed_count = removed_count + ? WHERE one = 1"),
+    deleteEvents: file.prepare<[number, number]>("DELETE FROM event WHERE id BETWEEN ? AND ?"),
+    addRemoved: file.prepare<[number]>("UPDATE queue SET removed_count = removed_count + ? WHERE one = 1"),
   };
 }

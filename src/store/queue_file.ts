@@ -9,8 +9,11 @@ import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { isBusy, retryWhileBusy } from "./busy.ts";
 import { makeFile } from "./new_file.ts";
+import { openOutboxFile } from "./outbox_file.ts";
 import { emptyFile, migrate, needsMigration } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
+import { inOutbox } from "./table_names.ts";
+import { libraryOf, useLibrary } from "./used_libraries.ts";
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000;
@@ -27,6 +30,9 @@ const CACHE_KIB = 2_000;
 /** How often {@link QueueFile.checkPlace} looks, in milliseconds: a look costs 2 us. */
 const PLACE_CHECK_MS = 1_000;
 
+/** Begins to write, and writes nothing. */
+const NO_WRITE = "DELETE FROM dead_letter WHERE 0";
+
 /** How a queue file is opened. */
 export interface QueueFileOptions {
   /** Who opens it: a producer leaves checkpoints to the publisher. */
@@ -39,17 +45,35 @@ export interface QueueFileOptions {
   readonly fileMode?: number;
 }
 
+/** How the outbox in a service's database is opened. */
+export interface OutboxOptions {
+  /** How long a write waits for the lock, in milliseconds. */
+  readonly busyTimeoutMs: number;
+  /** Whether nothing is to be written. Default: false. */
+  readonly isReadOnly?: boolean;
+}
+
+type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
+  /** Of an outbox: to be called when it is closed. */
+  readonly release?: () => void;
+};
+
 /** An open queue file. Everything else in this folder works on one. */
 export class QueueFile {
   /** Absolute path of the `.db` file. */
   readonly path: string;
-  /** The connection, for preparing statements once. Statements go through {@link run} or {@link transaction}. */
+  /** Prepares a statement, once; it names tables as schema.sql does. It goes through {@link run} or {@link transaction}. */
+  readonly prepare: Database.Database["prepare"];
+  /** The connection, for what names no table. */
   readonly db: Database.Database;
   /** Names this file's events for ever: see `Event-Ids`. */
   readonly uuid: string;
   /** Whether a commit waits until it is on the disk: durability `power`. */
   readonly syncsCommits: boolean;
+  /** Whether the file is a service's database, of which only the tables of the outbox are ours. */
+  readonly isOutbox: boolean;
   readonly #busyTimeoutMs: number;
+  readonly #release: (() => void) | undefined;
   readonly #touch: Database.Statement;
   readonly #inode: number | undefined;
   /** Undefined until there is one: SQLite makes it with the first write, and keeps it while we are connected. */
@@ -70,7 +94,7 @@ export class QueueFile {
       db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
       setPragmas(db, options);
-      refuseReadOnly(db);
+      refuseReadOnly(db, NO_WRITE);
       return new QueueFile(path, db, options);
     } catch (error) {
       db?.close();
@@ -96,19 +120,41 @@ export class QueueFile {
     }
   }
 
-  private constructor(
-    path: string,
-    db: Database.Database,
-    { busyTimeoutMs, durability }: Pick<QueueFileOptions, "busyTimeoutMs" | "durability">,
-  ) {
+  /**
+   * Opens the outbox in a service's database, for a publisher or to look at it. The file stays the service's:
+   * see `outbox_file.ts`.
+   *
+   * @throws {EventStorageError} there is no such file, no outbox in it, or it cannot be used
+   */
+  static openOutbox(path: string, options: OutboxOptions): QueueFile {
+    const { busyTimeoutMs, isReadOnly = false } = options;
+    const release = useLibrary(path, libraryOf(Database.prototype));
+    let db: Database.Database | undefined;
+    try {
+      db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });
+      setOutboxPragmas(db);
+      if (!isReadOnly) refuseReadOnly(db, inOutbox(NO_WRITE));
+      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release });
+    } catch (error) {
+      db?.close();
+      release();
+      throw toStorageError(error, path);
+    }
+  }
+
+  private constructor(path: string, db: Database.Database, options: OpenedOptions) {
+    const { busyTimeoutMs, durability, release } = options;
     this.path = path;
     this.db = db;
+    this.isOutbox = release !== undefined;
+    this.#release = release;
+    this.prepare = this.isOutbox ? preparerOfOutbox(db) : db.prepare.bind(db);
     this.syncsCommits = durability === "power";
     this.#busyTimeoutMs = busyTimeoutMs;
     this.#inode = inodeOf(path);
     this.#transaction = db.transaction((work: () => unknown) => work());
-    this.#touch = db.prepare("UPDATE queue SET max_events = max_events");
-    this.uuid = db.prepare("SELECT uuid FROM queue").pluck().get() as string;
+    this.#touch = this.prepare("UPDATE queue SET max_events = max_events");
+    this.uuid = this.prepare("SELECT uuid FROM queue").pluck().get() as string;
   }
 
   /** Runs one statement, waiting for the lock where it needs one. @throws {EventStorageError} */
@@ -167,6 +213,7 @@ export class QueueFile {
   /** Closes the connection. Closing twice is fine. */
   close(): void {
     this.db.close();
+    this.#release?.();
   }
 }
 
@@ -205,12 +252,23 @@ function setPragmas(db: Database.Database, { role, durability }: QueueFileOption
 }
 
 /**
+ * On our own connection only. Checkpoints of a service's database are left to SQLite, at its 1,000 pages: those
+ * that wait for readers or lock writers out are not ours to make. It is the service's `synchronous` that counts:
+ * what we commit are claims and acks, and losing one brings a duplicate, not a loss.
+ */
+function setOutboxPragmas(db: Database.Database): void {
+  db.pragma("synchronous = NORMAL");
+  db.pragma(`cache_size = -${CACHE_KIB}`);
+  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
+}
+
+/**
  * SQLite opens a file that this process may not write as a read-only one, without a word, and it stays so
  * until it is opened again: every put would fail, whatever is done about the file's mode.
  */
-function refuseReadOnly(db: Database.Database): void {
+function refuseReadOnly(db: Database.Database, write: string): void {
   try {
-    db.exec("DELETE FROM dead_letter WHERE 0"); // begins to write, and writes nothing
+    db.exec(write);
   } catch (error) {
     if (!isBusy(error)) throw error; // who waits for the lock may write
   }
@@ -222,6 +280,10 @@ function refuseOlder(db: Database.Database): void {
   const version = db.pragma("user_version", { simple: true }) as number;
   const problem = `The queue file ${db.name} has schema version ${version}: the next service or publisher to open it upgrades it.`;
   throw new EventStorageError("OLDER_SCHEMA", db.name, problem);
+}
+
+function preparerOfOutbox(db: Database.Database): Database.Database["prepare"] {
+  return ((sql: string) => db.prepare(inOutbox(sql))) as Database.Database["prepare"];
 }
 
 function inodeOf(path: string): number | undefined {

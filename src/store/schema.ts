@@ -10,7 +10,7 @@ import { MIGRATIONS } from "./migrations.ts";
 import { SCHEMA_SQL } from "./schema.generated.ts";
 
 /** `application_id` in schema.sql. */
-const APPLICATION_ID = 0x65767370;
+export const APPLICATION_ID = 0x65767370;
 
 /** Makes the schema in a new file. Call it in a transaction. */
 export function createSchema(db: Database.Database): void {

@@ -29,10 +29,34 @@ const ADVICE: ReadonlyArray<readonly [code: string, advice: string]> = [
   ["SQLITE_IOERR", "cannot be read or written: the disk or the file system reports an error."],
 ];
 
-/** Turns an error of better-sqlite3 into an {@link EventStorageError}; any other error stays as it is. */
+/** SQLite's result codes as node:sqlite has them, in numbers; those that are met. */
+const NAMES: Readonly<Record<number, string>> = {
+  5: "SQLITE_BUSY",
+  6: "SQLITE_LOCKED",
+  8: "SQLITE_READONLY",
+  10: "SQLITE_IOERR",
+  11: "SQLITE_CORRUPT",
+  13: "SQLITE_FULL",
+  14: "SQLITE_CANTOPEN",
+  26: "SQLITE_NOTADB",
+  517: "SQLITE_BUSY_SNAPSHOT",
+};
+
+/** SQLite's result code, whichever library tells of it: by name or, node:sqlite, by number. Undefined: no error of SQLite's. */
+export function sqliteCodeOf(error: unknown): string | undefined {
+  if (error instanceof EventStorageError) return undefined; // it has been told what to do
+  const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
+  if (code === "ERR_SQLITE_ERROR") {
+    const number = Number(errcode ?? 1);
+    return NAMES[number] ?? NAMES[number & 0xff] ?? "SQLITE_ERROR"; // the low byte is the kind
+  }
+  return typeof code === "string" && code.startsWith("SQLITE_") ? code : undefined;
+}
+
+/** Turns an error of SQLite's into an {@link EventStorageError}; any other error stays as it is. */
 export function toStorageError(error: unknown, path: string): unknown {
-  const code = (error as { code?: unknown } | null)?.code;
-  if (typeof code !== "string" || !code.startsWith("SQLITE_")) return error;
+  const code = sqliteCodeOf(error);
+  if (code === undefined) return error;
   const advice = ADVICE.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "cannot be used.";
   const detail = `(${code}: ${(error as Error).message})`;
   return new EventStorageError(code, path, `The queue file ${path} ${advice} ${detail}`, { cause: error });

@@ -14,6 +14,7 @@ test("fills in the defaults", () => {
   assert.deepEqual(rest, {
     queueName: "main",
     directory: undefined,
+    file: undefined,
     maxQueueSize: undefined,
     collector: { url: "https://c.example/v2", version: "2", timeoutMs: 10_000 },
     batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000 },
@@ -31,6 +32,7 @@ test("fills in the defaults", () => {
 const EVERYTHING = {
   queueName: "main",
   directory: "/var/lib/eventspool",
+  file: undefined,
   maxQueueSize: 5_000,
   collector: { url: "http://localhost:9800/in/v2j", version: "2j", timeoutMs: 3_000 },
   batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000 },

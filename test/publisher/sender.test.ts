@@ -20,6 +20,13 @@ function leaseOf(queue: TestQueue, events: readonly string[] = EVENTS): Lease {
   return queue.leases.claim(0, events.length)!;
 }
 
+/** Claims one more event. */
+function claimed(queue: TestQueue): Lease {
+  queue.events.put(Buffer.from("{}"));
+  const claimedId = queue.leases.claimedId();
+  return queue.leases.claim(claimedId, claimedId + 1)!;
+}
+
 interface SendOptions {
   readonly parts?: Partial<SenderParts>;
   readonly statsd?: TestStatsd;
@@ -62,6 +69,23 @@ test("delivers a lease's events to the collector, as they were put, with their i
   assert.deepEqual(batch?.events, EVENTS);
   assert.deepEqual(batch?.meta, { version: "2j", keyName: KEY.name, eventIds: `${queue.file.uuid}:1-3` });
   assert.equal(queue.events.depth(), 3, "what happens to the lease is the publisher's decision");
+});
+
+test("sends nothing before it is synced, where that is asked for, and nothing when that fails", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const seen: number[] = [];
+  const sync = async (): Promise<void> => void seen.push(collector.batches.length);
+  await send(queue, collector.url, { parts: { sync } });
+  assert.deepEqual(seen, [0]);
+  assert.equal(collector.batches.length, 1);
+
+  const fail = (): Promise<void> => Promise.reject(new Error("the disk is gone"));
+  await assert.rejects(
+    send(queue, collector.url, { parts: { sync: fail }, lease: claimed(queue) }),
+    /is gone/,
+  );
+  assert.equal(collector.batches.length, 1);
 });
 
 test("delivers in version 2 as well", async () => {

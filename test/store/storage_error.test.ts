@@ -22,10 +22,25 @@ test("says what happened, where, and what to do, for each of SQLite's codes", ()
   }
 });
 
+test("knows SQLite's codes from node:sqlite's numbers, also those that say more than the kind", () => {
+  for (const [errcode, code] of [
+    [5, "SQLITE_BUSY"],
+    [517, "SQLITE_BUSY_SNAPSHOT"],
+    [13, "SQLITE_FULL"],
+    [8, "SQLITE_READONLY"],
+    [778, "SQLITE_IOERR"], // SQLITE_IOERR_WRITE
+    [undefined, "SQLITE_ERROR"], // Deno's exec
+  ] as const) {
+    const error = toStorageError(Object.assign(new Error("x"), { code: "ERR_SQLITE_ERROR", errcode }), "/q");
+    assert.equal((error as EventStorageError).code, code);
+  }
+});
+
 test("leaves every other error as it is", () => {
   for (const error of [
     new TypeError("x"),
     Object.assign(new Error("x"), { code: "ENOENT" }),
+    new EventStorageError("SQLITE_FULL", "/q", "told already"),
     undefined,
     "text",
   ]) {

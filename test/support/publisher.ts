@@ -8,7 +8,7 @@ import { temporaryDirectory } from "./temporary.ts";
 /** Settings by their keys, such as `{ "publisher.concurrency": "1" }`. */
 export type Settings = Readonly<Record<string, string>>;
 
-/** A publisher of queue `main` so configured: by default v2j over http, in batches that wait for nothing. */
+/** A publisher of queue `main` so configured: by default v2j over http, in batches that wait for nothing. It is in the directory unless `queue.file` is set. */
 export function newPublisher(url: string, directory: string, settings: Settings = {}): Publisher {
   const all: Settings = {
     "collector.hostname": url.replace("http://", ""),
@@ -17,7 +17,7 @@ export function newPublisher(url: string, directory: string, settings: Settings 
     "collector.timeout": "4s",
     "key.name": KEY.name,
     "key.secret": KEY_BASE64,
-    "queue.directory": directory,
+    ...(settings["queue.file"] === undefined && { "queue.directory": directory }),
     "batch.max_age": "0ms",
     ...settings,
   };

@@ -1,0 +1,84 @@
+/**
+ * Putting into an outbox: on the service's own connection, and in its transaction where one is open.
+ *
+ * @module
+ */
+import { firstRow, type SqliteConnection, Transactions, withStorageErrors } from "./connection.ts";
+import {
+  ADD_REFUSED,
+  COUNTERS,
+  type Counters,
+  INSERT,
+  PUT,
+  type RefusalReason,
+  SET_MAX_EVENTS,
+} from "./event_table.ts";
+import { inOutbox } from "./table_names.ts";
+
+/** Puts events into the outbox of a database and tells how many there are. The tables must be there. */
+export class OutboxTable {
+  readonly #db: SqliteConnection;
+  readonly #path: string;
+  readonly #transactions: Transactions;
+  readonly #put;
+  readonly #insert;
+  readonly #counters;
+  readonly #addRefused;
+
+  /** @param path the database's file, for errors */
+  constructor(db: SqliteConnection, path: string) {
+    this.#db = db;
+    this.#path = path;
+    this.#transactions = new Transactions(db, path);
+    this.#put = db.prepare(inOutbox(PUT));
+    this.#insert = db.prepare(inOutbox(INSERT));
+    this.#counters = db.prepare(inOutbox(COUNTERS));
+    this.#addRefused = db.prepare(inOutbox(ADD_REFUSED));
+  }
+
+  /** Stores one event, in the open transaction if there is one. False: the queue is full. @throws {EventStorageError} */
+  put(body: Uint8Array): boolean {
+    return Number(this.#run(() => this.#put.run(Date.now(), body)).changes) === 1;
+  }
+
+  /** Stores all events, in order, or none. False: they do not all fit. @throws {EventStorageError} */
+  putMany(bodies: readonly Uint8Array[]): boolean {
+    return this.atomically(() => {
+      const { head, depth, maxEvents } = this.counters();
+      if (depth + bodies.length > maxEvents) return false;
+      const nowMs = Date.now();
+      for (const [index, body] of bodies.entries())
+        this.#run(() => this.#insert.run(head + 1 + index, nowMs, body));
+      return true;
+    });
+  }
+
+  /** Runs `work` in a transaction, or in a savepoint of the one that is open. @throws {EventStorageError} */
+  atomically<T>(work: () => T): T {
+    return this.#transactions.run(work);
+  }
+
+  /** What the row cap is decided by; O(1). What the open transaction has put counts. */
+  counters(): Counters {
+    const row = this.#run(() => firstRow(this.#counters));
+    const [head, depth, maxEvents] = row as [number, number, number];
+    return { head, depth, maxEvents };
+  }
+
+  /** Changes the row cap for everyone who uses the outbox. @throws {EventStorageError} */
+  setMaxEvents(maxEvents: number): void {
+    if (this.counters().maxEvents === maxEvents) return;
+    this.#run(() => this.#db.prepare(inOutbox(SET_MAX_EVENTS)).run(maxEvents));
+  }
+
+  /** Adds events that puts refused to the counts in the file. @throws {EventStorageError} */
+  addRefused(counts: ReadonlyMap<RefusalReason, number>): void {
+    this.atomically(() => {
+      for (const [reason, count] of counts) this.#addRefused.run(reason, count);
+    });
+  }
+
+  #run<R>(statement: () => R): R {
+    return withStorageErrors(this.#db, this.#path, statement);
+  }
+}
