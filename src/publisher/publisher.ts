@@ -6,6 +6,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { Ballast } from "../store/ballast.ts";
 import { DeadLetterTable } from "../store/dead_letter_table.ts";
@@ -15,6 +16,7 @@ import { locateQueueFile } from "../store/location.ts";
 import { PutWatch } from "../store/put_watch.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { isDiskFull } from "../store/storage_error.ts";
+import { VERSION } from "../version.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { BatchSize } from "./batch_size.ts";
 import { CollectorClient } from "./collector_client.ts";
@@ -25,7 +27,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import * as log from "./log.ts";
 import { Sender } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
-import type { PublisherStatus } from "./status.ts";
+import type { PublisherMetrics, PublisherStatus } from "./status.ts";
 
 /** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
 const POLL_MS = 1_000;
@@ -56,6 +58,8 @@ export class Publisher implements AsyncDisposable {
   readonly #gathering: Gathering;
   readonly #deliveries: Deliveries;
   readonly #metrics: StatsdClient;
+  readonly #batchSize: BatchSize;
+  readonly #counts = new PublisherCounts();
   /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
   readonly #keepsOrder: boolean;
   readonly #sleeper = new Sleeper();
@@ -84,8 +88,8 @@ export class Publisher implements AsyncDisposable {
       ballastBytes: config.ballastBytes,
       onFailure: (error) => this.#deliveries.storageFailed(error),
     });
-    const batchSize = new BatchSize(batch.maxBytes);
-    const limits = { ...batch, size: batchSize };
+    this.#batchSize = new BatchSize(batch.maxBytes);
+    const limits = { ...batch, size: this.#batchSize };
     this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], limits);
     this.#metrics = new StatsdClient(metrics);
     const sender = new Sender({
@@ -96,16 +100,18 @@ export class Publisher implements AsyncDisposable {
       gzipLevel: batch.gzipLevel,
       client: new CollectorClient(collector.url, collector.timeoutMs),
       metrics: this.#metrics,
+      counts: this.#counts,
     });
     this.#deliveries = new Deliveries({
       leases: this.#leases,
       onSettled: () => this.#housekeeping.keepUp(),
       relieve: (error) => this.#housekeeping.relieve(error),
       sender,
-      batchSize,
+      batchSize: this.#batchSize,
       budget: new DeadLetterBudget(deadLetters.maxShare, countRecent(this.#queueFile)),
       concurrency: config.concurrency,
       onEnd: this.#sleeper.wake,
+      counts: this.#counts,
     });
     this.#keepsOrder = config.concurrency === 1;
     this.#watch = new PutWatch(this.file, this.#sleeper.wake);
@@ -125,12 +131,26 @@ export class Publisher implements AsyncDisposable {
 
   /** How the publisher and its queue are now. */
   status(): PublisherStatus {
+    return { ...this.#now(), state: this.#events.state() };
+  }
+
+  /** What it has counted since it started, and what else it can tell without reading the queue's file. */
+  metrics(): PublisherMetrics {
     return {
-      queue: this.queue,
-      isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
-      state: this.#events.state(),
-      ...this.#deliveries.figures(),
+      ...this.#now(),
+      version: VERSION,
+      counts: this.#counts,
+      lanes: this.#deliveries.laneCount,
+      maxLanes: this.#config.concurrency,
+      isHeld: this.#deliveries.isHeld,
+      maxBatchBytes: this.#batchSize.bytes(),
+      ...this.#queueFile.sizes(),
     };
+  }
+
+  #now(): Omit<PublisherStatus, "state"> {
+    const isRunning = this.#running !== undefined && !this.#stop.signal.aborted;
+    return { queue: this.queue, isRunning, ...this.#deliveries.figures() };
   }
 
   /** Stops as an aborted signal would, and closes the file. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
 import { type BatchFormat, frame, MAX_FRAME_BYTES } from "./batch.ts";
@@ -24,6 +25,7 @@ export interface SenderParts {
   readonly gzipLevel: number;
   readonly client: CollectorClient;
   readonly metrics: StatsdClient;
+  readonly counts: PublisherCounts;
 }
 
 /** What became of a lease's events, how many they were, and the size of their body before compression. */
@@ -46,8 +48,8 @@ export class Sender {
 
   /** @param stop ends the request when it aborts @throws {EventStorageError} the events cannot be read */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, metrics } = this.#parts;
-    const { count, joined } = leases.read(lease);
+    const { leases, metrics, counts } = this.#parts;
+    const { count, joined, putAtMs } = leases.read(lease);
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
     if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0, durationMs: 0 };
     const { payload, sizeBytes } = await this.#prepare(count, joined);
@@ -55,8 +57,10 @@ export class Sender {
     const outcome = await this.#post(lease, payload, stop);
     const durationMs = performance.now() - startedAtMs;
     metrics.timer("post", durationMs);
+    counts.requested(outcome.kind, { count, sizeBytes, durationMs });
     if (outcome.kind === "accepted") {
       metrics.counter("sent", count);
+      counts.accepted(putAtMs, count);
       logDelivered(lease, count, durationMs);
     }
     return { outcome, count, sizeBytes, durationMs };
@@ -72,7 +76,7 @@ export class Sender {
   }
 
   async #post(lease: Lease, payload: Payload, stop: AbortSignal): Promise<Outcome> {
-    const { uuid, client, metrics } = this.#parts;
+    const { uuid, client, metrics, counts } = this.#parts;
     const eventIds = formatEventIds(uuid, lease.firstId, lease.lastId);
     try {
       const outcome = outcomeOf(await client.post(payload, eventIds, stop));
@@ -80,6 +84,7 @@ export class Sender {
       return outcome;
     } catch (error) {
       metrics.counter("error.io");
+      if (!stop.aborted) counts.transportErrors++;
       const reason = stop.aborted
         ? "the grace time of the stop is over"
         : `POST ${client.url}: ${describeTransportError(error)}`;

@@ -24,6 +24,8 @@ export interface QueueState {
   readonly refusedPuts: RefusedPuts;
   /** When the oldest event was put, in Unix milliseconds; undefined when there is none. */
   readonly oldestPutAtMs: number | undefined;
+  /** Events ever put, those of dead letters that were put back included: the highest id ever given. */
+  readonly everPut: number;
 }
 
 /** An event as it is stored. */
@@ -78,7 +80,8 @@ const STATE = `
     dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
     dropped_dead_letter_count AS droppedDeadLetters,
     (SELECT json_group_object(reason, count) FROM refused_put) AS refusedPuts,
-    (SELECT put_at_ms FROM event ORDER BY id LIMIT 1) AS oldestPutAtMs
+    (SELECT put_at_ms FROM event ORDER BY id LIMIT 1) AS oldestPutAtMs,
+    ${HEAD} AS everPut
   ${NEWEST}`;
 
 const READ = "SELECT id, put_at_ms AS putAtMs, body FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";

@@ -42,6 +42,7 @@ function report(given: Case): HealthReport {
     droppedDeadLetters,
     refusedPuts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
     oldestPutAtMs: undefined,
+    everPut: depth,
   };
   const status: PublisherStatus = {
     queue: "main",
