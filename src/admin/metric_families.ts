@@ -42,7 +42,11 @@ const GAUGES: readonly Figure<PublisherMetrics>[] = [
   ["running", "1 while it publishes, 0 before and after.", ({ isRunning }) => Number(isRunning)],
   ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
   ["lanes", "Batches that may be on their way at once, as the collector answers now.", ({ lanes }) => lanes],
-  ["max_lanes", "Batches that may ever be on their way at once: publisher.concurrency.", ({ maxLanes }) => maxLanes],
+  [
+    "max_lanes",
+    "Batches that may ever be on their way at once: publisher.concurrency.",
+    ({ maxLanes }) => maxLanes,
+  ],
   [
     "max_batch_bytes",
     "The size of a full batch before compression, as configured or as a 413 has taught.",
@@ -132,7 +136,7 @@ export function publisherFamilies(metrics: PublisherMetrics): Family[] {
     ),
     histogram(
       "put_to_accepted_seconds",
-      "Time from put to the collector's yes, for each event; of a batch of more than 16, as of 16 evenly spread ones.",
+      "Time from put to the collector's yes, for each event; of a batch of more than 16, 16 of its events, evenly spread, stand for all.",
       counts.acceptedSeconds,
     ),
   ];

@@ -34,8 +34,8 @@ export interface LeasedEvents {
 }
 
 /**
- * Of how many events of a lease it is read when they were put: 6 us a lease, and all of 1,700 would be a fifth
- * of what reading them costs.
+ * Of how many events of a lease it is read when they were put. 16 cost 4 % of reading a full batch, and that is
+ * a tenth of a publisher's work; all 1,500, sorted by age inside SQLite, 70 to 120 %.
  */
 export const PUT_TIMES = 16;
 
