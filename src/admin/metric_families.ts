@@ -29,7 +29,7 @@ const FILE_COUNTERS: readonly Figure<QueueState>[] = [
   [
     "put_events_total",
     "Events ever put into the queue, dead letters that were put back included.",
-    ({ everPut }) => everPut,
+    ({ head }) => head,
   ],
   [
     "dropped_dead_letters_total",

@@ -8,6 +8,8 @@ import type { QueueFile } from "./queue_file.ts";
 
 /** What a queue file holds, at one moment. */
 export interface QueueState {
+  /** The highest id ever given: how many events were ever put, counting one that was retried again. */
+  readonly head: number;
   /** Events waiting and leased. */
   readonly depth: number;
   /** The row cap. */
@@ -24,8 +26,6 @@ export interface QueueState {
   readonly refusedPuts: RefusedPuts;
   /** When the oldest event was put, in Unix milliseconds; undefined when there is none. */
   readonly oldestPutAtMs: number | undefined;
-  /** Events ever put, those of dead letters that were put back included: the highest id ever given. */
-  readonly everPut: number;
 }
 
 /** An event as it is stored. */
@@ -75,13 +75,12 @@ const COUNTERS = `
   SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents ${NEWEST}`;
 
 const STATE = `
-  SELECT ${HEAD} - removed_count AS depth, max_events AS maxEvents,
+  SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents,
     (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM lease WHERE expires_at_ms > ?) AS leased,
     dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
     dropped_dead_letter_count AS droppedDeadLetters,
     (SELECT json_group_object(reason, count) FROM refused_put) AS refusedPuts,
-    (SELECT put_at_ms FROM event ORDER BY id LIMIT 1) AS oldestPutAtMs,
-    ${HEAD} AS everPut
+    (SELECT put_at_ms FROM event ORDER BY id LIMIT 1) AS oldestPutAtMs
   ${NEWEST}`;
 
 const READ = "SELECT id, put_at_ms AS putAtMs, body FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";

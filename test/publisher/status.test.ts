@@ -34,6 +34,7 @@ function report(given: Case): HealthReport {
     lastProblem,
   } = given;
   const state: QueueState = {
+    head: depth,
     depth,
     maxEvents: 10,
     leased: 0,
@@ -42,7 +43,6 @@ function report(given: Case): HealthReport {
     droppedDeadLetters,
     refusedPuts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
     oldestPutAtMs: undefined,
-    everPut: depth,
   };
   const status: PublisherStatus = {
     queue: "main",
