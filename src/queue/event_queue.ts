@@ -18,6 +18,7 @@ import { isFileMode } from "../store/new_file.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { SharedSync } from "../store/shared_sync.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { activeTrace, type PutTracing } from "./put_trace.ts";
 import { RefusedPuts } from "./refused_puts.ts";
 
 /**
@@ -53,6 +54,12 @@ export interface EventQueueOptions {
   readonly fileMode?: number;
   /** How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. */
   readonly busyTimeoutMs?: number;
+  /**
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
+   * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
+   * the same option links the span of its request to it. Default: none, and a put costs nothing more.
+   */
+  readonly openTelemetry?: PutTracing;
 }
 
 /**
@@ -77,6 +84,9 @@ export class EventQueue<T> implements Disposable {
   readonly #group: GroupCommit;
   readonly #sync: SharedSync | undefined;
   readonly #refused: RefusedPuts;
+  readonly #tracing: PutTracing | undefined;
+  /** Those of grouped puts until they are committed: then another span is active, or none. */
+  readonly #traces = new WeakMap<Uint8Array, string>();
   #closed = false;
 
   /**
@@ -98,6 +108,7 @@ export class EventQueue<T> implements Disposable {
     this.name = name;
     this.file = locateQueueFile(name, directory);
     this.#serialize = serializer;
+    this.#tracing = options.openTelemetry;
     this.#maxEventBytes = maxEventBytes;
     this.#queueFile = QueueFile.open(this.file, {
       role: "producer",
@@ -108,7 +119,7 @@ export class EventQueue<T> implements Disposable {
     this.#events = new EventTable(this.#queueFile);
     this.#sync = durability === "power" ? new SharedSync(this.file) : undefined;
     this.#group = new GroupCommit({
-      putWhatFits: (bodies) => this.#events.putWhatFits(bodies),
+      putWhatFits: (bodies) => this.#events.putWhatFits(bodies, this.#tracing && this.#traceOf),
       sync: () => this.#sync?.sync(),
       full: () => this.#full(),
     });
@@ -128,7 +139,7 @@ export class EventQueue<T> implements Disposable {
   put(event: T): void {
     if (this.#closed) throw new EventQueueClosedError(this.name);
     try {
-      if (!this.#events.put(this.#encode(event))) throw this.#full();
+      if (!this.#events.put(this.#encode(event), this.#activeTrace())) throw this.#full();
     } catch (error) {
       this.#refused.count(error);
       throw error;
@@ -146,7 +157,9 @@ export class EventQueue<T> implements Disposable {
     const all = Array.from(events);
     try {
       const bodies = all.map((event) => this.#encode(event));
-      if (bodies.length > 0 && !this.#events.putMany(bodies)) throw this.#full();
+      const trace = this.#activeTrace();
+      const traceOf = trace === undefined ? undefined : () => trace;
+      if (bodies.length > 0 && !this.#events.putMany(bodies, traceOf)) throw this.#full();
     } catch (error) {
       this.#refused.count(error, all.length);
       throw error;
@@ -166,7 +179,7 @@ export class EventQueue<T> implements Disposable {
   async putGrouped(event: T): Promise<void> {
     if (this.#closed) throw new EventQueueClosedError(this.name);
     try {
-      await this.#group.add(this.#encode(event));
+      await this.#group.add(this.#traced(this.#encode(event)));
     } catch (error) {
       this.#refused.count(error);
       throw error;
@@ -208,6 +221,19 @@ export class EventQueue<T> implements Disposable {
     if (body.length > this.#maxEventBytes) {
       throw new EventTooLargeError(body.length, this.#maxEventBytes, this.name);
     }
+    return body;
+  }
+
+  readonly #traceOf = (body: Uint8Array): string | undefined => this.#traces.get(body);
+
+  #activeTrace(): string | undefined {
+    return this.#tracing && activeTrace(this.#tracing);
+  }
+
+  /** Remembers the active span for a body that is stored later. */
+  #traced(body: Uint8Array): Uint8Array {
+    const trace = this.#activeTrace();
+    if (trace !== undefined) this.#traces.set(body, trace);
     return body;
   }
 

@@ -142,6 +142,11 @@ export class LeaseTable {
     return { count: row?.count ?? 0, joined: row?.joined ?? new Uint8Array(), putAtMs };
   }
 
+  /** Which spans have put a lease's events, as the column `trace` has them, each once, and at most `limit` of them. */
+  traces({ firstId, lastId }: Lease, limit: number): string[] {
+    return this.#file.run(() => this.#sql.traces.all(firstId, lastId, limit));
+  }
+
   /**
    * Removes the lease and its events: they are delivered. Goes in chunks and lets others have the
    * lock in between. Where it throws, on a full disk say, calling it again goes on from there. False:
@@ -268,6 +273,11 @@ function prepareStatements({ db }: QueueFile) {
     putTimes: db
       .prepare<[number[]], number>(
         `SELECT put_at_ms FROM event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,
+      )
+      .pluck(),
+    traces: db
+      .prepare<[number, number, number], string>(
+        "SELECT DISTINCT trace FROM event WHERE id BETWEEN ? AND ? AND trace IS NOT NULL LIMIT ?",
       )
       .pluck(),
     dataVersion: db.prepare<[], number>("PRAGMA data_version").pluck(),
