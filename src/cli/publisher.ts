@@ -10,6 +10,7 @@ import { queueFilePath } from "../store/location.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
+import { preloadedOpenTelemetry } from "./open_telemetry.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
 
@@ -59,7 +60,8 @@ async function publish(config: PublisherConfig): Promise<void> {
   const logger = getLogger(["eventspool", "publisher"]);
   logWarnings(logger, config.warnings);
   const signal = stopOnSignals();
-  await using publisher = new Publisher(config);
+  const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
+  await using publisher = new Publisher(config, { openTelemetry });
   const { listen, token } = config.admin;
   const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
   const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));

@@ -25,6 +25,7 @@ import { Deliveries } from "./deliveries.ts";
 import { Gathering } from "./gathering.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import * as log from "./log.ts";
+import type { PublishTracing } from "./publish_span.ts";
 import { Sender } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { PublisherMetrics, PublisherStatus } from "./status.ts";
@@ -34,6 +35,16 @@ const POLL_MS = 1_000;
 
 /** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
 const GATHER_MS = 25;
+
+/** What a publisher is given besides its configuration. */
+export interface PublisherOptions {
+  /**
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then each request is a
+   * span, `eventspool publish`, with links to the spans that put its events, if the queue had this option too:
+   * 128 of them at most. Default: none.
+   */
+  readonly openTelemetry?: PublishTracing | undefined;
+}
 
 /**
  * Takes events from a queue file to a collector, at least once, and removes them when the collector
@@ -74,7 +85,7 @@ export class Publisher implements AsyncDisposable {
    * @throws {ConfigurationError} the queue's name is not valid
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue
    */
-  constructor(config: PublisherConfig) {
+  constructor(config: PublisherConfig, { openTelemetry }: PublisherOptions = {}) {
     const { collector, key, batch, deadLetters, metrics } = config;
     this.queue = config.queueName;
     this.file = locateQueueFile(config.queueName, config.directory);
@@ -101,6 +112,7 @@ export class Publisher implements AsyncDisposable {
       client: new CollectorClient(collector.url, collector.timeoutMs),
       metrics: this.#metrics,
       counts: this.#counts,
+      tracing: openTelemetry && { queue: this.queue, api: openTelemetry },
     });
     this.#deliveries = new Deliveries({
       leases: this.#leases,

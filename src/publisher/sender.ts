@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MAX_SPAN_LINKS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
@@ -12,6 +13,7 @@ import { formatEventIds } from "./event_ids.ts";
 import { logDelivered } from "./log.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { makePayload, type Payload, type SigningKey } from "./payload.ts";
+import { type PublishTracing, withPublishSpan } from "./publish_span.ts";
 import { Scratch } from "./scratch.ts";
 
 /** What a sender works with. */
@@ -26,6 +28,8 @@ export interface SenderParts {
   readonly client: CollectorClient;
   readonly metrics: StatsdClient;
   readonly counts: PublisherCounts;
+  /** Where each request is to be told of; undefined: nowhere. */
+  readonly tracing?: { readonly queue: string; readonly api: PublishTracing } | undefined;
 }
 
 /** What became of a lease's events, how many they were, and the size of their body before compression. */
@@ -54,7 +58,7 @@ export class Sender {
     if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0, durationMs: 0 };
     const { payload, sizeBytes } = await this.#prepare(count, joined);
     const startedAtMs = performance.now();
-    const outcome = await this.#post(lease, payload, stop);
+    const outcome = await this.#traced(lease, { count, sizeBytes }, () => this.#post(lease, payload, stop));
     const durationMs = performance.now() - startedAtMs;
     metrics.timer("post", durationMs);
     counts.requested(outcome.kind, { count, sizeBytes, durationMs });
@@ -73,6 +77,19 @@ export class Sender {
     const payload = await makePayload(body, key, gzipLevel);
     this.#scratch.give(scratch);
     return { payload, sizeBytes: body.length };
+  }
+
+  /** Runs the request within a span, where that is asked for. @throws {EventStorageError} before the request */
+  #traced(
+    lease: Lease,
+    batch: { readonly count: number; readonly sizeBytes: number },
+    request: () => Promise<Outcome>,
+  ): Promise<Outcome> {
+    const { leases, tracing } = this.#parts;
+    if (tracing === undefined) return request();
+    const { queue, api } = tracing;
+    const traces = leases.traces(lease, MAX_SPAN_LINKS);
+    return withPublishSpan(api, { ...batch, queue, attempts: lease.attempts, traces }, request);
   }
 
   async #post(lease: Lease, payload: Payload, stop: AbortSignal): Promise<Outcome> {
