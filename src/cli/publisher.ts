@@ -10,7 +10,7 @@ import { queueFilePath } from "../store/location.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
-import { preloadedOpenTelemetry } from "./open_telemetry.ts";
+import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
 
@@ -67,6 +67,7 @@ async function publish(config: PublisherConfig): Promise<void> {
   const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
   if (served) logger.info("Admin at {address}", { address: served.address });
   await publisher.run({ signal });
+  await flushSpans(openTelemetry);
   await served?.close();
 }
 

@@ -121,3 +121,13 @@ test("each alert has a test in which it fires, a severity, and says what to do",
   for (const field of ["severity: (page|ticket)", "summary:", "description:"])
     assert.equal(alerts.match(new RegExp(`^ +${field}`, "gm"))?.length, names.length, field);
 });
+
+test("docs/metrics.md explains every metric, with its type, and no other", async () => {
+  const docs = readFileSync(new URL("../docs/metrics.md", DEPLOY), "utf8");
+  const explained = [...docs.matchAll(/^\| `(eventspool_[a-z_]+)` +\| (\w+) +\|/gm)].map(
+    ([, name, type]) => `${name} ${type}`,
+  );
+  await using main = newQueue("http://127.0.0.1:9");
+  const families = parseMetrics((await scrape(main.publisher)).text);
+  assert.deepEqual(explained.toSorted(), families.map(({ name, type }) => `${name} ${type}`).toSorted());
+});
