@@ -14,7 +14,7 @@
 
 -- "evsp" and the version tell our files from any other SQLite file and from a newer eventspool's.
 PRAGMA application_id = 0x65767370;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- An event that waits for the collector or is on its way there. A row is written once by put and
 -- deleted once by ack; claiming never rewrites it (per-row claims held the write lock 48 times longer).
@@ -22,7 +22,8 @@ PRAGMA user_version = 2;
 CREATE TABLE event (
   id        INTEGER PRIMARY KEY CHECK (id > 0), -- 0 is how a put that finds the queue full is refused
   put_at_ms INTEGER NOT NULL,                   -- Unix time; only for showing ages, never for decisions
-  body      BLOB    NOT NULL                    -- the serialized event, byte for byte as it goes on the wire
+  body      BLOB    NOT NULL,                   -- the serialized event, byte for byte as it goes on the wire
+  trace     TEXT                                -- the span that put it: W3C's traceparent and, behind a space, its tracestate
 ) STRICT;
 
 -- The one row that describes the queue.

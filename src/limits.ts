@@ -164,6 +164,9 @@ export const REQUEST_TIMEOUT_MS = 30_000;
 /** The longest headers of such a request together, in bytes: 16 KiB, Node's default. */
 export const MAX_HEADER_BYTES = 16_384;
 
+/** How many spans the span of a request is linked to, at most: what OpenTelemetry's SDKs keep of them by default. */
+export const MAX_SPAN_LINKS = 128;
+
 /** How many headers of such a request are read; a publisher sends a dozen. */
 export const MAX_HEADERS = 100;
 

@@ -4,14 +4,16 @@
  * @module
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { accepts } from "hono/accepts";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
+import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { healthOf, type PublisherProblem } from "../publisher/status.ts";
-import { PROMETHEUS_TYPE, prometheusText } from "./prometheus.ts";
+import { METRIC_TYPES, prometheusText } from "./prometheus.ts";
 
 /** What the routes need of a publisher. */
-export type ObservedPublisher = Pick<Publisher, "queue" | "status">;
+export type ObservedPublisher = Pick<Publisher, "queue" | "status" | "metrics">;
 
 /** Options of {@link admin}. */
 export interface AdminOptions {
@@ -27,7 +29,7 @@ export interface AdminOptions {
  *
  * - `GET /health`: 200 when events flow or soon will, 503 when someone must act
  * - `GET /depth`: how many events there are, and how old the oldest is
- * - `GET /metrics`: the same for Prometheus, with counts of puts that were refused
+ * - `GET /metrics`: all of it for Prometheus, with counters and histograms, or as OpenMetrics if that is accepted
  * - `GET /livez`: 200 while the process answers
  * - `GET /readyz`: 200 while it publishes, 503 before and after
  *
@@ -45,9 +47,7 @@ export function admin(publisher: ObservedPublisher, { token }: AdminOptions = {}
   });
   app.get("/health", guard, (c) => health(c, publisher));
   app.get("/depth", guard, (c) => depth(c, publisher));
-  app.get("/metrics", guard, async (c) =>
-    c.body(await prometheusText(publisher.status()), 200, { "Content-Type": PROMETHEUS_TYPE }),
-  );
+  app.get("/metrics", guard, (c) => metrics(c, publisher));
   app.get("/livez", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => ready(c, publisher));
   app.notFound((c) => c.json({ error: "There are GET /health, /depth, /metrics, /livez and /readyz." }, 404));
@@ -105,6 +105,23 @@ function depth(c: Context, publisher: ObservedPublisher): Response {
     refused_puts: state.refusedPuts,
     oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
   });
+}
+
+async function metrics(c: Context, publisher: ObservedPublisher): Promise<Response> {
+  const supports = Object.keys(METRIC_TYPES) as (keyof typeof METRIC_TYPES)[];
+  const accepted = accepts(c, { header: "Accept", supports, default: "text/plain" });
+  const type = METRIC_TYPES[accepted as keyof typeof METRIC_TYPES];
+  const text = await prometheusText(publisher.metrics(), stateOf(publisher), type);
+  return c.body(text, 200, { "Content-Type": type });
+}
+
+/** Undefined when the queue's file cannot be read: then the counts of its failures must be seen all the same. */
+function stateOf(publisher: ObservedPublisher): QueueState | undefined {
+  try {
+    return publisher.status().state;
+  } catch {
+    return undefined;
+  }
 }
 
 function ready(c: Context, publisher: ObservedPublisher): Response {

@@ -1,60 +1,62 @@
 /**
- * The publisher's state in the text format of Prometheus.
+ * The publisher's figures in the text formats of Prometheus.
  *
  * @module
  */
-import { Counter, Gauge, Registry } from "prom-client";
-import type { PublisherStatus } from "../publisher/status.ts";
+import { type Metric, Registry, type RegistryContentType } from "prom-client";
+import type { PublisherMetrics, QueueState } from "../publisher/mod.ts";
+import type { Family } from "./family.ts";
+import { fileFamilies, publisherFamilies } from "./metric_families.ts";
 
+/** What every name begins with. */
 const PREFIX = "eventspool_";
 
-const GAUGES: ReadonlyArray<
-  readonly [name: string, help: string, read: (status: PublisherStatus) => number]
-> = [
-  ["queue_depth", "Events waiting and leased.", ({ state }) => state.depth],
-  ["queue_max_events", "The row cap: at this depth puts are refused.", ({ state }) => state.maxEvents],
-  ["queue_leased", "Events in leases that have not expired.", ({ state }) => state.leased],
-  [
-    "queue_oldest_event_age_seconds",
-    "How long the oldest event has waited; 0 when there is none.",
-    ({ state }) => Math.max(0, Date.now() - (state.oldestPutAtMs ?? Date.now())) / 1_000,
-  ],
-  ["dead_letters", "Events the collector refused by themselves.", ({ state }) => state.deadLetters],
-  ["dead_letter_bytes", "Bodies and answers of the dead letters.", ({ state }) => state.deadLetterBytes],
-  ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
-  ["consecutive_failures", "Failed requests in a row.", ({ failures }) => failures],
-  ["storage_failures", "Failures of the queue file in a row.", ({ storageFailures }) => storageFailures],
-];
+/** The text formats there are, by their media types. */
+export const METRIC_TYPES: Readonly<
+  Record<"text/plain" | "application/openmetrics-text", RegistryContentType>
+> = {
+  "text/plain": Registry.PROMETHEUS_CONTENT_TYPE,
+  "application/openmetrics-text": Registry.OPENMETRICS_CONTENT_TYPE,
+};
 
-const COUNTERS: ReadonlyArray<
-  readonly [name: string, help: string, read: (status: PublisherStatus) => number]
-> = [
-  ["delivered_events_total", "Events accepted since the publisher started.", ({ delivered }) => delivered],
-  [
-    "dropped_dead_letters_total",
-    "Dead letters that made room for newer ones, ever.",
-    ({ state }) => state.droppedDeadLetters,
-  ],
-];
-
-/** The content type of {@link prometheusText}. */
-export const PROMETHEUS_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
-
-/** All metrics of a status, labelled with the queue's name. */
-export async function prometheusText(status: PublisherStatus): Promise<string> {
-  const registry = new Registry();
-  registry.setDefaultLabels({ queue: status.queue });
-  const registers = [registry];
-  for (const [name, help, read] of GAUGES)
-    new Gauge({ name: PREFIX + name, help, registers }).set(read(status));
-  for (const [name, help, read] of COUNTERS)
-    new Counter({ name: PREFIX + name, help, registers }).inc(read(status));
-  const refused = new Counter({
-    name: `${PREFIX}refused_puts_total`,
-    help: "Events that puts refused, ever, by the reason.",
-    labelNames: ["reason"],
-    registers,
-  });
-  for (const [reason, count] of Object.entries(status.state.refusedPuts)) refused.inc({ reason }, count);
+/**
+ * All metrics, labelled with the queue's name.
+ *
+ * @param state undefined when the queue's file cannot be read: then only what the publisher itself knows is told
+ * @param type the content type, one of {@link METRIC_TYPES}
+ */
+export function prometheusText(
+  metrics: PublisherMetrics,
+  state: QueueState | undefined,
+  type: RegistryContentType = Registry.PROMETHEUS_CONTENT_TYPE,
+): Promise<string> {
+  const registry = new Registry<RegistryContentType>();
+  registry.setContentType(type);
+  registry.setDefaultLabels({ queue: metrics.queue });
+  const families = [...(state ? fileFamilies(state) : []), ...publisherFamilies(metrics)];
+  for (const family of families) registry.registerMetric(toMetric(family));
   return registry.metrics();
+}
+
+/**
+ * Prom-client's own metrics count by themselves, and cannot be given what a histogram has counted. All that its
+ * registry asks of one is `name`, `type` and `get()`, so that this is enough.
+ */
+function toMetric({ name, help, type, samples }: Family): Metric {
+  const metric = {
+    name: PREFIX + name,
+    type,
+    // For OpenMetrics the registry takes the _total off the name, and puts it back behind each figure's.
+    get: async () => ({
+      name: metric.name,
+      help,
+      type,
+      values: samples.map(({ labels, value, suffix }) => ({
+        labels,
+        value,
+        ...(suffix !== undefined && { metricName: metric.name + suffix }),
+      })),
+    }),
+  };
+  return metric as unknown as Metric;
 }

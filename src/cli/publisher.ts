@@ -10,6 +10,7 @@ import { queueFilePath } from "../store/location.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
 import { configureLogging } from "./logging.ts";
+import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -93,7 +94,8 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
 
 async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promise<void> {
   logWarnings(logger, config.warnings);
-  await using publisher = new Publisher(config);
+  const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
+  await using publisher = new Publisher(config, { openTelemetry });
   const { listen, token } = config.admin;
   const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
   const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
@@ -101,6 +103,7 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
   const running = publisher.run({ signal });
   notify("READY=1");
   await running;
+  await flushSpans(openTelemetry);
   await served?.close();
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { STORAGE_BACKOFF_MAX_MS } from "../limits.ts";
+import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
 import type { BatchSize } from "./batch_size.ts";
 import type { DeadLetterBudget } from "./dead_letter_budget.ts";
@@ -31,6 +32,7 @@ export interface DeliveriesParts {
   readonly relieve: (error: unknown) => void;
   /** Told when one has ended. */
   readonly onEnd: () => void;
+  readonly counts: PublisherCounts;
 }
 
 type Refused = Outcome & { readonly kind: "refused" };
@@ -59,6 +61,11 @@ export class Deliveries {
     return this.#inFlight;
   }
 
+  /** How many may be on their way now. */
+  get laneCount(): number {
+    return this.#lanes.count;
+  }
+
   /** Whether another may be started. */
   get hasRoom(): boolean {
     return this.#inFlight.size < this.#lanes.count;
@@ -84,6 +91,7 @@ export class Deliveries {
 
   /** Starts one. */
   start(lease: Lease): void {
+    this.#parts.counts.claims[lease.attempts === 1 ? "first" : "again"]++;
     const delivery = this.#deliver(lease).finally(() => {
       this.#inFlight.delete(lease.id);
       this.#parts.onEnd();
@@ -105,6 +113,7 @@ export class Deliveries {
     // Tried again every second: a line each time would help to fill the disk.
     const isNews = this.storageGate.failures === 0 || this.#lastProblem?.message !== message;
     this.#noteProblem("storage", message);
+    this.#parts.counts.storageFailures++;
     this.#parts.relieve(error);
     const retryInMs = this.storageGate.failed();
     log.logStorageFailure(message, { retryInMs, isNews });
@@ -116,11 +125,16 @@ export class Deliveries {
       const settle = this.#judge(lease, await this.#parts.sender.send(lease, this.#cut.signal));
       const isMine = await persist(settle, { onFailure: this.storageFailed, stop: this.#cut.signal });
       this.storageGate.succeeded();
-      if (!isMine) log.logLeaseLost(lease);
+      if (!isMine) this.#lost(lease);
       this.#parts.onSettled();
     } catch (error) {
       this.storageFailed(error); // the lease runs out by itself
     }
+  }
+
+  #lost(lease: Lease): void {
+    this.#parts.counts.lostLeases++;
+    log.logLeaseLost(lease);
   }
 
   /** Takes note of the outcome, and returns what is to be done to the lease; that gives false when another publisher has it. */
@@ -171,6 +185,7 @@ export class Deliveries {
     return () => {
       const dropped = this.#parts.leases.deadLetter(lease, { status, answer });
       if (dropped) log.logDropped(dropped);
+      if (dropped !== undefined) this.#parts.counts.deadLettered++;
       return dropped !== undefined;
     };
   }
@@ -184,7 +199,9 @@ export class Deliveries {
   }
 
   #split(lease: Lease): boolean {
-    return this.#parts.leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+    const isMine = this.#parts.leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+    if (isMine) this.#parts.counts.splits++;
+    return isMine;
   }
 
   #learnSize(sizeBytes: number): void {

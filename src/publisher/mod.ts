@@ -10,7 +10,10 @@ export type {
   PublisherConfigOptions,
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
+export type { HistogramFigures } from "../metrics/histogram.ts";
+export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { QueueState } from "../store/event_table.ts";
-export { Publisher } from "./publisher.ts";
-export type { Health, HealthReport, PublisherProblem, PublisherStatus } from "./status.ts";
+export type { PublishTracing } from "./publish_span.ts";
+export { Publisher, type PublisherOptions } from "./publisher.ts";
+export type { Health, HealthReport, PublisherMetrics, PublisherProblem, PublisherStatus } from "./status.ts";
 export { healthOf } from "./status.ts";

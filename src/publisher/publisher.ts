@@ -6,6 +6,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { Ballast } from "../store/ballast.ts";
 import { DeadLetterTable } from "../store/dead_letter_table.ts";
@@ -16,6 +17,7 @@ import { PutWatch } from "../store/put_watch.ts";
 import { QueueFile } from "../store/queue_file.ts";
 import { SharedSync } from "../store/shared_sync.ts";
 import { isDiskFull } from "../store/storage_error.ts";
+import { VERSION } from "../version.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { BatchSize } from "./batch_size.ts";
 import { CollectorClient } from "./collector_client.ts";
@@ -24,9 +26,10 @@ import { Deliveries } from "./deliveries.ts";
 import { Gathering } from "./gathering.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import * as log from "./log.ts";
+import type { PublishTracing } from "./publish_span.ts";
 import { Sender } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
-import type { PublisherStatus } from "./status.ts";
+import type { PublisherMetrics, PublisherStatus } from "./status.ts";
 
 /** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
 const POLL_MS = 1_000;
@@ -39,6 +42,16 @@ const OTHER_COMMIT_MS = 20;
 
 /** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
 const GATHER_MS = 25;
+
+/** What a publisher is given besides its configuration. */
+export interface PublisherOptions {
+  /**
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then each request is a
+   * span, `eventspool publish`, with links to the spans that put its events, if the queue had this option too:
+   * 128 of them at most. Default: none.
+   */
+  readonly openTelemetry?: PublishTracing | undefined;
+}
 
 /**
  * Takes events from a queue file to a collector, at least once, and removes them when the collector
@@ -64,6 +77,8 @@ export class Publisher implements AsyncDisposable {
   readonly #deliveries: Deliveries;
   readonly #metrics: StatsdClient;
   readonly #sync: SharedSync | undefined;
+  readonly #batchSize: BatchSize;
+  readonly #counts = new PublisherCounts();
   /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
   readonly #keepsOrder: boolean;
   readonly #sleeper = new Sleeper();
@@ -79,7 +94,7 @@ export class Publisher implements AsyncDisposable {
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; of a service's
    * database: it is not there, or has no outbox
    */
-  constructor(config: PublisherConfig) {
+  constructor(config: PublisherConfig, { openTelemetry }: PublisherOptions = {}) {
     const { collector, key, batch, deadLetters, metrics } = config;
     this.queue = config.queueName;
     this.file = config.file ?? locateQueueFile(config.queueName, config.directory);
@@ -94,8 +109,8 @@ export class Publisher implements AsyncDisposable {
       isWatched: () => this.#watch.isArmed,
       onFailure: (error) => this.#deliveries.storageFailed(error),
     });
-    const batchSize = new BatchSize(batch.maxBytes);
-    const limits = { ...batch, size: batchSize };
+    this.#batchSize = new BatchSize(batch.maxBytes);
+    const limits = { ...batch, size: this.#batchSize };
     this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], limits);
     this.#metrics = new StatsdClient(metrics);
     // An event must not arrive while a power cut can still take the row that it tells of.
@@ -109,16 +124,19 @@ export class Publisher implements AsyncDisposable {
       client: new CollectorClient(collector.url, collector.timeoutMs),
       metrics: this.#metrics,
       sync: this.#sync && (() => this.#sync!.sync()),
+      counts: this.#counts,
+      tracing: openTelemetry && { queue: this.queue, api: openTelemetry },
     });
     this.#deliveries = new Deliveries({
       leases: this.#leases,
       onSettled: () => this.#housekeeping.keepUp(),
       relieve: (error) => this.#housekeeping.relieve(error),
       sender,
-      batchSize,
+      batchSize: this.#batchSize,
       budget: new DeadLetterBudget(deadLetters.maxShare, countRecent(this.#queueFile)),
       concurrency: config.concurrency,
       onEnd: this.#sleeper.wake,
+      counts: this.#counts,
     });
     this.#keepsOrder = config.concurrency === 1;
     this.#watch = new PutWatch(this.file, () => {
@@ -141,12 +159,26 @@ export class Publisher implements AsyncDisposable {
 
   /** How the publisher and its queue are now. */
   status(): PublisherStatus {
+    return { ...this.#now(), state: this.#events.state() };
+  }
+
+  /** What it has counted since it started, and what else it can tell without reading the queue's file. */
+  metrics(): PublisherMetrics {
     return {
-      queue: this.queue,
-      isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
-      state: this.#events.state(),
-      ...this.#deliveries.figures(),
+      ...this.#now(),
+      version: VERSION,
+      counts: this.#counts,
+      lanes: this.#deliveries.laneCount,
+      maxLanes: this.#config.concurrency,
+      isHeld: this.#deliveries.isHeld,
+      maxBatchBytes: this.#batchSize.bytes(),
+      ...this.#queueFile.sizes(),
     };
+  }
+
+  #now(): Omit<PublisherStatus, "state"> {
+    const isRunning = this.#running !== undefined && !this.#stop.signal.aborted;
+    return { queue: this.queue, isRunning, ...this.#deliveries.figures() };
   }
 
   /** Stops as an aborted signal would, and closes the file. */

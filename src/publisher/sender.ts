@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { MAX_SPAN_LINKS } from "../limits.ts";
+import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
 import { type BatchFormat, frame, MAX_FRAME_BYTES } from "./batch.ts";
@@ -11,6 +13,7 @@ import { formatEventIds } from "./event_ids.ts";
 import { logDelivered } from "./log.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { makePayload, type Payload, type SigningKey } from "./payload.ts";
+import { type PublishTracing, withPublishSpan } from "./publish_span.ts";
 import { Scratch } from "./scratch.ts";
 
 /** What a sender works with. */
@@ -26,6 +29,9 @@ export interface SenderParts {
   readonly metrics: StatsdClient;
   /** Resolves when what was committed survives a power cut; undefined: events may be sent before they do. */
   readonly sync?: (() => Promise<void>) | undefined;
+  readonly counts: PublisherCounts;
+  /** Where each request is to be told of; undefined: nowhere. */
+  readonly tracing?: { readonly queue: string; readonly api: PublishTracing } | undefined;
 }
 
 /** What became of a lease's events, how many they were, and the size of their body before compression. */
@@ -48,18 +54,20 @@ export class Sender {
 
   /** @param stop ends the request when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, metrics } = this.#parts;
-    const { count, joined } = leases.read(lease);
+    const { leases, metrics, counts } = this.#parts;
+    const { count, joined, putAtMs } = leases.read(lease);
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
     if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0, durationMs: 0 };
     const { payload, sizeBytes } = await this.#prepare(count, joined);
     await this.#parts.sync?.();
     const startedAtMs = performance.now();
-    const outcome = await this.#post(lease, payload, stop);
+    const outcome = await this.#traced(lease, { count, sizeBytes }, () => this.#post(lease, payload, stop));
     const durationMs = performance.now() - startedAtMs;
     metrics.timer("post", durationMs);
+    counts.requested(outcome.kind, { count, sizeBytes, durationMs });
     if (outcome.kind === "accepted") {
       metrics.counter("sent", count);
+      counts.accepted(putAtMs, count);
       logDelivered(lease, count, durationMs);
     }
     return { outcome, count, sizeBytes, durationMs };
@@ -74,8 +82,21 @@ export class Sender {
     return { payload, sizeBytes: body.length };
   }
 
+  /** Runs the request within a span, where that is asked for. @throws {EventStorageError} before the request */
+  #traced(
+    lease: Lease,
+    batch: { readonly count: number; readonly sizeBytes: number },
+    request: () => Promise<Outcome>,
+  ): Promise<Outcome> {
+    const { leases, tracing } = this.#parts;
+    if (tracing === undefined) return request();
+    const { queue, api } = tracing;
+    const traces = leases.traces(lease, MAX_SPAN_LINKS);
+    return withPublishSpan(api, { ...batch, queue, attempts: lease.attempts, traces }, request);
+  }
+
   async #post(lease: Lease, payload: Payload, stop: AbortSignal): Promise<Outcome> {
-    const { uuid, client, metrics } = this.#parts;
+    const { uuid, client, metrics, counts } = this.#parts;
     const eventIds = formatEventIds(uuid, lease.firstId, lease.lastId);
     try {
       const outcome = outcomeOf(await client.post(payload, eventIds, stop));
@@ -83,6 +104,7 @@ export class Sender {
       return outcome;
     } catch (error) {
       metrics.counter("error.io");
+      if (!stop.aborted) counts.transportErrors++;
       const reason = stop.aborted
         ? "the grace time of the stop is over"
         : `POST ${client.url}: ${describeTransportError(error)}`;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { PublisherFigures } from "../metrics/publisher_counts.ts";
 import type { QueueState } from "../store/event_table.ts";
 
 /** The last thing that went wrong. */
@@ -36,6 +37,25 @@ export interface PublisherStatus {
   /** When the collector last accepted a batch, in Unix milliseconds. */
   readonly lastSuccessAtMs: number | undefined;
   readonly lastProblem: PublisherProblem | undefined;
+}
+
+/** What a publisher has counted, and how it is; unlike a status, it can be told when the queue's file cannot be read. */
+export interface PublisherMetrics extends Omit<PublisherStatus, "state"> {
+  /** Of this package. */
+  readonly version: string;
+  readonly counts: PublisherFigures;
+  /** How many requests may be on their way at once, as far as the collector has been seen to take them. */
+  readonly lanes: number;
+  /** And never more than these: `publisher.concurrency`. */
+  readonly maxLanes: number;
+  /** Whether so many events are refused that no more of them become dead letters. */
+  readonly isHeld: boolean;
+  /** The size at which a batch is full, in bytes: as configured, or as a 413 has taught. */
+  readonly maxBatchBytes: number;
+  /** The size of the queue's .db file, in bytes. */
+  readonly dbBytes: number;
+  /** The size of its -wal file, in bytes. */
+  readonly walBytes: number;
 }
 
 /** `ok`: events flow; `degraded`: look at it soon; `failing`: someone must act. */

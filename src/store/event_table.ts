@@ -8,6 +8,8 @@ import type { QueueFile } from "./queue_file.ts";
 
 /** What a queue file holds, at one moment. */
 export interface QueueState {
+  /** The highest id ever given: how many events were ever put, counting one that was retried again. */
+  readonly head: number;
   /** Events waiting and leased. */
   readonly depth: number;
   /** The row cap. */
@@ -63,9 +65,17 @@ export const PUT: string = `
 /** How many rows a statement inserts where there are many: 1.4 x faster than one by one, and 64 no faster. */
 const ROWS = 16;
 
+/** As {@link PUT}, for an event that a span puts: without one, a put has nothing to do with traces. */
+const PUT_TRACED = PUT.replace("body)", "body, trace)").replace(/\?\)$/, "?, ?)");
+
+const INSERT_TRACED = "INSERT INTO event (id, put_at_ms, body, trace) VALUES (?, ?, ?, ?)";
+
 /** Stores one event under the id it is given. */
 export const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";
 const INSERT_ROWS = INSERT + ", (?, ?, ?)".repeat(ROWS - 1);
+
+/** Tells of a body which span puts it, as the column `trace` has it; undefined: none. */
+export type TraceOf = (body: Uint8Array) => string | undefined;
 
 /** How long counting waits for the lock, in milliseconds: a service must not stop for it. */
 const COUNTING_BUSY_TIMEOUT_MS = 10;
@@ -75,7 +85,7 @@ export const COUNTERS: string = `
   SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents ${NEWEST}`;
 
 const STATE = `
-  SELECT ${HEAD} - removed_count AS depth, max_events AS maxEvents,
+  SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents,
     (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM lease WHERE expires_at_ms > ?) AS leased,
     dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
     dropped_dead_letter_count AS droppedDeadLetters,
@@ -113,7 +123,9 @@ export class EventTable {
   readonly #file: QueueFile;
   readonly #room: DiskRoom;
   readonly #put;
+  readonly #putTraced;
   readonly #insert;
+  readonly #insertTraced;
   readonly #insertRows;
   readonly #counters;
   readonly #state;
@@ -126,7 +138,9 @@ export class EventTable {
     this.#file = file;
     this.#room = new DiskRoom(file);
     this.#put = file.prepare<[number, Uint8Array]>(PUT);
+    this.#putTraced = file.prepare<[number, Uint8Array, string]>(PUT_TRACED);
     this.#insert = file.prepare<[number, number, Uint8Array]>(INSERT);
+    this.#insertTraced = file.prepare<[number, number, Uint8Array, string | null]>(INSERT_TRACED);
     this.#insertRows = file.prepare<[(number | Uint8Array)[]]>(INSERT_ROWS);
     this.#counters = file.prepare<[], Counters>(COUNTERS);
     this.#state = file.prepare<[number], StateRow>(STATE);
@@ -135,38 +149,50 @@ export class EventTable {
     this.#addRefused = file.prepare<[RefusalReason, number]>(ADD_REFUSED);
   }
 
-  /** Stores one event and commits. False: the queue is full. @throws {EventStorageError} */
-  put(body: Uint8Array): boolean {
+  /**
+   * Stores one event and commits. False: the queue is full.
+   *
+   * @param trace the span that puts it @throws {EventStorageError}
+   */
+  put(body: Uint8Array, trace?: string): boolean {
     // A full queue stays full for a while: looking costs 2 us and no lock, trying to write five times that.
     if (this.#wasFull && this.isFull()) return false;
     this.#checkFile(1, body.length);
-    const stored = this.#file.run(() => this.#put.run(Date.now(), body)).changes === 1;
+    const run =
+      trace === undefined
+        ? () => this.#put.run(Date.now(), body)
+        : () => this.#putTraced.run(Date.now(), body, trace);
+    const stored = this.#file.run(run).changes === 1;
     this.#wasFull = !stored;
     return stored;
   }
 
-  /** Stores all events, in order, in one transaction, or none. False: they do not all fit. @throws {EventStorageError} */
-  putMany(bodies: readonly Uint8Array[]): boolean {
+  /**
+   * Stores all events, in order, in one transaction, or none. False: they do not all fit.
+   *
+   * @param traceOf tells the span that puts one @throws {EventStorageError}
+   */
+  putMany(bodies: readonly Uint8Array[], traceOf?: TraceOf): boolean {
     this.#checkFile(bodies.length, sizeOf(bodies));
     return this.#file.transaction(() => {
       const { head, depth, maxEvents } = this.counters();
       if (depth + bodies.length > maxEvents) return false;
-      this.#insertAfter(head, bodies);
+      this.#insertAfter(head, bodies, traceOf);
       return true;
     });
   }
 
   /**
    * Stores events in one transaction, in order, as far as they fit, and does not wait for the disk. Returns how
-   * many did. @throws {EventStorageError}
+   * many did. @param traceOf tells the span that puts one @throws {EventStorageError}
    */
-  putWhatFits(bodies: readonly Uint8Array[]): number {
+  putWhatFits(bodies: readonly Uint8Array[], traceOf?: TraceOf): number {
     this.#checkFile(bodies.length, sizeOf(bodies));
     return this.#file.transactionToSync(() => {
       const { head, depth, maxEvents } = this.counters();
       const room = Math.max(0, maxEvents - depth);
       const fitting = bodies.slice(0, room);
-      this.#insertAfter(head, fitting);
+      this.#insertAfter(head, fitting, traceOf);
       return fitting.length;
     });
   }
@@ -234,9 +260,13 @@ export class EventTable {
     this.#room.check(count, bytes);
   }
 
-  #insertAfter(head: number, bodies: readonly Uint8Array[]): void {
+  #insertAfter(head: number, bodies: readonly Uint8Array[], traceOf?: TraceOf): void {
     const nowMs = Date.now();
     let id = head;
+    if (traceOf !== undefined) {
+      for (const body of bodies) this.#insertTraced.run(++id, nowMs, body, traceOf(body) ?? null);
+      return;
+    }
     let next = 0;
     for (; next + ROWS <= bodies.length; next += ROWS) {
       const values: (number | Uint8Array)[] = [];

@@ -29,7 +29,15 @@ export interface LeaseInfo extends Lease {
 export interface LeasedEvents {
   readonly count: number;
   readonly joined: Uint8Array;
+  /** When they were put, in Unix milliseconds and in order; of many, {@link PUT_TIMES} evenly spread ones. */
+  readonly putAtMs: readonly number[];
 }
+
+/**
+ * Of how many events of a lease it is read when they were put. 16 cost 4 % of reading a full batch, and that is
+ * a tenth of a publisher's work; all 1,500, sorted by age inside SQLite, 70 to 120 %.
+ */
+export const PUT_TIMES = 16;
 
 /** Which of the leases that nobody holds may be claimed; by default any. */
 export interface ReclaimOptions {
@@ -130,7 +138,13 @@ export class LeaseTable {
   /** Reads a lease's events, joined inside SQLite (0.19 us an event; row by row and Buffer.concat 0.33). */
   read(lease: Lease): LeasedEvents {
     const row = this.#file.run(() => this.#sql.join.get(lease.firstId, lease.lastId));
-    return { count: row?.count ?? 0, joined: row?.joined ?? new Uint8Array() };
+    const putAtMs = this.#file.run(() => this.#sql.putTimes.all(spreadIds(lease)));
+    return { count: row?.count ?? 0, joined: row?.joined ?? new Uint8Array(), putAtMs };
+  }
+
+  /** Which spans have put a lease's events, as the column `trace` has them, each once, and at most `limit` of them. */
+  traces({ firstId, lastId }: Lease, limit: number): string[] {
+    return this.#file.run(() => this.#sql.traces.all(firstId, lastId, limit));
   }
 
   /**
@@ -205,6 +219,14 @@ export class LeaseTable {
   }
 }
 
+/** Ids of a lease: all, or {@link PUT_TIMES} from the first to the last. Those of a small lease are repeated up to that number. */
+function spreadIds({ firstId, lastId }: Lease): number[] {
+  const step = (lastId - firstId) / (PUT_TIMES - 1);
+  return Array.from({ length: PUT_TIMES }, (_, index) =>
+    step < 1 ? Math.min(firstId + index, lastId) : Math.round(firstId + index * step),
+  );
+}
+
 function prepareStatements(file: QueueFile) {
   return {
     claimedId: file.prepare<[], number>("SELECT claimed_id FROM queue WHERE one = 1").pluck(),
@@ -248,6 +270,16 @@ function prepareStatements(file: QueueFile) {
       `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
        FROM (SELECT body FROM event WHERE id BETWEEN ? AND ? ORDER BY id)`,
     ),
+    putTimes: file
+      .prepare<[number[]], number>(
+        `SELECT put_at_ms FROM event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,
+      )
+      .pluck(),
+    traces: file
+      .prepare<[number, number, number], string>(
+        "SELECT DISTINCT trace FROM event WHERE id BETWEEN ? AND ? AND trace IS NOT NULL LIMIT ?",
+      )
+      .pluck(),
     dataVersion: file.prepare<[], number>("PRAGMA data_version").pluck(),
     firstId: file.prepare<[number, number], number>(`SELECT first_id FROM lease WHERE ${IS_MINE}`).pluck(),
     remove: file.prepare<[number, number]>(`DELETE FROM lease WHERE ${IS_MINE}`),

@@ -34,8 +34,11 @@ INSERT INTO dead_letter (id, put_at_ms, dead_at_ms, attempts, status, answer, bo
 DROP TABLE dead_letter_1;
 `;
 
+/** From version 2: an event may tell of the span that put it. */
+const TO_VERSION_3 = "ALTER TABLE event ADD COLUMN trace TEXT;";
+
 /**
  * SQL that takes a file from version `index + 1` to `index + 2`. A change of schema.sql raises its
  * `user_version` and adds one entry here.
  */
-export const MIGRATIONS: readonly string[] = [TO_VERSION_2];
+export const MIGRATIONS: readonly string[] = [TO_VERSION_2, TO_VERSION_3];

@@ -205,6 +205,12 @@ export class QueueFile {
     return true;
   }
 
+  /** How large the .db and its -wal are, in bytes; 0: it is not there. */
+  sizes(): { dbBytes: number; walBytes: number } {
+    const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    return { dbBytes: sizeOf(this.path), walBytes: sizeOf(`${this.path}-wal`) };
+  }
+
   /** Writes, and changes nothing. @throws {EventStorageError} it cannot be written, on a full disk say */
   checkWritable(): void {
     this.transaction(() => this.#touch.run());

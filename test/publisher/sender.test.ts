@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { PublisherCounts } from "../../src/metrics/publisher_counts.ts";
 import { StatsdClient } from "../../src/metrics/statsd.ts";
 import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
 import { CollectorClient } from "../../src/publisher/collector_client.ts";
@@ -46,6 +47,7 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
     gzipLevel: 1,
     client: new CollectorClient(`${url}/v2j`, 4_000),
     metrics,
+    counts: new PublisherCounts(),
     ...parts,
   });
   const sent = await sender.send(lease, stop);

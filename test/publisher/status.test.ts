@@ -34,6 +34,7 @@ function report(given: Case): HealthReport {
     lastProblem,
   } = given;
   const state: QueueState = {
+    head: depth,
     depth,
     maxEvents: 10,
     leased: 0,

@@ -34,6 +34,7 @@ test("claims, splits, acks, buries and retries the events of an outbox, and touc
   assert.equal(leases.deadLetter(first, { status: 422, answer: "no" }), 0);
   assert.ok(await leases.ack(leases.claimExpired()!));
   assert.deepEqual(events.state(), {
+    head: 4,
     depth: 0,
     maxEvents: 10_000,
     leased: 0,

@@ -19,7 +19,7 @@ test("makes a new file a queue that names itself, in WAL mode", () => {
   const path = join(directory.path, "events-new.db");
   const file = QueueFile.open(path, OPTIONS);
   assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
-  assert.equal(file.db.pragma("user_version", { simple: true }), 2);
+  assert.equal(file.db.pragma("user_version", { simple: true }), 3);
   assert.match(file.uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
   const { uuid } = file;
   file.close();

@@ -1,6 +1,6 @@
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
-import { Publisher } from "../../src/publisher/publisher.ts";
-import { EventQueue } from "../../src/queue/event_queue.ts";
+import { Publisher, type PublisherOptions } from "../../src/publisher/publisher.ts";
+import { EventQueue, type EventQueueOptions } from "../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import { temporaryDirectory } from "./temporary.ts";
@@ -9,7 +9,12 @@ import { temporaryDirectory } from "./temporary.ts";
 export type Settings = Readonly<Record<string, string>>;
 
 /** A publisher of queue `main` so configured: by default v2j over http, in batches that wait for nothing. It is in the directory unless `queue.file` is set. */
-export function newPublisher(url: string, directory: string, settings: Settings = {}): Publisher {
+export function newPublisher(
+  url: string,
+  directory: string,
+  settings: Settings = {},
+  options: PublisherOptions = {},
+): Publisher {
   const all: Settings = {
     "collector.hostname": url.replace("http://", ""),
     "collector.scheme": "http",
@@ -22,7 +27,10 @@ export function newPublisher(url: string, directory: string, settings: Settings 
     ...settings,
   };
   const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-  return new Publisher(parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} }));
+  return new Publisher(
+    parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} }),
+    options,
+  );
 }
 
 /** A new queue from end to end: `await using main = newQueue(collector.url);`. */
@@ -32,11 +40,15 @@ export interface PublishedQueue extends AsyncDisposable {
   readonly queue: EventQueue<unknown>;
 }
 
-/** Makes a queue in a directory of its own, with a publisher that does not run yet. */
-export function newQueue(url: string, settings: Settings = {}): PublishedQueue {
+/** Makes a queue in a directory of its own, with a publisher that does not run yet. `options` are for both. */
+export function newQueue(
+  url: string,
+  settings: Settings = {},
+  options: PublisherOptions & Pick<EventQueueOptions, "openTelemetry"> = {},
+): PublishedQueue {
   const directory = temporaryDirectory();
-  const publisher = newPublisher(url, directory.path, settings);
-  const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
+  const publisher = newPublisher(url, directory.path, settings, options);
+  const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, ...options });
   return {
     directory: directory.path,
     publisher,

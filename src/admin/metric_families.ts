@@ -1,0 +1,155 @@
+/**
+ * Every metric there is: its name, what it means, and where its figures come from. Names follow
+ * https://prometheus.io/docs/practices/naming/: base units, `_total` for what only grows.
+ *
+ * @module
+ */
+import type { PublisherMetrics, QueueState } from "../publisher/mod.ts";
+import { type Family, histogram, type Labels, type Sample } from "./family.ts";
+
+/** A metric with one figure. */
+type Figure<From> = readonly [name: string, help: string, read: (from: From) => number];
+
+const OF_THE_FILE = "It is the queue file's, the same for every publisher of the queue.";
+
+const FILE_GAUGES: readonly Figure<QueueState>[] = [
+  ["queue_depth", "Events waiting and leased.", ({ depth }) => depth],
+  ["queue_max_events", "The row cap: at this depth puts are refused.", ({ maxEvents }) => maxEvents],
+  ["queue_leased", "Events in leases that have not expired.", ({ leased }) => leased],
+  [
+    "queue_oldest_event_age_seconds",
+    "How long the oldest event has waited; 0 when there is none.",
+    ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
+  ],
+  ["dead_letters", "Events the collector refused by themselves.", ({ deadLetters }) => deadLetters],
+  ["dead_letter_bytes", "Bodies and answers of the dead letters.", ({ deadLetterBytes }) => deadLetterBytes],
+];
+
+const FILE_COUNTERS: readonly Figure<QueueState>[] = [
+  [
+    "put_events_total",
+    "Events ever put into the queue, dead letters that were put back included.",
+    ({ head }) => head,
+  ],
+  [
+    "dropped_dead_letters_total",
+    "Dead letters that made room for newer ones, ever.",
+    ({ droppedDeadLetters }) => droppedDeadLetters,
+  ],
+];
+
+const GAUGES: readonly Figure<PublisherMetrics>[] = [
+  ["running", "1 while it publishes, 0 before and after.", ({ isRunning }) => Number(isRunning)],
+  ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
+  ["lanes", "Batches that may be on their way at once, as the collector answers now.", ({ lanes }) => lanes],
+  [
+    "max_lanes",
+    "Batches that may ever be on their way at once: publisher.concurrency.",
+    ({ maxLanes }) => maxLanes,
+  ],
+  [
+    "max_batch_bytes",
+    "The size of a full batch before compression, as configured or as a 413 has taught.",
+    ({ maxBatchBytes }) => maxBatchBytes,
+  ],
+  [
+    "held",
+    "1 while so many events are refused that no more of them become dead letters.",
+    ({ isHeld }) => Number(isHeld),
+  ],
+  [
+    "failing_seconds",
+    "How long there have been only failed requests; 0 when the last one did not fail.",
+    ({ failingForMs }) => failingForMs / 1_000,
+  ],
+  ["consecutive_failures", "Failed requests in a row.", ({ failures }) => failures],
+  [
+    "consecutive_storage_failures",
+    "Failures of the queue file in a row.",
+    ({ storageFailures }) => storageFailures,
+  ],
+  ["queue_db_bytes", `Size of the .db file. ${OF_THE_FILE}`, ({ dbBytes }) => dbBytes],
+  ["queue_wal_bytes", `Size of the -wal file. ${OF_THE_FILE}`, ({ walBytes }) => walBytes],
+];
+
+const COUNTERS: readonly Figure<PublisherMetrics>[] = [
+  ["delivered_events_total", "Events accepted since the publisher started.", ({ delivered }) => delivered],
+  [
+    "transport_errors_total",
+    "Requests to which no answer came; they are among the unavailable ones.",
+    ({ counts }) => counts.transportErrors,
+  ],
+  ["split_batches_total", "Batches halved to find the event at fault.", ({ counts }) => counts.splits],
+  ["dead_lettered_events_total", "Events that became dead letters.", ({ counts }) => counts.deadLettered],
+  [
+    "lost_leases_total",
+    "Leases that went to another publisher before they were settled: their events may arrive twice.",
+    ({ counts }) => counts.lostLeases,
+  ],
+  ["storage_failures_total", "Failures of the queue file.", ({ counts }) => counts.storageFailures],
+];
+
+/** The metrics of a queue's file. */
+export function fileFamilies(state: QueueState): Family[] {
+  return [
+    ...FILE_GAUGES.map((figure) => single("gauge", inFile(figure), state)),
+    ...FILE_COUNTERS.map((figure) => single("counter", inFile(figure), state)),
+    {
+      name: "refused_puts_total",
+      help: `Events that puts refused, ever, by the reason. ${OF_THE_FILE}`,
+      type: "counter",
+      samples: samplesBy("reason", state.refusedPuts),
+    },
+  ];
+}
+
+/** The metrics of a publisher. */
+export function publisherFamilies(metrics: PublisherMetrics): Family[] {
+  const { counts } = metrics;
+  return [
+    {
+      name: "build_info",
+      help: "1; the label tells the publisher's version.",
+      type: "gauge",
+      samples: [{ labels: { version: metrics.version }, value: 1 }],
+    },
+    ...GAUGES.map((figure) => single("gauge", figure, metrics)),
+    ...COUNTERS.map((figure) => single("counter", figure, metrics)),
+    {
+      name: "claimed_batches_total",
+      help: "Batches claimed: first, or again after a failure, a halving or another publisher's death.",
+      type: "counter",
+      samples: samplesBy("claim", counts.claims),
+    },
+    {
+      name: "requests_total",
+      help: "Requests that have ended, by what came of them.",
+      type: "counter",
+      samples: samplesBy("outcome", counts.requests),
+    },
+    histogram("batch_events", "Events of a request.", counts.batchEvents),
+    histogram("batch_bytes", "Size of a request's body before compression.", counts.batchBytes),
+    histogram(
+      "post_duration_seconds",
+      "How long a request took to be answered or to fail.",
+      counts.postSeconds,
+    ),
+    histogram(
+      "put_to_accepted_seconds",
+      "Time from put to the collector's yes, for each event; of a batch of more than 16, 16 of its events, evenly spread, stand for all.",
+      counts.acceptedSeconds,
+    ),
+  ];
+}
+
+function inFile<From>([name, help, read]: Figure<From>): Figure<From> {
+  return [name, `${help} ${OF_THE_FILE}`, read];
+}
+
+function single<From>(type: Family["type"], [name, help, read]: Figure<From>, from: From): Family {
+  return { name, help, type, samples: [{ labels: {}, value: read(from) }] };
+}
+
+function samplesBy(label: string, counts: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(counts).map(([key, value]) => ({ labels: { [label]: key } as Labels, value }));
+}

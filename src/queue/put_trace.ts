@@ -1,0 +1,34 @@
+/**
+ * Which span puts an event.
+ *
+ * @module
+ */
+
+/** What a span's context tells. */
+interface SpanContext {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceFlags: number;
+  readonly traceState?: { serialize(): string } | undefined;
+}
+
+/** What a queue needs of the package `@opentelemetry/api`: pass all of it. */
+export interface PutTracing {
+  readonly trace: { getActiveSpan(): { spanContext(): SpanContext } | undefined };
+}
+
+/** The bit of a span that is recorded. Source: https://www.w3.org/TR/trace-context/, trace-flags. */
+const SAMPLED = 1;
+
+/**
+ * The active span as W3C's `traceparent` and, behind a space, its `tracestate`. Undefined: there is none, or it is
+ * not recorded, so that nothing could be linked to it.
+ */
+export function activeTrace({ trace }: PutTracing): string | undefined {
+  const context = trace.getActiveSpan()?.spanContext();
+  if (context === undefined || (context.traceFlags & SAMPLED) === 0) return undefined;
+  const { traceId, spanId, traceFlags, traceState } = context;
+  const traceparent = `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`;
+  const tracestate = traceState?.serialize() ?? "";
+  return tracestate === "" ? traceparent : `${traceparent} ${tracestate}`;
+}
