@@ -1,8 +1,6 @@
 import { appendFileSync } from "node:fs";
 import { durationMsIn } from "../config/values.ts";
 import { ConfigurationError } from "../errors.ts";
-import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../store/dead_letter_table.ts";
-import { EventTable } from "../store/event_table.ts";
 import {
   decodeBody,
   eventJson,
@@ -11,7 +9,9 @@ import {
   formatTable,
   isoTime,
   oneLine,
-} from "./format.ts";
+} from "../format.ts";
+import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../store/dead_letter_table.ts";
+import { EventTable } from "../store/event_table.ts";
 import { openTarget } from "./target.ts";
 import { type Call, openToRead, openToWrite, type Verb } from "./verb.ts";
 
