@@ -46,6 +46,8 @@ export class Deliveries {
   readonly #inFlight = new Map<number, Promise<void>>();
   readonly #cut = new AbortController();
   #delivered = 0;
+  #retries = 0;
+  #failedRequests = 0;
   #lastSuccessAtMs: number | undefined;
   #lastProblem: PublisherProblem | undefined;
 
@@ -74,6 +76,8 @@ export class Deliveries {
     return {
       inFlight: this.#inFlight.size,
       delivered: this.#delivered,
+      retries: this.#retries,
+      failedRequests: this.#failedRequests,
       failures: this.collectorGate.failures,
       failingForMs: this.collectorGate.failingForMs(),
       storageFailures: this.storageGate.failures,
@@ -84,6 +88,7 @@ export class Deliveries {
 
   /** Starts one. */
   start(lease: Lease): void {
+    if (lease.attempts > 1) this.#retries++;
     const delivery = this.#deliver(lease).finally(() => {
       this.#inFlight.delete(lease.id);
       this.#parts.onEnd();
@@ -209,6 +214,7 @@ export class Deliveries {
   }
 
   #shut(retryAfterMs?: number): number {
+    this.#failedRequests++;
     this.#lanes.failed();
     return this.collectorGate.failed(retryAfterMs);
   }

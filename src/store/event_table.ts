@@ -8,6 +8,8 @@ import type { QueueFile } from "./queue_file.ts";
 
 /** What a queue file holds, at one moment. */
 export interface QueueState {
+  /** The highest id ever given: how many events were ever put, counting one that was retried again. */
+  readonly head: number;
   /** Events waiting and leased. */
   readonly depth: number;
   /** The row cap. */
@@ -73,7 +75,7 @@ const COUNTERS = `
   SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents ${NEWEST}`;
 
 const STATE = `
-  SELECT ${HEAD} - removed_count AS depth, max_events AS maxEvents,
+  SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents,
     (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM lease WHERE expires_at_ms > ?) AS leased,
     dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
     dropped_dead_letter_count AS droppedDeadLetters,

@@ -34,6 +34,7 @@ function report(given: Case): HealthReport {
     lastProblem,
   } = given;
   const state: QueueState = {
+    head: depth,
     depth,
     maxEvents: 10,
     leased: 0,
@@ -49,6 +50,8 @@ function report(given: Case): HealthReport {
     state,
     inFlight: 0,
     delivered: 0,
+    retries: 0,
+    failedRequests: 0,
     failures,
     failingForMs,
     storageFailures,
