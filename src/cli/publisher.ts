@@ -2,6 +2,7 @@
 import { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/admin.ts";
+import { isLocal } from "../config/addresses.ts";
 import { describePublisherConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { serveApp } from "../http/serve.ts";
@@ -61,7 +62,10 @@ async function publish(config: PublisherConfig): Promise<void> {
   const signal = stopOnSignals();
   await using publisher = new Publisher(config);
   const { listen, token } = config.admin;
-  const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
+  const app = admin(publisher, {
+    token: token && Buffer.from(token.reveal()).toString(),
+    isLocal: listen && isLocal(listen),
+  });
   const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
   if (served) logger.info("Admin at {address}", { address: served.address });
   await publisher.run({ signal });
