@@ -6,7 +6,7 @@
 import { decodeBody, formatSize, oneLine } from "../format.ts";
 import { DASHBOARD_EVENT_CHARS } from "../limits.ts";
 import type { DeadLetter, DeadLetterSummary } from "../store/dead_letter_table.ts";
-import { formatCount, timeOf } from "./figures.ts";
+import { formatCount, timeOf, visible } from "./figures.ts";
 import { indentJson } from "./indent_json.ts";
 import { html, type Markup } from "./markup.ts";
 
@@ -37,7 +37,9 @@ export class LetterList {
   }
 
   #entry(letter: DeadLetterSummary): Markup {
-    const answer = this.#isTrusted ? oneLine(letter.answer, ANSWER_CHARS) || "(no words)" : "not shown";
+    const answer = this.#isTrusted
+      ? visible(oneLine(letter.answer, ANSWER_CHARS)) || "(no words)"
+      : "not shown";
     return html`
 <li data-key="${letter.id}">
 <details class="letter">
@@ -57,10 +59,10 @@ ${this.#isTrusted && this.#event(letter.id)}
     const shown = (json ?? text).slice(0, DASHBOARD_EVENT_CHARS);
     const isCut = shown.length < (json ?? text).length;
     return html`<h3 id="event-${id}">Event${json === undefined && ", which is not JSON"}</h3>
-<pre tabindex="0" aria-labelledby="event-${id}"><bdi>${json === undefined ? shown : indentJson(shown)}</bdi></pre>
+<pre tabindex="0" aria-labelledby="event-${id}"><bdi>${visible(json === undefined ? shown : indentJson(shown))}</bdi></pre>
 ${isCut && html`<p class="note">The first ${formatCount(DASHBOARD_EVENT_CHARS)} characters. All of it: <code>eventspool dead show ${id}</code></p>`}
 <h3 id="answer-${id}">The collector's answer</h3>
-<pre tabindex="0" aria-labelledby="answer-${id}"><bdi>${letter.answer || "(no words)"}</bdi></pre>
+<pre tabindex="0" aria-labelledby="answer-${id}"><bdi>${visible(letter.answer) || "(no words)"}</bdi></pre>
 ${actions(id)}`;
   }
 }

@@ -61,13 +61,13 @@ export function dashboardPage(page: DashboardPage): Markup {
 <header class="top">
 <p class="brand">eventspool queue</p>
 <h1>${queue}</h1>
-<div id="badge">${regions.badge}</div>
+<div id="badge" role="status">${regions.badge}</div>
 <p class="live" id="live" role="status">As of ${new Date(atMs).toISOString().slice(11, 19)} UTC</p>
 ${page.canSignOut && html`<form method="post" action="${place.routes}logout">${formToken(page)}<button>Sign out</button></form>`}
 </header>
 <main>
 <noscript><p class="note">Without JavaScript the figures are those of when the page was loaded. <a href="${place.home}">Load again</a></p></noscript>
-<div class="health" id="health" aria-live="polite">${regions.health}</div>
+<div class="health" id="health">${regions.health}</div>
 ${figures(regions)}
 ${deadLetters(page)}
 ${queues(regions)}

@@ -5,7 +5,7 @@
  */
 import { formatDuration, oneLine } from "../format.ts";
 import { type HealthReport, healthOf, type PublisherStatus } from "../publisher/status.ts";
-import { formatCount, formatRate, formatShare, plural, timeOf } from "./figures.ts";
+import { formatCount, formatRate, formatShare, plural, timeOf, visible } from "./figures.ts";
 import { ratesBetween, type Sample } from "./history.ts";
 import type { LetterList } from "./letters.ts";
 import { html, type Markup } from "./markup.ts";
@@ -80,14 +80,14 @@ function health(status: PublisherStatus): Markup {
   const problem = status.lastProblem;
   const lines = reasons.map((reason) => html`<li>${capitalize(reason)}.</li>`);
   return html`${lines.length > 0 && html`<ul class="reasons ${BADGES[health][0]}">${lines}</ul>`}
-${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${oneLine(problem.message)}</bdi></p>`}`;
+${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${visible(oneLine(problem.message))}</bdi></p>`}`;
 }
 
 function depth({ depth, maxEvents }: PublisherStatus["state"]): Markup {
   const share = depth / maxEvents;
   const kind = share >= 1 ? "bad" : share >= NEARLY_FULL ? "warn" : "";
   return html`<p class="figure">${formatCount(depth)}</p>
-<p class="sub">of ${formatCount(maxEvents)}: ${formatShare(share)}</p>
+<p class="sub">of ${formatCount(maxEvents)} (${formatShare(share)})</p>
 <svg class="bar ${kind}" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true"><rect width="${(100 * Math.min(1, share)).toFixed(2)}" height="1"/></svg>`;
 }
 
@@ -95,7 +95,7 @@ function oldest({ status, atMs }: Snapshot): Markup {
   const { oldestPutAtMs } = status.state;
   const age = oldestPutAtMs === undefined ? undefined : atMs - oldestPutAtMs;
   return html`<p class="figure">${age === undefined ? "–" : formatDuration(age)}</p>
-<p class="sub">${age === undefined ? "nothing waits" : "waits the longest"}</p>`;
+<p class="sub">${age === undefined ? "nothing waits" : "in the queue"}</p>`;
 }
 
 function rate(perSecond: number | undefined): Markup {
@@ -111,7 +111,7 @@ function counters(status: PublisherStatus): Markup {
   const { lastSuccessAtMs } = status;
   return html`
 ${counter("In flight", status.inFlight, `${plural(state.leased, "event")} on the way`)}
-${counter("Delivered", status.delivered, lastSuccessAtMs === undefined ? "none yet" : html`last ${timeOf(lastSuccessAtMs)}`)}
+${counter("Delivered so far", status.delivered, lastSuccessAtMs === undefined ? "none yet" : html`last ${timeOf(lastSuccessAtMs)}`)}
 ${counter("Failed requests", status.failedRequests, status.failures > 0 ? `${formatCount(status.failures)} in a row` : "since the start")}
 ${counter("Retries", status.retries, "batches sent again")}
 ${counter("Refused puts", refusedCount, why.join(", ") || "ever")}`;
@@ -145,7 +145,7 @@ function queueRows({ rows, moreCount }: QueueRows, own: string): Markup {
 function queueRow({ queue, look }: QueueRow, isOwn: boolean): Markup {
   const name = html`<th scope="row">${queue}${isOwn && html` <span class="own">this one</span>`}</th>`;
   if (look.state === undefined)
-    return html`<tr>${name}<td colspan="4" class="note"><bdi>${oneLine(look.error)}</bdi></td></tr>`;
+    return html`<tr>${name}<td colspan="4" class="note"><bdi>${visible(oneLine(look.error))}</bdi></td></tr>`;
   const { depth, maxEvents, oldestPutAtMs, deadLetters } = look.state;
   const age = oldestPutAtMs === undefined ? "–" : formatDuration(Date.now() - oldestPutAtMs);
   return html`<tr>${name}<td>${formatCount(depth)}</td><td>${formatCount(maxEvents)}</td><td>${age}</td><td>${formatCount(deadLetters)}</td></tr>`;

@@ -66,11 +66,12 @@ section { margin-top: 2rem; }
 .tiles h2, .tiles .figure, .tiles .sub { padding: 0 0.875rem; }
 .tiles h2 { font-size: 0.8125rem; font-weight: 600; color: var(--soft); }
 .figure { font-size: 1.75rem; line-height: 1.25; font-weight: 600; letter-spacing: -0.02em; white-space: nowrap; }
-.bar { display: block; position: absolute; left: 0; top: 0; width: 100%; height: 4px; background: var(--rule); }
+.bar { display: block; width: calc(100% - 1.75rem); margin: 0.375rem 0.875rem 0; height: 6px; border-radius: 3px; background: var(--rule); }
 .bar rect { fill: var(--accent); }
 .bar.warn rect { fill: var(--warn); }
 .bar.bad rect { fill: var(--bad); }
-.chart { margin-top: auto; padding-top: 0.75rem; }
+.chart { margin-top: auto; padding-top: 0.75rem; display: flex; flex-direction: column; }
+abbr { text-decoration: none; }
 .spark { display: block; width: 100%; height: 3.5rem; }
 .spark .line { fill: none; stroke: var(--accent); stroke-width: 1.5; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .spark .area { fill: var(--area); stroke: none; }
@@ -84,14 +85,14 @@ section { margin-top: 2rem; }
 .actions { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: flex-start; }
 button, .confirm > summary {
   font: inherit; font-size: 0.875rem; font-weight: 500; color: var(--ink); background: var(--card); cursor: pointer;
-  border: 1px solid var(--soft); border-radius: 6px; padding: 0.25rem 0.75rem; min-height: 2.25rem;
+  border: 1px solid var(--soft); border-radius: 6px; padding: 0.375rem 0.75rem; line-height: 1.4;
 }
 button:hover, .confirm > summary:hover { background: var(--hover); }
-button.danger { color: var(--bad); border-color: var(--bad); margin-top: 0.5rem; }
-.confirm > summary { list-style: none; line-height: 1.65; }
+button.danger { color: var(--bad); border-color: var(--bad); }
+.confirm > summary { list-style: none; display: inline-block; }
 .confirm > summary::-webkit-details-marker { display: none; }
-.confirm[open] { text-align: right; }
-.confirm[open] > summary { color: var(--soft); border-style: dashed; display: inline-block; }
+.confirm[open] { display: flex; gap: 0.5rem; }
+.confirm[open] > summary { color: var(--soft); border-style: dashed; }
 
 .letters { list-style: none; padding: 0; overflow: hidden; }
 .letters:empty { display: none; }
@@ -110,14 +111,11 @@ button.danger { color: var(--bad); border-color: var(--bad); margin-top: 0.5rem;
 .facts { display: flex; flex-wrap: wrap; gap: 0.375rem 1.75rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--page); border: 1px solid var(--rule); border-radius: 6px; padding: 0.625rem 0.75rem; max-height: 24rem; overflow: auto; }
 .inside .actions { margin-top: 0.25rem; }
-.inside .confirm { display: flex; gap: 0.5rem; align-items: flex-start; }
-.inside .confirm button.danger { margin-top: 0; }
-.inside .confirm[open] > summary { display: list-item; }
 .pager { margin-top: 0.75rem; display: flex; gap: 1rem; }
 
 table { width: 100%; border-collapse: collapse; }
-th, td { text-align: right; padding: 0.5rem 0.875rem; font-weight: 400; vertical-align: baseline; }
-th:first-child, td.note { text-align: left; }
+th, td { text-align: right; padding: 0.5rem 0.875rem; font-weight: 400; vertical-align: baseline; white-space: nowrap; }
+th:first-child, td.note { text-align: left; white-space: normal; }
 thead th { color: var(--soft); font-size: 0.8125rem; font-weight: 600; }
 tbody tr { border-top: 1px solid var(--rule); }
 tbody th { font-weight: 500; }
@@ -142,6 +140,8 @@ input { font: inherit; color: var(--ink); background: var(--page); border: 1px s
   th:first-child { padding-left: 0.75rem; }
   td:last-child, th:last-child { padding-right: 0.75rem; }
   .own { display: block; }
+  .chart { padding-top: 0.25rem; }
+  .peak { position: static; padding: 0 0.875rem; order: -1; }
+  .spark { height: 2.75rem; }
 }
-@media (max-width: 46rem) { .peak { position: static; padding: 0.25rem 0.875rem 0; order: 2; } .spark { height: 2.75rem; } }
 `;
