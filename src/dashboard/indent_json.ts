@@ -19,7 +19,8 @@ export function indentJson(text: string): string {
   let out = "";
   const newLine = (): string => `\n${"  ".repeat(Math.min(level, MAX_LEVELS))}`;
   for (const [token] of text.matchAll(TOKENS)) {
-    if (token === "{" || token === "[") {
+    if (/^[{[]\s*[\]}]$/.test(token)) out += token.at(0)! + token.at(-1)!;
+    else if (token === "{" || token === "[") {
       level++;
       out += token + newLine();
     } else if (token === "}" || token === "]") {

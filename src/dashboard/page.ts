@@ -142,6 +142,7 @@ export function loginPage(queue: string, place: Place, problem?: string): Markup
 <h1>Queue ${queue}</h1>
 ${problem && html`<p class="said bad" role="alert">${problem}</p>`}
 <form method="post" action="${place.routes}login">
+<input name="username" autocomplete="username" value="${queue}" hidden>
 <label for="token">Token</label>
 <input id="token" name="token" type="password" required autofocus autocomplete="current-password" aria-describedby="hint">
 <p class="note" id="hint">It is <code>admin.token</code> of the publisher's configuration.</p>
