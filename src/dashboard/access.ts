@@ -28,6 +28,9 @@ export type AccessKind = "token" | "local" | "open";
 /** Names of this machine. Any other may be a hostile site's that now leads here (DNS rebinding), and its page could read ours. */
 const LOOPBACK = /^(?:(?:[^.]+\.)*localhost|127(?:\.\d+){3}|\[::1\])$/i;
 
+/** What proxies add: whoever asks through one may be on another machine. */
+const PROXIED = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host"];
+
 /** Decides who may do what. */
 export class Access {
   readonly kind: AccessKind;
@@ -52,9 +55,10 @@ export class Access {
     return this.kind !== "open";
   }
 
-  /** Whether the request names this machine where it has to. */
+  /** Whether the request names this machine, and tells of no proxy, where it has to. */
   isRightHost(c: Context): boolean {
-    return this.kind !== "local" || LOOPBACK.test(new URL(c.req.url).hostname);
+    if (this.kind !== "local") return true;
+    return !PROXIED.some((name) => c.req.header(name)) && LOOPBACK.test(new URL(c.req.url).hostname);
   }
 
   /** Whether the request may see the page: it has the token or a session, or needs none. */

@@ -50,20 +50,20 @@ const headers: MiddlewareHandler = secureHeaders({
  * `POST /retry`, `/purge`, `/login` and `/logout`.
  */
 export function dashboard(publisher: WatchedPublisher, options: DashboardOptions): Hono {
-  const desk = new Desk(publisher, new Access({ ...options, queue: publisher.queue }));
+  const board = new Board(publisher, new Access({ ...options, queue: publisher.queue }));
   const app = new Hono();
   const form = [headers, bodyLimit({ maxSize: MAX_FORM_BYTES })] as const;
-  app.get("/", headers, desk.admit, (c) => desk.page(c));
-  app.get("/events", headers, desk.admit, (c) => desk.events(c));
-  app.post("/retry", ...form, desk.admit, desk.ownForm, (c) => desk.retry(c));
-  app.post("/purge", ...form, desk.admit, desk.ownForm, (c) => desk.purge(c));
-  app.post("/logout", ...form, desk.admit, desk.ownForm, (c) => desk.logout(c));
-  app.post("/login", ...form, (c) => desk.login(c));
+  app.get("/", headers, board.admit, (c) => board.page(c));
+  app.get("/events", headers, board.admit, (c) => board.events(c));
+  app.post("/retry", ...form, board.admit, board.ownForm, (c) => board.retry(c));
+  app.post("/purge", ...form, board.admit, board.ownForm, (c) => board.purge(c));
+  app.post("/logout", ...form, board.admit, board.ownForm, (c) => board.logout(c));
+  app.post("/login", ...form, (c) => board.login(c));
   return app;
 }
 
 /** Answers the requests. */
-class Desk {
+class Board {
   readonly #publisher: WatchedPublisher;
   readonly #access: Access;
   readonly #watch: Watch;
@@ -124,6 +124,7 @@ class Desk {
 
   events(c: Context): Response {
     if (c.req.raw.method === "HEAD") return c.body(null);
+    if (!isSameOrigin(c)) return c.text("This is for the dashboard's own page.", 403); // or any site could take all streams
     if (this.#feed.isFull)
       return c.text("Too many dashboards are open.", 503, { "Retry-After": RETRY_AFTER_S });
     return streamSSE(c, (stream) => this.#feed.send(stream));
@@ -206,7 +207,7 @@ function backTo(c: Context, rest: string = ""): Response {
 
 function wrongHost(c: Context): Response | Promise<Response> {
   const text =
-    "Without a token this page is for this machine only: ask for it as localhost or 127.0.0.1, or set admin.token.";
+    "Without a token this page is for this machine only: ask for it as localhost or 127.0.0.1 and through no proxy, or set admin.token.";
   return c.html(messagePage("Not under this name", text, placeOf(c)), 403);
 }
 

@@ -20,16 +20,19 @@ const COME_BACK_MS = 2_000;
 export class LiveFeed {
   readonly #read: () => Update;
   readonly #stop: AbortSignal;
+  readonly #stallMs: number;
   #next: Promise<Update> | undefined;
   #pages = 0;
 
   /**
    * @param read makes an update
    * @param stop ends all streams: one that stays open would keep a server from stopping
+   * @param stallMs how long a page may take nothing, in milliseconds
    */
-  constructor(read: () => Update, stop: AbortSignal) {
+  constructor(read: () => Update, stop: AbortSignal, stallMs: number = LIVE_STALL_MS) {
     this.#read = read;
     this.#stop = stop;
+    this.#stallMs = stallMs;
   }
 
   /** How many pages are being kept up to date. */
@@ -60,7 +63,8 @@ export class LiveFeed {
     while (update !== undefined && !stream.aborted) {
       const regions = changes(known, update.regions);
       const data = JSON.stringify({ ...update, regions });
-      if (!(await isTaken(stream.writeSSE({ data, retry: COME_BACK_MS }), gone))) break;
+      const written = stream.writeSSE({ data, retry: COME_BACK_MS });
+      if (!(await isTaken(written, gone, this.#stallMs))) break;
       known = update.regions;
       if (this.#stop.aborted || performance.now() > endsAtMs) return;
       update = await Promise.race([this.#update(), gone.then(() => undefined)]);
@@ -87,9 +91,9 @@ function changes(known: Update["regions"], now: Update["regions"]): Record<strin
 }
 
 /** Whether a browser has taken it, in time. */
-async function isTaken(written: Promise<void>, gone: Promise<void>): Promise<boolean> {
+async function isTaken(written: Promise<void>, gone: Promise<void>, stallMs: number): Promise<boolean> {
   const patience = new AbortController();
-  const stalled = sleep(LIVE_STALL_MS, false, { signal: patience.signal }).catch(() => false);
+  const stalled = sleep(stallMs, false, { signal: patience.signal }).catch(() => false);
   const taken = await Promise.race([written.then(() => true), gone.then(() => false), stalled]);
   patience.abort();
   return taken;

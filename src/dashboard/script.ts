@@ -85,7 +85,7 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("pageshow", ({ persisted }) => persisted && listen());
 addEventListener("pagehide", () => source?.close());
-if (location.search.includes("ed=")) history.replaceState(null, "", location.pathname + location.hash);
+if (/[?](retried|purged)=/.test(location.search)) history.replaceState(null, "", location.pathname + location.hash);
 showTimes();
 setInterval(showTimes, 1000);
 if (!document.hidden) listen();

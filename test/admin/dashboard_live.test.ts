@@ -138,3 +138,10 @@ test(
     assert.equal(updatesAfter, 1, "who comes back is told once more, and kept no longer");
   },
 );
+
+test("gives no stream to another site, which could take them all", LIMIT, async () => {
+  await using main = newQueue(NOWHERE);
+  const app = admin(main.publisher, { isLocal: true });
+  const response = await app.request("/events", { headers: { "Sec-Fetch-Site": "cross-site" } });
+  assert.equal(response.status, 403);
+});
