@@ -176,7 +176,7 @@ export const HISTORY_SAMPLES = 181;
 /** How often a dashboard that somebody looks at is brought up to date, in milliseconds. */
 export const LIVE_EVERY_MS = 1_000;
 
-/** How many dashboards are kept up to date at once: each costs the publisher some 0.2 ms a second. */
+/** How many dashboards are kept up to date at once. They share the work, some 0.5 ms a second, and each is a connection. */
 export const MAX_LIVE_PAGES = 16;
 
 /** How long a dashboard may take nothing of what it is sent before it is given up, in milliseconds. */

@@ -11,6 +11,7 @@ import { streamSSE } from "hono/streaming";
 import { DASHBOARD_DEAD_LETTERS, MAX_FORM_BYTES } from "../limits.ts";
 import type { DeadLetterChoice } from "../publisher/dead_letter_desk.ts";
 import { Access, type AccessOptions, isSameOrigin } from "./access.ts";
+import { Charts } from "./charts.ts";
 import { plural } from "./figures.ts";
 import { LetterList } from "./letters.ts";
 import { LiveFeed, type Update } from "./live.ts";
@@ -68,6 +69,7 @@ class Board {
   readonly #access: Access;
   readonly #watch: Watch;
   readonly #letters: LetterList;
+  readonly #charts = new Charts();
   readonly #feed: LiveFeed;
   readonly #boot = randomUUID();
 
@@ -109,7 +111,7 @@ class Board {
       queue,
       file,
       place: placeOf(c),
-      regions: regionsOf(snapshot, letters),
+      regions: regionsOf(snapshot, { letters, charts: this.#charts }),
       boot: this.#boot,
       atMs: snapshot.atMs,
       formToken: isTrusted ? formToken : undefined,
@@ -180,10 +182,9 @@ class Board {
       const health = html`<ul class="reasons bad"><li>The queue's file cannot be read: ${snapshot.message}</li></ul>`;
       return { ...common, regions: { health: String(health) } };
     }
-    const regions = Object.entries(regionsOf(snapshot, this.#letters)).map(([name, text]) => [
-      name,
-      `${text}`,
-    ]);
+    const regions = Object.entries(regionsOf(snapshot, { letters: this.#letters, charts: this.#charts })).map(
+      ([name, text]) => [name, `${text}`],
+    );
     return { ...common, dead: snapshot.status.state.deadLetters, regions: Object.fromEntries(regions) };
   }
 }

@@ -5,25 +5,21 @@
  */
 import { formatDuration, oneLine } from "../format.ts";
 import { type HealthReport, healthOf, type PublisherStatus } from "../publisher/status.ts";
+import type { ChartName, Charts } from "./charts.ts";
 import { formatCount, formatRate, formatShare, plural, timeOf, visible } from "./figures.ts";
-import { ratesBetween, type Sample } from "./history.ts";
 import type { LetterList } from "./letters.ts";
 import { html, type Markup } from "./markup.ts";
 import type { QueueRow, QueueRows, Snapshot } from "./snapshot.ts";
-import { type Point, sparkline } from "./sparkline.ts";
 
 /** The names of the parts: the ids of the elements they fill. */
 export type Region =
   | "badge"
   | "health"
   | "depth"
-  | "depth-chart"
   | "oldest"
-  | "oldest-chart"
   | "put"
-  | "put-chart"
   | "delivered"
-  | "delivered-chart"
+  | ChartName
   | "counters"
   | "dead-count"
   | "dead-list"
@@ -35,27 +31,24 @@ export type Regions = Readonly<Record<Region, Markup>>;
 /** A queue this full will soon refuse: as in healthOf. */
 const NEARLY_FULL = 0.8;
 
+/** What makes those parts that are kept while they do not change. */
+export interface KeptParts {
+  readonly letters: LetterList;
+  readonly charts: Charts;
+}
+
 /** Makes all parts. */
-export function regionsOf(snapshot: Snapshot, letters: LetterList): Regions {
+export function regionsOf(snapshot: Snapshot, { letters, charts }: KeptParts): Regions {
   const { status, rates, samples, queues } = snapshot;
   const { state } = status;
   return {
     badge: badge(status),
     health: health(status),
     depth: depth(state),
-    "depth-chart": sparkline(samples.map(pointOf("depth")), { label: "Depth", format: formatCount }),
     oldest: oldest(snapshot),
-    "oldest-chart": sparkline(samples.map(pointOf("oldestAgeMs")), {
-      label: "Age of the oldest event",
-      format: formatDuration,
-    }),
     put: rate(rates?.put),
-    "put-chart": sparkline(ratePoints(samples, "put"), { label: "Events put a second", format: formatRate }),
     delivered: rate(rates?.delivered),
-    "delivered-chart": sparkline(ratePoints(samples, "delivered"), {
-      label: "Events delivered a second",
-      format: formatRate,
-    }),
+    ...charts.of(samples),
     counters: counters(status),
     "dead-count": deadCount(status),
     "dead-list": letters.entries(snapshot.letters),
@@ -149,16 +142,6 @@ function queueRow({ queue, look }: QueueRow, isOwn: boolean): Markup {
   const { depth, maxEvents, oldestPutAtMs, deadLetters } = look.state;
   const age = oldestPutAtMs === undefined ? "–" : formatDuration(Date.now() - oldestPutAtMs);
   return html`<tr>${name}<td>${formatCount(depth)}</td><td>${formatCount(maxEvents)}</td><td>${age}</td><td>${formatCount(deadLetters)}</td></tr>`;
-}
-
-function pointOf(key: "depth" | "oldestAgeMs"): (sample: Sample) => Point {
-  return (sample) => ({ atMs: sample.atMs, value: sample[key] });
-}
-
-function ratePoints(samples: readonly Sample[], key: "put" | "delivered"): Point[] {
-  return samples
-    .slice(1)
-    .map((sample, index) => ({ atMs: sample.atMs, value: ratesBetween(samples[index]!, sample)[key] }));
 }
 
 function capitalize(text: string): string {

@@ -17,8 +17,6 @@ export interface SparklineOptions {
   /** What it is a chart of, such as `Depth`. */
   readonly label: string;
   readonly format: (value: number) => string;
-  /** The highest value the chart must have room for; 0 lets the points decide. */
-  readonly atLeast?: number;
 }
 
 const WIDTH = 300;
@@ -34,10 +32,10 @@ const GAP_MS = 3 * HISTORY_EVERY_MS;
 
 /** A line over the last 15 minutes, the newest point at the right, with its peak in words. */
 export function sparkline(points: readonly Point[], options: SparklineOptions): Markup {
-  const { label, format, atLeast = 0 } = options;
+  const { label, format } = options;
   const peak = Math.max(0, ...points.map(({ value }) => value));
   const name = `${label} in the last 15 minutes: ${points.length > 1 ? `at most ${format(peak)}` : "not known yet"}`;
-  const runs = runsOf(points).map((run) => toPath(run, points.at(-1)!.atMs, Math.max(peak, atLeast, 1e-9)));
+  const runs = runsOf(points).map((run) => toPath(run, points.at(-1)!.atMs, peak || 1));
   return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${name}">${runs.map(
     ({ line, area }) => html`<path class="area" d="${area}"/><path class="line" d="${line}"/>`,
   )}</svg><p class="peak"><abbr title="the highest in the last 15 minutes">peak</abbr> ${points.length > 1 ? format(peak) : "-"}</p>`;
