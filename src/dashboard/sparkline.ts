@@ -38,7 +38,7 @@ export function sparkline(points: readonly Point[], options: SparklineOptions): 
   const runs = runsOf(points).map((run) => toPath(run, points.at(-1)!.atMs, peak || 1));
   return html`<svg class="spark" viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${name}">${runs.map(
     ({ line, area }) => html`<path class="area" d="${area}"/><path class="line" d="${line}"/>`,
-  )}</svg><p class="peak"><abbr title="the highest in the last 15 minutes">peak</abbr> ${points.length > 1 ? format(peak) : "-"}</p>`;
+  )}</svg><p class="peak">15-min peak ${points.length > 1 ? format(peak) : "-"}</p>`;
 }
 
 /** Runs of points without a gap; a point alone is no line. */

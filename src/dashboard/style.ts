@@ -71,7 +71,6 @@ section { margin-top: 2rem; }
 .bar.warn rect { fill: var(--warn); }
 .bar.bad rect { fill: var(--bad); }
 .chart { margin-top: auto; padding-top: 0.75rem; display: flex; flex-direction: column; }
-abbr { text-decoration: none; }
 .spark { display: block; width: 100%; height: 3.5rem; }
 .spark .line { fill: none; stroke: var(--accent); stroke-width: 1.5; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .spark .area { fill: var(--area); stroke: none; }

@@ -79,11 +79,11 @@ export function logDropped(droppedCount: number): void {
 }
 
 export function logRetried(retriedCount: number): void {
-  logger.info("Put {retriedCount} dead letters back into the queue, as told", { retriedCount });
+  logger.info("Put dead letters back into the queue, as told: {retriedCount}", { retriedCount });
 }
 
 export function logPurged(purgedCount: number): void {
-  logger.warn("Deleted {purgedCount} dead letters for good, as told", { purgedCount });
+  logger.warn("Deleted dead letters for good, as told: {purgedCount}", { purgedCount });
 }
 
 export function logShrunk(sizeBytes: number, maxBytes: number): void {
