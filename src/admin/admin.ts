@@ -7,12 +7,12 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { dashboard } from "../dashboard/dashboard.ts";
-import type { Publisher } from "../publisher/publisher.ts";
+import type { WatchedPublisher } from "../dashboard/snapshot.ts";
 import { healthOf, type PublisherProblem } from "../publisher/status.ts";
 import { PROMETHEUS_TYPE, prometheusText } from "./prometheus.ts";
 
 /** What the routes need of a publisher. */
-export type ObservedPublisher = Pick<Publisher, "queue" | "file" | "status" | "deadLetters" | "stopSignal">;
+export type ObservedPublisher = WatchedPublisher;
 
 /** Options of {@link admin}. */
 export interface AdminOptions {
