@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { formatTable } from "../src/operator/format.ts";
+import { formatTable } from "../src/format.ts";
 import { FAULTS } from "../test/faults/all.ts";
 import type { Fault } from "../test/faults/fault.ts";
 

@@ -172,3 +172,36 @@ export const MAX_HEADERS = 100;
 
 /** How many of the issues that a schema finds in one event are kept: a list of 100,000 may have as many. */
 export const MAX_EVENT_ISSUES = 20;
+
+/** How often the dashboard takes a sample for its charts, in milliseconds; it costs the publisher some 20 us. */
+export const HISTORY_EVERY_MS = 5_000;
+
+/** How many samples it keeps: 15 minutes, and the one that they begin with. */
+export const HISTORY_SAMPLES = 181;
+
+/** How often a dashboard that somebody looks at is brought up to date, in milliseconds. */
+export const LIVE_EVERY_MS = 1_000;
+
+/** How many dashboards are kept up to date at once. They share the work, some 0.5 ms a second, and each is a connection. */
+export const MAX_LIVE_PAGES = 16;
+
+/** How long a dashboard may take nothing of what it is sent before it is given up, in milliseconds. */
+export const LIVE_STALL_MS = 30_000;
+
+/** How long one stream of updates lasts, in milliseconds: a browser asks for the next, and must still be signed in. */
+export const LIVE_MAX_MS = 3_600_000;
+
+/** How many dead letters the dashboard shows on a page. */
+export const DASHBOARD_DEAD_LETTERS = 20;
+
+/** How many queues of the directory the dashboard shows: each is opened to look into it. */
+export const DASHBOARD_QUEUES = 50;
+
+/** How much of an event the dashboard shows, in characters; `queue dead show` has the rest. */
+export const DASHBOARD_EVENT_CHARS = 4_000;
+
+/** How large a form may be that the dashboard takes, in bytes. */
+export const MAX_FORM_BYTES = 4_096;
+
+/** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
+export const SESSION_MS = 43_200_000;

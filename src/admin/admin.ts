@@ -7,26 +7,35 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { accepts } from "hono/accepts";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
+import { dashboard } from "../dashboard/dashboard.ts";
+import type { WatchedPublisher } from "../dashboard/snapshot.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { healthOf, type PublisherProblem } from "../publisher/status.ts";
 import { METRIC_TYPES, prometheusText } from "./prometheus.ts";
 
 /** What the routes need of a publisher. */
-export type ObservedPublisher = Pick<Publisher, "queue" | "status" | "metrics">;
+export type ObservedPublisher = WatchedPublisher & Pick<Publisher, "metrics">;
 
 /** Options of {@link admin}. */
 export interface AdminOptions {
   /**
    * What a request must carry as `Authorization: Bearer TOKEN`, except to /livez and /readyz: probes, which
-   * tell nothing. Default: nothing, for routes that only this machine reaches.
+   * tell nothing. On the dashboard one signs in with it. Default: nothing, for routes that only this machine reaches.
    */
   readonly token?: string | undefined;
+  /**
+   * Whether only this machine reaches the routes: on loopback or a unix socket. Then the dashboard shows events and
+   * its buttons work without a token too, for requests that name this machine (`localhost`, `127.0.0.1`). With neither
+   * it shows figures only. Default: false.
+   */
+  readonly isLocal?: boolean | undefined;
 }
 
 /**
  * The admin routes as a Hono app:
  *
+ * - `GET /`: the dashboard, a page for people
  * - `GET /health`: 200 when events flow or soon will, 503 when someone must act
  * - `GET /depth`: how many events there are, and how old the oldest is
  * - `GET /metrics`: all of it for Prometheus, with counters and histograms, or as OpenMetrics if that is accepted
@@ -38,7 +47,7 @@ export interface AdminOptions {
  * app.route("/queue", admin(publisher));
  * ```
  */
-export function admin(publisher: ObservedPublisher, { token }: AdminOptions = {}): Hono {
+export function admin(publisher: ObservedPublisher, { token, isLocal = false }: AdminOptions = {}): Hono {
   const app = new Hono();
   const guard = guardedBy(token);
   app.use(async (c, next) => {
@@ -50,7 +59,10 @@ export function admin(publisher: ObservedPublisher, { token }: AdminOptions = {}
   app.get("/metrics", guard, (c) => metrics(c, publisher));
   app.get("/livez", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => ready(c, publisher));
-  app.notFound((c) => c.json({ error: "There are GET /health, /depth, /metrics, /livez and /readyz." }, 404));
+  app.route("/", dashboard(publisher, { token, isLocal }));
+  app.notFound((c) =>
+    c.json({ error: "There are GET /, /health, /depth, /metrics, /livez and /readyz." }, 404),
+  );
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse(); // the guard's
     return c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503);

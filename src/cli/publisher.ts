@@ -2,6 +2,7 @@
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/admin.ts";
+import { isLocal } from "../config/addresses.ts";
 import { describePublisherConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { serveApp } from "../http/serve.ts";
@@ -97,7 +98,10 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
   const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
   await using publisher = new Publisher(config, { openTelemetry });
   const { listen, token } = config.admin;
-  const app = admin(publisher, { token: token && Buffer.from(token.reveal()).toString() });
+  const app = admin(publisher, {
+    token: token && Buffer.from(token.reveal()).toString(),
+    isLocal: listen && isLocal(listen),
+  });
   const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
   if (served) logger.info("Admin at {address}", { address: served.address });
   const running = publisher.run({ signal });

@@ -6,9 +6,9 @@
 import { type Stats, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
+import { formatSize } from "../format.ts";
 import { freeBytesOf, isNearlyFull } from "../store/disk_room.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
-import { formatSize } from "./format.ts";
 
 /** File systems over a network, by the type that statfs tells. SQLite's WAL needs memory shared by all who use the file. */
 const NETWORK_FILE_SYSTEMS: Readonly<Record<number, string>> = {

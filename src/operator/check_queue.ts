@@ -5,11 +5,11 @@
  */
 import { statSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
+import { formatDuration, formatSize } from "../format.ts";
 import { EventTable, type QueueState } from "../store/event_table.ts";
 import { type LeaseInfo, LeaseTable } from "../store/lease_table.ts";
 import type { QueueFile } from "../store/queue_file.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
-import { formatDuration, formatSize } from "./format.ts";
 
 /** A file above this is looked through for broken pages only, in bytes: a full check reads every index, too. */
 const QUICK_CHECK_BYTES = 1_073_741_824;

@@ -1,8 +1,6 @@
 import { appendFileSync } from "node:fs";
 import { durationMsIn } from "../config/values.ts";
 import { ConfigurationError } from "../errors.ts";
-import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../store/dead_letter_table.ts";
-import { EventTable } from "../store/event_table.ts";
 import {
   decodeBody,
   eventJson,
@@ -11,11 +9,13 @@ import {
   formatTable,
   isoTime,
   oneLine,
-} from "./format.ts";
+} from "../format.ts";
+import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../store/dead_letter_table.ts";
+import { EventTable } from "../store/event_table.ts";
 import { openTarget } from "./target.ts";
 import { type Call, openToRead, openToWrite, type Verb } from "./verb.ts";
 
-/** How many dead letters are read, retried or purged at once: a transaction of a few milliseconds. */
+/** How many dead letters are retried or purged at once: a transaction of a few milliseconds. */
 const CHUNK = 100;
 
 const ANSWER_CHARS = 60;
@@ -155,17 +155,10 @@ function idsIn({ args }: Call): number[] {
   });
 }
 
-/** Page by page, so that a hundred thousand of them fit in little memory. */
 function* allOf(table: DeadLetterTable, { values }: Call): Generator<DeadLetterSummary> {
   const olderThan = values["older-than"] as string | undefined;
-  const beforeMs = olderThan === undefined ? Number.POSITIVE_INFINITY : Date.now() - parseAge(olderThan);
-  let afterId = 0;
-  for (;;) {
-    const page = table.list({ afterId, limit: CHUNK });
-    if (page.length === 0) return;
-    yield* page.filter(({ deadAtMs }) => deadAtMs <= beforeMs);
-    afterId = page.at(-1)!.id;
-  }
+  const diedByMs = olderThan === undefined ? undefined : Date.now() - parseAge(olderThan);
+  for (const page of table.pages(diedByMs)) yield* page;
 }
 
 function chunksOf(ids: readonly number[]): number[][] {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { durationMsIn } from "../config/values.ts";
+import { formatDuration, formatTable } from "../format.ts";
 import { EventTable, type QueueState } from "../store/event_table.ts";
-import { formatDuration, formatTable } from "./format.ts";
 import { ageSeconds } from "./list.ts";
 import { type Call, openToRead, type Verb } from "./verb.ts";
 

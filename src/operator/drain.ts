@@ -1,9 +1,9 @@
 import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
+import { decodeBody } from "../format.ts";
 import type { StoredEvent } from "../store/event_table.ts";
 import type { Lease } from "../store/lease_table.ts";
 import { Claiming, progressOf } from "./claiming.ts";
-import { decodeBody } from "./format.ts";
 import { openTarget } from "./target.ts";
 import { type Call, openToWrite, type Verb } from "./verb.ts";
 

@@ -1,18 +1,16 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
-import { EventTable, type QueueState } from "../store/event_table.ts";
+import { formatDuration, formatSize, formatTable } from "../format.ts";
 import { queueFilePath } from "../store/location.ts";
-import { formatDuration, formatSize, formatTable } from "./format.ts";
-import { type Call, type Output, openToRead, queuesIn, refuseOutbox, type Verb } from "./verb.ts";
+import { lookAtQueue, type QueueLook, queuesIn } from "../store/queue_directory.ts";
+import { type Call, type Output, refuseOutbox, type Verb } from "./verb.ts";
 
 /** One queue of the directory, or why it cannot be read. */
-interface Row {
+type Row = QueueLook & {
   readonly queue: string;
-  readonly state?: QueueState;
   readonly fileBytes: number;
   readonly walBytes: number;
-  readonly error?: string;
-}
+};
 
 const HEADER = ["QUEUE", "DEPTH", "CAP", "LEASED", "DEAD", "OLDEST", "FILE", "WAL"];
 
@@ -41,17 +39,7 @@ function showTable(rows: readonly Row[], output: Output): void {
 
 function look(queue: string, directory: string | undefined): Row {
   const path = queueFilePath(queue, directory);
-  const sizes = { queue, fileBytes: sizeOf(path), walBytes: sizeOf(`${path}-wal`) };
-  try {
-    const file = openToRead({ queue, directory });
-    try {
-      return { ...sizes, state: new EventTable(file).state() };
-    } finally {
-      file.close();
-    }
-  } catch (error) {
-    return { ...sizes, error: (error as Error).message };
-  }
+  return { queue, fileBytes: sizeOf(path), walBytes: sizeOf(`${path}-wal`), ...lookAtQueue(path) };
 }
 
 function toCells({ queue, state, fileBytes, walBytes }: Row): string[] {

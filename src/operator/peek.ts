@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { integerIn } from "../config/values.ts";
+import { decodeBody, eventJson, formatDuration, formatSize, isoTime, oneLine } from "../format.ts";
 import { EventTable, type StoredEvent } from "../store/event_table.ts";
 import { LeaseTable } from "../store/lease_table.ts";
-import { decodeBody, eventJson, formatDuration, formatSize, isoTime, oneLine } from "./format.ts";
 import { type Call, openToRead, type Verb } from "./verb.ts";
 
 const parseCount = integerIn({ min: 0, max: 1_000_000 });

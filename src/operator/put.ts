@@ -1,8 +1,8 @@
 import { bytesIn } from "../config/values.ts";
 import { EventError } from "../errors.ts";
+import { decodeBody } from "../format.ts";
 import { MAX_EVENT_BYTES } from "../limits.ts";
 import { EventQueue } from "../queue/event_queue.ts";
-import { decodeBody } from "./format.ts";
 import { type Call, existingFile, refuseOutbox, type Verb } from "./verb.ts";
 
 /** How many lines are put in one transaction. */

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { ParseArgsOptionsConfig } from "node:util";
 import { nearest } from "../config/nearest.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { queueFilePath } from "../store/location.ts";
+import { queuesIn } from "../store/queue_directory.ts";
 import { QueueFile } from "../store/queue_file.ts";
 
 /** What a verb was called with. */
@@ -99,22 +100,4 @@ function existingDatabase(path: string): string {
 /** For verbs that know only the queues of a directory. @throws {ConfigurationError} `--file` is given */
 export function refuseOutbox({ file }: Place, reason: string): void {
   if (file !== undefined) throw new ConfigurationError(`cannot be used here: ${reason}`, { key: "--file" });
-}
-
-/** The names of the queues in a directory, in order. @throws {EventStorageError} it cannot be read */
-export function queuesIn(directory: string): string[] {
-  return readDirectory(directory)
-    .map((file) => /^events-(.+)\.db$/.exec(file)?.[1])
-    .filter((name) => name !== undefined)
-    .sort();
-}
-
-function readDirectory(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (cause) {
-    const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
-    const problem = `The queue directory ${directory} cannot be read (${code}): name another with --directory, or see to its owner and mode.`;
-    throw new EventStorageError(code, directory, problem, { cause });
-  }
 }

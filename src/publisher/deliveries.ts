@@ -48,6 +48,7 @@ export class Deliveries {
   readonly #inFlight = new Map<number, Promise<void>>();
   readonly #cut = new AbortController();
   #delivered = 0;
+  #failedRequests = 0;
   #lastSuccessAtMs: number | undefined;
   #lastProblem: PublisherProblem | undefined;
 
@@ -81,6 +82,8 @@ export class Deliveries {
     return {
       inFlight: this.#inFlight.size,
       delivered: this.#delivered,
+      retries: this.#parts.counts.claims.again,
+      failedRequests: this.#failedRequests,
       failures: this.collectorGate.failures,
       failingForMs: this.collectorGate.failingForMs(),
       storageFailures: this.storageGate.failures,
@@ -226,6 +229,7 @@ export class Deliveries {
   }
 
   #shut(retryAfterMs?: number): number {
+    this.#failedRequests++;
     this.#lanes.failed();
     return this.collectorGate.failed(retryAfterMs);
   }

@@ -78,6 +78,14 @@ export function logDropped(droppedCount: number): void {
   });
 }
 
+export function logRetried(retriedCount: number): void {
+  logger.info("Put dead letters back into the queue, as told: {retriedCount}", { retriedCount });
+}
+
+export function logPurged(purgedCount: number): void {
+  logger.warn("Deleted dead letters for good, as told: {purgedCount}", { purgedCount });
+}
+
 export function logShrunk(sizeBytes: number, maxBytes: number): void {
   logger.warn(
     "A batch of {sizeBytes} bytes is too large for the collector, {maxBytes} are sent at most now",

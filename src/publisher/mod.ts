@@ -12,7 +12,9 @@ export type {
 export { loadPublisherConfig } from "../config/publisher_config.ts";
 export type { HistogramFigures } from "../metrics/histogram.ts";
 export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
+export type { DeadLetter, DeadLetterSummary } from "../store/dead_letter_table.ts";
 export type { QueueState } from "../store/event_table.ts";
+export type { DeadLetterChoice, DeadLetterDesk, RetryResult } from "./dead_letter_desk.ts";
 export type { PublishTracing } from "./publish_span.ts";
 export { Publisher, type PublisherOptions } from "./publisher.ts";
 export type { Health, HealthReport, PublisherMetrics, PublisherProblem, PublisherStatus } from "./status.ts";

@@ -22,6 +22,7 @@ import { BATCH_FORMATS } from "./batch.ts";
 import { BatchSize } from "./batch_size.ts";
 import { CollectorClient } from "./collector_client.ts";
 import { DeadLetterBudget } from "./dead_letter_budget.ts";
+import { DeadLetterDesk } from "./dead_letter_desk.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Gathering } from "./gathering.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -68,6 +69,8 @@ export class Publisher implements AsyncDisposable {
   readonly queue: string;
   /** The queue's file. */
   readonly file: string;
+  /** The queue's dead letters, to look at, retry or purge. */
+  readonly deadLetters: DeadLetterDesk;
   readonly #config: PublisherConfig;
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
@@ -102,6 +105,7 @@ export class Publisher implements AsyncDisposable {
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
     if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
+    this.deadLetters = new DeadLetterDesk(this.#queueFile, this.#events, this.#sleeper.wake);
     this.#leases = new LeaseTable(this.#queueFile, collector.timeoutMs + LEASE_MARGIN_MS, deadLetters);
     this.#housekeeping = new Housekeeping({
       file: this.#queueFile,
@@ -155,6 +159,11 @@ export class Publisher implements AsyncDisposable {
     if (signal?.aborted) this.#stop.abort();
     this.#running ??= this.#run();
     return this.#running;
+  }
+
+  /** Aborts when the publisher is told to stop. */
+  get stopSignal(): AbortSignal {
+    return this.#stop.signal;
   }
 
   /** How the publisher and its queue are now. */

@@ -28,6 +28,10 @@ export interface PublisherStatus {
   readonly inFlight: number;
   /** Events the collector accepted since the start. */
   readonly delivered: number;
+  /** Batches that were sent again since the start: leases that had been claimed before. */
+  readonly retries: number;
+  /** Requests since the start that failed, not for an event's sake: no answer, or one that says to come back. */
+  readonly failedRequests: number;
   /** Failed requests in a row. */
   readonly failures: number;
   /** How long there have been only failed requests, in milliseconds. */

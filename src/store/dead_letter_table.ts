@@ -56,6 +56,9 @@ export interface DeadLetterTotals {
   readonly droppedCount: number;
 }
 
+/** How many dead letters are read, and may be retried or purged, at once: a transaction of a few milliseconds. */
+const PAGE_ROWS = 100;
+
 const SUMMARY =
   "id, put_at_ms AS putAtMs, dead_at_ms AS deadAtMs, attempts, status, answer, length(body) AS sizeBytes";
 
@@ -86,6 +89,32 @@ export class DeadLetterTable {
   /** Those with an id above `afterId`, at most `limit` of them, by id and without their bodies. */
   list({ afterId = 0, limit }: { afterId?: number; limit: number }): DeadLetterSummary[] {
     return this.#file.run(() => this.#sql.list.all(afterId, limit));
+  }
+
+  /** Those with an id below `beforeId`, at most `limit` of them, the newest event first and without their bodies. */
+  listNewest({
+    beforeId = Number.MAX_SAFE_INTEGER,
+    limit,
+  }: {
+    beforeId?: number;
+    limit: number;
+  }): DeadLetterSummary[] {
+    return this.#file.run(() => this.#sql.listNewest.all(beforeId, limit));
+  }
+
+  /**
+   * Pages of those that died at a time or before, by id and without their bodies: a hundred thousand of them
+   * fit in little memory, and what is read may be retried or purged before the next page.
+   *
+   * @param diedByMs in Unix milliseconds. Default: whenever they died
+   */
+  *pages(diedByMs: number = Number.POSITIVE_INFINITY): Generator<DeadLetterSummary[]> {
+    for (let afterId = 0; ; ) {
+      const page = this.list({ afterId, limit: PAGE_ROWS });
+      if (page.length === 0) return;
+      yield page.filter(({ deadAtMs }) => deadAtMs <= diedByMs);
+      afterId = page.at(-1)!.id;
+    }
   }
 
   /** One of them; undefined: there is none with this id. */
@@ -148,6 +177,9 @@ function prepareStatements(file: QueueFile) {
       .pluck(),
     list: file.prepare<[number, number], DeadLetterSummary>(
       `SELECT ${SUMMARY} FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?`,
+    ),
+    listNewest: file.prepare<[number, number], DeadLetterSummary>(
+      `SELECT ${SUMMARY} FROM dead_letter WHERE id < ? ORDER BY id DESC LIMIT ?`,
     ),
     get: file.prepare<[number], DeadLetter>(`SELECT ${SUMMARY}, body FROM dead_letter WHERE id = ?`),
     bury: file.prepare<[number, number, number, string, number, number]>(

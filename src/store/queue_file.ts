@@ -105,15 +105,16 @@ export class QueueFile {
   /**
    * Opens a file that is there for reading, and changes nothing in it, not even its version.
    *
+   * @param busyTimeoutMs how long to wait for others that open or recover it, in milliseconds
    * @throws {EventStorageError} as {@link open}; also for a file that is empty or of an older version
    */
-  static openReadOnly(path: string): QueueFile {
+  static openReadOnly(path: string, busyTimeoutMs: number = OPEN_TIMEOUT_MS): QueueFile {
     let db: Database.Database | undefined;
     try {
       refuseNoFile(path);
-      db = new Database(path, { readonly: true, fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
+      db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
       refuseOlder(db);
-      return new QueueFile(path, db, { busyTimeoutMs: OPEN_TIMEOUT_MS, durability: "process" });
+      return new QueueFile(path, db, { busyTimeoutMs, durability: "process" });
     } catch (error) {
       db?.close();
       throw toStorageError(error, path);

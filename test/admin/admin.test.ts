@@ -151,8 +151,8 @@ test("GET /readyz answers 200 while it publishes, 503 before and after", async (
 
 test("answers 404 to other paths and methods, and names those there are", async () => {
   await using main = newQueue(NOWHERE);
-  const answer = { error: "There are GET /health, /depth, /metrics, /livez and /readyz." };
-  for (const path of ["/", "/healthz", "/depth/main"])
+  const answer = { error: "There are GET /, /health, /depth, /metrics, /livez and /readyz." };
+  for (const path of ["/index.html", "/healthz", "/depth/main"])
     assert.deepEqual(await get(main.publisher, path), { status: 404, body: answer }, path);
   const posted = await admin(main.publisher).request("/health", { method: "POST" });
   assert.equal(posted.status, 404);

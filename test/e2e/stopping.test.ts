@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
 import { ACCEPT, HANG, heldBack, numbersFrom, ScriptedCollector } from "../support/scripted_collector.ts";
-import { publishing, Spool, stop } from "../support/spool.ts";
+import { addressOf, publishing, Spool, stop } from "../support/spool.ts";
 
 const LIMIT = { timeout: 60_000 };
 
@@ -100,4 +100,20 @@ test("stops when it is idle", LIMIT, async () => {
   await publishing(publisher);
   assert.equal(await stop(publisher, "SIGINT"), 0);
   await publisher.line(/"Stopped: 0 events delivered, 0 stay in the queue"/);
+});
+
+test("stops while a dashboard is open: its stream of updates ends by itself", LIMIT, async () => {
+  using spool = new Spool();
+  await using publisher = spool.publisher({
+    "collector.hostname": "127.0.0.1:9",
+    "admin.listen": "127.0.0.1:0",
+  });
+  const response = await fetch(new URL("/events", await addressOf(publisher)));
+  assert.equal(response.status, 200);
+
+  publisher.signal("SIGTERM");
+  const updates = await response.text(); // rejects if the connection is cut
+  assert.match(updates, /^data: \{/);
+  assert.match(updates, /Not publishing/);
+  assert.equal(await publisher.ended, 0);
 });

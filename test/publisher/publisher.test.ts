@@ -108,8 +108,8 @@ test("sends a batch again until the collector takes it", async () => {
 
   const [first, ...again] = server.requests.map(({ headers }) => headers["event-ids"]);
   assert.deepEqual(again, [first, first], "named the same each time");
-  const { failures, lastProblem, delivered } = main.publisher.status();
-  assert.deepEqual([failures, delivered], [0, 3]);
+  const { failures, failedRequests, retries, lastProblem, delivered } = main.publisher.status();
+  assert.deepEqual([failures, failedRequests, retries, delivered], [0, 2, 2, 3]);
   assert.deepEqual([lastProblem?.kind, lastProblem?.message], ["unavailable", "the collector answered 503"]);
 });
 

@@ -50,6 +50,8 @@ function report(given: Case): HealthReport {
     state,
     inFlight: 0,
     delivered: 0,
+    retries: 0,
+    failedRequests: 0,
     failures,
     failingForMs,
     storageFailures,

@@ -110,3 +110,41 @@ test("counts those that were buried since a time", () => {
     [3, 3, 1],
   );
 });
+
+test("lists the newest first, and those below an id", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 5);
+  const ids = (range: { beforeId?: number; limit: number }): number[] =>
+    deadLetters.listNewest(range).map(({ id }) => id);
+  assert.deepEqual(ids({ limit: 2 }), [5, 4]);
+  assert.deepEqual(ids({ beforeId: 4, limit: 2 }), [3, 2]);
+  assert.deepEqual(ids({ beforeId: 1, limit: 2 }), []);
+});
+
+test("goes through all of them page by page, though those that were read are deleted meanwhile", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 230);
+  const seen: number[] = [];
+  for (const page of deadLetters.pages()) {
+    const ids = page.map(({ id }) => id);
+    seen.push(...ids);
+    assert.equal(deadLetters.purge(ids), ids.length);
+  }
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 230 }, (_, index) => index + 1),
+  );
+});
+
+test("leaves out those that died after a time", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 3);
+  queue.file.db.exec("UPDATE dead_letter SET dead_at_ms = 1000 * id");
+  assert.deepEqual(
+    [...deadLetters.pages(2_000)].flat().map(({ id }) => id),
+    [1, 2],
+  );
+});

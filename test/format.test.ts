@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-  decodeBody,
-  eventJson,
-  formatDuration,
-  formatSize,
-  formatTable,
-  oneLine,
-} from "../../src/operator/format.ts";
+import { decodeBody, eventJson, formatDuration, formatSize, formatTable, oneLine } from "../src/format.ts";
 
 test("shows durations in their two largest units", () => {
   const cases: [number | undefined, string][] = [

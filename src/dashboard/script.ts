@@ -1,0 +1,92 @@
+/**
+ * What makes the page live. Without it the page shows how things were when it was loaded, and its forms work.
+ *
+ * @module
+ */
+
+/** The page's script: plain JavaScript of today's browsers, as it is sent. */
+export const SCRIPT = `
+"use strict";
+const body = document.body;
+const live = document.getElementById("live");
+const list = document.getElementById("dead-list");
+let clockSkewMs = Number(body.dataset.now) - Date.now();
+let source;
+
+function say(state, text) {
+  if (live.textContent === text) return; // a screen reader would read it out again
+  live.dataset.state = state;
+  live.textContent = text;
+  body.classList.toggle("stale", state === "lost");
+}
+
+function ago(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return seconds + "s ago";
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return minutes + "m " + (seconds % 60) + "s ago";
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return hours + "h " + (minutes % 60) + "m ago";
+  return Math.floor(hours / 24) + "d " + (hours % 24) + "h ago";
+}
+
+function showTimes() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const text = ago(Date.now() + clockSkewMs - Date.parse(time.dateTime));
+    if (time.textContent !== text) time.textContent = text;
+    if (!time.title) time.title = new Date(time.dateTime).toLocaleString();
+  }
+}
+
+// Entries that stay are not touched: one may be open, or have the focus.
+function mergeList(text) {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = text;
+  const old = new Map(Array.from(list.children, (item) => [item.dataset.key, item]));
+  const items = Array.from(fresh.content.children, (item) => old.get(item.dataset.key) ?? item);
+  const hadFocus = list.contains(document.activeElement);
+  for (const item of old.values()) if (!items.includes(item)) item.remove();
+  items.forEach((item, index) => {
+    if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
+  });
+  if (hadFocus && !list.contains(document.activeElement)) document.getElementById("dead-heading").focus();
+}
+
+function show({ boot, now, dead, regions }) {
+  if (boot !== body.dataset.boot) return location.reload(); // another publisher, and maybe another version of the page
+  clockSkewMs = now - Date.now();
+  for (const [id, text] of Object.entries(regions)) {
+    const region = document.getElementById(id);
+    if (region === null) continue;
+    if (region === list) mergeList(text);
+    else region.innerHTML = text;
+  }
+  for (const input of document.querySelectorAll("input[name=seen]")) input.value = now;
+  const all = document.getElementById("dead-actions");
+  if (all !== null) all.hidden = dead === 0;
+  showTimes();
+  say("live", "Live");
+}
+
+function listen() {
+  source?.close();
+  source = new EventSource(body.dataset.events);
+  source.onmessage = ({ data }) => show(JSON.parse(data));
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) return say("lost", "No answer from the publisher. Trying again");
+    say("lost", "No live figures: too many pages, or signed out. Load the page again");
+    setTimeout(() => document.hidden || listen(), 10000);
+  };
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) source?.close();
+  else listen();
+});
+addEventListener("pageshow", ({ persisted }) => persisted && listen());
+addEventListener("pagehide", () => source?.close());
+if (/[?](retried|purged)=/.test(location.search)) history.replaceState(null, "", location.pathname + location.hash);
+showTimes();
+setInterval(showTimes, 1000);
+if (!document.hidden) listen();
+`;

@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+
+/** Debian's Chromium. */
+const CHROMIUM = "/usr/bin/chromium";
+
+/** Why no browser can be driven here; false: one can. */
+export const noBrowser: string | false =
+  !existsSync(CHROMIUM) && `there is no ${CHROMIUM}: apt-get install chromium`;
+
+/** Without a network but loopback's, and without a GPU or a profile of its own. */
+const ARGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** How long a page may take on a slow and busy machine, in milliseconds: longer means that it hangs. */
+const PAGE_TIMEOUT_MS = 60_000;
+
+async function startBrowser(): Promise<Browser> {
+  // By require, since Deno does not see the names that the package's ES module re-exports.
+  const { chromium } = createRequire(import.meta.url)("playwright-core") as typeof import("playwright-core");
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: ARGS, timeout: PAGE_TIMEOUT_MS });
+}
+
+/** A page, and what went wrong on it: `await using tab = await openTab(url);`. */
+export interface Tab extends AsyncDisposable {
+  readonly page: Page;
+  /** Errors and warnings of the console, exceptions, and violations of the Content-Security-Policy. */
+  readonly problems: readonly string[];
+}
+
+/** Opens a page in a headless browser of its own. */
+export async function openTab(url: URL, options: BrowserContextOptions = {}): Promise<Tab> {
+  const browser = await startBrowser();
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PAGE_TIMEOUT_MS);
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) problems.push(message.text());
+  });
+  page.on("pageerror", (error) => problems.push(String(error)));
+  await page.addInitScript(
+    `addEventListener("securitypolicyviolation", (event) => console.error("CSP: " + event.violatedDirective))`,
+  );
+  await page.goto(url.href);
+  return { page, problems, [Symbol.asyncDispose]: () => browser.close() };
+}
+
+/** The texts of a page with too little contrast to what they stand on: WCAG 2 asks for 4.5. */
+export async function faintTexts(page: Page): Promise<string[]> {
+  return (await page.evaluate(FIND_FAINT)) as string[];
+}
+
+const FIND_FAINT = `(() => {
+  const parse = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color.length < 4 || color[3] === 1) return color;
+    }
+    throw new Error("the page has no background");
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const faint = [];
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility() || element.closest("script, noscript")) continue;
+    const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) faint.push(texts.currentNode.data.trim() + ": " + contrast.toFixed(2));
+  }
+  return faint;
+})()`;
+
+/** Waits until an element's text matches, and fails with what it was. */
+export async function textOf(page: Page, selector: string, pattern: RegExp): Promise<string> {
+  const element = page.locator(selector);
+  await element.filter({ hasText: pattern }).first().waitFor();
+  const text = (await element.first().textContent())!.trim();
+  assert.match(text, pattern);
+  return text;
+}

@@ -1,0 +1,29 @@
+import { join } from "node:path";
+import { EventTable } from "../../src/store/event_table.ts";
+import { LeaseTable } from "../../src/store/lease_table.ts";
+import { QueueFile } from "../../src/store/queue_file.ts";
+
+/** A collector's answer, if a test says nothing else. */
+const REFUSAL = { status: 422, answer: '{"error":"noun: expected a word"}' };
+
+/** Puts each body into the empty queue `main` of a directory, and has the collector refuse it by itself. */
+export function buryEvents(
+  directory: string,
+  bodies: readonly (string | Uint8Array)[],
+  refusal: { status: number; answer: string } = REFUSAL,
+): void {
+  const file = QueueFile.open(join(directory, "events-main.db"), {
+    role: "producer",
+    durability: "process",
+    busyTimeoutMs: 5_000,
+  });
+  const events = new EventTable(file);
+  const leases = new LeaseTable(file, 60_000);
+  const bury = (body: string | Uint8Array): void => {
+    const before = events.counters().head;
+    events.put(Buffer.from(body));
+    leases.deadLetter(leases.claim(before, before + 1)!, refusal);
+  };
+  for (const body of bodies) file.transaction(() => bury(body)); // or a publisher that runs would claim it
+  file.close();
+}
