@@ -82,7 +82,7 @@ function checkIds({ batches }: ScriptedCollector): void {
 }
 
 /** `count` things at once. */
-export async function inParallel<T>(count: number, work: (index: number) => Promise<T>): Promise<T[]> {
+async function inParallel<T>(count: number, work: (index: number) => Promise<T>): Promise<T[]> {
   return Promise.all(Array.from({ length: count }, (_, index) => work(index)));
 }
 
