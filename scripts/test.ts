@@ -1,6 +1,6 @@
 /**
  * `bun run test [SUITE ...]`: every check there is, or the named ones: lint, generated, types, package, bun,
- * deno, node. The same test files run under all three runtimes; Deno and Node come from npm, pinned. The
+ * deno, node, node22. The same test files run under all three runtimes; Deno and Node come from npm, pinned. The
  * last line sums up, `N passed, N failed`, and the exit code is 1 if any failed.
  */
 import { spawnSync } from "node:child_process";
@@ -38,6 +38,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
     ...["x", NODE, "--test", "--test-reporter=spec", "--test-reporter-destination=stdout"],
     ...["--test-reporter=junit", `--test-reporter-destination=${report}`, "test/**/*.test.ts"],
   ]),
+  node22: runner((report) => ["scripts/test_oldest_node.ts", report]),
 };
 
 const names = process.argv.slice(2);
