@@ -1,14 +1,16 @@
 import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
+import { basename } from "node:path";
 import process from "node:process";
 
 /** The executable of a runtime, or why there is none, for `skip`. */
 export type FoundRuntime = { readonly path: string } | { readonly missing: string };
 
-/** Finds Bun: the one that runs the tests, or runs `bun run test`, or is on the path. */
+/** Finds Bun: the one that runs the tests, or `bun run test`, or is on the path. */
 export function findBun(): FoundRuntime {
-  const bun = process.versions.bun === undefined ? (process.env.npm_execpath ?? "bun") : process.execPath;
-  return ask(bun, ["-e", PRINT_PATH]);
+  const { npm_execpath: runner = "" } = process.env; // npm's own, where npm runs the tests
+  const outside = basename(runner).startsWith("bun") ? runner : "bun";
+  return ask(process.versions.bun === undefined ? outside : process.execPath, ["-e", PRINT_PATH]);
 }
 
 /**
