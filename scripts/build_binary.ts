@@ -4,7 +4,7 @@
  * for another, Bun gets that target's runtime from npm.
  */
 import { mkdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
   const file = resolve(values.outfile ?? `${OUTPUT_DIRECTORY}eventspool-publisher-${target}${suffix}`);
   mkdirSync(dirname(file), { recursive: true });
   await build(target, file);
-  console.log(`${file}  ${Math.round(statSync(file).size / 1e6)} MB`);
+  console.log(`${relative("", file)}  ${Math.round(statSync(file).size / 1e6)} MB`);
 }
 
 /** @throws {AggregateError} what Bun cannot bundle, or cannot download */
