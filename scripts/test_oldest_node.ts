@@ -11,6 +11,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { OLDEST_NODE } from "./runtimes.ts";
 
+const HOOKS = fileURLToPath(new URL("oldest_node/hooks.ts", import.meta.url));
 const TESTS = "test/{store,queue,serializers}/**/*.test.ts";
 
 const [report = "report.xml"] = process.argv.slice(2);
@@ -18,15 +19,17 @@ const compiled = mkdtempSync(join(tmpdir(), "eventspool-compiled-"));
 const emit = ["--noEmit", "false", "--declaration", "false", "--isolatedDeclarations", "false"];
 const status =
   bun(["x", "tsc", "-p", ".", ...emit, "--outDir", compiled]) ||
-  bun([
-    ...["x", OLDEST_NODE, "--test", "--test-reporter=spec", "--test-reporter-destination=stdout"],
-    ...["--test-reporter=junit", `--test-reporter-destination=${report}`, TESTS],
-  ]);
+  bun(
+    [
+      ...["x", OLDEST_NODE, "--test", "--test-reporter=spec", "--test-reporter-destination=stdout"],
+      ...["--test-reporter=junit", `--test-reporter-destination=${report}`, TESTS],
+    ],
+    // Not for tsc: it runs under the machine's own Node, which may be older than these hooks.
+    { COMPILED_DIRECTORY: compiled, NODE_OPTIONS: `--import=${HOOKS}` },
+  );
 rmSync(compiled, { recursive: true });
 process.exit(status);
 
-function bun(args: readonly string[]): number {
-  const hooks = fileURLToPath(new URL("oldest_node/hooks.ts", import.meta.url));
-  const env = { ...process.env, COMPILED_DIRECTORY: compiled, NODE_OPTIONS: `--import=${hooks}` };
-  return spawnSync(process.execPath, args, { stdio: "inherit", env }).status ?? 1;
+function bun(args: readonly string[], env: Record<string, string> = {}): number {
+  return spawnSync(process.execPath, args, { stdio: "inherit", env: { ...process.env, ...env } }).status ?? 1;
 }
