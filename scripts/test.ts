@@ -1,6 +1,6 @@
 /**
- * `bun run test [SUITE ...]`: every check there is, or the named ones: lint, generated, types, bun, deno,
- * node. The same test files run under all three runtimes; Deno and Node come from npm, pinned. The
+ * `bun run test [SUITE ...]`: every check there is, or the named ones: lint, generated, types, package, bun,
+ * deno, node, node22. The same test files run under all three runtimes; Deno and Node come from npm, pinned. The
  * last line sums up, `N passed, N failed`, and the exit code is 1 if any failed.
  */
 import { spawnSync } from "node:child_process";
@@ -8,9 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-
-const DENO = "deno@2.9.6";
-const NODE = "node@24.21.0";
+import { DENO, NODE } from "./runtimes.ts";
 
 interface Count {
   readonly passed: number;
@@ -32,6 +30,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   lint: check("x", "biome", "check", "--error-on-warnings", "."),
   generated: check("scripts/generate_schema.ts", "--check"),
   types: check("x", "tsc", "-p", "."),
+  package: check("scripts/check_package.ts"),
   bun: runner((report) => ["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`]),
   // tsc has checked the types, with Node's; Deno would do it again, with its own.
   deno: runner((report) => ["x", DENO, "test", "-A", "--no-check", `--junit-path=${report}`, "test"]),
@@ -39,6 +38,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
     ...["x", NODE, "--test", "--test-reporter=spec", "--test-reporter-destination=stdout"],
     ...["--test-reporter=junit", `--test-reporter-destination=${report}`, "test/**/*.test.ts"],
   ]),
+  node22: runner((report) => ["scripts/test_oldest_node.ts", report]),
 };
 
 const names = process.argv.slice(2);

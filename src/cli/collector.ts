@@ -1,4 +1,5 @@
-/** `bun run collector`: a small event collector that appends what it accepts to a file. */
+#!/usr/bin/env node
+/** `bun run collector`, or `eventspool-collector`: a small event collector that appends what it accepts to a file. */
 import { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { collector } from "../collector/collector.ts";

@@ -1,4 +1,5 @@
-/** `bun run publisher`: publishes one queue to its collector. */
+#!/usr/bin/env node
+/** `bun run publisher`, or `eventspool-publisher`: publishes one queue to its collector. */
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/admin.ts";

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { chmodSync, closeSync, existsSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
 import Database from "better-sqlite3";
 import { createSchema } from "./schema.ts";
@@ -18,7 +17,7 @@ import { createSchema } from "./schema.ts";
  */
 export function makeFile(path: string, mode: number): void {
   if (existsSync(path)) return;
-  const temporary = `${path}-${randomUUID()}`;
+  const temporary = `${path}-${crypto.randomUUID()}`;
   try {
     closeSync(openSync(temporary, "wx", 0o600));
     fill(temporary);

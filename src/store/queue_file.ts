@@ -8,6 +8,7 @@ import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { isBusy, retryWhileBusy } from "./busy.ts";
+import { checkRuntime } from "./check_runtime.ts";
 import { makeFile } from "./new_file.ts";
 import { openOutboxFile } from "./outbox_file.ts";
 import { emptyFile, migrate, needsMigration } from "./schema.ts";
@@ -87,6 +88,7 @@ export class QueueFile {
    * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, or cannot be used
    */
   static open(path: string, options: QueueFileOptions): QueueFile {
+    checkRuntime(path);
     let db: Database.Database | undefined;
     try {
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
@@ -109,6 +111,7 @@ export class QueueFile {
    * @throws {EventStorageError} as {@link open}; also for a file that is empty or of an older version
    */
   static openReadOnly(path: string, busyTimeoutMs: number = OPEN_TIMEOUT_MS): QueueFile {
+    checkRuntime(path);
     let db: Database.Database | undefined;
     try {
       refuseNoFile(path);

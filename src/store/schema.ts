@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import type Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -15,7 +14,7 @@ export const APPLICATION_ID = 0x65767370;
 /** Makes the schema in a new file. Call it in a transaction. */
 export function createSchema(db: Database.Database): void {
   db.exec(SCHEMA_SQL);
-  db.prepare("INSERT INTO queue (one, uuid) VALUES (1, ?)").run(randomUUID());
+  db.prepare("INSERT INTO queue (one, uuid) VALUES (1, ?)").run(crypto.randomUUID());
 }
 
 /**

@@ -47,7 +47,7 @@ export async function syncWal(file: QueueFile, { signal, onSync, written }: WalS
 }
 
 /** Opens the -wal of a queue file, to sync it. @throws {EventStorageError} */
-export async function openWal(path: string): Promise<FileHandle> {
+async function openWal(path: string): Promise<FileHandle> {
   try {
     return await open(`${path}-wal`, "r+");
   } catch (cause) {

@@ -81,11 +81,6 @@ function checkIds({ batches }: ScriptedCollector): void {
   }
 }
 
-/** `count` things at once. */
-export async function inParallel<T>(count: number, work: (index: number) => Promise<T>): Promise<T[]> {
-  return Promise.all(Array.from({ length: count }, (_, index) => work(index)));
-}
-
 /** A whole number from 0 to below `limit`. */
 export function random(limit: number): number {
   return Math.floor(Math.random() * limit);

@@ -21,8 +21,21 @@ export interface Program extends AsyncDisposable {
 
 /** Starts a program of this repository: `await using program = start("src/cli/publisher.ts", ["--help"]);`. */
 export function start(file: string, args: readonly string[] = [], env: Record<string, string> = {}): Program {
-  const [command, commandArgs] = runtimeCommand(new URL(`../../${file}`, import.meta.url), args);
-  const child = spawn(command, commandArgs, { env: { ...process.env, ...env }, stdio: "pipe" });
+  return startCommand(runtimeCommand(new URL(`../../${file}`, import.meta.url), args), { env });
+}
+
+/** Where a command runs, and with what environment besides ours. */
+export interface CommandOptions {
+  readonly cwd?: string;
+  readonly env?: Record<string, string>;
+}
+
+/** Starts any program: `await using program = startCommand(["deno", ["--version"]]);`. */
+export function startCommand(
+  [command, args]: [string, readonly string[]],
+  { cwd = process.cwd(), env = {} }: CommandOptions = {},
+): Program {
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: "pipe" });
   const lines: Record<"stdout" | "stderr", string[]> = { stdout: [], stderr: [] };
   const waiting = new Set<() => void>();
   for (const name of ["stdout", "stderr"] as const) {
@@ -44,7 +57,9 @@ export function start(file: string, args: readonly string[] = [], env: Record<st
     look();
     const all = (): string => [...lines.stdout, ...lines.stderr].join("\n");
     void ended.then((code) =>
-      found.reject(new Error(`${file} ended with ${code} before ${pattern}:\n${all()}`)),
+      found.reject(
+        new Error(`${[command, ...args].join(" ")} ended with ${code} before ${pattern}:\n${all()}`),
+      ),
     );
     try {
       return await found.promise;

@@ -1,0 +1,59 @@
+/**
+ * Brings what package.json says to where it stands a second time: the version to src/version.ts, and version,
+ * license, exports and dependencies to deno.json, from which JSR publishes. `--check` only tells whether all
+ * agree.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { exit } from "node:process";
+
+interface PackageJson {
+  readonly version: string;
+  readonly license: string;
+  readonly exports: Readonly<Record<string, { readonly bun: string }>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+}
+
+const manifest = JSON.parse(read("package.json")) as PackageJson;
+const wanted: Readonly<Record<string, string>> = {
+  "src/version.ts": read("src/version.ts").replace(/"[^"]*"/, JSON.stringify(manifest.version)),
+  "deno.json": `${JSON.stringify(denoJson(), null, 2)}\n`,
+};
+const stale = Object.keys(wanted).filter((path) => !says(path, wanted[path] as string));
+if (process.argv.includes("--check")) {
+  for (const path of stale) console.error(`${path} differs from package.json: run \`bun run generate\``);
+  exit(stale.length > 0 ? 1 : 0);
+}
+for (const path of stale) writeFileSync(location(path), wanted[path] as string);
+
+function denoJson(): object {
+  const { version, license, exports, dependencies } = manifest;
+  return {
+    ...JSON.parse(read("deno.json")),
+    version,
+    license,
+    // JSR takes the sources that Bun takes.
+    exports: mapValues(exports, ([, { bun }]) => bun),
+    imports: mapValues(dependencies, ([name, range]) => `npm:${name}@${range}`),
+  };
+}
+
+/** How JSON is laid out is the formatter's affair. */
+function says(path: string, text: string): boolean {
+  const compact = (json: string): string => JSON.stringify(JSON.parse(json));
+  return path.endsWith(".json") ? compact(read(path)) === compact(text) : read(path) === text;
+}
+
+function mapValues<T>(
+  record: Readonly<Record<string, T>>,
+  map: (entry: [string, T]) => string,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).map((entry) => [entry[0], map(entry)]));
+}
+
+function read(path: string): string {
+  return readFileSync(location(path), "utf8");
+}
+
+function location(path: string): URL {
+  return new URL(`../${path}`, import.meta.url);
+}
