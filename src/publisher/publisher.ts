@@ -5,18 +5,16 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
-import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { DEAD_LETTER_MEMORY_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { Ballast } from "../store/ballast.ts";
 import { DeadLetterTable } from "../store/dead_letter_table.ts";
 import { EventTable } from "../store/event_table.ts";
 import { type Lease, LeaseTable } from "../store/lease_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { PutWatch } from "../store/put_watch.ts";
-import { QueueFile } from "../store/queue_file.ts";
+import type { QueueFile } from "../store/queue_file.ts";
 import { SharedSync } from "../store/shared_sync.ts";
-import { isDiskFull } from "../store/storage_error.ts";
 import { VERSION } from "../version.ts";
 import { BATCH_FORMATS } from "./batch.ts";
 import { BatchSize } from "./batch_size.ts";
@@ -27,6 +25,7 @@ import { Deliveries } from "./deliveries.ts";
 import { Gathering } from "./gathering.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import * as log from "./log.ts";
+import { openFile } from "./open_file.ts";
 import type { PublishTracing } from "./publish_span.ts";
 import { Sender } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
@@ -294,21 +293,6 @@ export class Publisher implements AsyncDisposable {
     } catch (error) {
       return this.#deliveries.storageFailed(error);
     }
-  }
-}
-
-/** Opens the file, on a full disk in the place of the ballast that an earlier publisher has left there. */
-function openFile(path: string, { file, fileMode, ballastBytes }: PublisherConfig): QueueFile {
-  const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
-  const open = () =>
-    file === undefined
-      ? QueueFile.open(path, { role: "publisher", durability: "process", busyTimeoutMs, fileMode })
-      : QueueFile.openOutbox(path, { busyTimeoutMs });
-  try {
-    return open();
-  } catch (error) {
-    if (!isDiskFull(error) || !new Ballast(path, ballastBytes).release()) throw error;
-    return open();
   }
 }
 

@@ -11,6 +11,7 @@ import { isBusy, retryWhileBusy } from "./busy.ts";
 import { checkRuntime } from "./check_runtime.ts";
 import { makeFile } from "./new_file.ts";
 import { openOutboxFile } from "./outbox_file.ts";
+import { setOutboxPragmas, setPragmas } from "./pragmas.ts";
 import { emptyFile, migrate, needsMigration } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 import { inOutbox } from "./table_names.ts";
@@ -18,15 +19,6 @@ import { libraryOf, useLibrary } from "./used_libraries.ts";
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000;
-
-/**
- * Checkpoints are the publisher's work, so that no put pays for one. This many WAL pages (64 MB) are
- * the net for a service that lives without a publisher.
- */
-const PRODUCER_AUTOCHECKPOINT_PAGES = 16_000;
-
-/** The cache of pages, in KiB. A queue is used at its ends: with better-sqlite3's 16 MB a drain is no faster. */
-const CACHE_KIB = 2_000;
 
 /** How often {@link QueueFile.checkPlace} looks, in milliseconds: a look costs 2 us. */
 const PLACE_CHECK_MS = 1_000;
@@ -251,25 +243,6 @@ function prepareFile(db: Database.Database): void {
     if (needsMigration(db)) migrate(db); // else another process was first
   });
   retryWhileBusy(() => upgrade.immediate(), OPEN_TIMEOUT_MS);
-}
-
-function setPragmas(db: Database.Database, { role, durability }: QueueFileOptions): void {
-  // After journal_mode: on its own, SQLite may choose another level for WAL.
-  db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
-  db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);
-  db.pragma(`cache_size = -${CACHE_KIB}`);
-  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
-}
-
-/**
- * On our own connection only. Checkpoints of a service's database are left to SQLite, at its 1,000 pages: those
- * that wait for readers or lock writers out are not ours to make. It is the service's `synchronous` that counts:
- * what we commit are claims and acks, and losing one brings a duplicate, not a loss.
- */
-function setOutboxPragmas(db: Database.Database): void {
-  db.pragma("synchronous = NORMAL");
-  db.pragma(`cache_size = -${CACHE_KIB}`);
-  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
 }
 
 /**
