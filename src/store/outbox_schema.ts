@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { EventStorageError } from "../errors.ts";
 import {
   firstValue,
@@ -65,7 +64,7 @@ function createOutbox(db: SqliteConnection): void {
   db.prepare(`CREATE TABLE ${VERSION_TABLE} (version INTEGER NOT NULL) STRICT`).run();
   db.prepare(`INSERT INTO ${VERSION_TABLE} VALUES (0)`).run();
   db.exec(OUTBOX_SQL);
-  db.prepare(inOutbox("INSERT INTO queue (one, uuid) VALUES (1, ?)")).run(randomUUID());
+  db.prepare(inOutbox("INSERT INTO queue (one, uuid) VALUES (1, ?)")).run(crypto.randomUUID());
 }
 
 /** schema.sql without what names the file, and without comments, which would name the wrong tables. */
