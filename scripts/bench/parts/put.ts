@@ -68,7 +68,7 @@ export async function put(settings: Settings): Promise<Table[]> {
     await table(
       synchronous === "FULL" ? "64 callers at once, surviving power cuts" : "64 callers at once",
       "64 callers, each of which puts its next event when its last is safe. The ratio is to `putGrouped`.",
-      { ...base, mode: "grouped", synchronous, width: 64, events: 100_000 * scale },
+      { ...base, mode: "grouped", synchronous, width: 64, events: 50_000 * scale },
       [
         ["**eventspool `putGrouped`**", "put_eventspool.ts"],
         ["bunqueue, embedded, durable", "put_bunqueue.ts", "NORMAL"],
