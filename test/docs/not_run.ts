@@ -8,9 +8,6 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     " service                 |   one SQLite file    |  publisher                                      |  collector":
       "it is a drawing",
   },
-  "docs/tutorial.md": {
-    "git clone REPOSITORY eventspool": "it is run where the tests are",
-  },
 };
 
 /** Why a block is not run, if it is not. */

@@ -22,3 +22,8 @@ test("the README's service compiles, and answers 204 to a view", { timeout: 120_
   const { status, output } = project.run("driver.ts", { EVENTSPOOL_DIR: queues.path });
   assert.deepEqual({ status, output }, { status: 0, output: "204\n" });
 });
+
+test("the tutorial's program compiles", { timeout: 120_000 }, () => {
+  using project = new Project(filesOf(readPrograms("docs/tutorial.md")));
+  assert.deepEqual(project.check(), { status: 0, output: "" });
+});
