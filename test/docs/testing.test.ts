@@ -6,7 +6,7 @@ import { Project } from "../support/project.ts";
 const LIMIT = { timeout: 120_000 };
 
 test("has tests that compile and pass, the one of ten lines too", LIMIT, () => {
-  const programs = readPrograms("testing.md");
+  const programs = readPrograms("docs/testing.md");
   const names = programs.map(({ name }) => name);
   assert.deepEqual(names, ["signup.ts", "signup.test.ts", "failing.test.ts", "delivery.test.ts"]);
   const lines = programs[1]!.text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("//"));
@@ -20,7 +20,7 @@ test("has tests that compile and pass, the one of ten lines too", LIMIT, () => {
 });
 
 test("has tests that fail when the service does not do what they say", LIMIT, () => {
-  const files = filesOf(readPrograms("testing.md"));
+  const files = filesOf(readPrograms("docs/testing.md"));
   using project = new Project({
     ...files,
     "signup.ts": files["signup.ts"]!.replace("events.put(", "void ("),

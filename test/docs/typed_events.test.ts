@@ -6,12 +6,12 @@ import { needsThriftCompiler, Project, ROOT, run } from "../support/project.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
 test("has programs that compile, run, and print what the page says", needsThriftCompiler, () => {
-  const programs = readPrograms("typed-events.md");
+  const programs = readPrograms("docs/typed-events.md");
   assert.deepEqual(
     programs.map(({ name }) => name),
     ["page_views.ts", "signups.ts", "validated_signups.ts"],
   );
-  const idl = readBlocks("typed-events.md").find(({ language }) => language === "thrift")!.text;
+  const idl = readBlocks("docs/typed-events.md").find(({ language }) => language === "thrift")!.text;
   using project = new Project({ ...filesOf(programs), "signup.thrift": idl });
   const generated = run(join(ROOT, "src/cli/thrift.ts"), [join(project.path, "signup.thrift")]);
   assert.equal(generated.status, 0, generated.output);

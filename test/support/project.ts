@@ -1,5 +1,5 @@
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -64,6 +64,11 @@ const SETTINGS = {
   include: ["*.ts"],
 };
 
+/** What a project can use besides eventspool, where it is installed here. */
+const LINKED = ["thrift", "zod", "hono", "@hono/node-server", "better-sqlite3", "@opentelemetry/api"]
+  .concat(["@types/thrift", "@types/node", "@types/better-sqlite3"])
+  .filter((name) => existsSync(join(ROOT, "node_modules", name)));
+
 /** An ESM project in a directory of its own that depends on eventspool, and can use what is installed here. */
 export class Project implements Disposable {
   readonly path: string = mkdtempSync(join(tmpdir(), "eventspool-project-"));
@@ -71,9 +76,8 @@ export class Project implements Disposable {
   /** @param files texts by their names */
   constructor(files: Readonly<Record<string, string>>) {
     this.#link("eventspool", ROOT);
-    for (const name of ["thrift", "zod", "@types/thrift", "@types/node"])
-      this.#link(name, join(ROOT, "node_modules", name));
-    const dependencies = { eventspool: "*", thrift: "*", zod: "*" };
+    for (const name of LINKED) this.#link(name, join(ROOT, "node_modules", name));
+    const dependencies = Object.fromEntries(["eventspool", ...LINKED].map((name) => [name, "*"]));
     this.write("package.json", JSON.stringify({ type: "module", dependencies }));
     this.write("tsconfig.json", JSON.stringify(SETTINGS));
     for (const [name, text] of Object.entries(files)) this.write(name, text);

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigSection } from "../../src/config/config_section.ts";
+import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
+import { PAGES, readBlocks, readPage } from "../support/doc_page.ts";
+
+const REQUIRED =
+  "collector.hostname = localhost\nkey.name = a\nkey.secret = c2VjcmV0\ncollector.scheme = http\n";
+const SECTION = "[event-publisher:main]\n";
+
+/** The keys of the README's table, with their defaults where those are values. */
+function tableOfKeys(): Map<string, string | undefined> {
+  const [, section = ""] = readPage("README.md").split("\n## Configuration\n");
+  const rows = [...section.split("\n## ")[0]!.matchAll(/^\| (`[\w.]+`(?: or `[\w.]+`)?) +\| ([^|]+) \|/gm)];
+  return new Map(
+    rows.flatMap(([, keys, value]) => {
+      const shown = /^`([^`]+)` *$/.exec(value!)?.[1];
+      return [...keys!.matchAll(/`([^`]+)`/g)].map(([, key]) => [key!, shown] as const);
+    }),
+  );
+}
+
+/** The keys that the publisher's configuration asks for. */
+function askedKeys(): Set<string> {
+  const keys = new Set<string>();
+  const { read, has } = ConfigSection.prototype;
+  ConfigSection.prototype.read = function (key, parse, options) {
+    keys.add(key);
+    return read.call(this, key, parse, options) as never;
+  };
+  ConfigSection.prototype.has = function (key) {
+    keys.add(key);
+    return has.call(this, key);
+  };
+  try {
+    parsePublisherConfig(SECTION + REQUIRED);
+  } finally {
+    Object.assign(ConfigSection.prototype, { read, has });
+  }
+  return keys;
+}
+
+test("the README's table has the keys that the publisher knows, and no other", () => {
+  assert.deepEqual([...tableOfKeys().keys()].sort(), [...askedKeys()].sort());
+});
+
+test("the README's defaults are those of the code", () => {
+  const without = parsePublisherConfig(SECTION + REQUIRED);
+  const shown = [...tableOfKeys()].filter(([key, value]) => value !== undefined && !REQUIRED.includes(key));
+  assert.ok(shown.length > 12, `only ${shown.length} defaults were found`);
+  for (const [key, value] of shown)
+    assert.deepEqual(parsePublisherConfig(`${SECTION}${REQUIRED}${key} = ${value}\n`), without, key);
+});
+
+for (const block of PAGES.flatMap(readBlocks).filter(
+  ({ language }) => language === "ini" || language === "toml",
+))
+  test(`the configuration in ${block.page}, line ${block.line}, is read without a warning`, () => {
+    const file = `config.${block.language}`;
+    const env = { EVENTS_KEY_SECRET: "c2VjcmV0" };
+    assert.deepEqual(parsePublisherConfig(block.text, { file, env }).warnings, []);
+  });
