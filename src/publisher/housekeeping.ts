@@ -30,8 +30,11 @@ export interface HousekeepingParts {
   readonly file: QueueFile;
   /** The size of the ballast, in bytes; 0: none. */
   readonly ballastBytes: number;
-  /** Whether the -wal is watched, so that {@link Housekeeping.written} is called when somebody writes. */
-  readonly isWatched: () => boolean;
+  /**
+   * Whether the publisher has nothing to do but to look once a second, which it then tidies up at, and calls
+   * {@link Housekeeping.written} when somebody writes.
+   */
+  readonly isIdle: () => boolean;
   /** Told when the file fails. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -45,13 +48,13 @@ export class Housekeeping {
   readonly #file: QueueFile;
   readonly #checkpoints: Checkpoints;
   readonly #ballast: Ballast;
-  readonly #isWatched: () => boolean;
+  readonly #isIdle: () => boolean;
   readonly #onFailure: (error: unknown) => void;
   readonly #syncSleeper = new Sleeper();
 
-  constructor({ file, ballastBytes, isWatched, onFailure }: HousekeepingParts) {
+  constructor({ file, ballastBytes, isIdle, onFailure }: HousekeepingParts) {
     this.#file = file;
-    this.#isWatched = isWatched;
+    this.#isIdle = isIdle;
     this.#checkpoints = new Checkpoints(file);
     this.#ballast = new Ballast(file.path, ballastBytes);
     this.#onFailure = onFailure;
@@ -64,13 +67,13 @@ export class Housekeeping {
     await Promise.all([
       this.#repeat(signal, RESYNC_MS, () => syncWal(this.#file, { signal, written: this.#untilWritten })),
       this.#repeat(signal, CHECKPOINT_EVERY_MS, async () => {
-        if (!this.#isWatched()) this.#checkpoints.keepUp(); // else the publisher is idle, and tidies up itself
+        if (!this.#isIdle()) this.#checkpoints.keepUp();
       }),
       this.#keepBallast(signal),
     ]);
   }
 
-  /** To be called when somebody has written while the -wal is watched, or was found to have. */
+  /** To be called when somebody has written while the publisher was idle, or was found to have. */
   written(): void {
     this.#syncSleeper.wake();
   }
@@ -101,7 +104,7 @@ export class Housekeeping {
 
   /** Looking ten times a second for nothing was a third of an idle publisher's CPU. */
   readonly #untilWritten = (): Promise<void> | undefined =>
-    this.#isWatched() ? this.#syncSleeper.sleep(Number.POSITIVE_INFINITY) : undefined;
+    this.#isIdle() ? this.#syncSleeper.sleep(Number.POSITIVE_INFINITY) : undefined;
 
   /** Not at once: starting to deliver comes first. */
   async #keepBallast(signal: AbortSignal): Promise<void> {

@@ -87,6 +87,8 @@ export class Publisher implements AsyncDisposable {
   readonly #watch: PutWatch;
   readonly #stop = new AbortController();
   #claimedAtMs = performance.now();
+  /** Whether the last step found nothing to do, and the watch will tell of the next put. */
+  #isIdle = false;
   #running: Promise<void> | undefined;
 
   /**
@@ -109,7 +111,7 @@ export class Publisher implements AsyncDisposable {
     this.#housekeeping = new Housekeeping({
       file: this.#queueFile,
       ballastBytes: config.ballastBytes,
-      isWatched: () => this.#watch.isArmed,
+      isIdle: () => this.#isIdle,
       onFailure: (error) => this.#deliveries.storageFailed(error),
     });
     this.#batchSize = new BatchSize(batch.maxBytes);
@@ -264,6 +266,7 @@ export class Publisher implements AsyncDisposable {
     if (this.#watch.arm()) return 0;
     const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
     if (this.#deliveries.inFlight.size === 0) this.#housekeeping.tidyUp(idleForMs);
+    this.#isIdle = this.#watch.isArmed;
     return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
   }
 
@@ -283,6 +286,7 @@ export class Publisher implements AsyncDisposable {
 
   /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
   #tryStep(): number {
+    this.#isIdle = false;
     const shutForMs = this.#deliveries.storageGate.shutForMs();
     if (shutForMs > 0) return shutForMs;
     try {

@@ -66,9 +66,11 @@ test(
     const admin = await addressOf(publisher);
     await eventually("a ballast", () => spool.hasBallast());
     spool.put(3_000, { text: "x".repeat(1_000) });
+    publisher.signal("SIGSTOP"); // or it may give up its ballast, and empty the -wal, before we look
     disk.fill();
     assert.equal(disk.freeBytes, 0);
     const { put, error } = putUntilFull(spool, 100); // a few fit where the -wal has room
+    publisher.signal("SIGCONT");
     assert.equal(error.code, "SQLITE_FULL");
 
     collector.script = () => ({ status: 200 });

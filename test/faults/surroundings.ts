@@ -134,8 +134,10 @@ async function fillDisk(): Promise<Counts> {
   await eventually("a ballast", () => spool.hasBallast());
   collector.script = () => ({ status: 503, headers: { "Retry-After": "0" } });
   await sleep(300);
+  publisher.signal("SIGSTOP"); // or what it gives up may be room for puts for a long time
   disk.fill();
   await producer.line(/^SQLITE_FULL$/);
+  publisher.signal("SIGCONT");
   collector.script = ACCEPT;
   await eventually("an empty queue", () => spool.queue.depth() === 0);
   disk.free();

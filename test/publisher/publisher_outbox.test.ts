@@ -79,7 +79,7 @@ test("neither compacts a service's database, nor checkpoints it itself, nor take
   const housekeeping = new Housekeeping({
     file,
     ballastBytes: 0,
-    isWatched: () => false,
+    isIdle: () => false,
     onFailure: (error) => assert.fail(String(error)),
   });
   housekeeping.keepUp();
