@@ -8,6 +8,42 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     " service                 |   one SQLite file    |  publisher                                      |  collector":
       "it is a drawing",
   },
+  "docs/dashboard.md": {
+    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue, as told: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
+      "it is a line of the log",
+    'import { admin } from "eventspool/admin";': "two lines of an app: test/admin mounts one",
+    "$ curl -i localhost:9900/events": "it takes sixteen open pages: test/dashboard has them",
+  },
+  "docs/install.md": {
+    "$ bun run setup && bun pm pack --filename eventspool.tgz": "test/package packs",
+    "bun add ./eventspool.tgz     # or: npm install ./eventspool.tgz": "test/package installs",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
+      "test/package runs it with these permissions, taken from the page",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=config.ini,$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
+      "test/package runs it with these permissions, taken from the page",
+    "$ bun run build:binary": "test/package builds one and runs it",
+  },
+  "docs/metrics.md": {
+    "scrape_configs:": "it is Prometheus' configuration",
+    "$ curl -s localhost:9900/metrics | grep -E '^eventspool_(queue_depth|failing|requests|put_events|put_to_accepted_seconds_[cs])'":
+      "its figures are of a long run: test/admin compares the page's tables with what there is",
+    "$ promtool test rules deploy/prometheus/alerts_test.yml": "test/deploy runs it, where promtool is",
+    'import * as openTelemetry from "@opentelemetry/api";': "test/queue/put_trace.test.ts does it",
+    'await using publisher = new Publisher(loadPublisherConfig("config.ini"), { openTelemetry });':
+      "one line: test/publisher/publish_span.test.ts has it",
+  },
+  "docs/outbox.md": {
+    'import Database from "better-sqlite3"; // or Database of bun:sqlite, or DatabaseSync of node:sqlite':
+      "examples/outbox.ts is the whole of it, and is run by a test",
+    "[event-publisher:main]": "a part of a file: the rest is as in the README",
+    "$ bun run queue peek --file shop.db": "test/cli has it",
+  },
+  "docs/production.md": {
+    "$ publisher --check p.ini >/dev/null && kill -HUP $P": "test/e2e/reloading.test.ts does it",
+    '"Stopping: batches in flight (0) have 10000 ms to finish"': "it is the log of that",
+    "$ publisher --check p.ini": "test/cli/publisher.test.ts does it",
+    "$ umask 077; sqlite3 events-main.db \"VACUUM INTO 'backup.db'\"": "it needs sqlite3's own program",
+  },
 };
 
 /** Why a block is not run, if it is not. */
