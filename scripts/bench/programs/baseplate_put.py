@@ -2,13 +2,13 @@
 second process empties. Arguments: the task's JSON, the engine, and the IDL of examples/thrift."""
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 
+import posix_ipc
 from baseplate.lib.events import EventQueue, EventQueueFullError, serialize_v2_event
 
 task, engine, idl = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -58,9 +58,10 @@ def work(count):
 
 
 if engine == "put":
-    # 10,000 messages of 100 KiB are more than a process may have, by default.
-    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    events = EventQueue(f"bench-{os.getpid()}", serialize_v2_event)
+    # Made before, and smaller: 10,000 messages of 100 KiB are more than a process may have, by default.
+    name = f"bench-{os.getpid()}"
+    posix_ipc.MessageQueue(f"/events-{name}", posix_ipc.O_CREAT, max_messages=1_000, max_message_size=512)
+    events = EventQueue(name, serialize_v2_event)
     reader = start_reader(events.queue)
 try:
     work(int(task["events"] / 10))
