@@ -1,0 +1,38 @@
+/**
+ * A sink: where a collector keeps the events that it accepts.
+ *
+ * @module
+ */
+import type { EventIds } from "./event_ids.ts";
+import type { EventList } from "./event_list.ts";
+import type { BatchVersion } from "./events.ts";
+
+/** Events that are signed, valid and to be kept. */
+export interface AcceptedBatch {
+  readonly events: EventList;
+  /** The format they were sent in. */
+  readonly version: BatchVersion;
+  /** The name of the key that signed them. */
+  readonly keyName: string;
+  /** Which rows of which queue they are, one id an event and in order; undefined: the publisher did not say, as baseplate.py's. */
+  readonly ids: EventIds | undefined;
+}
+
+/** What became of a batch's events. */
+export interface Stored {
+  /** How many were kept. */
+  readonly stored: number;
+  /** How many had been kept before, by their ids, and were dropped. */
+  readonly duplicates: number;
+}
+
+/** Keeps events. */
+export interface Sink {
+  /**
+   * Resolves when all events of the batch are kept as safely as configured, those of an earlier, broken off
+   * attempt not twice. Rejects when not: the publisher is told to send them again.
+   */
+  store(batch: AcceptedBatch): Promise<Stored>;
+  /** Resolves when all that was begun is kept, and lets go of files and connections. */
+  close(): Promise<void>;
+}
