@@ -14,7 +14,6 @@ import { MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
 import { encodeEvent } from "../queue/encode.ts";
 import type { EventSerializer } from "../queue/event_queue.ts";
 import { checkWhole } from "../queue/options.ts";
-import { activeTrace, type PutTracing } from "../queue/put_trace.ts";
 import { RefusedPuts } from "../queue/refused_puts.ts";
 import { isInTransaction, type SqliteConnection } from "../store/connection.ts";
 import { IN_MEMORY, outboxPlaceOf } from "../store/outbox_place.ts";
@@ -40,11 +39,6 @@ export interface OutboxOptions {
    * commits by itself.
    */
   readonly requireTransaction?: boolean;
-  /**
-   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event keeps
-   * the context of the span in which it is put, and the publisher links to it. Default: none, and no cost.
-   */
-  readonly openTelemetry?: PutTracing | undefined;
   /** Whether the database may be in memory, where no publisher finds its events: for tests. Default false. */
   readonly allowMemory?: boolean;
 }
@@ -74,7 +68,6 @@ export class Outbox<T> implements Disposable {
   readonly #serialize: EventSerializer<T>;
   readonly #maxEventBytes: number;
   readonly #requiresTransaction: boolean;
-  readonly #tracing: PutTracing | undefined;
   readonly #table: OutboxTable;
   readonly #refused: RefusedPuts;
   readonly #release: () => void;
@@ -102,7 +95,6 @@ export class Outbox<T> implements Disposable {
     this.#serialize = serializer;
     this.#maxEventBytes = maxEventBytes;
     this.#requiresTransaction = requireTransaction;
-    this.#tracing = options.openTelemetry;
     this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, libraryOf(db));
     try {
       this.#table = openTable(db, this.file, maxEvents);
@@ -130,7 +122,7 @@ export class Outbox<T> implements Disposable {
     this.#refuseClosed();
     try {
       this.#checkTransaction();
-      if (!this.#table.put(this.#encode(event), this.#activeTrace())) throw this.#full();
+      if (!this.#table.put(this.#encode(event))) throw this.#full();
     } catch (error) {
       this.#refused.count(error);
       throw error;
@@ -148,7 +140,7 @@ export class Outbox<T> implements Disposable {
     try {
       this.#checkTransaction();
       const bodies = all.map((event) => this.#encode(event));
-      if (bodies.length > 0 && !this.#table.putMany(bodies, this.#activeTrace())) throw this.#full();
+      if (bodies.length > 0 && !this.#table.putMany(bodies)) throw this.#full();
     } catch (error) {
       this.#refused.count(error, all.length);
       throw error;
@@ -208,10 +200,6 @@ export class Outbox<T> implements Disposable {
 
   #encode(event: T): Uint8Array {
     return encodeEvent(this.#serialize, event, { maxEventBytes: this.#maxEventBytes, queue: this.name });
-  }
-
-  #activeTrace(): string | undefined {
-    return this.#tracing && activeTrace(this.#tracing);
   }
 
   #full(): EventError {

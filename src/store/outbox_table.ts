@@ -9,9 +9,7 @@ import {
   COUNTERS,
   type Counters,
   INSERT,
-  INSERT_TRACED,
   PUT,
-  PUT_TRACED,
   type RefusalReason,
   SET_MAX_EVENTS,
 } from "./event_table.ts";
@@ -23,9 +21,7 @@ export class OutboxTable {
   readonly #path: string;
   readonly #transactions: Transactions;
   readonly #put;
-  readonly #putTraced;
   readonly #insert;
-  readonly #insertTraced;
   readonly #counters;
   readonly #addRefused;
 
@@ -35,41 +31,24 @@ export class OutboxTable {
     this.#path = path;
     this.#transactions = new Transactions(db, path);
     this.#put = db.prepare(inOutbox(PUT));
-    this.#putTraced = db.prepare(inOutbox(PUT_TRACED));
     this.#insert = db.prepare(inOutbox(INSERT));
-    this.#insertTraced = db.prepare(inOutbox(INSERT_TRACED));
     this.#counters = db.prepare(inOutbox(COUNTERS));
     this.#addRefused = db.prepare(inOutbox(ADD_REFUSED));
   }
 
-  /**
-   * Stores one event, in the open transaction if there is one. False: the queue is full.
-   *
-   * @param trace the span that puts it @throws {EventStorageError}
-   */
-  put(body: Uint8Array, trace?: string): boolean {
-    const put =
-      trace === undefined
-        ? () => this.#put.run(Date.now(), body)
-        : () => this.#putTraced.run(Date.now(), body, trace);
-    return Number(this.#run(put).changes) === 1;
+  /** Stores one event, in the open transaction if there is one. False: the queue is full. @throws {EventStorageError} */
+  put(body: Uint8Array): boolean {
+    return Number(this.#run(() => this.#put.run(Date.now(), body)).changes) === 1;
   }
 
-  /**
-   * Stores all events, in order, or none. False: they do not all fit.
-   *
-   * @param trace the span that puts them @throws {EventStorageError}
-   */
-  putMany(bodies: readonly Uint8Array[], trace?: string): boolean {
+  /** Stores all events, in order, or none. False: they do not all fit. @throws {EventStorageError} */
+  putMany(bodies: readonly Uint8Array[]): boolean {
     return this.atomically(() => {
       const { head, depth, maxEvents } = this.counters();
       if (depth + bodies.length > maxEvents) return false;
       const nowMs = Date.now();
-      for (const [index, body] of bodies.entries()) {
-        const id = head + 1 + index;
-        if (trace === undefined) this.#run(() => this.#insert.run(id, nowMs, body));
-        else this.#run(() => this.#insertTraced.run(id, nowMs, body, trace));
-      }
+      for (const [index, body] of bodies.entries())
+        this.#run(() => this.#insert.run(head + 1 + index, nowMs, body));
       return true;
     });
   }
