@@ -1,0 +1,127 @@
+/**
+ * The keys of the configuration file, from the docstrings of the types that it is read into. A docstring that begins
+ * with keys, `` `batch.max_age` (ours): how long ... Default: 1 s. ``, is about these; so is each item of a list in it
+ * that does.
+ *
+ * @module
+ */
+import type { DocModule, DocSymbol, Property } from "./deno_doc.ts";
+import { resolve } from "./entry_points.ts";
+import { splitDefault } from "./markdown.ts";
+import { type TsType, typeText } from "./ts_type.ts";
+
+/** One key, or several that are alternatives or belong together. */
+export interface ConfigKey {
+  readonly keys: readonly string[];
+  /** What kind of value it takes, such as `duration`. */
+  readonly kind: string;
+  readonly meaning: string;
+  readonly fallback: string;
+  /** Whether baseplate.py does not have it. */
+  readonly isOurs: boolean;
+}
+
+/** Kinds of values by the end of the property's name, which is its unit. */
+const KINDS: readonly (readonly [RegExp, string])[] = [
+  [/Ms$/, "duration"],
+  [/Bytes$/, "size"],
+  [/Mode$/, "file mode"],
+  [/Share$/, "percentage"],
+];
+
+const PATH = /(?:^|[._])(?:file|directory|output)$/;
+
+/** All keys of a configuration type, with those of the types that it contains, in their order. */
+export function configKeysOf(type: DocSymbol, docs: ReadonlyMap<string, DocModule>): ConfigKey[] {
+  return type.declarations.flatMap(({ kind, def, location }) => {
+    if (kind === "class") return []; // a Secret, say: a value
+    const parents = typeof def.extends === "string" ? [] : (def.extends ?? []);
+    const types = def.tsType === undefined ? parents : [...parents, def.tsType];
+    return [
+      ...(def.properties ?? []).flatMap((property) => keysOf(property, location.filename, docs)),
+      ...types.flatMap((each) => keysWithin(each, location.filename, docs)),
+    ];
+  });
+}
+
+function keysOf(property: Property, file: string, docs: ReadonlyMap<string, DocModule>): ConfigKey[] {
+  const items = itemsOf(property.jsDoc?.doc ?? "");
+  const within = property.tsType === undefined ? [] : keysWithin(property.tsType, file, docs);
+  return [...items.map((item) => configKey(item, property)), ...within];
+}
+
+function keysWithin(type: TsType, file: string, docs: ReadonlyMap<string, DocModule>): ConfigKey[] {
+  switch (type.kind) {
+    case "typeLiteral":
+      return (type.value.properties ?? []).flatMap((property) => keysOf(property, file, docs));
+    case "union":
+    case "intersection":
+      return type.value.flatMap((each) => keysWithin(each, file, docs));
+    case "typeRef": {
+      const symbol = resolve(type.value, file, docs);
+      return symbol === undefined ? [] : configKeysOf(symbol, docs);
+    }
+    default:
+      return [];
+  }
+}
+
+interface Item {
+  readonly keys: readonly string[];
+  readonly lead: string;
+  readonly text: string;
+}
+
+/** A key in a docstring, or a key with its value: `` `key.NAME = BASE64` ``. */
+const KEY = /`([a-z]\w*(?:\.\w+)*)(?: = [^`]*)?`/g;
+/** What begins with code: all that stands before the colon or the end of the sentence. */
+const LEAD = /^(`[^`]*`(?:`[^`]*`|[^`:.])*?)([:.])(?:\s+|$)(.*)$/s;
+
+function itemsOf(doc: string): Item[] {
+  const listed = [...doc.matchAll(/^- (`.*?)(?=\n- |\n\n|$(?![\s\S]))/gms)].map(([, text]) => text!);
+  return [doc, ...listed].flatMap((text) => {
+    const [, lead, , rest] = LEAD.exec(text.trim()) ?? [];
+    if (lead === undefined || rest === undefined) return [];
+    const keys = [...lead.matchAll(KEY)].map(([, key]) => key!);
+    return keys.length === 0 ? [] : [{ keys, lead, text: rest }];
+  });
+}
+
+function configKey({ keys, lead, text }: Item, property: Property): ConfigKey {
+  const { meaning, fallback } = splitDefault(text);
+  return {
+    keys,
+    kind: keys.some((key) => PATH.test(key)) && keys.length === 1 ? "path" : kindOf(property),
+    meaning: capitalized(withoutUnit(aboutSeveral(lead, keys) + meaning)),
+    fallback,
+    isOurs: lead.includes("(ours)"),
+  };
+}
+
+/** What the words between several keys say of them stays. */
+function aboutSeveral(lead: string, keys: readonly string[]): string {
+  return keys.length > 1 ? `${lead.replaceAll(" (ours)", "")}: ` : "";
+}
+
+/** The unit of the property, which in the file the value has with it. */
+function withoutUnit(text: string): string {
+  return text.replace(/, in (?:milliseconds|bytes)\b/g, "").replaceAll("\n", " ");
+}
+
+function capitalized(text: string): string {
+  return text.replace(/^[a-z]/, (letter) => letter.toUpperCase());
+}
+
+function kindOf({ name, tsType }: Property): string {
+  const byName = KINDS.find(([pattern]) => pattern.test(name))?.[1];
+  if (byName !== undefined) return byName;
+  if (tsType === undefined) return "text";
+  return kindByType(typeText(tsType).replace(/ \| undefined$/, ""));
+}
+
+function kindByType(type: string): string {
+  if (type === "boolean") return "`true` or `false`";
+  if (type === "number") return "whole number";
+  if (/^(?:HostPort|ListenAddress)$/.test(type)) return "address";
+  return type.includes("Secret") ? "secret" : "text";
+}

@@ -1,0 +1,78 @@
+/**
+ * The page of the configuration file.
+ *
+ * @module
+ */
+import { basename } from "node:path";
+import { type ConfigKey, configKeysOf } from "./config_keys.ts";
+import type { DocModule, DocSymbol } from "./deno_doc.ts";
+import { GENERATED } from "./entry_page.ts";
+import type { Links } from "./links.ts";
+import { paragraphs, table } from "./markdown.ts";
+
+const PAGE = "configuration.md";
+
+/** What the kinds of values are, by the function of `src/config` whose docstring tells. */
+const KINDS: Readonly<Record<string, readonly [file: string, name: string]>> = {
+  duration: ["src/config/values.ts", "durationMsIn"],
+  size: ["src/config/values.ts", "bytesIn"],
+  percentage: ["src/config/values.ts", "parseShare"],
+  "file mode": ["src/config/values.ts", "parseFileMode"],
+  "whole number": ["src/config/values.ts", "parseInteger"],
+  address: ["src/config/addresses.ts", "parseListenAddress"],
+  secret: ["src/config/secret.ts", "parseSecret"],
+};
+
+const INTRO = `Every key, with its default. A key without one is required, unless its meaning says otherwise. Values may hold \
+\`$NAME\` or \`\${NAME}\`, which stand for the environment's; one that is not set is an error. Keys that nobody knows are \
+warned about. "ours": baseplate.py does not have it, all others mean what they mean there.`;
+
+/** The page, as Markdown. */
+export function configPage(docs: ReadonlyMap<string, DocModule>, links: Links): string {
+  const sections = configTypes(docs).map(([program, file, type]) =>
+    configSection(program, docs.get(file)!, configKeysOf(type, docs), links),
+  );
+  return paragraphs(GENERATED, "# Configuration", INTRO, ...sections, valuesSection(docs, links));
+}
+
+/** The configurations: what each `parsePROGRAMConfig` of `src/config/PROGRAM_config.ts` gives; the publisher's first. */
+export function configTypes(
+  docs: ReadonlyMap<string, DocModule>,
+): [program: string, file: string, type: DocSymbol][] {
+  return [...docs]
+    .flatMap(([file, { symbols }]): [string, string, DocSymbol][] => {
+      const [, program] = /^(\w+)_config$/.exec(basename(file, ".ts")) ?? [];
+      const name = program && `${program[0]!.toUpperCase()}${program.slice(1)}Config`;
+      const type = symbols.find((symbol) => symbol.name === name);
+      const isRead = symbols.some((symbol) => symbol.name === `parse${name}`);
+      return program !== undefined && type !== undefined && isRead ? [[program, file, type]] : [];
+    })
+    .sort(([a], [b]) => Number(b === "publisher") - Number(a === "publisher") || (a < b ? -1 : 1));
+}
+
+function configSection(program: string, module: DocModule, keys: readonly ConfigKey[], links: Links): string {
+  const hasOurs = keys.some(({ isOurs }) => isOurs);
+  const head = ["key", "value", "default", "meaning"];
+  return paragraphs(
+    `## The ${program}`,
+    links.text(module.doc.doc, { page: PAGE }),
+    table(
+      hasOurs ? [...head, ""] : head,
+      keys.map((key) => [...cells(key, links), ...(hasOurs ? [key.isOurs ? "ours" : ""] : [])]),
+    ),
+  );
+}
+
+function cells({ keys, kind, meaning, fallback }: ConfigKey, links: Links): string[] {
+  const names = keys.map((key) => `\`${key}\``).join(", ");
+  return [names, kind, fallback, links.text(meaning, { page: PAGE })];
+}
+
+function valuesSection(docs: ReadonlyMap<string, DocModule>, links: Links): string {
+  const rows = Object.entries(KINDS).map(([kind, [file, name]]) => {
+    const symbol = docs.get(file)?.symbols.find((each) => each.name === name);
+    if (symbol === undefined) throw new Error(`${file} has no ${name}: see scripts/reference/config_page.ts`);
+    return [kind, links.text(symbol.declarations[0]?.jsDoc?.doc, { page: PAGE })];
+  });
+  return paragraphs("## Values", table(["value", "how it is written"], rows));
+}
