@@ -17,8 +17,6 @@ export interface ConfigKey {
   readonly kind: string;
   readonly meaning: string;
   readonly fallback: string;
-  /** Whether baseplate.py does not have it. */
-  readonly isOurs: boolean;
 }
 
 /** Kinds of values by the end of the property's name, which is its unit. */
@@ -47,7 +45,8 @@ export function configKeysOf(type: DocSymbol, docs: ReadonlyMap<string, DocModul
 function keysOf(property: Property, file: string, docs: ReadonlyMap<string, DocModule>): ConfigKey[] {
   const items = itemsOf(property.jsDoc?.doc ?? "");
   const within = property.tsType === undefined ? [] : keysWithin(property.tsType, file, docs);
-  return [...items.map((item) => configKey(item, property)), ...within];
+  const choices = property.tsType === undefined ? [] : choicesIn(property.tsType, file, docs);
+  return [...items.map((item) => configKey(item, property, choices)), ...within];
 }
 
 function keysWithin(type: TsType, file: string, docs: ReadonlyMap<string, DocModule>): ConfigKey[] {
@@ -64,6 +63,18 @@ function keysWithin(type: TsType, file: string, docs: ReadonlyMap<string, DocMod
     default:
       return [];
   }
+}
+
+/** The words of a type that is one of several: texts, or objects of which each names its `kind`. */
+function choicesIn(type: TsType, file: string, docs: ReadonlyMap<string, DocModule>): string[] {
+  if (type.kind === "literal") return type.value.string === undefined ? [] : [type.value.string];
+  if (type.kind === "union") return type.value.flatMap((each) => choicesIn(each, file, docs));
+  const symbol = type.kind === "typeRef" ? resolve(type.value, file, docs) : undefined;
+  return (symbol?.declarations ?? []).flatMap(({ kind, def, location }) => {
+    const named =
+      kind === "interface" ? def.properties?.find(({ name }) => name === "kind")?.tsType : def.tsType;
+    return named === undefined ? [] : choicesIn(named, location.filename, docs);
+  });
 }
 
 interface Item {
@@ -87,14 +98,14 @@ function itemsOf(doc: string): Item[] {
   });
 }
 
-function configKey({ keys, lead, text }: Item, property: Property): ConfigKey {
+function configKey({ keys, lead, text }: Item, property: Property, choices: readonly string[]): ConfigKey {
   const { meaning, fallback } = splitDefault(text);
+  const isPath = keys.length === 1 && PATH.test(keys[0]!);
   return {
     keys,
-    kind: keys.some((key) => PATH.test(key)) && keys.length === 1 ? "path" : kindOf(property),
+    kind: isPath ? "path" : choices.map((word) => `\`${word}\``).join(" or ") || kindOf(property),
     meaning: capitalized(withoutUnit(aboutSeveral(lead, keys) + meaning)),
-    fallback,
-    isOurs: lead.includes("(ours)"),
+    fallback: fallback.replace(/^`undefined`, /, ""),
   };
 }
 

@@ -23,6 +23,10 @@ const KINDS: Readonly<Record<string, readonly [file: string, name: string]>> = {
   secret: ["src/config/secret.ts", "parseSecret"],
 };
 
+/** The keys that baseplate.py has, in `baseplate/sidecars/event_publisher.py` and `baseplate/lib/metrics.py`. */
+const BASEPLATE_KEYS =
+  /^(?:collector\.(?:hostname|version|scheme)|key\.(?:name|secret)|max_queue_size|metrics\.(?:namespace|endpoint|log_if_unconfigured|swallow_network_errors))$/;
+
 const INTRO = `Every key, with its default. A key without one is required, unless its meaning says otherwise. Values may hold \
 \`$NAME\` or \`\${NAME}\`, which stand for the environment's; one that is not set is an error. Keys that nobody knows are \
 warned about. "ours": baseplate.py does not have it, all others mean what they mean there.`;
@@ -51,21 +55,31 @@ export function configTypes(
 }
 
 function configSection(program: string, module: DocModule, keys: readonly ConfigKey[], links: Links): string {
-  const hasOurs = keys.some(({ isOurs }) => isOurs);
+  const hasOthers = keys.some((row) => row.keys.some((key) => BASEPLATE_KEYS.test(key)));
   const head = ["key", "value", "default", "meaning"];
   return paragraphs(
     `## The ${program}`,
     links.text(module.doc.doc, { page: PAGE }),
     table(
-      hasOurs ? [...head, ""] : head,
-      keys.map((key) => [...cells(key, links), ...(hasOurs ? [key.isOurs ? "ours" : ""] : [])]),
+      hasOthers ? [...head, ""] : head,
+      keys.map((row) => [...cells(row, links), ...(hasOthers ? [oursIn(row)] : [])]),
     ),
   );
 }
 
 function cells({ keys, kind, meaning, fallback }: ConfigKey, links: Links): string[] {
-  const names = keys.map((key) => `\`${key}\``).join(", ");
-  return [names, kind, fallback, links.text(meaning, { page: PAGE })];
+  return [codes(keys), kind, fallback, links.text(meaning, { page: PAGE })];
+}
+
+/** Which of a row's keys baseplate.py does not have, where it has others. */
+function oursIn({ keys }: ConfigKey): string {
+  const ours = keys.filter((key) => !BASEPLATE_KEYS.test(key));
+  if (ours.length === 0) return "";
+  return ours.length === keys.length ? "ours" : `ours: ${codes(ours)}`;
+}
+
+function codes(keys: readonly string[]): string {
+  return keys.map((key) => `\`${key}\``).join(", ");
 }
 
 function valuesSection(docs: ReadonlyMap<string, DocModule>, links: Links): string {
