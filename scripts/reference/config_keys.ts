@@ -103,7 +103,7 @@ function configKey({ keys, lead, text }: Item, property: Property, choices: read
   const isPath = keys.length === 1 && PATH.test(keys[0]!);
   return {
     keys,
-    kind: isPath ? "path" : choices.map((word) => `\`${word}\``).join(" or ") || kindOf(property),
+    kind: isPath ? "path" : kindOf(property, choices),
     meaning: capitalized(withoutUnit(aboutSeveral(lead, keys) + meaning)),
     fallback: fallback.replace(/^`undefined`, /, ""),
   };
@@ -123,16 +123,17 @@ function capitalized(text: string): string {
   return text.replace(/^[a-z]/, (letter) => letter.toUpperCase());
 }
 
-function kindOf({ name, tsType }: Property): string {
+function kindOf({ name, tsType }: Property, choices: readonly string[]): string {
   const byName = KINDS.find(([pattern]) => pattern.test(name))?.[1];
-  if (byName !== undefined) return byName;
-  if (tsType === undefined) return "text";
-  return kindByType(typeText(tsType).replace(/ \| undefined$/, ""));
+  const type = tsType === undefined ? "" : typeText(tsType);
+  const words = choices.map((word) => `\`${word}\``);
+  const value = byName ?? kindByType(type);
+  return words.length > 0 ? [...(value === "text" ? [] : [value]), ...words].join(" or ") : value;
 }
 
 function kindByType(type: string): string {
-  if (type === "boolean") return "`true` or `false`";
-  if (type === "number") return "whole number";
-  if (/^(?:HostPort|ListenAddress)$/.test(type)) return "address";
-  return type.includes("Secret") ? "secret" : "text";
+  if (/\bboolean\b/.test(type)) return "`true` or `false`";
+  if (/\bnumber\b/.test(type)) return "whole number";
+  if (/\b(?:HostPort|ListenAddress)\b/.test(type)) return "address";
+  return /\bSecret\b/.test(type) ? "secret" : "text";
 }

@@ -71,11 +71,20 @@ function furtherOf(
   for (let symbol = open.shift(); symbol !== undefined; symbol = open.shift()) {
     for (const target of referencesOf(symbol, docs)) {
       if (!claim(keyOf(target), isTaken)) continue;
-      found.push(target);
+      if (!isParentOf(symbol, target)) found.push(target);
       open.push(target);
     }
   }
   return found;
+}
+
+/** The table of an interface has the members of those that it extends, too. */
+function isParentOf({ declarations }: DocSymbol, { name }: DocSymbol): boolean {
+  return declarations.some(
+    ({ def }) =>
+      typeof def.extends === "object" &&
+      def.extends.some((parent) => parent.kind === "typeRef" && parent.value.typeName === name),
+  );
 }
 
 /** The symbols of `src` whose types stand in a symbol's public declarations. */

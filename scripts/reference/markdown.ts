@@ -50,7 +50,7 @@ export function firstSentence(markdown: string): string {
 
 /** A docstring's text in two: what stands in `Default: ...`, and the rest. */
 export function splitDefault(markdown: string): { readonly meaning: string; readonly fallback: string } {
-  const pattern = /(?:^|(?<=[.;)`]\s))Default:? ((?:`[^`]*`|[^`])*?)(?:(?<!\b(?:e\.g|i\.e))\.(?=\s|$)|$)/;
+  const pattern = /(?:^|(?<=[.;)`]\s))Default[:,]? ((?:`[^`]*`|[^`])*?)(?:(?<!\b(?:e\.g|i\.e))\.(?=\s|$)|$)/;
   const match = pattern.exec(markdown);
   if (match === null) return { meaning: markdown.trim(), fallback: "" };
   const rest = markdown.slice(0, match.index) + markdown.slice(match.index + match[0].length);
