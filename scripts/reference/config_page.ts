@@ -27,9 +27,27 @@ const KINDS: Readonly<Record<string, readonly [file: string, name: string]>> = {
 const BASEPLATE_KEYS =
   /^(?:collector\.(?:hostname|version|scheme)|key\.(?:name|secret)|max_queue_size|metrics\.(?:namespace|endpoint|log_if_unconfigured|swallow_network_errors))$/;
 
-const INTRO = `Every key, with its default. A key without one is required, unless its meaning says otherwise. Values may hold \
-\`$NAME\` or \`\${NAME}\`, which stand for the environment's; one that is not set is an error. Keys that nobody knows are \
-warned about. "ours": baseplate.py does not have it, all others mean what they mean there.`;
+const INTRO = `The same keys in INI, as baseplate.py reads it, or in TOML, in a file whose name ends in \`.toml\`:
+
+\`\`\`ini
+[event-publisher:main]
+collector.hostname = events.example.com
+key.name = web-1
+key.secret = $EVENTS_KEY_SECRET
+batch.max_age = 500ms
+\`\`\`
+
+\`\`\`toml
+[event-publisher.main]
+collector.hostname = "events.example.com"
+key.name = "web-1"
+key.secret = "$EVENTS_KEY_SECRET"
+batch.max_age = "500ms"
+\`\`\`
+
+\`$NAME\` and \`\${NAME}\` stand for the environment's values; one that is not set is an error. A key that nobody knows is \
+warned about. How [values](#values) are written stands at the end. "ours": baseplate.py does not have the key; the others mean \
+what they mean there.`;
 
 /** The page, as Markdown. */
 export function configPage(docs: ReadonlyMap<string, DocModule>, links: Links): string {

@@ -71,7 +71,7 @@ test("has a page for nothing else", () => {
 test("says what every export is", () => {
   for (const { page } of ENTRIES) {
     const [text = ""] = readPage(page).split("\n## Further types\n");
-    const silent = [...text.matchAll(/^### (\w+)\n\n```ts\n(?:(?!```).)*```\n(?=\n#|$(?![\s\S]))/gms)];
+    const silent = [...text.matchAll(/^### (\w+)\n\n```ts\n(?:(?!```).)*```\s*(?=[#|]|$(?![\s\S]))/gms)];
     assert.deepEqual(
       silent.map(([, name]) => `${page}: ${name}`),
       [],
