@@ -58,7 +58,7 @@ export function configPage(docs: ReadonlyMap<string, DocModule>, links: Links): 
 }
 
 /** The configurations: what each `parsePROGRAMConfig` of `src/config/PROGRAM_config.ts` gives; the publisher's first. */
-export function configTypes(
+function configTypes(
   docs: ReadonlyMap<string, DocModule>,
 ): [program: string, file: string, type: DocSymbol][] {
   return [...docs]

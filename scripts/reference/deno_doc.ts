@@ -118,7 +118,7 @@ export interface DocModule {
 }
 
 /** What deno doc prints, with the files' paths from the root. */
-export interface DenoDoc {
+interface DenoDoc {
   readonly nodes: Readonly<
     Record<string, { readonly module_doc?: JsDoc; readonly symbols?: readonly DocSymbol[] }>
   >;
@@ -145,7 +145,7 @@ export function readDocs(root: string): ReadonlyMap<string, DocModule> {
  * deno doc leaves out is taken from the sources: that a class is exported as a type only, and the type of a constant
  * that is a function.
  */
-export function modulesOf({ nodes }: DenoDoc, sourceOf: (file: string) => string): Map<string, DocModule> {
+function modulesOf({ nodes }: DenoDoc, sourceOf: (file: string) => string): Map<string, DocModule> {
   const symbolsOf = (file: string): readonly DocSymbol[] => nodes[file]?.symbols ?? [];
   const declared = ({ name, declarations }: DocSymbol): DocSymbol => {
     const target = declarations[0]?.def.target;

@@ -72,7 +72,7 @@ function contents(page: string, symbols: readonly DocSymbol[], links: Links): st
 }
 
 /** The first sentence of its docstring. */
-export function summaryOf({ declarations }: DocSymbol, page: string, links: Links): string {
+function summaryOf({ declarations }: DocSymbol, page: string, links: Links): string {
   const { jsDoc } = declarations.find((declaration) => declaration.jsDoc !== undefined) ?? {};
   return links.text(firstSentence(jsDoc?.doc ?? ""), { page });
 }

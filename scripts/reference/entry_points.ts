@@ -88,7 +88,7 @@ function isParentOf({ declarations }: DocSymbol, { name }: DocSymbol): boolean {
 }
 
 /** The symbols of `src` whose types stand in a symbol's public declarations. */
-export function referencesOf(symbol: DocSymbol, docs: ReadonlyMap<string, DocModule>): DocSymbol[] {
+function referencesOf(symbol: DocSymbol, docs: ReadonlyMap<string, DocModule>): DocSymbol[] {
   return symbol.declarations.flatMap(({ def, location }) =>
     [...refsIn(def)].flatMap((ref) => resolve(ref, location.filename, docs) ?? []),
   );
