@@ -25,7 +25,7 @@ async function put(image: Image, lines: string): Promise<void> {
 
 async function statusOf(program: Program): Promise<number | string> {
   await using ending = program;
-  return ending.ended;
+  return await ending.ended; // not killed before
 }
 
 for (const user of [last("USER"), NOBODY])
