@@ -5,7 +5,8 @@
  *
  *     KEY_NAME=web KEY_SECRET=... SEGMENT_WRITE_KEY=... bun examples/forward.ts     # or POSTHOG_KEY=phc_...
  *
- * Publishers: collector.hostname = this host and port, collector.version = 2j. Run as many as you like: it has no state.
+ * Publishers: collector.version = 2j, and collector.hostname is this, or what ends TLS before it. Run as many as you
+ * like: it has no state.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { env } from "node:process";
