@@ -9,7 +9,7 @@ import { JsonLinesSink } from "../collector/json_lines_sink.ts";
 import type { Keys } from "../collector/signature.ts";
 import type { Sink } from "../collector/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
-import { isLocal } from "../config/addresses.ts";
+import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
 import { type FetchApp, type ServedApp, serveApp } from "../http/serve.ts";
 import { VERSION } from "../version.ts";
@@ -62,10 +62,6 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   const sink = openSink(config);
   const app = collector({ ...config, keys: keysOf(config, file), sink, status });
   const served = await serve(app, config, status);
-  logger.info("Collecting at {address} into {output}", {
-    address: served[0]?.address,
-    output: config.output,
-  });
   notify("READY=1");
   if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));
   notify("STOPPING=1");
@@ -117,17 +113,27 @@ async function serve(app: Hono, config: CollectorConfig, status: CollectorStatus
     token: admin.token && Buffer.from(admin.token.reveal()).toString(),
   });
   const options = { requestTimeoutMs, graceMs };
-  if (admin.listen === "beside" && (isLocal(listen) || admin.token))
-    return [await serveApp(beside(routes, app), listen, { key: "listen", ...options })];
-  const served = [await serveApp(app, listen, { key: "listen", ...options })];
+  const isBeside = admin.listen === "beside" && (isLocal(listen) || admin.token !== undefined);
+  const served = [
+    await serveApp(isBeside ? beside(routes, app) : app, listen, { key: "listen", ...options }),
+  ];
+  const address = served[0]?.address;
+  logger.info("Collecting at {address} into {output}", { address, output: config.output });
+  if (isBeside) return served;
   if (admin.listen === "beside")
     logger.warn(
       "There are no /health and /metrics: others reach {address}, so set admin.listen or admin.token",
       {
-        address: served[0]?.address,
+        address,
       },
     );
-  else if (admin.listen) served.push(await serveApp(routes, admin.listen, { key: "admin.listen", graceMs }));
+  else if (admin.listen) served.push(await serveAdmin(routes, admin.listen));
+  return served;
+}
+
+async function serveAdmin(routes: Hono, address: ListenAddress): Promise<ServedApp> {
+  const served = await serveApp(routes, address, { key: "admin.listen" });
+  logger.info("Admin at {address}", { address: served.address });
   return served;
 }
 
