@@ -9,6 +9,7 @@ import {
   parseCollectorConfig,
 } from "../../src/config/collector_config.ts";
 import { loadPublisherConfig } from "../../src/config/publisher_config.ts";
+import { readPage } from "../support/doc_page.ts";
 import { iniOf } from "./differences.ts";
 import { inTemporaryDirectory, refuses } from "./support.ts";
 
@@ -38,6 +39,22 @@ test("fills in the defaults", () => {
     admin: { listen: "beside", token: undefined },
     warnings: [],
   });
+});
+
+test("the page about the collector has every key, with its default", () => {
+  const [, table = ""] = readPage("docs/collector.md").split("| key ");
+  const rows = [...table.split("\n\n")[0]!.matchAll(/^\| `([\w.]+)`[^|]*\| `?([^|`]+?)`? +\|/gm)];
+  const defaults = rows.filter(([, , value]) => !/^(one or more|see below|none) *$/.test(value!));
+  assert.ok(defaults.length >= 10, `${defaults.length} defaults`);
+  const lines = defaults.map(([, key, value]) => `${key} = ${value}\n`).join("");
+  const { keys: _, ...shown } = parse(`key.K = aGk=\n${lines}`);
+  const { keys: _keys, ...without } = parse("key.K = aGk=\n");
+  assert.deepEqual(shown, without);
+  for (const key of ["key.NAME", "admin.listen", "admin.token"])
+    assert.ok(
+      rows.some(([, name]) => name === key),
+      key,
+    );
 });
 
 test("reads every key, from INI and TOML alike", () => {
