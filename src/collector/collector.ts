@@ -154,7 +154,8 @@ function refuse(error: Error, c: Context, status: CollectorStatus): Response {
   status.requests[outcomeOf(refusal)]++;
   const { message, cause } = refusal;
   logRefusal({ status: refusal.status, message, path: c.req.path, cause });
-  const headers = refusal instanceof Unavailable ? { "Retry-After": String(refusal.retryAfterS) } : {};
+  const headers: Record<string, string> =
+    refusal instanceof Unavailable ? { "Retry-After": String(refusal.retryAfterS) } : {};
   return c.json({ error: message }, refusal.status, headers);
 }
 
