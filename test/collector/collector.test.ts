@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { request as httpRequest } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -214,11 +214,10 @@ test("answers 404 to other paths and 405 to other methods", async () => {
   assert.equal(answer.headers.get("allow"), "POST");
 });
 
-test("lets a client that is still sending read its 413", async () => {
-  const { app } = storingCollector();
-  const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
-  const headers = { "X-Signature": sign("") };
-  const request = httpRequest({ port: served.port, method: "POST", path: "/v2j", headers });
+/** Sends 3 MB to a collector that is served, and resolves with the status it is answered with. */
+function sendLong(port: number, signature: string, agent: Agent): Promise<number> {
+  const headers = { "X-Signature": signature };
+  const request = httpRequest({ port, method: "POST", path: "/v2j", headers, agent });
   const status = new Promise<number>((resolve, reject) => {
     request.on("error", reject);
     request.on("response", (response) => {
@@ -227,6 +226,23 @@ test("lets a client that is still sending read its 413", async () => {
     });
   });
   request.end(Buffer.alloc(3_000_000));
-  assert.equal(await status, 413);
-  await served.close();
-});
+  return status;
+}
+
+for (const [expected, what, signature, options] of [
+  [413, "it is too long", sign(""), {}],
+  [403, "nobody has its key", sign("", "nobody"), {}],
+  [503, "there is too much to do", sign(""), { maxRequests: 0 }],
+] as const) {
+  test(`lets a client that is still sending read that ${what}, time and again`, {
+    timeout: 60_000,
+  }, async () => {
+    const { app } = storingCollector(options);
+    const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
+    const agent = new Agent({ keepAlive: true });
+    for (let time = 0; time < 5; time++)
+      assert.equal(await sendLong(served.port!, signature, agent), expected);
+    agent.destroy();
+    await served.close();
+  });
+}
