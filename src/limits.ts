@@ -208,3 +208,27 @@ export const MAX_FORM_BYTES = 4_096;
 
 /** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
 export const SESSION_MS = 43_200_000;
+
+/** How many events a collector takes in one request, until someone says otherwise: a full batch of 4 bytes each has more. */
+export const DEFAULT_MAX_REQUEST_EVENTS = 100_000;
+
+/** How many bytes of events, decompressed, a collector holds for its sink until it answers 503: 64 MiB. */
+export const DEFAULT_MAX_PENDING_BYTES = 67_108_864;
+
+/** The most bytes one can let it hold: 64 GiB. */
+export const MAX_MAX_PENDING_BYTES = 68_719_476_736;
+
+/** How many requests a collector reads and stores at once until it answers 503; each holds up to its largest body. */
+export const DEFAULT_MAX_REQUESTS = 256;
+
+/** The most requests at once one can allow. */
+export const MAX_MAX_REQUESTS = 65_536;
+
+/** How long a sink may take for a batch until the collector counts as failing, in milliseconds. */
+export const STORE_STALL_MS = 30_000;
+
+/** For how long after a failure of its sink a collector says that it is not ready, in milliseconds; then it is tried again. */
+export const NOT_READY_MS = 10_000;
+
+/** The longest `Retry-After` that a collector asks for, in seconds: its sink may be well again before. */
+export const MAX_RETRY_AFTER_S = 32;

@@ -8,6 +8,14 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     " service                 |   one SQLite file    |  publisher                                      |  collector":
       "it is a drawing",
   },
+  "docs/collector.md": {
+    "[event-collector]": "test/config/collector_config.test.ts reads the keys of the page's table",
+    '$ body=\'{"1":{"lst":["rec",3,{"1":{"str":"view"}},{"1":{"i64":"soon"}},{"x":1}]}}\'':
+      "test/collector/refusing.test.ts has its like",
+    "$ curl -s localhost:9801/health": "test/collector/admin.test.ts has it",
+    'import { CollectorStatus, collector, collectorAdmin, schemaValidator } from "eventspool/collector";':
+      "a few lines of an app: test/collector mounts one",
+  },
   "docs/dashboard.md": {
     '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue, as told: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
       "it is a line of the log",
