@@ -2,8 +2,11 @@
 /** `bun run collector`, or `eventspool-collector`: a small event collector that appends what it accepts to a file. */
 import { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
-import { collector } from "../collector/collector.ts";
-import { JsonLinesSink } from "../collector/json_lines_sink.ts";
+import { type BatchMeta, collector } from "../collector/collector.ts";
+import { parseEventIds } from "../collector/event_ids.ts";
+import { EventList } from "../collector/event_list.ts";
+import { openSink } from "../collector/open_sink.ts";
+import type { AcceptedBatch } from "../collector/sink.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
 import { serveApp } from "../http/serve.ts";
 import { VERSION } from "../version.ts";
@@ -46,12 +49,28 @@ async function collect(config: CollectorConfig): Promise<void> {
   logWarnings(logger, config.warnings);
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   stopOnSignals().addEventListener("abort", () => stop());
-  using sink = new JsonLinesSink(config.output);
+  const sink = await openSink(config.sink);
   const keys = new Map([...config.keys].map(([name, secret]) => [name, secret.reveal()]));
-  const app = collector({ keys, store: (events) => sink.append(events), maxBodyBytes: config.maxBodyBytes });
+  const store = async (events: readonly string[], meta: BatchMeta): Promise<void> =>
+    void (await sink.store(batchOf(events, meta)));
+  const app = collector({ keys, store, maxBodyBytes: config.maxBodyBytes });
   const served = await serveApp(app, config.listen, { key: "listen" });
-  logger.info("Collecting at {address} into {output}", { address: served.address, output: config.output });
+  logger.info("Collecting at {address} into {output}", { address: served.address, output: config.sink.path });
   await stopped;
   await served.close();
+  await sink.close();
   logger.info("Stopped");
+}
+
+function batchOf(events: readonly string[], { version, keyName, eventIds }: BatchMeta): AcceptedBatch {
+  const bodies = events.map((event) => Buffer.from(event));
+  const bounds = new Uint32Array(2 * events.length);
+  let at = 0;
+  for (const [index, body] of bodies.entries()) {
+    bounds[2 * index] = at;
+    at += body.length;
+    bounds[2 * index + 1] = at;
+  }
+  const ids = eventIds === undefined ? undefined : parseEventIds(eventIds);
+  return { events: new EventList(Buffer.concat(bodies), bounds), version, keyName, ids };
 }

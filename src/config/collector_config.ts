@@ -11,7 +11,8 @@ import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts
 import type { ConfigSection } from "./config_section.ts";
 import type { Env } from "./expand_vars.ts";
 import { parseSecret, type Secret } from "./secret.ts";
-import { bytesIn, optional, parseText } from "./values.ts";
+import { readSink, type SinkConfig } from "./sink_config.ts";
+import { bytesIn, optional } from "./values.ts";
 
 /** A collector's configuration, checked and complete. */
 export interface CollectorConfig {
@@ -23,8 +24,8 @@ export interface CollectorConfig {
    * not differ by case alone in an INI file, and NAME cannot hold `=` or `:` there.
    */
   readonly keys: ReadonlyMap<string, Secret>;
-  /** `output`: the file that events are appended to, one JSON text a line. Default: `events.jsonl`. */
-  readonly output: string;
+  /** `sink`, `output`, `output.*`: where events are kept. Default: the file `events.jsonl`. */
+  readonly sink: SinkConfig;
   /** `max_body_size`: the largest body after decompression, in bytes. Default: 512,000. */
   readonly maxBodyBytes: number;
   /** What is allowed but likely not meant, one sentence each. */
@@ -34,7 +35,6 @@ export interface CollectorConfig {
 const SECTION = "event-collector";
 const KEY_PREFIX = "key.";
 const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
-const DEFAULT_OUTPUT = "events.jsonl";
 
 /**
  * Reads a collector's configuration from a file: TOML if its name ends in `.toml`, otherwise INI.
@@ -57,7 +57,7 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
   return {
     listen: section.read("listen", optional(parseListenAddress, DEFAULT_LISTEN)),
     keys: readKeys(section),
-    output: section.read("output", optional(parseText, DEFAULT_OUTPUT)),
+    sink: readSink(section),
     maxBodyBytes: section.read(
       "max_body_size",
       optional(bytesIn({ min: 1, max: MAX_MAX_BODY_BYTES }), MAX_BATCH_BYTES),

@@ -23,10 +23,10 @@ function keysOf(config: CollectorConfig): Record<string, string> {
 }
 
 test("fills in the defaults", () => {
-  const { keys: _, ...rest } = parse("key.K = aGk=\n");
+  const { keys: _, sink, ...rest } = parse("key.K = aGk=\n");
+  assert.equal(sink.path, "events.jsonl");
   assert.deepEqual(rest, {
     listen: { host: "127.0.0.1", port: 9_800 },
-    output: "events.jsonl",
     maxBodyBytes: 512_000,
     warnings: [],
   });
@@ -35,7 +35,6 @@ test("fills in the defaults", () => {
 test("reads every key, from INI and TOML alike", () => {
   const expected = {
     listen: { path: "./c.sock" },
-    output: "/data/e.jsonl",
     maxBodyBytes: 1_024,
     warnings: [],
   };
@@ -47,8 +46,9 @@ test("reads every key, from INI and TOML alike", () => {
     { format: "toml", env: {} },
   );
   for (const config of [ini, toml]) {
-    const { keys: _, ...rest } = config;
+    const { keys: _, sink, ...rest } = config;
     assert.deepEqual(rest, expected);
+    assert.equal(sink.path, "/data/e.jsonl");
     assert.deepEqual(keysOf(config), { Old: "hi" });
   }
 });
