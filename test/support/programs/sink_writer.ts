@@ -1,0 +1,26 @@
+/**
+ * Stores numbered batches until it is killed, several at once and of many sizes, and prints `kept FIRST-LAST` for each.
+ * Now and then it sends again what was kept.
+ *
+ * Usage: sink_writer.ts KIND DIRECTORY FIRST_ID FSYNC
+ */
+import process from "node:process";
+import { numberedBatch } from "../batches.ts";
+import { SINK_KINDS } from "../sinks.ts";
+
+const [kind, directory, firstId, fsync] = process.argv.slice(2);
+const sink = SINK_KINDS[kind as keyof typeof SINK_KINDS].open(directory!, fsync as "always" | "never");
+let nextId = Number(firstId);
+
+async function send(lane: number): Promise<void> {
+  for (;;) {
+    const first = nextId;
+    nextId += 1 + ((first * 7 + lane) % 40);
+    const last = nextId - 1;
+    await sink.store(numberedBatch(first, last));
+    process.stdout.write(`kept ${first}-${last}\n`);
+    if (last % 5 === 0) await sink.store(numberedBatch(Math.max(1, first - 10), last));
+  }
+}
+
+await Promise.all([1, 2, 3, 4].map(send));
