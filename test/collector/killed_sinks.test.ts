@@ -47,7 +47,7 @@ for (const [kind, { name, open, read }] of Object.entries(SINK_KINDS))
     await using sink = open(directory.path);
     await sink.store(numberedBatch(1, lastId));
     const expected = Array.from({ length: lastId }, (_, index) => index + 1);
-    const ids = read(directory.path).map(Number);
+    const ids = read(directory.path).map((event) => Number(/^"?(\d+)/.exec(event)?.[1]));
     assert.deepEqual(
       ids.toSorted((a, b) => a - b),
       expected,

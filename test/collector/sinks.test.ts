@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { FsyncPolicy } from "../../src/collector/commit_loop.ts";
 import { EventStorageError } from "../../src/errors.ts";
 import { batchOf, numberedBatch, queueUuid } from "../support/batches.ts";
+import { start } from "../support/processes.ts";
 import { SINK_KINDS } from "../support/sinks.ts";
 import { noSmallDisks, SmallDisk } from "../support/small_disk.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -13,7 +14,7 @@ function numbers(firstId: number, lastId: number): string[] {
   return Array.from({ length: lastId - firstId + 1 }, (_, index) => String(firstId + index));
 }
 
-for (const kind of Object.values(SINK_KINDS)) {
+for (const [key, kind] of Object.entries(SINK_KINDS)) {
   for (const fsync of ["always", "interval", "never"] satisfies FsyncPolicy[])
     test(`${kind.name}, fsync ${fsync}: keeps events in order, as they were sent`, async () => {
       using directory = temporaryDirectory();
@@ -78,6 +79,17 @@ for (const kind of Object.values(SINK_KINDS)) {
       );
     }
     await kind.open(directory.path).close();
+  });
+
+  test(`${kind.name}: is not opened by a second process`, { timeout: 60_000 }, async () => {
+    using directory = temporaryDirectory();
+    await using sink = kind.open(directory.path);
+    await sink.store(batchOf(["1"]));
+    await using second = start("test/support/programs/sink_writer.ts", [key, directory.path, "1", "never"]);
+    assert.equal(await second.ended, 1);
+    assert.match(second.stderr.join("\n"), /is in use by another collector: stop that one, or give/);
+    await sink.store(batchOf(["2"]));
+    assert.deepEqual(kind.read(directory.path), ["1", "2"]);
   });
 
   test(`${kind.name}: keeps what was begun when it is closed, and nothing later`, async () => {
