@@ -21,7 +21,7 @@ export class OutputLock {
     const path = `${outputPath}-lock`;
     this.#db = open(path);
     try {
-      this.#db.exec("BEGIN EXCLUSIVE");
+      this.#db.exec("PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE"); // there is nothing to roll back
     } catch (cause) {
       this.#db.close();
       throw lockError(outputPath, path, cause);

@@ -8,7 +8,7 @@ export function queueUuid(number: number): string {
 }
 
 /** Events as a body has them. */
-export function eventList(events: readonly string[]): EventList {
+function eventList(events: readonly string[]): EventList {
   const bounds: number[] = [];
   let at = 1;
   for (const event of events) {
