@@ -33,7 +33,7 @@ for (const [kind, { name, open, read }] of Object.entries(SINK_KINDS))
       const fsync = round % 3 === 0 ? "always" : "never";
       const args = [kind, directory.path, String(firstMissing(kept)), fsync];
       await using writer = start("test/support/programs/sink_writer.ts", args);
-      const enough = 1 + Math.floor(Math.random() * 40);
+      const enough = 1 + Math.floor(Math.random() * 15);
       await eventually("batches", () => {
         assert.equal(writer.child.exitCode, null, writer.stderr.join("\n"));
         return writer.stdout.length >= enough;
