@@ -1,6 +1,6 @@
 /**
- * Stores batches of events that begin with their ids until it is killed, several at once and of many sizes, up to a
- * megabyte, and prints `kept FIRST-LAST` for each. Now and then it sends again what was kept.
+ * Stores batches of events that begin with their ids until it is killed, several at once and of many sizes, up to 160
+ * kilobytes, and prints `kept FIRST-LAST` for each. Now and then it sends again what was kept.
  *
  * Usage: sink_writer.ts KIND DIRECTORY FIRST_ID FSYNC
  */
@@ -15,7 +15,7 @@ let nextId = Number(firstId);
 
 function batch(first: number, last: number): AcceptedBatch {
   const events: string[] = [];
-  for (let id = first; id <= last; id++) events.push(`"${id} ${"x".repeat(id % 5 === 0 ? 100_000 : 100)}"`);
+  for (let id = first; id <= last; id++) events.push(`"${id} ${"x".repeat(id % 5 === 0 ? 20_000 : 100)}"`);
   return batchOf(events, `${queueUuid(1)}:${first}-${last}`);
 }
 
