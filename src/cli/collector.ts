@@ -5,9 +5,8 @@ import { getLogger } from "@logtape/logtape";
 import { Hono } from "hono";
 import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/collector.ts";
-import { JsonLinesSink } from "../collector/json_lines_sink.ts";
+import { openSink } from "../collector/open_sink.ts";
 import type { Keys } from "../collector/signature.ts";
-import type { Sink } from "../collector/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
@@ -59,7 +58,7 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   const stop = stopOnSignals();
   feedWatchdog(stop);
   const status = new CollectorStatus();
-  const sink = openSink(config);
+  const sink = await openSink(config.sink);
   const app = collector({ ...config, keys: keysOf(config, file), sink, status });
   const served = await serve(app, config, status);
   notify("READY=1");
@@ -70,18 +69,6 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   await status.idle();
   await sink.close();
   logger.info("Stopped");
-}
-
-/** Events as lines of a file. */
-function openSink({ output }: CollectorConfig): Sink {
-  const file = new JsonLinesSink(output);
-  return {
-    store: async ({ events }) => {
-      file.append(Array.from({ length: events.count }, (_, index) => events.text(index)));
-      return { stored: events.count, duplicates: 0 };
-    },
-    close: async () => file.close(),
-  };
 }
 
 /** The keys as the file has them, read anew with each SIGHUP, as long as it can be used. */
@@ -118,7 +105,7 @@ async function serve(app: Hono, config: CollectorConfig, status: CollectorStatus
     await serveApp(isBeside ? beside(routes, app) : app, listen, { key: "listen", ...options }),
   ];
   const address = served[0]?.address;
-  logger.info("Collecting at {address} into {output}", { address, output: config.output });
+  logger.info("Collecting at {address} into {output}", { address, output: config.sink.path });
   if (isBeside) return served;
   if (admin.listen === "beside")
     logger.warn(

@@ -23,7 +23,8 @@ import type { ConfigSection } from "./config_section.ts";
 import type { Env } from "./expand_vars.ts";
 import { parseSecret, parseToken, type Secret } from "./secret.ts";
 import { readSecret } from "./secret_file.ts";
-import { bytesIn, durationMsIn, integerIn, optional, parseBoolean, parseText } from "./values.ts";
+import { readSink, type SinkConfig } from "./sink_config.ts";
+import { bytesIn, durationMsIn, integerIn, optional, parseBoolean } from "./values.ts";
 
 /** A collector's configuration, checked and complete. */
 export interface CollectorConfig {
@@ -36,8 +37,8 @@ export interface CollectorConfig {
    * hold `=` or `:` there.
    */
   readonly keys: ReadonlyMap<string, Secret>;
-  /** `output`: the file that events are appended to, one JSON text a line. Default: `events.jsonl`. */
-  readonly output: string;
+  /** `sink`, `output`, `output.*`: where events are kept. Default: the file `events.jsonl`. */
+  readonly sink: SinkConfig;
   /** `max_body_size`: the largest body after decompression, in bytes. Default: 512,000. */
   readonly maxBodyBytes: number;
   /** `max_events_per_request`: how many events a request may hold. Default: 100,000. */
@@ -72,7 +73,6 @@ const KEY_PREFIX = "key.";
 /** Of a key that names the file where its value is. */
 const FILE_SUFFIX = /_file$/i;
 const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
-const DEFAULT_OUTPUT = "events.jsonl";
 
 /**
  * Reads a collector's configuration from a file: TOML if its name ends in `.toml`, otherwise INI.
@@ -95,7 +95,7 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
   return {
     listen: section.read("listen", optional(parseListenAddress, DEFAULT_LISTEN)),
     keys: readKeys(section),
-    output: section.read("output", optional(parseText, DEFAULT_OUTPUT)),
+    sink: readSink(section),
     maxBodyBytes: section.read(
       "max_body_size",
       optional(bytesIn({ min: 1, max: MAX_MAX_BODY_BYTES }), MAX_BATCH_BYTES),

@@ -24,10 +24,10 @@ function keysOf(config: CollectorConfig): Record<string, string> {
 }
 
 test("fills in the defaults", () => {
-  const { keys: _, ...rest } = parse("key.K = aGk=\n");
+  const { keys: _, sink, ...rest } = parse("key.K = aGk=\n");
+  assert.equal(sink.path, "events.jsonl");
   assert.deepEqual(rest, {
     listen: { host: "127.0.0.1", port: 9_800 },
-    output: "events.jsonl",
     maxBodyBytes: 512_000,
     maxEvents: 100_000,
     maxPendingBytes: 67_108_864,
@@ -60,7 +60,6 @@ test("the page about the collector has every key, with its default", () => {
 test("reads every key, from INI and TOML alike", () => {
   const expected = {
     listen: { path: "./c.sock" },
-    output: "/data/e.jsonl",
     maxBodyBytes: 1_024,
     maxEvents: 7,
     maxPendingBytes: 2_097_152,
@@ -97,8 +96,9 @@ test("reads every key, from INI and TOML alike", () => {
     env,
   });
   for (const config of [ini, toml]) {
-    const { keys: _, ...rest } = config;
+    const { keys: _, sink, ...rest } = config;
     assert.deepEqual(rest, expected);
+    assert.equal(sink.path, "/data/e.jsonl");
     assert.deepEqual(keysOf(config), { Old: "hi" });
   }
 });

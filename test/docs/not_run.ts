@@ -46,6 +46,15 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "[event-publisher:main]": "a part of a file: the rest is as in the README",
     "$ bun run queue peek --file shop.db": "test/cli has it",
   },
+  "docs/sinks.md": {
+    "$ ls": "a megabyte of events has come: test/collector/json_lines_sink.test.ts rotates files",
+    "$ cat events.jsonl.journal": "its UUID is another each time: test/collector has journals of all kinds",
+    "CREATE TABLE event (": "test/collector/sqlite_sink.test.ts looks at the columns",
+    "$ sqlite3 -readonly events.db \"SELECT body ->> 'action', count(*) FROM event GROUP BY 1\"":
+      "it needs sqlite3's own program",
+    "$ sqlite3 events-main.db \"UPDATE queue SET uuid = lower('$(uuidgen)')\"":
+      "it needs sqlite3's own program",
+  },
 };
 
 /** Why a block is not run, if it is not. */
