@@ -205,3 +205,18 @@ export const MAX_FORM_BYTES = 4_096;
 
 /** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
 export const SESSION_MS = 43_200_000;
+
+/** How long a batch may wait for the answers of a NATS server to its messages, in milliseconds. */
+export const DEFAULT_NATS_TIMEOUT_MS = 10_000;
+
+/** How long one NATS server may take to connect to, in milliseconds: then the next one is tried. */
+export const NATS_DIAL_TIMEOUT_MS = 3_000;
+
+/** How often a NATS server is asked whether it is still there, in milliseconds: it is given up after three times without an answer. */
+export const NATS_PING_INTERVAL_MS = 5_000;
+
+/** How many messages a publisher has on their way to JetStream at once, at most. 4,000 are not faster than 1,000. */
+export const NATS_MAX_IN_FLIGHT = 1_000;
+
+/** How many bytes of messages a publisher has on their way to JetStream at once, at most, besides the first message. */
+export const NATS_MAX_IN_FLIGHT_BYTES = 8_388_608;
