@@ -36,8 +36,11 @@ export interface NatsServer extends AsyncDisposable {
 }
 
 /** Starts a server. @param config what else its configuration file says */
-export async function startNats(config: string = ""): Promise<NatsServer> {
-  const server = prepareNats({ port: await freePort(), name: "n1", config });
+export async function startNats(
+  config: string = "",
+  { hasJetStream = true }: { readonly hasJetStream?: boolean } = {},
+): Promise<NatsServer> {
+  const server = prepareNats({ port: await freePort(), name: "n1", config, hasJetStream });
   await server.start();
   return server;
 }
@@ -49,7 +52,7 @@ export async function startCluster(): Promise<readonly NatsServer[]> {
   const servers = await Promise.all(
     routes.map(async (route, index) => {
       const config = `cluster { name: C, listen: "127.0.0.1:${route}", routes: [${urls}] }`;
-      return prepareNats({ port: await freePort(), name: `n${index + 1}`, config });
+      return prepareNats({ port: await freePort(), name: `n${index + 1}`, config, hasJetStream: true });
     }),
   );
   await Promise.all(servers.map((server) => server.start()));
@@ -67,14 +70,23 @@ export async function startCluster(): Promise<readonly NatsServer[]> {
   return servers;
 }
 
-function prepareNats(options: { port: number; name: string; config: string }): NatsServer {
+interface ServerOptions {
+  readonly port: number;
+  readonly name: string;
+  readonly config: string;
+  readonly hasJetStream: boolean;
+}
+
+function prepareNats(options: ServerOptions): NatsServer {
   const directory = temporaryDirectory();
   const file = join(directory.path, "nats.conf");
-  writeFileSync(
-    file,
-    `server_name: ${options.name}\nlisten: "127.0.0.1:${options.port}"\n` +
-      `jetstream { store_dir: "${directory.path}" }\n${options.config}\n`,
-  );
+  const lines = [
+    `server_name: ${options.name}`,
+    `listen: "127.0.0.1:${options.port}"`,
+    options.hasJetStream ? `jetstream { store_dir: "${directory.path}" }` : "",
+    options.config,
+  ];
+  writeFileSync(file, lines.join("\n"));
   let program: Program | undefined;
   const signal = (name: NodeJS.Signals): void => program?.signal(name);
   return {
@@ -123,14 +135,9 @@ export interface NatsClient extends AsyncDisposable {
   read(stream: string): Promise<StoredMessage[]>;
 }
 
-/** Connects to a server, patiently. */
+/** Connects to a server. What it asks while the server restarts is lost: ask another client then. */
 export async function openNats(server: NatsServer, options: ConnectionOptions = {}): Promise<NatsClient> {
-  const nc = await connect({
-    servers: server.address,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 100,
-    ...options,
-  });
+  const nc = await connect({ servers: server.address, ...options });
   const jsm = await jetstreamManager(nc, { timeout: 20_000, checkAPI: false });
   return {
     nc,
