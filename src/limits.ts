@@ -104,6 +104,9 @@ export const RETRY_AFTER_MAX_MS = 3_600_000;
 /** How much of a collector's answer is read and kept for logs and dead letters, in bytes. */
 export const MAX_ANSWER_BYTES = 1_024;
 
+/** How much is read of an answer that names the events at fault, in bytes: 64 KiB, some 800 of them. */
+export const MAX_REFUSALS_BYTES = 65_536;
+
 /** How many dead letters are kept until someone says otherwise, in rows: the oldest make room for new ones. */
 export const MAX_DEAD_LETTERS = 10_000;
 

@@ -10,9 +10,9 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { collector } from "../src/collector/collector.ts";
 import { parsePublisherConfig } from "../src/config/publisher_config.ts";
+import { outcomeOf } from "../src/destinations/collector_answer.ts";
 import { ConfigurationError, EventError, EventSerializationError } from "../src/errors.ts";
 import { MAX_QUEUE_NAME_CHARS, RETRY_AFTER_MAX_MS } from "../src/limits.ts";
-import { outcomeOf } from "../src/publisher/outcome.ts";
 import { serializeJsonEvent } from "../src/serializers/json.ts";
 import { serializeV2Event } from "../src/serializers/thrift.ts";
 import { queueFilePath } from "../src/store/location.ts";
@@ -197,7 +197,7 @@ test("names a file in the directory for any queue name, or refuses the name", ()
   );
 });
 
-test("takes any answer of a collector for one of four outcomes, and waits an hour at most", () => {
+test("takes any answer of a collector for one of five outcomes, and waits an hour at most", () => {
   const answers = fc.record({
     status: fc.integer({ min: 200, max: 999 }),
     retryAfter: fc.option(
@@ -211,7 +211,7 @@ test("takes any answer of a collector for one of four outcomes, and waits an hou
   });
   fc.assert(
     fc.property(answers, (answer) => {
-      const outcome = outcomeOf(answer);
+      const outcome = outcomeOf(answer, { firstId: 1, lastId: 2, count: 2 });
       assert.equal(outcome.kind === "accepted", answer.status < 300);
       if (outcome.kind !== "unavailable" || outcome.retryAfterMs === undefined) return;
       assert.ok(outcome.retryAfterMs >= 0 && outcome.retryAfterMs <= RETRY_AFTER_MAX_MS);

@@ -90,6 +90,14 @@ export class ConfigSection {
     this.#warnings.push(new ConfigurationError(problem, this.#placeOf(key)).message);
   }
 
+  /** Warns of each of the section's own keys that begin with `prefix`: they are known, and mean nothing here. */
+  ignore(prefix: string, problem: string): void {
+    for (const key of this.keysUnder(prefix).values()) {
+      this.#asked.add(key);
+      this.warn(key, problem);
+    }
+  }
+
   /** An error about a key. */
   error(key: string, problem: string): ConfigurationError {
     return new ConfigurationError(problem, this.#placeOf(key));

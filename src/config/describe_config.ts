@@ -5,20 +5,20 @@
  */
 import { DEFAULT_MAX_EVENTS } from "../limits.ts";
 import { formatAddress } from "./addresses.ts";
+import type { DestinationConfig } from "./destination_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
 
 /** The configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
 export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
-  const { collector, batch, deadLetters, admin, metrics } = config;
+  const { destination, batch, deadLetters, admin, metrics } = config;
   return {
     queue: config.queueName,
     directory: config.directory ?? null,
     queue_ballast_bytes: config.ballastBytes,
     queue_file_mode: config.fileMode.toString(8).padStart(4, "0"),
     max_queue_size: config.maxQueueSize ?? DEFAULT_MAX_EVENTS,
-    url: collector.url,
-    collector_timeout_ms: collector.timeoutMs,
-    key_name: config.key.name,
+    destination: destination.kind,
+    ...describeDestination(destination),
     batch_max_age_ms: batch.maxAgeMs,
     batch_min_interval_ms: batch.minIntervalMs,
     batch_gzip_level: batch.gzipLevel,
@@ -38,4 +38,17 @@ export function describePublisherConfig(config: PublisherConfig): Record<string,
     },
     warnings: config.warnings,
   };
+}
+
+function describeDestination(destination: DestinationConfig): Record<string, unknown> {
+  switch (destination.kind) {
+    case "collector":
+      return {
+        url: destination.url,
+        collector_timeout_ms: destination.timeoutMs,
+        key_name: destination.key.name,
+      };
+    case "file":
+      return { file_path: destination.path };
+  }
 }

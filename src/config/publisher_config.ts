@@ -11,7 +11,6 @@ import { ConfigurationError } from "../errors.ts";
 import {
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_BATCH_MIN_INTERVAL_MS,
-  DEFAULT_COLLECTOR_TIMEOUT_MS,
   DEFAULT_CONCURRENCY,
   DEFAULT_DEAD_LETTER_MAX_SHARE,
   DEFAULT_GRACE_MS,
@@ -35,27 +34,14 @@ import {
   parseEndpoint,
   parseListenAddressOrOff,
 } from "./addresses.ts";
-import { collectorUrl, isExposed, parseCollectorHostname } from "./collector_url.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { type DestinationConfig, readDestination } from "./destination_config.ts";
 import type { Env } from "./expand_vars.ts";
 import { type QueuePlace, readQueuePlace } from "./queue_place.ts";
-import { parseSecret, parseToken, type Secret } from "./secret.ts";
+import { parseToken, type Secret } from "./secret.ts";
 import { readSecret } from "./secret_file.ts";
-import {
-  bytesIn,
-  durationMsIn,
-  integerIn,
-  oneOf,
-  optional,
-  parseBoolean,
-  parseShare,
-  parseText,
-  quote,
-} from "./values.ts";
-
-/** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
-export type CollectorVersion = "2" | "2j";
+import { bytesIn, durationMsIn, integerIn, optional, parseBoolean, parseShare, quote } from "./values.ts";
 
 /** Where metrics go, and under which name. */
 export interface MetricsConfig {
@@ -75,20 +61,8 @@ export interface PublisherConfig extends QueuePlace {
   readonly queueName: string;
   /** `max_queue_size`: the queue's row cap, 1 or more. Default: `undefined`, the cap in the queue's file stays. */
   readonly maxQueueSize: number | undefined;
-  readonly collector: {
-    /** `collector.scheme`, `collector.hostname` and `collector.version` together: where batches are sent. */
-    readonly url: string;
-    /** `collector.version`. Default: `2`. */
-    readonly version: CollectorVersion;
-    /** `collector.timeout` (ours), in milliseconds. Default: 10 s. */
-    readonly timeoutMs: number;
-  };
-  readonly key: {
-    /** `key.name`: the collector finds the key by it. */
-    readonly name: string;
-    /** `key.secret`, or what the file `key.secret_file` (ours) holds: what batches are signed with. */
-    readonly secret: Secret;
-  };
+  /** `destination` (ours): where events are taken. Default: `collector`. */
+  readonly destination: DestinationConfig;
   readonly batch: {
     /** `batch.max_age` (ours): how long an event may wait for others, in milliseconds. Default: 1 s. */
     readonly maxAgeMs: number;
@@ -140,7 +114,6 @@ export interface PublisherConfigOptions {
 }
 
 const DEFAULT_QUEUE_NAME = "main";
-const DEFAULT_VERSION: CollectorVersion = "2";
 const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
 
 /**
@@ -172,11 +145,7 @@ export function parsePublisherConfig(
       "max_queue_size",
       optional(integerIn({ min: 1, max: MAX_MAX_EVENTS }), undefined),
     ),
-    collector: readCollector(section),
-    key: {
-      name: section.read("key.name", parseKeyName, { keepUnset: true }),
-      secret: readSecret(section, "key.secret", parseKeySecret),
-    },
+    destination: readDestination(section, options.file),
     batch: readBatch(section),
     deadLetters: readDeadLetters(section),
     concurrency: section.read(
@@ -191,20 +160,6 @@ export function parsePublisherConfig(
     metrics: readMetrics(section),
     warnings: section.finish(),
   };
-}
-
-function readCollector(section: ConfigSection): PublisherConfig["collector"] {
-  const scheme = section.read("collector.scheme", optional(parseScheme, "https"));
-  const hostname = section.read("collector.hostname", parseCollectorHostname);
-  const version = section.read("collector.version", optional(oneOf("2", "2j"), DEFAULT_VERSION));
-  const url = collectorUrl({ scheme, hostname, version });
-  if (isExposed(url))
-    section.warn("collector.scheme", "events are sent unencrypted to another machine: use https");
-  const timeoutMs = section.read(
-    "collector.timeout",
-    optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_COLLECTOR_TIMEOUT_MS),
-  );
-  return { url, version, timeoutMs };
 }
 
 function readBatch(section: ConfigSection): PublisherConfig["batch"] {
@@ -245,25 +200,6 @@ function readMetrics(section: ConfigSection): MetricsConfig {
     logIfUnconfigured: section.read("metrics.log_if_unconfigured", optional(parseBoolean, false)),
     swallowNetworkErrors: section.read("metrics.swallow_network_errors", optional(parseBoolean, false)),
   };
-}
-
-function parseKeySecret(text: string): Secret {
-  if (text === "")
-    throw new ConfigurationError(
-      "no key specified: expected Base64 of at least one byte, or key.secret_file",
-    );
-  return parseSecret(text);
-}
-
-function parseScheme(text: string): string {
-  if (/^https?$/i.test(text)) return text;
-  throw new ConfigurationError(`expected https or http, got ${quote(text)}`);
-}
-
-/** The name stands in a header, `X-Signature`, which takes one line of Latin-1. */
-function parseKeyName(text: string): string {
-  if (/^[\t\x20-\x7e\xa0-\xff]*$/.test(text)) return parseText(text);
-  throw new ConfigurationError("cannot stand in an HTTP header: use one line of printable ASCII");
 }
 
 function parseNamespace(text: string): string {

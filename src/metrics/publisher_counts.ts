@@ -20,8 +20,8 @@ const ACCEPTED_SECONDS = [
   ...[60, 300, 900, 3_600, 21_600, 86_400],
 ];
 
-/** What came of a request: see `Outcome` in src/publisher/outcome.ts. */
-export type RequestOutcome = "accepted" | "unavailable" | "misconfigured" | "refused";
+/** What came of a request: see `Outcome` in src/destinations/outcome.ts. */
+export type RequestOutcome = "accepted" | "unavailable" | "misconfigured" | "refused" | "mixed";
 
 /** The counts as others see them, all since the publisher started. */
 export interface PublisherFigures {
@@ -56,6 +56,7 @@ export class PublisherCounts implements PublisherFigures {
     unavailable: 0,
     misconfigured: 0,
     refused: 0,
+    mixed: 0,
   };
   transportErrors = 0;
   readonly claims: Record<"first" | "again", number> = { first: 0, again: 0 };

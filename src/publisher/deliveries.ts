@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Misconfigured, Mixed, Refused, Unavailable } from "../destinations/outcome.ts";
 import { STORAGE_BACKOFF_MAX_MS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
@@ -11,7 +12,6 @@ import type { DeadLetterBudget } from "./dead_letter_budget.ts";
 import { Gate } from "./gate.ts";
 import { Lanes } from "./lanes.ts";
 import * as log from "./log.ts";
-import type { Outcome } from "./outcome.ts";
 import { persist } from "./persist.ts";
 import type { Sender, Sent } from "./sender.ts";
 import type { PublisherProblem, PublisherStatus } from "./status.ts";
@@ -34,8 +34,6 @@ export interface DeliveriesParts {
   readonly onEnd: () => void;
   readonly counts: PublisherCounts;
 }
-
-type Refused = Outcome & { readonly kind: "refused" };
 
 /** Sends leases and settles them, and keeps the count of what went well and what did not. */
 export class Deliveries {
@@ -141,35 +139,56 @@ export class Deliveries {
   }
 
   /** Takes note of the outcome, and returns what is to be done to the lease; that gives false when another publisher has it. */
-  #judge(lease: Lease, { outcome, count, sizeBytes, durationMs }: Sent): () => boolean | Promise<boolean> {
+  #judge(lease: Lease, sent: Sent): () => boolean | Promise<boolean> {
+    const { outcome, count, sizeBytes } = sent;
     switch (outcome.kind) {
       case "accepted":
-        this.#parts.batchSize.accepted(sizeBytes);
-        if (count > 0 && this.collectorGate.failures === 0)
-          this.#lanes.answered(durationMs, this.#inFlight.size);
+        this.#tookAll(sent);
         return this.#accepted(lease, count);
+      case "mixed":
+        if (outcome.failure === undefined) this.#tookAll(sent);
+        return this.#mixed(lease, outcome, sent.acceptedCount);
       case "refused":
         if (outcome.status === 413 && count > 1) this.#learnSize(sizeBytes);
         return this.#refused(lease, outcome);
-      case "misconfigured": {
-        const retryInMs = this.#failed(outcome);
-        log.logMisconfigured(lease, outcome.reason, retryInMs);
+      default:
+        this.#failed(lease, outcome);
         return () => this.#parts.leases.release(lease);
-      }
-      case "unavailable": {
-        const retryInMs = this.#failed(outcome, outcome.retryAfterMs);
-        log.logUnavailable(lease, outcome.reason, retryInMs);
-        return () => this.#parts.leases.release(lease);
-      }
     }
+  }
+
+  /** What the collector takes, and how quickly, says how large batches may be and how many are in flight. */
+  #tookAll({ count, sizeBytes, durationMs }: Sent): void {
+    this.#parts.batchSize.accepted(sizeBytes);
+    if (count > 0 && this.collectorGate.failures === 0) this.#lanes.answered(durationMs, this.#inFlight.size);
   }
 
   #accepted(lease: Lease, count: number): () => Promise<boolean> {
     this.#answered();
+    this.#took(count);
+    return () => this.#parts.leases.ack(lease);
+  }
+
+  #took(count: number): void {
     this.#delivered += count;
     this.#parts.budget.delivered(count);
     this.#lastSuccessAtMs = Date.now();
-    return () => this.#parts.leases.ack(lease);
+  }
+
+  /** The events at fault are known: they become dead letters as far as the budget goes, and the others need not wait. */
+  #mixed(lease: Lease, { refused, undelivered, failure }: Mixed, acceptedCount: number): () => boolean {
+    if (acceptedCount > 0) this.#took(acceptedCount);
+    const dead = refused.filter(() => this.#parts.budget.spend());
+    const [held] = refused.slice(dead.length);
+    const kept = [...undelivered, ...refused.slice(dead.length).map(({ id }) => id)].sort((a, b) => a - b);
+    for (const event of dead) {
+      this.#noteProblem("refused", describe(event));
+      log.logDeadLetter({ ...lease, firstId: event.id }, event.status, event.answer);
+    }
+    if (held !== undefined) this.#hold(lease, held);
+    else if (failure !== undefined) this.#failed(lease, failure);
+    else this.#answered();
+    return () => this.#buried(this.#parts.leases.settle(lease, { dead, kept }), dead.length);
   }
 
   /** Halves the batch, down to the one event at fault, which becomes a dead letter unless too many do. */
@@ -185,20 +204,25 @@ export class Deliveries {
   #dead(lease: Lease, { status, answer }: Refused): () => boolean {
     this.#parts.budget.spend();
     log.logDeadLetter(lease, status, answer);
-    return () => {
-      const dropped = this.#parts.leases.deadLetter(lease, { status, answer });
-      if (dropped) log.logDropped(dropped);
-      if (dropped !== undefined) this.#parts.counts.deadLettered++;
-      return dropped !== undefined;
-    };
+    return () => this.#buried(this.#parts.leases.deadLetter(lease, { status, answer }), 1);
+  }
+
+  /** @param dropped how many older dead letters made room; undefined: the lease was lost before */
+  #buried(dropped: number | undefined, count: number): boolean {
+    if (dropped) log.logDropped(dropped);
+    if (dropped !== undefined) this.#parts.counts.deadLettered += count;
+    return dropped !== undefined;
   }
 
   /** An outage, as far as these events go: what was refused waits, and something else is tried. */
   #held(lease: Lease, outcome: Refused): () => boolean {
-    this.#noteProblem("held", describe(outcome));
-    const retryInMs = this.#shut();
-    log.logHeld(lease, outcome.status, outcome.answer, retryInMs);
+    this.#hold(lease, outcome);
     return () => (isOneEvent(lease) ? this.#parts.leases.release(lease) : this.#split(lease));
+  }
+
+  #hold(lease: Lease, refusal: Pick<Refused, "status" | "answer">): void {
+    this.#noteProblem("held", describe(refusal));
+    log.logHeld(lease, refusal.status, refusal.answer, this.#shut());
   }
 
   #split(lease: Lease): boolean {
@@ -220,12 +244,10 @@ export class Deliveries {
     if (wasFailing && this.collectorGate.failures === 0) log.logRecovered(failingForMs);
   }
 
-  #failed(
-    { kind, reason }: Outcome & { kind: "unavailable" | "misconfigured" },
-    retryAfterMs?: number,
-  ): number {
-    this.#noteProblem(kind, reason);
-    return this.#shut(retryAfterMs);
+  #failed(lease: Lease, failure: Unavailable | Misconfigured): void {
+    this.#noteProblem(failure.kind, failure.reason);
+    if (failure.kind === "misconfigured") log.logMisconfigured(lease, failure.reason, this.#shut());
+    else log.logUnavailable(lease, failure.reason, this.#shut(failure.retryAfterMs));
   }
 
   #shut(retryAfterMs?: number): number {
@@ -243,6 +265,6 @@ function isOneEvent({ firstId, lastId }: Lease): boolean {
   return firstId === lastId;
 }
 
-function describe({ status, answer }: Refused): string {
+function describe({ status, answer }: Pick<Refused, "status" | "answer">): string {
   return `the collector answered ${status}: ${answer}`;
 }

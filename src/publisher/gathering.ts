@@ -4,11 +4,13 @@
  * @module
  */
 import type { Lease, LeaseTable, ReclaimOptions } from "../store/lease_table.ts";
-import { Batch, type BatchFormat, type SumRange } from "./batch.ts";
+import { Batch, type SumRange } from "./batch.ts";
 import type { BatchSize } from "./batch_size.ts";
 
 /** When a batch goes. */
 export interface BatchLimits {
+  /** How large a batch without an event counts as, in bytes. */
+  readonly emptyBytes: number;
   /** At this size. */
   readonly size: BatchSize;
   /** Or when its first event has waited this long, in milliseconds on a monotonic clock. */
@@ -20,7 +22,6 @@ export interface BatchLimits {
 /** Gathers waiting events into a batch, by their sizes only, and claims it when it is time. */
 export class Gathering {
   readonly #leases: LeaseTable;
-  readonly #format: BatchFormat;
   readonly #limits: BatchLimits;
   #claimedId = 0;
   /** Where the batch begins: next to the cursor, unless the rows there were deleted by hand. */
@@ -30,9 +31,8 @@ export class Gathering {
   #openedAtMs = 0;
   #claimedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(leases: LeaseTable, format: BatchFormat, limits: BatchLimits) {
+  constructor(leases: LeaseTable, limits: BatchLimits) {
     this.#leases = leases;
-    this.#format = format;
     this.#limits = limits;
     this.#batch = this.#newBatch();
   }
@@ -94,6 +94,6 @@ export class Gathering {
   }
 
   #newBatch(): Batch {
-    return new Batch(this.#format, this.#limits.size.bytes());
+    return new Batch(this.#limits.emptyBytes, this.#limits.size.bytes());
   }
 }

@@ -4,12 +4,26 @@
  * @module
  */
 export type {
+  CollectorDestinationConfig,
   CollectorVersion,
+  DestinationConfig,
+} from "../config/destination_config.ts";
+export type {
   MetricsConfig,
   PublisherConfig,
   PublisherConfigOptions,
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
+export type { Delivery, Destination, LeasedBatch, StoredEvent } from "../destinations/destination.ts";
+export type {
+  Accepted,
+  Misconfigured,
+  Mixed,
+  Outcome,
+  Refused,
+  RefusedEvent,
+  Unavailable,
+} from "../destinations/outcome.ts";
 export type { HistogramFigures } from "../metrics/histogram.ts";
 export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { DeadLetter, DeadLetterSummary } from "../store/dead_letter_table.ts";

@@ -1,10 +1,11 @@
 /**
- * A span for each request to the collector, linked to the spans that have put its events.
+ * A span for each request to the destination, linked to the spans that have put its events.
  *
  * @module
  */
+
+import type { Outcome } from "../destinations/outcome.ts";
 import { VERSION } from "../version.ts";
-import type { Outcome } from "./outcome.ts";
 
 /** `tracestate` of W3C's trace context. */
 interface TraceState {
@@ -121,5 +122,12 @@ function finish(api: PublishTracing, span: Span, outcome: Outcome): void {
 }
 
 function describe(outcome: Exclude<Outcome, { kind: "accepted" }>): string {
-  return outcome.kind === "refused" ? `the collector answered ${outcome.status}` : outcome.reason;
+  switch (outcome.kind) {
+    case "refused":
+      return `the collector answered ${outcome.status}`;
+    case "mixed":
+      return outcome.failure?.reason ?? `the collector refused ${outcome.refused.length} of the events`;
+    default:
+      return outcome.reason;
+  }
 }

@@ -1,10 +1,12 @@
 /**
- * The publisher: takes events from a queue file to a collector.
+ * The publisher: takes events from a queue file to a destination.
  *
  * @module
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
+import type { Destination } from "../destinations/destination.ts";
+import { openDestination } from "../destinations/open_destination.ts";
 import { DEAD_LETTER_MEMORY_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
@@ -16,9 +18,7 @@ import { PutWatch } from "../store/put_watch.ts";
 import type { QueueFile } from "../store/queue_file.ts";
 import { SharedSync } from "../store/shared_sync.ts";
 import { VERSION } from "../version.ts";
-import { BATCH_FORMATS } from "./batch.ts";
 import { BatchSize } from "./batch_size.ts";
-import { CollectorClient } from "./collector_client.ts";
 import { DeadLetterBudget } from "./dead_letter_budget.ts";
 import { DeadLetterDesk } from "./dead_letter_desk.ts";
 import { Deliveries } from "./deliveries.ts";
@@ -45,6 +45,8 @@ const GATHER_MS = 25;
 
 /** What a publisher is given besides its configuration. */
 export interface PublisherOptions {
+  /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
+  readonly destination?: Destination | undefined;
   /**
    * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then each request is a
    * span, `eventspool publish`, with links to the spans that put its events, if the queue had this option too:
@@ -71,6 +73,7 @@ export class Publisher implements AsyncDisposable {
   /** The queue's dead letters, to look at, retry or purge. */
   readonly deadLetters: DeadLetterDesk;
   readonly #config: PublisherConfig;
+  readonly #destination: Destination;
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
   readonly #leases: LeaseTable;
@@ -98,16 +101,21 @@ export class Publisher implements AsyncDisposable {
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; of a service's
    * database: it is not there, or has no outbox
    */
-  constructor(config: PublisherConfig, { openTelemetry }: PublisherOptions = {}) {
-    const { collector, key, batch, deadLetters, metrics } = config;
+  constructor(config: PublisherConfig, { destination, openTelemetry }: PublisherOptions = {}) {
+    const { batch, deadLetters, metrics } = config;
     this.queue = config.queueName;
     this.file = config.file ?? locateQueueFile(config.queueName, config.directory);
     this.#config = config;
+    this.#destination = destination ?? openDestination(config);
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
     if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
     this.deadLetters = new DeadLetterDesk(this.#queueFile, this.#events, this.#sleeper.wake);
-    this.#leases = new LeaseTable(this.#queueFile, collector.timeoutMs + LEASE_MARGIN_MS, deadLetters);
+    this.#leases = new LeaseTable(
+      this.#queueFile,
+      this.#destination.timeoutMs + LEASE_MARGIN_MS,
+      deadLetters,
+    );
     this.#housekeeping = new Housekeeping({
       file: this.#queueFile,
       ballastBytes: config.ballastBytes,
@@ -115,22 +123,20 @@ export class Publisher implements AsyncDisposable {
       onFailure: (error) => this.#deliveries.storageFailed(error),
     });
     this.#batchSize = new BatchSize(batch.maxBytes);
-    const limits = { ...batch, size: this.#batchSize };
-    this.#gathering = new Gathering(this.#leases, BATCH_FORMATS[collector.version], limits);
+    const limits = { ...batch, emptyBytes: this.#destination.emptyBatchBytes, size: this.#batchSize };
+    this.#gathering = new Gathering(this.#leases, limits);
     this.#metrics = new StatsdClient(metrics);
     // An event must not arrive while a power cut can still take the row that it tells of.
     this.#sync = this.#queueFile.isOutbox ? new SharedSync(this.file) : undefined;
     const sender = new Sender({
       leases: this.#leases,
+      queue: this.queue,
       uuid: this.#queueFile.uuid,
-      format: BATCH_FORMATS[collector.version],
-      key: { name: key.name, secret: key.secret.reveal() },
-      gzipLevel: batch.gzipLevel,
-      client: new CollectorClient(collector.url, collector.timeoutMs),
+      destination: this.#destination,
       metrics: this.#metrics,
       sync: this.#sync && (() => this.#sync!.sync()),
       counts: this.#counts,
-      tracing: openTelemetry && { queue: this.queue, api: openTelemetry },
+      tracing: openTelemetry,
     });
     this.#deliveries = new Deliveries({
       leases: this.#leases,
@@ -197,11 +203,12 @@ export class Publisher implements AsyncDisposable {
     await this.#running;
     await this.#metrics.close();
     await this.#sync?.close();
+    await this.#destination.close();
     this.#queueFile.close();
   }
 
   async #run(): Promise<void> {
-    log.logStarted({ queue: this.queue, file: this.file, url: this.#config.collector.url });
+    log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
     const keeping = this.#housekeeping.run(this.#stop.signal);
     while (!this.#stop.signal.aborted) {

@@ -1,85 +1,88 @@
 /**
- * One lease, read, framed, signed, gzipped and POSTed.
+ * One lease, read and taken to the destination.
  *
  * @module
  */
+import type { Delivery, Destination } from "../destinations/destination.ts";
+import type { Outcome } from "../destinations/outcome.ts";
 import { MAX_SPAN_LINKS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
-import { type BatchFormat, frame, MAX_FRAME_BYTES } from "./batch.ts";
-import type { CollectorClient } from "./collector_client.ts";
-import { formatEventIds } from "./event_ids.ts";
 import { logDelivered } from "./log.ts";
-import { type Outcome, outcomeOf } from "./outcome.ts";
-import { makePayload, type Payload, type SigningKey } from "./payload.ts";
 import { type PublishTracing, withPublishSpan } from "./publish_span.ts";
-import { Scratch } from "./scratch.ts";
 
 /** What a sender works with. */
 export interface SenderParts {
   readonly leases: LeaseTable;
+  /** The queue's name. */
+  readonly queue: string;
   /** The queue file's UUID. */
   readonly uuid: string;
-  readonly format: BatchFormat;
-  readonly key: SigningKey;
-  /** 1 to 9. */
-  readonly gzipLevel: number;
-  readonly client: CollectorClient;
+  readonly destination: Destination;
   readonly metrics: StatsdClient;
   /** Resolves when what was committed survives a power cut; undefined: events may be sent before they do. */
   readonly sync?: (() => Promise<void>) | undefined;
   readonly counts: PublisherCounts;
-  /** Where each request is to be told of; undefined: nowhere. */
-  readonly tracing?: { readonly queue: string; readonly api: PublishTracing } | undefined;
+  /** With what each request is to be told of; undefined: not at all. */
+  readonly tracing?: PublishTracing | undefined;
 }
 
-/** What became of a lease's events, how many they were, and the size of their body before compression. */
+/** What became of a lease's events, how many they were, and their size before compression. */
 export interface Sent {
   readonly outcome: Outcome;
   readonly count: number;
+  /** How many of them are accepted. */
+  readonly acceptedCount: number;
   readonly sizeBytes: number;
-  /** How long the collector took to answer. */
+  /** How long the destination took to answer. */
   readonly durationMs: number;
 }
 
-/** Sends leases to the collector; what to do about the outcome is the publisher's decision. */
+/** Sends leases to the destination; what to do about the outcome is the publisher's decision. */
 export class Sender {
   readonly #parts: SenderParts;
-  readonly #scratch = new Scratch();
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
   }
 
-  /** @param stop ends the request when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
+  /** @param stop ends the delivery when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, metrics, counts } = this.#parts;
-    const { count, joined, putAtMs } = leases.read(lease);
+    const { leases, queue, uuid, destination, sync } = this.#parts;
+    const { firstId, lastId } = lease;
+    const { putAtMs, ...events } = leases.read(lease);
+    const { count } = events;
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
-    if (count === 0) return { outcome: { kind: "accepted" }, count, sizeBytes: 0, durationMs: 0 };
-    const { payload, sizeBytes } = await this.#prepare(count, joined);
-    await this.#parts.sync?.();
+    if (count === 0)
+      return { outcome: { kind: "accepted" }, count, acceptedCount: 0, sizeBytes: 0, durationMs: 0 };
+    const each = () => leases.readEach(lease);
+    const delivery = await destination.prepare({ queue, queueUuid: uuid, firstId, lastId, ...events, each });
+    const { sizeBytes } = delivery;
+    await sync?.();
     const startedAtMs = performance.now();
-    const outcome = await this.#traced(lease, { count, sizeBytes }, () => this.#post(lease, payload, stop));
+    const outcome = await this.#traced(lease, { count, sizeBytes }, () => attempt(delivery, stop));
     const durationMs = performance.now() - startedAtMs;
-    metrics.timer("post", durationMs);
-    counts.requested(outcome.kind, { count, sizeBytes, durationMs });
-    if (outcome.kind === "accepted") {
-      metrics.counter("sent", count);
-      counts.accepted(putAtMs, count);
-      logDelivered(lease, count, durationMs);
-    }
-    return { outcome, count, sizeBytes, durationMs };
+    const sent = { outcome, count, acceptedCount: acceptedOf(outcome, count), sizeBytes, durationMs };
+    this.#count(lease, sent, { putAtMs, stop });
+    return sent;
   }
 
-  async #prepare(count: number, joined: Uint8Array): Promise<{ payload: Payload; sizeBytes: number }> {
-    const { format, key, gzipLevel } = this.#parts;
-    const scratch = this.#scratch.take(joined.length + MAX_FRAME_BYTES);
-    const body = frame(format, { count, joined }, () => scratch);
-    const payload = await makePayload(body, key, gzipLevel);
-    this.#scratch.give(scratch);
-    return { payload, sizeBytes: body.length };
+  #count(
+    lease: Lease,
+    { outcome, count, acceptedCount, sizeBytes, durationMs }: Sent,
+    { putAtMs, stop }: { putAtMs: readonly number[]; stop: AbortSignal },
+  ): void {
+    const { metrics, counts } = this.#parts;
+    metrics.timer("post", durationMs);
+    counts.requested(outcome.kind, { count, sizeBytes, durationMs });
+    const isTransport = outcome.kind === "unavailable" && outcome.isTransport === true;
+    if (outcome.kind !== "accepted") metrics.counter(isTransport ? "error.io" : "error.http");
+    if (isTransport && !stop.aborted) counts.transportErrors++;
+    if (acceptedCount === 0) return;
+    metrics.counter("sent", acceptedCount);
+    counts.accepted(putAtMs, acceptedCount);
+    logDelivered(lease, acceptedCount, durationMs);
   }
 
   /** Runs the request within a span, where that is asked for. @throws {EventStorageError} before the request */
@@ -88,34 +91,20 @@ export class Sender {
     batch: { readonly count: number; readonly sizeBytes: number },
     request: () => Promise<Outcome>,
   ): Promise<Outcome> {
-    const { leases, tracing } = this.#parts;
+    const { leases, queue, tracing } = this.#parts;
     if (tracing === undefined) return request();
-    const { queue, api } = tracing;
     const traces = leases.traces(lease, MAX_SPAN_LINKS);
-    return withPublishSpan(api, { ...batch, queue, attempts: lease.attempts, traces }, request);
-  }
-
-  async #post(lease: Lease, payload: Payload, stop: AbortSignal): Promise<Outcome> {
-    const { uuid, client, metrics, counts } = this.#parts;
-    const eventIds = formatEventIds(uuid, lease.firstId, lease.lastId);
-    try {
-      const outcome = outcomeOf(await client.post(payload, eventIds, stop));
-      if (outcome.kind !== "accepted") metrics.counter("error.http");
-      return outcome;
-    } catch (error) {
-      metrics.counter("error.io");
-      if (!stop.aborted) counts.transportErrors++;
-      const reason = stop.aborted
-        ? "the grace time of the stop is over"
-        : `POST ${client.url}: ${describeTransportError(error)}`;
-      return { kind: "unavailable", reason };
-    }
+    return withPublishSpan(tracing, { ...batch, queue, attempts: lease.attempts, traces }, request);
   }
 }
 
-/** Bun gives a message and a code, Node a bare "fetch failed" with the reason in its cause, Deno only text. */
-function describeTransportError(error: unknown): string {
-  const { message, code, cause } = error as Error & { code?: unknown };
-  const reason = cause instanceof Error ? `${message}: ${cause.message}` : message;
-  return typeof code === "string" && !reason.includes(code) ? `${reason} (${code})` : reason;
+async function attempt(delivery: Delivery, stop: AbortSignal): Promise<Outcome> {
+  const outcome = await delivery.send(stop);
+  if (!stop.aborted || outcome.kind !== "unavailable") return outcome;
+  return { ...outcome, reason: "the grace time of the stop is over" };
+}
+
+function acceptedOf(outcome: Outcome, count: number): number {
+  if (outcome.kind === "accepted") return count;
+  return outcome.kind === "mixed" ? count - outcome.refused.length - outcome.undelivered.length : 0;
 }

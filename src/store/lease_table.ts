@@ -8,46 +8,11 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { type DeadLetterBounds, DeadLetterTable, type Refusal } from "./dead_letter_table.ts";
+import { PUT_TIMES, runsOf, spreadIds } from "./id_ranges.ts";
+import type { Lease, LeasedEvents, LeaseInfo, ReclaimOptions, Settlement } from "./lease.ts";
 import type { QueueFile } from "./queue_file.ts";
 
-/** A claimed range of events. It is settled by its id and attempts, never by its rows alone. */
-export interface Lease {
-  readonly id: number;
-  readonly firstId: number;
-  readonly lastId: number;
-  /** How often the range was claimed, this time included: the fencing token. */
-  readonly attempts: number;
-}
-
-/** A lease as others see it. */
-export interface LeaseInfo extends Lease {
-  readonly claimedAtMs: number;
-  readonly expiresAtMs: number;
-}
-
-/** The events of a lease, joined by commas. */
-export interface LeasedEvents {
-  readonly count: number;
-  readonly joined: Uint8Array;
-  /** When they were put, in Unix milliseconds and in order; of many, {@link PUT_TIMES} evenly spread ones. */
-  readonly putAtMs: readonly number[];
-}
-
-/**
- * Of how many events of a lease it is read when they were put. 16 cost 4 % of reading a full batch, and that is
- * a tenth of a publisher's work; all 1,500, sorted by age inside SQLite, 70 to 120 %.
- */
-export const PUT_TIMES = 16;
-
-/** Which of the leases that nobody holds may be claimed; by default any. */
-export interface ReclaimOptions {
-  /** Leases to leave alone, by their ids: those whose delivery is still on its way in this process. */
-  readonly except?: { has(leaseId: number): boolean };
-  /** Whether to claim the one lease with the oldest events or none, so that none overtakes them. */
-  readonly oldestOnly?: boolean;
-  /** Whether to claim the one with the fewest attempts, so that one that fails each time keeps no other waiting. */
-  readonly fairly?: boolean;
-}
+export type { Lease, LeasedEvents, LeaseInfo, ReclaimOptions } from "./lease.ts";
 
 /** How many events an ack deletes in one transaction while others write: 2,000 would hold the lock for 0.8 ms. */
 const ACK_CHUNK_EVENTS = 250;
@@ -142,6 +107,11 @@ export class LeaseTable {
     return { count: row?.count ?? 0, joined: row?.joined ?? new Uint8Array(), putAtMs };
   }
 
+  /** Reads them one by one, in the order of their ids. */
+  readEach({ firstId, lastId }: Lease): { readonly id: number; readonly body: Uint8Array }[] {
+    return this.#file.run(() => this.#sql.each.all(firstId, lastId));
+  }
+
   /** Which spans have put a lease's events, as the column `trace` has them, each once, and at most `limit` of them. */
   traces({ firstId, lastId }: Lease, limit: number): string[] {
     return this.#file.run(() => this.#sql.traces.all(firstId, lastId, limit));
@@ -194,6 +164,29 @@ export class LeaseTable {
     });
   }
 
+  /**
+   * Ends the lease event by event; what is given back may be claimed at once, in as many leases as it has gaps.
+   * Returns how many older dead letters were dropped to make room; undefined: the lease was lost before.
+   */
+  settle(lease: Lease, { dead, kept }: Settlement): number | undefined {
+    const { id, firstId, lastId, attempts } = lease;
+    const nowMs = Date.now();
+    return this.#file.transaction(() => {
+      if (this.#sql.remove.run(id, attempts).changes === 0) return undefined;
+      let dropped = 0;
+      for (const { id, ...refusal } of dead)
+        dropped += this.#deadLetters.bury(id, id, { ...refusal, attempts });
+      let nextId = firstId;
+      for (const run of runsOf(kept)) {
+        this.#sql.insert.get(run.firstId, run.lastId, nowMs, nowMs, attempts);
+        if (nextId < run.firstId) this.#deleteEvents(nextId, run.firstId - 1);
+        nextId = run.lastId + 1;
+      }
+      if (nextId <= lastId) this.#deleteEvents(nextId, lastId);
+      return dropped;
+    });
+  }
+
   /** Whether another connection has committed since the last look; 2 us. */
   #othersWrote(): boolean {
     const version = this.#sql.dataVersion.get();
@@ -217,14 +210,6 @@ export class LeaseTable {
     // By the range and not by the rows deleted: so the depth stays right when someone deleted a row by hand.
     this.#sql.addRemoved.run(lastId - firstId + 1);
   }
-}
-
-/** Ids of a lease: all, or {@link PUT_TIMES} from the first to the last. Those of a small lease are repeated up to that number. */
-function spreadIds({ firstId, lastId }: Lease): number[] {
-  const step = (lastId - firstId) / (PUT_TIMES - 1);
-  return Array.from({ length: PUT_TIMES }, (_, index) =>
-    step < 1 ? Math.min(firstId + index, lastId) : Math.round(firstId + index * step),
-  );
 }
 
 function prepareStatements(file: QueueFile) {
@@ -269,6 +254,9 @@ function prepareStatements(file: QueueFile) {
     join: file.prepare<[number, number], { count: number; joined: Uint8Array | null }>(
       `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
        FROM (SELECT body FROM event WHERE id BETWEEN ? AND ? ORDER BY id)`,
+    ),
+    each: file.prepare<[number, number], { id: number; body: Uint8Array }>(
+      "SELECT id, CAST(body AS BLOB) AS body FROM event WHERE id BETWEEN ? AND ? ORDER BY id",
     ),
     putTimes: file
       .prepare<[number[]], number>(

@@ -10,7 +10,7 @@ import {
 } from "../../src/config/collector_config.ts";
 import { loadPublisherConfig } from "../../src/config/publisher_config.ts";
 import { iniOf } from "./differences.ts";
-import { inTemporaryDirectory, refuses } from "./support.ts";
+import { collectorOf, inTemporaryDirectory, refuses } from "./support.ts";
 
 function parse(lines: string, env: Record<string, string> = {}): CollectorConfig {
   return parseCollectorConfig(`[event-collector]\n${lines}`, { file: "f.ini", env });
@@ -97,6 +97,7 @@ test("reads its section from the file that the publisher reads", () => {
     writeFileSync(path, `[event-collector]\nkey.K = aHVudGVyMg==\n${iniOf({})}`);
     const publisher = loadPublisherConfig(path, { env: {} });
     const collector = loadCollectorConfig(path, { env: {} });
-    assert.deepEqual(collector.keys.get(publisher.key.name)?.reveal(), publisher.key.secret.reveal());
+    const { key } = collectorOf(publisher);
+    assert.deepEqual(collector.keys.get(key.name)?.reveal(), key.secret.reveal());
   });
 });

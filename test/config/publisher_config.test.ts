@@ -6,17 +6,25 @@ import { test } from "node:test";
 import { describePublisherConfig } from "../../src/config/describe_config.ts";
 import { loadPublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { iniOf, MINIMAL } from "./differences.ts";
-import { EVERY_SETTING, inTemporaryDirectory, withSettings } from "./support.ts";
+import { collectorOf, EVERY_SETTING, inTemporaryDirectory, withSettings } from "./support.ts";
 
 test("fills in the defaults", () => {
-  const { key, ...rest } = withSettings({});
-  assert.equal(key.name, "K");
+  const { destination, ...rest } = withSettings({});
+  assert.deepEqual(
+    { ...destination, key: collectorOf({ destination }).key.name },
+    {
+      kind: "collector",
+      url: "https://c.example/v2",
+      version: "2",
+      timeoutMs: 10_000,
+      key: "K",
+    },
+  );
   assert.deepEqual(rest, {
     queueName: "main",
     directory: undefined,
     file: undefined,
     maxQueueSize: undefined,
-    collector: { url: "https://c.example/v2", version: "2", timeoutMs: 10_000 },
     batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000 },
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
     concurrency: 32,
@@ -29,12 +37,18 @@ test("fills in the defaults", () => {
   });
 });
 
+const EVERY_PLACE = {
+  kind: "collector",
+  url: "http://localhost:9800/in/v2j",
+  version: "2j",
+  timeoutMs: 3_000,
+};
+
 const EVERYTHING = {
   queueName: "main",
   directory: "/var/lib/eventspool",
   file: undefined,
   maxQueueSize: 5_000,
-  collector: { url: "http://localhost:9800/in/v2j", version: "2j", timeoutMs: 3_000 },
   batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000 },
   deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
   concurrency: 1,
@@ -52,7 +66,9 @@ const EVERYTHING = {
 };
 
 test("reads every key", () => {
-  const { key: _, ...rest } = withSettings(EVERY_SETTING);
+  const { destination, ...rest } = withSettings(EVERY_SETTING);
+  const { key: _, ...place } = collectorOf({ destination });
+  assert.deepEqual(place, EVERY_PLACE);
   assert.deepEqual(rest, EVERYTHING);
 });
 
@@ -80,22 +96,24 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     swallow_network_errors = true
   `;
   const env = { HOST: "localhost:9800/in", SECRET: MINIMAL["key.secret"]! };
-  const { key, ...rest } = parsePublisherConfig(toml, { format: "toml", env });
+  const { destination, ...rest } = parsePublisherConfig(toml, { format: "toml", env });
+  const { key, ...place } = collectorOf({ destination });
   assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2");
+  assert.deepEqual(place, EVERY_PLACE);
   assert.deepEqual(rest, EVERYTHING);
 });
 
 test("reads the section of the queue that is asked for", () => {
   const text = iniOf({}, "main") + iniOf({ "key.name": "other" }, "v2.events_x-1");
   const config = parsePublisherConfig(text, { queueName: "v2.events_x-1", env: {} });
-  assert.equal(config.key.name, "other");
+  assert.equal(collectorOf(config).key.name, "other");
   assert.equal(config.queueName, "v2.events_x-1");
 });
 
 test("takes from [DEFAULT] what the section does not say, without a warning about keys meant for others", () => {
   const text = `[DEFAULT]\nkey.name = D\nmax_queue_size = 7\nunrelated = 1\n${iniOf({})}`;
   const config = parsePublisherConfig(text, { env: {} });
-  assert.equal(config.key.name, "K");
+  assert.equal(collectorOf(config).key.name, "K");
   assert.equal(config.maxQueueSize, 7);
   assert.deepEqual(config.warnings, []);
 });
@@ -112,7 +130,7 @@ test("turns the admin routes off", () => {
 
 test("keeps the URL as it is written: port, letters' case, names beyond ASCII", () => {
   for (const host of ["C.Example:443", "bücher.example", "h/a/b%20c/", "[2001:db8::1]:8443", "a_b"]) {
-    assert.equal(withSettings({ "collector.hostname": host }).collector.url, `https://${host}/v2`);
+    assert.equal(collectorOf(withSettings({ "collector.hostname": host })).url, `https://${host}/v2`);
   }
 });
 
@@ -123,6 +141,7 @@ test("describes the configuration for --check, without the secret", () => {
     queue_ballast_bytes: 0,
     queue_file_mode: "0660",
     max_queue_size: 5_000,
+    destination: "collector",
     url: "http://localhost:9800/in/v2j",
     collector_timeout_ms: 3_000,
     key_name: "K",
@@ -166,8 +185,8 @@ test("reads a file, as TOML if its name ends so", () => {
     const toml = join(directory, "config.TOML");
     writeFileSync(ini, iniOf({}), { mode: 0o600 });
     writeFileSync(toml, '[event-publisher.main]\ncollector.hostname="t"\nkey.name="K"\nkey.secret="aGk="\n');
-    assert.equal(loadPublisherConfig(ini).collector.url, "https://c.example/v2");
-    assert.equal(loadPublisherConfig(toml).collector.url, "https://t/v2");
+    assert.equal(collectorOf(loadPublisherConfig(ini)).url, "https://c.example/v2");
+    assert.equal(collectorOf(loadPublisherConfig(toml)).url, "https://t/v2");
   });
 });
 
@@ -175,7 +194,7 @@ test("takes variables from the environment of the process unless told otherwise"
   process.env.EVENTSPOOL_TEST_HOST = "from.env";
   try {
     const config = parsePublisherConfig(iniOf({ "collector.hostname": "$EVENTSPOOL_TEST_HOST" }));
-    assert.equal(config.collector.url, "https://from.env/v2");
+    assert.equal(collectorOf(config).url, "https://from.env/v2");
   } finally {
     delete process.env.EVENTSPOOL_TEST_HOST;
   }

@@ -8,7 +8,7 @@ import { describePublisherConfig } from "../../src/config/describe_config.ts";
 import { loadPublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { MINIMAL } from "./differences.ts";
-import { EVERY_SETTING, inTemporaryDirectory, refuses, withSettings } from "./support.ts";
+import { collectorOf, EVERY_SETTING, inTemporaryDirectory, refuses, withSettings } from "./support.ts";
 
 const SECRET = MINIMAL["key.secret"]!;
 
@@ -63,7 +63,7 @@ test("refuses a variable that is not set and names it, but not in a secret, whic
 
 test("takes an unset variable in a name as it is written, as baseplate.py does, and warns", () => {
   const config = withSettings({ "key.name": "a$$b", "metrics.namespace": "$NS" });
-  assert.equal(config.key.name, "a$$b");
+  assert.equal(collectorOf(config).key.name, "a$$b");
   assert.deepEqual(config.warnings, [
     "f.ini:3: [event-publisher:main] key.name: the environment variable b is not set: taken as it is written",
     "f.ini:5: [event-publisher:main] metrics.namespace: the environment variable NS is not set: taken as it is written",

@@ -7,6 +7,7 @@ import { loadCollectorConfig } from "../../src/config/collector_config.ts";
 import { loadPublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
+import { collectorOf } from "./support.ts";
 
 const SECRET = "aHVudGVyMg=="; // hunter2
 
@@ -36,7 +37,7 @@ test("reads the key's secret from a file, with or without a line end", () => {
   for (const [name, text] of Object.entries({ plain: SECRET, unix: `${SECRET}\n`, dos: `${SECRET}\r\n` })) {
     const path = join(directory.path, name);
     writeFileSync(path, text);
-    const { key } = load(`key.secret_file = ${path}`);
+    const { key } = collectorOf(load(`key.secret_file = ${path}`));
     assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2");
   }
 });
@@ -45,7 +46,8 @@ test("finds the file by a variable, as systemd's credentials need it", () => {
   using directory = temporaryDirectory();
   writeFileSync(join(directory.path, "key"), SECRET);
   const text = withLines("key.secret_file = $CREDENTIALS_DIRECTORY/key");
-  const { key } = parsePublisherConfig(text, { env: { CREDENTIALS_DIRECTORY: directory.path } });
+  const env = { CREDENTIALS_DIRECTORY: directory.path };
+  const { key } = collectorOf(parsePublisherConfig(text, { env }));
   assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2");
 });
 

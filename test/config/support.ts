@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { CollectorDestinationConfig } from "../../src/config/destination_config.ts";
 import { type PublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { iniOf } from "./differences.ts";
@@ -12,6 +13,14 @@ export function withSettings(
   env: Record<string, string> = {},
 ): PublisherConfig {
   return parsePublisherConfig(iniOf(settings), { file: "f.ini", env });
+}
+
+/** Where the events go, if that is a collector. */
+export function collectorOf({
+  destination,
+}: Pick<PublisherConfig, "destination">): CollectorDestinationConfig {
+  assert.equal(destination.kind, "collector");
+  return destination as CollectorDestinationConfig;
 }
 
 /** Asserts that something is refused with a ConfigurationError of such a message. */

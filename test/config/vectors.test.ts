@@ -6,6 +6,7 @@ import { ConfigurationError } from "../../src/errors.ts";
 import { DEFAULT_MAX_EVENTS } from "../../src/limits.ts";
 import { readVectors } from "../support/vectors.ts";
 import { DIFFERENCES, iniOf } from "./differences.ts";
+import { collectorOf } from "./support.ts";
 
 interface Outcome {
   readonly ok: boolean;
@@ -65,9 +66,10 @@ function keyOf({ error = "", message = "" }: Outcome): string | undefined {
 
 function assertSameReading(config: PublisherConfig, outcome: Outcome): void {
   const { metrics } = outcome;
-  assert.equal(config.collector.url, outcome.url);
-  assert.equal(config.key.name, outcome.key_name);
-  assert.equal(Buffer.from(config.key.secret.reveal()).toString("base64"), outcome.secret_b64);
+  const { key, url } = collectorOf(config);
+  assert.equal(url, outcome.url);
+  assert.equal(key.name, outcome.key_name);
+  assert.equal(Buffer.from(key.secret.reveal()).toString("base64"), outcome.secret_b64);
   assert.deepEqual(
     [`/events-${config.queueName}`, config.maxQueueSize ?? DEFAULT_MAX_EVENTS],
     outcome.queue?.slice(0, 2),

@@ -9,7 +9,7 @@ test("counts a request by its outcome, and its size and time whatever the outcom
   counts.requested("accepted", { count: 3, sizeBytes: 300, durationMs: 2 });
   counts.requested("refused", { count: 1_700, sizeBytes: 512_000, durationMs: 40 });
 
-  assert.deepEqual(counts.requests, { accepted: 1, unavailable: 0, misconfigured: 0, refused: 1 });
+  assert.deepEqual(counts.requests, { accepted: 1, unavailable: 0, misconfigured: 0, refused: 1, mixed: 0 });
   assert.deepEqual([sum(counts.batchEvents.counts), counts.batchEvents.sum], [2, 1_703]);
   assert.deepEqual([sum(counts.batchBytes.counts), counts.batchBytes.sum], [2, 512_300]);
   assert.deepEqual([sum(counts.postSeconds.counts), counts.postSeconds.sum], [2, 0.042]);

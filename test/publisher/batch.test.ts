@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
+import { BATCH_FORMATS, frame } from "../../src/destinations/batch_format.ts";
 import { EventSerializationError } from "../../src/errors.ts";
-import { BATCH_FORMATS, Batch, frame } from "../../src/publisher/batch.ts";
+import { Batch } from "../../src/publisher/batch.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { joinEvents } from "../support/original_requests.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -28,7 +29,7 @@ const { batches } = readVectors<{ batches: BatchVector[] }>("batch");
 for (const [index, vector] of batches.entries()) {
   test(`makes batch ${index} of the original's byte for byte: ${describe(vector)}`, () => {
     const format = BATCH_FORMATS[VERSION_BY_CLASS[vector.class]];
-    const batch = new Batch(format, vector.max_size);
+    const batch = new Batch(format.baseBytes, vector.max_size);
     const added: Buffer[] = [];
     const ops = itemsOf(vector).map((item) => {
       if (item.length === 0) return "ignored"; // by the original; ours never come here, see below
@@ -56,7 +57,7 @@ test("knows no event without a byte: put refuses what the original drops silentl
 });
 
 test("fills up to the first event that does not fit, and passes over none", () => {
-  const batch = new Batch(BATCH_FORMATS["2j"], 50);
+  const batch = new Batch(BATCH_FORMATS["2j"].baseBytes, 50);
 
   assert.equal(fill(batch, [5, 40, 2, 1]), true);
 
@@ -64,7 +65,7 @@ test("fills up to the first event that does not fit, and passes over none", () =
 });
 
 test("goes on filling where it stopped", () => {
-  const batch = new Batch(BATCH_FORMATS["2j"], 50);
+  const batch = new Batch(BATCH_FORMATS["2j"].baseBytes, 50);
 
   assert.equal(fill(batch, [5]), false);
   assert.equal(fill(batch, [5]), false);
@@ -76,7 +77,7 @@ test("goes on filling where it stopped", () => {
 });
 
 test("sends an event that is too large for any batch alone", () => {
-  const batch = new Batch(BATCH_FORMATS["2"], 50);
+  const batch = new Batch(BATCH_FORMATS["2"].baseBytes, 50);
 
   assert.equal(fill(batch, [23, 1]), true);
 
@@ -92,7 +93,7 @@ test("cuts any events into batches without dropping or reordering, none above th
       fc.constantFrom("2", "2j"),
       (sizes, max, version) => {
         const format = BATCH_FORMATS[version];
-        const batches = cut(sizes, () => new Batch(format, max));
+        const batches = cut(sizes, () => new Batch(format.baseBytes, max));
         assert.deepEqual(batches.flat(), sizes);
         for (const [index, batch] of batches.entries()) {
           const sizeBytes = estimate(format.baseBytes, batch);

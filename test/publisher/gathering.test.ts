@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { BATCH_FORMATS } from "../../src/destinations/batch_format.ts";
 import {
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_BATCH_MIN_INTERVAL_MS,
   MAX_BATCH_BYTES,
 } from "../../src/limits.ts";
-import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
 import { BatchSize } from "../../src/publisher/batch_size.ts";
 import { Gathering } from "../../src/publisher/gathering.ts";
 import type { Lease } from "../../src/store/lease_table.ts";
@@ -22,7 +22,12 @@ interface Limits {
 function gatheringOf({ leases }: TestQueue, limits: Limits = {}): Gathering {
   const { maxBytes = MAX_BATCH_BYTES, size = new BatchSize(maxBytes) } = limits;
   const { maxAgeMs = DEFAULT_BATCH_MAX_AGE_MS, minIntervalMs = DEFAULT_BATCH_MIN_INTERVAL_MS } = limits;
-  return new Gathering(leases, BATCH_FORMATS["2j"], { size, maxAgeMs, minIntervalMs });
+  return new Gathering(leases, {
+    emptyBytes: BATCH_FORMATS["2j"].baseBytes,
+    size,
+    maxAgeMs,
+    minIntervalMs,
+  });
 }
 
 function putSized({ events }: TestQueue, ...sizesBytes: number[]): void {

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { BATCH_FORMATS } from "../../src/destinations/batch_format.ts";
 import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../src/limits.ts";
-import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
 import { BatchSize } from "../../src/publisher/batch_size.ts";
 import { Gathering } from "../../src/publisher/gathering.ts";
 import { type TestQueue, testQueue } from "../support/queue_file.ts";
@@ -58,11 +58,12 @@ test("sends after a second though the clock on the wall goes back; the original 
 function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
   using queue = testQueue();
   const limits = {
+    emptyBytes: BATCH_FORMATS["2"].baseBytes,
     size: new BatchSize(MAX_BATCH_BYTES),
     maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
     minIntervalMs: 50,
   };
-  const gathering = new Gathering(queue.leases, BATCH_FORMATS["2"], limits);
+  const gathering = new Gathering(queue.leases, limits);
   const sent: Sent[] = [];
   let dueAtMs = Number.POSITIVE_INFINITY;
   for (const [seconds, eventBytes] of script) {

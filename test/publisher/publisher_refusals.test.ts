@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setImmediate } from "node:timers/promises";
+import { gunzipSync } from "node:zlib";
 import Database from "better-sqlite3";
 import { DEAD_LETTER_BURST } from "../../src/limits.ts";
 import { healthOf } from "../../src/publisher/status.ts";
@@ -10,15 +10,8 @@ import { eventually } from "../support/eventually.ts";
 import { newPublisher, newQueue, type PublishedQueue } from "../support/publisher.ts";
 import { serveHttp } from "../support/servers.ts";
 
-/** Each event fills a batch of the smallest size there is. */
-const _ONE_EVENT_BATCHES = { "batch.max_bytes": "102428" };
-
 function putIds({ queue }: PublishedQueue, count: number, payload = ""): void {
   queue.putMany(Array.from({ length: count }, (_, index) => ({ id: index + 1, payload })));
-}
-
-function _putLarge(main: PublishedQueue, count: number): void {
-  putIds(main, count, "x".repeat(60_000));
 }
 
 function deliveredIds({ batches }: TestCollector): number[] {
@@ -27,16 +20,6 @@ function deliveredIds({ batches }: TestCollector): number[] {
 
 function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index + 1);
-}
-
-/** Lets the event loop turn so many times. */
-async function _turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await setImmediate();
-}
-
-function _leasesIn({ publisher }: PublishedQueue): number {
-  using db = openReadonly(publisher.file);
-  return db.get("SELECT count(*) FROM lease") as number;
 }
 
 function openReadonly(file: string) {
@@ -158,4 +141,53 @@ test("halves batches that are too large for the collector, and loses none of the
     upTo(200),
   );
   assert.equal(main.publisher.status().state.deadLetters, 0);
+});
+
+/** A collector that takes the others and names those. */
+function answerNaming(events: readonly { readonly id: number }[], isBad: (id: number) => boolean): string {
+  const refused = events.flatMap(({ id }, index) => (isBad(id) ? [{ index, error: `bad ${id}` }] : []));
+  return JSON.stringify({ accepted: events.length - refused.length, refused });
+}
+
+test("buries the very events that a 422 names, and sends none of the others again", async () => {
+  const requests: number[][] = [];
+  const isBad = (id: number): boolean => id === 7 || id === 100;
+  await using server = await serveHttp((response, { body }) => {
+    const events = JSON.parse(String(gunzipSync(body))) as { id: number }[];
+    requests.push(events.map(({ id }) => id));
+    if (!events.some(({ id }) => isBad(id))) response.end();
+    else response.writeHead(422).end(answerNaming(events, isBad));
+  });
+  await using main = newQueue(server.url);
+  putIds(main, 100);
+  void main.publisher.run();
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+
+  assert.deepEqual(requests, [upTo(100)]);
+  const { delivered, state, failures } = main.publisher.status();
+  assert.deepEqual([delivered, state.deadLetters, failures], [98, 2, 0]);
+  using db = openReadonly(main.publisher.file);
+  assert.equal(db.get("SELECT answer FROM dead_letter WHERE id = 100"), "bad 100");
+});
+
+test("holds what a 422 names beyond what may become dead letters, and has it delivered later", async () => {
+  let isStrict = true;
+  const isBad = (id: number): boolean => isStrict && id > 50;
+  await using server = await serveHttp((response, { body }) => {
+    const events = JSON.parse(String(gunzipSync(body))) as { id: number }[];
+    if (!events.some(({ id }) => isBad(id))) response.end();
+    else response.writeHead(422).end(answerNaming(events, isBad));
+  });
+  await using main = newQueue(server.url);
+  putIds(main, 100);
+  void main.publisher.run();
+  await eventually("a held queue", () => main.publisher.status().lastProblem?.kind === "held");
+  const { delivered, state } = main.publisher.status();
+  assert.deepEqual([delivered, state.depth + state.deadLetters], [50, 50]);
+  assert.ok(state.deadLetters >= DEAD_LETTER_BURST);
+
+  isStrict = false;
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+  const after = main.publisher.status();
+  assert.equal(after.delivered + after.state.deadLetters, 100);
 });

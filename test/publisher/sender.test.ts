@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CollectorDestination, type CollectorPlace } from "../../src/destinations/collector_destination.ts";
 import { PublisherCounts } from "../../src/metrics/publisher_counts.ts";
 import { StatsdClient } from "../../src/metrics/statsd.ts";
-import { BATCH_FORMATS } from "../../src/publisher/batch.ts";
-import { CollectorClient } from "../../src/publisher/collector_client.ts";
 import { Sender, type SenderParts, type Sent } from "../../src/publisher/sender.ts";
 import type { Lease } from "../../src/store/lease_table.ts";
 import { serveCollector } from "../support/collector.ts";
@@ -30,22 +29,25 @@ function claimed(queue: TestQueue): Lease {
 
 interface SendOptions {
   readonly parts?: Partial<SenderParts>;
+  readonly place?: Partial<CollectorPlace>;
   readonly statsd?: TestStatsd;
   readonly stop?: AbortSignal;
   readonly lease?: Lease;
 }
 
+function collectorAt(url: string, place: Partial<CollectorPlace> = {}): CollectorDestination {
+  return new CollectorDestination({ url, version: "2j", timeoutMs: 4_000, key: KEY, gzipLevel: 1, ...place });
+}
+
 /** Sends a lease of the queue as a publisher does, and lets its metrics leave. */
 async function send(queue: TestQueue, url: string, options: SendOptions = {}): Promise<Sent> {
-  const { parts, statsd, stop = NEVER, lease = leaseOf(queue) } = options;
+  const { parts, place, statsd, stop = NEVER, lease = leaseOf(queue) } = options;
   const metrics = new StatsdClient({ namespace: "events", endpoint: statsd?.endpoint });
   const sender = new Sender({
     leases: queue.leases,
+    queue: "main",
     uuid: queue.file.uuid,
-    format: BATCH_FORMATS["2j"],
-    key: KEY,
-    gzipLevel: 1,
-    client: new CollectorClient(`${url}/v2j`, 4_000),
+    destination: collectorAt(`${url}/v2j`, place),
     metrics,
     counts: new PublisherCounts(),
     ...parts,
@@ -64,6 +66,7 @@ test("delivers a lease's events to the collector, as they were put, with their i
   assert.deepEqual(sent, {
     outcome: { kind: "accepted" },
     count: 3,
+    acceptedCount: 3,
     sizeBytes: Buffer.byteLength(`[${EVENTS.join(",")}]`),
   });
 
@@ -93,9 +96,8 @@ test("sends nothing before it is synced, where that is asked for, and nothing wh
 test("delivers in version 2 as well", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
-  const client = new CollectorClient(`${collector.url}/v2`, 4_000);
 
-  await send(queue, collector.url, { parts: { client, format: BATCH_FORMATS["2"] } });
+  await send(queue, collector.url, { place: { url: `${collector.url}/v2`, version: "2" } });
 
   assert.deepEqual(collector.batches[0]?.events, EVENTS);
   assert.equal(collector.batches[0]?.meta.version, "2");
@@ -130,7 +132,7 @@ test("gives a wrong key as misconfigured, and shows no secret", async () => {
   await using collector = await serveCollector();
   const key = { name: KEY.name, secret: Buffer.from("other secret") };
 
-  const { outcome } = await send(queue, collector.url, { parts: { key } });
+  const { outcome } = await send(queue, collector.url, { place: { key } });
 
   assert.equal(outcome.kind, "misconfigured");
   assert.match((outcome as { reason: string }).reason, /^the collector answered 403: .*wrong MAC/);
@@ -155,7 +157,11 @@ test("says that the grace time was over when a stop cut the request", async () =
 
   const { outcome } = await send(queue, server.url, { stop: stop.signal });
 
-  assert.deepEqual(outcome, { kind: "unavailable", reason: "the grace time of the stop is over" });
+  assert.deepEqual(outcome, {
+    kind: "unavailable",
+    reason: "the grace time of the stop is over",
+    isTransport: true,
+  });
 });
 
 test("has nothing to send when someone deleted the rows by hand", async () => {
@@ -167,6 +173,7 @@ test("has nothing to send when someone deleted the rows by hand", async () => {
   assert.deepEqual(await send(queue, server.url, { lease }), {
     outcome: { kind: "accepted" },
     count: 0,
+    acceptedCount: 0,
     sizeBytes: 0,
     durationMs: 0,
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PUT_TIMES } from "../../src/store/lease_table.ts";
+import { PUT_TIMES } from "../../src/store/id_ranges.ts";
 import { putEvents, type TestQueue, testQueue } from "../support/queue_file.ts";
 
 /** Puts so many events, the nth of them at the time n, claims them all, and reads when they were put. */

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
+import type { CollectorAnswer } from "../../src/destinations/collector_answer.ts";
+import { CollectorClient } from "../../src/destinations/collector_client.ts";
+import { makePayload, type Payload } from "../../src/destinations/payload.ts";
 import { MAX_ANSWER_BYTES } from "../../src/limits.ts";
-import { CollectorClient } from "../../src/publisher/collector_client.ts";
-import type { CollectorAnswer } from "../../src/publisher/outcome.ts";
-import { makePayload, type Payload } from "../../src/publisher/payload.ts";
 import { refusingUrl, serveHttp, serveTcp } from "../support/servers.ts";
 
 const BODY = Buffer.from('[{"id":1}]');

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
+import { BATCH_FORMATS, frame } from "../../src/destinations/batch_format.ts";
+import { makePayload, type SigningKey, sign } from "../../src/destinations/payload.ts";
 import { EventSerializationError } from "../../src/errors.ts";
 import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../src/limits.ts";
-import { BATCH_FORMATS, frame } from "../../src/publisher/batch.ts";
 import { BatchSize } from "../../src/publisher/batch_size.ts";
 import { Gathering } from "../../src/publisher/gathering.ts";
-import { makePayload, type SigningKey, sign } from "../../src/publisher/payload.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { VERSION } from "../../src/version.ts";
 import {
@@ -98,11 +98,12 @@ function openProducer({ directory }: TestQueue): EventQueue<Uint8Array> {
 /** What the publisher would send, request by request, until the queue is empty. */
 async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promise<Buffer[]> {
   const limits = {
+    emptyBytes: BATCH_FORMATS[version].baseBytes,
     size: new BatchSize(MAX_BATCH_BYTES),
     maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
     minIntervalMs: 50,
   };
-  const gathering = new Gathering(leases, BATCH_FORMATS[version], limits);
+  const gathering = new Gathering(leases, limits);
   const bodies: Buffer[] = [];
   while (events.depth() > 0) {
     gathering.look(0);

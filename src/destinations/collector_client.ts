@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { MAX_ANSWER_BYTES } from "../limits.ts";
+import { MAX_ANSWER_BYTES, MAX_REFUSALS_BYTES } from "../limits.ts";
+import { type CollectorAnswer, UNPROCESSABLE } from "./collector_answer.ts";
 import { EVENT_IDS_HEADER } from "./event_ids.ts";
-import type { CollectorAnswer } from "./outcome.ts";
 import type { Payload } from "./payload.ts";
 
 /** POSTs batches to one URL. */
@@ -56,26 +56,30 @@ export class CollectorClient {
     return {
       status: response.status,
       retryAfter: response.headers.get("Retry-After"),
-      text: await readBeginning(response),
+      // Who names the events at fault says more than can be kept of an answer.
+      text: await readBeginning(
+        response,
+        response.status === UNPROCESSABLE ? MAX_REFUSALS_BYTES : MAX_ANSWER_BYTES,
+      ),
     };
   }
 }
 
 /**
- * Reads at most MAX_ANSWER_BYTES of the body and lets go of the rest. An answer that is cut or hangs
+ * Reads at most `maxBytes` of the body and lets go of the rest. An answer that is cut or hangs
  * here ends early: its status has said what becomes of the events, the text is for people.
  */
-async function readBeginning({ body }: Response): Promise<string> {
+async function readBeginning({ body }: Response, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const chunk of body ?? []) {
       chunks.push(chunk);
       size += chunk.length;
-      if (size >= MAX_ANSWER_BYTES) break; // leaving the loop cancels the body
+      if (size >= maxBytes) break; // leaving the loop cancels the body
     }
   } catch {
     // what came before stays
   }
-  return new TextDecoder().decode(Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES));
+  return new TextDecoder().decode(Buffer.concat(chunks).subarray(0, maxBytes));
 }

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { outcomeOf } from "../../src/publisher/outcome.ts";
+import { outcomeOf } from "../../src/destinations/collector_answer.ts";
+import type { Outcome } from "../../src/destinations/outcome.ts";
+import { MAX_ANSWER_BYTES } from "../../src/limits.ts";
+
+/** Three events. */
+const SENT = { firstId: 101, lastId: 103, count: 3 };
 
 function outcome(status: number, { retryAfter = null as string | null, text = "" } = {}) {
-  return outcomeOf({ status, retryAfter, text });
+  return outcomeOf({ status, retryAfter, text }, SENT);
 }
 
 for (const status of [200, 201, 202, 204, 299]) {
@@ -61,4 +66,48 @@ test("passes over a Retry-After that makes no sense", () => {
     kind: "unavailable",
     reason: "the collector answered 429",
   });
+});
+
+const NAMED = { accepted: 2, refused: [{ index: 1, error: "no noun" }] };
+
+test("takes a 422 that accounts for each event for an outcome of each", () => {
+  assert.deepEqual(outcome(422, { text: JSON.stringify(NAMED) }), {
+    kind: "mixed",
+    refused: [{ id: 102, status: 422, answer: "no noun" }],
+    undelivered: [],
+  });
+});
+
+test("knows no event by its index where rows of the batch were deleted by hand", () => {
+  const answer = { status: 422, retryAfter: null, text: JSON.stringify(NAMED) };
+  assert.equal(outcomeOf(answer, { firstId: 101, lastId: 104, count: 3 }).kind, "refused");
+});
+
+test("takes a 422 that does not account for each event for a refusal of the batch: none may be lost", () => {
+  const { refused } = NAMED;
+  const doubtful = [
+    { refused },
+    { accepted: 3, refused },
+    { accepted: 1, refused },
+    { accepted: "2", refused },
+    { accepted: 3, refused: [] },
+    { accepted: 2, refused: [null] },
+    { accepted: 2, refused: [{ index: 3 }] },
+    { accepted: 2, refused: [{ index: -1 }] },
+    { accepted: 2, refused: [{ index: "1" }] },
+    { accepted: 2, refused: [{ index: 0.5 }] },
+    { accepted: 1, refused: [{ index: 1 }, { index: 1 }] },
+    { accepted: 2, refused: { 0: { index: 1 } } },
+    null,
+  ];
+  for (const text of [...doubtful.map((answer) => JSON.stringify(answer)), "", "no JSON", "["]) {
+    assert.equal(outcome(422, { text }).kind, "refused", text);
+  }
+  assert.equal(outcome(400, { text: JSON.stringify(NAMED) }).kind, "refused");
+});
+
+test("keeps no more of a refusal than of any answer", () => {
+  const text = JSON.stringify({ accepted: 2, refused: [{ index: 0, error: "x".repeat(5_000) }] });
+  const { refused } = outcome(422, { text }) as Extract<Outcome, { kind: "mixed" }>;
+  assert.equal(refused[0]?.answer.length, MAX_ANSWER_BYTES);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EVENT_IDS_HEADER, formatEventIds } from "../../src/publisher/event_ids.ts";
+import { EVENT_IDS_HEADER, formatEventIds } from "../../src/destinations/event_ids.ts";
 
 const UUID = "6f1d2c3e-0000-4000-8000-000000000001";
 

@@ -1,0 +1,119 @@
+/**
+ * Where a publisher takes its events: the key `destination`, and those of the destination that it names.
+ *
+ * @module
+ */
+import { dirname, resolve } from "node:path";
+import { ConfigurationError } from "../errors.ts";
+import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
+import { collectorUrl, isExposed, parseCollectorHostname } from "./collector_url.ts";
+import type { ConfigSection } from "./config_section.ts";
+import { parseSecret, type Secret } from "./secret.ts";
+import { readSecret } from "./secret_file.ts";
+import { durationMsIn, oneOf, optional, parseText, quote } from "./values.ts";
+
+/** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
+export type CollectorVersion = "2" | "2j";
+
+/** `destination = collector`: an HTTP collector. */
+export interface CollectorDestinationConfig {
+  readonly kind: "collector";
+  /** `collector.scheme`, `collector.hostname` and `collector.version` together: where batches are sent. */
+  readonly url: string;
+  /** `collector.version`. Default: `2`. */
+  readonly version: CollectorVersion;
+  /** `collector.timeout` (ours), in milliseconds. Default: 10 s. */
+  readonly timeoutMs: number;
+  readonly key: {
+    /** `key.name`: the collector finds the key by it. */
+    readonly name: string;
+    /** `key.secret`, or what the file `key.secret_file` (ours) holds: what batches are signed with. */
+    readonly secret: Secret;
+  };
+}
+
+/** `destination = file`: a file of JSON lines, for development. */
+export interface FileDestinationConfig {
+  readonly kind: "file";
+  /**
+   * `file.path` (ours): as an absolute path. Relative in a configuration file, it is so to that file's directory.
+   * Default: `events.jsonl`.
+   */
+  readonly path: string;
+}
+
+/** Where a publisher takes its events. */
+export type DestinationConfig = CollectorDestinationConfig | FileDestinationConfig;
+
+/** How the keys of a destination are read, and what they begin with. */
+interface DestinationKeys {
+  readonly read: (section: ConfigSection, directory: string) => DestinationConfig;
+  readonly prefixes: readonly string[];
+}
+
+/** By the value of `destination`. */
+const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>> = {
+  collector: { read: readCollector, prefixes: ["collector.", "key."] },
+  file: { read: readFile, prefixes: ["file."] },
+};
+
+/**
+ * Reads it from a publisher's section. `destination` (ours) is `collector` by default.
+ *
+ * @param configFile the configuration's file, where there is one @throws {ConfigurationError}
+ */
+export function readDestination(section: ConfigSection, configFile: string | undefined): DestinationConfig {
+  const kinds = Object.keys(DESTINATIONS) as DestinationConfig["kind"][];
+  const kind = section.read("destination", optional(oneOf(...kinds), "collector" as const));
+  const config = DESTINATIONS[kind].read(section, configFile === undefined ? "." : dirname(configFile));
+  for (const other of kinds.filter((name) => name !== kind)) {
+    for (const prefix of DESTINATIONS[other].prefixes)
+      section.ignore(prefix, `has no effect: destination is ${kind}`);
+  }
+  return config;
+}
+
+function readFile(section: ConfigSection, directory: string): FileDestinationConfig {
+  const path = section.read("file.path", optional(parseText, DEFAULT_PATH));
+  return { kind: "file", path: resolve(directory, path) };
+}
+
+const DEFAULT_PATH = "events.jsonl";
+const DEFAULT_VERSION: CollectorVersion = "2";
+
+function readCollector(section: ConfigSection): CollectorDestinationConfig {
+  const scheme = section.read("collector.scheme", optional(parseScheme, "https"));
+  const hostname = section.read("collector.hostname", parseCollectorHostname);
+  const version = section.read("collector.version", optional(oneOf("2", "2j"), DEFAULT_VERSION));
+  const url = collectorUrl({ scheme, hostname, version });
+  if (isExposed(url))
+    section.warn("collector.scheme", "events are sent unencrypted to another machine: use https");
+  const timeoutMs = section.read(
+    "collector.timeout",
+    optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_COLLECTOR_TIMEOUT_MS),
+  );
+  const key = {
+    name: section.read("key.name", parseKeyName, { keepUnset: true }),
+    secret: readSecret(section, "key.secret", parseKeySecret),
+  };
+  return { kind: "collector", url, version, timeoutMs, key };
+}
+
+function parseKeySecret(text: string): Secret {
+  if (text === "")
+    throw new ConfigurationError(
+      "no key specified: expected Base64 of at least one byte, or key.secret_file",
+    );
+  return parseSecret(text);
+}
+
+function parseScheme(text: string): string {
+  if (/^https?$/i.test(text)) return text;
+  throw new ConfigurationError(`expected https or http, got ${quote(text)}`);
+}
+
+/** The name stands in a header, `X-Signature`, which takes one line of Latin-1. */
+function parseKeyName(text: string): string {
+  if (/^[\t\x20-\x7e\xa0-\xff]*$/.test(text)) return parseText(text);
+  throw new ConfigurationError("cannot stand in an HTTP header: use one line of printable ASCII");
+}

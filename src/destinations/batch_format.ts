@@ -1,0 +1,46 @@
+/**
+ * What a batch is on the wire.
+ *
+ * @module
+ */
+
+/** How the events of a batch, already serialized and joined by commas, become one body. */
+export interface BatchFormat {
+  /** What the size of an empty batch counts as, in bytes: the original's estimate, kept so that batches are cut alike. */
+  readonly baseBytes: number;
+  /** What stands before the events. */
+  head(count: number): string;
+  /** What stands after the events. */
+  readonly tail: string;
+}
+
+/**
+ * The formats by `collector.version`. Source: baseplate.py `baseplate/sidecars/event_publisher.py`,
+ * `V2Batch` (a Thrift struct whose one field is a list of structs, in TJSONProtocol) and `V2JBatch`.
+ */
+export const BATCH_FORMATS: Readonly<Record<"2" | "2j", BatchFormat>> = {
+  "2": { baseBytes: 27, head: (count) => `{"1":{"lst":["rec",${count},`, tail: "]}}" },
+  "2j": { baseBytes: 2, head: () => "[", tail: "]" },
+};
+
+/** The longest head and tail together, in bytes. */
+export const MAX_FRAME_BYTES = 64;
+
+/**
+ * The body of a batch, ready to be signed.
+ *
+ * @param allocate gives the memory for so many bytes, or more
+ */
+export function frame(
+  format: BatchFormat,
+  { count, joined }: { readonly count: number; readonly joined: Uint8Array },
+  allocate: (bytes: number) => Buffer = Buffer.allocUnsafe,
+): Buffer {
+  const head = format.head(count);
+  const length = head.length + joined.length + format.tail.length;
+  const body = allocate(length);
+  body.write(head, "latin1");
+  body.set(joined, head.length);
+  body.write(format.tail, head.length + joined.length, "latin1");
+  return body.subarray(0, length);
+}
