@@ -9,7 +9,8 @@ import { DEFAULT_NATS_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { Secret } from "./secret.ts";
 import { readSecret } from "./secret_file.ts";
-import { durationMsIn, optional, parseText, quote, type ValueParser } from "./values.ts";
+import { SubjectTemplate } from "./subject_template.ts";
+import { durationMsIn, oneOf, optional, parseText, quote, type ValueParser } from "./values.ts";
 
 /** How one logs in. */
 export type NatsLogin =
@@ -41,8 +42,42 @@ export interface NatsConnectionConfig {
   readonly timeoutMs: number;
 }
 
+/** `destination = nats`: a JetStream stream. All keys are ours. */
+export interface NatsDestinationConfig extends NatsConnectionConfig {
+  readonly kind: "nats";
+  /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
+  readonly stream: string | undefined;
+  /**
+   * `nats.subject`: with `{queue}` for the queue's name, and a field of the event in braces: `{topic}`, `{user.country}`,
+   * or `{1}`, `{1.2}` for the field ids of a Thrift event. Default: `events.{queue}`.
+   */
+  readonly subject: SubjectTemplate;
+  /** `nats.messages`: what a message is, one `event` or a whole `batch`. Default: `event`. */
+  readonly messages: "event" | "batch";
+  /** `nats.batch_version`: how the events of a batch become one message, as `collector.version` has it. Default: `2`. */
+  readonly batchVersion: "2" | "2j";
+}
+
+const DEFAULT_SUBJECT = "events.{queue}";
 const DEFAULT_PORT = 4222;
 const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\]):/;
+
+/** Reads a publisher's destination. @throws {ConfigurationError} */
+export function readNatsDestination(section: ConfigSection): NatsDestinationConfig {
+  const connection = readNatsConnection(section);
+  const subject = section.read("nats.subject", (text) => new SubjectTemplate(text || DEFAULT_SUBJECT));
+  const messages = section.read("nats.messages", optional(oneOf("event", "batch"), "event" as const));
+  const batchVersion = section.read("nats.batch_version", optional(oneOf("2", "2j"), "2" as const));
+  if (messages === "batch" && subject.hasFields)
+    throw section.error(
+      "nats.subject",
+      "names a field, which the events of a batch may differ in: use nats.messages = event",
+    );
+  if (messages === "event" && section.has("nats.batch_version"))
+    section.warn("nats.batch_version", "has no effect: nats.messages is event");
+  const stream = section.read("nats.stream", optional(parseStreamName, undefined));
+  return { kind: "nats", ...connection, stream, subject, messages, batchVersion };
+}
 
 /** Reads the keys that begin with `nats.` and say how to connect. */
 export function readNatsConnection(section: ConfigSection): NatsConnectionConfig {
@@ -136,6 +171,14 @@ function parseReadableFile(path: string): string {
   } catch (cause) {
     throw new ConfigurationError(`cannot read the file ${quote(path)}`, {}, { cause });
   }
+}
+
+/** Source: NATS' naming of streams, ADR-6. */
+function parseStreamName(text: string): string {
+  if (/^[^\s.*>/\\]+$/.test(text)) return text;
+  throw new ConfigurationError(
+    `expected the name of a stream, without spaces and . * > / \\, got ${quote(text)}`,
+  );
 }
 
 /** A subject of plain tokens, which may hold nothing that NATS gives a meaning. */

@@ -16,7 +16,8 @@ import type { Msg } from "@nats-io/transport-node";
 export type Answer =
   | { readonly kind: "stored"; readonly isDuplicate: boolean }
   | { readonly kind: "no_stream" }
-  | { readonly kind: "refused" | "unavailable" | "misconfigured"; readonly reason: string };
+  | { readonly kind: "refused"; readonly reason: string; readonly isTooLarge: boolean }
+  | { readonly kind: "unavailable" | "misconfigured"; readonly reason: string };
 
 interface PubAck {
   readonly stream?: string;
@@ -54,7 +55,8 @@ function parse(text: string): PubAck | undefined {
 
 function explain({ code, err_code, description = "no reason given" }: PubAck["error"] & object): Answer {
   const reason = `the stream answered ${code}: ${description} (${err_code ?? "no error code"})`;
-  if (err_code === MESSAGE_TOO_LARGE) return { kind: "refused", reason: `${reason}: see its max_msg_size` };
+  if (err_code === MESSAGE_TOO_LARGE)
+    return { kind: "refused", reason: `${reason}: see its max_msg_size`, isTooLarge: true };
   if (err_code === OTHER_STREAM)
     return { kind: "misconfigured", reason: `${reason}: another stream than nats.stream takes the subject` };
   if (description.startsWith("maximum "))

@@ -28,6 +28,7 @@ export function failureOf(error: unknown, servers: readonly string[]): Failure {
   return {
     kind: "unavailable",
     reason: `${where} cannot be reached: ${message || code || "the connection was closed"}`,
+    isTransport: true,
   };
 }
 

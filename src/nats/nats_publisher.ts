@@ -44,7 +44,7 @@ export class NatsPublisher {
   async publishAll(messages: Messages, stop: AbortSignal): Promise<Published> {
     const publishing = new Publishing(messages);
     const { timeoutMs } = this.#config;
-    const end = (reason: string): void => publishing.end({ kind: "unavailable", reason });
+    const end = (reason: string): void => publishing.end({ kind: "unavailable", reason, isTransport: true });
     const cut = (): void => end("the grace time of the stop is over");
     const late = (): void => end(`not every message was answered within ${timeoutMs} ms: see nats.timeout`);
     const timer = setTimeout(late, timeoutMs);

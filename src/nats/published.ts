@@ -24,12 +24,16 @@ export interface Messages {
 export interface Failure {
   readonly kind: "unavailable" | "misconfigured";
   readonly reason: string;
+  /** Whether no answer came: then the messages may or may not be stored. Default: false. */
+  readonly isTransport?: boolean;
 }
 
 /** A message that the server, or its stream, never takes. */
 export interface Refusal {
   readonly index: number;
   readonly reason: string;
+  /** Whether it is its size. */
+  readonly isTooLarge: boolean;
 }
 
 /** What became of messages. Those that are in neither list are stored. */

@@ -64,8 +64,8 @@ export class Publishing {
   }
 
   /** Notes a message that is refused before it is sent. */
-  refuse(index: number, reason: string): void {
-    this.#settle(index, { kind: "refused", reason });
+  refuse({ index, ...refusal }: Refusal): void {
+    this.#settle(index, { kind: "refused", ...refusal });
   }
 
   /** Stops sending; what is on its way is still waited for. The first failure is the one that is told. */
@@ -99,7 +99,7 @@ export class Publishing {
         if (answer.isDuplicate) this.#duplicates++;
         return;
       case "refused":
-        this.#refused.push({ index, reason: answer.reason });
+        this.#refused.push({ index, reason: answer.reason, isTooLarge: answer.isTooLarge });
         return;
       case "no_stream":
         this.#states[index] = FAILED;

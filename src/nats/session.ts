@@ -131,8 +131,9 @@ export class Session {
     const limit = this.#connection.info?.max_payload ?? 0;
     if (error.message.includes("max_payload")) {
       const problem = `${sizeBytes} bytes and its headers are more than the server takes, ${limit}`;
-      caller.refuse(index, `${problem}: see its max_payload`);
-    } else if (error.name === "InvalidSubjectError") caller.refuse(index, error.message);
+      caller.refuse({ index, reason: `${problem}: see its max_payload`, isTooLarge: true });
+    } else if (error.name === "InvalidSubjectError")
+      caller.refuse({ index, reason: error.message, isTooLarge: false });
     else caller.fail(failureOf(error, [this.server]));
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { NATS_DIAL_TIMEOUT_MS } from "../limits.ts";
+import { NATS_STREAM_NAMES_TIMEOUT_MS } from "../limits.ts";
 import type { Failure } from "./published.ts";
 import type { Session } from "./session.ts";
 
@@ -16,7 +16,7 @@ export async function whyUnheard(session: Session, subject: string): Promise<Fai
     const answer = await session.request(
       "$JS.API.STREAM.NAMES",
       JSON.stringify({ subject }),
-      NATS_DIAL_TIMEOUT_MS,
+      NATS_STREAM_NAMES_TIMEOUT_MS,
     );
     const { streams, error } = answer.json<{ streams?: string[] | null; error?: { description: string } }>();
     if (error !== undefined) return unavailable(subject, error.description);

@@ -87,7 +87,7 @@ test("a message beyond max_payload is refused by itself, and the others are stor
 
   const published = await nats.publishAll(messages(["a", "x".repeat(1_000), "c"]), RUNNING);
   const reason = "1000 bytes and its headers are more than the server takes, 1000: see its max_payload";
-  assert.deepEqual(published.refused, [{ index: 1, reason }]);
+  assert.deepEqual(published.refused, [{ index: 1, reason, isTooLarge: true }]);
   assert.deepEqual(published.undelivered, []);
   assert.deepEqual(
     (await client.read("EVENTS")).map(({ text }) => text),
@@ -124,6 +124,6 @@ test("a subject that is none is refused by itself", { skip }, async () => {
     subject: (index: number) => (index === 0 ? "events.a b" : "events.b"),
   };
   const { refused, undelivered } = await nats.publishAll(two, RUNNING);
-  assert.deepEqual(refused, [{ index: 0, reason: "illegal subject: 'events.a b'" }]);
+  assert.deepEqual(refused, [{ index: 0, reason: "illegal subject: 'events.a b'", isTooLarge: false }]);
   assert.deepEqual(undelivered, []);
 });

@@ -152,6 +152,7 @@ test("a server that does not answer is waited for until the timeout, and what it
   assert.deepEqual(failure, {
     kind: "unavailable",
     reason: "not every message was answered within 1000 ms: see nats.timeout",
+    isTransport: true,
   });
   await eventually(
     "an answer",
@@ -171,7 +172,11 @@ test("a stop ends the waiting", { skip }, async () => {
   const publishing = nats.publishAll(messages(["a"]), stop.signal);
   stop.abort();
   const { failure } = await publishing;
-  assert.deepEqual(failure, { kind: "unavailable", reason: "the grace time of the stop is over" });
+  assert.deepEqual(failure, {
+    kind: "unavailable",
+    reason: "the grace time of the stop is over",
+    isTransport: true,
+  });
   const { failure: later } = await nats.publishAll(messages(["b"]), stop.signal);
   assert.deepEqual(later, failure);
   server.thaw();
