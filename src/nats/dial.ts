@@ -46,7 +46,17 @@ function authenticator(nats: NatsLibrary, login: NatsLogin): Authenticator {
   if ("user" in login) return nats.usernamePasswordAuthenticator(login.user, text(login.password.reveal()));
   if ("token" in login) return nats.tokenAuthenticator(text(login.token.reveal()));
   if ("nkeySeed" in login) return nats.nkeyAuthenticator(login.nkeySeed.reveal());
-  return nats.credsAuthenticator(readFileSync(login.credentialsFile)); // read anew by each dial: they expire
+  return nats.credsAuthenticator(readCredentials(login.credentialsFile));
+}
+
+/** They expire, so each dial reads them anew. */
+function readCredentials(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new Error(`the credentials file ${path} cannot be read: ${message}`, { cause });
+  }
 }
 
 function text(bytes: Uint8Array): string {

@@ -8,7 +8,7 @@ import type { Failure } from "./published.ts";
 /** Names of the library's errors that say that the server does not want us. */
 const LOGIN_ERRORS = new Set(["AuthorizationError", "UserAuthenticationExpiredError", "NKeysError"]);
 
-const TLS_PROBLEM = /certificate|self.signed|CERT_|'?tls'?|altname/i;
+const TLS_PROBLEM = /certificate|self.signed|CERT_|'?tls'?|altname|doesn't exist/i;
 const CREDENTIALS_PROBLEM = /credentials|nkey|invalid seed|invalid checksum|invalid prefix/i;
 
 /** Tells what an error of connecting, or of a connection, means for the messages, and what is to be done. */

@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
 import { eventually } from "./eventually.ts";
@@ -21,6 +20,10 @@ export const NO_NATS: string | false =
 
 /** How long a stream of the tests knows the ids that it has, in nanoseconds: ten minutes. */
 const DUPLICATE_WINDOW_NS = 600e9;
+
+/** How long a question may take on a slow machine, and one that is asked again, in milliseconds. */
+const PATIENT_MS = 20_000;
+export const IMPATIENT_MS = 1_000;
 
 /** A nats-server with JetStream, of its own process and directory. Gone when the test ends. */
 export interface NatsServer extends AsyncDisposable {
@@ -46,7 +49,7 @@ export async function startNats(
 }
 
 /** Starts a cluster of three. Resolves when streams can be made with three replicas. */
-export async function startCluster(): Promise<readonly NatsServer[]> {
+export async function startCluster(): Promise<{ readonly servers: readonly NatsServer[] } & AsyncDisposable> {
   const routes = [await freePort(), await freePort(), await freePort()];
   const urls = routes.map((port) => `nats://127.0.0.1:${port}`).join(", ");
   const servers = await Promise.all(
@@ -59,7 +62,7 @@ export async function startCluster(): Promise<readonly NatsServer[]> {
   await eventually(
     "a cluster that takes a stream",
     async () => {
-      await using client = await openNats(servers[0]!);
+      await using client = await openNats(servers[0]!, {}, IMPATIENT_MS); // without a leader nobody answers
       const made = await client
         .makeStream({ name: "READY", subjects: ["ready"], num_replicas: 3 })
         .catch(() => false);
@@ -67,7 +70,10 @@ export async function startCluster(): Promise<readonly NatsServer[]> {
     },
     60_000,
   );
-  return servers;
+  const dispose = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+  };
+  return { servers, [Symbol.asyncDispose]: dispose };
 }
 
 interface ServerOptions {
@@ -136,9 +142,13 @@ export interface NatsClient extends AsyncDisposable {
 }
 
 /** Connects to a server. What it asks while the server restarts is lost: ask another client then. */
-export async function openNats(server: NatsServer, options: ConnectionOptions = {}): Promise<NatsClient> {
+export async function openNats(
+  server: NatsServer,
+  options: ConnectionOptions = {},
+  timeoutMs: number = PATIENT_MS,
+): Promise<NatsClient> {
   const nc = await connect({ servers: server.address, ...options });
-  const jsm = await jetstreamManager(nc, { timeout: 20_000, checkAPI: false });
+  const jsm = await jetstreamManager(nc, { timeout: timeoutMs, checkAPI: false });
   return {
     nc,
     jsm,
@@ -156,7 +166,12 @@ async function readStream(
   const { state } = await jsm.streams.info(stream);
   const found: StoredMessage[] = [];
   if (state.messages === 0) return found;
-  const consumer = await jetstream(nc).consumers.get(stream);
+  // A cluster may want to have it on a server that is dead, and then does not answer.
+  const consumer = await eventually("a consumer", () =>
+    jetstream(nc, { timeout: 2 * IMPATIENT_MS })
+      .consumers.get(stream)
+      .catch(() => undefined),
+  );
   const messages = await consumer.consume();
   for await (const message of messages) {
     const id = message.headers?.get("Nats-Msg-Id") ?? "";
@@ -164,6 +179,5 @@ async function readStream(
     if (message.seq >= state.last_seq) break;
   }
   await messages.close();
-  await sleep(0);
   return found;
 }
