@@ -47,7 +47,7 @@ async function killPublishers(rounds: number): Promise<Counts> {
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
   let published = 0;
-  client.nc.subscribe("events.>", { callback: () => published++ }); // it hears what the stream drops, too
+  client.nc.subscribe("events.>", { callback: () => void published++ }); // it hears what the stream drops, too
   using spool = new Spool();
   let put = 0;
   for (let round = 0; round < rounds; round++) {
