@@ -4,7 +4,7 @@
  * @module
  */
 import { BATCH_FORMATS, type BatchFormat, frame, MAX_FRAME_BYTES } from "./batch_format.ts";
-import { outcomeOf } from "./collector_answer.ts";
+import { outcomeOf, type SentIds } from "./collector_answer.ts";
 import { CollectorClient } from "./collector_client.ts";
 import type { Delivery, Destination, LeasedBatch } from "./destination.ts";
 import { formatEventIds } from "./event_ids.ts";
@@ -49,13 +49,19 @@ export class CollectorDestination implements Destination {
     const body = frame(this.#format, batch, () => scratch);
     const payload = await makePayload(body, this.#key, this.#gzipLevel);
     this.#scratch.give(scratch);
-    return { sizeBytes: body.length, send: (stop) => this.#post(batch, payload, stop) };
+    const { queueUuid, firstId, lastId, count } = batch; // not the batch: its bytes would live as long as the request
+    const sent = { firstId, lastId, count };
+    const eventIds = formatEventIds(queueUuid, firstId, lastId);
+    return { sizeBytes: body.length, send: (stop) => this.#post(payload, eventIds, { sent, stop }) };
   }
 
-  async #post(batch: LeasedBatch, payload: Payload, stop: AbortSignal): Promise<Outcome> {
-    const eventIds = formatEventIds(batch.queueUuid, batch.firstId, batch.lastId);
+  async #post(
+    payload: Payload,
+    eventIds: string,
+    { sent, stop }: { sent: SentIds; stop: AbortSignal },
+  ): Promise<Outcome> {
     try {
-      return outcomeOf(await this.#client.post(payload, eventIds, stop), batch);
+      return outcomeOf(await this.#client.post(payload, eventIds, stop), sent);
     } catch (error) {
       const reason = `POST ${this.url}: ${describeTransportError(error)}`;
       return { kind: "unavailable", reason, isTransport: true };

@@ -26,11 +26,13 @@ export interface CollectedRequest {
   readonly status: number | undefined;
 }
 
-/** An answer to a batch. Its events are received if the status is a 2xx. */
+/** An answer to a batch. Its events are received if the status is a 2xx, or if others are named in `refused`. */
 export interface Answer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** The indexes of the events that are not received, while the others are. */
+  readonly refused?: readonly number[];
   /** Cuts the connection where the answer should come. */
   readonly cut?: boolean;
 }
@@ -77,6 +79,20 @@ export function slow(delayMs: number, then: Script = accept): Script {
  */
 export function refuse(isBad: (event: never) => boolean, code: number = 422): Script {
   return ({ events }) => ({ status: events.some((event) => isBad(event as never)) ? code : 200 });
+}
+
+/**
+ * Takes the events of a batch of which `isBad` is not true, and names the others in a 422, as our collector does:
+ * the publisher makes exactly those dead letters.
+ */
+export function refuseNamed(isBad: (event: never) => boolean, error: string = "refused by the test"): Script {
+  return ({ events }) => {
+    const refused = events.flatMap((event, index) => (isBad(event as never) ? [index] : []));
+    if (refused.length === 0) return { status: 200 };
+    const named = refused.map((index) => ({ index, error }));
+    const body = JSON.stringify({ accepted: events.length - refused.length, refused: named });
+    return { status: 422, refused, body };
+  };
 }
 
 /** Answers 413 to batches of more than so many bytes before compression, and takes the others. */

@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { accept, type CollectedRequest, type Script } from "./answers.ts";
+import { type Answer, accept, type CollectedRequest, type Script } from "./answers.ts";
 import { namesOf, readRequest } from "./read_request.ts";
 
 /** Options of {@link FakeCollector.open}; all of them may be left out. */
@@ -48,7 +48,7 @@ export class FakeCollector implements AsyncDisposable {
   readonly problems: string[] = [];
   readonly #key: NonNullable<FakeCollectorOptions["key"]>;
   readonly #server: Server;
-  readonly #accepted: CollectedRequest[] = [];
+  readonly #accepted: { readonly request: CollectedRequest; readonly refused: readonly number[] }[] = [];
   readonly #received: unknown[] = [];
   readonly #names = new Set<string>();
   #counted = 0;
@@ -160,19 +160,21 @@ export class FakeCollector implements AsyncDisposable {
   }
 
   async #answer(request: CollectedRequest, response: ServerResponse): Promise<void> {
-    const { status, headers = {}, body = "", cut } = await this.script(request, this.requests.length - 1);
+    const answer: Answer = await this.script(request, this.requests.length - 1);
+    const { status, headers = {}, body = "", refused, cut } = answer;
     if (!cut) Object.assign(request, { status });
-    if (status >= 200 && status < 300) {
-      this.#accepted.push(request);
+    if (refused !== undefined || (status >= 200 && status < 300)) {
+      this.#accepted.push({ request, refused: refused ?? [] });
       for (const look of this.#waiting) look();
     }
     if (cut) response.socket?.destroy();
     else response.writeHead(status, headers).end(body);
   }
 
-  #count(request: CollectedRequest): void {
+  #count({ request, refused }: { request: CollectedRequest; refused: readonly number[] }): void {
     const names = namesOf(request);
     for (const [index, event] of request.events.entries()) {
+      if (refused.includes(index)) continue;
       const name = names[index];
       if (name !== undefined && this.#names.has(name)) this.#repeated++;
       else this.#received.push(event);

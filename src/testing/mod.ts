@@ -17,6 +17,7 @@ export {
   loseAnswer,
   maxBytes,
   refuse,
+  refuseNamed,
   reset,
   retryAfter,
   slow,

@@ -15,6 +15,7 @@ import {
   maxBytes,
   publish,
   refuse,
+  refuseNamed,
   reset,
   retryAfter,
   type Script,
@@ -116,6 +117,19 @@ test("refuses one event, and takes the others", LIMIT, async () => {
   const file = QueueFile.openReadOnly(queue.file);
   assert.equal(new DeadLetterTable(file).countSince(0), 1);
   file.close();
+});
+
+test("takes the good events of a batch, and names the others", LIMIT, async () => {
+  using queue = new TestEventQueue("main", serializeJsonEvent);
+  await using collector = await FakeCollector.open();
+  collector.script = refuseNamed(({ n }: Numbered) => n === 2);
+  queue.putMany(numbered(3));
+  await using publisher = publish(queue, collector);
+  const received = await collector.waitFor(2, PATIENT);
+  await eventually("an empty queue", () => queue.depth() === 0);
+  assert.deepEqual(received, [{ n: 1 }, { n: 3 }]);
+  assert.equal(collector.requests.length, 1);
+  assert.equal(publisher.status().state.deadLetters, 1);
 });
 
 test("refuses batches that are too large, so that smaller ones come", LIMIT, async () => {
