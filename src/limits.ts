@@ -221,8 +221,11 @@ export const NATS_STREAM_NAMES_TIMEOUT_MS = 1_000;
 /** How often a NATS server is asked whether it is still there, in milliseconds: it is given up after three times without an answer. */
 export const NATS_PING_INTERVAL_MS = 5_000;
 
-/** How many messages a publisher has on their way to JetStream at once, at most. 4,000 are not faster than 1,000. */
-export const NATS_MAX_IN_FLIGHT = 1_000;
+/**
+ * How many messages a publisher has on their way to JetStream at once, at most. Half of them are answered before more
+ * are sent: 2,000 by halves take 21 us of CPU an event, 1,000 or 4,000 take 23 to 27.
+ */
+export const NATS_MAX_IN_FLIGHT = 2_000;
 
 /** How many bytes of messages a publisher has on their way to JetStream at once, at most, besides the first message. */
 export const NATS_MAX_IN_FLIGHT_BYTES = 8_388_608;

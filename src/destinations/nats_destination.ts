@@ -48,11 +48,12 @@ export class NatsDestination implements Destination {
   }
 
   #prepareEach(batch: LeasedBatch): Delivery {
+    const { queueUuid } = batch; // not the batch: its bytes would live as long as the delivery
     const events = batch.each();
     const messages: Messages = {
       count: events.length,
       subject: (index) => this.#subjectOf(events[index]!.body),
-      id: (index) => `${batch.queueUuid}:${events[index]!.id}`,
+      id: (index) => `${queueUuid}:${events[index]!.id}`,
       body: (index) => events[index]!.body,
     };
     return {
@@ -63,10 +64,11 @@ export class NatsDestination implements Destination {
 
   #prepareWhole(batch: LeasedBatch): Delivery {
     const body = frame(BATCH_FORMATS[this.#config.batchVersion], batch);
+    const id = formatEventIds(batch.queueUuid, batch.firstId, batch.lastId);
     const messages: Messages = {
       count: 1,
       subject: () => this.#subjectOf(body),
-      id: () => formatEventIds(batch.queueUuid, batch.firstId, batch.lastId),
+      id: () => id,
       body: () => body,
     };
     return {
