@@ -34,7 +34,7 @@ test("needs the servers alone", () => {
     messages: "event",
     batchVersion: "2",
   });
-  assert.equal(subject.forQueue("main")(Buffer.of()), "events.main");
+  assert.equal(subject.withName("main")(Buffer.of()), "events.main");
   assert.deepEqual(config.warnings, []);
 });
 
