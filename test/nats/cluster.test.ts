@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NatsPublisher } from "../../src/nats/nats_publisher.ts";
 import { eventually } from "../support/eventually.ts";
-import { IMPATIENT_MS, NO_NATS, type NatsServer, openNats, startCluster } from "../support/nats.ts";
+import { IMPATIENT_MS, type NatsServer, NO_NATS, openNats, startCluster } from "../support/nats.ts";
 import { connection, messages, numbered, publisher, RUNNING } from "../support/nats_publisher.ts";
 
 const skip = NO_NATS;
