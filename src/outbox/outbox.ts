@@ -182,6 +182,7 @@ export class Outbox<T> implements Disposable {
     this.#release();
   }
 
+  /** Takes no more events, as after `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -40,7 +40,7 @@ for (const block of PAGES.flatMap(readBlocks).filter(
   (block) => ["ini", "toml"].includes(block.language) && reasonNotRun(block) === undefined,
 ))
   test(`the configuration in ${block.page}, line ${block.line}, is read without a warning`, () => {
-    const file = `config.${block.language}`;
+    const format = block.language as "ini" | "toml";
     const env = { EVENTS_KEY_SECRET: "c2VjcmV0" };
-    assert.deepEqual(parsePublisherConfig(block.text, { file, env }).warnings, []);
+    assert.deepEqual(parsePublisherConfig(block.text, { format, env }).warnings, []);
   });
