@@ -115,7 +115,7 @@ export const JETSTREAM: readonly Fault[] = [
   },
   {
     name: "kill -9 of a JetStream leader of three",
-    rounds: 20,
+    rounds: 10,
     quickRounds: 1,
     skip: NO_NATS || undefined,
     run: killLeaders,
