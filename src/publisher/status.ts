@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { countOf } from "../format.ts";
 import type { PublisherFigures } from "../metrics/publisher_counts.ts";
 import type { QueueState } from "../store/event_table.ts";
 
@@ -98,13 +99,16 @@ type Finding = readonly [health: "degraded" | "failing", reason: string];
 
 function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
-  const fill = `${depth} of at most ${maxEvents} events`;
+  const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are refused`];
   else if (depth >= DEGRADED_FILL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
   if (deadLetters > 0)
-    yield ["degraded", `the collector refused ${deadLetters} events: see the dead letters`];
+    yield ["degraded", `the collector refused ${countOf(deadLetters, "event")}: see the dead letters`];
   if (droppedDeadLetters > 0)
-    yield ["degraded", `${droppedDeadLetters} dead letters were dropped to make room for newer ones`];
+    yield [
+      "degraded",
+      `${countOf(droppedDeadLetters, "dead letter")} ${droppedDeadLetters === 1 ? "was" : "were"} dropped to make room for newer ones`,
+    ];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {

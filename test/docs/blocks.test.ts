@@ -5,7 +5,13 @@ import { notRun, reasonNotRun } from "./not_run.ts";
 import { isTerminal } from "./stage.ts";
 
 /** The pages whose TypeScript is compiled and run, by this folder's tests. */
-const WITH_PROGRAMS = ["README.md", "docs/testing.md", "docs/typed-events.md", "docs/tutorial.md"];
+const WITH_PROGRAMS = [
+  "README.md",
+  "docs/production.md",
+  "docs/testing.md",
+  "docs/typed-events.md",
+  "docs/tutorial.md",
+];
 
 const blocks = PAGES.flatMap(readBlocks);
 

@@ -46,12 +46,6 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "[event-publisher:main]": "a part of a file: the rest is as in the README",
     "$ bun run queue peek --file shop.db": "test/cli has it",
   },
-  "docs/production.md": {
-    "$ publisher --check p.ini >/dev/null && kill -HUP $P": "test/e2e/reloading.test.ts does it",
-    '"Stopping: batches in flight (0) have 10000 ms to finish"': "it is the log of that",
-    "$ publisher --check p.ini": "test/cli/publisher.test.ts does it",
-    "$ umask 077; sqlite3 events-main.db \"VACUUM INTO 'backup.db'\"": "it needs sqlite3's own program",
-  },
 };
 
 /** Why a block is not run, if it is not. */
