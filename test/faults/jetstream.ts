@@ -109,7 +109,7 @@ export const JETSTREAM: readonly Fault[] = [
   {
     name: "kill -9 of a publisher to JetStream",
     rounds: 100,
-    quickRounds: 5,
+    quickRounds: 3,
     skip: NO_NATS || undefined,
     run: killPublishers,
   },
