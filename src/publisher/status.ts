@@ -102,13 +102,10 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are refused`];
   else if (depth >= DEGRADED_FILL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
-  if (deadLetters > 0)
-    yield ["degraded", `the collector refused ${countOf(deadLetters, "event")}: see the dead letters`];
-  if (droppedDeadLetters > 0)
-    yield [
-      "degraded",
-      `${countOf(droppedDeadLetters, "dead letter")} ${droppedDeadLetters === 1 ? "was" : "were"} dropped to make room for newer ones`,
-    ];
+  const refused = countOf(deadLetters, "event");
+  if (deadLetters > 0) yield ["degraded", `the collector refused ${refused}: see the dead letters`];
+  const dropped = countOf(droppedDeadLetters, "dead letter");
+  if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { sign } from "../../src/publisher/payload.ts";
+import { sign } from "../../src/destinations/payload.ts";
 import { linkSdks, NEEDS_BUN, NEEDS_SDKS } from "../support/analytics_sdks.ts";
 import { eventually } from "../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../support/keys.ts";

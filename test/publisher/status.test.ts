@@ -131,7 +131,7 @@ test("speaks of one event in the singular", () => {
   const { reasons } = report({ deadLetters: 1, droppedDeadLetters: 1 });
   assert.deepEqual(reasons, [
     "the collector refused 1 event: see the dead letters",
-    "1 dead letter was dropped to make room for newer ones",
+    "dropped 1 dead letter to make room for newer ones",
   ]);
 });
 
