@@ -10,6 +10,7 @@ import type { Keys } from "../collector/signature.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
+import { describeSink } from "../config/sink_config.ts";
 import { type FetchApp, type ServedApp, serveApp } from "../http/serve.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
@@ -105,7 +106,7 @@ async function serve(app: Hono, config: CollectorConfig, status: CollectorStatus
     await serveApp(isBeside ? beside(routes, app) : app, listen, { key: "listen", ...options }),
   ];
   const address = served[0]?.address;
-  logger.info("Collecting at {address} into {output}", { address, output: config.sink.path });
+  logger.info("Collecting at {address} into {output}", { address, output: describeSink(config.sink) });
   if (isBeside) return served;
   if (admin.listen === "beside")
     logger.warn(

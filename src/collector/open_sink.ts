@@ -14,5 +14,9 @@ export async function openSink(config: SinkConfig): Promise<Sink> {
       return new JsonLinesSink(config.path, config);
     case "sqlite":
       return new SqliteSink(config.path, config);
+    case "nats": {
+      const { NatsSink } = await import("./nats_sink.ts");
+      return new NatsSink(config);
+    }
   }
 }

@@ -44,12 +44,19 @@ export interface Taken {
  */
 export async function take(parsed: ParsedEvents, meta: BatchMeta, to: Destination): Promise<Taken> {
   const batch = acceptedBatch(parsed, meta, to.status);
-  const { duplicates } = await store(batch, to);
+  const { duplicates, refused: unkept = [] } = await store(batch, to);
+  const indexes = unkept.length === 0 ? [] : goodIndexes(parsed);
+  for (const { index, reason } of unkept) parsed.refusals.add(indexes[index]!, reason);
   const refused = parsed.refusals.list();
-  const accepted = batch.events.count;
+  const accepted = batch.events.count - unkept.length;
   count(to.status, meta.keyName, { accepted, duplicates, refused });
   logTaken({ ...meta, stored: accepted, duplicates, refused: refused.length });
   return { accepted, duplicates, refused };
+}
+
+/** The indexes in the request of the events that the sink was given. */
+function goodIndexes({ events, refusals }: ParsedEvents): number[] {
+  return Array.from({ length: events.count }, (_, index) => index).filter((index) => !refusals.has(index));
 }
 
 function acceptedBatch(

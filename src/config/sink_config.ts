@@ -11,6 +11,7 @@ import {
   MIN_ROTATE_BYTES,
 } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
 import { bytesIn, durationMsIn, oneOf, optional, parseText } from "./values.ts";
 
 /** When what was kept is synced to the disk. All survive the death of the process. */
@@ -43,14 +44,22 @@ export interface SqliteSinkConfig extends SyncConfig {
 }
 
 /** Where a collector keeps events. `sink` says which it is; default: `file`. */
-export type SinkConfig = FileSinkConfig | SqliteSinkConfig;
+export type SinkConfig = FileSinkConfig | SqliteSinkConfig | NatsSinkConfig;
 
 /** How each sink's keys are read. A sink that is added has its entry here. */
-const READERS = { file: readFileSink, sqlite: readSqliteSink } as const;
+const READERS = { file: readFileSink, sqlite: readSqliteSink, nats: readNats } as const;
 
 const KINDS = Object.keys(READERS) as (keyof typeof READERS)[];
 
 const POLICIES = ["always", "interval", "never"] as const;
+
+const OUTPUT_KEYS = [
+  "output",
+  "output.fsync",
+  "output.fsync_interval",
+  "output.rotate_size",
+  "output.rotate_age",
+];
 
 const FILE_KEYS = ["output.rotate_size", "output.rotate_age"];
 
@@ -85,6 +94,11 @@ function readSqliteSink(section: ConfigSection): SqliteSinkConfig {
   };
 }
 
+function readNats(section: ConfigSection): NatsSinkConfig {
+  refuseKeys(section, OUTPUT_KEYS, "is for a file or a database, and the sink is nats: leave it out");
+  return readNatsSink(section);
+}
+
 function readSync(section: ConfigSection): SyncConfig {
   const fsync = section.read("output.fsync", optional(oneOf(...POLICIES), "always" as const));
   const problem = `is for output.fsync = interval, and that is ${fsync}: leave one of them out`;
@@ -100,4 +114,9 @@ function readSync(section: ConfigSection): SyncConfig {
 function refuseKeys(section: ConfigSection, keys: readonly string[], problem: string): void {
   const key = keys.find((name) => section.has(name));
   if (key !== undefined) throw section.error(key, problem);
+}
+
+/** Where that is, for people. It holds no secret. */
+export function describeSink(config: SinkConfig): string {
+  return config.kind === "nats" ? `nats://${config.servers.join(",")}/${config.subject.text}` : config.path;
 }

@@ -5,6 +5,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { type CollectorOptions, collector } from "../../src/collector/collector.ts";
+import type { AcceptedBatch } from "../../src/collector/sink.ts";
 import { CollectorStatus } from "../../src/collector/status.ts";
 import { serveApp } from "../../src/http/serve.ts";
 import { memorySink, type StoredBatch } from "../support/collector.ts";
@@ -196,6 +197,24 @@ test("stops decompressing a gzip bomb at the limit", async () => {
   const { app } = storingCollector();
   const answer = await app.request("/v2j", gzipped(Buffer.alloc(100_000_000)));
   assert.equal(answer.status, 413);
+});
+
+test("names the events that the sink never takes, beside those at fault", async () => {
+  const sink = {
+    store: async ({ events }: AcceptedBatch) => {
+      const all = Array.from({ length: events.count }, (_, index) => events.text(index));
+      const refused = all.flatMap((text, index) =>
+        text.includes("large") ? [{ index, reason: "too large" }] : [],
+      );
+      return { stored: all.length - refused.length, duplicates: 0, refused };
+    },
+  };
+  const validate = (event: unknown) => (typeof event === "number" ? "a number" : undefined);
+  const { app } = storingCollector({ sink, validate });
+  const answer = await app.request("/v2j", signed('[1,{"a":1},{"b":"large"},2,{"c":"large"}]'));
+  const { accepted, refused } = (await answer.json()) as { accepted: number; refused: { index: number }[] };
+  assert.equal(answer.status, 422);
+  assert.deepEqual([accepted, refused.map(({ index }) => index)], [1, [0, 2, 3, 4]]);
 });
 
 test("answers 503 when the events cannot be stored, so that they are sent again", async () => {

@@ -9,6 +9,7 @@ import {
   parseCollectorConfig,
 } from "../../src/config/collector_config.ts";
 import { loadPublisherConfig } from "../../src/config/publisher_config.ts";
+import { describeSink } from "../../src/config/sink_config.ts";
 import { readPage } from "../support/doc_page.ts";
 import { iniOf } from "./differences.ts";
 import { collectorOf, inTemporaryDirectory, refuses } from "./support.ts";
@@ -25,7 +26,7 @@ function keysOf(config: CollectorConfig): Record<string, string> {
 
 test("fills in the defaults", () => {
   const { keys: _, sink, ...rest } = parse("key.K = aGk=\n");
-  assert.equal(sink.path, "events.jsonl");
+  assert.equal(describeSink(sink), "events.jsonl");
   assert.deepEqual(rest, {
     listen: { host: "127.0.0.1", port: 9_800 },
     maxBodyBytes: 512_000,
@@ -98,7 +99,7 @@ test("reads every key, from INI and TOML alike", () => {
   for (const config of [ini, toml]) {
     const { keys: _, sink, ...rest } = config;
     assert.deepEqual(rest, expected);
-    assert.equal(sink.path, "/data/e.jsonl");
+    assert.equal(describeSink(sink), "/data/e.jsonl");
     assert.deepEqual(keysOf(config), { Old: "hi" });
   }
 });

@@ -25,5 +25,8 @@ test("warns of keys that are another destination's", () => {
 });
 
 test("refuses a destination that it does not know", () => {
-  refuses(() => read("destination = kafka"), /destination: expected collector or file.*, got "kafka"/);
+  refuses(
+    () => read("destination = kafka"),
+    /destination: expected collector or nats or file.*, got "kafka"/,
+  );
 });

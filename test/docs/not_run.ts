@@ -31,6 +31,14 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "test/package runs it with these permissions, taken from the page",
     "$ bun run build:binary": "test/package builds one and runs it",
   },
+  "docs/jetstream.md": {
+    "nats stream add EVENTS --subjects='events.>' --storage=file --replicas=3 \\":
+      "it needs the nats command",
+    "fault                                rounds    put  delivered  duplicates  dead  lost  seconds":
+      "test/faults kills a few, and bun run faults all",
+    "permissions {": "it is nats-server's configuration: test/nats/login.test.ts runs a server with it",
+    "$ bun run publisher config.ini": "it needs a nats-server: test/destinations has the message",
+  },
   "docs/metrics.md": {
     "scrape_configs:": "it is Prometheus' configuration",
     "$ curl -s localhost:9900/metrics | grep -E '^eventspool_(queue_depth|failing|requests|put_events|put_to_accepted_seconds_[cs])'":

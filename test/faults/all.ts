@@ -3,6 +3,7 @@ import { CHAOS } from "./chaos.ts";
 import { CLOCKS } from "./clocks.ts";
 import { CRASHES } from "./crashes.ts";
 import type { Fault } from "./fault.ts";
+import { JETSTREAM } from "./jetstream.ts";
 import { POISON } from "./poison.ts";
 import { STOPS } from "./stops.ts";
 import { SURROUNDINGS } from "./surroundings.ts";
@@ -16,4 +17,5 @@ export const FAULTS: readonly Fault[] = [
   ...SURROUNDINGS,
   ...CLOCKS,
   ...CHAOS,
+  ...JETSTREAM,
 ];

@@ -1,0 +1,107 @@
+/**
+ * The subject of an event's message: text with places for a name that all events share, such as the queue's, and for
+ * fields of the event.
+ *
+ * @module
+ */
+import { ConfigurationError } from "../errors.ts";
+import { MAX_SUBJECT_CHARS, MAX_SUBJECT_TOKEN_CHARS } from "../limits.ts";
+import { quote } from "./values.ts";
+
+/** Tokens with dots between them, each of letters, digits, `_`, `-` and places in braces. */
+const TEMPLATE = /^(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+(?:\.(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+)*$/;
+const PLACE = /\{([^}]+)\}/g;
+const MAX_PLACES = 8;
+
+/** What stands where the event has no such field. */
+const MISSING = "_";
+
+/** A part of a subject: text, or the way to a field. */
+type Part = string | readonly string[];
+
+/** Makes subjects. */
+export class SubjectTemplate {
+  /** As it is written. */
+  readonly text: string;
+  readonly #parts: readonly Part[];
+  readonly #shared: string;
+
+  /** @param shared what stands in braces for the shared name, such as `queue` @throws {ConfigurationError} it is none */
+  constructor(text: string, shared: string) {
+    if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw noTemplate(text, shared);
+    const parts = text.split(PLACE).map((part, index) => (index % 2 === 0 ? part : part.split(".")));
+    if (parts.length > 2 * MAX_PLACES + 1) throw noTemplate(text, shared);
+    this.text = text;
+    this.#parts = parts;
+    this.#shared = shared;
+  }
+
+  /** Whether it asks for a field of the event: then a message has one event. */
+  get hasFields(): boolean {
+    return this.#parts.some((part) => this.#isField(part));
+  }
+
+  /** How the subject of each event is made, where the shared name is this one. It always has as many tokens. */
+  withName(name: string): (body: Uint8Array) => string {
+    const parts = this.#parts.map((part) => (this.#isShared(part) ? token(name) : part));
+    if (!this.hasFields) {
+      const subject = parts.join("");
+      return () => subject;
+    }
+    return (body) => {
+      const event = parse(body);
+      return parts.map((part) => (typeof part === "string" ? part : token(lookUp(event, part)))).join("");
+    };
+  }
+
+  #isShared(part: Part): boolean {
+    return typeof part !== "string" && part.length === 1 && part[0] === this.#shared;
+  }
+
+  #isField(part: Part): boolean {
+    return typeof part !== "string" && !this.#isShared(part);
+  }
+}
+
+function parse(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(body));
+  } catch {
+    return undefined; // a service may put anything
+  }
+}
+
+/** A field by its names; or, where they are all numbers, of a Thrift struct in TJSONProtocol by its field ids. */
+function lookUp(event: unknown, path: readonly string[]): unknown {
+  const isThrift = path.every((name) => /^\d+$/.test(name));
+  let value = event;
+  for (const name of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+    value = (value as Record<string, unknown>)[name];
+    if (isThrift) value = withoutType(value);
+  }
+  return value;
+}
+
+/** TJSONProtocol wraps each field's value in its type: `{"str": "click"}`. */
+function withoutType(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? Object.values(value)[0] : undefined;
+}
+
+/** One token that NATS gives no meaning: what is no letter, digit, `_` or `-` becomes `_`. */
+function token(value: unknown): string {
+  if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") return MISSING;
+  return (
+    String(value)
+      .slice(0, MAX_SUBJECT_TOKEN_CHARS)
+      .replace(/[^\w-]/g, "_") || MISSING
+  );
+}
+
+function noTemplate(text: string, shared: string): ConfigurationError {
+  const example = `events.{${shared}} or events.{${shared}}.{user.country}`;
+  return new ConfigurationError(
+    `expected a subject such as ${example}: letters, digits, _, - and up to ${MAX_PLACES} fields in braces, ` +
+      `with dots between, at most ${MAX_SUBJECT_CHARS} characters; got ${quote(text)}`,
+  );
+}
