@@ -208,3 +208,27 @@ export const MAX_FORM_BYTES = 4_096;
 
 /** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
 export const SESSION_MS = 43_200_000;
+
+/** How long a batch may wait for the answers of a NATS server to its messages, in milliseconds. */
+export const DEFAULT_NATS_TIMEOUT_MS = 10_000;
+
+/** How long one NATS server may take to connect to, in milliseconds: then the next one is tried. */
+export const NATS_DIAL_TIMEOUT_MS = 3_000;
+
+/** How long a NATS server may take to say which stream a subject belongs to, in milliseconds: it is asked when nobody answers to that. */
+export const NATS_STREAM_NAMES_TIMEOUT_MS = 1_000;
+
+/** How often a NATS server is asked whether it is still there, in milliseconds: it is given up after three times without an answer. */
+export const NATS_PING_INTERVAL_MS = 5_000;
+
+/** How many messages a publisher has on their way to JetStream at once, at most. 4,000 are not faster than 1,000. */
+export const NATS_MAX_IN_FLIGHT = 1_000;
+
+/** How many bytes of messages a publisher has on their way to JetStream at once, at most, besides the first message. */
+export const NATS_MAX_IN_FLIGHT_BYTES = 8_388_608;
+
+/** The longest token that a queue's name or a field of an event makes in a NATS subject, in characters: what follows is cut off. */
+export const MAX_SUBJECT_TOKEN_CHARS = 64;
+
+/** The longest `nats.subject`, in characters: with its fields filled in it stays far below a NATS line of 4,096. */
+export const MAX_SUBJECT_CHARS = 255;

@@ -48,6 +48,16 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
         collector_timeout_ms: destination.timeoutMs,
         key_name: destination.key.name,
       };
+    case "nats":
+      return {
+        nats_servers: destination.servers,
+        nats_login: destination.login === undefined ? "none" : Object.keys(destination.login)[0],
+        nats_tls: destination.tls !== undefined,
+        nats_stream: destination.stream ?? null,
+        nats_subject: destination.subject.text,
+        nats_messages: destination.messages,
+        nats_timeout_ms: destination.timeoutMs,
+      };
     case "file":
       return { file_path: destination.path };
   }

@@ -8,6 +8,7 @@ import { ConfigurationError } from "../errors.ts";
 import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import { collectorUrl, isExposed, parseCollectorHostname } from "./collector_url.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { parseSecret, type Secret } from "./secret.ts";
 import { readSecret } from "./secret_file.ts";
 import { durationMsIn, oneOf, optional, parseText, quote } from "./values.ts";
@@ -43,7 +44,7 @@ export interface FileDestinationConfig {
 }
 
 /** Where a publisher takes its events. */
-export type DestinationConfig = CollectorDestinationConfig | FileDestinationConfig;
+export type DestinationConfig = CollectorDestinationConfig | NatsDestinationConfig | FileDestinationConfig;
 
 /** How the keys of a destination are read, and what they begin with. */
 interface DestinationKeys {
@@ -54,6 +55,7 @@ interface DestinationKeys {
 /** By the value of `destination`. */
 const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>> = {
   collector: { read: readCollector, prefixes: ["collector.", "key."] },
+  nats: { read: readNatsDestination, prefixes: ["nats."] },
   file: { read: readFile, prefixes: ["file."] },
 };
 

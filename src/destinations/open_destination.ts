@@ -7,9 +7,10 @@ import type { PublisherConfig } from "../config/publisher_config.ts";
 import { CollectorDestination } from "./collector_destination.ts";
 import type { Destination } from "./destination.ts";
 import { FileDestination } from "./file_destination.ts";
+import { NatsDestination } from "./nats_destination.ts";
 
 /** The destination that a publisher's configuration asks for. Nothing is connected before the first batch. */
-export function openDestination({ destination, batch }: PublisherConfig): Destination {
+export function openDestination({ destination, batch, queueName }: PublisherConfig): Destination {
   switch (destination.kind) {
     case "collector": {
       const { key, ...place } = destination;
@@ -19,6 +20,8 @@ export function openDestination({ destination, batch }: PublisherConfig): Destin
         gzipLevel: batch.gzipLevel,
       });
     }
+    case "nats":
+      return new NatsDestination(destination, queueName);
     case "file":
       return new FileDestination(destination.path);
   }

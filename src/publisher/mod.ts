@@ -7,7 +7,14 @@ export type {
   CollectorDestinationConfig,
   CollectorVersion,
   DestinationConfig,
+  FileDestinationConfig,
 } from "../config/destination_config.ts";
+export type {
+  NatsConnectionConfig,
+  NatsDestinationConfig,
+  NatsLogin,
+  NatsTls,
+} from "../config/nats_config.ts";
 export type {
   MetricsConfig,
   PublisherConfig,

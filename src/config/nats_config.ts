@@ -1,0 +1,190 @@
+/**
+ * How to reach NATS servers: the keys that the publisher and the collector have in common.
+ *
+ * @module
+ */
+import { accessSync, constants } from "node:fs";
+import { ConfigurationError } from "../errors.ts";
+import { DEFAULT_NATS_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
+import type { ConfigSection } from "./config_section.ts";
+import { Secret } from "./secret.ts";
+import { readSecret } from "./secret_file.ts";
+import { SubjectTemplate } from "./subject_template.ts";
+import { durationMsIn, oneOf, optional, parseText, quote, type ValueParser } from "./values.ts";
+
+/** How one logs in. */
+export type NatsLogin =
+  | { readonly user: string; readonly password: Secret }
+  | { readonly token: Secret }
+  | { readonly nkeySeed: Secret }
+  | { readonly credentialsFile: string };
+
+/** Files in PEM, by their paths. */
+export interface NatsTls {
+  /** Who is trusted; undefined: whom the runtime trusts. */
+  readonly caFile: string | undefined;
+  /** A certificate of our own and its key, both or none. */
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
+/** Servers of one cluster, and how to log in to them. */
+export interface NatsConnectionConfig {
+  /** `nats.servers`: `host:port`, one or more. Others of the cluster are learnt from them. */
+  readonly servers: readonly string[];
+  /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`; undefined: none. */
+  readonly login: NatsLogin | undefined;
+  /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: only TLS will do. Undefined: as the server wants it. */
+  readonly tls: NatsTls | undefined;
+  /** `nats.inbox_prefix`: where the servers' answers go, for users that may not subscribe to all of `_INBOX.>`. Default: `_INBOX`. */
+  readonly inboxPrefix: string;
+  /** `nats.timeout`: how long a batch waits for the answers to its messages, in milliseconds. Default: 10 s. */
+  readonly timeoutMs: number;
+}
+
+/** `destination = nats`: a JetStream stream. All keys are ours. */
+export interface NatsDestinationConfig extends NatsConnectionConfig {
+  readonly kind: "nats";
+  /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
+  readonly stream: string | undefined;
+  /**
+   * `nats.subject`: with `{queue}` for the queue's name, and a field of the event in braces: `{topic}`, `{user.country}`,
+   * or `{1}`, `{1.2}` for the field ids of a Thrift event. Default: `events.{queue}`.
+   */
+  readonly subject: SubjectTemplate;
+  /** `nats.messages`: what a message is, one `event` or a whole `batch`. Default: `event`. */
+  readonly messages: "event" | "batch";
+  /** `nats.batch_version`: how the events of a batch become one message, as `collector.version` has it. Default: `2`. */
+  readonly batchVersion: "2" | "2j";
+}
+
+const DEFAULT_SUBJECT = "events.{queue}";
+const DEFAULT_PORT = 4222;
+const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\]):/;
+
+/** Reads a publisher's destination. @throws {ConfigurationError} */
+export function readNatsDestination(section: ConfigSection): NatsDestinationConfig {
+  const connection = readNatsConnection(section);
+  const subject = section.read("nats.subject", (text) => new SubjectTemplate(text || DEFAULT_SUBJECT));
+  const messages = section.read("nats.messages", optional(oneOf("event", "batch"), "event" as const));
+  const batchVersion = section.read("nats.batch_version", optional(oneOf("2", "2j"), "2" as const));
+  if (messages === "batch" && subject.hasFields)
+    throw section.error(
+      "nats.subject",
+      "names a field, which the events of a batch may differ in: use nats.messages = event",
+    );
+  if (messages === "event" && section.has("nats.batch_version"))
+    section.warn("nats.batch_version", "has no effect: nats.messages is event");
+  const stream = section.read("nats.stream", optional(parseStreamName, undefined));
+  return { kind: "nats", ...connection, stream, subject, messages, batchVersion };
+}
+
+/** Reads the keys that begin with `nats.` and say how to connect. */
+export function readNatsConnection(section: ConfigSection): NatsConnectionConfig {
+  const servers = section.read("nats.servers", parseServers);
+  const tls = readTls(section, servers.isTls);
+  if (tls === undefined && !servers.addresses.every((address) => LOOPBACK.test(address)))
+    section.warn(
+      "nats.servers",
+      "events go unencrypted to another machine unless its server insists on TLS: use tls://",
+    );
+  return {
+    servers: servers.addresses,
+    login: readLogin(section),
+    tls,
+    inboxPrefix: section.read("nats.inbox_prefix", optional(parseSubjectPrefix, "_INBOX")),
+    timeoutMs: section.read(
+      "nats.timeout",
+      optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_NATS_TIMEOUT_MS),
+    ),
+  };
+}
+
+interface Servers {
+  readonly addresses: readonly string[];
+  readonly isTls: boolean;
+}
+
+function parseServers(text: string): Servers {
+  const parsed = parseText(text)
+    .split(",")
+    .map((server) => parseServer(server.trim()));
+  return { addresses: parsed.map(({ address }) => address), isTls: parsed.some(({ isTls }) => isTls) };
+}
+
+/** The message never shows the value: where it is no plain host, it may hold a password. */
+function parseServer(text: string): { address: string; isTls: boolean } {
+  const [, scheme = "nats", host, port = DEFAULT_PORT] =
+    /^(?:(nats|tls):\/\/)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(text) ?? [];
+  if (host === undefined || Number(port) > 65_535) {
+    const hint = text.includes("@") ? ", without a user and password: they have keys of their own" : "";
+    throw new ConfigurationError(
+      `expected nats://host:port, tls://host:port or host:port, with commas between them${hint}`,
+    );
+  }
+  return { address: `${host}:${port}`, isTls: scheme.toLowerCase() === "tls" };
+}
+
+function readTls(section: ConfigSection, isAsked: boolean): NatsTls | undefined {
+  const file = optional(parseReadableFile, undefined);
+  const tls = {
+    caFile: section.read("nats.tls_ca_file", file),
+    certFile: section.read("nats.tls_cert_file", file),
+    keyFile: section.read("nats.tls_key_file", file),
+  };
+  if ((tls.certFile === undefined) !== (tls.keyFile === undefined))
+    throw section.error("nats.tls_cert_file", "goes with nats.tls_key_file: set both or none");
+  return isAsked || Object.values(tls).some((path) => path !== undefined) ? tls : undefined;
+}
+
+function readLogin(section: ConfigSection): NatsLogin | undefined {
+  const secret: ValueParser<Secret | undefined> = optional(
+    (text) => new Secret(Buffer.from(text)),
+    undefined,
+  );
+  const user = section.read("nats.user", optional(parseText, undefined));
+  const password = readSecret(section, "nats.password", secret);
+  const token = readSecret(section, "nats.token", secret);
+  const nkeySeed = readSecret(section, "nats.nkey_seed", secret);
+  const credentialsFile = section.read("nats.credentials_file", optional(parseReadableFile, undefined));
+  if ((user === undefined) !== (password === undefined))
+    throw section.error("nats.user", "goes with nats.password or nats.password_file: set both or none");
+  const logins: Array<NatsLogin | undefined> = [
+    user !== undefined && password !== undefined ? { user, password } : undefined,
+    token && { token },
+    nkeySeed && { nkeySeed },
+    credentialsFile === undefined ? undefined : { credentialsFile },
+  ];
+  const given = logins.filter((login) => login !== undefined);
+  if (given.length > 1)
+    throw section.error(
+      "nats.servers",
+      "there are several ways to log in: keep one of nats.user, nats.token, nats.nkey_seed and nats.credentials_file",
+    );
+  return given[0];
+}
+
+function parseReadableFile(path: string): string {
+  try {
+    accessSync(path, constants.R_OK);
+    return path;
+  } catch (cause) {
+    throw new ConfigurationError(`cannot read the file ${quote(path)}`, {}, { cause });
+  }
+}
+
+/** Source: NATS' naming of streams, ADR-6. */
+function parseStreamName(text: string): string {
+  if (/^[^\s.*>/\\]+$/.test(text)) return text;
+  throw new ConfigurationError(
+    `expected the name of a stream, without spaces and . * > / \\, got ${quote(text)}`,
+  );
+}
+
+/** A subject of plain tokens, which may hold nothing that NATS gives a meaning. */
+function parseSubjectPrefix(text: string): string {
+  if (/^[\w-]+(?:\.[\w-]+)*$/.test(text)) return text;
+  throw new ConfigurationError(
+    `expected letters, digits, _ and - with dots between them, got ${quote(text)}`,
+  );
+}

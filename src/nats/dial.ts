@@ -1,0 +1,54 @@
+/**
+ * Connecting to a NATS server.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import type { Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnectionConfig, NatsLogin, NatsTls } from "../config/nats_config.ts";
+import { NATS_DIAL_TIMEOUT_MS, NATS_PING_INTERVAL_MS } from "../limits.ts";
+
+/** The library, loaded when the first connection is made: who has no NATS servers does not pay for it. */
+export type NatsLibrary = typeof import("@nats-io/transport-node");
+
+/**
+ * Connects to one of the servers, in random order, and to no other when that one goes away: who publishes next
+ * dials again. The library's own reconnecting would not say why it fails, and holds messages back meanwhile.
+ *
+ * @param name what the server's reports call the connection
+ * @param learnt further servers
+ * @throws what the last server that was tried said, see {@link failureOf}
+ */
+export async function dial(
+  nats: NatsLibrary,
+  config: NatsConnectionConfig,
+  { name, learnt }: { readonly name: string; readonly learnt: readonly string[] },
+): Promise<NatsConnection> {
+  const options: ConnectionOptions = {
+    servers: [...new Set([...config.servers, ...learnt])],
+    name,
+    reconnect: false,
+    timeout: NATS_DIAL_TIMEOUT_MS,
+    pingInterval: NATS_PING_INTERVAL_MS,
+    inboxPrefix: config.inboxPrefix,
+    noAsyncTraces: true,
+    ...(config.tls && { tls: tlsOptions(config.tls) }),
+    ...(config.login && { authenticator: authenticator(nats, config.login) }),
+  };
+  return await nats.connect(options);
+}
+
+function tlsOptions({ caFile, certFile, keyFile }: NatsTls): NonNullable<ConnectionOptions["tls"]> {
+  return { ...(caFile && { caFile }), ...(certFile && { certFile }), ...(keyFile && { keyFile }) };
+}
+
+function authenticator(nats: NatsLibrary, login: NatsLogin): Authenticator {
+  if ("user" in login) return nats.usernamePasswordAuthenticator(login.user, text(login.password.reveal()));
+  if ("token" in login) return nats.tokenAuthenticator(text(login.token.reveal()));
+  if ("nkeySeed" in login) return nats.nkeyAuthenticator(login.nkeySeed.reveal());
+  return nats.credsAuthenticator(readFileSync(login.credentialsFile)); // read anew by each dial: they expire
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}

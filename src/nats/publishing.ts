@@ -1,0 +1,124 @@
+/**
+ * One call of `publishAll`: which messages are sent, answered, refused.
+ *
+ * @module
+ */
+import type { Answer } from "./answer.ts";
+import type { Failure, Messages, Published, Refusal } from "./published.ts";
+
+/** What a message is: not sent or not answered, answered and stored or refused, or answered and not stored. */
+const PENDING = 0;
+const SETTLED = 1;
+const FAILED = 2;
+
+/** Keeps the state of each message in one byte and its size in four, whatever the answer takes. */
+export class Publishing {
+  /** Resolves when each message is settled, or nothing more is waited for. */
+  readonly done: Promise<Published>;
+  readonly messages: Messages;
+  /** The messages on their way, and the bytes of their bodies. */
+  inFlight = 0;
+  inFlightBytes = 0;
+  /** Whether it was ended by a stream that does not answer: then its caller asks why. */
+  unheardSubject: string | undefined;
+  readonly #states: Uint8Array;
+  readonly #sizes: Uint32Array;
+  readonly #resolve: (published: Published) => void;
+  readonly #refused: Refusal[] = [];
+  #next = 0;
+  #duplicates = 0;
+  #failure: Failure | undefined;
+  #isOver = false;
+
+  constructor(messages: Messages) {
+    this.messages = messages;
+    this.#states = new Uint8Array(messages.count);
+    this.#sizes = new Uint32Array(messages.count);
+    const { promise, resolve } = Promise.withResolvers<Published>();
+    this.done = promise;
+    this.#resolve = resolve;
+  }
+
+  /** The next message to send; undefined: there is none, or the first failure has stopped the rest. */
+  take(): number | undefined {
+    if (this.#next >= this.messages.count || this.#failure !== undefined) return undefined;
+    return this.#next++;
+  }
+
+  /** Notes that a message was sent. */
+  sent(index: number, sizeBytes: number): void {
+    this.#sizes[index] = sizeBytes;
+    this.inFlight++;
+    this.inFlightBytes += sizeBytes;
+  }
+
+  /** Notes an answer, and returns how many bytes are no longer on their way; undefined: none was awaited. */
+  answered(index: number, answer: Answer): number | undefined {
+    if (index >= this.#next || this.#states[index] !== PENDING) return undefined;
+    const sizeBytes = this.#sizes[index]!;
+    this.inFlight--;
+    this.inFlightBytes -= sizeBytes;
+    this.#settle(index, answer);
+    this.finishIfDone();
+    return sizeBytes;
+  }
+
+  /** Notes a message that is refused before it is sent. */
+  refuse({ index, ...refusal }: Refusal): void {
+    this.#settle(index, { kind: "refused", ...refusal });
+  }
+
+  /** Stops sending; what is on its way is still waited for. The first failure is the one that is told. */
+  fail(failure: Failure): void {
+    this.#failure ??= failure;
+  }
+
+  /** Resolves with what is known by now. */
+  end(failure: Failure): void {
+    this.fail(failure);
+    this.#finish();
+  }
+
+  /** Resolves if nothing more is to be sent or waited for. */
+  finishIfDone(): void {
+    const hasMore = this.#next < this.messages.count && this.#failure === undefined;
+    if (this.inFlight === 0 && !hasMore) this.#finish();
+  }
+
+  /** Whether a message on its way goes to the subject. */
+  isWaitingFor(subject: string): boolean {
+    for (let index = 0; index < this.#next; index++)
+      if (this.#states[index] === PENDING && this.messages.subject(index) === subject) return true;
+    return false;
+  }
+
+  #settle(index: number, answer: Answer): void {
+    this.#states[index] = SETTLED;
+    switch (answer.kind) {
+      case "stored":
+        if (answer.isDuplicate) this.#duplicates++;
+        return;
+      case "refused":
+        this.#refused.push({ index, reason: answer.reason, isTooLarge: answer.isTooLarge });
+        return;
+      case "no_stream":
+        this.#states[index] = FAILED;
+        this.unheardSubject ??= this.messages.subject(index);
+        this.fail({ kind: "unavailable", reason: `no stream answers to subject ${this.unheardSubject}` });
+        return;
+      default:
+        this.#states[index] = FAILED;
+        this.fail({ kind: answer.kind, reason: answer.reason });
+    }
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const undelivered: number[] = [];
+    for (const [index, state] of this.#states.entries()) if (state !== SETTLED) undelivered.push(index);
+    const failure = undelivered.length === 0 ? undefined : this.#failure;
+    const refused = this.#refused.sort((a, b) => a.index - b.index);
+    this.#resolve({ duplicates: this.#duplicates, refused, undelivered, failure });
+  }
+}

@@ -1,0 +1,169 @@
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
+import { eventually } from "./eventually.ts";
+import { type Program, startCommand } from "./processes.ts";
+import { temporaryDirectory } from "./temporary.ts";
+
+/** Where Debian's package puts it, which is on root's path alone. */
+const DEBIAN_PATH = "/usr/sbin/nats-server";
+
+const PATH = ["nats-server", DEBIAN_PATH].find((command) => spawnSync(command, ["--version"]).status === 0);
+
+/** Why tests with a real server are skipped, for `skip`; false: they are not. */
+export const NO_NATS: string | false =
+  PATH === undefined && "nats-server is not installed: apt-get install nats-server";
+
+/** How long a stream of the tests knows the ids that it has, in nanoseconds: ten minutes. */
+const DUPLICATE_WINDOW_NS = 600e9;
+
+/** A nats-server with JetStream, of its own process and directory. Gone when the test ends. */
+export interface NatsServer extends AsyncDisposable {
+  /** `127.0.0.1:PORT`, the same after a restart. */
+  readonly address: string;
+  /** Ends it at once, as kill -9 does. Resolves when its port is free. */
+  kill(): Promise<void>;
+  /** Starts it again, on the same port, with what it has stored. Resolves when it takes connections. */
+  start(): Promise<void>;
+  /** Stops the process without ending it, so that nothing answers any more; and lets it go on. */
+  freeze(): void;
+  thaw(): void;
+}
+
+/** Starts a server. @param config what else its configuration file says */
+export async function startNats(
+  config: string = "",
+  { hasJetStream = true }: { readonly hasJetStream?: boolean } = {},
+): Promise<NatsServer> {
+  const server = prepareNats({ port: await freePort(), name: "n1", config, hasJetStream });
+  await server.start();
+  return server;
+}
+
+/** Starts a cluster of three. Resolves when streams can be made with three replicas. */
+export async function startCluster(): Promise<readonly NatsServer[]> {
+  const routes = [await freePort(), await freePort(), await freePort()];
+  const urls = routes.map((port) => `nats://127.0.0.1:${port}`).join(", ");
+  const servers = await Promise.all(
+    routes.map(async (route, index) => {
+      const config = `cluster { name: C, listen: "127.0.0.1:${route}", routes: [${urls}] }`;
+      return prepareNats({ port: await freePort(), name: `n${index + 1}`, config, hasJetStream: true });
+    }),
+  );
+  await Promise.all(servers.map((server) => server.start()));
+  await eventually(
+    "a cluster that takes a stream",
+    async () => {
+      await using client = await openNats(servers[0]!);
+      const made = await client
+        .makeStream({ name: "READY", subjects: ["ready"], num_replicas: 3 })
+        .catch(() => false);
+      return made !== false && (await client.jsm.streams.delete("READY"));
+    },
+    60_000,
+  );
+  return servers;
+}
+
+interface ServerOptions {
+  readonly port: number;
+  readonly name: string;
+  readonly config: string;
+  readonly hasJetStream: boolean;
+}
+
+function prepareNats(options: ServerOptions): NatsServer {
+  const directory = temporaryDirectory();
+  const file = join(directory.path, "nats.conf");
+  const lines = [
+    `server_name: ${options.name}`,
+    `listen: "127.0.0.1:${options.port}"`,
+    options.hasJetStream ? `jetstream { store_dir: "${directory.path}" }` : "",
+    options.config,
+  ];
+  writeFileSync(file, lines.join("\n"));
+  let program: Program | undefined;
+  const signal = (name: NodeJS.Signals): void => program?.signal(name);
+  return {
+    address: `127.0.0.1:${options.port}`,
+    start: async () => {
+      program = startCommand([PATH!, ["-c", file]]);
+      await program.line(/Server is ready/);
+    },
+    kill: async () => {
+      signal("SIGKILL");
+      await program?.ended;
+    },
+    freeze: () => signal("SIGSTOP"),
+    thaw: () => signal("SIGCONT"),
+    [Symbol.asyncDispose]: async () => {
+      await program?.[Symbol.asyncDispose]();
+      directory[Symbol.dispose]();
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const closed = once(server, "close");
+  server.close();
+  await closed;
+  return port;
+}
+
+/** A message of a stream. */
+export interface StoredMessage {
+  readonly subject: string;
+  /** Its `Nats-Msg-Id`. */
+  readonly id: string;
+  readonly text: string;
+}
+
+/** A client that makes streams and looks into them. */
+export interface NatsClient extends AsyncDisposable {
+  readonly nc: NatsConnection;
+  readonly jsm: JetStreamManager;
+  makeStream(config: Partial<StreamConfig> & { readonly name: string }): Promise<unknown>;
+  /** All messages of a stream, in order. */
+  read(stream: string): Promise<StoredMessage[]>;
+}
+
+/** Connects to a server. What it asks while the server restarts is lost: ask another client then. */
+export async function openNats(server: NatsServer, options: ConnectionOptions = {}): Promise<NatsClient> {
+  const nc = await connect({ servers: server.address, ...options });
+  const jsm = await jetstreamManager(nc, { timeout: 20_000, checkAPI: false });
+  return {
+    nc,
+    jsm,
+    makeStream: (config) => jsm.streams.add({ duplicate_window: DUPLICATE_WINDOW_NS, ...config }),
+    read: (stream) => readStream(nc, jsm, stream),
+    [Symbol.asyncDispose]: () => nc.close(),
+  };
+}
+
+async function readStream(
+  nc: NatsConnection,
+  jsm: JetStreamManager,
+  stream: string,
+): Promise<StoredMessage[]> {
+  const { state } = await jsm.streams.info(stream);
+  const found: StoredMessage[] = [];
+  if (state.messages === 0) return found;
+  const consumer = await jetstream(nc).consumers.get(stream);
+  const messages = await consumer.consume();
+  for await (const message of messages) {
+    const id = message.headers?.get("Nats-Msg-Id") ?? "";
+    found.push({ subject: message.subject, id, text: message.string() });
+    if (message.seq >= state.last_seq) break;
+  }
+  await messages.close();
+  await sleep(0);
+  return found;
+}
