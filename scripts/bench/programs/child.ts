@@ -1,0 +1,73 @@
+/**
+ * Programs that are measured from outside.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** A running program: what it takes, and its end. */
+export class Child implements AsyncDisposable {
+  readonly #process: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#process = child;
+  }
+
+  /** Starts one of the project's commands, such as `cli/collector.ts`, under this runtime; resolves when it has logged a line like this. */
+  static command(file: string, args: readonly string[], isReady: RegExp): Promise<Child> {
+    const path = fileURLToPath(new URL(`../../../src/${file}`, import.meta.url));
+    return Child.start([process.execPath, path, ...args], isReady);
+  }
+
+  /** Starts a program; resolves when it has written a line like this on stderr. */
+  static async start([program = "", ...args]: readonly string[], isReady: RegExp): Promise<Child> {
+    const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let text = "";
+    for await (const chunk of child.stderr) {
+      text += chunk;
+      if (isReady.test(text)) break;
+    }
+    if (!isReady.test(text)) throw new Error(`Error: ${program} ended: ${text}`);
+    return new Child(child);
+  }
+
+  /** Its CPU time so far, in microseconds; NaN where there is no /proc. */
+  cpuUs(): number {
+    const fields = this.#proc("stat")?.split(") ")[1]?.split(" ") ?? [];
+    return (Number(fields[11]) + Number(fields[12])) * 10_000; // ticks of 10 ms
+  }
+
+  /** Its memory at its highest, in MB; NaN where there is no /proc. */
+  maxRssMb(): number {
+    return Number(/VmHWM:\s+(\d+)/.exec(this.#proc("status") ?? "")?.[1] ?? Number.NaN) / 1_000;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, "exit");
+    this.#process.kill("SIGTERM");
+    await ended;
+  }
+
+  #proc(file: string): string | undefined {
+    try {
+      return readFileSync(`/proc/${this.#process.pid}/${file}`, "utf8");
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** A port of loopback that is free now. */
+export async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net");
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}
