@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
@@ -34,7 +34,7 @@ export interface NatsServer extends AsyncDisposable {
   /** Starts it again, on the same port, with what it has stored. Resolves when it takes connections. */
   start(): Promise<void>;
   /** Stops the process without ending it, so that nothing answers any more; and lets it go on. */
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
 }
 
@@ -114,13 +114,23 @@ function prepareNats(options: ServerOptions): NatsServer {
       signal("SIGKILL");
       await program?.ended;
     },
-    freeze: () => signal("SIGSTOP"),
+    freeze: async () => {
+      signal("SIGSTOP");
+      await eventually("a process whose threads have all stopped", () => isStopped(program!.child.pid!));
+    },
     thaw: () => signal("SIGCONT"),
     [Symbol.asyncDispose]: async () => {
       await program?.[Symbol.asyncDispose]();
       directory[Symbol.dispose]();
     },
   };
+}
+
+/** The signal alone does not tell: a busy machine lets threads run for a while. Where there is no /proc, nobody tells. */
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return true;
+  return readdirSync(tasks).every((task) => /\) T/.test(readFileSync(join(tasks, task, "stat"), "utf8")));
 }
 
 async function freePort(): Promise<number> {
