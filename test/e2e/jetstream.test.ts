@@ -11,7 +11,7 @@ test(
   "events pass a collector that is killed, and its successor, into a stream that is full for a while, each once",
   LIMIT,
   async () => {
-    await using server = await startNats();
+    await using server = await startNats("max_payload: 50000");
     await using client = await openNats(server);
     await client.makeStream({ name: "EVENTS", subjects: ["events.>"], max_msgs: 500, discard: "new" });
     using spool = new Spool();
@@ -31,11 +31,16 @@ test(
     await using second = spool.collector({ ...sink, listen: `127.0.0.1:${port}` });
     await addressOf(second);
     spool.put(1_000);
+    spool.queue.put({ n: "large", text: "x".repeat(60_000) });
     await eventually("an empty queue", () => spool.queue.depth() === 0);
     const stored = (await client.read("EVENTS")).map(({ text }) => (JSON.parse(text) as { n: number }).n);
     assert.deepEqual(
       stored.toSorted((a, b) => a - b),
       numbersFrom(1, 2_000),
+    );
+    assert.deepEqual(
+      spool.deadLetters().map(({ status }) => status),
+      [422],
     );
     assert.equal(await stop(publisher), 0);
     assert.equal(await stop(second), 0);
