@@ -31,7 +31,7 @@ test("the tasks of deno.json allow what the publisher and the collector need", O
     collector: (file) =>
       task("collector", {
         "examples/config.ini": file,
-        "events.jsonl": join(directory.path, "collected.jsonl"),
+        "=. ": `=${directory.path},node_modules `,
         "127.0.0.1:9800": "127.0.0.1:0",
       }),
     producer: () => start("test/support/programs/delivery_producer.ts", [queue]),

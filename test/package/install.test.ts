@@ -163,13 +163,10 @@ async function assertWorksUnderDeno(project: string, deno: string, from: string)
 
   await assertDelivers(project, {
     collector: (file) => {
-      const output = join(project, "collected.jsonl");
-      const files = [`--allow-read=${file},${output}`, `--allow-write=${output}`];
-      return start(
-        command("eventspool-collector", "collector.ts"),
-        [...files, "--allow-net=127.0.0.1:0", "--allow-sys=uid"],
-        file,
-      );
+      const files = [`--allow-read=${project},${library}`, `--allow-write=${project}`];
+      const besides = ["--allow-net=127.0.0.1:0", "--allow-sys=uid,cpus,hostname,networkInterfaces"];
+      const flags = [...files, ...besides, `--allow-ffi=${library}`];
+      return start(command("eventspool-collector", "collector.ts"), flags, file);
     },
     producer: () => start("producer.mjs", service),
     publisher: (file, host) => {
