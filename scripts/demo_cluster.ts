@@ -10,12 +10,12 @@ import { ClusterDemo } from "./demo/cluster_demo.ts";
 import { findNatsServer } from "./demo/nats_cluster.ts";
 import { readCount, runDemo, temporaryDirectory } from "./demo/run_demo.ts";
 
-const EVENTS = { standard: 30_000, min: 100, max: 10_000_000 };
+const EVENTS = { standard: 20_000, min: 100, max: 10_000_000 };
 
-const LOAD_MS = 16_000;
+const LOAD_MS = 15_000;
 
 /** Short for the demo's sake: a lease outlasts its request, so a killed publisher's runs out the sooner. */
-const TIMEOUT_MS = 2_000;
+const TIMEOUT_MS = 3_000;
 
 /** A lease, an election, and much patience. */
 const MAX_DRAIN_MS = 120_000;

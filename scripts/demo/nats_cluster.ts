@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type Consumer, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { Child, Children } from "./children.ts";
 import { MisuseError } from "./run_demo.ts";
@@ -117,12 +117,22 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
   async *read(): AsyncGenerator<string> {
     const { state } = await this.#manager.streams.info(STREAM);
     if (state.messages === 0) return;
-    const consumer = await jetstream(this.#connection, { timeout: 10 * ASK_TIMEOUT_MS }).consumers.get(
-      STREAM,
-    );
+    const consumer = await this.#consumer();
     for await (const message of await consumer.consume()) {
       yield message.string();
       if (message.seq >= state.last_seq) return;
+    }
+  }
+
+  /** A cluster may want to have it on a server that is dead, and then nobody answers. */
+  async #consumer(): Promise<Consumer> {
+    const client = jetstream(this.#connection, { timeout: ASK_TIMEOUT_MS });
+    for (;;) {
+      try {
+        return await client.consumers.get(STREAM);
+      } catch {
+        await sleep(LOOK_MS);
+      }
     }
   }
 
