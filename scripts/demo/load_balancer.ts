@@ -15,7 +15,7 @@ export class LoadBalancer implements AsyncDisposable {
 
   private constructor(servers: readonly string[]) {
     this.servers = servers;
-    this.#server = createServer({ pauseOnConnect: true }, (client) => void this.#serve(client));
+    this.#server = createServer((client) => void this.#serve(client));
   }
 
   /** Listens on a free port of this machine. @param servers `host:port` of each */

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Consumer, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection, nanos } from "@nats-io/transport-node";
@@ -23,13 +24,15 @@ const LOOK_MS = 100;
 /** Debian's package puts it where only root looks. */
 const COMMANDS = ["nats-server", "/usr/sbin/nats-server"];
 
-/** @throws {MisuseError} when nats-server is not installed */
+/** @throws {MisuseError} when nats-server is not installed, and `$NATS_SERVER` names none */
 export function findNatsServer(): string {
-  const command = COMMANDS.find((name) => spawnSync(name, ["--version"]).status === 0);
+  const { NATS_SERVER } = process.env;
+  const commands = NATS_SERVER === undefined ? COMMANDS : [NATS_SERVER];
+  const command = commands.find((name) => spawnSync(name, ["--version"]).status === 0);
   if (command !== undefined) return command;
   throw new MisuseError(
     "nats-server is not installed. Debian, Ubuntu: apt-get install nats-server; macOS: brew install nats-server; " +
-      "others: https://github.com/nats-io/nats-server/releases",
+      "others: https://github.com/nats-io/nats-server/releases, and NATS_SERVER=/path/to/nats-server.",
   );
 }
 
