@@ -28,7 +28,7 @@ const runner = (args: (report: string) => string[]): Suite => {
 
 const SUITES: Readonly<Record<string, Suite>> = {
   lint: check("x", "biome", "check", "--error-on-warnings", "."),
-  generated: check("scripts/generate_schema.ts", "--check"),
+  generated: check("scripts/generate.ts", "--check"),
   types: check("x", "tsc", "-p", "."),
   package: check("scripts/check_package.ts"),
   bun: runner((report) => ["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`]),

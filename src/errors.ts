@@ -100,10 +100,28 @@ export class EventInvalidError extends EventError {
   }
 }
 
-/** The queue's file or directory cannot be used: missing, not writable, full, damaged, not a queue. */
+/**
+ * The queue's file or directory cannot be used. {@link code} says why:
+ *
+ * - `SQLITE_FULL`, `SQLITE_IOERR_SHMSIZE`: the disk is full; what was put before is not lost
+ * - `SQLITE_BUSY`, `SQLITE_PROTOCOL` and those that begin so: another process holds the file's lock for too long
+ * - `SQLITE_READONLY`, `SQLITE_READONLY_DIRECTORY`, `SQLITE_PERM`, `SQLITE_CANTOPEN`: owner or mode of file or directory
+ * - `SQLITE_CORRUPT`, `SQLITE_NOTADB`: the file is damaged, or no SQLite database
+ * - `SQLITE_IOERR` and those that begin so: the disk or the file system reports an error
+ * - `NOT_A_QUEUE`: a database of another program, or one without an outbox
+ * - `EMPTY`: a file of 0 bytes, which was cut off: a queue's never is
+ * - `OLDER_SCHEMA`: it must first be upgraded, by a process that may write to it
+ * - `NEWER_SCHEMA`: a newer eventspool has made or upgraded it
+ * - `MOVED`: the file was removed or replaced while it was open
+ * - `OLD_RUNTIME`: Bun, Deno or Node is too old for better-sqlite3
+ * - `IN_MEMORY`, `NOT_WAL`: the database of an outbox is in memory, or not in WAL mode
+ * - `TWO_LIBRARIES`: one process has opened the file with two SQLite libraries, which breaks its locks
+ * - `NOT_JSON_LINES`: the collector's output is there, and has no lines
+ * - `ENOENT`, `ENOTDIR`, `EACCES` and others: the system's, about the directory or the file; `UNKNOWN`: it gave none
+ */
 export class EventStorageError extends EventError {
   override name = "EventStorageError";
-  /** SQLite's result code such as `SQLITE_FULL`, a system code such as `ENOENT`, or one of ours: `NOT_A_QUEUE`, `EMPTY`, `OLDER_SCHEMA`, `NEWER_SCHEMA`, `MOVED`, and of an outbox `IN_MEMORY`, `NOT_WAL`, `TWO_LIBRARIES`. */
+  /** SQLite's result code such as `SQLITE_FULL`, a system code such as `ENOENT`, or one of ours. */
   readonly code: string;
   /** The file or directory. */
   readonly path: string;

@@ -54,6 +54,11 @@ export function oneLine(text: string, maxChars: number = Number.POSITIVE_INFINIT
   return line.length <= maxChars ? line : `${line.slice(0, maxChars - 3)}...`;
 }
 
+/** A count with its noun: `1 event`, `2 events`. @param format writes the count */
+export function countOf(count: number, noun: string, format: (count: number) => string = String): string {
+  return `${format(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** A time for programs: ISO 8601; null where there is none. */
 export function isoTime(atMs: number | undefined): string | null {
   return atMs === undefined ? null : new Date(atMs).toISOString();

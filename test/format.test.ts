@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decodeBody, eventJson, formatDuration, formatSize, formatTable, oneLine } from "../src/format.ts";
+import {
+  countOf,
+  decodeBody,
+  eventJson,
+  formatDuration,
+  formatSize,
+  formatTable,
+  oneLine,
+} from "../src/format.ts";
 
 test("shows durations in their two largest units", () => {
   const cases: [number | undefined, string][] = [
@@ -68,5 +76,12 @@ test("puts any JSON on one line that means the same", () => {
       assert.doesNotMatch(line, /[\r\n]/);
       assert.deepEqual(JSON.parse(line), JSON.parse(json));
     }),
+  );
+});
+
+test("writes a count with its noun in the singular for one, and else in the plural", () => {
+  assert.deepEqual(
+    [0, 1, 2].map((count) => countOf(count, "event")),
+    ["0 events", "1 event", "2 events"],
   );
 });

@@ -43,10 +43,12 @@ export class JsonLinesSink {
     }
   }
 
+  /** Closes the file. */
   close(): void {
     closeSync(this.#file);
   }
 
+  /** Closes the file. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -19,11 +19,16 @@ export type CollectorVersion = "2" | "2j";
 /** `destination = collector`: an HTTP collector. */
 export interface CollectorDestinationConfig {
   readonly kind: "collector";
-  /** `collector.scheme`, `collector.hostname` and `collector.version` together: where batches are sent. */
+  /**
+   * Where batches are sent, made of:
+   *
+   * - `collector.scheme`: `https` or `http`. Default: `https`.
+   * - `collector.hostname`: `host[:port][/path]`. Required.
+   */
   readonly url: string;
-  /** `collector.version`. Default: `2`. */
+  /** `collector.version`: the format of a batch, `2` for Thrift structs in JSON or `2j` for plain JSON. Default: `2`. */
   readonly version: CollectorVersion;
-  /** `collector.timeout` (ours), in milliseconds. Default: 10 s. */
+  /** `collector.timeout` (ours): how long a request may take, in milliseconds. Default: 10 s. */
   readonly timeoutMs: number;
   readonly key: {
     /** `key.name`: the collector finds the key by it. */

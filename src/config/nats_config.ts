@@ -58,14 +58,30 @@ export interface NatsDestinationConfig extends NatsConnectionConfig {
   readonly batchVersion: "2" | "2j";
 }
 
+/** `sink = nats`: a JetStream stream keeps what a collector accepts. */
+export interface NatsSinkConfig extends NatsConnectionConfig {
+  readonly kind: "nats";
+  /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
+  readonly stream: string | undefined;
+  /**
+   * `nats.subject`: with `{key}` for the name of the key that signed the batch, and fields of the event as for a publisher.
+   * Default: `events.{key}`.
+   */
+  readonly subject: SubjectTemplate;
+}
+
 const DEFAULT_SUBJECT = "events.{queue}";
+const DEFAULT_SINK_SUBJECT = "events.{key}";
 const DEFAULT_PORT = 4222;
 const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\]):/;
 
 /** Reads a publisher's destination. @throws {ConfigurationError} */
 export function readNatsDestination(section: ConfigSection): NatsDestinationConfig {
   const connection = readNatsConnection(section);
-  const subject = section.read("nats.subject", (text) => new SubjectTemplate(text || DEFAULT_SUBJECT));
+  const subject = section.read(
+    "nats.subject",
+    (text) => new SubjectTemplate(text || DEFAULT_SUBJECT, "queue"),
+  );
   const messages = section.read("nats.messages", optional(oneOf("event", "batch"), "event" as const));
   const batchVersion = section.read("nats.batch_version", optional(oneOf("2", "2j"), "2" as const));
   if (messages === "batch" && subject.hasFields)
@@ -79,8 +95,19 @@ export function readNatsDestination(section: ConfigSection): NatsDestinationConf
   return { kind: "nats", ...connection, stream, subject, messages, batchVersion };
 }
 
+/** Reads a collector's sink. @throws {ConfigurationError} */
+export function readNatsSink(section: ConfigSection): NatsSinkConfig {
+  const connection = readNatsConnection(section);
+  const subject = section.read(
+    "nats.subject",
+    (text) => new SubjectTemplate(text || DEFAULT_SINK_SUBJECT, "key"),
+  );
+  const stream = section.read("nats.stream", optional(parseStreamName, undefined));
+  return { kind: "nats", ...connection, stream, subject };
+}
+
 /** Reads the keys that begin with `nats.` and say how to connect. */
-export function readNatsConnection(section: ConfigSection): NatsConnectionConfig {
+function readNatsConnection(section: ConfigSection): NatsConnectionConfig {
   const servers = section.read("nats.servers", parseServers);
   const tls = readTls(section, servers.isTls);
   if (tls === undefined && !servers.addresses.every((address) => LOOPBACK.test(address)))

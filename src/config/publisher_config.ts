@@ -51,7 +51,7 @@ export interface MetricsConfig {
   readonly endpoint: HostPort | undefined;
   /** `metrics.log_if_unconfigured`: whether to log metrics where there is no endpoint. Default: false. */
   readonly logIfUnconfigured: boolean;
-  /** `metrics.swallow_network_errors`. Here metrics never disturb publishing either way. Default: false. */
+  /** `metrics.swallow_network_errors`: has no effect, since metrics never disturb publishing here. Default: false. */
   readonly swallowNetworkErrors: boolean;
 }
 
@@ -83,7 +83,7 @@ export interface PublisherConfig extends QueuePlace {
     readonly maxBytes: number;
     /**
      * `dead_letters.max_share` (ours): how many of all events may become dead letters in the long run, above 0
-     * and up to 1; beyond it the queue is held. 1: never held. Default: 0.1.
+     * and up to 1, written as a percentage; beyond it the queue is held. 100%: never held. Default: 10%.
      */
     readonly maxShare: number;
   };
@@ -92,7 +92,7 @@ export interface PublisherConfig extends QueuePlace {
   /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
   readonly graceMs: number;
   readonly admin: {
-    /** `admin.listen` (ours): where the admin routes are served, `undefined` if `off`. Default: 127.0.0.1:9900. */
+    /** `admin.listen` (ours): where the admin routes are served; `off`, here `undefined`: nowhere. Default: 127.0.0.1:9900. */
     readonly listen: ListenAddress | undefined;
     /**
      * `admin.token` (ours), or what the file `admin.token_file` holds: who asks the admin routes must have it.

@@ -1,5 +1,6 @@
 /**
- * The subject of an event's message: text with places for the queue's name and for fields of the event.
+ * The subject of an event's message: text with places for a name that all events share, such as the queue's, and for
+ * fields of the event.
  *
  * @module
  */
@@ -23,26 +24,26 @@ export class SubjectTemplate {
   /** As it is written. */
   readonly text: string;
   readonly #parts: readonly Part[];
+  readonly #shared: string;
 
-  /** @throws {ConfigurationError} it is none */
-  constructor(text: string) {
-    if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw noTemplate(text);
+  /** @param shared what stands in braces for the shared name, such as `queue` @throws {ConfigurationError} it is none */
+  constructor(text: string, shared: string) {
+    if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw noTemplate(text, shared);
     const parts = text.split(PLACE).map((part, index) => (index % 2 === 0 ? part : part.split(".")));
-    if (parts.length > 2 * MAX_PLACES + 1) throw noTemplate(text);
+    if (parts.length > 2 * MAX_PLACES + 1) throw noTemplate(text, shared);
     this.text = text;
     this.#parts = parts;
+    this.#shared = shared;
   }
 
   /** Whether it asks for a field of the event: then a message has one event. */
   get hasFields(): boolean {
-    return this.#parts.some(isField);
+    return this.#parts.some((part) => this.#isField(part));
   }
 
-  /** How the subject of each event of a queue is made. The subject is always of as many tokens. */
-  forQueue(queue: string): (body: Uint8Array) => string {
-    const parts = this.#parts.map((part) =>
-      typeof part === "string" || isField(part) ? part : token(queue),
-    );
+  /** How the subject of each event is made, where the shared name is this one. It always has as many tokens. */
+  withName(name: string): (body: Uint8Array) => string {
+    const parts = this.#parts.map((part) => (this.#isShared(part) ? token(name) : part));
     if (!this.hasFields) {
       const subject = parts.join("");
       return () => subject;
@@ -52,10 +53,14 @@ export class SubjectTemplate {
       return parts.map((part) => (typeof part === "string" ? part : token(lookUp(event, part)))).join("");
     };
   }
-}
 
-function isField(part: Part): boolean {
-  return typeof part !== "string" && (part.length > 1 || part[0] !== "queue");
+  #isShared(part: Part): boolean {
+    return typeof part !== "string" && part.length === 1 && part[0] === this.#shared;
+  }
+
+  #isField(part: Part): boolean {
+    return typeof part !== "string" && !this.#isShared(part);
+  }
 }
 
 function parse(body: Uint8Array): unknown {
@@ -93,8 +98,8 @@ function token(value: unknown): string {
   );
 }
 
-function noTemplate(text: string): ConfigurationError {
-  const example = "events.{queue} or events.{queue}.{user.country}";
+function noTemplate(text: string, shared: string): ConfigurationError {
+  const example = `events.{${shared}} or events.{${shared}}.{user.country}`;
   return new ConfigurationError(
     `expected a subject such as ${example}: letters, digits, _, - and up to ${MAX_PLACES} fields in braces, ` +
       `with dots between, at most ${MAX_SUBJECT_CHARS} characters; got ${quote(text)}`,

@@ -18,11 +18,13 @@ import type { MiddlewareHandler } from "hono";
 
 /** What a handler needs of a queue; an `EventQueue` of any type has it. */
 export interface PutsEvents {
+  /** Stores an event. `never`: of which type, the queue says that is passed. */
   put(event: never): void;
 }
 
 /** The environment of an app whose handlers find `queues` in `c.var`: `new Hono<EventQueuesEnv<typeof queues>>()`. */
 export interface EventQueuesEnv<Queues extends Record<string, PutsEvents>> {
+  /** What Hono's handlers have as `c.var`. */
   Variables: Queues;
 }
 

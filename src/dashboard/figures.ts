@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { countOf } from "../format.ts";
 import { html, type Markup } from "./markup.ts";
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -30,9 +31,9 @@ export function timeOf(atMs: number): Markup {
   return html`<time datetime="${iso}">${iso.slice(0, 19).replace("T", " ")} UTC</time>`;
 }
 
-/** `1 event`, `2 events`. */
+/** `1 event`, `12,345 events`. */
 export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+  return countOf(count, noun, formatCount);
 }
 
 /** Characters that are not seen but change how others are read: controls, and those that turn the direction. */

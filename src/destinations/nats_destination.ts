@@ -36,7 +36,7 @@ export class NatsDestination implements Destination {
       name: `eventspool publisher of ${queue}`,
       expectedStream: config.stream,
     });
-    this.#subjectOf = config.subject.forQueue(queue);
+    this.#subjectOf = config.subject.withName(queue);
   }
 
   async prepare(batch: LeasedBatch): Promise<Delivery> {

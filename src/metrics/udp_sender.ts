@@ -3,6 +3,7 @@ import { type LookupAddress, lookup } from "node:dns";
 import { isIP } from "node:net";
 import { setInterval } from "node:timers"; // the global one returns a bare number in older Denos, without unref
 import { getLogger } from "@logtape/logtape";
+import { missingUdpPermission } from "./deno_net.ts";
 
 /** Where to send packets. Unix datagram sockets are not among it: `node:dgram` has none. */
 export interface UdpEndpoint {
@@ -94,8 +95,19 @@ export class UdpSender {
 
   #useAddress(address: LookupAddress | undefined): void {
     if (address === undefined) return;
-    if (this.#address?.family !== address.family) this.#openSocket(address.family === 6 ? "udp6" : "udp4");
+    if (this.#address?.family !== address.family && this.#isAllowed(address))
+      this.#openSocket(address.family === 6 ? "udp6" : "udp4");
     this.#address = address;
+  }
+
+  /** A publisher that may not send metrics goes on without them. */
+  #isAllowed(address: LookupAddress): boolean {
+    const missing = missingUdpPermission({ ...address, port: this.#endpoint.port });
+    if (missing === undefined) return true;
+    this.#report(
+      new Error(`Deno does not allow it, and goes on without: start it with --allow-net=${missing}`),
+    );
+    return false;
   }
 
   #openSocket(type: "udp4" | "udp6"): void {

@@ -16,16 +16,15 @@ export type NatsLibrary = typeof import("@nats-io/transport-node");
  * dials again. The library's own reconnecting would not say why it fails, and holds messages back meanwhile.
  *
  * @param name what the server's reports call the connection
- * @param learnt further servers
  * @throws what the last server that was tried said, see {@link failureOf}
  */
 export async function dial(
   nats: NatsLibrary,
   config: NatsConnectionConfig,
-  { name, learnt }: { readonly name: string; readonly learnt: readonly string[] },
+  name: string,
 ): Promise<NatsConnection> {
   const options: ConnectionOptions = {
-    servers: [...new Set([...config.servers, ...learnt])],
+    servers: [...config.servers],
     name,
     reconnect: false,
     timeout: NATS_DIAL_TIMEOUT_MS,

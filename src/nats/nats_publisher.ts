@@ -3,8 +3,9 @@
  *
  * @module
  */
+import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
-import { dial } from "./dial.ts";
+import { dial, type NatsLibrary } from "./dial.ts";
 import { failureOf } from "./failure.ts";
 import type { Failure, Messages, Published } from "./published.ts";
 import { Publishing } from "./publishing.ts";
@@ -37,7 +38,8 @@ export class NatsPublisher {
   }
 
   /**
-   * Publishes messages and resolves with what became of each, after the configured timeout at the latest. Never rejects.
+   * Publishes messages and resolves with what became of each, after the configured timeout at the latest, and a second to
+   * ask why no stream answers. Never rejects.
    *
    * @param stop ends the waiting when it aborts
    */
@@ -78,7 +80,10 @@ export class NatsPublisher {
 
   /** The connection that there is, or one that is made now, together with all who ask meanwhile. */
   async #open(): Promise<Session> {
-    if (this.#session !== undefined && !this.#session.isOver) return this.#session;
+    if (this.#session !== undefined && !this.#session.isOver) {
+      this.#learnt = this.#session.learntServers;
+      return this.#session;
+    }
     this.#dialing ??= this.#dial().finally(() => {
       this.#dialing = undefined;
     });
@@ -88,7 +93,7 @@ export class NatsPublisher {
   async #dial(): Promise<Session> {
     if (this.#isClosed) throw new Error("it is closed");
     const nats = await import("@nats-io/transport-node");
-    const connection = await dial(nats, this.#config, { name: this.#options.name, learnt: this.#learnt });
+    const connection = await this.#connect(nats);
     const { inboxPrefix } = this.#config;
     const session = new Session(nats, connection, {
       inboxPrefix,
@@ -97,6 +102,19 @@ export class NatsPublisher {
     this.#learnt = session.learntServers;
     this.#session = session;
     return session;
+  }
+
+  /** The servers that were learnt are tried when none of the configured ones can be had: their addresses may mean nothing here. */
+  async #connect(nats: NatsLibrary): Promise<NatsConnection> {
+    const { name } = this.#options;
+    try {
+      return await dial(nats, this.#config, name);
+    } catch (error) {
+      if (this.#learnt.length === 0) throw error;
+      return await dial(nats, { ...this.#config, servers: this.#learnt }, name).catch(() =>
+        Promise.reject(error),
+      );
+    }
   }
 
   async #explain({ unheardSubject }: Publishing, failure: Failure | undefined): Promise<Failure | undefined> {

@@ -54,7 +54,7 @@ export class Publishing {
 
   /** Notes an answer, and returns how many bytes are no longer on their way; undefined: none was awaited. */
   answered(index: number, answer: Answer): number | undefined {
-    if (index >= this.#next || this.#states[index] !== PENDING) return undefined;
+    if (this.#isOver || index >= this.#next || this.#states[index] !== PENDING) return undefined;
     const sizeBytes = this.#sizes[index]!;
     this.inFlight--;
     this.inFlightBytes -= sizeBytes;

@@ -5,7 +5,7 @@
  */
 import { statSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
-import { formatDuration, formatSize } from "../format.ts";
+import { countOf, formatDuration, formatSize } from "../format.ts";
 import { EventTable, type QueueState } from "../store/event_table.ts";
 import { type LeaseInfo, LeaseTable } from "../store/lease_table.ts";
 import type { QueueFile } from "../store/queue_file.ts";
@@ -63,7 +63,7 @@ function* examineIntegrity(file: QueueFile): Generator<Finding> {
 }
 
 function* examineDepth({ depth, maxEvents, leased }: QueueState): Generator<Finding> {
-  const fill = `${depth} of at most ${maxEvents} events, ${leased} of them leased`;
+  const fill = `${depth} of at most ${countOf(maxEvents, "event")}, ${leased} of them leased`;
   if (depth >= maxEvents)
     yield problem(`the queue is full: ${fill}`, "see that its publisher runs and reaches its collector");
   else if (depth >= NEARLY_FULL * maxEvents)
@@ -93,15 +93,15 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
   const future = leases.filter(({ claimedAtMs }) => claimedAtMs - nowMs > CLOCK_SLACK_MS);
   if (stuck.length > 0)
     yield problem(
-      `${stuck.length} of ${leases.length} leases ran out and nobody claims them`,
+      `${stuck.length} of ${countOf(leases.length, "lease")} ran out and nobody claims them`,
       "no publisher runs, or it waits for its collector: see /health",
     );
   if (future.length > 0)
     yield warning(
-      `${future.length} of ${leases.length} leases were claimed in the future`,
+      `${future.length} of ${countOf(leases.length, "lease")} claimed in the future`,
       "the clock was set back: the next publisher claims them anew",
     );
-  if (stuck.length + future.length === 0) yield ok(`${leases.length} leases`);
+  if (stuck.length + future.length === 0) yield ok(countOf(leases.length, "lease"));
 }
 
 /** What schema.sql says holds at every commit. */
@@ -114,7 +114,7 @@ function* examineCounters(file: QueueFile): Generator<Finding> {
     yield warning("the count of dead letters is wrong", "somebody changed the file without its triggers");
   if (homeless > 0)
     yield problem(
-      `${homeless} events were claimed and are in no lease: they are never sent`,
+      `${countOf(homeless, "event")} claimed and in no lease: never sent`,
       "somebody deleted leases by hand; save the events with an SQLite shell (table event), and put them again",
     );
 }
@@ -123,12 +123,12 @@ function* examineRefused(state: QueueState): Generator<Finding> {
   const { deadLetters, deadLetterBytes, droppedDeadLetters, refusedPuts } = state;
   if (deadLetters > 0)
     yield warning(
-      `${deadLetters} dead letters (${formatSize(deadLetterBytes)})`,
+      `${countOf(deadLetters, "dead letter")} (${formatSize(deadLetterBytes)})`,
       "see why with: queue dead list; then queue dead retry or purge",
     );
   if (droppedDeadLetters > 0)
     yield warning(
-      `${droppedDeadLetters} dead letters made room for newer ones, and are lost`,
+      `${countOf(droppedDeadLetters, "dead letter")} made room for newer ones, and cannot be had back`,
       "raise dead_letters.max_count, or look at them sooner",
     );
   const refused = Object.entries(refusedPuts).filter(([, count]) => count > 0);

@@ -2,6 +2,7 @@ import { appendFileSync } from "node:fs";
 import { durationMsIn } from "../config/values.ts";
 import { ConfigurationError } from "../errors.ts";
 import {
+  countOf,
   decodeBody,
   eventJson,
   formatDuration,
@@ -104,7 +105,7 @@ async function purge(call: Call): Promise<number> {
   const file = openToWrite(call);
   const table = new DeadLetterTable(file);
   const ids = chosen(table, call);
-  const isSure = await confirmed(call, `Delete ${ids.length} dead letters for good?`);
+  const isSure = await confirmed(call, `Delete ${countOf(ids.length, "dead letter")} for good?`);
   const purged = isSure ? chunksOf(ids).reduce((sum, chunk) => sum + table.purge(chunk), 0) : 0;
   file.close();
   call.output.line(call.values.json ? JSON.stringify({ purged }) : `${purged} of ${ids.length} are deleted.`);
@@ -127,7 +128,7 @@ function exportAll(call: Call): number {
     exported++;
   }
   file.close();
-  output.note(`${exported} dead letters exported.`);
+  output.note(`${countOf(exported, "dead letter")} exported.`);
   return 0;
 }
 

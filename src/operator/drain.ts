@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
-import { decodeBody } from "../format.ts";
+import { countOf, decodeBody } from "../format.ts";
 import type { StoredEvent } from "../store/event_table.ts";
 import type { Lease } from "../store/lease_table.ts";
 import { Claiming, progressOf } from "./claiming.ts";
@@ -78,7 +78,7 @@ function write(target: number, events: readonly StoredEvent[]): void {
 function tellEnd({ values, output }: Call, end: Drained & { readonly left: number }): void {
   const { drained, left, unreadableId } = end;
   if (values.json) output.note(JSON.stringify({ drained, left, unreadable_id: unreadableId ?? null }));
-  else output.note(`${drained} events drained, ${left} are left.`);
+  else output.note(`${countOf(drained, "event")} drained, ${left} left.`);
   if (unreadableId !== undefined)
     output.note(
       `Event ${unreadableId} is not JSON and fits on no line: it and those behind it stay in the queue.`,

@@ -1,3 +1,4 @@
+import { countOf } from "../format.ts";
 import { Claiming, progressOf } from "./claiming.ts";
 import { confirmed } from "./dead.ts";
 import { type Call, openToWrite, type Verb } from "./verb.ts";
@@ -15,12 +16,17 @@ What a publisher holds is left to it; so are the dead letters (queue dead purge)
     const file = openToWrite(call);
     const claiming = new Claiming(file);
     const depth = claiming.events.depth();
-    const isSure = await confirmed(call, `Delete ${depth} events of queue ${call.queue} for good?`);
+    const isSure = await confirmed(
+      call,
+      `Delete ${countOf(depth, "event")} of queue ${call.queue} for good?`,
+    );
     const purged = isSure ? await purgeAll(claiming, call, depth) : 0;
     const left = claiming.events.depth();
     file.close();
     call.output.line(
-      call.values.json ? JSON.stringify({ purged, left }) : `${purged} events deleted, ${left} left.`,
+      call.values.json
+        ? JSON.stringify({ purged, left })
+        : `${countOf(purged, "event")} deleted, ${left} left.`,
     );
     return isSure && !call.stop.aborted ? 0 : 1;
   },

@@ -1,6 +1,6 @@
 import { bytesIn } from "../config/values.ts";
 import { EventError } from "../errors.ts";
-import { decodeBody } from "../format.ts";
+import { countOf, decodeBody } from "../format.ts";
 import { MAX_EVENT_BYTES } from "../limits.ts";
 import { EventQueue } from "../queue/event_queue.ts";
 import { type Call, existingFile, refuseOutbox, type Verb } from "./verb.ts";
@@ -30,7 +30,9 @@ before it are in the queue. Empty lines are passed over.
     for await (const line of call.output.input()) if (!putter.take(line)) break;
     putter.flush();
     const { count, problem } = putter;
-    call.output.line(call.values.json ? JSON.stringify({ put: count, ...problem }) : `${count} events put.`);
+    call.output.line(
+      call.values.json ? JSON.stringify({ put: count, ...problem }) : `${countOf(count, "event")} put.`,
+    );
     if (problem === undefined) return 0;
     call.output.note(`Line ${problem.line}: ${problem.error} Go on from this line.`);
     return 1;

@@ -28,6 +28,7 @@ export {
   EventTransactionError,
 } from "../errors.ts";
 export type { EventSerializer } from "../queue/event_queue.ts";
+export type { PutTracing } from "../queue/put_trace.ts";
 export { serializeJsonEvent } from "../serializers/json.ts";
 export type { SqliteConnection, SqliteStatement } from "../store/connection.ts";
 export { Outbox, type OutboxOptions } from "./outbox.ts";

@@ -14,6 +14,7 @@ import { MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
 import { encodeEvent } from "../queue/encode.ts";
 import type { EventSerializer } from "../queue/event_queue.ts";
 import { checkWhole } from "../queue/options.ts";
+import { activeTrace, type PutTracing } from "../queue/put_trace.ts";
 import { RefusedPuts } from "../queue/refused_puts.ts";
 import { isInTransaction, type SqliteConnection } from "../store/connection.ts";
 import { IN_MEMORY, outboxPlaceOf } from "../store/outbox_place.ts";
@@ -41,6 +42,12 @@ export interface OutboxOptions {
   readonly requireTransaction?: boolean;
   /** Whether the database may be in memory, where no publisher finds its events: for tests. Default false. */
   readonly allowMemory?: boolean;
+  /**
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
+   * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
+   * the same option links the span of its request to it. Default: none, and a put costs nothing more.
+   */
+  readonly openTelemetry?: PutTracing;
 }
 
 /**
@@ -70,6 +77,7 @@ export class Outbox<T> implements Disposable {
   readonly #requiresTransaction: boolean;
   readonly #table: OutboxTable;
   readonly #refused: RefusedPuts;
+  readonly #tracing: PutTracing | undefined;
   readonly #release: () => void;
   #isClosed = false;
 
@@ -95,6 +103,7 @@ export class Outbox<T> implements Disposable {
     this.#serialize = serializer;
     this.#maxEventBytes = maxEventBytes;
     this.#requiresTransaction = requireTransaction;
+    this.#tracing = options.openTelemetry;
     this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, libraryOf(db));
     try {
       this.#table = openTable(db, this.file, maxEvents);
@@ -122,7 +131,7 @@ export class Outbox<T> implements Disposable {
     this.#refuseClosed();
     try {
       this.#checkTransaction();
-      if (!this.#table.put(this.#encode(event))) throw this.#full();
+      if (!this.#table.put(this.#encode(event), this.#activeTrace())) throw this.#full();
     } catch (error) {
       this.#refused.count(error);
       throw error;
@@ -140,7 +149,7 @@ export class Outbox<T> implements Disposable {
     try {
       this.#checkTransaction();
       const bodies = all.map((event) => this.#encode(event));
-      if (bodies.length > 0 && !this.#table.putMany(bodies)) throw this.#full();
+      if (bodies.length > 0 && !this.#table.putMany(bodies, this.#activeTrace())) throw this.#full();
     } catch (error) {
       this.#refused.count(error, all.length);
       throw error;
@@ -182,6 +191,7 @@ export class Outbox<T> implements Disposable {
     this.#release();
   }
 
+  /** Takes no more events, as after `close`. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -200,6 +210,10 @@ export class Outbox<T> implements Disposable {
 
   #encode(event: T): Uint8Array {
     return encodeEvent(this.#serialize, event, { maxEventBytes: this.#maxEventBytes, queue: this.name });
+  }
+
+  #activeTrace(): string | undefined {
+    return this.#tracing && activeTrace(this.#tracing);
   }
 
   #full(): EventError {

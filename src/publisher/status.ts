@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { countOf } from "../format.ts";
 import type { PublisherFigures } from "../metrics/publisher_counts.ts";
 import type { QueueState } from "../store/event_table.ts";
 
@@ -15,14 +16,17 @@ export interface PublisherProblem {
    * events for each to be at fault, `storage` the queue file's.
    */
   readonly kind: "unavailable" | "misconfigured" | "refused" | "held" | "storage";
+  /** What happened, in words for people. It never holds a secret. */
   readonly message: string;
 }
 
 /** How a publisher is, at one moment. */
 export interface PublisherStatus {
+  /** The queue's name. */
   readonly queue: string;
   /** Publishing: started, and not told to stop. */
   readonly isRunning: boolean;
+  /** What the queue's file holds. */
   readonly state: QueueState;
   /** Batches on their way to the collector. */
   readonly inFlight: number;
@@ -40,6 +44,7 @@ export interface PublisherStatus {
   readonly storageFailures: number;
   /** When the collector last accepted a batch, in Unix milliseconds. */
   readonly lastSuccessAtMs: number | undefined;
+  /** The last failure, whether or not it is over; undefined: there was none since the start. */
   readonly lastProblem: PublisherProblem | undefined;
 }
 
@@ -47,6 +52,7 @@ export interface PublisherStatus {
 export interface PublisherMetrics extends Omit<PublisherStatus, "state"> {
   /** Of this package. */
   readonly version: string;
+  /** Requests, batches and events, and histograms of them. */
   readonly counts: PublisherFigures;
   /** How many requests may be on their way at once, as far as the collector has been seen to take them. */
   readonly lanes: number;
@@ -73,7 +79,9 @@ const DEGRADED_FILL = 0.8;
 
 /** A status summed up: in one word, and what speaks against `ok`, in words for people. */
 export interface HealthReport {
+  /** In one word. */
   readonly health: Health;
+  /** What speaks against `ok`, a sentence each, for people; none if it is. */
   readonly reasons: readonly string[];
 }
 
@@ -91,13 +99,13 @@ type Finding = readonly [health: "degraded" | "failing", reason: string];
 
 function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
-  const fill = `${depth} of at most ${maxEvents} events`;
+  const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are refused`];
   else if (depth >= DEGRADED_FILL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
-  if (deadLetters > 0)
-    yield ["degraded", `the collector refused ${deadLetters} events: see the dead letters`];
-  if (droppedDeadLetters > 0)
-    yield ["degraded", `${droppedDeadLetters} dead letters were dropped to make room for newer ones`];
+  const refused = countOf(deadLetters, "event");
+  if (deadLetters > 0) yield ["degraded", `the collector refused ${refused}: see the dead letters`];
+  const dropped = countOf(droppedDeadLetters, "dead letter");
+  if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {

@@ -45,9 +45,9 @@ export interface EventQueueOptions {
   /** The largest serialized event, in bytes. Default 102,400, what collectors of baseplate.py take. */
   readonly maxEventBytes?: number;
   /**
-   * What a put that returned survives. `process` (default): the death of any process, a `kill -9`
-   * included; a power cut or a crash of the operating system may take the last puts. `power`: those
-   * too, for one fsync a put (about 10 times slower).
+   * What a put that returned survives. `process`: the death of any process, a `kill -9` included; a power
+   * cut or a crash of the operating system may take the last puts. `power`: those too, for one fsync a
+   * put (about 10 times slower). Default: `process`.
    */
   readonly durability?: "process" | "power";
   /**
@@ -225,7 +225,12 @@ export class EventQueue<T, Output = T> implements Disposable {
     }
   }
 
-  /** How many events wait for the collector or are on their way there; O(1) however many. */
+  /**
+   * How many events wait for the collector or are on their way there; O(1) however many.
+   *
+   * @throws {EventStorageError} the file cannot be read
+   * @throws {EventQueueClosedError} the queue is closed
+   */
   depth(): number {
     if (this.#closed) throw new EventQueueClosedError(this.name);
     return this.#events.depth();
@@ -241,6 +246,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     this.#queueFile.close();
   }
 
+  /** Closes the queue, as `close` does, at the end of the scope of a `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

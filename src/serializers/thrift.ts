@@ -22,6 +22,7 @@ import { ThriftJsonWriter } from "./thrift_json_protocol.ts";
  * way. `never` lets any protocol type stand there: npm thrift's `TProtocol` in most code.
  */
 export interface ThriftStruct {
+  /** Writes the struct to a Thrift protocol. */
   write(output: never): void;
 }
 

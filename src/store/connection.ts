@@ -12,7 +12,9 @@ type SqliteValue = string | number | Uint8Array;
 
 /** What better-sqlite3, bun:sqlite and node:sqlite have in common of a statement. */
 export interface SqliteStatement {
+  /** Runs it, and tells how many rows it changed. */
   run(...values: SqliteValue[]): { readonly changes: number | bigint };
+  /** Runs it, and returns its first row, if there is one. */
   get(...values: SqliteValue[]): unknown;
 }
 
@@ -21,7 +23,9 @@ export interface SqliteStatement {
  * far as an outbox needs it.
  */
 export interface SqliteConnection {
+  /** Compiles a statement. */
   prepare(sql: string): SqliteStatement;
+  /** Runs statements that return nothing. */
   exec(sql: string): unknown;
   /** better-sqlite3 and bun:sqlite. */
   readonly inTransaction?: boolean;

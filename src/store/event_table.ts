@@ -66,9 +66,10 @@ export const PUT: string = `
 const ROWS = 16;
 
 /** As {@link PUT}, for an event that a span puts: without one, a put has nothing to do with traces. */
-const PUT_TRACED = PUT.replace("body)", "body, trace)").replace(/\?\)$/, "?, ?)");
+export const PUT_TRACED: string = PUT.replace("body)", "body, trace)").replace(/\?\)$/, "?, ?)");
 
-const INSERT_TRACED = "INSERT INTO event (id, put_at_ms, body, trace) VALUES (?, ?, ?, ?)";
+/** As {@link INSERT}, for an event that a span puts. */
+export const INSERT_TRACED = "INSERT INTO event (id, put_at_ms, body, trace) VALUES (?, ?, ?, ?)";
 
 /** Stores one event under the id it is given. */
 export const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";

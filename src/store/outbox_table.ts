@@ -9,7 +9,9 @@ import {
   COUNTERS,
   type Counters,
   INSERT,
+  INSERT_TRACED,
   PUT,
+  PUT_TRACED,
   type RefusalReason,
   SET_MAX_EVENTS,
 } from "./event_table.ts";
@@ -21,7 +23,9 @@ export class OutboxTable {
   readonly #path: string;
   readonly #transactions: Transactions;
   readonly #put;
+  readonly #putTraced;
   readonly #insert;
+  readonly #insertTraced;
   readonly #counters;
   readonly #addRefused;
 
@@ -31,24 +35,41 @@ export class OutboxTable {
     this.#path = path;
     this.#transactions = new Transactions(db, path);
     this.#put = db.prepare(inOutbox(PUT));
+    this.#putTraced = db.prepare(inOutbox(PUT_TRACED));
     this.#insert = db.prepare(inOutbox(INSERT));
+    this.#insertTraced = db.prepare(inOutbox(INSERT_TRACED));
     this.#counters = db.prepare(inOutbox(COUNTERS));
     this.#addRefused = db.prepare(inOutbox(ADD_REFUSED));
   }
 
-  /** Stores one event, in the open transaction if there is one. False: the queue is full. @throws {EventStorageError} */
-  put(body: Uint8Array): boolean {
-    return Number(this.#run(() => this.#put.run(Date.now(), body)).changes) === 1;
+  /**
+   * Stores one event, in the open transaction if there is one. False: the queue is full.
+   *
+   * @param trace the span that puts it @throws {EventStorageError}
+   */
+  put(body: Uint8Array, trace?: string): boolean {
+    const run =
+      trace === undefined
+        ? () => this.#put.run(Date.now(), body)
+        : () => this.#putTraced.run(Date.now(), body, trace);
+    return Number(this.#run(run).changes) === 1;
   }
 
-  /** Stores all events, in order, or none. False: they do not all fit. @throws {EventStorageError} */
-  putMany(bodies: readonly Uint8Array[]): boolean {
+  /**
+   * Stores all events, in order, or none. False: they do not all fit.
+   *
+   * @param trace the span that puts them @throws {EventStorageError}
+   */
+  putMany(bodies: readonly Uint8Array[], trace?: string): boolean {
     return this.atomically(() => {
       const { head, depth, maxEvents } = this.counters();
       if (depth + bodies.length > maxEvents) return false;
       const nowMs = Date.now();
-      for (const [index, body] of bodies.entries())
-        this.#run(() => this.#insert.run(head + 1 + index, nowMs, body));
+      const insert: (id: number, body: Uint8Array) => unknown =
+        trace === undefined
+          ? (id, body) => this.#insert.run(id, nowMs, body)
+          : (id, body) => this.#insertTraced.run(id, nowMs, body, trace);
+      for (const [index, body] of bodies.entries()) this.#run(() => insert(head + 1 + index, body));
       return true;
     });
   }

@@ -55,9 +55,13 @@ type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
 export class QueueFile {
   /** Absolute path of the `.db` file. */
   readonly path: string;
-  /** Prepares a statement, once; it names tables as schema.sql does. It goes through {@link run} or {@link transaction}. */
+  /**
+   * Prepares a statement, once; it names tables as schema.sql does. It goes through {@link run} or {@link transaction}.
+   *
+   * @internal Not in the package's types, which must not want `@types/better-sqlite3`: see tsconfig.build.json.
+   */
   readonly prepare: Database.Database["prepare"];
-  /** The connection, for what names no table. */
+  /** The connection, for what names no table. @internal As {@link prepare}. */
   readonly db: Database.Database;
   /** Names this file's events for ever: see `Event-Ids`. */
   readonly uuid: string;

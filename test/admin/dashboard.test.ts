@@ -29,7 +29,7 @@ test("says why the health is not ok", async () => {
   await using main = newQueue(NOWHERE, { max_queue_size: "1" });
   main.queue.put({});
   const page = words(await pageOf(admin(main.publisher)));
-  assert.match(page, /The queue is full \(1 of at most 1 events\): puts are refused\./);
+  assert.match(page, /The queue is full \(1 of at most 1 event\): puts are refused\./);
 });
 
 test("shows a dead letter with its answer and its event, digit for digit", async () => {

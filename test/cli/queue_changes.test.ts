@@ -62,7 +62,7 @@ test("puts lines of JSON, and says where to go on when one cannot be put", LIMIT
   assert.equal(spool.queue.depth(), 250);
 
   const bad = await queue(spool, ["put"], '{"n":1}\n{"n":2\n{"n":3}\n');
-  assert.deepEqual([bad.code, bad.stdout], [1, "1 events put.\n"]);
+  assert.deepEqual([bad.code, bad.stdout], [1, "1 event put.\n"]);
   assert.match(bad.stderr, /^Line 2: It is not JSON\. Go on from this line\./);
 
   spool.cap(253);
@@ -88,7 +88,7 @@ test(
     const file = join(spool.directory, "drained.jsonl");
     const { code, stderr } = await queue(spool, ["drain", "--to", file]);
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /3000 events drained, 2 are left\.\nA publisher holds those that are left/);
+    assert.match(stderr, /3000 events drained, 2 left\.\nA publisher holds those that are left/);
     assert.equal(spool.queue.depth(), 2);
 
     assert.equal((await queue(spool, ["put"], readFileSync(file, "utf8"))).stdout, "3000 events put.\n");

@@ -40,9 +40,9 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
     /WARNING {2}the queue is nearly full: 19 of at most 20 events/,
     /PROBLEM {2}the oldest event has waited for 1h/,
     /PROBLEM {2}1 of 2 leases ran out and nobody claims them\n +-> no publisher runs/,
-    /WARNING {2}1 of 2 leases were claimed in the future\n +-> the clock was set back/,
-    /PROBLEM {2}2 events were claimed and are in no lease/,
-    /WARNING {2}1 dead letters .*\n +-> see why with: queue dead list/,
+    /WARNING {2}1 of 2 leases claimed in the future\n +-> the clock was set back/,
+    /PROBLEM {2}2 events claimed and in no lease/,
+    /WARNING {2}1 dead letter .*\n +-> see why with: queue dead list/,
     /WARNING {2}2 dead letters made room for newer ones/,
     /WARNING {2}puts refused so far: 7 full/,
   ])

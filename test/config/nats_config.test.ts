@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { openSection } from "../../src/config/config_file.ts";
 import { describePublisherConfig } from "../../src/config/describe_config.ts";
-import type { NatsDestinationConfig } from "../../src/config/nats_config.ts";
+import { type NatsDestinationConfig, readNatsSink } from "../../src/config/nats_config.ts";
 import { type PublisherConfig, parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { inTemporaryDirectory, refuses } from "./support.ts";
 
@@ -34,7 +35,7 @@ test("needs the servers alone", () => {
     messages: "event",
     batchVersion: "2",
   });
-  assert.equal(subject.forQueue("main")(Buffer.of()), "events.main");
+  assert.equal(subject.withName("main")(Buffer.of()), "events.main");
   assert.deepEqual(config.warnings, []);
 });
 
@@ -112,4 +113,15 @@ test("is described without its secrets", () => {
   assert.deepEqual([described.nats_login, described.nats_stream], ["token", "EVENTS"]);
   assert.equal(described.nats_subject, "events.{queue}");
   assert.doesNotMatch(JSON.stringify(described), /hunter2/);
+});
+
+test("a collector's sink has the name of the batch's key in its subjects", () => {
+  const read = (...lines: string[]) =>
+    readNatsSink(openSection(["[event-collector]", ...lines].join("\n"), ["event-collector"], { env: {} }));
+  const sink = read("nats.servers = localhost", "nats.stream = EVENTS", "nats.token = t");
+  assert.deepEqual([sink.kind, sink.stream, sink.servers], ["nats", "EVENTS", ["localhost:4222"]]);
+  assert.equal(sink.subject.withName("web")(Buffer.of()), "events.web");
+  const byTopic = read("nats.servers = localhost", "nats.subject = e.{key}.{topic}.{queue}");
+  assert.equal(byTopic.subject.withName("web")(Buffer.from('{"topic":"vote"}')), "e.web.vote._");
+  refuses(() => read("nats.servers = localhost", "nats.subject = e.>"), /such as events\.\{key\}/);
 });

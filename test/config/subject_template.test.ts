@@ -5,7 +5,7 @@ import { SubjectTemplate } from "../../src/config/subject_template.ts";
 import { refuses } from "./support.ts";
 
 const subjectOf = (template: string, event: unknown, queue = "main"): string =>
-  new SubjectTemplate(template).forQueue(queue)(Buffer.from(JSON.stringify(event)));
+  new SubjectTemplate(template, "queue").withName(queue)(Buffer.from(JSON.stringify(event)));
 
 test("fills in the queue's name, as one token", () => {
   assert.equal(subjectOf("events.{queue}", {}), "events.main");
@@ -30,11 +30,11 @@ test("puts an underscore where the event has no such field, or none that makes a
   assert.equal(subjectOf("e.{toString}", {}), "e._");
   assert.equal(subjectOf("e.{a.b}", { a: "b" }), "e._");
   assert.equal(subjectOf("e.{1}", { 1: "no Thrift" }), "e._");
-  assert.equal(new SubjectTemplate("e.{a}").forQueue("main")(Buffer.from("no JSON")), "e._");
+  assert.equal(new SubjectTemplate("e.{a}", "queue").withName("main")(Buffer.from("no JSON")), "e._");
 });
 
 test("whatever an event says, the subject has as many tokens as the template, and no wildcard", () => {
-  const subject = new SubjectTemplate("e.{a}.{queue}").forQueue("q");
+  const subject = new SubjectTemplate("e.{a}.{queue}", "queue").withName("q");
   fc.assert(
     fc.property(
       fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("a.b", "*", ">", " ", "\r\n")),
@@ -47,7 +47,7 @@ test("whatever an event says, the subject has as many tokens as the template, an
 
 test("refuses what is no subject", () => {
   for (const template of ["", "a..b", ".a", "a.", "a b", "a.*", "a.>", "{", "{}", "{a", "a}", "{a..b}", "é"])
-    refuses(() => new SubjectTemplate(template), /expected a subject such as events\.\{queue\}/);
-  refuses(() => new SubjectTemplate("a".repeat(256)), /at most 255 characters/);
-  refuses(() => new SubjectTemplate("{a}".repeat(9)), /up to 8 fields/);
+    refuses(() => new SubjectTemplate(template, "queue"), /expected a subject such as events\.\{queue\}/);
+  refuses(() => new SubjectTemplate("a".repeat(256), "queue"), /at most 255 characters/);
+  refuses(() => new SubjectTemplate("{a}".repeat(9), "queue"), /up to 8 fields/);
 });

@@ -23,6 +23,14 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "test/package runs it with these permissions, taken from the page",
     "$ bun run build:binary": "test/package builds one and runs it",
   },
+  "docs/jetstream.md": {
+    "nats stream add EVENTS --subjects='events.>' --storage=file --replicas=3 \\":
+      "it needs the nats command",
+    "fault                                rounds    put  delivered  duplicates  dead  lost  seconds":
+      "test/faults kills a few, and bun run faults all",
+    "permissions {": "it is nats-server's configuration: test/nats/login.test.ts runs a server with it",
+    "$ bun run publisher config.ini": "it needs a nats-server: test/destinations has the message",
+  },
   "docs/metrics.md": {
     "scrape_configs:": "it is Prometheus' configuration",
     "$ curl -s localhost:9900/metrics | grep -E '^eventspool_(queue_depth|failing|requests|put_events|put_to_accepted_seconds_[cs])'":
@@ -37,12 +45,6 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "examples/outbox.ts is the whole of it, and is run by a test",
     "[event-publisher:main]": "a part of a file: the rest is as in the README",
     "$ bun run queue peek --file shop.db": "test/cli has it",
-  },
-  "docs/production.md": {
-    "$ publisher --check p.ini >/dev/null && kill -HUP $P": "test/e2e/reloading.test.ts does it",
-    '"Stopping: batches in flight (0) have 10000 ms to finish"': "it is the log of that",
-    "$ publisher --check p.ini": "test/cli/publisher.test.ts does it",
-    "$ umask 077; sqlite3 events-main.db \"VACUUM INTO 'backup.db'\"": "it needs sqlite3's own program",
   },
 };
 

@@ -1,3 +1,4 @@
+import { readdirSync, rmSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
@@ -22,6 +23,7 @@ export async function prepare(page: string, stage: Stage): Promise<Scene> {
 const SCENES: Readonly<Record<string, (stage: Stage, page: string) => Promise<Scene | undefined>>> = {
   "README.md": afterRequests,
   "docs/operating.md": withDeadLetters,
+  "docs/production.md": onTwoHosts,
 };
 
 /** 42 requests have been served; the collector answers when /health is looked at. */
@@ -66,6 +68,24 @@ async function withDeadLetters(stage: Stage): Promise<undefined> {
     { action: "view", noun: "page", at: 1795530000000 },
     { action: "vote", noun: "comment", at: 1795530000123 },
   ]);
+}
+
+/** A host is to be taken away, with two events in its queue; then there is another host. */
+async function onTwoHosts(stage: Stage): Promise<Scene> {
+  await stage.run(`export EVENTSPOOL_DIR=${stage.queues}`);
+  put(stage, "main", [{ n: -1 }, { n: 0 }]);
+  return {
+    before: (command) => {
+      if (command.includes("run collector")) empty(stage);
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+/** The queue of another host. */
+function empty(stage: Stage): void {
+  for (const name of readdirSync(stage.queues)) rmSync(`${stage.queues}/${name}`);
+  put(stage, "main", []);
 }
 
 function put(stage: Stage, name: string, events: readonly object[]): void {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
-import { NO_NATS, openNats, startNats } from "../support/nats.ts";
+import { leaderOf, type NatsClient, NO_NATS, openNats, startCluster, startNats } from "../support/nats.ts";
 import { type Program, start } from "../support/processes.ts";
 import { publishing, Spool, stop } from "../support/spool.ts";
 import { type Counts, type Fault, random } from "./fault.ts";
@@ -11,6 +11,9 @@ const EVENTS_A_ROUND = 300;
 
 /** In so many rounds a publisher is killed between a stream's answer and the removal from the queue. */
 const ENOUGH_ROUNDS = 50;
+
+/** How long a cluster and a publisher may take to come back on a slow machine, in milliseconds. */
+const RECOVERY_MS = 60_000;
 
 /** Starts the real publisher, which takes the spool's queue to a stream. */
 function startPublisher(spool: Spool, servers: string): Program {
@@ -60,15 +63,45 @@ async function killPublishers(rounds: number): Promise<Counts> {
   await using last = startPublisher(spool, server.address);
   await eventually("an empty queue", () => spool.queue.depth() === 0);
   assert.equal(await stop(last), 0);
-
-  assert.equal(spool.integrity(), "ok");
-  const stored = (await client.read("EVENTS")).map(({ text }) => (JSON.parse(text) as { n: number }).n);
-  const delivered = new Set(stored);
-  assert.equal(stored.length, delivered.size, "each event is in the stream once");
+  const counts = await compare(client, spool, put);
   assert.ok(
     rounds < ENOUGH_ROUNDS || published > put,
     "some events were published again, or this shows nothing",
   );
+  return counts;
+}
+
+/** Kills the leader of a replicated stream at random moments, and starts it again. */
+async function killLeaders(rounds: number): Promise<Counts> {
+  await using cluster = await startCluster();
+  const { servers } = cluster;
+  {
+    await using client = await openNats(servers[0]!);
+    await client.makeStream({ name: "EVENTS", subjects: ["events.>"], num_replicas: 3 });
+  }
+  using spool = new Spool();
+  await using publisher = startPublisher(spool, servers.map(({ address }) => address).join(", "));
+  await publishing(publisher);
+  let put = 0;
+  for (let round = 0; round < rounds; round++) {
+    const leader = await leaderOf(servers, "EVENTS");
+    const killing = sleep(random(100)).then(() => leader.kill());
+    put += await putForAMoment(spool, 200);
+    await killing;
+    await leader.start();
+    await eventually("an empty queue", () => spool.queue.depth() === 0, RECOVERY_MS);
+  }
+  assert.equal(await stop(publisher), 0);
+  await using client = await openNats(await leaderOf(servers, "EVENTS"));
+  return await compare(client, spool, put);
+}
+
+/** Compares the stream with what was put. */
+async function compare(client: NatsClient, spool: Spool, put: number): Promise<Counts> {
+  assert.equal(spool.integrity(), "ok");
+  const stored = (await client.read("EVENTS")).map(({ text }) => (JSON.parse(text) as { n: number }).n);
+  const delivered = new Set(stored);
+  assert.equal(stored.length, delivered.size, "each event is in the stream once");
   return { put, delivered: delivered.size, duplicates: 0, lost: put - delivered.size, dead: 0 };
 }
 
@@ -76,8 +109,15 @@ export const JETSTREAM: readonly Fault[] = [
   {
     name: "kill -9 of a publisher to JetStream",
     rounds: 100,
-    quickRounds: 5,
+    quickRounds: 3,
     skip: NO_NATS || undefined,
     run: killPublishers,
+  },
+  {
+    name: "kill -9 of a JetStream leader of three",
+    rounds: 10,
+    quickRounds: 1,
+    skip: NO_NATS || undefined,
+    run: killLeaders,
   },
 ];

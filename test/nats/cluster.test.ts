@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NatsPublisher } from "../../src/nats/nats_publisher.ts";
 import { eventually } from "../support/eventually.ts";
-import { IMPATIENT_MS, NO_NATS, type NatsServer, openNats, startCluster } from "../support/nats.ts";
+import { leaderOf, type NatsServer, NO_NATS, openNats, startCluster } from "../support/nats.ts";
 import { connection, messages, numbered, publisher, RUNNING } from "../support/nats_publisher.ts";
 
 const skip = NO_NATS;
@@ -22,14 +22,6 @@ async function publishStubbornly(nats: NatsPublisher, texts: readonly string[]):
   );
 }
 
-async function leaderOf(servers: readonly NatsServer[]): Promise<NatsServer> {
-  return await eventually("a leader", async () => {
-    await using client = await openNats(servers[0]!, {}, IMPATIENT_MS);
-    const { cluster } = await client.jsm.streams.info("EVENTS");
-    return servers.find((_, index) => `n${index + 1}` === cluster?.leader);
-  });
-}
-
 test("a leader that dies is replaced, and all is stored once", { skip, timeout: CLUSTER_MS }, async () => {
   await using cluster = await startCluster();
   {
@@ -39,7 +31,7 @@ test("a leader that dies is replaced, and all is stored once", { skip, timeout: 
   const nats = new NatsPublisher(connection(cluster.servers), { name: "test" });
   await publishStubbornly(nats, ["first"]);
 
-  const leader = await leaderOf(cluster.servers);
+  const leader = await leaderOf(cluster.servers, "EVENTS");
   const publishing = publishStubbornly(nats, numbered(5_000));
   await leader.kill();
   await publishing;

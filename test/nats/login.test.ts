@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { credsAuthenticator, nkeyAuthenticator, nkeys } from "@nats-io/transport-node";
 import type { NatsLogin } from "../../src/config/nats_config.ts";
 import { Secret } from "../../src/config/secret.ts";
+import { readBlocks } from "../support/doc_page.ts";
 import { NO_NATS, openNats, startNats } from "../support/nats.ts";
 import { makeAccounts } from "../support/nats_accounts.ts";
 import { messages, publisher, RUNNING } from "../support/nats_publisher.ts";
@@ -107,6 +108,28 @@ test("says which subject a user may not publish or listen to", { skip }, async (
     kind: "misconfigured",
     reason: "the server does not let this user publish to events.v2: allow it, or see nats.subject",
   });
+});
+
+test("needs no other permissions than the page says, and one less if it may not know which streams there are", {
+  skip,
+}, async () => {
+  const page = readBlocks("docs/jetstream.md").find(({ text }) => text.startsWith("permissions {"))!;
+  const users = (permissions: string): string =>
+    `authorization { users: [ { user: "u", password: "p", ${permissions} }, { user: "admin", password: "a" } ] }`;
+  const login = { user: "u", password: secret("p") };
+  await using server = await startNats(users(page.text));
+  await using nats = publisher(server, { login });
+  const { failure: missing } = await nats.publishAll(messages(["a"]), RUNNING);
+  assert.match(missing!.reason, /^no stream takes subject events\.v2/);
+  await using client = await openNats(server, { user: "admin", pass: "a" });
+  await client.makeStream(STREAM);
+  assert.equal((await nats.publishAll(messages(["a"]), RUNNING)).failure, undefined);
+
+  await using strict = await startNats(users(page.text.replace(', "$JS.API.STREAM.NAMES"', "")));
+  await using toStrict = publisher(strict, { login });
+  const { failure } = await toStrict.publishAll(messages(["a"]), RUNNING);
+  assert.equal(failure?.kind, "unavailable");
+  assert.match(failure.reason, /^subject events\.v2: no stream answers, and which there are is not known: /);
 });
 
 test("its answers come to an inbox of one's own, where the user may listen to no other", {

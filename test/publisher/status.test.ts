@@ -127,6 +127,14 @@ test("is degraded while there are dead letters, which someone must look at", () 
   assert.equal(health({ deadLetters: 1 }), "degraded");
 });
 
+test("speaks of one event in the singular", () => {
+  const { reasons } = report({ deadLetters: 1, droppedDeadLetters: 1 });
+  assert.deepEqual(reasons, [
+    "the collector refused 1 event: see the dead letters",
+    "dropped 1 dead letter to make room for newer ones",
+  ]);
+});
+
 test("gives every reason in words, and none when it is ok", () => {
   assert.deepEqual(report({ depth: 7 }).reasons, []);
   const { health, reasons } = report({ depth: 10, deadLetters: 3, failures: 1, storageFailures: 1 });

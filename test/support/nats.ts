@@ -23,7 +23,7 @@ const DUPLICATE_WINDOW_NS = 600e9;
 
 /** How long a question may take on a slow machine, and one that is asked again, in milliseconds. */
 const PATIENT_MS = 20_000;
-export const IMPATIENT_MS = 1_000;
+const IMPATIENT_MS = 1_000;
 
 /** A nats-server with JetStream, of its own process and directory. Gone when the test ends. */
 export interface NatsServer extends AsyncDisposable {
@@ -74,6 +74,15 @@ export async function startCluster(): Promise<{ readonly servers: readonly NatsS
     await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
   };
   return { servers, [Symbol.asyncDispose]: dispose };
+}
+
+/** Which server of a cluster leads a stream, waiting for one that does. */
+export async function leaderOf(servers: readonly NatsServer[], stream: string): Promise<NatsServer> {
+  return await eventually("a leader", async () => {
+    await using client = await openNats(servers[0]!, {}, IMPATIENT_MS);
+    const info = await client.jsm.streams.info(stream).catch(() => undefined);
+    return servers.find((_, index) => `n${index + 1}` === info?.cluster?.leader);
+  });
 }
 
 interface ServerOptions {

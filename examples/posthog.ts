@@ -1,0 +1,67 @@
+/**
+ * The calls of `posthog-node`, but an event is in the queue's file when they return. In the place of
+ * `new PostHog(KEY)`: `import { posthog } from "./posthog.ts";`. examples/forward.ts sends them on. Feature flags
+ * and what else asks PostHog something stay with its SDK.
+ */
+import { EventQueue, serializeJsonEvent } from "eventspool";
+
+const events = new EventQueue("main", serializeJsonEvent);
+
+/** What posthog-node adds to each event of a server, whose address says nothing of where the user is. */
+const OF_A_SERVER = { $lib: "eventspool", $is_server: true, $geoip_disable: true };
+
+/** What `capture` takes. */
+export interface Capture {
+  readonly distinctId: string;
+  readonly event: string;
+  readonly properties?: Readonly<Record<string, unknown>> | undefined;
+  readonly groups?: Readonly<Record<string, string | number>> | undefined;
+  /** Default: now. */
+  readonly timestamp?: Date | undefined;
+  /** What PostHog knows the event by, so that it drops one that comes twice. Default: a new one. */
+  readonly uuid?: string | undefined;
+}
+
+/** What `identify` takes: properties of the person, or them in `$set` and `$set_once`. */
+export interface Identify {
+  readonly distinctId: string;
+  readonly properties?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What `groupIdentify` takes. */
+export interface GroupIdentify {
+  readonly groupType: string;
+  readonly groupKey: string;
+  readonly properties?: Readonly<Record<string, unknown>> | undefined;
+  readonly distinctId?: string | undefined;
+}
+
+/** PostHog's calls. They throw when the queue refuses the event; theirs drop the oldest one for it. */
+export const posthog = {
+  capture: ({ distinctId, event, properties, groups, ...rest }: Capture): void =>
+    put(distinctId, event, { ...properties, $groups: groups }, rest),
+
+  identify: ({ distinctId, properties = {} }: Identify): void => {
+    const { $set, $set_once = {}, ...others } = properties;
+    put(distinctId, "$identify", { $set: $set ?? others, $set_once });
+  },
+
+  alias: ({ distinctId, alias }: { distinctId: string; alias: string }): void =>
+    put(distinctId, "$create_alias", { distinct_id: distinctId, alias }),
+
+  groupIdentify: ({ groupType, groupKey, properties = {}, distinctId }: GroupIdentify): void =>
+    put(distinctId ?? `$${groupType}_${groupKey}`, "$groupidentify", {
+      $group_type: groupType,
+      $group_key: groupKey,
+      $group_set: properties,
+    }),
+};
+
+function put(
+  distinct_id: string,
+  event: string,
+  properties: object,
+  { timestamp = new Date(), uuid = crypto.randomUUID() }: Pick<Capture, "timestamp" | "uuid"> = {},
+): void {
+  events.put({ event, distinct_id, timestamp, uuid, properties: { ...OF_A_SERVER, ...properties } });
+}

@@ -1,0 +1,48 @@
+/**
+ * The calls of `@segment/analytics-node`, but an event is in the queue's file when they return. In the place of
+ * `new Analytics({ writeKey })`: `import { analytics } from "./segment.ts";`. examples/forward.ts sends them on.
+ */
+import { EventQueue, serializeJsonEvent } from "eventspool";
+
+/** Segment takes no larger event. */
+const MAX_EVENT_BYTES = 32 * 1_024;
+
+const events = new EventQueue("main", serializeJsonEvent, { maxEventBytes: MAX_EVENT_BYTES });
+
+/** What all calls take. One of `userId` and `anonymousId` must be there. */
+export interface Call {
+  readonly userId?: string | undefined;
+  readonly anonymousId?: string | undefined;
+  /** Default: now. */
+  readonly timestamp?: Date | string | number | undefined;
+  /** What Segment knows the event by, so that it drops one that comes twice. Default: a new one. */
+  readonly messageId?: string | undefined;
+  readonly context?: object | undefined;
+  readonly integrations?: object | undefined;
+}
+
+/** A call with a name, for pages and screens. */
+export interface NamedCall extends Call {
+  readonly name?: string | undefined;
+  readonly category?: string | undefined;
+  readonly properties?: object | undefined;
+}
+
+/** Segment's calls. They throw when the queue refuses the event; theirs drop it without a word. */
+export const analytics = {
+  track: (call: Call & { event: string; properties?: object | undefined }): void => put("track", call),
+  identify: (call: Call & { traits?: object | undefined }): void => put("identify", call),
+  group: (call: Call & { groupId: string; traits?: object | undefined }): void => put("group", call),
+  alias: (call: Call & { userId: string; previousId: string }): void => put("alias", call),
+  page: (call: NamedCall): void => put("page", withCategory(call)),
+  screen: (call: NamedCall): void => put("screen", withCategory(call)),
+};
+
+function withCategory(call: NamedCall): NamedCall {
+  return { ...call, properties: { ...call.properties, category: call.category } };
+}
+
+function put(type: string, { timestamp, messageId, ...call }: Call): void {
+  const [at, id] = [new Date(timestamp ?? Date.now()), messageId ?? crypto.randomUUID()];
+  events.put({ type, timestamp: at, messageId: id, ...call });
+}

@@ -1,0 +1,20 @@
+/**
+ * `bun run generate`: makes what is generated, and committed, anew: the schema in src/, what deno.json and
+ * src/version.ts have from package.json, and docs/reference/. `--check` changes nothing, and fails if any of it is
+ * stale.
+ */
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const GENERATORS = ["generate_schema.ts", "sync_manifests.ts", "generate_reference.ts"];
+
+const options = process.argv.slice(2);
+const failed = GENERATORS.filter((script) => !runs(`scripts/${script}`, ...options));
+const isFormatted = options.includes("--check") || runs("x", "biome", "format", "--write", "deno.json");
+process.exit(failed.length === 0 && isFormatted ? 0 : 1);
+
+function runs(...args: string[]): boolean {
+  const cwd = fileURLToPath(new URL("..", import.meta.url));
+  return spawnSync(process.execPath, args, { cwd, stdio: "inherit" }).status === 0;
+}
