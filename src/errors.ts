@@ -114,9 +114,10 @@ export class EventInvalidError extends EventError {
  * - `NEWER_SCHEMA`: a newer eventspool has made or upgraded it
  * - `MOVED`: the file was removed or replaced while it was open
  * - `OLD_RUNTIME`: Bun, Deno or Node is too old for better-sqlite3
+ * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`; `LOCKED`: another process has it; `CLOSED`: it
+ *   was used after `close()`
  * - `IN_MEMORY`, `NOT_WAL`: the database of an outbox is in memory, or not in WAL mode
  * - `TWO_LIBRARIES`: one process has opened the file with two SQLite libraries, which breaks its locks
- * - `NOT_JSON_LINES`: the collector's output is there, and has no lines
  * - `ENOENT`, `ENOTDIR`, `EACCES` and others: the system's, about the directory or the file; `UNKNOWN`: it gave none
  */
 export class EventStorageError extends EventError {

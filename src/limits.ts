@@ -140,6 +140,46 @@ export const BATCH_REGROWTH_MS = 600_000;
 /** The mode of a new queue file: events are nobody else's business. */
 export const DEFAULT_FILE_MODE = 0o600;
 
+/**
+ * How many ranges of ids a sink remembers of a queue: the 256 batches that a publisher may have in flight, and a
+ * hole for each dead letter of late. Beyond, the lowest ids are forgotten.
+ */
+export const MAX_SEEN_RANGES_PER_QUEUE = 4_096;
+
+/** How many ranges of ids a sink remembers in all: 16 bytes each, so 16 MiB. */
+export const MAX_SEEN_RANGES = 1_048_576;
+
+/** How many queues a sink remembers ids of: some 300 bytes each, so 20 MiB. */
+export const MAX_SEEN_QUEUES = 65_536;
+
+/** How many batches with more ids than events a sink remembers of a queue: somebody deleted rows under a publisher. */
+export const MAX_SEEN_BATCHES = 64;
+
+/**
+ * How many batches a sink commits together at most, and how large they are in bytes: 8 MiB take some 10 ms to
+ * write, for which the event loop stands still.
+ */
+export const MAX_GROUP_BATCHES = 64;
+export const MAX_GROUP_BYTES = 8_388_608;
+
+/** How far apart the syncs of `output.fsync = interval` are unless configured, in milliseconds: as the publisher's are. */
+export const DEFAULT_FSYNC_INTERVAL_MS = 100;
+
+/** The smallest size at which a file can be told to rotate, in bytes: some batches, or there would be a file for each. */
+export const MIN_ROTATE_BYTES = 1_048_576;
+
+/** The largest size at which a file can be told to rotate, in bytes: 1 TiB. */
+export const MAX_ROTATE_BYTES = 1_099_511_627_776;
+
+/** The shortest age at which a file can be told to rotate, in milliseconds: 86,400 files a day. */
+export const MIN_ROTATE_AGE_MS = 1_000;
+
+/** How long the journal of a sink's ids grows until it is written anew, in bytes: of batches of 1,700 events, 10,000. */
+export const MAX_JOURNAL_BYTES = 1_048_576;
+
+/** How long the SQLite sink waits for somebody else's write lock, in milliseconds: the event loop stands still. */
+export const SINK_BUSY_TIMEOUT_MS = 250;
+
 /** The longest file of a secret, in bytes: 64 KiB. A key has a few dozen. */
 export const MAX_SECRET_FILE_BYTES = 65_536;
 
@@ -208,6 +248,30 @@ export const MAX_FORM_BYTES = 4_096;
 
 /** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
 export const SESSION_MS = 43_200_000;
+
+/** How many events a collector takes in one request, until someone says otherwise: a full batch of 4 bytes each has more. */
+export const DEFAULT_MAX_REQUEST_EVENTS = 100_000;
+
+/** How many bytes of events, decompressed, a collector holds for its sink until it answers 503: 64 MiB. */
+export const DEFAULT_MAX_PENDING_BYTES = 67_108_864;
+
+/** The most bytes one can let it hold: 64 GiB. */
+export const MAX_MAX_PENDING_BYTES = 68_719_476_736;
+
+/** How many requests a collector reads and stores at once until it answers 503; each holds up to its largest body. */
+export const DEFAULT_MAX_REQUESTS = 256;
+
+/** The most requests at once one can allow. */
+export const MAX_MAX_REQUESTS = 65_536;
+
+/** How long a sink may take for a batch until the collector counts as failing, in milliseconds. */
+export const STORE_STALL_MS = 30_000;
+
+/** For how long after a failure of its sink a collector says that it is not ready, in milliseconds; then it is tried again. */
+export const NOT_READY_MS = 10_000;
+
+/** The longest `Retry-After` that a collector asks for, in seconds: its sink may be well again before. */
+export const MAX_RETRY_AFTER_S = 32;
 
 /** How long a batch may wait for the answers of a NATS server to its messages, in milliseconds. */
 export const DEFAULT_NATS_TIMEOUT_MS = 10_000;

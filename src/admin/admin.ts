@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { accepts } from "hono/accepts";
-import { bearerAuth } from "hono/bearer-auth";
+import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { dashboard } from "../dashboard/dashboard.ts";
 import type { WatchedPublisher } from "../dashboard/snapshot.ts";
+import { guardedBy } from "../http/bearer_guard.ts";
+import { respondWithMetrics } from "../metrics/prometheus.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { healthOf, type PublisherProblem } from "../publisher/status.ts";
-import { METRIC_TYPES, prometheusText } from "./prometheus.ts";
+import { fileFamilies, publisherFamilies } from "./metric_families.ts";
 
 /** What the routes need of a publisher. */
 export type ObservedPublisher = WatchedPublisher & Pick<Publisher, "metrics">;
@@ -49,7 +49,7 @@ export interface AdminOptions {
  */
 export function admin(publisher: ObservedPublisher, { token, isLocal = false }: AdminOptions = {}): Hono {
   const app = new Hono();
-  const guard = guardedBy(token);
+  const guard = guardedBy(token, "the publisher's admin.token");
   app.use(async (c, next) => {
     await next();
     c.header("Cache-Control", "no-store");
@@ -68,19 +68,6 @@ export function admin(publisher: ObservedPublisher, { token, isLocal = false }: 
     return c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503);
   });
   return app;
-}
-
-function guardedBy(token: string | undefined): MiddlewareHandler {
-  if (token === undefined) return (_, next) => next();
-  const message = {
-    error: "Ask with the header Authorization: Bearer TOKEN; TOKEN is the publisher's admin.token.",
-  };
-  return bearerAuth({
-    token, // compared in constant time
-    noAuthenticationHeader: { message },
-    invalidAuthenticationHeader: { message },
-    invalidToken: { message },
-  });
 }
 
 function health(c: Context, publisher: ObservedPublisher): Response {
@@ -119,12 +106,11 @@ function depth(c: Context, publisher: ObservedPublisher): Response {
   });
 }
 
-async function metrics(c: Context, publisher: ObservedPublisher): Promise<Response> {
-  const supports = Object.keys(METRIC_TYPES) as (keyof typeof METRIC_TYPES)[];
-  const accepted = accepts(c, { header: "Accept", supports, default: "text/plain" });
-  const type = METRIC_TYPES[accepted as keyof typeof METRIC_TYPES];
-  const text = await prometheusText(publisher.metrics(), stateOf(publisher), type);
-  return c.body(text, 200, { "Content-Type": type });
+function metrics(c: Context, publisher: ObservedPublisher): Promise<Response> {
+  const figures = publisher.metrics();
+  const state = stateOf(publisher);
+  const families = [...(state ? fileFamilies(state) : []), ...publisherFamilies(figures)];
+  return respondWithMetrics(c, families, { queue: figures.queue });
 }
 
 /** Undefined when the queue's file cannot be read: then the counts of its failures must be seen all the same. */

@@ -4,11 +4,8 @@
  *
  * @module
  */
+import { type Family, type Figure, histogram, samplesBy, single } from "../metrics/family.ts";
 import type { PublisherMetrics, QueueState } from "../publisher/mod.ts";
-import { type Family, histogram, type Labels, type Sample } from "./family.ts";
-
-/** A metric with one figure. */
-type Figure<From> = readonly [name: string, help: string, read: (from: From) => number];
 
 const OF_THE_FILE = "It is the queue file's, the same for every publisher of the queue.";
 
@@ -144,12 +141,4 @@ export function publisherFamilies(metrics: PublisherMetrics): Family[] {
 
 function inFile<From>([name, help, read]: Figure<From>): Figure<From> {
   return [name, `${help} ${OF_THE_FILE}`, read];
-}
-
-function single<From>(type: Family["type"], [name, help, read]: Figure<From>, from: From): Family {
-  return { name, help, type, samples: [{ labels: {}, value: read(from) }] };
-}
-
-function samplesBy(label: string, counts: Readonly<Record<string, number>>): Sample[] {
-  return Object.entries(counts).map(([key, value]) => ({ labels: { [label]: key } as Labels, value }));
 }

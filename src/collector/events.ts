@@ -1,66 +1,213 @@
-import { HTTPException } from "hono/http-exception";
-
-/** The formats of a batch: `2` is a list of Thrift structs in JSON, `2j` an array of any JSON. */
-export type BatchVersion = "2" | "2j";
-
-/** What stands around a batch's events; `count` is how many it says there are. */
-const FRAMES: Record<BatchVersion, RegExp> = {
-  "2": /^\s*\{\s*"1"\s*:\s*\{\s*"lst"\s*:\s*\[\s*"rec"\s*,\s*(?<count>\d+)\s*(?:,(?<events>.*))?\]\s*\}\s*\}\s*$/s,
-  "2j": /^\s*\[(?<events>.*)\]\s*$/s,
-};
-
 /**
- * The events of a batch, each in the very characters it was sent in: parsing and writing them
- * anew would damage integers beyond 2^53, which Thrift's i64 has.
+ * The events of a batch: where each stands in the body, and which of them are no events.
  *
- * @throws {HTTPException} 400 when the body is not UTF-8, not JSON, or not a batch.
+ * @module
  */
-export function parseEvents(body: Uint8Array, version: BatchVersion): string[] {
-  const text = decodeJson(body);
-  const frame = FRAMES[version].exec(text)?.groups;
-  const events = frame && splitElements(frame.events ?? "");
-  if (!events) throw new HTTPException(400, { message: `The body is not a version ${version} batch.` });
-  const count = Number(frame.count ?? events.length);
-  if (count !== events.length)
-    throw new HTTPException(400, { message: `The list says ${count} events and holds ${events.length}.` });
-  return events;
-}
-
-function decodeJson(body: Uint8Array): string {
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
-    JSON.parse(text);
-    return text;
-  } catch (error) {
-    throw new HTTPException(400, { message: "The body is not JSON in UTF-8.", cause: error });
-  }
-}
+import { isUtf8 } from "node:buffer";
+import { HTTPException } from "hono/http-exception";
+import { MAX_EVENT_BYTES } from "../limits.ts";
+import { EventList } from "./event_list.ts";
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  DepthFault,
+  expectByte,
+  JsonFault,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  skipBrackets,
+  skipInteger,
+  skipSpace,
+  skipValue,
+} from "./json_scanner.ts";
+import { Refusals } from "./refusals.ts";
+import { skipStruct } from "./thrift_scanner.ts";
 
 /**
- * Splits what stands between the brackets of a JSON array, valid JSON as a whole, at the commas of
- * its top level. Undefined when it closes more than it opens: then the brackets were not a pair.
+ * The formats of a batch: `2` is a list of Thrift structs in JSON, `2j` an array of any JSON, `1` the array of
+ * objects that was before them.
  */
-export function splitElements(text: string): string[] | undefined {
-  const elements: string[] = [];
-  let start = 0;
-  let depth = 0;
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at]!;
-    if (char === '"') at = findClosingQuote(text, at);
-    else if (char === "[" || char === "{") depth++;
-    else if (char === "]" || char === "}") depth--;
-    else if (char === "," && depth === 0) {
-      elements.push(text.slice(start, at).trim());
-      start = at + 1;
-    }
-    if (depth < 0) return undefined;
-  }
-  const last = text.slice(start).trim();
-  return last === "" ? elements : [...elements, last];
+export type BatchVersion = "1" | "2" | "2j";
+
+/** What a batch must be besides a batch. */
+export interface EventChecks {
+  /** How many events it may hold. Default: as many as fit. */
+  readonly maxEvents?: number | undefined;
+  /** Whether each event of version 2 must be a Thrift struct; else any object is taken. Default: true. */
+  readonly checkStructs?: boolean | undefined;
 }
 
-function findClosingQuote(text: string, openingQuote: number): number {
-  let at = openingQuote + 1;
-  while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
-  return at;
+/** A batch's events. */
+export interface ParsedEvents {
+  /** All of them, those at fault included. */
+  readonly events: EventList;
+  /** Those at fault. */
+  readonly refusals: Refusals;
+}
+
+/** Where an event that begins at `at` ends. @throws {JsonFault} it is none */
+type SkipEvent = (body: Uint8Array, at: number) => number;
+
+/**
+ * Finds the events of a batch. The whole body is valid JSON in UTF-8 then, but for what is in events that nest
+ * too deep, which are refused.
+ *
+ * @throws {HTTPException} 400 when the body is not UTF-8, not JSON, or not a batch; 413 when it holds too many
+ * events; 422 when so many are at fault that the answer cannot name them
+ */
+export function parseEvents(
+  body: Uint8Array,
+  version: BatchVersion,
+  { maxEvents = Number.POSITIVE_INFINITY, checkStructs = true }: EventChecks = {},
+): ParsedEvents {
+  if (!isUtf8(body)) throw notJson();
+  const elements = new Elements(body, skipperOf(version, checkStructs), maxEvents);
+  try {
+    if (version === "2") readList(elements, body);
+    else readArray(elements, body);
+  } catch (fault) {
+    if (fault instanceof JsonFault) throw describeFault(body, version, fault);
+    throw fault;
+  }
+  return { events: new EventList(body, Uint32Array.from(elements.bounds)), refusals: elements.refusals };
+}
+
+function skipperOf(version: BatchVersion, checkStructs: boolean): SkipEvent {
+  if (version === "2j") return (body, at) => skipValue(body, at, 0);
+  if (version === "2" && checkStructs) return (body, at) => skipStruct(body, at, 1);
+  return (body, at) => {
+    if (body[at] !== OPEN_BRACE) throw new JsonFault(at, "expected an object");
+    return skipValue(body, at, 0);
+  };
+}
+
+/** `[e1,e2]` */
+function readArray(elements: Elements, body: Uint8Array): void {
+  const first = skipSpace(body, expectByte(body, skipSpace(body, 0), OPEN_BRACKET));
+  const end = body[first] === CLOSE_BRACKET ? first : elements.read(first);
+  expectEnd(body, end + 1);
+}
+
+const LIST_OF_STRUCTS = tokens(
+  OPEN_BRACE,
+  '"1"',
+  COLON,
+  OPEN_BRACE,
+  '"lst"',
+  COLON,
+  OPEN_BRACKET,
+  '"rec"',
+  COMMA,
+);
+
+/** `{"1":{"lst":["rec",2,e1,e2]}}` */
+function readList(elements: Elements, body: Uint8Array): void {
+  let next = 0;
+  for (const token of LIST_OF_STRUCTS) next = expectToken(body, next, token);
+  const digits = skipSpace(body, next);
+  const afterCount = skipInteger(body, digits);
+  const count = Number(Buffer.from(body.subarray(digits, afterCount)).toString("latin1"));
+  const comma = skipSpace(body, afterCount);
+  const end =
+    body[comma] === CLOSE_BRACKET ? comma : elements.read(skipSpace(body, expectByte(body, comma, COMMA)));
+  next = expectToken(body, end + 1, [CLOSE_BRACE]);
+  expectEnd(body, expectToken(body, next, [CLOSE_BRACE]));
+  if (count !== elements.count)
+    throw new HTTPException(400, { message: `The list says ${count} events and holds ${elements.count}.` });
+}
+
+function tokens(...parts: readonly (number | string)[]): (readonly number[])[] {
+  return parts.map((part) => (typeof part === "number" ? [part] : [...Buffer.from(part)]));
+}
+
+function expectToken(body: Uint8Array, at: number, token: readonly number[]): number {
+  let next = skipSpace(body, at);
+  for (const byte of token) next = expectByte(body, next, byte);
+  return next;
+}
+
+function expectEnd(body: Uint8Array, at: number): void {
+  const next = skipSpace(body, at);
+  if (next !== body.length) throw new JsonFault(next);
+}
+
+/** The elements of an array, one after the other. */
+class Elements {
+  /** Where each begins and ends. */
+  readonly bounds: number[] = [];
+  readonly refusals: Refusals = new Refusals();
+  readonly #body: Uint8Array;
+  readonly #skip: SkipEvent;
+  readonly #maxEvents: number;
+
+  constructor(body: Uint8Array, skip: SkipEvent, maxEvents: number) {
+    this.#body = body;
+    this.#skip = skip;
+    this.#maxEvents = maxEvents;
+  }
+
+  get count(): number {
+    return this.bounds.length / 2;
+  }
+
+  /** Reads one element or more. @returns where the array's bracket is */
+  read(first: number): number {
+    const body = this.#body;
+    let next = first;
+    for (;;) {
+      const end = this.#readEvent(next);
+      this.bounds.push(next, end);
+      next = skipSpace(body, end);
+      if (body[next] === CLOSE_BRACKET) return next;
+      this.#checkCount(this.count + 1);
+      next = skipSpace(body, expectByte(body, next, COMMA));
+    }
+  }
+
+  #checkCount(count: number): void {
+    if (count > this.#maxEvents)
+      throw new HTTPException(413, { message: `The batch holds more than ${this.#maxEvents} events.` });
+  }
+
+  #readEvent(at: number): number {
+    let end: number;
+    try {
+      end = this.#skip(this.#body, at);
+    } catch (fault) {
+      if (!(fault instanceof JsonFault)) throw fault;
+      end = this.#findEnd(at);
+      this.refusals.add(this.count, `${fault.message} at byte ${fault.at - at}`);
+      return end;
+    }
+    const sizeBytes = end - at;
+    if (sizeBytes > MAX_EVENT_BYTES)
+      this.refusals.add(this.count, `has ${sizeBytes} bytes, and ${MAX_EVENT_BYTES} are allowed`);
+    return end;
+  }
+
+  /** @throws {JsonFault} it is not only another event than it should be, but not JSON */
+  #findEnd(at: number): number {
+    try {
+      return skipValue(this.#body, at, 0);
+    } catch (fault) {
+      if (fault instanceof DepthFault) return skipBrackets(this.#body, at);
+      throw fault;
+    }
+  }
+}
+
+/** Tells what is JSON, but another, from what is not. */
+function describeFault(body: Uint8Array, version: BatchVersion, cause: JsonFault): HTTPException {
+  try {
+    expectEnd(body, skipValue(body, skipSpace(body, 0), 0));
+  } catch (fault) {
+    if (!(fault instanceof DepthFault)) return notJson(cause);
+  }
+  return new HTTPException(400, { message: `The body is not a version ${version} batch.`, cause });
+}
+
+function notJson(cause?: Error): HTTPException {
+  return new HTTPException(400, { message: "The body is not JSON in UTF-8.", cause });
 }

@@ -1,86 +1,138 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { clearTimeout, setTimeout } from "node:timers";
 import { EventStorageError } from "../errors.ts";
+import { DEFAULT_FSYNC_INTERVAL_MS, MAX_GROUP_BYTES } from "../limits.ts";
+import { CommitLoop, type GroupTarget, linesSizeBytes, type SyncOptions } from "./commit_loop.ts";
+import { type BatchLines, LinesOutput } from "./lines_output.ts";
+import type { SeenIds } from "./seen_ids.ts";
+import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
-/** The longest last line that is believed to be torn, in bytes: more than any batch has. */
-const MAX_TORN_BYTES = 1_048_576;
+/** Options of {@link JsonLinesSink}. */
+export interface JsonLinesOptions extends SyncOptions {
+  /** The size beyond which a file does not grow, in bytes, unless one batch is larger. Default: none. */
+  readonly rotateSizeBytes?: number | undefined;
+  /** How old a file with events grows, in milliseconds, also when no more come. Default: any age. */
+  readonly rotateAgeMs?: number | undefined;
+}
 
-const NEWLINE = 0x0a;
+/** What of a batch is to be written, and what to answer. */
+interface Selected extends BatchLines {
+  readonly stored: Stored;
+}
 
 /**
- * Appends events to a file, one JSON text a line. Data is with the operating system when `append`
- * returns: it survives a crash of this process, not one of the machine. For one process at a time.
+ * Appends events to a file, one JSON text a line, those of each batch in one piece. Events that were kept before are
+ * known by their ids, over restarts and crashes, and dropped. For one process at a time: beside the file there are
+ * `FILE.journal`, which holds the ids, and `FILE-lock`.
+ *
+ * With rotation, a file that is large or old enough is renamed to, say, `events-20261125T131500Z-000007.jsonl`, and is
+ * never written to again: it may be moved away, compressed, deleted. The open one keeps its name.
  */
-export class JsonLinesSink {
-  readonly #file: number;
+export class JsonLinesSink implements Sink {
+  readonly #options: JsonLinesOptions;
+  readonly #output: LinesOutput;
+  readonly #loop: CommitLoop;
+  #group: readonly Selected[] = [];
+  #ageTimer: ReturnType<typeof setTimeout> | undefined;
+  #closing: Promise<void> | undefined;
 
   /**
-   * Opens or creates the file. A last line without an end is cut off: a crash tore it, so the
-   * publisher never heard that it arrived, and sends it again.
+   * Opens or creates the file. What a crash left unfinished is cut off: the publisher never heard that it arrived,
+   * and sends it again.
    *
-   * @throws {EventStorageError} when the file cannot be opened, or has no lines.
+   * @throws {EventStorageError} when the file cannot be opened, has no lines (`NOT_JSON_LINES`), is no file
+   * (`NOT_A_FILE`), or is another sink's (`LOCKED`)
    */
-  constructor(path: string) {
-    try {
-      this.#file = openSync(path, "a+");
-    } catch (error) {
-      throw describeOpenError(error as NodeJS.ErrnoException, path);
-    }
-    cutTornLine(this.#file, path);
+  constructor(path: string, options: JsonLinesOptions = {}) {
+    this.#options = options;
+    this.#output = new LinesOutput(path);
+    this.#loop = new CommitLoop(this.#target(), {
+      fsync: options.fsync ?? "always",
+      fsyncIntervalMs: options.fsyncIntervalMs ?? DEFAULT_FSYNC_INTERVAL_MS,
+      maxGroupBytes: Math.min(options.rotateSizeBytes ?? MAX_GROUP_BYTES, MAX_GROUP_BYTES),
+    });
+    this.#armAgeTimer();
   }
 
   /**
-   * Appends events in one piece and in order: all of them, or none when it throws.
+   * Appends a batch, all of it or nothing.
    *
-   * @throws the system's error, such as ENOSPC.
+   * @throws {EventStorageError} rejects with it when it was not kept, such as `ENOSPC`
    */
-  append(events: readonly string[]): void {
-    const size = fstatSync(this.#file).size;
+  store(batch: AcceptedBatch): Promise<Stored> {
+    return this.#loop.store(batch);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { path } = this.#output;
     try {
-      writeAll(this.#file, Buffer.from(events.map(toLine).join("")));
-    } catch (error) {
-      ftruncateSync(this.#file, size);
-      throw error;
+      await this.#loop.close(new EventStorageError("CLOSED", path, `${path} is closed.`));
+    } finally {
+      clearTimeout(this.#ageTimer);
+      this.#output.close();
     }
   }
 
-  /** Closes the file. */
-  close(): void {
-    closeSync(this.#file);
+  #target(): GroupTarget {
+    return {
+      tend: () => this.#tend(),
+      write: (group) => this.#write(group),
+      sync: () => this.#output.sync(),
+      written: () => this.#remember(),
+      undo: () => this.#output.undo(),
+    };
   }
 
-  /** Closes the file. */
-  [Symbol.dispose](): void {
-    this.close();
+  #tend(): void {
+    this.#output.tend();
+    const { rotateAgeMs = Number.POSITIVE_INFINITY } = this.#options;
+    const { sizeBytes, openedAtMs } = this.#output;
+    if (sizeBytes > 0 && Date.now() - openedAtMs >= rotateAgeMs) this.#output.rotate();
+  }
+
+  #write(batches: readonly AcceptedBatch[]): readonly Stored[] {
+    const group = batches.map((batch) => select(batch, this.#output.seen));
+    if (this.#isTooLargeWith(group)) this.#output.rotate();
+    const isFirst = this.#output.sizeBytes === 0;
+    this.#output.append(group);
+    this.#group = group;
+    if (isFirst) this.#armAgeTimer();
+    return group.map(({ stored }) => stored);
+  }
+
+  #remember(): void {
+    for (const { ids, eventCount } of this.#group)
+      if (ids !== undefined) this.#output.seen.add(ids, eventCount);
+  }
+
+  #isTooLargeWith(group: readonly Selected[]): boolean {
+    const { rotateSizeBytes = Number.POSITIVE_INFINITY } = this.#options;
+    const addedBytes = group.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return this.#output.sizeBytes > 0 && this.#output.sizeBytes + addedBytes > rotateSizeBytes;
+  }
+
+  #armAgeTimer(): void {
+    clearTimeout(this.#ageTimer);
+    const { rotateAgeMs } = this.#options;
+    if (rotateAgeMs === undefined || this.#output.sizeBytes === 0) return;
+    const leftMs = Math.max(1, this.#output.openedAtMs + rotateAgeMs - Date.now());
+    this.#ageTimer = setTimeout(() => this.#loop.wake(), leftMs).unref();
   }
 }
 
-/** In valid JSON a raw line feed is white space only, and may as well be a space. */
-function toLine(event: string): string {
-  return `${event.replaceAll("\n", " ")}\n`;
-}
-
-function writeAll(file: number, data: Buffer): void {
-  for (let written = 0; written < data.length; ) written += writeSync(file, data, written);
-}
-
-function cutTornLine(file: number, path: string): void {
-  const size = fstatSync(file).size;
-  const tail = Buffer.alloc(Math.min(size, MAX_TORN_BYTES));
-  readSync(file, tail, 0, tail.length, size - tail.length);
-  const end = tail.lastIndexOf(NEWLINE) + 1;
-  if (end === 0 && size > MAX_TORN_BYTES) throw notJsonLines(path);
-  if (end < tail.length) ftruncateSync(file, size - tail.length + end);
-}
-
-function describeOpenError(error: NodeJS.ErrnoException, path: string): EventStorageError {
-  const problem = `Cannot open ${path} for appending: ${error.message}. Choose a file in a directory that this user may write to.`;
-  return new EventStorageError(error.code ?? "UNKNOWN", path, problem, { cause: error });
-}
-
-function notJsonLines(path: string): EventStorageError {
-  return new EventStorageError(
-    "NOT_JSON_LINES",
-    path,
-    `${path} has no line end in its last ${MAX_TORN_BYTES} bytes, so it is not a file of JSON lines: choose another.`,
-  );
+/** What of a batch has not been kept before. */
+function select({ events, ids }: AcceptedBatch, seen: SeenIds): Selected {
+  const found = ids && seen.find(ids, events.count);
+  const duplicates = found?.count ?? 0;
+  const kept = duplicates === 0 ? events : events.filter((index) => !found!.has(index));
+  const stored = { stored: kept.count, duplicates };
+  return { events: kept, sizeBytes: linesSizeBytes(kept), eventCount: events.count, ids, stored };
 }

@@ -1,4 +1,5 @@
 import type { NatsSinkConfig } from "../config/nats_config.ts";
+import { describeSink } from "../config/sink_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { NatsPublisher } from "../nats/nats_publisher.ts";
 import type { Messages, Published } from "../nats/published.ts";
@@ -25,24 +26,21 @@ export class NatsSink implements Sink {
       name: "eventspool collector",
       expectedStream: config.stream,
     });
-    this.#url = `nats://${config.servers.join(",")}/${config.subject.text}`;
+    this.#url = describeSink(config);
   }
 
   /**
    * Publishes a batch.
    *
    * @throws {EventStorageError} rejects with it when not all of it is in the stream: `NATS_UNAVAILABLE`,
-   * `NATS_MISCONFIGURED`, or `NATS_REFUSED` when the servers' limits are below what the collector accepts
+   * `NATS_MISCONFIGURED`. An event beyond the servers' limits is refused by itself.
    */
   async store(batch: AcceptedBatch): Promise<Stored> {
     const publishing = this.#publisher.publishAll(this.#messagesOf(batch), this.#never);
     this.#storing.add(publishing);
     const { duplicates, refused, failure } = await publishing.finally(() => this.#storing.delete(publishing));
     if (failure !== undefined) throw this.#error(`NATS_${failure.kind.toUpperCase()}`, failure.reason);
-    const [first] = refused;
-    if (first !== undefined)
-      throw this.#error("NATS_REFUSED", `event ${first.index} of the batch: ${first.reason}`);
-    return { stored: batch.events.count - duplicates, duplicates };
+    return { stored: batch.events.count - duplicates - refused.length, duplicates, refused };
   }
 
   async close(): Promise<void> {

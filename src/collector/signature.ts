@@ -11,7 +11,7 @@ export interface Signature {
   readonly mac: Uint8Array;
 }
 
-/** Stands in for the secret of a key nobody has, so that its refusal takes as long as any other. */
+/** Stands in for the secret of a key that has gone while the body arrived. */
 const NO_SECRET = randomBytes(32);
 
 /** @throws {HTTPException} 403 when there is no signature or it cannot be read. */
@@ -23,7 +23,17 @@ export function parseSignature(header: string | undefined): Signature {
 }
 
 /**
- * Compares in constant time; the answer does not tell an unknown key from a wrong MAC.
+ * Refuses a key that nobody has, before any of the body is read. The answer is that to a wrong MAC; how soon it
+ * comes does tell them apart, and names of keys are no secrets.
+ *
+ * @throws {HTTPException} 403
+ */
+export function requireKnownKey({ keyName }: Signature, keys: Keys): void {
+  if (!keys.has(keyName)) throw unverified();
+}
+
+/**
+ * Compares in constant time.
  *
  * @throws {HTTPException} 403 when the body was not signed with a key that is known.
  */
@@ -33,5 +43,9 @@ export function verifySignature(body: Uint8Array, signature: Signature, keys: Ke
     .update(body)
     .digest();
   const matches = timingSafeEqual(mac, signature.mac);
-  if (!matches || !secret) throw new HTTPException(403, { message: "Unknown key or wrong MAC." });
+  if (!matches || !secret) throw unverified();
+}
+
+function unverified(): HTTPException {
+  return new HTTPException(403, { message: "Unknown key or wrong MAC." });
 }

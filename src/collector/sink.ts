@@ -18,18 +18,27 @@ export interface AcceptedBatch {
   readonly ids: EventIds | undefined;
 }
 
+/** An event that a sink never takes, whatever is done about the sink: it is larger than its messages may be, say. */
+export interface UnkeptEvent {
+  /** Which event of the batch, from 0. */
+  readonly index: number;
+  readonly reason: string;
+}
+
 /** What became of a batch's events. */
 export interface Stored {
   /** How many were kept. */
   readonly stored: number;
   /** How many had been kept before, by their ids, and were dropped. */
   readonly duplicates: number;
+  /** Those that it never takes: the publisher is told, and makes dead letters of them. Default: none. */
+  readonly refused?: readonly UnkeptEvent[];
 }
 
 /** Keeps events. */
 export interface Sink {
   /**
-   * Resolves when all events of the batch are kept as safely as configured, those of an earlier, broken off
+   * Resolves when all events of the batch but the `refused` are kept as safely as configured, those of an earlier, broken off
    * attempt not twice. Rejects when not: the publisher is told to send them again.
    */
   store(batch: AcceptedBatch): Promise<Stored>;

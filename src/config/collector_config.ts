@@ -5,36 +5,74 @@
  * @module
  */
 
-import { MAX_BATCH_BYTES, MAX_MAX_BODY_BYTES } from "../limits.ts";
-import { type ListenAddress, parseListenAddress } from "./addresses.ts";
+import {
+  DEFAULT_GRACE_MS,
+  DEFAULT_MAX_PENDING_BYTES,
+  DEFAULT_MAX_REQUEST_EVENTS,
+  DEFAULT_MAX_REQUESTS,
+  MAX_BATCH_BYTES,
+  MAX_DURATION_MS,
+  MAX_MAX_BODY_BYTES,
+  MAX_MAX_PENDING_BYTES,
+  MAX_MAX_REQUESTS,
+  REQUEST_TIMEOUT_MS,
+} from "../limits.ts";
+import { type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection } from "./config_section.ts";
 import type { Env } from "./expand_vars.ts";
-import { parseSecret, type Secret } from "./secret.ts";
-import { bytesIn, optional, parseText } from "./values.ts";
+import { parseSecret, parseToken, type Secret } from "./secret.ts";
+import { readSecret } from "./secret_file.ts";
+import { readSink, type SinkConfig } from "./sink_config.ts";
+import { bytesIn, durationMsIn, integerIn, optional, parseBoolean } from "./values.ts";
 
 /** A collector's configuration, checked and complete. */
 export interface CollectorConfig {
   /** `listen`: where batches are received. Default: 127.0.0.1:9800. */
   readonly listen: ListenAddress;
   /**
-   * `key.NAME = BASE64`, one or more: the secrets by the name that publishers sign with. Several let
-   * a key be replaced while publishers still use the old one. NAME keeps its case, but two names may
-   * not differ by case alone in an INI file, and NAME cannot hold `=` or `:` there.
+   * `key.NAME = BASE64`, or `key.NAME_file` with the path of a file that holds it, one or more: the secrets by the
+   * name that publishers sign with. Several let a key be replaced while publishers still use the old one. NAME keeps
+   * its case and does not end in `_file`; two names may not differ by case alone in an INI file, and NAME cannot
+   * hold `=` or `:` there.
    */
   readonly keys: ReadonlyMap<string, Secret>;
-  /** `output`: the file that events are appended to, one JSON text a line. Default: `events.jsonl`. */
-  readonly output: string;
+  /** `sink`, `output`, `output.*`: where events are kept. Default: the file `events.jsonl`. */
+  readonly sink: SinkConfig;
   /** `max_body_size`: the largest body after decompression, in bytes. Default: 512,000. */
   readonly maxBodyBytes: number;
+  /** `max_events_per_request`: how many events a request may hold. Default: 100,000. */
+  readonly maxEvents: number;
+  /** `max_pending_size`: how many bytes of bodies, decompressed, may wait for the sink. Default: 64 MiB. */
+  readonly maxPendingBytes: number;
+  /** `max_requests`: how many requests may be read and stored at once. Default: 256. */
+  readonly maxRequests: number;
+  /** `request_timeout`: how long a request may take to arrive, headers and body, in milliseconds. Default: 30 s. */
+  readonly requestTimeoutMs: number;
+  /** `grace`: how long requests may still run when it stops, in milliseconds. Default: 10 s. */
+  readonly graceMs: number;
+  /** `v1`: whether `POST /v1` is there. Default: false. */
+  readonly v1: boolean;
+  /** `check_structs`: whether each event of version 2 must be a Thrift struct, else any object. Default: true. */
+  readonly checkStructs: boolean;
+  readonly admin: {
+    /**
+     * `admin.listen`: where /health and /metrics are; undefined: `off`. Default, `beside`: where the batches are
+     * received, if only this machine reaches that or there is an `admin.token`.
+     */
+    readonly listen: ListenAddress | "beside" | undefined;
+    /** `admin.token` or `admin.token_file`: what those who ask there must know. Default: nothing. */
+    readonly token: Secret | undefined;
+  };
   /** What is allowed but likely not meant, one sentence each. */
   readonly warnings: readonly string[];
 }
 
 const SECTION = "event-collector";
 const KEY_PREFIX = "key.";
+/** Of a key that names the file where its value is. */
+const FILE_SUFFIX = /_file$/i;
 const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
-const DEFAULT_OUTPUT = "events.jsonl";
 
 /**
  * Reads a collector's configuration from a file: TOML if its name ends in `.toml`, otherwise INI.
@@ -57,20 +95,52 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
   return {
     listen: section.read("listen", optional(parseListenAddress, DEFAULT_LISTEN)),
     keys: readKeys(section),
-    output: section.read("output", optional(parseText, DEFAULT_OUTPUT)),
+    sink: readSink(section),
     maxBodyBytes: section.read(
       "max_body_size",
       optional(bytesIn({ min: 1, max: MAX_MAX_BODY_BYTES }), MAX_BATCH_BYTES),
     ),
+    maxEvents: section.read(
+      "max_events_per_request",
+      optional(integerIn({ min: 1, max: MAX_MAX_BODY_BYTES }), DEFAULT_MAX_REQUEST_EVENTS),
+    ),
+    ...readLoad(section),
+    v1: section.read("v1", optional(parseBoolean, false)),
+    checkStructs: section.read("check_structs", optional(parseBoolean, true)),
+    admin: {
+      listen: section.read("admin.listen", optional(parseListenAddressOrOff, "beside" as const)),
+      token: readSecret(section, "admin.token", optional(parseToken, undefined)),
+    },
     warnings: section.finish(),
+  };
+}
+
+type Load = Pick<CollectorConfig, "maxPendingBytes" | "maxRequests" | "requestTimeoutMs" | "graceMs">;
+
+/** What it takes on at once, and for how long. */
+function readLoad(section: ConfigSection): Load {
+  const duration = durationMsIn({ min: 1, max: MAX_DURATION_MS });
+  return {
+    maxPendingBytes: section.read(
+      "max_pending_size",
+      optional(bytesIn({ min: 1, max: MAX_MAX_PENDING_BYTES }), DEFAULT_MAX_PENDING_BYTES),
+    ),
+    maxRequests: section.read(
+      "max_requests",
+      optional(integerIn({ min: 1, max: MAX_MAX_REQUESTS }), DEFAULT_MAX_REQUESTS),
+    ),
+    requestTimeoutMs: section.read("request_timeout", optional(duration, REQUEST_TIMEOUT_MS)),
+    graceMs: section.read("grace", optional(duration, DEFAULT_GRACE_MS)),
   };
 }
 
 function readKeys(section: ConfigSection): Map<string, Secret> {
   const keys = new Map<string, Secret>();
-  for (const [name, key] of section.keysUnder(KEY_PREFIX)) {
-    if (name === "") throw section.error(key, "expected key.NAME = BASE64: the name is missing");
-    keys.set(name, section.read(key, parseSecret, { isSecret: true }));
+  for (const [written, found] of section.keysUnder(KEY_PREFIX)) {
+    const name = written.replace(FILE_SUFFIX, "");
+    const key = found.replace(FILE_SUFFIX, "");
+    if (name === "") throw section.error(found, "expected key.NAME = BASE64: the name is missing");
+    keys.set(name, readSecret(section, key, parseSecret));
   }
   if (keys.size === 0) throw section.error("key.NAME", "expected one or more keys: key.NAME = BASE64");
   return keys;

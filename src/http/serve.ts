@@ -26,7 +26,7 @@ export interface ServedApp {
   readonly address: string;
   /** The port it listens on; undefined on a unix socket. */
   readonly port: number | undefined;
-  /** Stops accepting, lets running requests finish for a second, then cuts them. */
+  /** Stops accepting, lets running requests finish, for a second unless told, then cuts them. */
   close(): Promise<void>;
 }
 
@@ -36,9 +36,11 @@ export interface ServeOptions {
   readonly key?: string;
   /** How long a request may take to arrive, headers and body, in milliseconds. Default {@link REQUEST_TIMEOUT_MS}. */
   readonly requestTimeoutMs?: number;
+  /** How long requests may still run once `close` is called, in milliseconds. Default: 1,000. */
+  readonly graceMs?: number;
 }
 
-/** How long requests may still run once `close` is called, in milliseconds. */
+/** The default of {@link ServeOptions.graceMs}. */
 const CLOSE_GRACE_MS = 1_000;
 
 /** How often connections are looked at for requests that arrive too slowly, in milliseconds. */
@@ -57,7 +59,7 @@ const IDLE_SWEEP_MS = 20;
 export async function serveApp(
   app: FetchApp,
   address: ServeAddress,
-  { key, requestTimeoutMs = REQUEST_TIMEOUT_MS }: ServeOptions = {},
+  { key, requestTimeoutMs = REQUEST_TIMEOUT_MS, graceMs = CLOSE_GRACE_MS }: ServeOptions = {},
 ): Promise<ServedApp> {
   if ("path" in address) await removeStaleSocket(address.path);
   const server = createAdaptorServer({
@@ -76,7 +78,7 @@ export async function serveApp(
   return {
     ...describeListener(server, address),
     close: () => {
-      closing ??= closeServer(server);
+      closing ??= closeServer(server, graceMs);
       return closing;
     },
   };
@@ -98,12 +100,12 @@ function describeListener(server: Server, address: ServeAddress): Pick<ServedApp
   return { address: `http://${joinHostPort(address.host, port)}`, port };
 }
 
-async function closeServer(server: Server): Promise<void> {
+async function closeServer(server: Server, graceMs: number): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
   const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
-  const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+  const cut = setTimeout(() => server.closeAllConnections(), graceMs);
   await closed;
   clearInterval(sweep);
   clearTimeout(cut);

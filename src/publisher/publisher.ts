@@ -11,12 +11,12 @@ import { DEAD_LETTER_MEMORY_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { DeadLetterTable } from "../store/dead_letter_table.ts";
+import { DurableHead } from "../store/durable_head.ts";
 import { EventTable } from "../store/event_table.ts";
 import { type Lease, LeaseTable } from "../store/lease_table.ts";
 import { locateQueueFile } from "../store/location.ts";
 import { PutWatch } from "../store/put_watch.ts";
 import type { QueueFile } from "../store/queue_file.ts";
-import { SharedSync } from "../store/shared_sync.ts";
 import { VERSION } from "../version.ts";
 import { BatchSize } from "./batch_size.ts";
 import { DeadLetterBudget } from "./dead_letter_budget.ts";
@@ -81,7 +81,7 @@ export class Publisher implements AsyncDisposable {
   readonly #gathering: Gathering;
   readonly #deliveries: Deliveries;
   readonly #metrics: StatsdClient;
-  readonly #sync: SharedSync | undefined;
+  readonly #durable: DurableHead;
   readonly #batchSize: BatchSize;
   readonly #counts = new PublisherCounts();
   /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
@@ -126,15 +126,14 @@ export class Publisher implements AsyncDisposable {
     const limits = { ...batch, emptyBytes: this.#destination.emptyBatchBytes, size: this.#batchSize };
     this.#gathering = new Gathering(this.#leases, limits);
     this.#metrics = new StatsdClient(metrics);
-    // An event must not arrive while a power cut can still take the row that it tells of.
-    this.#sync = this.#queueFile.isOutbox ? new SharedSync(this.file) : undefined;
+    this.#durable = new DurableHead(this.file, this.#events);
     const sender = new Sender({
       leases: this.#leases,
       queue: this.queue,
       uuid: this.#queueFile.uuid,
       destination: this.#destination,
       metrics: this.#metrics,
-      sync: this.#sync && (() => this.#sync!.sync()),
+      durable: this.#durable,
       counts: this.#counts,
       tracing: openTelemetry,
     });
@@ -202,7 +201,7 @@ export class Publisher implements AsyncDisposable {
     this.#stop.abort();
     await this.#running;
     await this.#metrics.close();
-    await this.#sync?.close();
+    await this.#durable.close();
     await this.#destination.close();
     this.#queueFile.close();
   }

@@ -8,6 +8,7 @@ import type { Outcome } from "../destinations/outcome.ts";
 import { MAX_SPAN_LINKS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
+import type { DurableHead } from "../store/durable_head.ts";
 import type { Lease, LeaseTable } from "../store/lease_table.ts";
 import { logDelivered } from "./log.ts";
 import { type PublishTracing, withPublishSpan } from "./publish_span.ts";
@@ -21,8 +22,8 @@ export interface SenderParts {
   readonly uuid: string;
   readonly destination: Destination;
   readonly metrics: StatsdClient;
-  /** Resolves when what was committed survives a power cut; undefined: events may be sent before they do. */
-  readonly sync?: (() => Promise<void>) | undefined;
+  /** What is sent must survive a power cut: see there. */
+  readonly durable: Pick<DurableHead, "reach">;
   readonly counts: PublisherCounts;
   /** With what each request is to be told of; undefined: not at all. */
   readonly tracing?: PublishTracing | undefined;
@@ -49,7 +50,7 @@ export class Sender {
 
   /** @param stop ends the delivery when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, queue, uuid, destination, sync } = this.#parts;
+    const { leases, queue, uuid, destination, durable } = this.#parts;
     const { firstId, lastId } = lease;
     const { putAtMs, ...events } = leases.read(lease);
     const { count } = events;
@@ -59,7 +60,7 @@ export class Sender {
     const each = () => leases.readEach(lease);
     const delivery = await destination.prepare({ queue, queueUuid: uuid, firstId, lastId, ...events, each });
     const { sizeBytes } = delivery;
-    await sync?.();
+    await durable.reach(lastId);
     const startedAtMs = performance.now();
     const outcome = await this.#traced(lease, { count, sizeBytes }, () => attempt(delivery, stop));
     const durationMs = performance.now() - startedAtMs;

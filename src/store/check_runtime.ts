@@ -28,6 +28,6 @@ export function checkRuntime(path: string, { bun, deno, node }: RuntimeVersions 
 
 function refuseOlder(path: string, name: string, version: string, oldest: string): void {
   if (version.localeCompare(oldest, "en", { numeric: true }) >= 0) return;
-  const problem = `The queue file ${path} is not opened: ${name} ${version} crashes in SQLite's addon. Upgrade to ${name} ${oldest} or later.`;
+  const problem = `The file ${path} is not opened: ${name} ${version} crashes in SQLite's addon. Upgrade to ${name} ${oldest} or later.`;
   throw new EventStorageError("OLD_RUNTIME", path, problem);
 }

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { VERSION } from "../../src/version.ts";
-import { KEY_BASE64 } from "../support/keys.ts";
-import { start } from "../support/processes.ts";
+import { eventually } from "../support/eventually.ts";
+import { KEY, KEY_BASE64 } from "../support/keys.ts";
+import { type Program, start } from "../support/processes.ts";
 import { ScriptedCollector } from "../support/scripted_collector.ts";
+import { signatureOf, signedBatch } from "../support/signed.ts";
 import { addressOf, stop } from "../support/spool.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { assertRefusal, type Result } from "./support.ts";
@@ -84,3 +88,110 @@ test("answers until SIGTERM or SIGINT, then exits 0; the secret is in no output"
     assert.ok(!program.stderr.join().includes(KEY_BASE64));
   }
 });
+
+/** Starts one on a free port, with the tests' key unless told. */
+function startCollector(file: string): Program {
+  return start("src/cli/collector.ts", [file]);
+}
+
+test("stores and answers what it receives while it stops, and exits 0", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const file = configure(directory.path, `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\n`);
+  await using program = startCollector(file);
+  const { hostname, port } = await addressOf(program);
+  const body = '["first half","second half"]';
+  const sent = request({
+    ...{ hostname, port, method: "POST", path: "/v2j" },
+    headers: {
+      "X-Signature": signatureOf(body, { name: "k", secret: KEY.secret }),
+      "Content-Length": body.length,
+    },
+  });
+  const answer = new Promise<string>((resolve, reject) => {
+    sent.on("error", reject);
+    sent.on("response", (response) => resolve(text(response)));
+  });
+  sent.write(body.slice(0, 15));
+  const admin = new URL("/metrics", `http://${hostname}:${port}`);
+  await eventually("the request to be there", async () =>
+    /pending_requests 1\n/.test(await (await fetch(admin)).text()),
+  );
+  program.signal("SIGTERM");
+  await eventually("a closed port", () =>
+    fetch(admin).then(
+      () => false,
+      () => true,
+    ),
+  );
+  sent.end(body.slice(15));
+  assert.deepEqual(JSON.parse(await answer), { accepted: 2, duplicates: 0 });
+  assert.equal(await program.ended, 0);
+  assert.equal(readFileSync(join(directory.path, "events.jsonl"), "utf8"), '"first half"\n"second half"\n');
+});
+
+/** The status that a batch signed with the key `name` is answered with. */
+async function statusOf(address: URL, name: string): Promise<number> {
+  const signature = signatureOf("[1]", { name, secret: KEY.secret });
+  const response = await fetch(new URL("/v2j", address), signedBatch("[1]", { "X-Signature": signature }));
+  await response.text();
+  return response.status;
+}
+
+test("reads its keys again on SIGHUP, and keeps them when the file cannot be used", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const listen = "listen = 127.0.0.1:0\n";
+  const file = configure(directory.path, `${listen}key.old = ${KEY_BASE64}\n`);
+  await using program = startCollector(file);
+  const address = await addressOf(program);
+  assert.deepEqual([await statusOf(address, "old"), await statusOf(address, "new")], [200, 403]);
+
+  configure(directory.path, `${listen}key.old = ${KEY_BASE64}\nkey.new = ${KEY_BASE64}\n`);
+  program.signal("SIGHUP");
+  await program.line(/the keys are now.*old, new/);
+  assert.deepEqual([await statusOf(address, "old"), await statusOf(address, "new")], [200, 200]);
+
+  configure(directory.path, `${listen}key.new = !\n`);
+  program.signal("SIGHUP");
+  await program.line(/going on with the keys as they were: .*is not Base64/);
+  configure(directory.path, `${listen}key.new = ${KEY_BASE64}\n`);
+  assert.equal(await statusOf(address, "old"), 200);
+  program.signal("SIGHUP");
+  await eventually("the old key to be unknown", async () => (await statusOf(address, "old")) === 403);
+  assert.equal(await statusOf(address, "new"), 200);
+});
+
+test(
+  "tells how it is where admin.listen says, and beside the batches only where nobody else looks",
+  LIMIT,
+  async () => {
+    using directory = temporaryDirectory();
+    const key = `key.k = ${KEY_BASE64}\n`;
+    const statuses = async (
+      settings: string,
+      ask: (program: Program) => Promise<string>,
+    ): Promise<number[]> => {
+      await using program = startCollector(configure(directory.path, `${key}${settings}`));
+      const { port } = await addressOf(program);
+      const paths = ["/health", "/metrics", "/livez"];
+      const responses = [
+        ...paths.map((path) => fetch(`http://127.0.0.1:${port}${path}`)),
+        fetch(`${await ask(program)}/health`),
+      ];
+      return (await Promise.all(responses)).map(({ status }) => status);
+    };
+    const batches = async (program: Program): Promise<string> =>
+      `http://127.0.0.1:${(await addressOf(program)).port}`;
+    const apart = async (program: Program): Promise<string> => {
+      const line = await program.line(/"Admin at /);
+      return (JSON.parse(line) as { properties: { address: string } }).properties.address;
+    };
+    assert.deepEqual(await statuses("listen = 127.0.0.1:0\n", batches), [200, 200, 200, 200]);
+    assert.deepEqual(await statuses("listen = 0.0.0.0:0\n", batches), [404, 404, 200, 404]);
+    const guarded = "listen = 0.0.0.0:0\nadmin.token = 0123456789abcdef\n";
+    assert.deepEqual(await statuses(guarded, batches), [401, 401, 200, 401]);
+    const elsewhere = "listen = 127.0.0.1:0\nadmin.listen = 127.0.0.1:0\n";
+    assert.deepEqual(await statuses(elsewhere, apart), [404, 404, 200, 200]);
+    const off = "listen = 127.0.0.1:0\nadmin.listen = off\n";
+    assert.deepEqual(await statuses(off, batches), [404, 404, 200, 404]);
+  },
+);

@@ -1,26 +1,22 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { request as httpRequest } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { type BatchMeta, type CollectorOptions, collector } from "../../src/collector/collector.ts";
+import { type CollectorOptions, collector } from "../../src/collector/collector.ts";
+import type { AcceptedBatch } from "../../src/collector/sink.ts";
+import { CollectorStatus } from "../../src/collector/status.ts";
 import { serveApp } from "../../src/http/serve.ts";
+import { memorySink, type StoredBatch } from "../support/collector.ts";
 import { originalKeys, originalRequests } from "../support/original_requests.ts";
 
 const SECRET = Buffer.from("secret");
-
-interface Stored {
-  events: string[];
-  meta: BatchMeta;
-}
+const QUEUE = "0b9ee1f4-6b1c-4f8e-9d1e-2f3a4b5c6d7e";
 
 function storingCollector(options: Partial<CollectorOptions> = {}) {
-  const stored: Stored[] = [];
-  const store = (events: readonly string[], meta: BatchMeta) => {
-    stored.push({ events: [...events], meta });
-  };
-  return { stored, app: collector({ keys: new Map([["k", SECRET]]), store, ...options }) };
+  const stored: StoredBatch[] = [];
+  return { stored, app: collector({ keys: new Map([["k", SECRET]]), sink: memorySink(stored), ...options }) };
 }
 
 function sign(body: string | Uint8Array, keyName = "k", secret: Uint8Array = SECRET): string {
@@ -39,14 +35,40 @@ function gzipped(body: string | Uint8Array, headers: Record<string, string> = {}
 const garbage = originalRequests.filter(({ name }) => name.includes("garbage"));
 const sound = originalRequests.filter(({ name }) => !name.includes("garbage"));
 
+/** Events that the recordings hold of version 2 but are no Thrift structs, to have their size: `{"id":0,"p":"xx"}`. */
+const isPadded = (event: Buffer): boolean => event.subarray(0, 5).toString() === '{"id"';
+
 test("accepts every sound request of an unmodified baseplate.py publisher", async () => {
-  const { app, stored } = storingCollector({ keys: originalKeys });
+  const { app, stored } = storingCollector({ keys: originalKeys, checkStructs: false });
   for (const { name, path, headers, body, events } of sound) {
     const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
     assert.equal(answer.status, 200, name);
-    assert.deepEqual(await answer.json(), { accepted: events.length }, name);
+    assert.deepEqual(await answer.json(), { accepted: events.length, duplicates: 0 }, name);
     assert.deepEqual(stored.pop()?.events, events.map(String), name);
   }
+});
+
+test("names those events of its recordings that are no Thrift structs, and stores the others", async () => {
+  const { app, stored } = storingCollector({ keys: originalKeys });
+  let refusedCount = 0;
+  for (const { name, version, path, headers, body, events } of sound) {
+    const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
+    const { accepted, refused = [] } = (await answer.json()) as {
+      accepted: number;
+      refused?: { index: number }[];
+    };
+    const isGood = (event: Buffer): boolean => version !== "2" || !isPadded(event);
+    const bad = events.flatMap((event, index) => (isGood(event) ? [] : [index]));
+    assert.deepEqual(
+      [answer.status, refused.map(({ index }) => index)],
+      [bad.length > 0 ? 422 : 200, bad],
+      name,
+    );
+    assert.equal(accepted, events.length - bad.length, name);
+    assert.deepEqual(stored.pop()?.events ?? [], events.filter(isGood).map(String), name);
+    refusedCount += bad.length;
+  }
+  assert.equal(refusedCount, 6);
 });
 
 test("refuses a rightly signed batch whose events are not JSON", async () => {
@@ -62,12 +84,25 @@ test("refuses a rightly signed batch whose events are not JSON", async () => {
 
 test("tells the sink the version, the key and the Event-Ids header", async () => {
   const { app, stored } = storingCollector();
-  await app.request("/v2", gzipped('{"1":{"lst":["rec",1,{}]}}', { "Event-Ids": "q:1-2,7" }));
+  const ids = `${QUEUE}:1-2,7`;
+  await app.request("/v2", gzipped('{"1":{"lst":["rec",3,{},{},{}]}}', { "Event-Ids": ids }));
   await app.request("/v2j", gzipped("[1]"));
   assert.deepEqual(stored, [
-    { events: ["{}"], meta: { version: "2", keyName: "k", eventIds: "q:1-2,7" } },
+    { events: ["{}", "{}", "{}"], meta: { version: "2", keyName: "k", eventIds: ids } },
     { events: ["1"], meta: { version: "2j", keyName: "k", eventIds: undefined } },
   ]);
+});
+
+test("stores events whose Event-Ids do not name them, without ids: they are good all the same", async () => {
+  const status = new CollectorStatus();
+  const { app, stored } = storingCollector({ status });
+  const headers = ["", "x", `${QUEUE}:1`, `${QUEUE}:1-3`, `${QUEUE}:2,1`, `${QUEUE}:0-1`, "q".repeat(10_000)];
+  for (const header of headers) {
+    const answer = await app.request("/v2j", gzipped("[1,2]", { "Event-Ids": header }));
+    assert.equal(answer.status, 200, header);
+    assert.equal(stored.pop()?.meta.eventIds, undefined, header);
+  }
+  assert.equal(status.ignoredEventIds, headers.length);
 });
 
 test("accepts a body that is not compressed", async () => {
@@ -134,8 +169,9 @@ test("answers 400 to a body that is not what it says", async () => {
 
 test("takes 512,000 bytes and answers 413 to one more, compressed or not", async () => {
   const { app } = storingCollector();
-  const fits = `["${"x".repeat(511_996)}"]`;
-  const tooLong = `["${"x".repeat(511_997)}"]`;
+  const event = `"${"x".repeat(50_000)}",`;
+  const fits = `[${event.repeat(10)}"${"x".repeat(11_966)}"]`;
+  const tooLong = fits.replace("x", "xx");
   assert.equal(fits.length, 512_000);
   assert.equal((await app.request("/v2j", gzipped(fits))).status, 200);
   assert.equal((await app.request("/v2j", signed(fits))).status, 200);
@@ -163,8 +199,27 @@ test("stops decompressing a gzip bomb at the limit", async () => {
   assert.equal(answer.status, 413);
 });
 
+test("names the events that the sink never takes, beside those at fault", async () => {
+  const sink = {
+    store: async ({ events }: AcceptedBatch) => {
+      const all = Array.from({ length: events.count }, (_, index) => events.text(index));
+      const refused = all.flatMap((text, index) =>
+        text.includes("large") ? [{ index, reason: "too large" }] : [],
+      );
+      return { stored: all.length - refused.length, duplicates: 0, refused };
+    },
+  };
+  const validate = (event: unknown) => (typeof event === "number" ? "a number" : undefined);
+  const { app } = storingCollector({ sink, validate });
+  const answer = await app.request("/v2j", signed('[1,{"a":1},{"b":"large"},2,{"c":"large"}]'));
+  const { accepted, refused } = (await answer.json()) as { accepted: number; refused: { index: number }[] };
+  assert.equal(answer.status, 422);
+  assert.deepEqual([accepted, refused.map(({ index }) => index)], [1, [0, 2, 3, 4]]);
+});
+
 test("answers 503 when the events cannot be stored, so that they are sent again", async () => {
-  const { app } = storingCollector({ store: () => Promise.reject(new Error("disk full at /secret/path")) });
+  const sink = { store: () => Promise.reject(new Error("disk full at /secret/path")) };
+  const { app } = storingCollector({ sink });
   const answer = await app.request("/v2j", gzipped("[1]"));
   assert.equal(answer.status, 503);
   assert.deepEqual(await answer.json(), { error: "The events were not stored. Send them again." });
@@ -178,11 +233,10 @@ test("answers 404 to other paths and 405 to other methods", async () => {
   assert.equal(answer.headers.get("allow"), "POST");
 });
 
-test("lets a client that is still sending read its 413", async () => {
-  const { app } = storingCollector();
-  const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
-  const headers = { "X-Signature": sign("") };
-  const request = httpRequest({ port: served.port, method: "POST", path: "/v2j", headers });
+/** Sends 3 MB to a collector that is served, and resolves with the status it is answered with. */
+function sendLong(port: number, signature: string, agent: Agent): Promise<number> {
+  const headers = { "X-Signature": signature };
+  const request = httpRequest({ port, method: "POST", path: "/v2j", headers, agent });
   const status = new Promise<number>((resolve, reject) => {
     request.on("error", reject);
     request.on("response", (response) => {
@@ -191,6 +245,23 @@ test("lets a client that is still sending read its 413", async () => {
     });
   });
   request.end(Buffer.alloc(3_000_000));
-  assert.equal(await status, 413);
-  await served.close();
-});
+  return status;
+}
+
+for (const [expected, what, signature, options] of [
+  [413, "it is too long", sign(""), {}],
+  [403, "nobody has its key", sign("", "nobody"), {}],
+  [503, "there is too much to do", sign(""), { maxRequests: 0 }],
+] as const) {
+  test(`lets a client that is still sending read that ${what}, time and again`, {
+    timeout: 60_000,
+  }, async () => {
+    const { app } = storingCollector(options);
+    const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
+    const agent = new Agent({ keepAlive: true });
+    for (let time = 0; time < 5; time++)
+      assert.equal(await sendLong(served.port!, signature, agent), expected);
+    agent.destroy();
+    await served.close();
+  });
+}

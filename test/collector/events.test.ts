@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type BatchVersion, parseEvents, splitElements } from "../../src/collector/events.ts";
+import { type BatchVersion, type EventChecks, parseEvents } from "../../src/collector/events.ts";
 
-const v2 = (text: string) => parseEvents(Buffer.from(text), "2");
-const v2j = (text: string) => parseEvents(Buffer.from(text), "2j");
+/** The events of a batch, as texts. */
+function textsOf(text: string, version: BatchVersion, checks: EventChecks = {}): string[] {
+  const { events } = parseEvents(Buffer.from(text), version, checks);
+  return Array.from({ length: events.count }, (_, index) => events.text(index));
+}
+
+const v2 = (text: string) => textsOf(text, "2", { checkStructs: false });
+const v2j = (text: string) => textsOf(text, "2j");
 
 test("returns each event as it was sent", () => {
   assert.deepEqual(v2('{"1":{"lst":["rec",2,{"1":{"i64":9007199254740993}},{"2":{"dbl":1.50}}]}}'), [
@@ -83,6 +89,56 @@ test("refuses what is not UTF-8", () => {
   assert.throws(() => parseEvents(Buffer.from([0x5b, 0x22, 0xff, 0x22, 0x5d]), "2j"), { status: 400 });
 });
 
-test("says so when brackets are not a pair", () => {
-  assert.equal(splitElements('{}],"x":[1'), undefined);
+/** What is refused of a batch: the errors by their indexes. */
+function refusedOf(text: string, version: BatchVersion, checks: EventChecks = {}): Record<number, string> {
+  const { refusals } = parseEvents(Buffer.from(text), version, checks);
+  return Object.fromEntries(refusals.list().map(({ index, error }) => [index, error]));
+}
+
+test("refuses of a version 2 list what is no Thrift struct, and nothing else", () => {
+  const events = ['{"1":{"i64":5}}', '{"id":5}', "{}", "[]", '{"1":{"i64":"5"}}', '{"1":{"str":"a"}}'];
+  const list = `{"1":{"lst":["rec",6,${events.join(",")}]}}`;
+  assert.deepEqual(refusedOf(list, "2"), {
+    1: "expected the id of a field at byte 1",
+    3: "expected a struct at byte 0",
+    4: "expected a number at byte 12",
+  });
+  assert.deepEqual(textsOf(list, "2"), events);
+  assert.deepEqual(refusedOf(list, "2", { checkStructs: false }), { 3: "expected an object at byte 0" });
+});
+
+test("takes objects only in version 1, and any JSON in 2j", () => {
+  const events = ["{}", "1", "[]", '{"a":null}', "null"];
+  const problem = "expected an object at byte 0";
+  assert.deepEqual(refusedOf(`[${events.join(",")}]`, "1"), { 1: problem, 2: problem, 4: problem });
+  assert.deepEqual(refusedOf(`[${events.join(",")}]`, "2j"), {});
+});
+
+test("refuses an event of more than 102,400 bytes", () => {
+  const fits = `"${"x".repeat(102_398)}"`;
+  assert.deepEqual(refusedOf(`[${fits},1,"x${fits.slice(1)}]`, "2j"), {
+    2: "has 102401 bytes, and 102400 are allowed",
+  });
+});
+
+test("refuses an event that nests deeper than 512, and finds those behind it", () => {
+  const nest = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
+  const deep = String.raw`{"a":"]}\\","b":${nest(50_000)}}`;
+  const batch = `[${nest(512)},${nest(513)},${deep},{"z":1}]`;
+  assert.deepEqual(textsOf(batch, "2j"), [nest(512), nest(513), deep, '{"z":1}']);
+  assert.deepEqual(Object.keys(refusedOf(batch, "2j")), ["1", "2"]);
+  assert.match(refusedOf(batch, "2j")[1]!, /^nests deeper than 512 at byte 512$/);
+});
+
+test("refuses a batch of too many events before it has read them all", () => {
+  const checks = { maxEvents: 2 };
+  assert.deepEqual(textsOf("[1,2]", "2j", checks), ["1", "2"]);
+  assert.throws(() => textsOf("[1,2,", "2j", checks), { status: 413, message: /more than 2 events/ });
+  assert.throws(() => textsOf('{"1":{"lst":["rec",3,{},{},', "2", checks), { status: 413 });
+});
+
+test("refuses a batch of which more is at fault than can be listed", () => {
+  const batch = (count: number): string => `[${Array(count).fill(1).join(",")}]`;
+  assert.equal(Object.keys(refusedOf(batch(500), "1")).length, 500);
+  assert.throws(() => refusedOf(batch(5_000), "1"), { status: 422, message: /Nothing was stored/ });
 });

@@ -9,6 +9,8 @@ import {
   parseCollectorConfig,
 } from "../../src/config/collector_config.ts";
 import { loadPublisherConfig } from "../../src/config/publisher_config.ts";
+import { describeSink } from "../../src/config/sink_config.ts";
+import { readPage } from "../support/doc_page.ts";
 import { iniOf } from "./differences.ts";
 import { collectorOf, inTemporaryDirectory, refuses } from "./support.ts";
 
@@ -23,32 +25,81 @@ function keysOf(config: CollectorConfig): Record<string, string> {
 }
 
 test("fills in the defaults", () => {
-  const { keys: _, ...rest } = parse("key.K = aGk=\n");
+  const { keys: _, sink, ...rest } = parse("key.K = aGk=\n");
+  assert.equal(describeSink(sink), "events.jsonl");
   assert.deepEqual(rest, {
     listen: { host: "127.0.0.1", port: 9_800 },
-    output: "events.jsonl",
     maxBodyBytes: 512_000,
+    maxEvents: 100_000,
+    maxPendingBytes: 67_108_864,
+    maxRequests: 256,
+    requestTimeoutMs: 30_000,
+    graceMs: 10_000,
+    v1: false,
+    checkStructs: true,
+    admin: { listen: "beside", token: undefined },
     warnings: [],
   });
+});
+
+test("the page about the collector has every key, with its default", () => {
+  const [, table = ""] = readPage("docs/collector.md").split("| key ");
+  const rows = [...table.split("\n\n")[0]!.matchAll(/^\| `([\w.]+)`[^|]*\| `?([^|`]+?)`? +\|/gm)];
+  const defaults = rows.filter(([, , value]) => !/^(one or more|see below|none) *$/.test(value!));
+  assert.ok(defaults.length >= 10, `${defaults.length} defaults`);
+  const lines = defaults.map(([, key, value]) => `${key} = ${value}\n`).join("");
+  const { keys: _, ...shown } = parse(`key.K = aGk=\n${lines}`);
+  const { keys: _keys, ...without } = parse("key.K = aGk=\n");
+  assert.deepEqual(shown, without);
+  for (const key of ["key.NAME", "admin.listen", "admin.token"])
+    assert.ok(
+      rows.some(([, name]) => name === key),
+      key,
+    );
 });
 
 test("reads every key, from INI and TOML alike", () => {
   const expected = {
     listen: { path: "./c.sock" },
-    output: "/data/e.jsonl",
     maxBodyBytes: 1_024,
+    maxEvents: 7,
+    maxPendingBytes: 2_097_152,
+    maxRequests: 9,
+    requestTimeoutMs: 500,
+    graceMs: 60_000,
+    v1: true,
+    checkStructs: false,
+    admin: { listen: { host: "::1", port: 9_801 }, token: undefined },
     warnings: [],
   };
-  const ini = parse("listen = ./c.sock\noutput = $DIR/e.jsonl\nmax_body_size = 1KiB\nkey.Old = aGk=\n", {
-    DIR: "/data",
+  const settings = {
+    listen: "./c.sock",
+    output: "$DIR/e.jsonl",
+    max_body_size: "1KiB",
+    max_events_per_request: 7,
+    max_pending_size: "2MiB",
+    max_requests: 9,
+    request_timeout: "500ms",
+    grace: "1m",
+    v1: true,
+    check_structs: false,
+    "admin.listen": "[::1]:9801",
+    "key.Old": "aGk=",
+  };
+  const env = { DIR: "/data" };
+  const lines = (format: (value: string | number | boolean) => string): string =>
+    Object.entries(settings)
+      .map(([key, value]) => `${key} = ${format(value)}\n`)
+      .join("");
+  const ini = parse(lines(String), env);
+  const toml = parseCollectorConfig(`[event-collector]\n${lines((value) => JSON.stringify(value))}`, {
+    format: "toml",
+    env,
   });
-  const toml = parseCollectorConfig(
-    '[event-collector]\nlisten = "./c.sock"\noutput = "/data/e.jsonl"\nmax_body_size = 1024\nkey.Old = "aGk="\n',
-    { format: "toml", env: {} },
-  );
   for (const config of [ini, toml]) {
-    const { keys: _, ...rest } = config;
+    const { keys: _, sink, ...rest } = config;
     assert.deepEqual(rest, expected);
+    assert.equal(describeSink(sink), "/data/e.jsonl");
     assert.deepEqual(keysOf(config), { Old: "hi" });
   }
 });
@@ -57,6 +108,25 @@ test("holds several keys by their names, case kept", () => {
   assert.deepEqual(keysOf(parse("key.Main.2024 = aGk=\nKEY.next: $NEXT\n", { NEXT: "aG8=" })), {
     "Main.2024": "hi",
     next: "ho",
+  });
+});
+
+test("reads keys and the token from files of their own", () => {
+  inTemporaryDirectory((directory) => {
+    const [key, token] = [join(directory, "key"), join(directory, "token")];
+    writeFileSync(key, "aGk=\n");
+    writeFileSync(token, "0123456789abcdef\n");
+    const config = parse(
+      `key.Main_file = ${key}\nkey.next = aG8=\nadmin.token_file = ${token}\nadmin.listen = off\n`,
+    );
+    assert.deepEqual(keysOf(config), { Main: "hi", next: "ho" });
+    assert.deepEqual(config.warnings, []);
+    assert.equal(config.admin.listen, undefined);
+    assert.equal(Buffer.from(config.admin.token!.reveal()).toString(), "0123456789abcdef");
+    const both = `key.k_file = ${key}\nkey.k = aGk=\n`;
+    refuses(() => parse(both), /key\.k_file: is set, and so is key\.k: keep one of them/);
+    refuses(() => parse("key.k_file = /absent\n"), /key\.k_file: cannot read .*there is no such file/);
+    refuses(() => parse("key._file = /absent\n"), /key\._file: .*the name is missing/);
   });
 });
 

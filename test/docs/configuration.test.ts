@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseCollectorConfig } from "../../src/config/collector_config.ts";
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { PAGES, readBlocks, readPage } from "../support/doc_page.ts";
 import { askedKeys } from "./asked_keys.ts";
@@ -42,5 +43,7 @@ for (const block of PAGES.flatMap(readBlocks).filter(
   test(`the configuration in ${block.page}, line ${block.line}, is read without a warning`, () => {
     const format = block.language as "ini" | "toml";
     const env = { EVENTS_KEY_SECRET: "c2VjcmV0" };
-    assert.deepEqual(parsePublisherConfig(block.text, { format, env }).warnings, []);
+    const isCollectors = !block.text.includes("event-publisher");
+    const parse = isCollectors ? parseCollectorConfig : parsePublisherConfig;
+    assert.deepEqual(parse(block.text, { format, env }).warnings, []);
   });

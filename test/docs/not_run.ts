@@ -8,6 +8,14 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     " service                 |   one SQLite file    |  publisher                                      |  collector":
       "it is a drawing",
   },
+  "docs/collector.md": {
+    "[event-collector]": "test/config/collector_config.test.ts reads the keys of the page's table",
+    '$ body=\'{"1":{"lst":["rec",3,{"1":{"str":"view"}},{"1":{"i64":"soon"}},{"x":1}]}}\'':
+      "test/collector/refusing.test.ts has its like",
+    "$ curl -s localhost:9801/health": "test/collector/admin.test.ts has it",
+    'import { CollectorStatus, collector, collectorAdmin, schemaValidator } from "eventspool/collector";':
+      "a few lines of an app: test/collector mounts one",
+  },
   "docs/dashboard.md": {
     '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue, as told: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
       "it is a line of the log",
@@ -51,6 +59,14 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "server_name: nats-1": "it is nats-server's configuration: test/docs/scale.test.ts runs three with it",
     "$ NATS_SERVERS=127.0.0.1:4222 STREAM=EVENTS ROLLUP_DB=rollup.db bun examples/rollup.ts":
       "test/examples/rollup.test.ts runs it",
+  "docs/sinks.md": {
+    "$ ls": "a megabyte of events has come: test/collector/json_lines_sink.test.ts rotates files",
+    "$ cat events.jsonl.journal": "its UUID is another each time: test/collector has journals of all kinds",
+    "CREATE TABLE event (": "test/collector/sqlite_sink.test.ts looks at the columns",
+    "$ sqlite3 -readonly events.db \"SELECT body ->> 'action', count(*) FROM event GROUP BY 1\"":
+      "it needs sqlite3's own program",
+    "$ sqlite3 events-main.db \"UPDATE queue SET uuid = lower('$(uuidgen)')\"":
+      "it needs sqlite3's own program",
   },
 };
 

@@ -4,6 +4,7 @@ import { CollectorDestination, type CollectorPlace } from "../../src/destination
 import { PublisherCounts } from "../../src/metrics/publisher_counts.ts";
 import { StatsdClient } from "../../src/metrics/statsd.ts";
 import { Sender, type SenderParts, type Sent } from "../../src/publisher/sender.ts";
+import { DurableHead } from "../../src/store/durable_head.ts";
 import type { Lease } from "../../src/store/lease_table.ts";
 import { serveCollector } from "../support/collector.ts";
 import { KEY } from "../support/keys.ts";
@@ -48,6 +49,7 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
     queue: "main",
     uuid: queue.file.uuid,
     destination: collectorAt(`${url}/v2j`, place),
+    durable: new DurableHead(queue.file.path, queue.events),
     metrics,
     counts: new PublisherCounts(),
     ...parts,
@@ -76,18 +78,18 @@ test("delivers a lease's events to the collector, as they were put, with their i
   assert.equal(queue.events.depth(), 3, "what happens to the lease is the publisher's decision");
 });
 
-test("sends nothing before it is synced, where that is asked for, and nothing when that fails", async () => {
+test("sends nothing before it survives a power cut, and nothing when that fails", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
   const seen: number[] = [];
-  const sync = async (): Promise<void> => void seen.push(collector.batches.length);
-  await send(queue, collector.url, { parts: { sync } });
-  assert.deepEqual(seen, [0]);
+  const reach = async (id: number): Promise<void> => void seen.push(id, collector.batches.length);
+  await send(queue, collector.url, { parts: { durable: { reach } } });
+  assert.deepEqual(seen, [EVENTS.length, 0]);
   assert.equal(collector.batches.length, 1);
 
   const fail = (): Promise<void> => Promise.reject(new Error("the disk is gone"));
   await assert.rejects(
-    send(queue, collector.url, { parts: { sync: fail }, lease: claimed(queue) }),
+    send(queue, collector.url, { parts: { durable: { reach: fail } }, lease: claimed(queue) }),
     /is gone/,
   );
   assert.equal(collector.batches.length, 1);
@@ -97,9 +99,12 @@ test("delivers in version 2 as well", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
 
-  await send(queue, collector.url, { place: { url: `${collector.url}/v2`, version: "2" } });
+  const events = ['{"1":{"str":"a"}}', '{"2":{"i64":9007199254740993}}'];
 
-  assert.deepEqual(collector.batches[0]?.events, EVENTS);
+  const place = { url: `${collector.url}/v2`, version: "2" } as const;
+  await send(queue, collector.url, { place, lease: leaseOf(queue, events) });
+
+  assert.deepEqual(collector.batches[0]?.events, events);
   assert.equal(collector.batches[0]?.meta.version, "2");
 });
 

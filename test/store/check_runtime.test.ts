@@ -8,7 +8,7 @@ const FILE = "/var/lib/eventspool/events-main.db";
 test("refuses the versions of Bun and Node that crash with a queue, and says which do not", () => {
   assert.throws(() => checkRuntime(FILE, { bun: "1.4.0", node: "24.3.0" }), {
     code: "OLD_RUNTIME",
-    message: `The queue file ${FILE} is not opened: Bun 1.4.0 crashes in SQLite's addon. Upgrade to Bun 1.4.1 or later.`,
+    message: `The file ${FILE} is not opened: Bun 1.4.0 crashes in SQLite's addon. Upgrade to Bun 1.4.1 or later.`,
   });
   assert.throws(() => checkRuntime(FILE, { node: "22.13.1" }), /Node 22\.13\.1 .* Node 22\.14\.0 or later/);
   assert.throws(() => checkRuntime(FILE, { node: "9.0.0" }), /Node 9\.0\.0/);

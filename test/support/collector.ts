@@ -1,11 +1,37 @@
-import { type BatchMeta, type CollectorOptions, collector } from "../../src/collector/collector.ts";
+import { type CollectorOptions, collector } from "../../src/collector/collector.ts";
+import type { EventIds } from "../../src/collector/event_ids.ts";
+import type { BatchVersion } from "../../src/collector/events.ts";
+import type { AcceptedBatch, Stored } from "../../src/collector/sink.ts";
 import { serveApp } from "../../src/http/serve.ts";
 import { KEY } from "./keys.ts";
 
 /** A batch that a collector stored. */
 export interface StoredBatch {
   readonly events: readonly string[];
-  readonly meta: BatchMeta;
+  readonly meta: {
+    readonly version: BatchVersion;
+    readonly keyName: string;
+    /** The ids of the events, as the header `Event-Ids` has them. */
+    readonly eventIds: string | undefined;
+  };
+}
+
+/** A sink that keeps batches in memory. */
+export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<Stored> } {
+  return {
+    store: async ({ events, version, keyName, ids }) => {
+      const texts = Array.from({ length: events.count }, (_, index) => events.text(index));
+      batches.push({ events: texts, meta: { version, keyName, eventIds: ids && formatEventIds(ids) } });
+      return { stored: events.count, duplicates: 0 };
+    },
+  };
+}
+
+function formatEventIds({ queue, ranges }: EventIds): string {
+  const texts = ranges.map(({ firstId, lastId }) =>
+    firstId === lastId ? `${firstId}` : `${firstId}-${lastId}`,
+  );
+  return `${queue}:${texts.join(",")}`;
 }
 
 /** The real collector, on loopback, storing in memory: `await using collector = await serveCollector();`. */
@@ -22,7 +48,7 @@ export async function serveCollector(options: Partial<CollectorOptions> = {}): P
   const batches: StoredBatch[] = [];
   const app = collector({
     keys: new Map([[KEY.name, KEY.secret]]),
-    store: (events, meta) => void batches.push({ events, meta }),
+    sink: memorySink(batches),
     ...options,
   });
   let refusedCount = 0;

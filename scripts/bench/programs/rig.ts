@@ -5,11 +5,12 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { EventQueue } from "../../../src/mod.ts";
+import { cpuUsOf, maxRssMbOf } from "./proc.ts";
 
 /** What the collector has counted. */
 export interface Counts {
@@ -87,13 +88,12 @@ export class Rig implements AsyncDisposable {
 
   /** The publisher's CPU time so far, in microseconds; NaN where there is no /proc. */
   cpuUs(): number {
-    const fields = this.#proc("stat")?.split(") ")[1]?.split(" ") ?? [];
-    return (Number(fields[11]) + Number(fields[12])) * 10_000; // ticks of 10 ms
+    return cpuUsOf(this.#publisher?.pid);
   }
 
   /** The publisher's memory at its highest, in MB; NaN where there is no /proc. */
   maxRssMb(): number {
-    return Number(/VmHWM:\s+(\d+)/.exec(this.#proc("status") ?? "")?.[1] ?? Number.NaN) / 1_000;
+    return maxRssMbOf(this.#publisher?.pid);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -104,14 +104,6 @@ export class Rig implements AsyncDisposable {
     }
     this.queue.close();
     rmSync(this.directory, { recursive: true, force: true });
-  }
-
-  #proc(file: string): string | undefined {
-    try {
-      return readFileSync(`/proc/${this.#publisher?.pid}/${file}`, "utf8");
-    } catch {
-      return undefined;
-    }
   }
 }
 

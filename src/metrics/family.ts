@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { HistogramFigures } from "../publisher/mod.ts";
+import type { HistogramFigures } from "./histogram.ts";
 
 /** Labels and their values. */
 export type Labels = Readonly<Record<string, string>>;
@@ -15,6 +15,9 @@ export interface Sample {
   /** What stands behind the family's name: `_bucket`, `_sum` or `_count` of a histogram. */
   readonly suffix?: string;
 }
+
+/** A metric with one figure. */
+export type Figure<From> = readonly [name: string, help: string, read: (from: From) => number];
 
 /** All figures of one name. */
 export interface Family {
@@ -39,4 +42,14 @@ export function histogram(name: string, help: string, { bounds, counts, sum }: H
     { suffix: "_count", labels: {}, value: count },
   ];
   return { name, help, type: "histogram", samples };
+}
+
+/** A metric with one figure, read. */
+export function single<From>(type: Family["type"], [name, help, read]: Figure<From>, from: From): Family {
+  return { name, help, type, samples: [{ labels: {}, value: read(from) }] };
+}
+
+/** A figure for each value of a label. */
+export function samplesBy(label: string, counts: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(counts).map(([key, value]) => ({ labels: { [label]: key } as Labels, value }));
 }

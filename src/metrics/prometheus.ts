@@ -1,42 +1,40 @@
 /**
- * The publisher's figures in the text formats of Prometheus.
+ * Figures in the text formats of Prometheus.
  *
  * @module
  */
+import type { Context } from "hono";
+import { accepts } from "hono/accepts";
 import type { Metric, RegistryContentType } from "prom-client";
-import type { PublisherMetrics, QueueState } from "../publisher/mod.ts";
-import type { Family } from "./family.ts";
-import { fileFamilies, publisherFamilies } from "./metric_families.ts";
+import type { Family, Labels } from "./family.ts";
 
 /** What every name begins with. */
 const PREFIX = "eventspool_";
 
 /** The text formats there are, by their media types. */
-export const METRIC_TYPES: Readonly<
-  Record<"text/plain" | "application/openmetrics-text", RegistryContentType>
-> = {
+const METRIC_TYPES: Readonly<Record<string, RegistryContentType>> = {
   "text/plain": "text/plain; version=0.0.4; charset=utf-8",
   "application/openmetrics-text": "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };
 
 /**
- * All metrics, labelled with the queue's name.
+ * Answers with metrics: as OpenMetrics if that is accepted, else in Prometheus' own format.
  *
- * @param state undefined when the queue's file cannot be read: then only what the publisher itself knows is told
- * @param type the content type, one of {@link METRIC_TYPES}
+ * @param labels of every figure
  */
-export async function prometheusText(
-  metrics: PublisherMetrics,
-  state: QueueState | undefined,
-  type: RegistryContentType = METRIC_TYPES["text/plain"],
-): Promise<string> {
-  const { Registry } = await import("prom-client"); // with the first look: a publisher starts 30 ms sooner
+export async function respondWithMetrics(
+  c: Context,
+  families: readonly Family[],
+  labels: Labels,
+): Promise<Response> {
+  const supports = Object.keys(METRIC_TYPES);
+  const type = METRIC_TYPES[accepts(c, { header: "Accept", supports, default: "text/plain" })]!;
+  const { Registry } = await import("prom-client"); // with the first look: a process starts 30 ms sooner
   const registry = new Registry<RegistryContentType>();
   registry.setContentType(type);
-  registry.setDefaultLabels({ queue: metrics.queue });
-  const families = [...(state ? fileFamilies(state) : []), ...publisherFamilies(metrics)];
+  registry.setDefaultLabels(labels);
   for (const family of families) registry.registerMetric(toMetric(family));
-  return registry.metrics();
+  return c.body(await registry.metrics(), 200, { "Content-Type": type });
 }
 
 /**

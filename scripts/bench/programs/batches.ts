@@ -1,0 +1,53 @@
+/**
+ * Batches as publishers send them.
+ *
+ * @module
+ */
+import { createHmac } from "node:crypto";
+import { gzipSync } from "node:zlib";
+import { randomEvent } from "./random_events.ts";
+
+/** How many events fit in a full batch, or nearly: Thrift's types take room. */
+export const BATCH_EVENTS: Readonly<Record<"2" | "2j", number>> = { "2": 1_200, "2j": 1_500 };
+
+/** The key they are signed with. */
+export const BENCH_KEY: { readonly name: string; readonly secret: Buffer } = {
+  name: "bench",
+  secret: Buffer.from("bench"),
+};
+
+/** A batch, before and after. */
+export interface Batch {
+  readonly body: Buffer;
+  readonly compressed: Buffer;
+  readonly signature: string;
+}
+
+/** A full batch of random events, in version 2 with the same values as Thrift structs. */
+export function makeBatch(version: "2" | "2j"): Batch {
+  const count = BATCH_EVENTS[version];
+  const events = Array.from({ length: count }, () =>
+    version === "2" ? structOf(randomEvent()) : Buffer.from(randomEvent()).toString(),
+  );
+  const [head, tail] = version === "2" ? [`{"1":{"lst":["rec",${count},`, "]}}"] : ["[", "]"];
+  const body = Buffer.from(`${head}${events.join(",")}${tail}`);
+  const mac = createHmac("sha256", BENCH_KEY.secret).update(body).digest("hex");
+  return {
+    body,
+    compressed: gzipSync(body, { level: 1 }),
+    signature: `key=${BENCH_KEY.name}, mac=${mac}`,
+  };
+}
+
+/** The event with its fields by numbers and their types, as an IDL would have it. */
+function structOf(event: Uint8Array): string {
+  return JSON.stringify(typed(JSON.parse(Buffer.from(event).toString())).rec);
+}
+
+function typed(value: unknown): Record<string, unknown> {
+  if (typeof value === "string") return { str: value };
+  if (typeof value === "boolean") return { tf: Number(value) };
+  if (typeof value === "number") return Number.isInteger(value) ? { i64: value } : { dbl: value };
+  const fields = Object.values(value as object).map((field, index) => [index + 1, typed(field)]);
+  return { rec: Object.fromEntries(fields) };
+}

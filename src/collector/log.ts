@@ -1,0 +1,64 @@
+/**
+ * What a collector says, all of it. Whoever sends it nonsense does not fill its disk: of each kind of refusal one a
+ * second is told.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+
+const logger = getLogger(["eventspool", "collector"]);
+
+const EVERY_MS = 1_000;
+
+/** By status: when one was told last, and how many were not since. */
+const told = new Map<number, { atMs: number; untold: number }>();
+
+/** Of a batch that was taken, wholly or in part. */
+export interface TakenBatch {
+  readonly stored: number;
+  readonly duplicates: number;
+  readonly refused: number;
+  readonly version: string;
+  readonly keyName: string;
+  readonly eventIds: string | undefined;
+}
+
+export function logTaken(batch: TakenBatch): void {
+  logger.debug("Took {stored} events, {duplicates} of them again, and refused {refused}", { ...batch });
+}
+
+export function logIgnoredIds(keyName: string, header: string): void {
+  if (!isTime(0)) return;
+  logger.warn("A batch's Event-Ids do not name its events: it is stored without, and may be stored twice", {
+    keyName,
+    eventIds: header.slice(0, 200),
+  });
+}
+
+/** A refusal of a batch. */
+export interface LoggedRefusal {
+  readonly status: number;
+  readonly message: string;
+  readonly path: string;
+  readonly cause: unknown;
+}
+
+export function logRefusal(refusal: LoggedRefusal): void {
+  const { status } = refusal;
+  const untold = told.get(status)?.untold ?? 0;
+  if (!isTime(status)) return;
+  const properties = { ...refusal, ...(untold > 0 && { untold }) };
+  if (status >= 500) logger.error("Failed a batch with {status}: {message}", properties);
+  else logger.warn("Refused a batch with {status}: {message}", properties);
+}
+
+function isTime(kind: number): boolean {
+  const now = performance.now();
+  const last = told.get(kind);
+  if (last !== undefined && now - last.atMs < EVERY_MS) {
+    last.untold++;
+    return false;
+  }
+  told.set(kind, { atMs: now, untold: 0 });
+  return true;
+}

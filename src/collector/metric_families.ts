@@ -1,0 +1,76 @@
+/**
+ * Every metric of a collector: its name, what it means, and where its figures come from.
+ *
+ * @module
+ */
+import { type Family, type Figure, histogram, samplesBy, single } from "../metrics/family.ts";
+import { VERSION } from "../version.ts";
+import type { CollectorStatus, KeyCounts } from "./status.ts";
+
+const GAUGES: readonly Figure<CollectorStatus>[] = [
+  ["collector_pending_requests", "Requests being read or stored.", (status) => status.pendingRequests],
+  [
+    "collector_pending_bytes",
+    "Bodies of such requests, decompressed; at max_pending_size others are answered 503.",
+    (status) => status.pendingBytes,
+  ],
+  [
+    "collector_consecutive_store_failures",
+    "Failures of the sink since it last kept a batch.",
+    (status) => status.storeFailures,
+  ],
+];
+
+const OF_KEYS: readonly (readonly [name: string, help: string, key: keyof KeyCounts])[] = [
+  ["collector_stored_events_total", "Events that were kept for the first time, by key.", "stored"],
+  [
+    "collector_duplicate_events_total",
+    "Events that had been kept before, and were dropped, by key.",
+    "duplicates",
+  ],
+  ["collector_refused_events_total", "Events at fault, by key; their publishers keep them.", "refused"],
+  ["collector_received_bytes_total", "Bodies that were rightly signed, decompressed, by key.", "bytes"],
+];
+
+/** The metrics of a collector. */
+export function collectorFamilies(status: CollectorStatus): Family[] {
+  return [
+    {
+      name: "collector_build_info",
+      help: "1; the label tells the version.",
+      type: "gauge",
+      samples: [{ labels: { version: VERSION }, value: 1 }],
+    },
+    ...GAUGES.map((figure) => single("gauge", figure, status)),
+    ...OF_KEYS.map((metric) => byKey(metric, status)),
+    {
+      name: "collector_requests_total",
+      help: "Requests that were answered, by what came of them.",
+      type: "counter",
+      samples: samplesBy("outcome", status.requests),
+    },
+    single(
+      "counter",
+      [
+        "collector_ignored_event_ids_total",
+        "Requests whose Event-Ids do not name their events, which may be stored twice.",
+        ({ ignoredEventIds }) => ignoredEventIds,
+      ],
+      status,
+    ),
+    histogram("collector_batch_events", "Events of a request.", status.batchEvents),
+    histogram(
+      "collector_store_duration_seconds",
+      "How long the sink took to keep a batch, or to fail.",
+      status.storeSeconds,
+    ),
+  ];
+}
+
+function byKey(
+  [name, help, figure]: readonly [name: string, help: string, key: keyof KeyCounts],
+  { keys }: CollectorStatus,
+): Family {
+  const samples = [...keys].map(([key, counts]) => ({ labels: { key }, value: counts[figure] }));
+  return { name, help, type: "counter", samples };
+}

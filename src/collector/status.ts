@@ -1,0 +1,166 @@
+/**
+ * How a collector is, and what it has done.
+ *
+ * @module
+ */
+import { MAX_RETRY_AFTER_S, NOT_READY_MS, STORE_STALL_MS } from "../limits.ts";
+import { Histogram } from "../metrics/histogram.ts";
+
+/** Seconds of a store: from a file in memory, over a disk's sync, to a cluster in trouble. */
+const STORE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Events of a request. */
+const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
+
+/** What came of a request. */
+export type CollectOutcome =
+  | "accepted"
+  | "partly_refused"
+  | "malformed"
+  | "unauthorized"
+  | "too_large"
+  | "overloaded"
+  | "not_stored"
+  | "failed";
+
+/** What was done with the events of one key. */
+export interface KeyCounts {
+  stored: number;
+  duplicates: number;
+  refused: number;
+  /** Bodies, decompressed. */
+  bytes: number;
+}
+
+/** A failure of the sink. */
+export interface StoreFailure {
+  readonly atMs: number;
+  readonly message: string;
+}
+
+/** How a collector is, in a word and in sentences. */
+export interface CollectorHealth {
+  readonly status: "ok" | "failing";
+  /** What someone must look at; empty when it is ok. */
+  readonly reasons: readonly string[];
+}
+
+/** What a collector tells {@link collectorAdmin} of itself. Make one and give it to both. */
+export class CollectorStatus {
+  readonly requests: Record<CollectOutcome, number> = {
+    accepted: 0,
+    partly_refused: 0,
+    malformed: 0,
+    unauthorized: 0,
+    too_large: 0,
+    overloaded: 0,
+    not_stored: 0,
+    failed: 0,
+  };
+  /** By the names of those keys that have signed a batch. */
+  readonly keys: Map<string, KeyCounts> = new Map();
+  readonly storeSeconds: Histogram = new Histogram(STORE_SECONDS);
+  readonly batchEvents: Histogram = new Histogram(EVENTS);
+  /** Requests whose `Event-Ids` could not be used. */
+  ignoredEventIds = 0;
+  /** Requests being read or stored. */
+  pendingRequests = 0;
+  /** Bodies of such requests, decompressed. */
+  pendingBytes = 0;
+  /** Failures of the sink since it last kept a batch. */
+  storeFailures = 0;
+  lastFailure: StoreFailure | undefined;
+  lastStoredAtMs: number | undefined;
+  #isStopping = false;
+  /** When each store that runs began, by `performance.now()`, in this order. */
+  readonly #stores = new Set<{ readonly startedAtMs: number }>();
+  readonly #whenIdle: (() => void)[] = [];
+
+  /** From now on batches are answered 503. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /** Resolves when no request is being read or stored. */
+  idle(): Promise<void> {
+    if (this.pendingRequests === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Whether a load balancer should send batches here: a failed sink is tried again after {@link NOT_READY_MS}. */
+  get isReady(): boolean {
+    const { lastFailure } = this;
+    if (this.#isStopping) return false;
+    return this.storeFailures === 0 || Date.now() - lastFailure!.atMs > NOT_READY_MS;
+  }
+
+  /** How it is. */
+  health(): CollectorHealth {
+    const reasons: string[] = [];
+    if (this.#isStopping) reasons.push("It is stopping.");
+    if (this.storeFailures > 0)
+      reasons.push(`The sink has failed ${this.storeFailures} times in a row: ${this.lastFailure?.message}`);
+    const stalledS = Math.floor(this.#longestStoreMs() / 1_000);
+    if (stalledS * 1_000 >= STORE_STALL_MS) reasons.push(`The sink has not kept a batch for ${stalledS} s.`);
+    return { status: reasons.length === 0 ? "ok" : "failing", reasons };
+  }
+
+  /** When those should come back whose batch the sink did not keep, in seconds. */
+  get retryAfterS(): number {
+    return Math.min(2 ** Math.max(0, this.storeFailures - 1), MAX_RETRY_AFTER_S);
+  }
+
+  /** Counts a request in. */
+  enter(): void {
+    this.pendingRequests++;
+  }
+
+  /** Counts a request out. @param bytes its body */
+  leave(bytes: number): void {
+    this.pendingBytes -= bytes;
+    this.pendingRequests--;
+    if (this.pendingRequests > 0) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  /** What was done for a key; counts go on from there. */
+  of(keyName: string): KeyCounts {
+    let counts = this.keys.get(keyName);
+    if (counts === undefined) {
+      counts = { stored: 0, duplicates: 0, refused: 0, bytes: 0 };
+      this.keys.set(keyName, counts);
+    }
+    return counts;
+  }
+
+  /** Watches a store. @throws what it throws */
+  async watch<T>(store: () => Promise<T>): Promise<T> {
+    const running = { startedAtMs: performance.now() };
+    this.#stores.add(running);
+    try {
+      const stored = await store();
+      this.storeFailures = 0;
+      this.lastStoredAtMs = Date.now();
+      return stored;
+    } catch (error) {
+      this.storeFailures++;
+      this.lastFailure = {
+        atMs: Date.now(),
+        message: error instanceof Error ? error.message : String(error),
+      };
+      throw error;
+    } finally {
+      this.#stores.delete(running);
+      this.storeSeconds.observe((performance.now() - running.startedAtMs) / 1_000);
+    }
+  }
+
+  #longestStoreMs(): number {
+    const [oldest] = this.#stores;
+    return oldest === undefined ? 0 : performance.now() - oldest.startedAtMs;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Having the good events of a batch kept, and what the publisher is answered.
+ *
+ * @module
+ */
+import { Unavailable } from "./admission.ts";
+import { type EventIds, parseEventIds } from "./event_ids.ts";
+import type { EventList } from "./event_list.ts";
+import type { BatchVersion, ParsedEvents } from "./events.ts";
+import { logIgnoredIds, logTaken } from "./log.ts";
+import type { Refusal } from "./refusals.ts";
+import { selectIds } from "./select_ids.ts";
+import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+import type { CollectorStatus } from "./status.ts";
+
+/** Where batches go. */
+export interface Destination {
+  readonly sink: Pick<Sink, "store">;
+  readonly status: CollectorStatus;
+}
+
+/** What is known of a batch besides its events. */
+export interface BatchMeta {
+  readonly version: BatchVersion;
+  readonly keyName: string;
+  /** The header `Event-Ids`, as it came. */
+  readonly eventIds: string | undefined;
+}
+
+/** What the publisher is told; `accepted` and `refused` are all events of the request together. */
+export interface Taken {
+  /** Events that are kept now, those that were before included. */
+  readonly accepted: number;
+  /** Those that were kept before. */
+  readonly duplicates: number;
+  /** Those at fault. */
+  readonly refused: readonly Refusal[];
+}
+
+/**
+ * Has those events kept that are not at fault.
+ *
+ * @throws {Unavailable} they are not kept
+ */
+export async function take(parsed: ParsedEvents, meta: BatchMeta, to: Destination): Promise<Taken> {
+  const batch = acceptedBatch(parsed, meta, to.status);
+  const { duplicates, refused: unkept = [] } = await store(batch, to);
+  const indexes = unkept.length === 0 ? [] : goodIndexes(parsed);
+  for (const { index, reason } of unkept) parsed.refusals.add(indexes[index]!, reason);
+  const refused = parsed.refusals.list();
+  const accepted = batch.events.count - unkept.length;
+  count(to.status, meta.keyName, { accepted, duplicates, refused });
+  logTaken({ ...meta, stored: accepted, duplicates, refused: refused.length });
+  return { accepted, duplicates, refused };
+}
+
+/** The indexes in the request of the events that the sink was given. */
+function goodIndexes({ events, refusals }: ParsedEvents): number[] {
+  return Array.from({ length: events.count }, (_, index) => index).filter((index) => !refusals.has(index));
+}
+
+function acceptedBatch(
+  { events, refusals }: ParsedEvents,
+  { version, keyName, eventIds }: BatchMeta,
+  status: CollectorStatus,
+): AcceptedBatch {
+  const ids = usableIds(eventIds, events, { status, keyName });
+  if (refusals.count === 0) return { events, version, keyName, ids };
+  const isGood = (index: number): boolean => !refusals.has(index);
+  return { events: events.filter(isGood), version, keyName, ids: ids && selectIds(ids, isGood) };
+}
+
+/**
+ * The ids of the events. A header that does not name them one by one is passed over: the events are good, and
+ * an answer of 400 would make dead letters of them. That they may be stored twice is said in the log.
+ */
+function usableIds(
+  header: string | undefined,
+  events: EventList,
+  { status, keyName }: { status: CollectorStatus; keyName: string },
+): EventIds | undefined {
+  if (header === undefined) return undefined;
+  const ids = parseEventIds(header);
+  if (ids?.count === events.count) return ids;
+  status.ignoredEventIds++;
+  logIgnoredIds(keyName, header);
+  return undefined;
+}
+
+async function store(batch: AcceptedBatch, { sink, status }: Destination): Promise<Stored> {
+  if (batch.events.count === 0) return { stored: 0, duplicates: 0 };
+  try {
+    return await status.watch(() => sink.store(batch));
+  } catch (cause) {
+    const { retryAfterS } = status;
+    throw new Unavailable("not_stored", "The events were not stored. Send them again.", {
+      retryAfterS,
+      cause,
+    });
+  }
+}
+
+function count(status: CollectorStatus, keyName: string, { accepted, duplicates, refused }: Taken): void {
+  const counts = status.of(keyName);
+  counts.stored += accepted - duplicates;
+  counts.duplicates += duplicates;
+  counts.refused += refused.length;
+  status.batchEvents.observe(accepted + refused.length);
+}

@@ -1,0 +1,122 @@
+/**
+ * Where a collector keeps events: the keys `sink`, `output` and `output.*` of `[event-collector]`.
+ *
+ * @module
+ */
+import {
+  DEFAULT_FSYNC_INTERVAL_MS,
+  MAX_DURATION_MS,
+  MAX_ROTATE_BYTES,
+  MIN_ROTATE_AGE_MS,
+  MIN_ROTATE_BYTES,
+} from "../limits.ts";
+import type { ConfigSection } from "./config_section.ts";
+import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
+import { bytesIn, durationMsIn, oneOf, optional, parseText } from "./values.ts";
+
+/** When what was kept is synced to the disk. All survive the death of the process. */
+interface SyncConfig {
+  /**
+   * `output.fsync`: `always`, before a batch is answered; `interval`, within `output.fsync_interval`; `never`, when the
+   * operating system sees fit. Default: `always`, as the publisher deletes what was answered: nobody else has it then.
+   */
+  readonly fsync: (typeof POLICIES)[number];
+  /** `output.fsync_interval`, with `output.fsync = interval`: how far apart syncs are, in milliseconds. Default: 100 ms. */
+  readonly fsyncIntervalMs: number;
+}
+
+/** `sink = file`: JSON texts, one a line. */
+export interface FileSinkConfig extends SyncConfig {
+  readonly kind: "file";
+  /** `output`: the file. Default: `events.jsonl`. */
+  readonly path: string;
+  /** `output.rotate_size`: the size beyond which a file does not grow, in bytes, 1 MiB to 1 TiB. Default: none. */
+  readonly rotateSizeBytes: number | undefined;
+  /** `output.rotate_age`: how old a file with events grows, in milliseconds, 1 s to 24 h. Default: any age. */
+  readonly rotateAgeMs: number | undefined;
+}
+
+/** `sink = sqlite`: a table of a SQLite database. */
+export interface SqliteSinkConfig extends SyncConfig {
+  readonly kind: "sqlite";
+  /** `output`: the database's file. Default: `events.db`. */
+  readonly path: string;
+}
+
+/** Where a collector keeps events. `sink` says which it is; default: `file`. */
+export type SinkConfig = FileSinkConfig | SqliteSinkConfig | NatsSinkConfig;
+
+/** How each sink's keys are read. A sink that is added has its entry here. */
+const READERS = { file: readFileSink, sqlite: readSqliteSink, nats: readNats } as const;
+
+const KINDS = Object.keys(READERS) as (keyof typeof READERS)[];
+
+const POLICIES = ["always", "interval", "never"] as const;
+
+const OUTPUT_KEYS = [
+  "output",
+  "output.fsync",
+  "output.fsync_interval",
+  "output.rotate_size",
+  "output.rotate_age",
+];
+
+const FILE_KEYS = ["output.rotate_size", "output.rotate_age"];
+
+/** Reads it from the collector's section. @throws {ConfigurationError} */
+export function readSink(section: ConfigSection): SinkConfig {
+  const kind = section.read("sink", optional(oneOf(...KINDS), "file" as const));
+  return READERS[kind](section);
+}
+
+function readFileSink(section: ConfigSection): FileSinkConfig {
+  return {
+    kind: "file",
+    path: section.read("output", optional(parseText, "events.jsonl")),
+    ...readSync(section),
+    rotateSizeBytes: section.read(
+      "output.rotate_size",
+      optional(bytesIn({ min: MIN_ROTATE_BYTES, max: MAX_ROTATE_BYTES }), undefined),
+    ),
+    rotateAgeMs: section.read(
+      "output.rotate_age",
+      optional(durationMsIn({ min: MIN_ROTATE_AGE_MS, max: MAX_DURATION_MS }), undefined),
+    ),
+  };
+}
+
+function readSqliteSink(section: ConfigSection): SqliteSinkConfig {
+  refuseKeys(section, FILE_KEYS, "is for sink = file, and the sink is sqlite: leave it out");
+  return {
+    kind: "sqlite",
+    path: section.read("output", optional(parseText, "events.db")),
+    ...readSync(section),
+  };
+}
+
+function readNats(section: ConfigSection): NatsSinkConfig {
+  refuseKeys(section, OUTPUT_KEYS, "is for a file or a database, and the sink is nats: leave it out");
+  return readNatsSink(section);
+}
+
+function readSync(section: ConfigSection): SyncConfig {
+  const fsync = section.read("output.fsync", optional(oneOf(...POLICIES), "always" as const));
+  const problem = `is for output.fsync = interval, and that is ${fsync}: leave one of them out`;
+  if (fsync !== "interval") refuseKeys(section, ["output.fsync_interval"], problem);
+  const fsyncIntervalMs = section.read(
+    "output.fsync_interval",
+    optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_FSYNC_INTERVAL_MS),
+  );
+  return { fsync, fsyncIntervalMs };
+}
+
+/** Refuses keys that would have no effect: whoever set them counts on it. */
+function refuseKeys(section: ConfigSection, keys: readonly string[], problem: string): void {
+  const key = keys.find((name) => section.has(name));
+  if (key !== undefined) throw section.error(key, problem);
+}
+
+/** Where that is, for people. It holds no secret. */
+export function describeSink(config: SinkConfig): string {
+  return config.kind === "nats" ? `nats://${config.servers.join(",")}/${config.subject.text}` : config.path;
+}

@@ -1,0 +1,33 @@
+import { parseEventIds } from "../../src/collector/event_ids.ts";
+import { EventList } from "../../src/collector/event_list.ts";
+import type { AcceptedBatch } from "../../src/collector/sink.ts";
+
+/** The UUID of a queue, by number. */
+export function queueUuid(number: number): string {
+  return `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
+}
+
+/** Events as a body has them. */
+function eventList(events: readonly string[]): EventList {
+  const bounds: number[] = [];
+  let at = 1;
+  for (const event of events) {
+    const size = Buffer.byteLength(event);
+    bounds.push(at, at + size);
+    at += size + 1;
+  }
+  return new EventList(Buffer.from(`[${events.join(",")}]`), Uint32Array.from(bounds));
+}
+
+/** A batch of these events; `ids` as the header has them. */
+export function batchOf(events: readonly string[], ids?: string): AcceptedBatch {
+  const parsed = ids === undefined ? undefined : parseEventIds(ids);
+  if (ids !== undefined && parsed === undefined) throw new Error(`no Event-Ids: ${ids}`);
+  return { events: eventList(events), version: "2j", keyName: "host", ids: parsed };
+}
+
+/** Events that are their ids, as queue number 1 has them. */
+export function numberedBatch(firstId: number, lastId: number): AcceptedBatch {
+  const events = Array.from({ length: lastId - firstId + 1 }, (_, index) => String(firstId + index));
+  return batchOf(events, `${queueUuid(1)}:${firstId}-${lastId}`);
+}

@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import type { FsyncPolicy } from "../../src/collector/commit_loop.ts";
+import { JsonLinesSink } from "../../src/collector/json_lines_sink.ts";
+import type { Sink } from "../../src/collector/sink.ts";
+import { SqliteSink } from "../../src/collector/sqlite_sink.ts";
+
+/** A kind of sink, in a directory. */
+export interface SinkKind {
+  readonly name: string;
+  open(directory: string, fsync?: FsyncPolicy): Sink & AsyncDisposable;
+  /** All events that are kept there, in order. */
+  read(directory: string): string[];
+}
+
+/** The kinds that keep events in files. `rotating` rotates at every few batches. */
+export const SINK_KINDS: Readonly<Record<"file" | "rotating" | "sqlite", SinkKind>> = {
+  file: {
+    name: "JSON lines",
+    open: (directory, fsync = "never") => new JsonLinesSink(join(directory, "events.jsonl"), { fsync }),
+    read: readLines,
+  },
+  rotating: {
+    name: "rotating JSON lines",
+    open: (directory, fsync = "never") =>
+      new JsonLinesSink(join(directory, "events.jsonl"), { fsync, rotateSizeBytes: 2_000 }),
+    read: readLines,
+  },
+  sqlite: {
+    name: "SQLite",
+    open: (directory, fsync = "never") => new SqliteSink(join(directory, "events.db"), { fsync }),
+    read: readRows,
+  },
+};
+
+/** The files that were rotated away, in order, and then the open one. */
+export function linesFiles(directory: string): string[] {
+  const names = readdirSync(directory).filter((name) => /^events.*\.jsonl$/.test(name));
+  return [...names.filter((name) => name !== "events.jsonl").sort(), "events.jsonl"];
+}
+
+function readLines(directory: string): string[] {
+  return linesFiles(directory).flatMap((name) => {
+    const text = readFileSync(join(directory, name), "utf8");
+    return text === "" ? [] : text.replace(/\n$/, "").split("\n");
+  });
+}
+
+function readRows(directory: string): string[] {
+  const db = new Database(join(directory, "events.db"), { readonly: true });
+  try {
+    return db.prepare<[], string>("SELECT body FROM event ORDER BY id").pluck().all();
+  } finally {
+    db.close();
+  }
+}
