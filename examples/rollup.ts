@@ -91,11 +91,13 @@ function isDate(atMs: unknown): atMs is number {
 const servers = (process.env.NATS_SERVERS ?? "127.0.0.1:4222").split(",");
 const nc = await connect({ servers, name: CONSUMER, waitOnFirstConnect: true, maxReconnectAttempts: -1 });
 const manager = await jetstreamManager(nc, { checkAPI: false });
-let isStopping = false;
-for (const signal of ["SIGTERM", "SIGINT"] as const)
-  process.once(signal, () => {
-    isStopping = true;
-  });
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, stop);
+
+/** At any moment: what is counted is committed, and the rest comes again. Servers that are away are not waited for. */
+function stop(): never {
+  db.close();
+  process.exit(0);
+}
 
 /** A stream that is deleted and made again counts from 1 again, so it has a place of its own. */
 async function nameStream(): Promise<string> {
@@ -117,11 +119,11 @@ async function putBack(place: number): Promise<Consumer> {
   return await jetstream(nc).consumers.get(STREAM, CONSUMER);
 }
 
-/** Counts from our place on. Returns when we stop, or when something came out of order. */
+/** Counts from our place on. Returns when something came out of order. */
 async function follow(stream: string): Promise<void> {
   const consumer = await putBack(readPlace.get(stream) ?? 0);
   let delivered = 0;
-  while (!isStopping) {
+  for (;;) {
     const messages: JsMsg[] = [];
     for await (const message of await consumer.fetch({ max_messages: BATCH, expires: 1_000 })) {
       if (message.info.deliverySequence !== ++delivered) return; // one before it was lost on its way to us
@@ -133,7 +135,7 @@ async function follow(stream: string): Promise<void> {
 }
 
 console.log(`Counting ${STREAM} of ${nc.getServer()} into ${db.name}`);
-while (!isStopping) {
+for (;;) {
   try {
     await follow(await nameStream());
   } catch (error) {
@@ -141,5 +143,3 @@ while (!isStopping) {
     await sleep(500);
   }
 }
-await nc.drain();
-db.close();

@@ -64,7 +64,7 @@ export class ClusterDemo implements Disposable {
     this.#hosts = HOSTS.map(([name, way]) => new Host(name, way, options.directory));
     this.#progress = new Progress(
       () => drawTable(this.#figures()),
-      () => drawLine(this.#figures()),
+      () => (this.#put > 0 ? drawLine(this.#figures()) : ""),
     );
   }
 
@@ -92,6 +92,7 @@ export class ClusterDemo implements Disposable {
     void this.#followStream(nats);
     await this.#killThree(parts, balancer.address);
     await this.#drain();
+    this.#progress.end();
     await this.#sumUp(nats);
     await this.#stop();
   }

@@ -12,10 +12,11 @@ export class Progress implements Disposable {
   readonly #timer: NodeJS.Timeout;
   /** How many lines are to be overwritten. */
   #drawn = 0;
+  #isOver = false;
 
   /**
    * @param describe what is live, as it is now
-   * @param describeInLine the same in one line, where that is no terminal
+   * @param describeInLine the same in one line, where that is no terminal; empty: there is nothing to tell
    */
   constructor(describe: () => string, describeInLine: () => string = describe) {
     this.#describe = stdout.isTTY ? describe : describeInLine;
@@ -28,15 +29,22 @@ export class Progress implements Disposable {
     if (stdout.isTTY) this.#draw();
   }
 
-  [Symbol.dispose](): void {
+  /** From now on nothing is live; what is said is printed. */
+  end(): void {
     clearInterval(this.#timer);
     stdout.write(this.#clear());
+    this.#isOver = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
   }
 
   #draw(): void {
+    if (this.#isOver) return;
     const text = this.#describe();
     if (!stdout.isTTY) {
-      stdout.write(`${text}\n`);
+      if (text !== "") stdout.write(`${text}\n`);
       return;
     }
     const columns = (stdout.columns || DEFAULT_COLUMNS) - 1;

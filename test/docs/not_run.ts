@@ -59,6 +59,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "server_name: nats-1": "it is nats-server's configuration: test/docs/scale.test.ts runs three with it",
     "$ NATS_SERVERS=127.0.0.1:4222 STREAM=EVENTS ROLLUP_DB=rollup.db bun examples/rollup.ts":
       "test/examples/rollup.test.ts runs it",
+  },
   "docs/sinks.md": {
     "$ ls": "a megabyte of events has come: test/collector/json_lines_sink.test.ts rotates files",
     "$ cat events.jsonl.journal": "its UUID is another each time: test/collector has journals of all kinds",

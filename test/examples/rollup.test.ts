@@ -125,24 +125,29 @@ test("counts each event once although it is killed at random moments", LIMIT, as
   assert.equal((await client.jsm.streams.info("EVENTS")).state.messages, published);
 });
 
-test("goes on where it was when the server was away, and when its consumer was deleted", LIMIT, async () => {
-  await using server = await startNats();
-  {
+test(
+  "goes on where it was when the server was away, and when its consumer was deleted, and stops without it",
+  LIMIT,
+  async () => {
+    await using server = await startNats();
+    {
+      await using client = await openNats(server);
+      await client.makeStream(EVENTS);
+      await publish(client, [v2("view", "page", TEN)]);
+    }
+    using directory = temporaryDirectory();
+    const database = join(directory.path, "rollup.db");
+    await using rollup = startRollup(server, database);
+    await eventually("one event", () => totalOf(database) === 1);
+    await server.kill();
+    await server.start();
     await using client = await openNats(server);
-    await client.makeStream(EVENTS);
     await publish(client, [v2("view", "page", TEN)]);
-  }
-  using directory = temporaryDirectory();
-  const database = join(directory.path, "rollup.db");
-  await using rollup = startRollup(server, database);
-  await eventually("one event", () => totalOf(database) === 1);
-  await server.kill();
-  await server.start();
-  await using client = await openNats(server);
-  await publish(client, [v2("view", "page", TEN)]);
-  await eventually("two events", () => totalOf(database) === 2);
-  await client.jsm.consumers.delete("EVENTS", "rollup");
-  await publish(client, [v2("view", "page", TEN)]);
-  await eventually("three events", () => totalOf(database) === 3);
-  assert.equal(await stop(rollup), 0);
-});
+    await eventually("two events", () => totalOf(database) === 2);
+    await client.jsm.consumers.delete("EVENTS", "rollup");
+    await publish(client, [v2("view", "page", TEN)]);
+    await eventually("three events", () => totalOf(database) === 3);
+    await server.kill();
+    assert.equal(await stop(rollup), 0);
+  },
+);
