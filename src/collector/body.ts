@@ -5,8 +5,8 @@ import { HTTPException } from "hono/http-exception";
 const gunzipAsync = promisify(gunzip);
 
 /**
- * Up to this limit bodies are decompressed without a detour over a thread, which costs more CPU than it saves: a
- * tenth of all that a batch takes. The largest holds the others up for a millisecond or two.
+ * Up to this limit bodies are decompressed without a detour over a thread, which costs more CPU than it saves. The
+ * largest holds the others up for a millisecond or two.
  */
 const MAX_SYNC_BYTES = 1_048_576;
 
@@ -16,8 +16,7 @@ const MAX_CHUNK_BYTES = 1_048_576;
 
 /**
  * Reads a request's body and decompresses it. Neither the compressed nor the decompressed body is
- * ever held beyond its limit, whatever is sent. One whose
- * Content-Length is too long is refused before it is read.
+ * ever held beyond its limit, whatever is sent. One whose Content-Length is too long is refused before it is read.
  *
  * @throws {HTTPException} 413 when it is longer than `maxBodyBytes` once decompressed; 400 when
  * it is not what its Content-Encoding (`gzip`, `identity` or none) says.

@@ -47,7 +47,9 @@ export function logRefusal(refusal: LoggedRefusal): void {
   const { status } = refusal;
   const untold = told.get(status)?.untold ?? 0;
   if (!isTime(status)) return;
-  const properties = { ...refusal, ...(untold > 0 && { untold }) };
+  const { cause } = refusal;
+  const reason = status < 500 && cause instanceof Error ? cause.message : cause; // no stack for others' mistakes
+  const properties = { ...refusal, cause: reason, ...(untold > 0 && { untold }) };
   if (status >= 500) logger.error("Failed a batch with {status}: {message}", properties);
   else logger.warn("Refused a batch with {status}: {message}", properties);
 }

@@ -40,7 +40,8 @@ export class NatsSink implements Sink {
     this.#storing.add(publishing);
     const { duplicates, refused, failure } = await publishing.finally(() => this.#storing.delete(publishing));
     if (failure !== undefined) throw this.#error(`NATS_${failure.kind.toUpperCase()}`, failure.reason);
-    return { stored: batch.events.count - duplicates - refused.length, duplicates, refused };
+    const stored = batch.events.count - duplicates - refused.length;
+    return { stored, duplicates, ...(refused.length > 0 && { refused }) };
   }
 
   async close(): Promise<void> {

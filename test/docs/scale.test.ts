@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { jetstream } from "@nats-io/jetstream";
 import { filesOf, readBlocks, readPrograms } from "../support/doc_page.ts";
 import { eventually } from "../support/eventually.ts";
-import { freePort, NATS_SERVER, type NatsServer, NO_NATS, openNats, startCluster } from "../support/nats.ts";
+import { freePorts, NATS_SERVER, type NatsServer, NO_NATS, openNats, startCluster } from "../support/nats.ts";
 import { start, startCommand } from "../support/processes.ts";
 import { Project } from "../support/project.ts";
 import { stop } from "../support/spool.ts";
@@ -62,12 +62,10 @@ test("three servers so configured become one cluster that tells how it is", {
 }, async () => {
   const config = readBlocks(PAGE).find(({ language }) => language === "conf")!.text;
   using directory = temporaryDirectory();
-  const routes = [await freePort(), await freePort(), await freePort()];
+  const ports = await freePorts(9);
+  const [routes, monitors, clients] = [ports.slice(0, 3), ports.slice(3, 6), ports.slice(6)];
   await using servers = new AsyncDisposableStack();
-  const monitors: number[] = [];
   for (const [index, route] of routes.entries()) {
-    const monitor = await freePort();
-    monitors.push(monitor);
     const store = join(directory.path, `store-${index}`);
     mkdirSync(store);
     const file = join(directory.path, `${index}.conf`);
@@ -76,8 +74,8 @@ test("three servers so configured become one cluster that tells how it is", {
       config
         .replace("server_name: nats-1", `server_name: nats-${index + 1}`)
         .replace("/var/lib/nats", store)
-        .replace("127.0.0.1:4222", `127.0.0.1:${await freePort()}`)
-        .replace("127.0.0.1:8222", `127.0.0.1:${monitor}`)
+        .replace("127.0.0.1:4222", `127.0.0.1:${clients[index]}`)
+        .replace("127.0.0.1:8222", `127.0.0.1:${monitors[index]}`)
         .replace('listen: "127.0.0.1:6222"', `listen: "127.0.0.1:${route}"`)
         .replace(/routes: .*/, `routes: [${routes.map((port) => `"nats://127.0.0.1:${port}"`).join(", ")}]`),
     );

@@ -100,7 +100,7 @@ async function killBusy(
   collector: Program,
   { server, spools }: { server: NatsServer; spools: readonly Spool[] },
 ): Promise<void> {
-  server.freeze();
+  await server.freeze();
   await eventually("batches on their way", () => spools.every((spool) => spool.leases().length > 0));
   await sleep(300); // they pass through the collectors, to where the stream does not answer
   await stop(collector, "SIGKILL");

@@ -28,7 +28,7 @@ test("a stream that is full by its bytes leaves undelivered what it has no room 
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"], max_bytes: 10_000, discard: "new" });
   await using nats = publisher(server);
 
-  const published = await nats.publishAll(messages(["a", "b".repeat(20_000)]), RUNNING);
+  const published = await nats.publishAll(messages(["a", "b".repeat(50_000)]), RUNNING);
   assert.deepEqual(published.undelivered, [1]);
   assert.match(published.failure!.reason, /maximum bytes exceeded.*the stream is full/);
 });
@@ -116,7 +116,7 @@ test("a server that dies under way ends the waiting, and the ids keep what comes
   await using nats = publisher(server);
   await nats.publishAll(messages(["first"]), RUNNING);
 
-  const all = messages(numbered(20_000));
+  const all = messages(numbered(50_000));
   const publishing = nats.publishAll(all, RUNNING);
   await eventually(
     "a stream that fills",
@@ -125,7 +125,7 @@ test("a server that dies under way ends the waiting, and the ids keep what comes
   await server.kill();
   const { failure, undelivered } = await publishing;
   assert.equal(failure?.kind, "unavailable");
-  assert.ok(undelivered.length > 0 && undelivered.length < 20_000, `${undelivered.length}`);
+  assert.ok(undelivered.length > 0 && undelivered.length < 50_000, `${undelivered.length}`);
 
   await server.start();
   await eventually(
@@ -134,7 +134,7 @@ test("a server that dies under way ends the waiting, and the ids keep what comes
   );
   await using after = await openNats(server);
   const stored = (await after.read("EVENTS")).map(({ text }) => text).sort();
-  assert.deepEqual(stored, ["first", ...numbered(20_000)].sort());
+  assert.deepEqual(stored, ["first", ...numbered(50_000)].sort());
 });
 
 test("a server that does not answer is waited for until the timeout, and what it stored is not stored again", {
@@ -145,7 +145,7 @@ test("a server that does not answer is waited for until the timeout, and what it
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
   await using nats = publisher(server, { timeoutMs: 1_000 });
   await nats.publishAll(messages(["first"]), RUNNING);
-  server.freeze();
+  await server.freeze();
   const { failure, undelivered } = await nats.publishAll(messages(["a"]), RUNNING);
   server.thaw();
   assert.deepEqual(undelivered, [0]);
@@ -167,7 +167,7 @@ test("a stop ends the waiting", { skip }, async () => {
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
   await using nats = publisher(server);
   await nats.publishAll(messages(["first"]), RUNNING);
-  server.freeze();
+  await server.freeze();
   const stop = new AbortController();
   const publishing = nats.publishAll(messages(["a"]), stop.signal);
   stop.abort();

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
@@ -37,7 +37,7 @@ export interface NatsServer extends AsyncDisposable {
   /** Starts it again, on the same port, with what it has stored. Resolves when it takes connections. */
   start(): Promise<void>;
   /** Stops the process without ending it, so that nothing answers any more; and lets it go on. */
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
 }
 
@@ -46,22 +46,22 @@ export async function startNats(
   config: string = "",
   { hasJetStream = true }: { readonly hasJetStream?: boolean } = {},
 ): Promise<NatsServer> {
-  const server = prepareNats({ port: await freePort(), name: "n1", config, hasJetStream });
-  await server.start();
+  const [port = 0] = await freePorts(1);
+  const server = prepareNats({ port, name: "n1", config, hasJetStream });
+  await startAll([server]);
   return server;
 }
 
 /** Starts a cluster of three. Resolves when streams can be made with three replicas. */
 export async function startCluster(): Promise<{ readonly servers: readonly NatsServer[] } & AsyncDisposable> {
-  const routes = [await freePort(), await freePort(), await freePort()];
+  const ports = await freePorts(6);
+  const routes = ports.slice(3);
   const urls = routes.map((port) => `nats://127.0.0.1:${port}`).join(", ");
-  const servers = await Promise.all(
-    routes.map(async (route, index) => {
-      const config = `cluster { name: C, listen: "127.0.0.1:${route}", routes: [${urls}] }`;
-      return prepareNats({ port: await freePort(), name: `n${index + 1}`, config, hasJetStream: true });
-    }),
-  );
-  await Promise.all(servers.map((server) => server.start()));
+  const servers = routes.map((route, index) => {
+    const config = `cluster { name: C, listen: "127.0.0.1:${route}", routes: [${urls}] }`;
+    return prepareNats({ port: ports[index]!, name: `n${index + 1}`, config, hasJetStream: true });
+  });
+  await startAll(servers);
   await eventually(
     "a cluster that takes a stream",
     async () => {
@@ -77,6 +77,15 @@ export async function startCluster(): Promise<{ readonly servers: readonly NatsS
     await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
   };
   return { servers, [Symbol.asyncDispose]: dispose };
+}
+
+/** Starts servers, or leaves none of them behind. */
+async function startAll(servers: readonly NatsServer[]): Promise<void> {
+  const started = await Promise.allSettled(servers.map((server) => server.start()));
+  const failed = started.find((result) => result.status === "rejected");
+  if (failed === undefined) return;
+  await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+  throw failed.reason;
 }
 
 /** Which server of a cluster leads a stream, waiting for one that does. */
@@ -117,7 +126,10 @@ function prepareNats(options: ServerOptions): NatsServer {
       signal("SIGKILL");
       await program?.ended;
     },
-    freeze: () => signal("SIGSTOP"),
+    freeze: async () => {
+      signal("SIGSTOP");
+      await eventually("a process whose threads have all stopped", () => isStopped(program!.child.pid!));
+    },
     thaw: () => signal("SIGCONT"),
     [Symbol.asyncDispose]: async () => {
       await program?.[Symbol.asyncDispose]();
@@ -126,15 +138,22 @@ function prepareNats(options: ServerOptions): NatsServer {
   };
 }
 
-/** A port that is free now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const closed = once(server, "close");
-  server.close();
-  await closed;
-  return port;
+/** The signal alone does not tell: a busy machine lets threads run for a while. Where there is no /proc, nobody tells. */
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return true;
+  return readdirSync(tasks).every((task) => /\) T/.test(readFileSync(join(tasks, task, "stat"), "utf8")));
+}
+
+/** Ports that are free, and differ: each is held until the last one is found. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  const closed = servers.map((server) => once(server, "close"));
+  for (const server of servers) server.close();
+  await Promise.all(closed);
+  return ports;
 }
 
 /** A message of a stream. */

@@ -60,13 +60,16 @@ export class Rig implements AsyncDisposable {
   /** Starts the publisher; resolves with its first line of log. */
   async publish(): Promise<void> {
     const file = join(this.directory, "publisher.ini");
-    const settings = {
+    const collector = {
       "collector.scheme": "http",
       "collector.hostname": `127.0.0.1:${this.#port}`,
       "collector.version": "2j",
       "key.name": "bench",
       "key.secret": "YmVuY2g=",
+    };
+    const settings = {
       "admin.listen": "off",
+      ...(this.#settings.destination === undefined && collector),
       ...this.#settings,
     };
     const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
