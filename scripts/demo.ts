@@ -2,22 +2,17 @@
  * `bun run demo`: the whole way of an event, in real processes over real sockets, with the publisher
  * killed half-way. Every number it shows is counted. `--requests N` makes it longer or shorter.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import process, { stderr, stdout } from "node:process";
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { LEASE_MARGIN_MS } from "../src/limits.ts";
 import { EventQueue, serializeJsonEvent } from "../src/mod.ts";
 import { Children } from "./demo/children.ts";
 import { DeliveredEvents } from "./demo/delivered_events.ts";
 import { Progress } from "./demo/progress.ts";
+import { inSeconds, readCount, runDemo, temporaryDirectory } from "./demo/run_demo.ts";
 import { type Server, Servers } from "./demo/servers.ts";
 
-const DEFAULT_REQUESTS = "6000";
-const MIN_REQUESTS = 2;
-const MAX_REQUESTS = 1_000_000;
+const REQUESTS = { standard: 6_000, min: 2, max: 1_000_000 };
 
 /** The load: this many requests at once, and as many again after this time. 1,000 a second if the machine can. */
 const BURST_REQUESTS = 25;
@@ -31,13 +26,6 @@ const LEASE_MS = COLLECTOR_TIMEOUT_MS + LEASE_MARGIN_MS;
 const MAX_DRAIN_MS = LEASE_MS + 10_000;
 
 const LOOK_MS = 20;
-
-const EXIT_FAILED = 1;
-const EXIT_MISUSED = 2;
-const EXIT_INTERRUPTED = 130;
-
-/** Ctrl-C, or nobody reads our output any more. */
-class InterruptedError extends Error {}
 
 /** One run: the story that is told, and what is counted. */
 class Demo implements Disposable {
@@ -197,21 +185,8 @@ async function untilLeased(publisher: Server): Promise<number> {
   }
 }
 
-function inSeconds(durationMs: number): string {
-  return `${(durationMs / 1_000).toFixed(1)} s`;
-}
-
-/** Rejects when the demo should end early. */
-function interruption(): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-    process.on(signal, () => reject(new InterruptedError(`Interrupted by ${signal}.`)));
-  }
-  stdout.on("error", () => reject(new InterruptedError("Nobody reads the output any more.")));
-  return promise;
-}
-
-async function main(requests: number): Promise<void> {
+await runDemo(async (interrupted) => {
+  const requests = readCount("requests", REQUESTS);
   using directory = temporaryDirectory();
   await using children = new Children({ ...process.env, EVENTSPOOL_DIR: directory.path, PORT: "0" });
   const servers = new Servers(children, {
@@ -219,37 +194,5 @@ async function main(requests: number): Promise<void> {
     collectorTimeoutMs: COLLECTOR_TIMEOUT_MS,
   });
   using demo = new Demo(requests, servers);
-  await Promise.race([demo.run(), children.failure, interruption()]);
-}
-
-function temporaryDirectory(): { path: string } & Disposable {
-  const path = mkdtempSync(join(tmpdir(), "eventspool-demo-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
-
-function readRequests(): number {
-  const { values } = parseArgs({ options: { requests: { type: "string", default: DEFAULT_REQUESTS } } });
-  const requests = Number(values.requests);
-  if (Number.isInteger(requests) && requests >= MIN_REQUESTS && requests <= MAX_REQUESTS) return requests;
-  throw new Error(
-    `--requests takes an integer from ${MIN_REQUESTS} to ${MAX_REQUESTS}, not "${values.requests}".`,
-  );
-}
-
-function fail(error: unknown, code: number): never {
-  stderr.write(`demo: ${error instanceof Error ? error.message : error}\n`);
-  return process.exit(code);
-}
-
-let requests: number;
-try {
-  requests = readRequests();
-} catch (error) {
-  fail(error, EXIT_MISUSED);
-}
-try {
-  await main(requests);
-} catch (error) {
-  fail(error, error instanceof InterruptedError ? EXIT_INTERRUPTED : EXIT_FAILED);
-}
-process.exit(0);
+  await Promise.race([demo.run(), children.failure, interrupted]);
+});

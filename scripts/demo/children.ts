@@ -14,7 +14,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** How many of its last lines are shown of a child that failed. */
 const SHOWN_LINES = 10;
 
-/** A program of this repository, in a process of its own. */
+/** A program, in a process of its own. */
 export class Child {
   readonly name: string;
   readonly #process: ChildProcess;
@@ -27,11 +27,11 @@ export class Child {
   /** @param onFailure told when the child ends without being told to */
   constructor(
     name: string,
-    args: readonly string[],
+    [command, ...args]: readonly [string, ...string[]],
     { env, onFailure }: { env: NodeJS.ProcessEnv; onFailure: (error: Error) => void },
   ) {
     this.name = name;
-    this.#process = spawn(execPath, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = spawn(command, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on("line", (line) => this.#note(line));
     }
@@ -43,6 +43,11 @@ export class Child {
     return this.#process.pid;
   }
 
+  /** Whether {@link kill} or {@link stop} was called. */
+  get isToldToEnd(): boolean {
+    return this.#isToldToEnd;
+  }
+
   /** What the group of `pattern` matches in a line that the child has written or will write. */
   async find(pattern: RegExp): Promise<string> {
     for (;;) {
@@ -50,6 +55,11 @@ export class Child {
       if (found !== undefined) return found;
       await once(this.#output, "line");
     }
+  }
+
+  /** Is told of each line that the child writes from now on. */
+  onLine(listener: (line: string) => void): void {
+    this.#output.on("line", listener);
   }
 
   /** Has the child do nothing at all until {@link resume}. */
@@ -80,7 +90,7 @@ export class Child {
 
   #note(line: string): void {
     this.#lines.push(line);
-    this.#output.emit("line");
+    this.#output.emit("line", line);
   }
 
   #failure(how: number | string): Error {
@@ -95,6 +105,7 @@ export class Children implements AsyncDisposable {
   readonly #children: Child[] = [];
   readonly #env: NodeJS.ProcessEnv;
   readonly #failed = Promise.withResolvers<never>();
+  #isOver = false;
 
   constructor(env: NodeJS.ProcessEnv) {
     this.#env = env;
@@ -105,14 +116,27 @@ export class Children implements AsyncDisposable {
     return this.#failed.promise;
   }
 
-  /** @param args a file of this repository, and its arguments */
-  start(name: string, args: readonly string[]): Child {
-    const child = new Child(name, args, { env: this.#env, onFailure: this.#failed.reject });
+  /** Those that were not told to end. */
+  get running(): Child[] {
+    return this.#children.filter(({ isToldToEnd }) => !isToldToEnd);
+  }
+
+  /** Starts a program of this repository. @param args its file, and its arguments */
+  start(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Child {
+    return this.startCommand(name, [execPath, ...args], env);
+  }
+
+  /** Starts any program. */
+  startCommand(name: string, command: readonly [string, ...string[]], env: NodeJS.ProcessEnv = {}): Child {
+    if (this.#isOver) throw new Error(`The demo is over: no ${name} is started.`);
+    const all = { env: { ...this.#env, ...env }, onFailure: this.#failed.reject };
+    const child = new Child(name, command, all);
     this.#children.push(child);
     return child;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     await Promise.all(this.#children.map((child) => child.kill()));
   }
 }

@@ -8,6 +8,7 @@ import { isTerminal } from "./stage.ts";
 const WITH_PROGRAMS = [
   "README.md",
   "docs/production.md",
+  "docs/scale.md",
   "docs/testing.md",
   "docs/typed-events.md",
   "docs/tutorial.md",

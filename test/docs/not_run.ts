@@ -54,6 +54,12 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "[event-publisher:main]": "a part of a file: the rest is as in the README",
     "$ bun run queue peek --file shop.db": "test/cli has it",
   },
+  "docs/scale.md": {
+    "$ bun run demo:cluster": "test/scripts/demo_cluster.test.ts runs it",
+    "server_name: nats-1": "it is nats-server's configuration: test/docs/scale.test.ts runs three with it",
+    "$ NATS_SERVERS=127.0.0.1:4222 STREAM=EVENTS ROLLUP_DB=rollup.db bun examples/rollup.ts":
+      "test/examples/rollup.test.ts runs it",
+  },
   "docs/sinks.md": {
     "$ ls": "a megabyte of events has come: test/collector/json_lines_sink.test.ts rotates files",
     "$ cat events.jsonl.journal": "its UUID is another each time: test/collector has journals of all kinds",

@@ -12,11 +12,14 @@ import { temporaryDirectory } from "./temporary.ts";
 /** Where Debian's package puts it, which is on root's path alone. */
 const DEBIAN_PATH = "/usr/sbin/nats-server";
 
-const PATH = ["nats-server", DEBIAN_PATH].find((command) => spawnSync(command, ["--version"]).status === 0);
+/** The program; undefined: it is not installed. */
+export const NATS_SERVER: string | undefined = ["nats-server", DEBIAN_PATH].find(
+  (command) => spawnSync(command, ["--version"]).status === 0,
+);
 
 /** Why tests with a real server are skipped, for `skip`; false: they are not. */
 export const NO_NATS: string | false =
-  PATH === undefined && "nats-server is not installed: apt-get install nats-server";
+  NATS_SERVER === undefined && "nats-server is not installed: apt-get install nats-server";
 
 /** How long a stream of the tests knows the ids that it has, in nanoseconds: ten minutes. */
 const DUPLICATE_WINDOW_NS = 600e9;
@@ -116,7 +119,7 @@ function prepareNats(options: ServerOptions): NatsServer {
   return {
     address: `127.0.0.1:${options.port}`,
     start: async () => {
-      program = startCommand([PATH!, ["-c", file]]);
+      program = startCommand([NATS_SERVER!, ["-c", file]]);
       await program.line(/Server is ready/);
     },
     kill: async () => {
@@ -143,7 +146,7 @@ function isStopped(pid: number): boolean {
 }
 
 /** Ports that are free, and differ: each is held until the last one is found. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => once(server, "listening")));
   const ports = servers.map((server) => (server.address() as AddressInfo).port);

@@ -66,6 +66,7 @@ const SETTINGS = {
 
 /** What a project can use besides eventspool, where it is installed here. */
 const LINKED = ["thrift", "zod", "hono", "@hono/node-server", "better-sqlite3", "@opentelemetry/api"]
+  .concat(["@nats-io/jetstream", "@nats-io/transport-node"])
   .concat(["@types/thrift", "@types/node", "@types/better-sqlite3"])
   .filter((name) => existsSync(join(ROOT, "node_modules", name)));
 
