@@ -1,6 +1,6 @@
 /**
  * `bun run bench [PART ...] [--quick] [--write]`: measures, and prints ratios first. Parts: put, serialize,
- * latency, drain, idle, scale, collector. `--quick` does a tenth of the work; `--write` also writes docs/benchmarks.md.
+ * latency, drain, idle, scale, collector, jetstream, hosts. `--quick` does a tenth of the work; `--write` also writes docs/benchmarks.md.
  * What it compares with is installed in scripts/bench, not in the project.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { render, type Table } from "./bench/measure.ts";
-import { collector } from "./bench/parts/collector.ts";
+import { collector, hosts, jetstream } from "./bench/parts/collector.ts";
 import { drain } from "./bench/parts/drain.ts";
 import { idle } from "./bench/parts/idle.ts";
 import { latency } from "./bench/parts/latency.ts";
@@ -29,6 +29,8 @@ const PARTS: Readonly<Record<string, (settings: Settings) => Promise<Table[]>>> 
   idle,
   scale,
   collector,
+  jetstream,
+  hosts,
 };
 
 const QUICK = { scale: 0.1, repeats: 3 };

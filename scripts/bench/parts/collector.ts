@@ -26,13 +26,9 @@ const HOSTS: readonly Column[] = [
   { figure: "maxRssMb", title: "memory of each, MB" },
 ];
 
-/** The tables of `collector`. */
-export async function collector(settings: Settings): Promise<Table[]> {
-  return [await toFiles(settings), await toJetStream(settings), ...(await withHosts(settings))];
-}
-
-async function toFiles({ scale, repeats, directory }: Settings): Promise<Table> {
-  const events = Math.ceil(1_500_000 * scale);
+/** The table of `collector`. */
+export async function collector({ scale, repeats, directory }: Settings): Promise<Table[]> {
+  const events = Math.ceil(600_000 * scale);
   const floor = (name: string, parses: boolean): Contestant => {
     const task = JSON.stringify({ directory, events, parses });
     return { name, durability: "the kernel's", command: program("collect_floor.ts", task) };
@@ -41,7 +37,7 @@ async function toFiles({ scale, repeats, directory }: Settings): Promise<Table> 
     const command = program("collect.ts", JSON.stringify({ directory, events, version, lines }));
     return { name: `**eventspool**, ${name}`, durability, command };
   };
-  return {
+  const table: Table = {
     title: "A collector to files",
     note: "Full batches of 1,500 events of 336 bytes, version 2j, gzip level 1, 8 in flight, from one client. The ratio is of the rates; a core's rate is what its CPU an event allows.",
     ratioOf: "perS",
@@ -55,13 +51,15 @@ async function toFiles({ scale, repeats, directory }: Settings): Promise<Table> 
         ours("JSON lines of Thrift structs, no fsync", "the kernel's", { "output.fsync": "never" }, "2"),
         ours("SQLite", "NORMAL", { sink: "sqlite", "output.fsync": "never" }),
       ],
-      repeats,
+      Math.min(repeats, 3),
     ),
   };
+  return [table];
 }
 
-async function toJetStream({ scale, repeats, directory }: Settings): Promise<Table> {
-  const events = Math.ceil((300_000 * scale) / 1_500) * 1_500;
+/** The table of `jetstream`. */
+export async function jetstream({ scale, repeats, directory }: Settings): Promise<Table[]> {
+  const events = Math.ceil((150_000 * scale) / 1_500) * 1_500;
   const missing = has("nats-server") ? undefined : "no nats-server here";
   const contestant = (name: string, file: string, task: object): Contestant => ({
     name,
@@ -69,7 +67,7 @@ async function toJetStream({ scale, repeats, directory }: Settings): Promise<Tab
     command: program(file, JSON.stringify({ directory, events, ...task })),
     missing,
   });
-  return {
+  const table: Table = {
     title: "Into JetStream",
     note: "Events of 336 bytes with Nats-Msg-Id, one nats-server on the same two cores, a stream on disk. The ratio is to a loop of the library's publish, 1,000 in flight. The collector is sent full batches, as above.",
     ratioOf: "perS",
@@ -84,12 +82,14 @@ async function toJetStream({ scale, repeats, directory }: Settings): Promise<Tab
         }),
         contestant("**eventspool**'s collector", "collect.ts", { nats: true, lines: {} }),
       ],
-      repeats,
+      Math.min(repeats, 3),
     ),
   };
+  return [table];
 }
 
-async function withHosts({ scale, repeats, directory }: Settings): Promise<Table[]> {
+/** The tables of `hosts`. */
+export async function hosts({ scale, repeats, directory }: Settings): Promise<Table[]> {
   const table = async (title: string, events: number, nats: boolean): Promise<Table> => ({
     title,
     note: "Each host has a full queue and a publisher of its own, all started at once on the same two cores, start included. The ratio is to one host.",
@@ -106,7 +106,7 @@ async function withHosts({ scale, repeats, directory }: Settings): Promise<Table
     ),
   });
   return [
-    await table("Hosts and one collector", Math.ceil(1_000_000 * scale), false),
-    await table("Hosts straight into JetStream", Math.ceil(300_000 * scale), true),
+    await table("Hosts and one collector", Math.ceil(500_000 * scale), false),
+    await table("Hosts straight into JetStream", Math.ceil(100_000 * scale), true),
   ];
 }
