@@ -9,6 +9,9 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { cpuUsOf, maxRssMbOf } from "./proc.ts";
 
+/** How much of what a program says is kept. */
+const MAX_TEXT_CHARS = 10_000;
+
 /** A running program: what it takes, and its end. */
 export class Child implements AsyncDisposable {
   readonly #process: ChildProcess;
@@ -27,11 +30,14 @@ export class Child implements AsyncDisposable {
   static async start([program = "", ...args]: readonly string[], isReady: RegExp): Promise<Child> {
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
     let text = "";
-    for await (const chunk of child.stderr) {
-      text += chunk;
-      if (isReady.test(text)) break;
-    }
-    if (!isReady.test(text)) throw new Error(`Error: ${program} ended: ${text}`);
+    const ready = Promise.withResolvers<void>();
+    // Read to the end: a program may die of a pipe that nobody reads, as nats-server does.
+    child.stderr.on("data", (chunk) => {
+      if (text.length < MAX_TEXT_CHARS) text += chunk;
+      if (isReady.test(text)) ready.resolve();
+    });
+    child.on("exit", () => ready.reject(new Error(`Error: ${program} ended: ${text}`)));
+    await ready.promise;
     return new Child(child);
   }
 
