@@ -37,6 +37,7 @@ export type { DeadLetter, DeadLetterSummary } from "../store/dead_letter_table.t
 export type { QueueState } from "../store/event_table.ts";
 export type { DeadLetterChoice, DeadLetterDesk, RetryResult } from "./dead_letter_desk.ts";
 export type { PublishTracing } from "./publish_span.ts";
-export { Publisher, type PublisherOptions } from "./publisher.ts";
+export { Publisher } from "./publisher.ts";
+export type { PublisherOptions } from "./publisher_options.ts";
 export type { Health, HealthReport, PublisherMetrics, PublisherProblem, PublisherStatus } from "./status.ts";
 export { healthOf } from "./status.ts";

@@ -26,7 +26,7 @@ import { Gathering } from "./gathering.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import * as log from "./log.ts";
 import { openFile } from "./open_file.ts";
-import type { PublishTracing } from "./publish_span.ts";
+import type { PublisherOptions } from "./publisher_options.ts";
 import { Sender } from "./sender.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { PublisherMetrics, PublisherStatus } from "./status.ts";
@@ -42,18 +42,6 @@ const OTHER_COMMIT_MS = 20;
 
 /** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
 const GATHER_MS = 25;
-
-/** What a publisher is given besides its configuration. */
-export interface PublisherOptions {
-  /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
-  readonly destination?: Destination | undefined;
-  /**
-   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then each request is a
-   * span, `eventspool publish`, with links to the spans that put its events, if the queue had this option too:
-   * 128 of them at most. Default: none.
-   */
-  readonly openTelemetry?: PublishTracing | undefined;
-}
 
 /**
  * Takes events from a queue file to a collector, at least once, and removes them when the collector
