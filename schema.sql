@@ -1,5 +1,5 @@
 -- The schema of a queue file, `events-NAME.db`: the only one. `scripts/generate_schema.ts` copies it
--- into `src/store/schema.generated.ts`; a test sees that the copy is fresh.
+-- into `src/storage/schema.generated.ts`; a test sees that the copy is fresh.
 --
 -- A queue is one file, so that queues do not wait for each other's write lock, a queue has its own
 -- owner and mode, and dropping one is deleting a file.
@@ -20,7 +20,7 @@ PRAGMA user_version = 3;
 -- deleted once by ack; claiming never rewrites it (per-row claims held the write lock 48 times longer).
 -- No AUTOINCREMENT and no second index: each costs put a third of its speed.
 CREATE TABLE event (
-  id        INTEGER PRIMARY KEY CHECK (id > 0), -- 0 is how a put that finds the queue full is refused
+  id        INTEGER PRIMARY KEY CHECK (id > 0), -- 0 is how a put that finds the queue full is rejected
   put_at_ms INTEGER NOT NULL,                   -- Unix time; only for showing ages, never for decisions
   body      BLOB    NOT NULL,                   -- the serialized event, byte for byte as it goes on the wire
   trace     TEXT                                -- the span that put it: W3C's traceparent and, behind a space, its tracestate
@@ -30,7 +30,7 @@ CREATE TABLE event (
 CREATE TABLE queue (
   one           INTEGER PRIMARY KEY CHECK (one = 1),
   uuid          TEXT    NOT NULL,                                      -- names this file's events in Event-Ids
-  max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0), -- put refuses at this depth
+  max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0), -- put rejects at this depth
   claimed_id    INTEGER NOT NULL DEFAULT 0,                            -- the cursor: the highest id ever claimed
   removed_count INTEGER NOT NULL DEFAULT 0,                            -- ids that left the event table, all claimed before
   dead_letter_count         INTEGER NOT NULL DEFAULT 0,                -- kept by the triggers below
@@ -38,9 +38,9 @@ CREATE TABLE queue (
   dropped_dead_letter_count INTEGER NOT NULL DEFAULT 0                 -- dead letters that made room for newer ones
 ) STRICT;
 
--- Events that put refused, by the reason: full, too_large, invalid, storage. Producers count in memory and
--- add it up here about once a second, so that a refusal stays free and the publisher can tell of it.
-CREATE TABLE refused_put (
+-- Events that put rejected, by the reason: full, too_large, invalid, storage. Producers count in memory and
+-- add it up here about once a second, so that a rejection stays free and the publisher can tell of it.
+CREATE TABLE rejected_put (
   reason TEXT    PRIMARY KEY,
   count  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -58,14 +58,14 @@ CREATE TABLE lease (
   CHECK (first_id <= last_id)
 ) STRICT;
 
--- An event that the collector refuses by itself, kept with the collector's answer for the operator. The
+-- An event that the collector rejects by itself, kept with the collector's answer for the operator. The
 -- body stands last: what stands behind a long one is found only by walking through all of its pages.
 CREATE TABLE dead_letter (
   id         INTEGER PRIMARY KEY,                -- the id it had as an event
   put_at_ms  INTEGER NOT NULL,
   dead_at_ms INTEGER NOT NULL,
   attempts   INTEGER NOT NULL,
-  status     INTEGER NOT NULL,                   -- the HTTP status of the refusal
+  status     INTEGER NOT NULL,                   -- the HTTP status of the rejection
   answer     TEXT    NOT NULL,                   -- the beginning of the collector's answer
   body       BLOB    NOT NULL
 ) STRICT;

@@ -1,7 +1,7 @@
 /**
  * A collector that keeps nothing: it sends each batch on, to Segment or to PostHog, and hands their answer back. So
  * the publishers do what it asks for: events stay in the queues until they are taken (429, 5xx, a wrong key), a batch
- * that is too large is halved (413), and an event that they refuse by itself (400) becomes a dead letter.
+ * that is too large is halved (413), and an event that they reject by itself (400) becomes a dead letter.
  *
  *     KEY_NAME=web KEY_SECRET=... SEGMENT_WRITE_KEY=... bun examples/forward.ts     # or POSTHOG_KEY=phc_...
  *

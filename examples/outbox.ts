@@ -26,7 +26,7 @@ const outbox = new Outbox(db, serializeJsonEvent);
 const insertOrder = db.prepare<Order>("INSERT INTO orders (item, count) VALUES (:item, :count)");
 const takeFromStock = db.prepare<Order>("UPDATE stock SET count = count - :count WHERE item = :item");
 
-/** The event is put first, to show that it goes, too, when the stock does not suffice and CHECK refuses. */
+/** The event is put first, to show that it goes, too, when the stock does not suffice and CHECK rejects. */
 function placeOrder(order: Order): number {
   return outbox.transaction(() => {
     const id = Number(insertOrder.run(order).lastInsertRowid);

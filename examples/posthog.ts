@@ -36,7 +36,7 @@ export interface GroupIdentify {
   readonly distinctId?: string | undefined;
 }
 
-/** PostHog's calls. They throw when the queue refuses the event; theirs drop the oldest one for it. */
+/** PostHog's calls. They throw when the queue rejects the event; theirs drop the oldest one for it. */
 export const posthog = {
   capture: ({ distinctId, event, properties, groups, ...rest }: Capture): void =>
     put(distinctId, event, { ...properties, $groups: groups }, rest),

@@ -28,7 +28,7 @@ export interface NamedCall extends Call {
   readonly properties?: object | undefined;
 }
 
-/** Segment's calls. They throw when the queue refuses the event; theirs drop it without a word. */
+/** Segment's calls. They throw when the queue rejects the event; theirs drop it without a word. */
 export const analytics = {
   track: (call: Call & { event: string; properties?: object | undefined }): void => put("track", call),
   identify: (call: Call & { traits?: object | undefined }): void => put("identify", call),

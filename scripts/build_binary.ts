@@ -29,7 +29,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   "win32-x64": "bun-windows-x64",
 };
 
-const ENTRY = fileURLToPath(new URL("../src/cli/publisher.ts", import.meta.url));
+const ENTRY = fileURLToPath(new URL("../src/commands/publisher.ts", import.meta.url));
 const OUTPUT_DIRECTORY = fileURLToPath(new URL("../binaries/", import.meta.url));
 
 await main();

@@ -6,8 +6,8 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { formatTable } from "../src/format.ts";
-import { FAULTS } from "../test/faults/all.ts";
-import type { Fault } from "../test/faults/fault.ts";
+import { FAULTS } from "../test/system/faults/all.ts";
+import type { Fault } from "../test/system/faults/fault.ts";
 
 const HEADER = ["fault", "rounds", "put", "delivered", "duplicates", "dead", "lost", "seconds"];
 

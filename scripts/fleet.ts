@@ -55,9 +55,9 @@ function tell(strategy: string, seconds: readonly Second[]): void {
     Math.max(...of.map((second) => second[figure]));
   console.log(
     `${strategy.padEnd(10)} in the outage ${mean(during, "requests").toFixed(0)} requests/s (most ${most("requests", during)}); ` +
-      `after it, first minute: most ${most("requests", after.slice(0, 60))} requests/s, ${sum(after.slice(0, 60), "refused")} refused; ` +
+      `after it, first minute: most ${most("requests", after.slice(0, 60))} requests/s, ${sum(after.slice(0, 60), "rejected")} rejected; ` +
       `backlog gone after ${emptyAfterS < 0 ? `more than ${AFTER_S}` : emptyAfterS} s, ` +
-      `${mean(after.slice(0, Math.max(1, emptyAfterS)), "delivered").toFixed(0)} events/s taken meanwhile; refused in all ${sum(after, "refused")}; ` +
+      `${mean(after.slice(0, Math.max(1, emptyAfterS)), "delivered").toFixed(0)} events/s taken meanwhile; rejected in all ${sum(after, "rejected")}; ` +
       `then ${mean(after.slice(-60), "requests").toFixed(0)} requests/s`,
   );
 }

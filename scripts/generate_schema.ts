@@ -1,19 +1,19 @@
 /**
- * Copies schema.sql into src/store/schema.generated.ts, so that the schema travels with the code
+ * Copies schema.sql into src/storage/schema.generated.ts, so that the schema travels with the code
  * wherever it is bundled or compiled to. `--check` only tells whether the copy is fresh.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { exit } from "node:process";
 
 const source = new URL("../schema.sql", import.meta.url);
-const target = new URL("../src/store/schema.generated.ts", import.meta.url);
+const target = new URL("../src/storage/schema.generated.ts", import.meta.url);
 
 const sql = readFileSync(source, "utf8").replace(/[\\`$]/g, "\\$&");
 const text = `// Generated from schema.sql by scripts/generate_schema.ts. Do not edit.\nexport const SCHEMA_SQL: string = \`${sql}\`;\n`;
 
 if (process.argv.includes("--check")) {
   if (readFileSync(target, "utf8") !== text) {
-    console.error("src/store/schema.generated.ts is stale: run `bun run generate`");
+    console.error("src/storage/schema.generated.ts is stale: run `bun run generate`");
     exit(1);
   }
 } else {

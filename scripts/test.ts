@@ -31,12 +31,27 @@ const SUITES: Readonly<Record<string, Suite>> = {
   generated: check("scripts/generate.ts", "--check"),
   types: check("x", "tsc", "-p", "."),
   package: check("scripts/check_package.ts"),
-  bun: runner((report) => ["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`]),
+  bun: runner((report) => [
+    "test",
+    "--parallel=4",
+    "--timeout=60000",
+    "--reporter=junit",
+    `--reporter-outfile=${report}`,
+  ]),
   // tsc has checked the types, with Node's; Deno would do it again, with its own.
-  deno: runner((report) => ["x", DENO, "test", "-A", "--no-check", `--junit-path=${report}`, "test"]),
+  deno: runner((report) => [
+    "x",
+    DENO,
+    "test",
+    "-A",
+    "--no-check",
+    `--junit-path=${report}`,
+    "test/unit",
+    "test/runtime",
+  ]),
   node: runner((report) => [
     ...["x", NODE, "--test", "--test-reporter=spec", "--test-reporter-destination=stdout"],
-    ...["--test-reporter=junit", `--test-reporter-destination=${report}`, "test/**/*.test.ts"],
+    ...["--test-reporter=junit", `--test-reporter-destination=${report}`, "test/{unit,runtime}/**/*.test.ts"],
   ]),
   node22: runner((report) => ["scripts/test_oldest_node.ts", report]),
 };

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { OLDEST_NODE } from "./runtimes.ts";
 
 const HOOKS = fileURLToPath(new URL("oldest_node/hooks.ts", import.meta.url));
-const TESTS = "test/{store,queue,serializers}/**/*.test.ts";
+const TESTS = "test/unit/{storage,queue,serializers}/**/*.test.ts";
 
 const [report = "report.xml"] = process.argv.slice(2);
 const compiled = mkdtempSync(join(tmpdir(), "eventspool-compiled-"));

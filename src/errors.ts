@@ -17,7 +17,7 @@ export class EventTooLargeError extends EventError {
   readonly size: number;
   /** The largest size that passes, in bytes. */
   readonly limit: number;
-  /** Name of the queue that refused the event. */
+  /** Name of the queue that rejected the event. */
   readonly queue: string;
 
   constructor(size: number, limit: number, queue: string) {
@@ -37,11 +37,11 @@ export class EventTooLargeError extends EventError {
  */
 export class EventQueueFullError extends EventError {
   override name = "EventQueueFullError";
-  /** How many events the queue held when it refused. */
+  /** How many events the queue held when it rejected. */
   readonly size: number;
   /** The queue's row cap. */
   readonly limit: number;
-  /** Name of the queue that refused the event. */
+  /** Name of the queue that rejected the event. */
   readonly queue: string;
 
   constructor(size: number, limit: number, queue: string) {

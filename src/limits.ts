@@ -17,7 +17,7 @@ export const MAX_EVENT_BYTES = 102_400;
 export const DEFAULT_MAX_EVENTS = 10_000;
 
 /** The largest row cap one can ask for, in rows: ids and counts stay exact as JavaScript numbers. */
-export const MAX_MAX_EVENTS = 1_000_000_000_000;
+export const EVENTS_CEILING = 1_000_000_000_000;
 
 /**
  * The size at which a batch is full, in bytes before compression: 500 KiB.
@@ -44,7 +44,7 @@ export const DEFAULT_BATCH_MIN_INTERVAL_MS = 50;
 export const MIN_BATCH_BYTES: number = MAX_EVENT_BYTES + 28;
 
 /** The largest body one can let a collector take, in bytes, before compression: it is held in memory whole. */
-export const MAX_MAX_BODY_BYTES = 1_073_741_824;
+export const BODY_BYTES_CEILING = 1_073_741_824;
 
 /**
  * How deep structs, lists, sets and maps of a Thrift event may nest. A struct that contains itself ends
@@ -114,10 +114,10 @@ export const MAX_DEAD_LETTERS = 10_000;
 export const MAX_DEAD_LETTER_BYTES = 67_108_864;
 
 /** The most dead letters one can ask to be kept, in rows: the oldest is looked for among all of them. */
-export const MAX_MAX_DEAD_LETTERS = 1_000_000;
+export const DEAD_LETTERS_CEILING = 1_000_000;
 
 /** The largest size one can allow the dead letters, in bytes: 64 GiB. */
-export const MAX_MAX_DEAD_LETTER_BYTES = 68_719_476_736;
+export const DEAD_LETTER_BYTES_CEILING = 68_719_476_736;
 
 /**
  * How many events may become dead letters in a row before the publisher holds the queue: a poison event
@@ -256,13 +256,13 @@ export const DEFAULT_MAX_REQUEST_EVENTS = 100_000;
 export const DEFAULT_MAX_PENDING_BYTES = 67_108_864;
 
 /** The most bytes one can let it hold: 64 GiB. */
-export const MAX_MAX_PENDING_BYTES = 68_719_476_736;
+export const PENDING_BYTES_CEILING = 68_719_476_736;
 
 /** How many requests a collector reads and stores at once until it answers 503; each holds up to its largest body. */
 export const DEFAULT_MAX_REQUESTS = 256;
 
 /** The most requests at once one can allow. */
-export const MAX_MAX_REQUESTS = 65_536;
+export const REQUESTS_CEILING = 65_536;
 
 /** How long a sink may take for a batch until the collector counts as failing, in milliseconds. */
 export const STORE_STALL_MS = 30_000;

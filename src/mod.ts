@@ -26,5 +26,5 @@ export {
 export { DEFAULT_MAX_EVENTS, MAX_EVENT_BYTES } from "./limits.ts";
 export type { EventQueueOptions, EventSchemaOption, EventSerializer } from "./queue/event_queue.ts";
 export { EventQueue } from "./queue/event_queue.ts";
-export type { PutTracing } from "./queue/put_trace.ts";
+export type { PutTracing } from "./queue/trace_context.ts";
 export { serializeJsonEvent } from "./serializers/json.ts";

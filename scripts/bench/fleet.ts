@@ -1,11 +1,11 @@
 /**
  * A fleet of publishers and the one collector they share, on paper: time is simulated, the decisions are those
- * of the real `Gate` (backoff) and `Lanes` (concurrency).
+ * of the real `CircuitBreaker` (backoff) and `ConcurrencyLimit` (concurrency).
  *
  * @module
  */
-import { Gate } from "../../src/publisher/gate.ts";
-import { Lanes } from "../../src/publisher/lanes.ts";
+import { CircuitBreaker } from "../../src/publisher/circuit_breaker.ts";
+import { ConcurrencyLimit } from "../../src/publisher/concurrency_limit.ts";
 import { Timeline } from "./timeline.ts";
 
 /** What is simulated. */
@@ -26,7 +26,7 @@ export interface Fleet {
 export interface Second {
   readonly s: number;
   readonly requests: number;
-  readonly refused: number;
+  readonly rejected: number;
   readonly delivered: number;
   readonly backlog: number;
 }
@@ -50,8 +50,8 @@ interface Strategy {
 }
 
 function ours(): Strategy {
-  const gate = new Gate();
-  const lanes = new Lanes(MAX_LANES);
+  const gate = new CircuitBreaker();
+  const lanes = new ConcurrencyLimit(MAX_LANES);
   return {
     shutForMs: (nowMs) => gate.shutForMs(nowMs),
     get lanes() {
@@ -133,7 +133,7 @@ export function simulate(fleet: Fleet, untilS: number): Second[] {
   const timeline = new Timeline();
   const seconds = Array.from({ length: untilS }, () => ({
     requests: 0,
-    refused: 0,
+    rejected: 0,
     delivered: 0,
     backlog: 0,
   }));
@@ -154,7 +154,7 @@ export function simulate(fleet: Fleet, untilS: number): Second[] {
       host.settle(events, isAccepted);
       const then = seconds[Math.floor(nowMs / 1_000)];
       if (then !== undefined && isAccepted) then.delivered += events;
-      else if (then !== undefined) then.refused++;
+      else if (then !== undefined) then.rejected++;
       step(host, nowMs);
     });
   };

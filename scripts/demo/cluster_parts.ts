@@ -45,7 +45,7 @@ export class ClusterParts {
       "nats.subject = events.main",
       `nats.timeout = ${this.#timeoutMs}ms`,
     ]);
-    const child = this.#children.start(name, ["src/cli/collector.ts", config]);
+    const child = this.#children.start(name, ["src/commands/collector.ts", config]);
     return { name, address: await child.find(/Collecting at .*?http:\/\/(127\.0\.0\.1:\d+)/), child };
   }
 
@@ -58,7 +58,7 @@ export class ClusterParts {
       "admin.listen = off",
       ...(host.way === "collectors" ? this.#toCollectors(collectors) : this.#toJetStream()),
     ]);
-    const child = this.#children.start(name, ["src/cli/publisher.ts", config]);
+    const child = this.#children.start(name, ["src/commands/publisher.ts", config]);
     await child.find(/(Publishing queue)/);
     host.publisher = child;
     return child;

@@ -38,7 +38,7 @@ export class Servers {
       `output = ${this.outputFile}`,
       `key.demo = ${this.#secret}`,
     ]);
-    return this.#start("collector", "Collecting at", ["src/cli/collector.ts", config]);
+    return this.#start("collector", "Collecting at", ["src/commands/collector.ts", config]);
   }
 
   startPublisher(collector: Server): Promise<Server> {
@@ -52,7 +52,7 @@ export class Servers {
       "metrics.namespace = demo",
       "admin.listen = 127.0.0.1:0",
     ]);
-    return this.#start("publisher", "Admin at", ["src/cli/publisher.ts", config]);
+    return this.#start("publisher", "Admin at", ["src/commands/publisher.ts", config]);
   }
 
   /** @param announcement what the child writes before its address */

@@ -14,11 +14,11 @@ const PAGE = "configuration.md";
 
 /** What the kinds of values are, by the function of `src/config` whose docstring tells. */
 const KINDS: Readonly<Record<string, readonly [file: string, name: string]>> = {
-  duration: ["src/config/values.ts", "durationMsIn"],
-  size: ["src/config/values.ts", "bytesIn"],
-  percentage: ["src/config/values.ts", "parseShare"],
-  "file mode": ["src/config/values.ts", "parseFileMode"],
-  "whole number": ["src/config/values.ts", "parseInteger"],
+  duration: ["src/config/parsers.ts", "durationMsIn"],
+  size: ["src/config/parsers.ts", "bytesIn"],
+  percentage: ["src/config/parsers.ts", "parseShare"],
+  "file mode": ["src/config/parsers.ts", "parseFileMode"],
+  "whole number": ["src/config/parsers.ts", "parseInteger"],
   address: ["src/config/addresses.ts", "parseListenAddress"],
   secret: ["src/config/secret.ts", "parseSecret"],
 };

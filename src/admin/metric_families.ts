@@ -11,14 +11,14 @@ const OF_THE_FILE = "It is the queue file's, the same for every publisher of the
 
 const FILE_GAUGES: readonly Figure<QueueState>[] = [
   ["queue_depth", "Events waiting and leased.", ({ depth }) => depth],
-  ["queue_max_events", "The row cap: at this depth puts are refused.", ({ maxEvents }) => maxEvents],
+  ["queue_max_events", "The row cap: at this depth puts are rejected.", ({ maxEvents }) => maxEvents],
   ["queue_leased", "Events in leases that have not expired.", ({ leased }) => leased],
   [
     "queue_oldest_event_age_seconds",
     "How long the oldest event has waited; 0 when there is none.",
     ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
   ],
-  ["dead_letters", "Events the collector refused by themselves.", ({ deadLetters }) => deadLetters],
+  ["dead_letters", "Events the collector rejected by themselves.", ({ deadLetters }) => deadLetters],
   ["dead_letter_bytes", "Bodies and answers of the dead letters.", ({ deadLetterBytes }) => deadLetterBytes],
 ];
 
@@ -51,7 +51,7 @@ const GAUGES: readonly Figure<PublisherMetrics>[] = [
   ],
   [
     "held",
-    "1 while so many events are refused that no more of them become dead letters.",
+    "1 while so many events are rejected that no more of them become dead letters.",
     ({ isHeld }) => Number(isHeld),
   ],
   [
@@ -92,10 +92,10 @@ export function fileFamilies(state: QueueState): Family[] {
     ...FILE_GAUGES.map((figure) => single("gauge", inFile(figure), state)),
     ...FILE_COUNTERS.map((figure) => single("counter", inFile(figure), state)),
     {
-      name: "refused_puts_total",
-      help: `Events that puts refused, ever, by the reason. ${OF_THE_FILE}`,
+      name: "rejected_puts_total",
+      help: `Events that puts rejected, ever, by the reason. ${OF_THE_FILE}`,
       type: "counter",
-      samples: samplesBy("reason", state.refusedPuts),
+      samples: samplesBy("reason", state.rejectedPuts),
     },
   ];
 }

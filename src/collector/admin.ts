@@ -5,9 +5,9 @@
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { guardedBy } from "../http/bearer_guard.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
-import { addProbes } from "./collector.ts";
+import { guardedBy } from "../server/bearer_guard.ts";
+import { addProbes } from "./app.ts";
 import { collectorFamilies } from "./metric_families.ts";
 import type { CollectorStatus } from "./status.ts";
 

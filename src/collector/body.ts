@@ -16,7 +16,7 @@ const MAX_CHUNK_BYTES = 1_048_576;
 
 /**
  * Reads a request's body and decompresses it. Neither the compressed nor the decompressed body is
- * ever held beyond its limit, whatever is sent. One whose Content-Length is too long is refused before it is read.
+ * ever held beyond its limit, whatever is sent. One whose Content-Length is too long is rejected before it is read.
  *
  * @throws {HTTPException} 413 when it is longer than `maxBodyBytes` once decompressed; 400 when
  * it is not what its Content-Encoding (`gzip`, `identity` or none) says.

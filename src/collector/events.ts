@@ -3,10 +3,10 @@
  *
  * @module
  */
+
 import { isUtf8 } from "node:buffer";
 import { HTTPException } from "hono/http-exception";
 import { MAX_EVENT_BYTES } from "../limits.ts";
-import { EventList } from "./event_list.ts";
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -22,14 +22,8 @@ import {
   skipSpace,
   skipValue,
 } from "./json_scanner.ts";
-import { Refusals } from "./refusals.ts";
+import { type BatchVersion, EventList } from "./sinks/event_list.ts";
 import { skipStruct } from "./thrift_scanner.ts";
-
-/**
- * The formats of a batch: `2` is a list of Thrift structs in JSON, `2j` an array of any JSON, `1` the array of
- * objects that was before them.
- */
-export type BatchVersion = "1" | "2" | "2j";
 
 /** What a batch must be besides a batch. */
 export interface EventChecks {
@@ -44,7 +38,7 @@ export interface ParsedEvents {
   /** All of them, those at fault included. */
   readonly events: EventList;
   /** Those at fault. */
-  readonly refusals: Refusals;
+  readonly rejections: Rejections;
 }
 
 /** Where an event that begins at `at` ends. @throws {JsonFault} it is none */
@@ -52,7 +46,7 @@ type SkipEvent = (body: Uint8Array, at: number) => number;
 
 /**
  * Finds the events of a batch. The whole body is valid JSON in UTF-8 then, but for what is in events that nest
- * too deep, which are refused.
+ * too deep, which are rejected.
  *
  * @throws {HTTPException} 400 when the body is not UTF-8, not JSON, or not a batch; 413 when it holds too many
  * events; 422 when so many are at fault that the answer cannot name them
@@ -71,7 +65,7 @@ export function parseEvents(
     if (fault instanceof JsonFault) throw describeFault(body, version, fault);
     throw fault;
   }
-  return { events: new EventList(body, Uint32Array.from(elements.bounds)), refusals: elements.refusals };
+  return { events: new EventList(body, Uint32Array.from(elements.bounds)), rejections: elements.rejections };
 }
 
 function skipperOf(version: BatchVersion, checkStructs: boolean): SkipEvent {
@@ -137,7 +131,7 @@ function expectEnd(body: Uint8Array, at: number): void {
 class Elements {
   /** Where each begins and ends. */
   readonly bounds: number[] = [];
-  readonly refusals: Refusals = new Refusals();
+  readonly rejections: Rejections = new Rejections();
   readonly #body: Uint8Array;
   readonly #skip: SkipEvent;
   readonly #maxEvents: number;
@@ -178,12 +172,12 @@ class Elements {
     } catch (fault) {
       if (!(fault instanceof JsonFault)) throw fault;
       end = this.#findEnd(at);
-      this.refusals.add(this.count, `${fault.message} at byte ${fault.at - at}`);
+      this.rejections.add(this.count, `${fault.message} at byte ${fault.at - at}`);
       return end;
     }
     const sizeBytes = end - at;
     if (sizeBytes > MAX_EVENT_BYTES)
-      this.refusals.add(this.count, `has ${sizeBytes} bytes, and ${MAX_EVENT_BYTES} are allowed`);
+      this.rejections.add(this.count, `has ${sizeBytes} bytes, and ${MAX_EVENT_BYTES} are allowed`);
     return end;
   }
 
@@ -210,4 +204,56 @@ function describeFault(body: Uint8Array, version: BatchVersion, cause: JsonFault
 
 function notJson(cause?: Error): HTTPException {
   return new HTTPException(400, { message: "The body is not JSON in UTF-8.", cause });
+}
+
+/** One of them. */
+export interface Rejection {
+  /** Which event of the request, from 0. */
+  readonly index: number;
+  /** What is wrong with it. */
+  readonly error: string;
+}
+
+/** The longest list of rejected events in an answer, in bytes of JSON: publishers read 64 KiB of one. */
+const MAX_LIST_BYTES = 64_000;
+
+/** The longest of its errors, in characters: an app's own may quote the event. */
+const MAX_ERROR_CHARS = 200;
+
+/** Events at fault, in the order of the request. */
+export class Rejections {
+  readonly #list: Rejection[] = [];
+  readonly #indexes = new Set<number>();
+  #sizeBytes = 0;
+
+  get count(): number {
+    return this.#list.length;
+  }
+
+  has(index: number): boolean {
+    return this.#indexes.has(index);
+  }
+
+  /**
+   * Adds an event, unless it is there.
+   *
+   * @throws {HTTPException} 422 when the answer would be too long: then nothing is stored, and publishers send
+   * the batch in halves
+   */
+  add(index: number, error: string): void {
+    if (this.#indexes.has(index)) return;
+    const rejection = { index, error: error.slice(0, MAX_ERROR_CHARS) };
+    this.#sizeBytes += Buffer.byteLength(JSON.stringify(rejection)) + 1;
+    if (this.#sizeBytes > MAX_LIST_BYTES)
+      throw new HTTPException(422, {
+        message: `More events are rejected than can be listed, event ${index} among them (${rejection.error}). Nothing was stored: send fewer at once.`,
+      });
+    this.#indexes.add(index);
+    this.#list.push(rejection);
+  }
+
+  /** All of them, by their indexes. */
+  list(): Rejection[] {
+    return this.#list.toSorted((one, other) => one.index - other.index);
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * What a collector says, all of it. Whoever sends it nonsense does not fill its disk: of each kind of refusal one a
+ * What a collector says, all of it. Whoever sends it nonsense does not fill its disk: of each kind of rejection one a
  * second is told.
  *
  * @module
@@ -17,14 +17,14 @@ const told = new Map<number, { atMs: number; untold: number }>();
 export interface TakenBatch {
   readonly stored: number;
   readonly duplicates: number;
-  readonly refused: number;
+  readonly rejected: number;
   readonly version: string;
   readonly keyName: string;
   readonly eventIds: string | undefined;
 }
 
 export function logTaken(batch: TakenBatch): void {
-  logger.debug("Took {stored} events, {duplicates} of them again, and refused {refused}", { ...batch });
+  logger.debug("Took {stored} events, {duplicates} of them again, and rejected {rejected}", { ...batch });
 }
 
 export function logIgnoredIds(keyName: string, header: string): void {
@@ -35,23 +35,23 @@ export function logIgnoredIds(keyName: string, header: string): void {
   });
 }
 
-/** A refusal of a batch. */
-export interface LoggedRefusal {
+/** A rejection of a batch. */
+export interface LoggedRejection {
   readonly status: number;
   readonly message: string;
   readonly path: string;
   readonly cause: unknown;
 }
 
-export function logRefusal(refusal: LoggedRefusal): void {
-  const { status } = refusal;
+export function logRejection(rejection: LoggedRejection): void {
+  const { status } = rejection;
   const untold = told.get(status)?.untold ?? 0;
   if (!isTime(status)) return;
-  const { cause } = refusal;
+  const { cause } = rejection;
   const reason = status < 500 && cause instanceof Error ? cause.message : cause; // no stack for others' mistakes
-  const properties = { ...refusal, cause: reason, ...(untold > 0 && { untold }) };
+  const properties = { ...rejection, cause: reason, ...(untold > 0 && { untold }) };
   if (status >= 500) logger.error("Failed a batch with {status}: {message}", properties);
-  else logger.warn("Refused a batch with {status}: {message}", properties);
+  else logger.warn("Rejected a batch with {status}: {message}", properties);
 }
 
 function isTime(kind: number): boolean {

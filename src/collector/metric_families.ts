@@ -28,7 +28,7 @@ const OF_KEYS: readonly (readonly [name: string, help: string, key: keyof KeyCou
     "Events that had been kept before, and were dropped, by key.",
     "duplicates",
   ],
-  ["collector_refused_events_total", "Events at fault, by key; their publishers keep them.", "refused"],
+  ["collector_rejected_events_total", "Events at fault, by key; their publishers keep them.", "rejected"],
   ["collector_received_bytes_total", "Bodies that were rightly signed, decompressed, by key.", "bytes"],
 ];
 

@@ -3,15 +3,15 @@
  *
  * @module
  */
+
+export type { EventIds, IdRange } from "../wire/event_ids.ts";
 export { type CollectorAdminOptions, collectorAdmin } from "./admin.ts";
-export { type CollectorOptions, collector } from "./collector.ts";
-export type { FsyncPolicy, SyncOptions } from "./commit_loop.ts";
-export type { EventIds, IdRange } from "./event_ids.ts";
-export type { EventList } from "./event_list.ts";
-export type { BatchVersion } from "./events.ts";
-export { type JsonLinesOptions, JsonLinesSink } from "./json_lines_sink.ts";
+export { type CollectorOptions, collector } from "./app.ts";
 export type { Keys } from "./signature.ts";
-export type { AcceptedBatch, Sink, Stored } from "./sink.ts";
-export { SqliteSink, type SqliteSinkOptions } from "./sqlite_sink.ts";
+export type { BatchVersion, EventList } from "./sinks/event_list.ts";
+export type { FsyncPolicy, SyncOptions } from "./sinks/group_commit.ts";
+export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";
+export type { AcceptedBatch, Sink, Stored } from "./sinks/sink.ts";
+export { SqliteSink, type SqliteSinkOptions } from "./sinks/sqlite.ts";
 export { CollectorStatus } from "./status.ts";
 export { type EventValidator, schemaValidator } from "./validate.ts";

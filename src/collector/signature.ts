@@ -23,7 +23,7 @@ export function parseSignature(header: string | undefined): Signature {
 }
 
 /**
- * Refuses a key that nobody has, before any of the body is read. The answer is that to a wrong MAC; how soon it
+ * Rejects a key that nobody has, before any of the body is read. The answer is that to a wrong MAC; how soon it
  * comes does tell them apart, and names of keys are no secrets.
  *
  * @throws {HTTPException} 403

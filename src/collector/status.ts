@@ -4,7 +4,7 @@
  * @module
  */
 import { MAX_RETRY_AFTER_S, NOT_READY_MS, STORE_STALL_MS } from "../limits.ts";
-import { Histogram } from "../metrics/histogram.ts";
+import { Histogram } from "../metrics/family.ts";
 
 /** Seconds of a store: from a file in memory, over a disk's sync, to a cluster in trouble. */
 const STORE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -15,7 +15,7 @@ const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
 /** What came of a request. */
 export type CollectOutcome =
   | "accepted"
-  | "partly_refused"
+  | "partly_rejected"
   | "malformed"
   | "unauthorized"
   | "too_large"
@@ -27,7 +27,7 @@ export type CollectOutcome =
 export interface KeyCounts {
   stored: number;
   duplicates: number;
-  refused: number;
+  rejected: number;
   /** Bodies, decompressed. */
   bytes: number;
 }
@@ -49,7 +49,7 @@ export interface CollectorHealth {
 export class CollectorStatus {
   readonly requests: Record<CollectOutcome, number> = {
     accepted: 0,
-    partly_refused: 0,
+    partly_rejected: 0,
     malformed: 0,
     unauthorized: 0,
     too_large: 0,
@@ -131,7 +131,7 @@ export class CollectorStatus {
   of(keyName: string): KeyCounts {
     let counts = this.keys.get(keyName);
     if (counts === undefined) {
-      counts = { stored: 0, duplicates: 0, refused: 0, bytes: 0 };
+      counts = { stored: 0, duplicates: 0, rejected: 0, bytes: 0 };
       this.keys.set(keyName, counts);
     }
     return counts;

@@ -6,7 +6,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { HTTPException } from "hono/http-exception";
 import { EventInvalidError } from "../errors.ts";
-import { withSchema } from "../serializers/schema.ts";
+import { withSchema } from "../serializers/standard_schema.ts";
 import type { ParsedEvents } from "./events.ts";
 
 /**
@@ -37,15 +37,15 @@ export function schemaValidator(schema: StandardSchemaV1): EventValidator {
 }
 
 /**
- * Adds the events that the validator refuses to the refusals.
+ * Adds the events that the validator fails to the rejections.
  *
- * @throws {HTTPException} 500 when it throws; 422 when more are refused than can be listed
+ * @throws {HTTPException} 500 when it throws; 422 when more are rejected than can be listed
  */
-export function validateEvents({ events, refusals }: ParsedEvents, validate: EventValidator): void {
+export function validateEvents({ events, rejections }: ParsedEvents, validate: EventValidator): void {
   for (let index = 0; index < events.count; index++) {
-    if (refusals.has(index)) continue;
+    if (rejections.has(index)) continue;
     const problem = attempt(validate, JSON.parse(events.text(index)));
-    if (problem !== undefined) refusals.add(index, problem);
+    if (problem !== undefined) rejections.add(index, problem);
   }
 }
 

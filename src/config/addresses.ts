@@ -1,6 +1,6 @@
 import { isIPv6 } from "node:net";
 import { ConfigurationError } from "../errors.ts";
-import { integerIn, parseText, quote } from "./values.ts";
+import { integerIn, parseText, quote } from "./parsers.ts";
 
 /** A host, by name or address, and a port. */
 export interface HostPort {
@@ -23,7 +23,7 @@ export function formatAddress(address: ListenAddress): string {
 /**
  * Where metrics are sent: `host:port`, read as baseplate.py's `config.Endpoint` reads it (the first
  * colon ends the host, so no IPv6 address; no host means this machine). Its other form, the path of a
- * unix socket, is refused: none of Bun, Deno and Node sends datagrams to one.
+ * unix socket, is rejected: none of Bun, Deno and Node sends datagrams to one.
  */
 export function parseEndpoint(text: string): HostPort {
   if (text.includes("/")) {

@@ -6,25 +6,23 @@
  */
 
 import {
+  BODY_BYTES_CEILING,
   DEFAULT_GRACE_MS,
   DEFAULT_MAX_PENDING_BYTES,
   DEFAULT_MAX_REQUEST_EVENTS,
   DEFAULT_MAX_REQUESTS,
   MAX_BATCH_BYTES,
   MAX_DURATION_MS,
-  MAX_MAX_BODY_BYTES,
-  MAX_MAX_PENDING_BYTES,
-  MAX_MAX_REQUESTS,
+  PENDING_BYTES_CEILING,
   REQUEST_TIMEOUT_MS,
+  REQUESTS_CEILING,
 } from "../limits.ts";
 import { type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
-import type { ConfigSection } from "./config_section.ts";
-import type { Env } from "./expand_vars.ts";
-import { parseSecret, parseToken, type Secret } from "./secret.ts";
-import { readSecret } from "./secret_file.ts";
+import type { ConfigSection, Env } from "./config_section.ts";
+import { bytesIn, durationMsIn, integerIn, optional, parseBoolean } from "./parsers.ts";
+import { parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
-import { bytesIn, durationMsIn, integerIn, optional, parseBoolean } from "./values.ts";
 
 /** A collector's configuration, checked and complete. */
 export interface CollectorConfig {
@@ -98,11 +96,11 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
     sink: readSink(section),
     maxBodyBytes: section.read(
       "max_body_size",
-      optional(bytesIn({ min: 1, max: MAX_MAX_BODY_BYTES }), MAX_BATCH_BYTES),
+      optional(bytesIn({ min: 1, max: BODY_BYTES_CEILING }), MAX_BATCH_BYTES),
     ),
     maxEvents: section.read(
       "max_events_per_request",
-      optional(integerIn({ min: 1, max: MAX_MAX_BODY_BYTES }), DEFAULT_MAX_REQUEST_EVENTS),
+      optional(integerIn({ min: 1, max: BODY_BYTES_CEILING }), DEFAULT_MAX_REQUEST_EVENTS),
     ),
     ...readLoad(section),
     v1: section.read("v1", optional(parseBoolean, false)),
@@ -123,11 +121,11 @@ function readLoad(section: ConfigSection): Load {
   return {
     maxPendingBytes: section.read(
       "max_pending_size",
-      optional(bytesIn({ min: 1, max: MAX_MAX_PENDING_BYTES }), DEFAULT_MAX_PENDING_BYTES),
+      optional(bytesIn({ min: 1, max: PENDING_BYTES_CEILING }), DEFAULT_MAX_PENDING_BYTES),
     ),
     maxRequests: section.read(
       "max_requests",
-      optional(integerIn({ min: 1, max: MAX_MAX_REQUESTS }), DEFAULT_MAX_REQUESTS),
+      optional(integerIn({ min: 1, max: REQUESTS_CEILING }), DEFAULT_MAX_REQUESTS),
     ),
     requestTimeoutMs: section.read("request_timeout", optional(duration, REQUEST_TIMEOUT_MS)),
     graceMs: section.read("grace", optional(duration, DEFAULT_GRACE_MS)),

@@ -1,8 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
 import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
-import { ConfigSection, type Setting } from "./config_section.ts";
-import { type Env, processEnv } from "./expand_vars.ts";
+import { ConfigSection, type Env, processEnv, type Setting } from "./config_section.ts";
 import { type IniSection, parseIni } from "./ini.ts";
 import { flattenTable, parseToml, tableAt, tableNames } from "./toml.ts";
 

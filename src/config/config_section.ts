@@ -1,7 +1,7 @@
+import process from "node:process";
 import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
-import { type Env, expandVars } from "./expand_vars.ts";
-import { nearest } from "./nearest.ts";
-import type { ValueParser } from "./values.ts";
+import { didYouMean } from "./did_you_mean.ts";
+import type { ValueParser } from "./parsers.ts";
 
 /** A key of a section, before its variables are filled in. */
 export interface Setting {
@@ -16,7 +16,7 @@ export interface Setting {
 
 /** How a value is read. */
 export interface ReadOptions {
-  /** Take a `$NAME` that is not set as text, with a warning, instead of refusing it. */
+  /** Take a `$NAME` that is not set as text, with a warning, instead of rejecting it. */
   readonly keepUnset?: boolean;
   /** Show nothing of the value. */
   readonly isSecret?: boolean;
@@ -138,7 +138,7 @@ export class ConfigSection {
   /** A hint at the key that was likely meant to be this one, if this one is not there. */
   #misspelt(key: string): string {
     if (this.#settings.has(key)) return "";
-    const found = nearest(key, this.#settings.keys());
+    const found = didYouMean(key, this.#settings.keys());
     if (found === undefined) return "";
     const line = this.#settings.get(found)?.line;
     return line === undefined
@@ -154,7 +154,7 @@ export class ConfigSection {
       this.#warnings.push(new ConfigurationError(problem, place).message);
       return;
     }
-    const meant = nearest(key, this.#asked);
+    const meant = didYouMean(key, this.#asked);
     this.warn(
       key,
       meant === undefined ? "not a known key, ignored" : `not a known key, ignored: did you mean ${meant}?`,
@@ -165,4 +165,46 @@ export class ConfigSection {
     const line = this.#settings.get(key)?.line;
     return { ...this.#place, key, ...(line !== undefined && { line }) };
   }
+}
+
+/** Environment variables by name. */
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/** Where variables come from unless someone says otherwise. */
+export function processEnv(): Env {
+  return process.env;
+}
+
+/** A text with its variables filled in. */
+export interface ExpandedText {
+  readonly text: string;
+  /** Names of the variables that are not set; the text still holds them as written. */
+  readonly unset: readonly string[];
+}
+
+/** `\w` is ASCII only, as with Python's `re.ASCII`. */
+const VARIABLE = /\$(\w+|\{[^}]*\})/g;
+const BARE_VARIABLE = /\$(\w+)/g;
+
+/**
+ * Fills in `$NAME` and `${NAME}`. What is not set stays as written; a value is not expanded again;
+ * there is no escape (in `$$NAME` only `$NAME` is a variable).
+ *
+ * Source of the rules: Python's `os.path.expandvars` on POSIX.
+ */
+export function expandVars(text: string, env: Env): ExpandedText {
+  const unset: string[] = [];
+  const fill = (variable: string, word: string): string => {
+    const name = word.startsWith("{") ? word.slice(1, -1) : word;
+    const value = env[name];
+    // Not `undefined`: `process.env.constructor` is a function.
+    if (typeof value === "string") return value;
+    unset.push(name);
+    return variable;
+  };
+  // Behind the last `}` no `${` is ever closed: looking for its end there would take quadratic time.
+  const lastClosed = text.lastIndexOf("}") + 1;
+  const head = text.slice(0, lastClosed).replace(VARIABLE, fill);
+  const tail = text.slice(lastClosed).replace(BARE_VARIABLE, fill);
+  return { text: head + tail, unset };
 }

@@ -4,13 +4,12 @@
  *
  * Why not a package: those on npm (`ini`, `js-ini`, `confbox`, `configparser`, ...) read another
  * dialect. They cut values at `#` and `;`, do not take `key: value`, split `[a:b.c]` at its dots, or
- * refuse continuation lines; each of these would silently change a key or a URL.
+ * reject continuation lines; each of these would silently change a key or a URL.
  *
  * @module
  */
 
 import { ConfigurationError } from "../errors.ts";
-import { indentOf, strip, stripEnd } from "./python_text.ts";
 
 /** One `name = value` of an INI file. */
 export interface IniOption {
@@ -52,7 +51,7 @@ const DELIMITER = /[=:]/;
  * only on lines of their own, indented continuation lines, empty lines inside values, lower-cased
  * option names, no option or section twice, no option without a value. `$VAR` is not expanded here.
  *
- * @throws {ConfigurationError} with the line, where Python refuses the file. The message shows no
+ * @throws {ConfigurationError} with the line, where Python rejects the file. The message shows no
  * value: it could be a secret.
  */
 export function parseIni(text: string, options: { readonly file?: string } = {}): IniDocument {
@@ -147,4 +146,28 @@ function closeOptions(options: ReadonlyMap<string, OpenOption>): IniSection {
     return [key, { name, value: stripEnd(lines.join("\n")), line }] as const;
   });
   return new Map(closed);
+}
+
+const SPACES: ReadonlySet<string> = new Set(
+  "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" +
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000",
+);
+
+/** How many white space characters the text begins with: Python's measure of a line's indent. */
+function indentOf(text: string): number {
+  let index = 0;
+  while (index < text.length && SPACES.has(text.charAt(index))) index++;
+  return index;
+}
+
+/** The text without white space at its end: Python's `str.rstrip()`. */
+function stripEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && SPACES.has(text.charAt(end - 1))) end--;
+  return text.slice(0, end);
+}
+
+/** The text without white space around it: Python's `str.strip()`. */
+function strip(text: string): string {
+  return stripEnd(text.slice(indentOf(text)));
 }

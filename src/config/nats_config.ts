@@ -7,10 +7,9 @@ import { accessSync, constants } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
 import { DEFAULT_NATS_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
-import { Secret } from "./secret.ts";
-import { readSecret } from "./secret_file.ts";
+import { durationMsIn, oneOf, optional, parseText, quote, type ValueParser } from "./parsers.ts";
+import { readSecret, Secret } from "./secret.ts";
 import { SubjectTemplate } from "./subject_template.ts";
-import { durationMsIn, oneOf, optional, parseText, quote, type ValueParser } from "./values.ts";
 
 /** How one logs in. */
 export type NatsLogin =

@@ -7,25 +7,30 @@
  *
  * @module
  */
+
+import { dirname, resolve } from "node:path";
 import { ConfigurationError } from "../errors.ts";
 import {
+  DEAD_LETTER_BYTES_CEILING,
+  DEAD_LETTERS_CEILING,
+  DEFAULT_BALLAST_BYTES,
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_BATCH_MIN_INTERVAL_MS,
   DEFAULT_CONCURRENCY,
   DEFAULT_DEAD_LETTER_MAX_SHARE,
+  DEFAULT_FILE_MODE,
   DEFAULT_GRACE_MS,
   DEFAULT_GZIP_LEVEL,
+  EVENTS_CEILING,
+  MAX_BALLAST_BYTES,
   MAX_BATCH_BYTES,
   MAX_CONCURRENCY,
   MAX_DEAD_LETTER_BYTES,
   MAX_DEAD_LETTERS,
   MAX_DURATION_MS,
-  MAX_MAX_DEAD_LETTER_BYTES,
-  MAX_MAX_DEAD_LETTERS,
-  MAX_MAX_EVENTS,
   MIN_BATCH_BYTES,
 } from "../limits.ts";
-import { checkQueueName } from "../queue_name.ts";
+import { checkQueueName } from "../storage/locations.ts";
 import {
   formatAddress,
   type HostPort,
@@ -35,13 +40,20 @@ import {
   parseListenAddressOrOff,
 } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
-import type { ConfigSection } from "./config_section.ts";
+import type { ConfigSection, Env } from "./config_section.ts";
 import { type DestinationConfig, readDestination } from "./destination_config.ts";
-import type { Env } from "./expand_vars.ts";
-import { type QueuePlace, readQueuePlace } from "./queue_place.ts";
-import { parseToken, type Secret } from "./secret.ts";
-import { readSecret } from "./secret_file.ts";
-import { bytesIn, durationMsIn, integerIn, optional, parseBoolean, parseShare, quote } from "./values.ts";
+import {
+  bytesIn,
+  durationMsIn,
+  integerIn,
+  optional,
+  parseBoolean,
+  parseFileMode,
+  parseShare,
+  parseText,
+  quote,
+} from "./parsers.ts";
+import { parseToken, readSecret, type Secret } from "./secret.ts";
 
 /** Where metrics go, and under which name. */
 export interface MetricsConfig {
@@ -96,7 +108,7 @@ export interface PublisherConfig extends QueuePlace {
     readonly listen: ListenAddress | undefined;
     /**
      * `admin.token` (ours), or what the file `admin.token_file` holds: who asks the admin routes must have it.
-     * Default: none, which is refused where `admin.listen` is not on loopback.
+     * Default: none, which is rejected where `admin.listen` is not on loopback.
      */
     readonly token: Secret | undefined;
   };
@@ -143,7 +155,7 @@ export function parsePublisherConfig(
     ...readQueuePlace(section, options.file),
     maxQueueSize: section.read(
       "max_queue_size",
-      optional(integerIn({ min: 1, max: MAX_MAX_EVENTS }), undefined),
+      optional(integerIn({ min: 1, max: EVENTS_CEILING }), undefined),
     ),
     destination: readDestination(section, options.file),
     batch: readBatch(section),
@@ -174,8 +186,8 @@ function readBatch(section: ConfigSection): PublisherConfig["batch"] {
 }
 
 function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"] {
-  const count = integerIn({ min: 1, max: MAX_MAX_DEAD_LETTERS });
-  const size = bytesIn({ min: MIN_BATCH_BYTES, max: MAX_MAX_DEAD_LETTER_BYTES });
+  const count = integerIn({ min: 1, max: DEAD_LETTERS_CEILING });
+  const size = bytesIn({ min: MIN_BATCH_BYTES, max: DEAD_LETTER_BYTES_CEILING });
   return {
     maxCount: section.read("dead_letters.max_count", optional(count, MAX_DEAD_LETTERS)),
     maxBytes: section.read("dead_letters.max_bytes", optional(size, MAX_DEAD_LETTER_BYTES)),
@@ -205,4 +217,51 @@ function readMetrics(section: ConfigSection): MetricsConfig {
 function parseNamespace(text: string): string {
   if (/^[\x20-\x7e]*$/.test(text)) return text;
   throw new ConfigurationError(`expected printable ASCII, got ${quote(text)}`);
+}
+
+/** Where a publisher's queue is, and what the publisher does there. */
+export interface QueuePlace {
+  /** `queue.directory` (ours): where the queue's file is, as written. Default: `undefined`, left to the environment. */
+  readonly directory: string | undefined;
+  /**
+   * `queue.file` (ours): a service's database whose outbox is published, as an absolute path. Relative in a file, it
+   * is so to that file's directory. Default: `undefined`, the queue has a file of its own in the directory.
+   */
+  readonly file: string | undefined;
+  /** `queue.file_mode` (ours): the mode of a queue file that the publisher makes. Default: 0600. */
+  readonly fileMode: number;
+  /**
+   * `queue.ballast` (ours): how much space is kept back for a full disk, in a file beside the queue's, in bytes;
+   * 0 if `off`. At most an eighth of the free space is taken. Default: 16 MiB, and none beside a service's database.
+   */
+  readonly ballastBytes: number;
+}
+
+/**
+ * Reads it from a publisher's section.
+ *
+ * @param configFile the configuration's file, where there is one @throws {ConfigurationError}
+ */
+function readQueuePlace(section: ConfigSection, configFile: string | undefined): QueuePlace {
+  const base = configFile === undefined ? "." : dirname(configFile);
+  const directory = section.read("queue.directory", optional(parseText, undefined));
+  const file = section.read(
+    "queue.file",
+    optional((path) => resolve(base, parseText(path)), undefined),
+  );
+  const ballastBytes = file === undefined ? DEFAULT_BALLAST_BYTES : 0;
+  if (file !== undefined && directory !== undefined)
+    throw section.error("queue.file", "is set, and so is queue.directory: keep one of them");
+  if (file !== undefined && section.has("queue.file_mode"))
+    section.warn("queue.file_mode", "has no effect beside queue.file: that file is the service's");
+  return {
+    directory,
+    file,
+    ballastBytes: section.read("queue.ballast", optional(parseSizeOrOff, ballastBytes)),
+    fileMode: section.read("queue.file_mode", optional(parseFileMode, DEFAULT_FILE_MODE)),
+  };
+}
+
+function parseSizeOrOff(text: string): number {
+  return text === "off" ? 0 : bytesIn({ min: 0, max: MAX_BALLAST_BYTES })(text);
 }

@@ -1,6 +1,9 @@
 import { Buffer } from "node:buffer";
+import { closeSync, openSync, readSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
-import { MIN_TOKEN_CHARS } from "../limits.ts";
+import { MAX_SECRET_FILE_BYTES, MIN_TOKEN_CHARS } from "../limits.ts";
+import type { ConfigSection } from "./config_section.ts";
+import { parseText, quote, type ValueParser } from "./parsers.ts";
 
 const REDACTED = "[redacted]";
 
@@ -40,7 +43,7 @@ const ASCII_SPACES = /[\t\n\v\f\r ]+/g;
 /**
  * Reads a Base64 key. White space inside (a continued line) and padding beyond what is needed are
  * passed over, as Python does. Python also passes over every other character, and so takes a key in
- * the URL-safe alphabet, or with a typo in it, for another, shorter key; that is refused here.
+ * the URL-safe alphabet, or with a typo in it, for another, shorter key; that is rejected here.
  *
  * @throws {ConfigurationError} if it is not Base64, or holds no byte. The message never shows it.
  */
@@ -80,4 +83,58 @@ export function parseToken(text: string): Secret {
       `is ${text.length} characters long: expected ${MIN_TOKEN_CHARS} or more, such as openssl rand -hex 16 makes`,
     );
   return new Secret(Buffer.from(text));
+}
+
+/**
+ * Reads a secret from the section's `key`, or from the file that `KEY_file` names: one of the two. The text
+ * is empty when neither is there.
+ *
+ * @throws {ConfigurationError} both are there, the file cannot be read, or `parse` rejects; it never shows the secret
+ */
+export function readSecret<T>(section: ConfigSection, key: string, parse: ValueParser<T>): T {
+  const fileKey = `${key}_file`;
+  if (!section.has(fileKey)) return section.read(key, parse, { isSecret: true });
+  if (section.has(key)) throw section.error(fileKey, `is set, and so is ${key}: keep one of them`);
+  return section.read(fileKey, (path) => parse(readSecretFile(parseText(path))));
+}
+
+/** The text of a secret's file, without the line end that editors and `echo` leave. */
+function readSecretFile(path: string): string {
+  const bytes = Buffer.alloc(MAX_SECRET_FILE_BYTES + 1);
+  const size = readInto(bytes, path);
+  if (size > MAX_SECRET_FILE_BYTES)
+    throw new ConfigurationError(
+      `the file ${quote(path)} holds more than ${MAX_SECRET_FILE_BYTES} bytes: it is no secret`,
+    );
+  const text = bytes.toString("latin1", 0, size).replace(/\r?\n$/, "");
+  if (text === "") throw new ConfigurationError(`the file ${quote(path)} is empty`);
+  return text;
+}
+
+const PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "it is a directory",
+  EACCES: "permission denied",
+};
+
+function readInto(bytes: Buffer, path: string): number {
+  let file: number | undefined;
+  try {
+    file = openSync(path, "r");
+    let size = 0;
+    for (;;) {
+      const count = readSync(file, bytes, size, bytes.length - size, null);
+      size += count;
+      if (count === 0 || size === bytes.length) return size;
+    }
+  } catch (cause) {
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    throw new ConfigurationError(
+      `cannot read the file ${quote(path)}: ${PROBLEMS[code] ?? message}`,
+      {},
+      { cause },
+    );
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
 }

@@ -12,7 +12,7 @@ import {
 } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
-import { bytesIn, durationMsIn, oneOf, optional, parseText } from "./values.ts";
+import { bytesIn, durationMsIn, oneOf, optional, parseText } from "./parsers.ts";
 
 /** When what was kept is synced to the disk. All survive the death of the process. */
 interface SyncConfig {
@@ -86,7 +86,7 @@ function readFileSink(section: ConfigSection): FileSinkConfig {
 }
 
 function readSqliteSink(section: ConfigSection): SqliteSinkConfig {
-  refuseKeys(section, FILE_KEYS, "is for sink = file, and the sink is sqlite: leave it out");
+  rejectKeys(section, FILE_KEYS, "is for sink = file, and the sink is sqlite: leave it out");
   return {
     kind: "sqlite",
     path: section.read("output", optional(parseText, "events.db")),
@@ -95,14 +95,14 @@ function readSqliteSink(section: ConfigSection): SqliteSinkConfig {
 }
 
 function readNats(section: ConfigSection): NatsSinkConfig {
-  refuseKeys(section, OUTPUT_KEYS, "is for a file or a database, and the sink is nats: leave it out");
+  rejectKeys(section, OUTPUT_KEYS, "is for a file or a database, and the sink is nats: leave it out");
   return readNatsSink(section);
 }
 
 function readSync(section: ConfigSection): SyncConfig {
   const fsync = section.read("output.fsync", optional(oneOf(...POLICIES), "always" as const));
   const problem = `is for output.fsync = interval, and that is ${fsync}: leave one of them out`;
-  if (fsync !== "interval") refuseKeys(section, ["output.fsync_interval"], problem);
+  if (fsync !== "interval") rejectKeys(section, ["output.fsync_interval"], problem);
   const fsyncIntervalMs = section.read(
     "output.fsync_interval",
     optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_FSYNC_INTERVAL_MS),
@@ -110,8 +110,8 @@ function readSync(section: ConfigSection): SyncConfig {
   return { fsync, fsyncIntervalMs };
 }
 
-/** Refuses keys that would have no effect: whoever set them counts on it. */
-function refuseKeys(section: ConfigSection, keys: readonly string[], problem: string): void {
+/** Rejects keys that would have no effect: whoever set them counts on it. */
+function rejectKeys(section: ConfigSection, keys: readonly string[], problem: string): void {
   const key = keys.find((name) => section.has(name));
   if (key !== undefined) throw section.error(key, problem);
 }

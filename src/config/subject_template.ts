@@ -6,7 +6,7 @@
  */
 import { ConfigurationError } from "../errors.ts";
 import { MAX_SUBJECT_CHARS, MAX_SUBJECT_TOKEN_CHARS } from "../limits.ts";
-import { quote } from "./values.ts";
+import { quote } from "./parsers.ts";
 
 /** Tokens with dots between them, each of letters, digits, `_`, `-` and places in braces. */
 const TEMPLATE = /^(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+(?:\.(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+)*$/;

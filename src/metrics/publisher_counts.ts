@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Histogram, type HistogramFigures } from "./histogram.ts";
+import { Histogram, type HistogramFigures } from "./family.ts";
 
 /** Events: one, and then three buckets for each factor of ten, up to what fits in 500 KiB at 50 bytes each. */
 const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
@@ -20,8 +20,8 @@ const ACCEPTED_SECONDS = [
   ...[60, 300, 900, 3_600, 21_600, 86_400],
 ];
 
-/** What came of a request: see `Outcome` in src/destinations/outcome.ts. */
-export type RequestOutcome = "accepted" | "unavailable" | "misconfigured" | "refused" | "mixed";
+/** What came of a request: see `Outcome` in src/publisher/destinations/destination.ts. */
+export type RequestOutcome = "accepted" | "unavailable" | "misconfigured" | "rejected" | "partial";
 
 /** The counts as others see them, all since the publisher started. */
 export interface PublisherFigures {
@@ -31,7 +31,7 @@ export interface PublisherFigures {
   readonly transportErrors: number;
   /** Batches that were claimed: for the first time, and again, after a failure, a halving or another publisher's death. */
   readonly claims: Readonly<Record<"first" | "again", number>>;
-  /** Batches that were halved, since the collector refused them. */
+  /** Batches that were halved, since the collector rejected them. */
   readonly splits: number;
   /** Events that became dead letters. */
   readonly deadLettered: number;
@@ -55,8 +55,8 @@ export class PublisherCounts implements PublisherFigures {
     accepted: 0,
     unavailable: 0,
     misconfigured: 0,
-    refused: 0,
-    mixed: 0,
+    rejected: 0,
+    partial: 0,
   };
   transportErrors = 0;
   readonly claims: Record<"first" | "again", number> = { first: 0, again: 0 };

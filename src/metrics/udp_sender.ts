@@ -1,9 +1,10 @@
 import { createSocket, type Socket } from "node:dgram";
 import { type LookupAddress, lookup } from "node:dns";
 import { isIP } from "node:net";
-import { setInterval } from "node:timers"; // the global one returns a bare number in older Denos, without unref
+import { setInterval } from "node:timers";
+
+// the global one returns a bare number in older Denos, without unref
 import { getLogger } from "@logtape/logtape";
-import { missingUdpPermission } from "./deno_net.ts";
 
 /** Where to send packets. Unix datagram sockets are not among it: `node:dgram` has none. */
 export interface UdpEndpoint {
@@ -139,4 +140,30 @@ export class UdpSender {
       dropped: this.#dropped,
     });
   }
+}
+
+/** The part of `Deno` that is asked. */
+interface DenoPermissions {
+  readonly permissions: { querySync(asked: { name: "net"; host: string }): { readonly state: string } };
+}
+
+/** An IP address and a port, as `--allow-net` has them. */
+interface UdpAddress {
+  readonly address: string;
+  readonly family: number;
+  readonly port: number;
+}
+
+/**
+ * What `--allow-net` must name for packets to leave for an address, and does not; undefined: nothing, or this is not
+ * Deno. To be asked before a socket is opened: what `node:dgram` may not do under Deno is an uncaught error.
+ */
+export function missingUdpPermission({ address, family, port }: UdpAddress): string | undefined {
+  const { Deno: deno } = globalThis as { Deno?: DenoPermissions };
+  if (deno === undefined) return undefined;
+  const hosts = family === 6 ? ["[::]:0", `[${address}]:${port}`] : ["0.0.0.0:0", `${address}:${port}`];
+  const missing = hosts.filter(
+    (host) => deno.permissions.querySync({ name: "net", host }).state !== "granted",
+  );
+  return missing.length === 0 ? undefined : missing.join(",");
 }

@@ -9,14 +9,14 @@ import type { Msg } from "@nats-io/transport-node";
 
 /**
  * - `stored`: the stream has it, from now on or from before.
- * - `refused`: the stream never takes this message.
+ * - `rejected`: the stream never takes this message.
  * - `no_stream`: nobody listens to the subject: no stream, one without a leader, or no JetStream at all.
  * - `unavailable`, `misconfigured`: as of a {@link Failure}.
  */
 export type Answer =
   | { readonly kind: "stored"; readonly isDuplicate: boolean }
   | { readonly kind: "no_stream" }
-  | { readonly kind: "refused"; readonly reason: string; readonly isTooLarge: boolean }
+  | { readonly kind: "rejected"; readonly reason: string; readonly isTooLarge: boolean }
   | { readonly kind: "unavailable" | "misconfigured"; readonly reason: string };
 
 interface PubAck {
@@ -56,7 +56,7 @@ function parse(text: string): PubAck | undefined {
 function explain({ code, err_code, description = "no reason given" }: PubAck["error"] & object): Answer {
   const reason = `the stream answered ${code}: ${description} (${err_code ?? "no error code"})`;
   if (err_code === MESSAGE_TOO_LARGE)
-    return { kind: "refused", reason: `${reason}: see its max_msg_size`, isTooLarge: true };
+    return { kind: "rejected", reason: `${reason}: see its max_msg_size`, isTooLarge: true };
   if (err_code === OTHER_STREAM)
     return { kind: "misconfigured", reason: `${reason}: another stream than nats.stream takes the subject` };
   if (description.startsWith("maximum "))

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Failure } from "./published.ts";
+import type { Failure } from "./types.ts";
 
 /** Names of the library's errors that say that the server does not want us. */
 const LOGIN_ERRORS = new Set(["AuthorizationError", "UserAuthenticationExpiredError", "NKeysError"]);
@@ -18,7 +18,7 @@ export function failureOf(error: unknown, servers: readonly string[]): Failure {
   if (LOGIN_ERRORS.has(name) || CREDENTIALS_PROBLEM.test(message))
     return {
       kind: "misconfigured",
-      reason: `${where} refused the login: ${message}: see nats.user, nats.token, nats.nkey_seed or nats.credentials_file`,
+      reason: `${where} rejected the login: ${message}: see nats.user, nats.token, nats.nkey_seed or nats.credentials_file`,
     };
   if (TLS_PROBLEM.test(`${code} ${message}`))
     return {

@@ -5,12 +5,12 @@
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
-import { dial, type NatsLibrary } from "./dial.ts";
+import { dial, type NatsLibrary } from "./connect.ts";
+import { whyUnheard } from "./diagnose_no_responders.ts";
 import { failureOf } from "./failure.ts";
-import type { Failure, Messages, Published } from "./published.ts";
 import { Publishing } from "./publishing.ts";
 import { Session } from "./session.ts";
-import { whyUnheard } from "./why_unheard.ts";
+import type { Failure, Messages, Published } from "./types.ts";
 
 /** What a publisher is told besides where the servers are. */
 export interface NatsPublisherOptions {

@@ -1,12 +1,12 @@
 /**
- * One call of `publishAll`: which messages are sent, answered, refused.
+ * One call of `publishAll`: which messages are sent, answered, rejected.
  *
  * @module
  */
 import type { Answer } from "./answer.ts";
-import type { Failure, Messages, Published, Refusal } from "./published.ts";
+import type { Failure, Messages, Published, Rejection } from "./types.ts";
 
-/** What a message is: not sent or not answered, answered and stored or refused, or answered and not stored. */
+/** What a message is: not sent or not answered, answered and stored or rejected, or answered and not stored. */
 const PENDING = 0;
 const SETTLED = 1;
 const FAILED = 2;
@@ -24,7 +24,7 @@ export class Publishing {
   readonly #states: Uint8Array;
   readonly #sizes: Uint32Array;
   readonly #resolve: (published: Published) => void;
-  readonly #refused: Refusal[] = [];
+  readonly #rejected: Rejection[] = [];
   #next = 0;
   #duplicates = 0;
   #failure: Failure | undefined;
@@ -63,9 +63,9 @@ export class Publishing {
     return sizeBytes;
   }
 
-  /** Notes a message that is refused before it is sent. */
-  refuse({ index, ...refusal }: Refusal): void {
-    this.#settle(index, { kind: "refused", ...refusal });
+  /** Notes a message that is rejected before it is sent. */
+  reject({ index, ...rejection }: Rejection): void {
+    this.#settle(index, { kind: "rejected", ...rejection });
   }
 
   /** Stops sending; what is on its way is still waited for. The first failure is the one that is told. */
@@ -98,8 +98,8 @@ export class Publishing {
       case "stored":
         if (answer.isDuplicate) this.#duplicates++;
         return;
-      case "refused":
-        this.#refused.push({ index, reason: answer.reason, isTooLarge: answer.isTooLarge });
+      case "rejected":
+        this.#rejected.push({ index, reason: answer.reason, isTooLarge: answer.isTooLarge });
         return;
       case "no_stream":
         this.#states[index] = FAILED;
@@ -118,7 +118,7 @@ export class Publishing {
     const undelivered: number[] = [];
     for (const [index, state] of this.#states.entries()) if (state !== SETTLED) undelivered.push(index);
     const failure = undelivered.length === 0 ? undefined : this.#failure;
-    const refused = this.#refused.sort((a, b) => a.index - b.index);
-    this.#resolve({ duplicates: this.#duplicates, refused, undelivered, failure });
+    const rejected = this.#rejected.sort((a, b) => a.index - b.index);
+    this.#resolve({ duplicates: this.#duplicates, rejected, undelivered, failure });
   }
 }

@@ -6,10 +6,10 @@
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import { NATS_MAX_IN_FLIGHT, NATS_MAX_IN_FLIGHT_BYTES } from "../limits.ts";
 import { readAnswer } from "./answer.ts";
-import type { NatsLibrary } from "./dial.ts";
+import type { NatsLibrary } from "./connect.ts";
 import { failureOf } from "./failure.ts";
-import type { Failure } from "./published.ts";
 import type { Publishing } from "./publishing.ts";
+import type { Failure } from "./types.ts";
 
 /** From how many messages on their way more are sent. */
 const REFILL = NATS_MAX_IN_FLIGHT / 2;
@@ -134,9 +134,9 @@ export class Session {
     const limit = this.#connection.info?.max_payload ?? 0;
     if (error.message.includes("max_payload")) {
       const problem = `${sizeBytes} bytes and its headers are more than the server takes, ${limit}`;
-      caller.refuse({ index, reason: `${problem}: see its max_payload`, isTooLarge: true });
+      caller.reject({ index, reason: `${problem}: see its max_payload`, isTooLarge: true });
     } else if (error.name === "InvalidSubjectError")
-      caller.refuse({ index, reason: error.message, isTooLarge: false });
+      caller.reject({ index, reason: error.message, isTooLarge: false });
     else caller.fail(failureOf(error, [this.server]));
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import type { Lease } from "../store/lease_table.ts";
+import type { Lease } from "../storage/leases.ts";
 
 const logger = getLogger(["eventspool", "publisher"]);
 
@@ -50,7 +50,7 @@ export function logMisconfigured(lease: Lease, reason: string, retryInMs: number
 }
 
 export function logSplit(lease: Lease, status: number, answer: string): void {
-  logger.warn("The collector refused a batch ({status}), halving it to find the event at fault: {answer}", {
+  logger.warn("The collector rejected a batch ({status}), halving it to find the event at fault: {answer}", {
     ...range(lease),
     status,
     answer,
@@ -58,7 +58,7 @@ export function logSplit(lease: Lease, status: number, answer: string): void {
 }
 
 export function logDeadLetter(lease: Lease, status: number, answer: string): void {
-  logger.error("The collector refused event {firstId} ({status}), kept as a dead letter: {answer}", {
+  logger.error("The collector rejected event {firstId} ({status}), kept as a dead letter: {answer}", {
     ...range(lease),
     status,
     answer,
@@ -67,7 +67,7 @@ export function logDeadLetter(lease: Lease, status: number, answer: string): voi
 
 export function logHeld(lease: Lease, status: number, answer: string, retryInMs: number): void {
   logger.error(
-    "The collector refuses too many events for each to be at fault ({status}), so schema, collector.version or collector are wrong; the events are kept in the queue, trying again in {retryInMs} ms: {answer}",
+    "The collector rejects too many events for each to be at fault ({status}), so schema, collector.version or collector are wrong; the events are kept in the queue, trying again in {retryInMs} ms: {answer}",
     { ...range(lease), status, answer, retryInMs: Math.round(retryInMs) },
   );
 }

@@ -21,23 +21,26 @@ export type {
   PublisherConfigOptions,
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
-export type { Delivery, Destination, LeasedBatch, StoredEvent } from "../destinations/destination.ts";
+export type { HistogramFigures } from "../metrics/family.ts";
+export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
+export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
+export type { QueueState } from "../storage/events.ts";
+export type { DeadLetterChoice, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {
   Accepted,
+  Delivery,
+  Destination,
+  LeasedBatch,
   Misconfigured,
-  Mixed,
   Outcome,
-  Refused,
-  RefusedEvent,
+  PartlyAccepted,
+  Rejected,
+  RejectedEvent,
+  StoredEvent,
   Unavailable,
-} from "../destinations/outcome.ts";
-export type { HistogramFigures } from "../metrics/histogram.ts";
-export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
-export type { DeadLetter, DeadLetterSummary } from "../store/dead_letter_table.ts";
-export type { QueueState } from "../store/event_table.ts";
-export type { DeadLetterChoice, DeadLetterDesk, RetryResult } from "./dead_letter_desk.ts";
-export type { PublishTracing } from "./publish_span.ts";
+} from "./destinations/destination.ts";
+export type { Health, HealthReport, PublisherMetrics, PublisherProblem, PublisherStatus } from "./health.ts";
+export { healthOf } from "./health.ts";
+export type { PublisherOptions } from "./publisher.ts";
 export { Publisher } from "./publisher.ts";
-export type { PublisherOptions } from "./publisher_options.ts";
-export type { Health, HealthReport, PublisherMetrics, PublisherProblem, PublisherStatus } from "./status.ts";
-export { healthOf } from "./status.ts";
+export type { PublishTracing } from "./trace_links.ts";

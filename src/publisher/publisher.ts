@@ -5,31 +5,31 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
-import type { Destination } from "../destinations/destination.ts";
-import { openDestination } from "../destinations/open_destination.ts";
-import { DEAD_LETTER_MEMORY_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { DeadLetterTable } from "../store/dead_letter_table.ts";
-import { DurableHead } from "../store/durable_head.ts";
-import { EventTable } from "../store/event_table.ts";
-import { type Lease, LeaseTable } from "../store/lease_table.ts";
-import { locateQueueFile } from "../store/location.ts";
-import { PutWatch } from "../store/put_watch.ts";
-import type { QueueFile } from "../store/queue_file.ts";
+import { Ballast } from "../storage/ballast.ts";
+import { DeadLetterTable } from "../storage/dead_letters.ts";
+import { EventTable } from "../storage/events.ts";
+import { type Lease, LeaseTable } from "../storage/leases.ts";
+import { locateQueueFile } from "../storage/locations.ts";
+import { QueueFile } from "../storage/queue_file.ts";
+import { isDiskFull } from "../storage/storage_error.ts";
+import { DurableHead } from "../storage/wal_sync.ts";
+import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
-import { BatchSize } from "./batch_size.ts";
-import { DeadLetterBudget } from "./dead_letter_budget.ts";
-import { DeadLetterDesk } from "./dead_letter_desk.ts";
-import { Deliveries } from "./deliveries.ts";
-import { Gathering } from "./gathering.ts";
-import { Housekeeping } from "./housekeeping.ts";
+import { Batcher, BatchSize } from "./batcher.ts";
+import { DeadLetters } from "./dead_letters.ts";
+import { Deliveries } from "./delivery.ts";
+import type { Destination } from "./destinations/destination.ts";
+import { openDestination } from "./destinations/open_destination.ts";
+import type { PublisherMetrics, PublisherStatus } from "./health.ts";
 import * as log from "./log.ts";
-import { openFile } from "./open_file.ts";
-import type { PublisherOptions } from "./publisher_options.ts";
+import { Maintenance } from "./maintenance.ts";
+import { PoisonGuard } from "./poison_guard.ts";
 import { Sender } from "./sender.ts";
-import { Sleeper } from "./sleeper.ts";
-import type { PublisherMetrics, PublisherStatus } from "./status.ts";
+import type { PublishTracing } from "./trace_links.ts";
+import { WakeableSleep } from "./wakeable_sleep.ts";
 
 /** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
 const POLL_MS = 1_000;
@@ -59,14 +59,14 @@ export class Publisher implements AsyncDisposable {
   /** The queue's file. */
   readonly file: string;
   /** The queue's dead letters, to look at, retry or purge. */
-  readonly deadLetters: DeadLetterDesk;
+  readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
   readonly #destination: Destination;
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
   readonly #leases: LeaseTable;
-  readonly #housekeeping: Housekeeping;
-  readonly #gathering: Gathering;
+  readonly #maintenance: Maintenance;
+  readonly #batcher: Batcher;
   readonly #deliveries: Deliveries;
   readonly #metrics: StatsdClient;
   readonly #durable: DurableHead;
@@ -74,8 +74,8 @@ export class Publisher implements AsyncDisposable {
   readonly #counts = new PublisherCounts();
   /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
   readonly #keepsOrder: boolean;
-  readonly #sleeper = new Sleeper();
-  readonly #watch: PutWatch;
+  readonly #sleeper = new WakeableSleep();
+  readonly #watch: WalWatcher;
   readonly #stop = new AbortController();
   #claimedAtMs = performance.now();
   /** Whether the last step found nothing to do, and the watch will tell of the next put. */
@@ -98,13 +98,13 @@ export class Publisher implements AsyncDisposable {
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
     if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
-    this.deadLetters = new DeadLetterDesk(this.#queueFile, this.#events, this.#sleeper.wake);
+    this.deadLetters = new DeadLetters(this.#queueFile, this.#events, this.#sleeper.wake);
     this.#leases = new LeaseTable(
       this.#queueFile,
       this.#destination.timeoutMs + LEASE_MARGIN_MS,
       deadLetters,
     );
-    this.#housekeeping = new Housekeeping({
+    this.#maintenance = new Maintenance({
       file: this.#queueFile,
       ballastBytes: config.ballastBytes,
       isIdle: () => this.#isIdle,
@@ -112,7 +112,7 @@ export class Publisher implements AsyncDisposable {
     });
     this.#batchSize = new BatchSize(batch.maxBytes);
     const limits = { ...batch, emptyBytes: this.#destination.emptyBatchBytes, size: this.#batchSize };
-    this.#gathering = new Gathering(this.#leases, limits);
+    this.#batcher = new Batcher(this.#leases, limits);
     this.#metrics = new StatsdClient(metrics);
     this.#durable = new DurableHead(this.file, this.#events);
     const sender = new Sender({
@@ -127,19 +127,19 @@ export class Publisher implements AsyncDisposable {
     });
     this.#deliveries = new Deliveries({
       leases: this.#leases,
-      onSettled: () => this.#housekeeping.keepUp(),
-      relieve: (error) => this.#housekeeping.relieve(error),
+      onSettled: () => this.#maintenance.keepUp(),
+      freeSpace: (error) => this.#maintenance.freeSpace(error),
       sender,
       batchSize: this.#batchSize,
-      budget: new DeadLetterBudget(deadLetters.maxShare, countRecent(this.#queueFile)),
+      budget: new PoisonGuard(deadLetters.maxShare, countRecent(this.#queueFile)),
       concurrency: config.concurrency,
       onEnd: this.#sleeper.wake,
       counts: this.#counts,
     });
     this.#keepsOrder = config.concurrency === 1;
-    this.#watch = new PutWatch(this.file, () => {
+    this.#watch = new WalWatcher(this.file, () => {
       this.#sleeper.wake();
-      this.#housekeeping.written();
+      this.#maintenance.written();
     });
   }
 
@@ -197,7 +197,7 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
-    const keeping = this.#housekeeping.run(this.#stop.signal);
+    const keeping = this.#maintenance.run(this.#stop.signal);
     while (!this.#stop.signal.aborted) {
       const waitMs = this.#tryStep();
       if (waitMs > 0) await this.#sleeper.sleep(waitMs);
@@ -215,16 +215,16 @@ export class Publisher implements AsyncDisposable {
 
   /** Starts what may start now, one batch at most. Returns how long nothing else can, in milliseconds. */
   #step(): number {
-    const shutForMs = this.#deliveries.collectorGate.shutForMs();
+    const shutForMs = this.#deliveries.collectorBreaker.shutForMs();
     if (shutForMs > 0) return shutForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
-    this.#housekeeping.keepUp();
+    this.#maintenance.keepUp();
     // New events first, while the queue is held: only one that the collector takes ends that, and those in
     // leases may all be at fault.
     if (this.#deliveries.isHeld && !this.#keepsOrder && this.#lookIsDue())
-      return this.#start(this.#gathering.claim());
+      return this.#start(this.#batcher.claim());
     // A lease of ours may look lost, when the clock jumps or this process was stopped: its answer decides.
-    const reclaimed = this.#gathering.reclaim({
+    const reclaimed = this.#batcher.reclaim({
       except: this.#deliveries.inFlight,
       oldestOnly: this.#keepsOrder,
       fairly: this.#deliveries.isHeld,
@@ -232,10 +232,10 @@ export class Publisher implements AsyncDisposable {
     if (reclaimed !== undefined) return this.#start(reclaimed);
 
     // Looked at before the leases are counted: whoever claims in between moves the cursor, and we claim nothing.
-    this.#gathering.look();
+    this.#batcher.look();
     if (this.#keepsOrder && this.#leases.count() > 0) return POLL_MS;
-    const dueInMs = this.#gathering.dueInMs(this.#isBusy);
-    if (dueInMs === 0) return this.#start(this.#gathering.claim());
+    const dueInMs = this.#batcher.dueInMs(this.#isBusy);
+    if (dueInMs === 0) return this.#start(this.#batcher.claim());
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
     return Math.min(dueInMs, GATHER_MS);
@@ -246,8 +246,8 @@ export class Publisher implements AsyncDisposable {
   }
 
   #lookIsDue(): boolean {
-    this.#gathering.look();
-    return this.#gathering.dueInMs(this.#isBusy) === 0;
+    this.#batcher.look();
+    return this.#batcher.dueInMs(this.#isBusy) === 0;
   }
 
   #idle(): number {
@@ -259,14 +259,14 @@ export class Publisher implements AsyncDisposable {
     }
     if (this.#watch.arm()) return 0;
     const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
-    if (this.#deliveries.inFlight.size === 0) this.#housekeeping.tidyUp(idleForMs);
+    if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
     this.#isIdle = this.#watch.isArmed;
     return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
   }
 
   #endIdling(): void {
     this.#watch.disarm();
-    this.#housekeeping.written();
+    this.#maintenance.written();
   }
 
   #start(lease: Lease | undefined): number {
@@ -281,12 +281,12 @@ export class Publisher implements AsyncDisposable {
   /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
   #tryStep(): number {
     this.#isIdle = false;
-    const shutForMs = this.#deliveries.storageGate.shutForMs();
+    const shutForMs = this.#deliveries.storageBreaker.shutForMs();
     if (shutForMs > 0) return shutForMs;
     try {
-      if (this.#deliveries.storageGate.failures > 0) this.#queueFile.checkWritable(); // a step may only read
+      if (this.#deliveries.storageBreaker.failures > 0) this.#queueFile.checkWritable(); // a step may only read
       const waitMs = this.#step();
-      this.#deliveries.storageGate.succeeded();
+      this.#deliveries.storageBreaker.succeeded();
       return waitMs;
     } catch (error) {
       return this.#deliveries.storageFailed(error);
@@ -297,4 +297,36 @@ export class Publisher implements AsyncDisposable {
 /** The dead letters of a publisher that ran a short while ago. */
 function countRecent(file: QueueFile): number {
   return new DeadLetterTable(file).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
+}
+
+/**
+ * Opens a queue's own file, or the service's database that the configuration names; on a full disk in the place of
+ * the ballast that an earlier publisher has left there.
+ *
+ * @throws {EventStorageError} it cannot be used, or is not a queue
+ */
+function openFile(path: string, { file, fileMode, ballastBytes }: PublisherConfig): QueueFile {
+  const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
+  const open = () =>
+    file === undefined
+      ? QueueFile.open(path, { role: "publisher", durability: "process", busyTimeoutMs, fileMode })
+      : QueueFile.openOutbox(path, { busyTimeoutMs });
+  try {
+    return open();
+  } catch (error) {
+    if (!isDiskFull(error) || !new Ballast(path, ballastBytes).release()) throw error;
+    return open();
+  }
+}
+
+/** What a publisher is given besides its configuration. */
+export interface PublisherOptions {
+  /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
+  readonly destination?: Destination | undefined;
+  /**
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then each request is a
+   * span, `eventspool publish`, with links to the spans that put its events, if the queue had this option too:
+   * 128 of them at most. Default: none.
+   */
+  readonly openTelemetry?: PublishTracing | undefined;
 }

@@ -3,18 +3,18 @@
  *
  * @module
  */
-import type { Delivery, Destination } from "../destinations/destination.ts";
-import type { Outcome } from "../destinations/outcome.ts";
+
 import { MAX_SPAN_LINKS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
-import type { DurableHead } from "../store/durable_head.ts";
-import type { Lease, LeaseTable } from "../store/lease_table.ts";
+import type { Lease, LeaseTable } from "../storage/leases.ts";
+import type { DurableHead } from "../storage/wal_sync.ts";
+import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
-import { type PublishTracing, withPublishSpan } from "./publish_span.ts";
+import { type PublishTracing, withPublishSpan } from "./trace_links.ts";
 
 /** What a sender works with. */
-export interface SenderParts {
+export interface SenderDependencies {
   readonly leases: LeaseTable;
   /** The queue's name. */
   readonly queue: string;
@@ -42,9 +42,9 @@ export interface Sent {
 
 /** Sends leases to the destination; what to do about the outcome is the publisher's decision. */
 export class Sender {
-  readonly #parts: SenderParts;
+  readonly #parts: SenderDependencies;
 
-  constructor(parts: SenderParts) {
+  constructor(parts: SenderDependencies) {
     this.#parts = parts;
   }
 
@@ -107,5 +107,5 @@ async function attempt(delivery: Delivery, stop: AbortSignal): Promise<Outcome> 
 
 function acceptedOf(outcome: Outcome, count: number): number {
   if (outcome.kind === "accepted") return count;
-  return outcome.kind === "mixed" ? count - outcome.refused.length - outcome.undelivered.length : 0;
+  return outcome.kind === "partial" ? count - outcome.rejected.length - outcome.undelivered.length : 0;
 }

@@ -1,4 +1,4 @@
-import { EventSerializationError, EventTooLargeError } from "../errors.ts";
+import { ConfigurationError, EventSerializationError, EventTooLargeError } from "../errors.ts";
 import type { EventSerializer } from "./event_queue.ts";
 
 /** What an event's bytes must keep to. */
@@ -31,4 +31,10 @@ export function encodeEvent<T>(
     );
   if (body.length > maxEventBytes) throw new EventTooLargeError(body.length, maxEventBytes, queue);
   return body;
+}
+
+/** Rejects an option that is not a whole number from 1 to `max`. @throws {ConfigurationError} */
+export function checkWhole(key: string, value: number, max: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return;
+  throw new ConfigurationError(`must be a whole number from 1 to ${max}, and is ${value}.`, { key });
 }

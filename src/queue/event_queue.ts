@@ -11,18 +11,16 @@ import {
   EventQueueClosedError,
   EventQueueFullError,
 } from "../errors.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, MAX_EVENT_BYTES, MAX_MAX_EVENTS } from "../limits.ts";
-import { withSchema } from "../serializers/schema.ts";
-import { EventTable } from "../store/event_table.ts";
-import { locateQueueFile } from "../store/location.ts";
-import { isFileMode } from "../store/new_file.ts";
-import { QueueFile } from "../store/queue_file.ts";
-import { SharedSync } from "../store/shared_sync.ts";
-import { encodeEvent } from "./encode.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
+import { withSchema } from "../serializers/standard_schema.ts";
+import { EventTable } from "../storage/events.ts";
+import { locateQueueFile } from "../storage/locations.ts";
+import { isFileMode, QueueFile } from "../storage/queue_file.ts";
+import { SharedSync } from "../storage/wal_sync.ts";
+import { checkWhole, encodeEvent } from "./encode.ts";
 import { GroupCommit } from "./group_commit.ts";
-import { checkWhole } from "./options.ts";
-import { activeTrace, type PutTracing } from "./put_trace.ts";
-import { RefusedPuts } from "./refused_puts.ts";
+import { RejectedPuts } from "./rejected_puts.ts";
+import { activeTrace, type PutTracing } from "./trace_context.ts";
 
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
@@ -99,7 +97,7 @@ export class EventQueue<T, Output = T> implements Disposable {
   readonly #events: EventTable;
   readonly #group: GroupCommit;
   readonly #sync: SharedSync | undefined;
-  readonly #refused: RefusedPuts;
+  readonly #rejected: RejectedPuts;
   readonly #tracing: PutTracing | undefined;
   /** Those of grouped puts until they are committed: then another span is active, or none. */
   readonly #traces = new WeakMap<Uint8Array, string>();
@@ -129,7 +127,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     const { directory, maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
     const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
     const { fileMode = DEFAULT_FILE_MODE } = options;
-    if (maxEvents !== undefined) checkWhole("maxEvents", maxEvents, MAX_MAX_EVENTS);
+    if (maxEvents !== undefined) checkWhole("maxEvents", maxEvents, EVENTS_CEILING);
     checkWhole("maxEventBytes", maxEventBytes, Number.MAX_SAFE_INTEGER);
     checkWhole("busyTimeoutMs", busyTimeoutMs, Number.MAX_SAFE_INTEGER);
     checkFileMode(fileMode);
@@ -157,9 +155,9 @@ export class EventQueue<T, Output = T> implements Disposable {
       putWhatFits: (bodies) => this.#events.putWhatFits(bodies, this.#tracing && this.#traceOf),
       sync: () => this.#sync?.sync(),
       full: () => this.#full(),
-      onRefused: (error, count) => this.#refused.count(error, count),
+      onRejected: (error, count) => this.#rejected.count(error, count),
     });
-    this.#refused = new RefusedPuts((counts) => this.#events.addRefused(counts));
+    this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts));
     if (maxEvents !== undefined) this.#events.setMaxEvents(maxEvents);
   }
 
@@ -178,7 +176,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     try {
       if (!this.#events.put(this.#encode(event), this.#activeTrace())) throw this.#full();
     } catch (error) {
-      this.#refused.count(error);
+      this.#rejected.count(error);
       throw error;
     }
   }
@@ -199,7 +197,7 @@ export class EventQueue<T, Output = T> implements Disposable {
       const traceOf = trace === undefined ? undefined : () => trace;
       if (bodies.length > 0 && !this.#events.putMany(bodies, traceOf)) throw this.#full();
     } catch (error) {
-      this.#refused.count(error, all.length);
+      this.#rejected.count(error, all.length);
       throw error;
     }
   }
@@ -220,7 +218,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     try {
       return this.#group.add(this.#traced(this.#encode(event)));
     } catch (error) {
-      this.#refused.count(error);
+      this.#rejected.count(error);
       return Promise.reject(error);
     }
   }
@@ -241,7 +239,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     if (this.#closed) return;
     this.#closed = true;
     this.#group.flush();
-    this.#refused.close();
+    this.#rejected.close();
     void this.#sync?.close(); // those that still wait for it are told when it ends
     this.#queueFile.close();
   }

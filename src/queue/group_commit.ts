@@ -26,7 +26,7 @@ export interface GroupStore {
   /** The error of a put that did not fit. */
   full(): Error;
   /** Told of bodies that were not stored, or may not be as safe as asked for. */
-  onRefused(error: unknown, count: number): void;
+  onRejected(error: unknown, count: number): void;
 }
 
 /** Gathers the puts of one turn of the event loop and commits them together, at its end. */
@@ -77,7 +77,7 @@ export class GroupCommit {
   }
 
   #reject(group: readonly WaitingPut[], error: unknown): void {
-    this.#store.onRefused(error, group.length);
+    this.#store.onRejected(error, group.length);
     for (const { reject } of group) reject(error);
   }
 }

@@ -13,7 +13,7 @@ import { describe, pathSegment } from "./problems.ts";
  *
  * What `JSON.stringify` does stays so: `toJSON` methods are called (a Date becomes its ISO text),
  * members that are undefined, functions or symbols are left out, a lone surrogate becomes
- * `\udXXX`, a Map or a Set becomes `{}`. What it would turn into null without a word is refused:
+ * `\udXXX`, a Map or a Set becomes `{}`. What it would turn into null without a word is rejected:
  * NaN and Infinity, and undefined, functions and symbols in arrays.
  *
  * @param event - any value that JSON can hold; usually an object
@@ -24,7 +24,7 @@ export function serializeJsonEvent(event: unknown): Uint8Array {
   try {
     const json = JSON.stringify(event) as string | undefined;
     // A lost value is a null in the text, so that only events with a null in them are looked through.
-    if (json === undefined || json.includes("null")) refuseLostValues(root(event));
+    if (json === undefined || json.includes("null")) rejectLostValues(root(event));
     return Buffer.from(json!, "utf8");
   } catch (error) {
     if (error instanceof EventSerializationError) throw error;
@@ -35,7 +35,7 @@ export function serializeJsonEvent(event: unknown): Uint8Array {
 /** What `JSON.stringify` threw, with the field if it can be found. */
 function explain(event: unknown, error: unknown): unknown {
   try {
-    refuseLostValues(root(event));
+    rejectLostValues(root(event));
   } catch (found) {
     if (found instanceof EventSerializationError) return found;
   }
@@ -61,7 +61,7 @@ function root(event: unknown): Member {
 }
 
 /** Goes through a member as `JSON.stringify` does, and throws for the first that JSON cannot hold. */
-function refuseLostValues(member: Member): void {
+function rejectLostValues(member: Member): void {
   const { holder, path, ancestors } = member;
   const value = read(member);
   if (value === undefined || typeof value === "function" || typeof value === "symbol") {
@@ -72,7 +72,7 @@ function refuseLostValues(member: Member): void {
     if (ancestors.includes(value)) throw new EventSerializationError(path, "contains itself");
     const around = [...ancestors, value];
     for (const key of Object.keys(value)) {
-      refuseLostValues({ holder: value, key, path: path + pathSegment(value, key, path), ancestors: around });
+      rejectLostValues({ holder: value, key, path: path + pathSegment(value, key, path), ancestors: around });
     }
   }
 }

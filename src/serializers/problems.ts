@@ -1,5 +1,5 @@
 /**
- * Why a value is refused, in words. The text of strings is never shown: it may be personal.
+ * Why a value is rejected, in words. The text of strings is never shown: it may be personal.
  *
  * @module
  */

@@ -15,7 +15,7 @@
 
 import { EventSerializationError } from "../errors.ts";
 import { describe } from "./problems.ts";
-import { ThriftJsonWriter } from "./thrift_json_protocol.ts";
+import { ThriftJsonWriter } from "./thrift_protocol.ts";
 
 /**
  * A struct of the Apache Thrift compiler's `js:node` code, or anything that writes itself the same
@@ -26,7 +26,7 @@ export interface ThriftStruct {
   write(output: never): void;
 }
 
-/** Kept for the next event. Taken while in use: a struct's `write` may serialize another event. */
+/** Kept for the next event. IngestResult while in use: a struct's `write` may serialize another event. */
 let idleWriter: ThriftJsonWriter | undefined = new ThriftJsonWriter();
 
 /**

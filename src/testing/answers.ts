@@ -5,7 +5,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { BatchVersion } from "../collector/events.ts";
+import type { BatchVersion } from "../collector/sinks/event_list.ts";
 
 /** A batch that came with a good signature. */
 export interface CollectedRequest {
@@ -26,13 +26,13 @@ export interface CollectedRequest {
   readonly status: number | undefined;
 }
 
-/** An answer to a batch. Its events are received if the status is a 2xx, or if others are named in `refused`. */
+/** An answer to a batch. Its events are received if the status is a 2xx, or if others are named in `rejected`. */
 export interface Answer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
   /** The indexes of the events that are not received, while the others are. */
-  readonly refused?: readonly number[];
+  readonly rejected?: readonly number[];
   /** Cuts the connection where the answer should come. */
   readonly cut?: boolean;
 }
@@ -74,10 +74,10 @@ export function slow(delayMs: number, then: Script = accept): Script {
 }
 
 /**
- * Refuses each batch with an event of which `isBad` is true, and takes the others. The publisher halves such a
+ * Rejects each batch with an event of which `isBad` is true, and takes the others. The publisher halves such a
  * batch down to that event, which becomes a dead letter. @param code the status; default 422
  */
-export function refuse(isBad: (event: never) => boolean, code: number = 422): Script {
+export function reject(isBad: (event: never) => boolean, code: number = 422): Script {
   return ({ events }) => ({ status: events.some((event) => isBad(event as never)) ? code : 200 });
 }
 
@@ -85,13 +85,16 @@ export function refuse(isBad: (event: never) => boolean, code: number = 422): Sc
  * Takes the events of a batch of which `isBad` is not true, and names the others in a 422, as our collector does:
  * the publisher makes exactly those dead letters.
  */
-export function refuseNamed(isBad: (event: never) => boolean, error: string = "refused by the test"): Script {
+export function rejectNamed(
+  isBad: (event: never) => boolean,
+  error: string = "rejected by the test",
+): Script {
   return ({ events }) => {
-    const refused = events.flatMap((event, index) => (isBad(event as never) ? [index] : []));
-    if (refused.length === 0) return { status: 200 };
-    const named = refused.map((index) => ({ index, error }));
-    const body = JSON.stringify({ accepted: events.length - refused.length, refused: named });
-    return { status: 422, refused, body };
+    const rejected = events.flatMap((event, index) => (isBad(event as never) ? [index] : []));
+    if (rejected.length === 0) return { status: 200 };
+    const named = rejected.map((index) => ({ index, error }));
+    const body = JSON.stringify({ accepted: events.length - rejected.length, rejected: named });
+    return { status: 422, rejected, body };
   };
 }
 

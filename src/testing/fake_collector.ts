@@ -48,7 +48,7 @@ export class FakeCollector implements AsyncDisposable {
   readonly problems: string[] = [];
   readonly #key: NonNullable<FakeCollectorOptions["key"]>;
   readonly #server: Server;
-  readonly #accepted: { readonly request: CollectedRequest; readonly refused: readonly number[] }[] = [];
+  readonly #accepted: { readonly request: CollectedRequest; readonly rejected: readonly number[] }[] = [];
   readonly #received: unknown[] = [];
   readonly #names = new Set<string>();
   #counted = 0;
@@ -139,18 +139,18 @@ export class FakeCollector implements AsyncDisposable {
     try {
       request = await readRequest(incoming, new Map([[this.#key.name, this.#key.secret]]));
     } catch (error) {
-      this.#refuse(incoming, response, error as Error & { status?: number });
+      this.#reject(incoming, response, error as Error & { status?: number });
       return;
     }
     this.requests.push(request);
     try {
       await this.#answer(request, response);
     } catch (error) {
-      this.#refuse(incoming, response, Object.assign(error as Error, { status: 500 }));
+      this.#reject(incoming, response, Object.assign(error as Error, { status: 500 }));
     }
   }
 
-  #refuse(
+  #reject(
     { method, url }: IncomingMessage,
     response: ServerResponse,
     { message, status = 400 }: Error & { status?: number },
@@ -161,20 +161,20 @@ export class FakeCollector implements AsyncDisposable {
 
   async #answer(request: CollectedRequest, response: ServerResponse): Promise<void> {
     const answer: Answer = await this.script(request, this.requests.length - 1);
-    const { status, headers = {}, body = "", refused, cut } = answer;
+    const { status, headers = {}, body = "", rejected, cut } = answer;
     if (!cut) Object.assign(request, { status });
-    if (refused !== undefined || (status >= 200 && status < 300)) {
-      this.#accepted.push({ request, refused: refused ?? [] });
+    if (rejected !== undefined || (status >= 200 && status < 300)) {
+      this.#accepted.push({ request, rejected: rejected ?? [] });
       for (const look of this.#waiting) look();
     }
     if (cut) response.socket?.destroy();
     else response.writeHead(status, headers).end(body);
   }
 
-  #count({ request, refused }: { request: CollectedRequest; refused: readonly number[] }): void {
+  #count({ request, rejected }: { request: CollectedRequest; rejected: readonly number[] }): void {
     const names = namesOf(request);
     for (const [index, event] of request.events.entries()) {
-      if (refused.includes(index)) continue;
+      if (rejected.includes(index)) continue;
       const name = names[index];
       if (name !== undefined && this.#names.has(name)) this.#repeated++;
       else this.#received.push(event);

@@ -6,8 +6,8 @@
 import type { IncomingMessage } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
-import type { BatchVersion } from "../collector/events.ts";
 import { type Keys, parseSignature, verifySignature } from "../collector/signature.ts";
+import type { BatchVersion } from "../collector/sinks/event_list.ts";
 import type { CollectedRequest } from "./answers.ts";
 
 const PATHS: Readonly<Record<string, BatchVersion>> = { "/v2": "2", "/v2j": "2j" };

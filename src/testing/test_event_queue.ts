@@ -4,15 +4,15 @@
  * @module
  */
 import { dirname } from "node:path";
-import { MAX_MAX_EVENTS } from "../limits.ts";
+import { EVENTS_CEILING } from "../limits.ts";
 import {
   EventQueue,
   type EventQueueOptions,
   type EventSchemaOption,
   type EventSerializer,
 } from "../queue/event_queue.ts";
-import { EventTable } from "../store/event_table.ts";
-import { QueueFile } from "../store/queue_file.ts";
+import { EventTable } from "../storage/events.ts";
+import { QueueFile } from "../storage/queue_file.ts";
 import { makeMemoryDirectory, removeMemoryDirectory } from "./memory_directory.ts";
 
 /** Options of a {@link TestEventQueue}: those of an EventQueue, without the place. */
@@ -84,7 +84,7 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
   get bodies(): Buffer[] {
     if (this.#leftBodies !== undefined) return this.#leftBodies;
     return this.#table
-      .read({ fromId: 1, limit: MAX_MAX_EVENTS })
+      .read({ fromId: 1, limit: EVENTS_CEILING })
       .map(({ body }) => Buffer.from(body.buffer, body.byteOffset, body.byteLength));
   }
 

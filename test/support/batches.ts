@@ -1,6 +1,6 @@
-import { parseEventIds } from "../../src/collector/event_ids.ts";
-import { EventList } from "../../src/collector/event_list.ts";
-import type { AcceptedBatch } from "../../src/collector/sink.ts";
+import { EventList } from "../../src/collector/sinks/event_list.ts";
+import type { AcceptedBatch } from "../../src/collector/sinks/sink.ts";
+import { parseEventIds } from "../../src/wire/event_ids.ts";
 
 /** The UUID of a queue, by number. */
 export function queueUuid(number: number): string {

@@ -1,8 +1,8 @@
-import { type CollectorOptions, collector } from "../../src/collector/collector.ts";
-import type { EventIds } from "../../src/collector/event_ids.ts";
-import type { BatchVersion } from "../../src/collector/events.ts";
-import type { AcceptedBatch, Stored } from "../../src/collector/sink.ts";
-import { serveApp } from "../../src/http/serve.ts";
+import { type CollectorOptions, collector } from "../../src/collector/app.ts";
+import type { BatchVersion } from "../../src/collector/sinks/event_list.ts";
+import type { AcceptedBatch, Stored } from "../../src/collector/sinks/sink.ts";
+import { serveApp } from "../../src/server/serve.ts";
+import type { EventIds } from "../../src/wire/event_ids.ts";
 import { KEY } from "./keys.ts";
 
 /** A batch that a collector stored. */
@@ -40,7 +40,7 @@ export interface TestCollector extends AsyncDisposable {
   readonly url: string;
   readonly batches: StoredBatch[];
   /** How many requests it answered with another status than 2xx. */
-  readonly refusedCount: number;
+  readonly rejectedCount: number;
 }
 
 /** Serves one. */
@@ -51,18 +51,18 @@ export async function serveCollector(options: Partial<CollectorOptions> = {}): P
     sink: memorySink(batches),
     ...options,
   });
-  let refusedCount = 0;
+  let rejectedCount = 0;
   const fetch = async (request: Request): Promise<Response> => {
     const response = await app.fetch(request);
-    if (!response.ok) refusedCount++;
+    if (!response.ok) rejectedCount++;
     return response;
   };
   const served = await serveApp({ fetch }, { host: "127.0.0.1", port: 0 });
   return {
     url: served.address,
     batches,
-    get refusedCount() {
-      return refusedCount;
+    get rejectedCount() {
+      return rejectedCount;
     },
     [Symbol.asyncDispose]: () => served.close(),
   };

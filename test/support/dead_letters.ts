@@ -1,16 +1,16 @@
 import { join } from "node:path";
-import { EventTable } from "../../src/store/event_table.ts";
-import { LeaseTable } from "../../src/store/lease_table.ts";
-import { QueueFile } from "../../src/store/queue_file.ts";
+import { EventTable } from "../../src/storage/events.ts";
+import { LeaseTable } from "../../src/storage/leases.ts";
+import { QueueFile } from "../../src/storage/queue_file.ts";
 
 /** A collector's answer, if a test says nothing else. */
 const REFUSAL = { status: 422, answer: '{"error":"noun: expected a word"}' };
 
-/** Puts each body into the empty queue `main` of a directory, and has the collector refuse it by itself. */
+/** Puts each body into the empty queue `main` of a directory, and has the collector reject it by itself. */
 export function buryEvents(
   directory: string,
   bodies: readonly (string | Uint8Array)[],
-  refusal: { status: number; answer: string } = REFUSAL,
+  rejection: { status: number; answer: string } = REFUSAL,
 ): void {
   const file = QueueFile.open(join(directory, "events-main.db"), {
     role: "producer",
@@ -22,7 +22,7 @@ export function buryEvents(
   const bury = (body: string | Uint8Array): void => {
     const before = events.counters().head;
     events.put(Buffer.from(body));
-    leases.deadLetter(leases.claim(before, before + 1)!, refusal);
+    leases.deadLetter(leases.claim(before, before + 1)!, rejection);
   };
   for (const body of bodies) file.transaction(() => bury(body)); // or a publisher that runs would claim it
   file.close();

@@ -19,7 +19,7 @@ export interface Program extends AsyncDisposable {
   readonly ended: Promise<number | string>;
 }
 
-/** Starts a program of this repository: `await using program = start("src/cli/publisher.ts", ["--help"]);`. */
+/** Starts a program of this repository: `await using program = start("src/commands/publisher.ts", ["--help"]);`. */
 export function start(file: string, args: readonly string[] = [], env: Record<string, string> = {}): Program {
   return startCommand(runtimeCommand(new URL(`../../${file}`, import.meta.url), args), { env });
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { admin, type ObservedPublisher } from "../../src/admin/admin.ts";
+import { admin, type ObservedPublisher } from "../../src/admin/app.ts";
 
 /** One figure of a text. */
 export interface Sample {

@@ -1,6 +1,5 @@
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
-import { Publisher } from "../../src/publisher/publisher.ts";
-import type { PublisherOptions } from "../../src/publisher/publisher_options.ts";
+import { Publisher, type PublisherOptions } from "../../src/publisher/publisher.ts";
 import { EventQueue, type EventQueueOptions } from "../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { EventTable } from "../../src/store/event_table.ts";
-import { LeaseTable } from "../../src/store/lease_table.ts";
-import { QueueFile } from "../../src/store/queue_file.ts";
+import { EventTable } from "../../src/storage/events.ts";
+import { LeaseTable } from "../../src/storage/leases.ts";
+import { QueueFile } from "../../src/storage/queue_file.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 /** A queue file of its own for a test, seen from both ends. */

@@ -40,7 +40,7 @@ export async function serveTcp(onConnection: (socket: Socket) => void): Promise<
 }
 
 /** The URL of a port where nothing listens any more. */
-export async function refusingUrl(): Promise<string> {
+export async function rejectingUrl(): Promise<string> {
   await using server = await serveTcp(() => {});
   return server.url;
 }

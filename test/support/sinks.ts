@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
-import type { FsyncPolicy } from "../../src/collector/commit_loop.ts";
-import { JsonLinesSink } from "../../src/collector/json_lines_sink.ts";
-import type { Sink } from "../../src/collector/sink.ts";
-import { SqliteSink } from "../../src/collector/sqlite_sink.ts";
+import type { FsyncPolicy } from "../../src/collector/sinks/group_commit.ts";
+import { JsonlSink } from "../../src/collector/sinks/jsonl.ts";
+import type { Sink } from "../../src/collector/sinks/sink.ts";
+import { SqliteSink } from "../../src/collector/sinks/sqlite.ts";
 
 /** A kind of sink, in a directory. */
 export interface SinkKind {
@@ -18,13 +18,13 @@ export interface SinkKind {
 export const SINK_KINDS: Readonly<Record<"file" | "rotating" | "sqlite", SinkKind>> = {
   file: {
     name: "JSON lines",
-    open: (directory, fsync = "never") => new JsonLinesSink(join(directory, "events.jsonl"), { fsync }),
+    open: (directory, fsync = "never") => new JsonlSink(join(directory, "events.jsonl"), { fsync }),
     read: readLines,
   },
   rotating: {
     name: "rotating JSON lines",
     open: (directory, fsync = "never") =>
-      new JsonLinesSink(join(directory, "events.jsonl"), { fsync, rotateSizeBytes: 2_000 }),
+      new JsonlSink(join(directory, "events.jsonl"), { fsync, rotateSizeBytes: 2_000 }),
     read: readLines,
   },
   sqlite: {

@@ -1,8 +1,8 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EventQueue } from "../../src/queue/event_queue.ts";
-import { EventTable } from "../../src/store/event_table.ts";
-import { QueueFile } from "../../src/store/queue_file.ts";
+import { EventTable } from "../../src/storage/events.ts";
+import { QueueFile } from "../../src/storage/queue_file.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import { type Program, start } from "./processes.ts";
 import { numbersFrom } from "./scripted_collector.ts";
@@ -58,7 +58,7 @@ export class Spool implements Disposable {
 
   /** Starts a publisher that sends to `settings["collector.hostname"]`: quick, and with no admin routes unless told. */
   publisher(settings: Settings, args: readonly string[] = []): Program {
-    return start("src/cli/publisher.ts", [...args, ...this.publisherArgs(settings)]);
+    return start("src/commands/publisher.ts", [...args, ...this.publisherArgs(settings)]);
   }
 
   /** What a publisher is started with. */
@@ -80,7 +80,7 @@ export class Spool implements Disposable {
       [`key.${KEY.name}`]: KEY_BASE64,
       ...settings,
     });
-    return start("src/cli/collector.ts", [file]);
+    return start("src/commands/collector.ts", [file]);
   }
 
   /** The file that the real collector writes. */

@@ -1,6 +1,6 @@
 import process from "node:process";
 import Database from "better-sqlite3";
-import type { SqliteConnection } from "../../src/outbox/mod.ts";
+import type { SqliteConnection } from "../../src/queue/outbox_mod.ts";
 
 /** A connection of one of the libraries. */
 export interface TestConnection extends SqliteConnection {
@@ -57,6 +57,6 @@ export function openShop(library: SqliteLibrary, path: string): TestConnection {
     CREATE TABLE IF NOT EXISTS queue (mine TEXT);
     CREATE TABLE IF NOT EXISTS lease (mine TEXT);
     CREATE TABLE IF NOT EXISTS dead_letter (mine TEXT);
-    CREATE TABLE IF NOT EXISTS refused_put (mine TEXT);`);
+    CREATE TABLE IF NOT EXISTS rejected_put (mine TEXT);`);
   return db;
 }

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { ThriftJsonWriter } from "../../src/serializers/thrift_json_protocol.ts";
+import type { ThriftJsonWriter } from "../../src/serializers/thrift_protocol.ts";
 import { readVectors } from "./vectors.ts";
 
 /** A typed value of test/vectors/thrift.json. */

@@ -44,7 +44,7 @@ const WAYS: Readonly<Record<How, () => (body: Uint8Array) => void>> = {
   },
 };
 const cell = new Int32Array(new SharedArrayBuffer(4));
-let refused = 0;
+let rejected = 0;
 
 const work = WAYS[how]();
 for (let put = 0; put < 2_000; put++) work(pool[put % 1_000] as Uint8Array); // warm up
@@ -60,11 +60,11 @@ for (let put = 0; put < events; put++) {
     work(pool[put % 1_000] as Uint8Array);
   } catch (error) {
     if (!(error instanceof EventQueueFullError)) throw error;
-    refused++;
+    rejected++;
   }
   latenciesUs[put] = (performance.now() - fromMs) * 1_000;
   if (put % 1_000 === 0) await setImmediate();
 }
 const elapsedMs = performance.now() - startedAtMs;
 writeFileSync(output, latenciesUs);
-console.log(JSON.stringify({ perS: (events / elapsedMs) * 1_000, refused }));
+console.log(JSON.stringify({ perS: (events / elapsedMs) * 1_000, rejected }));

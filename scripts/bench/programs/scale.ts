@@ -1,9 +1,9 @@
 /** Put, claim, ack and depth in a queue that holds `depth` events, each in microseconds an event. */
 import process from "node:process";
-import { Checkpoints } from "../../../src/store/checkpoints.ts";
-import { EventTable } from "../../../src/store/event_table.ts";
-import { LeaseTable } from "../../../src/store/lease_table.ts";
-import { QueueFile } from "../../../src/store/queue_file.ts";
+import { Checkpoints } from "../../../src/storage/checkpoints.ts";
+import { EventTable } from "../../../src/storage/events.ts";
+import { LeaseTable } from "../../../src/storage/leases.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { randomEvent } from "./random_events.ts";
 import { ownDirectory } from "./rounds.ts";
 
@@ -25,7 +25,7 @@ for (let put = 0; put < depth; put += 1_000) {
   events.putMany(pool);
   checkpoints.keepUp();
 }
-checkpoints.squeeze();
+checkpoints.truncateWal();
 
 const usEach = (count: number, work: () => void): number => {
   const startedAtMs = performance.now();
@@ -37,12 +37,12 @@ const put = () => {
   for (let n = 0; n < puts; n++) events.put(pool[n % 1_000] as Uint8Array);
 };
 put(); // warm up
-checkpoints.squeeze();
+checkpoints.truncateWal();
 const putUs = usEach(puts, put);
 const depthUs = usEach(10_000, () => {
   for (let look = 0; look < 10_000; look++) events.depth();
 });
-checkpoints.squeeze();
+checkpoints.truncateWal();
 let [claimUs, ackUs] = [0, 0];
 for (let batch = 0; batch < BATCHES; batch++) {
   const claimFromMs = performance.now();

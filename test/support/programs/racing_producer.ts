@@ -1,6 +1,6 @@
 /**
  * Puts as fast as it can: `racing_producer.ts DIRECTORY PUTS MAX_EVENTS`. Waits for a line on stdin, so that
- * several start at once; then prints how many puts were stored, refused, or failed in another way.
+ * several start at once; then prints how many puts were stored, rejected, or failed in another way.
  */
 import { once } from "node:events";
 import process from "node:process";
@@ -12,7 +12,7 @@ const pid = process.pid;
 console.log("ready");
 await once(process.stdin, "data");
 
-const count = { stored: 0, refused: 0, failed: [] as string[] };
+const count = { stored: 0, rejected: 0, failed: [] as string[] };
 const queue = new EventQueue("race", (event: object) => Buffer.from(JSON.stringify(event)), {
   directory,
   maxEvents: Number(maxEvents),
@@ -22,7 +22,7 @@ for (let number = 0; number < Number(puts); number++) {
     queue.put({ pid, number });
     count.stored++;
   } catch (error) {
-    if (error instanceof EventQueueFullError) count.refused++;
+    if (error instanceof EventQueueFullError) count.rejected++;
     else count.failed.push(String(error));
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Puts `{"n":1}`, `{"n":2}`, ... for ever, and prints each number once its put has returned:
  * `reporting_producer.ts DIRECTORY [FIRST] [PER_SECOND]`. FIRST is another number to begin with; PER_SECOND
- * leaves breaks between puts. A put that is refused because the queue or the disk is full is tried again; for
+ * leaves breaks between puts. A put that is rejected because the queue or the disk is full is tried again; for
  * the disk, SQLite's code is printed.
  */
 import { writeSync } from "node:fs";

@@ -5,7 +5,7 @@
  * Usage: sink_writer.ts KIND DIRECTORY FIRST_ID FSYNC
  */
 import process from "node:process";
-import type { AcceptedBatch } from "../../../src/collector/sink.ts";
+import type { AcceptedBatch } from "../../../src/collector/sinks/sink.ts";
 import { batchOf, queueUuid } from "../batches.ts";
 import { SINK_KINDS } from "../sinks.ts";
 

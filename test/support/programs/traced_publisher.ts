@@ -21,4 +21,4 @@ const processor = new BatchSpanProcessor(exporter, { scheduledDelayMillis: 60_00
 trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [processor] }));
 context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
 
-await import("../../../src/cli/publisher.ts");
+await import("../../../src/commands/publisher.ts");

@@ -1,0 +1,141 @@
+/**
+ * What an operator, or a probe, asks a publisher over HTTP.
+ *
+ * @module
+ */
+import { type Context, Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { respondWithMetrics } from "../metrics/prometheus.ts";
+import { healthOf, type PublisherProblem } from "../publisher/health.ts";
+import type { QueueState } from "../publisher/mod.ts";
+import type { Publisher } from "../publisher/publisher.ts";
+import { guardedBy } from "../server/bearer_guard.ts";
+import { dashboard } from "./dashboard/dashboard.ts";
+import type { WatchedPublisher } from "./dashboard/snapshot.ts";
+import { fileFamilies, publisherFamilies } from "./metric_families.ts";
+
+/** What the routes need of a publisher. */
+export type ObservedPublisher = WatchedPublisher & Pick<Publisher, "metrics">;
+
+/** Options of {@link admin}. */
+export interface AdminOptions {
+  /**
+   * What a request must carry as `Authorization: Bearer TOKEN`, except to /livez and /readyz: probes, which
+   * tell nothing. On the dashboard one signs in with it. Default: nothing, for routes that only this machine reaches.
+   */
+  readonly token?: string | undefined;
+  /**
+   * Whether only this machine reaches the routes: on loopback or a unix socket. Then the dashboard shows events and
+   * its buttons work without a token too, for requests that name this machine (`localhost`, `127.0.0.1`). With neither
+   * it shows figures only. Default: false.
+   */
+  readonly isLocal?: boolean | undefined;
+}
+
+/**
+ * The admin routes as a Hono app:
+ *
+ * - `GET /`: the dashboard, a page for people
+ * - `GET /health`: 200 when events flow or soon will, 503 when someone must act
+ * - `GET /depth`: how many events there are, and how old the oldest is
+ * - `GET /metrics`: all of it for Prometheus, with counters and histograms, or as OpenMetrics if that is accepted
+ * - `GET /livez`: 200 while the process answers
+ * - `GET /readyz`: 200 while it publishes, 503 before and after
+ *
+ * @example
+ * ```ts
+ * app.route("/queue", admin(publisher));
+ * ```
+ */
+export function admin(publisher: ObservedPublisher, { token, isLocal = false }: AdminOptions = {}): Hono {
+  const app = new Hono();
+  const guard = guardedBy(token, "the publisher's admin.token");
+  app.use(async (c, next) => {
+    await next();
+    c.header("Cache-Control", "no-store");
+  });
+  app.get("/health", guard, (c) => health(c, publisher));
+  app.get("/depth", guard, (c) => depth(c, publisher));
+  app.get("/metrics", guard, (c) => metrics(c, publisher));
+  app.get("/livez", (c) => c.json({ status: "ok" }));
+  app.get("/readyz", (c) => ready(c, publisher));
+  app.route("/", dashboard(publisher, { token, isLocal }));
+  app.notFound((c) =>
+    c.json({ error: "There are GET /, /health, /depth, /metrics, /livez and /readyz." }, 404),
+  );
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse(); // the guard's
+    return c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503);
+  });
+  return app;
+}
+
+function health(c: Context, publisher: ObservedPublisher): Response {
+  const status = publisher.status();
+  const { health, reasons } = healthOf(status);
+  const body = {
+    status: health,
+    reasons,
+    queue: status.queue,
+    depth: status.state.depth,
+    max_events: status.state.maxEvents,
+    dead_letters: status.state.deadLetters,
+    oldest_event_age_seconds: ageSeconds(status.state.oldestPutAtMs),
+    last_success: isoTime(status.lastSuccessAtMs),
+    last_error: describeProblem(status.lastProblem),
+    failures_in_a_row: status.failures,
+    failing_for_seconds: Math.round(status.failingForMs) / 1_000,
+    in_flight: status.inFlight,
+    delivered: status.delivered,
+  };
+  return c.json(body, health === "failing" ? 503 : 200);
+}
+
+function depth(c: Context, publisher: ObservedPublisher): Response {
+  const { queue, state } = publisher.status();
+  return c.json({
+    queue,
+    depth: state.depth,
+    max_events: state.maxEvents,
+    leased: state.leased,
+    dead_letters: state.deadLetters,
+    dead_letter_bytes: state.deadLetterBytes,
+    dropped_dead_letters: state.droppedDeadLetters,
+    rejected_puts: state.rejectedPuts,
+    oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
+  });
+}
+
+function metrics(c: Context, publisher: ObservedPublisher): Promise<Response> {
+  const figures = publisher.metrics();
+  const state = stateOf(publisher);
+  const families = [...(state ? fileFamilies(state) : []), ...publisherFamilies(figures)];
+  return respondWithMetrics(c, families, { queue: figures.queue });
+}
+
+/** Undefined when the queue's file cannot be read: then the counts of its failures must be seen all the same. */
+function stateOf(publisher: ObservedPublisher): QueueState | undefined {
+  try {
+    return publisher.status().state;
+  } catch {
+    return undefined;
+  }
+}
+
+function ready(c: Context, publisher: ObservedPublisher): Response {
+  const { isRunning } = publisher.status();
+  return c.json({ status: isRunning ? "ready" : "not ready" }, isRunning ? 200 : 503);
+}
+
+function describeProblem(problem: PublisherProblem | undefined): object | null {
+  return problem ? { at: isoTime(problem.atMs), kind: problem.kind, message: problem.message } : null;
+}
+
+function isoTime(atMs: number | undefined): string | null {
+  return atMs === undefined ? null : new Date(atMs).toISOString();
+}
+
+/** Never negative: the clock may have been set back since the put. */
+function ageSeconds(putAtMs: number | undefined): number | null {
+  return putAtMs === undefined ? null : Math.max(0, Date.now() - putAtMs) / 1_000;
+}

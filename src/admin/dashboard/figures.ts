@@ -1,0 +1,45 @@
+/**
+ * How figures are written on the page.
+ *
+ * @module
+ */
+import { countOf } from "../../format.ts";
+import { html, type Markup } from "./markup.ts";
+
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const TENTHS = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+/** A count: `12,345`. */
+export function formatCount(count: number): string {
+  return WHOLE.format(count);
+}
+
+/** A rate: `0`, `0.4`, `12,345`. */
+export function formatRate(rate: number): string {
+  return rate > 0 && rate < 10 ? TENTHS.format(rate) : WHOLE.format(rate);
+}
+
+/** A share of 1: `0 %`, `< 1 %`, `42 %`. Never rounded up to 100. */
+export function formatShare(share: number): string {
+  if (share > 0 && share < 0.01) return "< 1 %";
+  return `${Math.floor(100 * share)} %`;
+}
+
+/** A time, which the page's script shows as how long ago it was. Without it, in UTC. */
+export function timeOf(atMs: number): Markup {
+  const iso = new Date(atMs).toISOString();
+  return html`<time datetime="${iso}">${iso.slice(0, 19).replace("T", " ")} UTC</time>`;
+}
+
+/** `1 event`, `12,345 events`. */
+export function plural(count: number, noun: string): string {
+  return countOf(count, noun, formatCount);
+}
+
+/** Characters that are not seen but change how others are read: controls, and those that turn the direction. */
+const UNSEEN = /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/gu;
+
+/** A text of a stranger's with such characters written as escapes: it reads on the page as it is in the bytes. */
+export function visible(text: string): string {
+  return text.replaceAll(UNSEEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}

@@ -1,0 +1,188 @@
+/**
+ * The pages, whole.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { VERSION } from "../../version.ts";
+import { html, type Markup, raw } from "./markup.ts";
+import type { Regions } from "./regions.ts";
+import { SCRIPT } from "./script.ts";
+import { STYLE } from "./style.ts";
+
+/** Where a page is: relative, so that it works under a prefix, and behind a proxy that takes one away. */
+export interface Place {
+  /** The path of the page itself. */
+  readonly home: string;
+  /** What the paths of its routes begin with. */
+  readonly routes: string;
+}
+
+/** What the dashboard shows. */
+export interface DashboardPage {
+  readonly queue: string;
+  readonly file: string;
+  readonly place: Place;
+  readonly regions: Regions;
+  /** Names this process to the page's script. */
+  readonly boot: string;
+  /** In Unix milliseconds. */
+  readonly atMs: number;
+  /** What the forms carry; undefined: there are none. */
+  readonly formToken: string | undefined;
+  readonly canSignOut: boolean;
+  /** How many dead letters there are in all. */
+  readonly deadLetters: number;
+  /** The id that older dead letters are below; undefined: there are none. */
+  readonly olderThanId: number | undefined;
+  /** Whether this is a page of older dead letters, which stays as it is. */
+  readonly isOlder: boolean;
+  /** What became of the last form. */
+  readonly said: string | undefined;
+}
+
+const ICON =
+  "data:image/svg+xml," +
+  encodeURIComponent(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#1f57c3"/><path d="M3 5h10M3 8h7M3 11h4" stroke="#fff" stroke-width="1.6" stroke-linecap="round"/></svg>',
+  );
+
+/** What a Content-Security-Policy allows of a page of ours, and of no other: these very texts. */
+export const SCRIPT_HASH: string = hashOf(SCRIPT);
+export const STYLE_HASH: string = hashOf(STYLE);
+
+/** The dashboard. */
+export function dashboardPage(page: DashboardPage): Markup {
+  const { queue, place, regions, boot, atMs, isOlder } = page;
+  return document(
+    `${queue} · eventspool`,
+    html`<body data-events="${place.routes}events" data-boot="${boot}" data-now="${atMs}">
+<a class="skip" href="#figures">Skip to the figures</a>
+<header class="top">
+<p class="brand">eventspool queue</p>
+<h1>${queue}</h1>
+<div id="badge" role="status">${regions.badge}</div>
+<p class="live" id="live" role="status">As of ${new Date(atMs).toISOString().slice(11, 19)} UTC</p>
+${page.canSignOut && html`<form method="post" action="${place.routes}logout">${formToken(page)}<button>Sign out</button></form>`}
+</header>
+<main>
+<noscript><p class="note">Without JavaScript the figures are those of when the page was loaded. <a href="${place.home}">Load again</a></p></noscript>
+<div class="health" id="health">${regions.health}</div>
+${figures(regions)}
+${deadLetters(page)}
+${queues(regions)}
+</main>
+<footer>eventspool ${VERSION}${page.formToken !== undefined && html` · <code>${page.file}</code>`}</footer>
+${!isOlder && html`<script>${raw(SCRIPT)}</script>`}
+</body>`,
+  );
+}
+
+function figures(regions: Regions): Markup {
+  const tile = (name: string, id: "depth" | "oldest" | "put" | "delivered"): Markup =>
+    html`<div><h2>${name}</h2><div id="${id}">${regions[id]}</div><div class="chart" id="${id}-chart">${regions[`${id}-chart`]}</div></div>`;
+  return html`<div class="tiles" id="figures" tabindex="-1">
+${tile("Depth", "depth")}
+${tile("Oldest event", "oldest")}
+${tile("Put", "put")}
+${tile("Delivered", "delivered")}
+</div>
+<dl class="counters" id="counters">${regions.counters}</dl>`;
+}
+
+function deadLetters(page: DashboardPage): Markup {
+  const { regions, place, olderThanId, isOlder, said } = page;
+  return html`<section id="dead" aria-labelledby="dead-heading">
+<div class="head">
+<div><h2 id="dead-heading" tabindex="-1">Dead letters</h2>
+<p class="sub" id="dead-count">${regions["dead-count"]}</p></div>
+${page.formToken !== undefined && bulkActions(page)}
+</div>
+${said && html`<p class="said" role="status">${said}</p>`}
+${page.formToken === undefined && html`<p class="note">Events are shown, and can be retried or purged, with an admin token, or where only this machine reaches the page.</p>`}
+<ul class="letters card" id="${isOlder ? "older" : "dead-list"}">${regions["dead-list"]}</ul>
+<p class="pager">${isOlder && html`<a href="${place.home}#dead">The newest</a>`}
+${olderThanId !== undefined && html`<a href="${place.home}?before=${olderThanId}#dead">Older ones</a>`}</p>
+</section>`;
+}
+
+/** Buttons elsewhere belong to these two forms by their names. All means those that had died when the page was made. */
+function bulkActions(page: DashboardPage): Markup {
+  const { place, deadLetters, atMs } = page;
+  const seen = html`<input type="hidden" name="seen" value="${atMs}">`;
+  return html`<form id="retry" method="post" action="${place.routes}retry">${formToken(page)}${seen}</form>
+<form id="purge" method="post" action="${place.routes}purge">${formToken(page)}${seen}</form>
+<div class="actions" id="dead-actions"${deadLetters === 0 && raw(" hidden")}>
+<button form="retry" name="all" value="yes">Retry all</button>
+<details class="confirm"><summary>Purge all…</summary>
+<button class="danger" form="purge" name="all" value="yes">Delete all for good</button></details>
+</div>`;
+}
+
+function queues(regions: Regions): Markup {
+  return html`<section aria-labelledby="queues-heading">
+<div class="head"><h2 id="queues-heading">Queues of this directory</h2></div>
+<div class="card"><table aria-labelledby="queues-heading">
+<thead><tr><th scope="col">Queue</th><th scope="col">Depth</th><th scope="col">Cap</th><th scope="col">Oldest</th><th scope="col">Dead</th></tr></thead>
+<tbody id="queue-rows">${regions["queue-rows"]}</tbody>
+</table></div>
+</section>`;
+}
+
+function formToken({ formToken }: DashboardPage): Markup {
+  return html`<input type="hidden" name="form_token" value="${formToken ?? ""}">`;
+}
+
+/** Asks for the token. */
+export function loginPage(queue: string, place: Place, problem?: string): Markup {
+  return document(
+    `Sign in · ${queue} · eventspool`,
+    html`<body>
+<main class="card narrow">
+<h1>Queue ${queue}</h1>
+${problem && html`<p class="said bad" role="alert">${problem}</p>`}
+<form method="post" action="${place.routes}login">
+<input name="username" autocomplete="username" value="${queue}" hidden>
+<label for="token">Token</label>
+<input id="token" name="token" type="password" required autofocus autocomplete="current-password" aria-describedby="hint">
+<p class="note" id="hint">It is <code>admin.token</code> of the publisher's configuration.</p>
+<button class="primary">Sign in</button>
+</form>
+</main>
+</body>`,
+  );
+}
+
+/** Says why something was not done. */
+export function messagePage(title: string, text: string, place: Place): Markup {
+  return document(
+    `${title} · eventspool`,
+    html`<body>
+<main class="card narrow">
+<h1>${title}</h1>
+<p>${text}</p>
+<p><a href="${place.home}">To the dashboard</a></p>
+</main>
+</body>`,
+  );
+}
+
+function document(title: string, body: Markup): Markup {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>${title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="${ICON}">
+<style>${raw(STYLE)}</style>
+</head>
+${body}
+</html>
+`;
+}
+
+function hashOf(text: string): string {
+  return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+}

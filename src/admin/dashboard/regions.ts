@@ -1,0 +1,150 @@
+/**
+ * The parts of the page that change while one looks at it.
+ *
+ * @module
+ */
+import { formatDuration, oneLine } from "../../format.ts";
+import { type HealthReport, healthOf, type PublisherStatus } from "../../publisher/health.ts";
+import type { ChartName, Charts } from "./charts.ts";
+import type { LetterList } from "./dead_letters.ts";
+import { formatCount, formatRate, formatShare, plural, timeOf, visible } from "./figures.ts";
+import { html, type Markup } from "./markup.ts";
+import type { QueueRow, QueueRows, Snapshot } from "./snapshot.ts";
+
+/** The names of the parts: the ids of the elements they fill. */
+export type Region =
+  | "badge"
+  | "health"
+  | "depth"
+  | "oldest"
+  | "put"
+  | "delivered"
+  | ChartName
+  | "counters"
+  | "dead-count"
+  | "dead-list"
+  | "queue-rows";
+
+/** The content of each part. */
+export type Regions = Readonly<Record<Region, Markup>>;
+
+/** A queue this full will soon reject: as in healthOf. */
+const NEARLY_FULL = 0.8;
+
+/** What makes those parts that are kept while they do not change. */
+export interface KeptParts {
+  readonly letters: LetterList;
+  readonly charts: Charts;
+}
+
+/** Makes all parts. */
+export function regionsOf(snapshot: Snapshot, { letters, charts }: KeptParts): Regions {
+  const { status, rates, samples, queues } = snapshot;
+  const { state } = status;
+  return {
+    badge: badge(status),
+    health: health(status),
+    depth: depth(state),
+    oldest: oldest(snapshot),
+    put: rate(rates?.put),
+    delivered: rate(rates?.delivered),
+    ...charts.of(samples),
+    counters: counters(status),
+    "dead-count": deadCount(status),
+    "dead-list": letters.entries(snapshot.letters),
+    "queue-rows": queueRows(queues, status.queue),
+  };
+}
+
+function badge(status: PublisherStatus): Markup {
+  const [kind, word] = status.isRunning ? BADGES[healthOf(status).health] : NOT_RUNNING;
+  return html`<span class="badge ${kind}">${word}</span>`;
+}
+
+const BADGES: Readonly<Record<HealthReport["health"], readonly [kind: string, word: string]>> = {
+  ok: ["ok", "Healthy"],
+  degraded: ["warn", "Degraded"],
+  failing: ["bad", "Failing"],
+};
+const NOT_RUNNING = ["warn", "Not publishing"] as const;
+
+function health(status: PublisherStatus): Markup {
+  const { health, reasons } = healthOf(status);
+  const problem = status.lastProblem;
+  const lines = reasons.map((reason) => html`<li>${capitalize(reason)}.</li>`);
+  return html`${lines.length > 0 && html`<ul class="reasons ${BADGES[health][0]}">${lines}</ul>`}
+${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${visible(oneLine(problem.message))}</bdi></p>`}`;
+}
+
+function depth({ depth, maxEvents }: PublisherStatus["state"]): Markup {
+  const share = depth / maxEvents;
+  const kind = share >= 1 ? "bad" : share >= NEARLY_FULL ? "warn" : "";
+  return html`<p class="figure">${formatCount(depth)}</p>
+<p class="sub">of ${formatCount(maxEvents)} (${formatShare(share)})</p>
+<svg class="bar ${kind}" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true"><rect width="${(100 * Math.min(1, share)).toFixed(2)}" height="1"/></svg>`;
+}
+
+function oldest({ status, atMs }: Snapshot): Markup {
+  const { oldestPutAtMs } = status.state;
+  const age = oldestPutAtMs === undefined ? undefined : atMs - oldestPutAtMs;
+  return html`<p class="figure">${age === undefined ? "–" : formatDuration(age)}</p>
+<p class="sub">${age === undefined ? "nothing waits" : "in the queue"}</p>`;
+}
+
+function rate(perSecond: number | undefined): Markup {
+  return html`<p class="figure">${perSecond === undefined ? "–" : formatRate(perSecond)}</p>
+<p class="sub">events a second</p>`;
+}
+
+function counters(status: PublisherStatus): Markup {
+  const { state } = status;
+  const rejected = Object.entries(state.rejectedPuts).filter(([, count]) => count > 0);
+  const rejectedCount = rejected.reduce((sum, [, count]) => sum + count, 0);
+  const why = rejected.map(([reason, count]) => `${formatCount(count)} ${REFUSED[reason] ?? reason}`);
+  const { lastSuccessAtMs } = status;
+  return html`
+${counter("In flight", status.inFlight, `${plural(state.leased, "event")} on the way`)}
+${counter("Delivered so far", status.delivered, lastSuccessAtMs === undefined ? "none yet" : html`last ${timeOf(lastSuccessAtMs)}`)}
+${counter("Failed requests", status.failedRequests, status.failures > 0 ? `${formatCount(status.failures)} in a row` : "since the start")}
+${counter("Retries", status.retries, "batches sent again")}
+${counter("Rejected puts", rejectedCount, why.join(", ") || "ever")}`;
+}
+
+const REFUSED: Readonly<Record<string, string>> = {
+  full: "full",
+  too_large: "too large",
+  invalid: "invalid",
+  storage: "by the file",
+};
+
+function counter(name: string, count: number, note: string | Markup): Markup {
+  return html`<div><dt>${name}</dt><dd><span class="count">${formatCount(count)}</span> <span class="sub">${note}</span></dd></div>`;
+}
+
+function deadCount({ state }: PublisherStatus): Markup {
+  const dropped = state.droppedDeadLetters;
+  const droppedNote = dropped > 0 && `; ${formatCount(dropped)} older ones were dropped to make room`;
+  if (state.deadLetters === 0)
+    return html`None: the collector has rejected no event by itself${droppedNote}.`;
+  return html`${plural(state.deadLetters, "event")} that the collector rejected by ${state.deadLetters === 1 ? "itself" : "themselves"}${droppedNote}.`;
+}
+
+function queueRows({ rows, moreCount }: QueueRows, own: string): Markup {
+  const more =
+    moreCount > 0 &&
+    html`<tr><td colspan="5" class="note">${plural(moreCount, "more queue")}: see <code>eventspool list</code>.</td></tr>`;
+  return html`${rows.map((row) => queueRow(row, row.queue === own))}${more}`;
+}
+
+function queueRow({ queue, look }: QueueRow, isOwn: boolean): Markup {
+  const name = html`<th scope="row">${queue}${isOwn && html` <span class="own">this one</span>`}</th>`;
+  if (look.state === undefined)
+    return html`<tr>${name}<td colspan="4" class="note"><bdi>${visible(oneLine(look.error))}</bdi></td></tr>`;
+  const { depth, maxEvents, oldestPutAtMs, deadLetters } = look.state;
+  const age = oldestPutAtMs === undefined ? "–" : formatDuration(Date.now() - oldestPutAtMs);
+  return html`<tr>${name}<td>${formatCount(depth)}</td><td>${formatCount(maxEvents)}</td><td>${age}</td><td>${formatCount(deadLetters)}</td></tr>`;
+}
+
+function capitalize(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

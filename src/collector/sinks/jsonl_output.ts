@@ -1,0 +1,302 @@
+import { existsSync, fstatSync, readSync, realpathSync, renameSync } from "node:fs";
+import { dirname, extname } from "node:path";
+import { getLogger } from "@logtape/logtape";
+import { EventStorageError } from "../../errors.ts";
+import type { EventIds } from "../../wire/event_ids.ts";
+import type { DedupIndex } from "../dedup/index.ts";
+import { AppendFile, syncDirectory } from "./append_file.ts";
+import type { EventList } from "./event_list.ts";
+import {
+  type JournalBatch,
+  type JournalHeader,
+  JsonlJournal,
+  type Recovered,
+  recover,
+} from "./jsonl_journal.ts";
+import { OutputLock } from "./output_lock.ts";
+
+/** What is to be written of a batch. */
+export interface BatchLines {
+  readonly events: EventList;
+  /** How large its lines are, in bytes. */
+  readonly sizeBytes: number;
+  /** How many events the batch had, also those that are not to be written. */
+  readonly eventCount: number;
+  readonly ids: EventIds | undefined;
+}
+
+const logger = getLogger(["eventspool", "collector"]);
+
+/** A file of JSON lines with its journal and its lock, and the files that come after it. */
+export class JsonlOutput {
+  /** The file's path, free of links. */
+  readonly path: string;
+  /** The ids of what is kept. */
+  readonly seen: DedupIndex;
+  readonly #lock: OutputLock;
+  readonly #journal: JsonlJournal;
+  #file: AppendFile;
+  #openedAtMs: number;
+  #rotationCount: number;
+  /** How long both files were before the last append, in bytes. */
+  #before = { fileBytes: 0, journalBytes: 0 };
+  /** Why nothing more can be written. */
+  #failure: EventStorageError | undefined;
+
+  /** @throws {EventStorageError} */
+  constructor(path: string) {
+    this.#file = openLinesFile(path);
+    try {
+      this.path = realpathSync(path); // or a link would be rotated, and not what it points to
+      this.#lock = new OutputLock(this.path);
+    } catch (error) {
+      this.#file.close();
+      throw describeWriteError(error, path);
+    }
+    try {
+      const journalPath = `${this.path}.journal`;
+      const found = mendLinesFile(this.#file, this.path, journalPath);
+      this.seen = found.seen;
+      this.#openedAtMs = found.openedAtMs;
+      this.#rotationCount = found.rotationCount;
+      this.#file.syncNow();
+      this.#journal = new JsonlJournal(journalPath, this.#header(), this.seen);
+    } catch (error) {
+      this.#file.close();
+      this.#lock.release();
+      throw describeWriteError(error, path);
+    }
+  }
+
+  get sizeBytes(): number {
+    return this.#file.sizeBytes;
+  }
+
+  /** When the file got its first event, in milliseconds since 1970; after a restart, when it was begun. */
+  get openedAtMs(): number {
+    return this.#openedAtMs;
+  }
+
+  /** Appends batches: all of them or, when it throws, nothing. @throws {EventStorageError} */
+  append(batches: readonly BatchLines[]): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.sizeBytes === 0) this.#openedAtMs = Date.now();
+    this.#before = { fileBytes: this.sizeBytes, journalBytes: this.#journal.sizeBytes };
+    try {
+      this.#journal.append(journalOf(batches, this.sizeBytes));
+      // The lines of one batch at a time: those of a whole group at once would cost three times as much.
+      for (const { events } of batches) this.#file.append(events.lines());
+    } catch (cause) {
+      this.undo();
+      throw describeWriteError(cause, this.path);
+    }
+  }
+
+  /** Takes back the last append. The file first: without its journal, half a batch would pass for whole lines. */
+  undo(): void {
+    try {
+      this.#file.cutTo(this.#before.fileBytes);
+      this.#journal.cutTo(this.#before.journalBytes);
+    } catch (cause) {
+      this.#failure = unusable(this.path, cause);
+      throw this.#failure;
+    }
+  }
+
+  async sync(): Promise<void> {
+    try {
+      await Promise.all([this.#journal.sync(), this.#file.sync()]);
+    } catch (cause) {
+      throw describeWriteError(cause, this.path);
+    }
+  }
+
+  /** Sees that file and journal agree, and that the journal stays short. @throws {EventStorageError} */
+  tend(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { size } = fstatSync(this.#file.descriptor);
+    if (size !== this.sizeBytes) this.#followChange(size);
+    else if (this.#journal.isLong) this.#rewriteJournal();
+  }
+
+  /** Begins a new file. On a failure the old one goes on as it is. */
+  rotate(): void {
+    const target = rotatedPath(this.path, new Date(), this.#rotationCount + 1);
+    const header = { startBytes: 0, openedAtMs: Date.now(), rotationCount: target.count };
+    try {
+      this.#file.syncNow();
+      // The journal first: after a crash between the two it tells nothing of the file, and so the file is kept whole.
+      this.#journal.rewrite(header, this.seen);
+    } catch (cause) {
+      this.#logRotation(cause);
+      return;
+    }
+    try {
+      this.#moveTo(target.path);
+      this.#rotationCount = target.count;
+    } catch (cause) {
+      this.#logRotation(cause);
+      this.#rewriteJournalOrFail();
+    }
+  }
+
+  close(): void {
+    this.#file.close();
+    this.#journal.close();
+    this.#lock.release();
+  }
+
+  #header(): JournalHeader {
+    return { startBytes: this.sizeBytes, openedAtMs: this.#openedAtMs, rotationCount: this.#rotationCount };
+  }
+
+  /** Somebody else has cut the file or written to it, as logrotate's `copytruncate` does. */
+  #followChange(sizeBytes: number): void {
+    const properties = { path: this.path, found: sizeBytes, expected: this.sizeBytes };
+    logger.warn("Somebody else has changed {path}: it has {found} bytes, not {expected}", properties);
+    this.#file.noteSize(sizeBytes);
+    this.#rewriteJournalOrFail();
+  }
+
+  /** The file is synced first: a journal must not say of events that they are kept which a power cut can take. */
+  #rewriteJournal(): void {
+    try {
+      this.#file.syncNow();
+      this.#journal.rewrite(this.#header(), this.seen);
+    } catch (cause) {
+      throw describeWriteError(cause, this.path);
+    }
+  }
+
+  #rewriteJournalOrFail(): void {
+    try {
+      if (this.#failure === undefined) this.#rewriteJournal();
+    } catch (cause) {
+      this.#failure = unusable(this.path, cause);
+    }
+  }
+
+  #moveTo(rotated: string): void {
+    renameSync(this.path, rotated);
+    try {
+      const file = openLinesFile(this.path);
+      this.#file.close();
+      this.#file = file;
+      syncDirectory(dirname(rotated));
+    } catch (cause) {
+      this.#failure = unusable(this.path, cause);
+      throw cause;
+    }
+    logger.info("Rotated {path} to {rotated}", { path: this.path, rotated });
+  }
+
+  #logRotation(cause: unknown): void {
+    const properties = { path: this.path, message: (cause as Error).message };
+    logger.error("Failed to rotate {path}: {message}", properties);
+  }
+}
+
+function journalOf(batches: readonly BatchLines[], fileBytes: number): JournalBatch[] {
+  let endBytes = fileBytes;
+  const written = batches.filter(({ sizeBytes }) => sizeBytes > 0);
+  return written.map(({ eventCount, ids, sizeBytes }) => {
+    const beginBytes = endBytes;
+    endBytes += sizeBytes;
+    return { beginBytes, endBytes, eventCount, ids };
+  });
+}
+
+/** The longest last line that is believed to be torn, in bytes: more than any batch has. */
+const MAX_TORN_BYTES = 1_048_576;
+
+const NEWLINE = 0x0a;
+
+/** What a SQLite database begins with: `sink = sqlite` was here before, or is meant. */
+const SQLITE_MAGIC = "SQLite format 3\0";
+
+/** Opens or creates one. @throws {EventStorageError} it cannot be opened, or is no file */
+function openLinesFile(path: string): AppendFile {
+  let file: AppendFile;
+  try {
+    file = new AppendFile(path);
+  } catch (cause) {
+    const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
+    const problem = `Cannot open ${path} for appending: ${message}. Choose a file in a directory that this user may write to.`;
+    throw new EventStorageError(code, path, problem, { cause });
+  }
+  if (fstatSync(file.descriptor).isFile()) return file;
+  file.close();
+  throw new EventStorageError("NOT_A_FILE", path, `${path} is not a regular file: choose another.`);
+}
+
+/**
+ * Finds out by its journal what of a file is whole, and cuts off the rest: nobody was told that it arrived. Where
+ * the journal does not reach that far, only a last line without an end is cut off.
+ *
+ * @throws {EventStorageError} `NOT_JSON_LINES`
+ */
+function mendLinesFile(file: AppendFile, path: string, journalPath: string): Recovered {
+  const foundBytes = file.sizeBytes;
+  const recovered = recover(journalPath, foundBytes);
+  const wholeBytes = recovered.wholeBytes ?? endOfLastLine(file, path);
+  if (wholeBytes < foundBytes) {
+    file.cutTo(wholeBytes);
+    const cutBytes = foundBytes - wholeBytes;
+    logger.warn("Cut {cutBytes} bytes off {path}: a batch that was never answered", { cutBytes, path });
+  }
+  return recovered;
+}
+
+function endOfLastLine(file: AppendFile, path: string): number {
+  const { sizeBytes, descriptor } = file;
+  const head = Buffer.alloc(SQLITE_MAGIC.length);
+  readSync(descriptor, head, 0, head.length, 0);
+  const tail = Buffer.alloc(Math.min(sizeBytes, MAX_TORN_BYTES));
+  readSync(descriptor, tail, 0, tail.length, sizeBytes - tail.length);
+  const end = tail.lastIndexOf(NEWLINE) + 1;
+  const isOther = head.toString("latin1") === SQLITE_MAGIC || (end === 0 && sizeBytes > MAX_TORN_BYTES);
+  if (isOther) throw notJsonLines(path);
+  return sizeBytes - tail.length + end;
+}
+
+function notJsonLines(path: string): EventStorageError {
+  const problem = `${path} is not a file of JSON lines: it has no line end in its last ${MAX_TORN_BYTES} bytes, or is a SQLite database. Choose another.`;
+  return new EventStorageError("NOT_JSON_LINES", path, problem);
+}
+
+/** Turns the system's error into one that says what to do. */
+function describeWriteError(error: unknown, path: string): EventStorageError {
+  if (error instanceof EventStorageError) return error;
+  const { code = "UNKNOWN", message } = error as NodeJS.ErrnoException;
+  const advice = code === "ENOSPC" || code === "EDQUOT" ? "free some space" : "see to the disk";
+  const problem = `Cannot write to ${path}: ${message}. Nothing of the batch was kept: ${advice}.`;
+  return new EventStorageError(code, path, problem, { cause: error });
+}
+
+/** What a file is once it is not known what it holds. */
+function unusable(path: string, cause: unknown): EventStorageError {
+  const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
+  const problem = `${path} cannot be used any more: ${message}. See to the disk, and restart the collector, which mends the file.`;
+  return new EventStorageError(code, path, problem, { cause });
+}
+
+/** Where a file goes that is rotated away. */
+export interface RotatedPath {
+  readonly path: string;
+  /** Its number. */
+  readonly count: number;
+}
+
+/**
+ * `events.jsonl` becomes `events-20261125T131500Z-000007.jsonl`: names sort by time, in UTC, and the number tells two
+ * of one second apart. A name that is taken is passed by.
+ */
+function rotatedPath(path: string, time: Date, count: number): RotatedPath {
+  const stamp = time.toISOString().replace(/[-:]|\.\d+/g, "");
+  const extension = extname(path);
+  const stem = path.slice(0, path.length - extension.length);
+  for (let number = count; ; number++) {
+    const rotated = `${stem}-${stamp}-${String(number).padStart(6, "0")}${extension}`;
+    if (!existsSync(rotated)) return { path: rotated, count: number };
+  }
+}

@@ -1,0 +1,83 @@
+import type { NatsSinkConfig } from "../../config/nats_config.ts";
+import { describeSink } from "../../config/sink_config.ts";
+import { EventStorageError } from "../../errors.ts";
+import { NatsPublisher } from "../../nats/nats_publisher.ts";
+import type { Messages, Published } from "../../nats/types.ts";
+import type { IdRange } from "../../wire/event_ids.ts";
+import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+
+/**
+ * Keeps events in a JetStream stream, a message each. With ids a message is called `QUEUE_UUID:ROW`, as by a publisher
+ * that goes to the stream by itself, and is dropped by the stream if it has it within its duplicate window. This keeps
+ * nothing itself: any number of collectors may share a stream.
+ */
+export class NatsSink implements Sink {
+  readonly #config: NatsSinkConfig;
+  readonly #publisher: NatsPublisher;
+  readonly #url: string;
+  /** How subjects are made, by the names of the keys. */
+  readonly #subjects = new Map<string, (body: Uint8Array) => string>();
+  readonly #storing = new Set<Promise<Published>>();
+  readonly #never = new AbortController().signal;
+
+  constructor(config: NatsSinkConfig) {
+    this.#config = config;
+    this.#publisher = new NatsPublisher(config, {
+      name: "eventspool collector",
+      expectedStream: config.stream,
+    });
+    this.#url = describeSink(config);
+  }
+
+  /**
+   * Publishes a batch.
+   *
+   * @throws {EventStorageError} rejects with it when not all of it is in the stream: `NATS_UNAVAILABLE`,
+   * `NATS_MISCONFIGURED`. An event beyond the servers' limits is rejected by itself.
+   */
+  async store(batch: AcceptedBatch): Promise<Stored> {
+    const publishing = this.#publisher.publishAll(this.#messagesOf(batch), this.#never);
+    this.#storing.add(publishing);
+    const { duplicates, rejected, failure } = await publishing.finally(() =>
+      this.#storing.delete(publishing),
+    );
+    if (failure !== undefined) throw this.#error(`NATS_${failure.kind.toUpperCase()}`, failure.reason);
+    const stored = batch.events.count - duplicates - rejected.length;
+    return { stored, duplicates, ...(rejected.length > 0 && { rejected }) };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#storing);
+    await this.#publisher.close();
+  }
+
+  #messagesOf({ events, ids, keyName }: AcceptedBatch): Messages {
+    const rows = ids?.count === events.count ? rowsOf(ids.ranges) : undefined;
+    const subjectOf = this.#subjectOf(keyName);
+    return {
+      count: events.count,
+      subject: (index) => subjectOf(events.bytes(index)),
+      id: (index) => (rows === undefined ? undefined : `${ids!.queue}:${rows[index]}`),
+      body: (index) => events.bytes(index),
+    };
+  }
+
+  #subjectOf(keyName: string): (body: Uint8Array) => string {
+    let subjectOf = this.#subjects.get(keyName);
+    if (subjectOf === undefined) {
+      subjectOf = this.#config.subject.withName(keyName);
+      this.#subjects.set(keyName, subjectOf);
+    }
+    return subjectOf;
+  }
+
+  #error(code: string, reason: string): EventStorageError {
+    return new EventStorageError(code, this.#url, `The stream has not all events of the batch: ${reason}`);
+  }
+}
+
+function rowsOf(ranges: readonly IdRange[]): number[] {
+  const rows: number[] = [];
+  for (const { firstId, lastId } of ranges) for (let id = firstId; id <= lastId; id++) rows.push(id);
+  return rows;
+}

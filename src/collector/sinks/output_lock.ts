@@ -1,0 +1,52 @@
+/**
+ * One process at a time.
+ *
+ * @module
+ */
+import Database from "better-sqlite3";
+import { EventStorageError } from "../../errors.ts";
+import { checkRuntime } from "../../storage/queue_file.ts";
+
+/**
+ * Holds `OUTPUT-lock` while a sink is open: two processes that append to one file would each cut off what the
+ * other is writing, and know nothing of the ids that the other has kept. The lock is SQLite's on an empty file: the
+ * runtimes have none themselves, and unlike a file with a process id it is gone with the process, however it ends.
+ */
+export class OutputLock {
+  readonly #db: Database.Database;
+
+  /** @throws {EventStorageError} `LOCKED`: another sink has the output, in this process or another one */
+  constructor(outputPath: string) {
+    checkRuntime(outputPath);
+    const path = `${outputPath}-lock`;
+    this.#db = open(path);
+    try {
+      this.#db.exec("PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE"); // there is nothing to roll back
+    } catch (cause) {
+      this.#db.close();
+      throw lockError(outputPath, path, cause);
+    }
+  }
+
+  release(): void {
+    this.#db.close();
+  }
+}
+
+function open(path: string): Database.Database {
+  try {
+    return new Database(path, { timeout: 0 });
+  } catch (cause) {
+    const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
+    const problem = `Cannot open ${path}: ${message}. See that this user may write to the directory.`;
+    throw new EventStorageError(code, path, problem, { cause });
+  }
+}
+
+function lockError(outputPath: string, path: string, cause: unknown): EventStorageError {
+  const { code = "", message } = cause as NodeJS.ErrnoException;
+  if (!code.startsWith("SQLITE_BUSY"))
+    return new EventStorageError(code, path, `Cannot lock ${path}: ${message}.`, { cause });
+  const problem = `${outputPath} is in use by another collector: stop that one, or give this one another output.`;
+  return new EventStorageError("LOCKED", outputPath, problem, { cause });
+}

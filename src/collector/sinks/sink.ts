@@ -1,0 +1,46 @@
+/**
+ * A sink: where a collector keeps the events that it accepts.
+ *
+ * @module
+ */
+import type { EventIds } from "../../wire/event_ids.ts";
+import type { BatchVersion, EventList } from "./event_list.ts";
+
+/** Events that are signed, valid and to be kept. */
+export interface AcceptedBatch {
+  readonly events: EventList;
+  /** The format they were sent in. */
+  readonly version: BatchVersion;
+  /** The name of the key that signed them. */
+  readonly keyName: string;
+  /** Which rows of which queue they are, one id an event and in order; undefined: the publisher did not say, as baseplate.py's. */
+  readonly ids: EventIds | undefined;
+}
+
+/** An event that a sink never takes, whatever is done about the sink: it is larger than its messages may be, say. */
+export interface UnkeptEvent {
+  /** Which event of the batch, from 0. */
+  readonly index: number;
+  readonly reason: string;
+}
+
+/** What became of a batch's events. */
+export interface Stored {
+  /** How many were kept. */
+  readonly stored: number;
+  /** How many had been kept before, by their ids, and were dropped. */
+  readonly duplicates: number;
+  /** Those that it never takes: the publisher is told, and makes dead letters of them. Default: none. */
+  readonly rejected?: readonly UnkeptEvent[];
+}
+
+/** Keeps events. */
+export interface Sink {
+  /**
+   * Resolves when all events of the batch but the `rejected` are kept as safely as configured, those of an earlier, broken off
+   * attempt not twice. Rejects when not: the publisher is told to send them again.
+   */
+  store(batch: AcceptedBatch): Promise<Stored>;
+  /** Resolves when all that was begun is kept, and lets go of files and connections. */
+  close(): Promise<void>;
+}

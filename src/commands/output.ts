@@ -1,0 +1,55 @@
+/**
+ * Stdin, stdout and stderr of a command that people and pipes read.
+ *
+ * @module
+ */
+import { writeSync } from "node:fs";
+import process from "node:process";
+import { createInterface } from "node:readline/promises";
+import { isatty } from "node:tty";
+import type { Output } from "./queue/verb.ts";
+
+const STDIN = 0;
+const STDOUT = 1;
+const STDERR = 2;
+
+/** How long to wait for the reader of a full pipe before the next try, in milliseconds. */
+const PAUSE_MS = 1;
+
+/** The standard streams. A reader that has gone, such as `head`, ends the command with 0. */
+export function standardOutput(): Output {
+  return {
+    line: (text) => write(STDOUT, `${text}\n`),
+    note: (text) => write(STDERR, `${text}\n`),
+    confirm,
+    input: () => createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
+  };
+}
+
+/** Synchronously, so that nothing is lost when the process ends: a pipe of Node's does not block. */
+function write(file: number, text: string): void {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(file, rest));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EPIPE" || code === "ECONNRESET") process.exit(0); // a pipe, or a socket in a pipe's place
+      if (code !== "EAGAIN") throw error;
+      sleepSync(PAUSE_MS);
+    }
+  }
+}
+
+async function confirm(question: string): Promise<boolean | undefined> {
+  if (!isatty(STDIN) || !isatty(STDERR)) return undefined;
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const answer = await terminal.question(`${question} [y/N] `);
+  terminal.close();
+  return /^y(es)?$/i.test(answer.trim());
+}
+
+/** Sleeps without giving the event loop back. */
+export function sleepSync(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}

@@ -1,0 +1,298 @@
+import { type Stats, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import process from "node:process";
+import { EventStorageError } from "../../errors.ts";
+import { countOf, formatDuration, formatSize } from "../../format.ts";
+import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
+import { EventTable, type QueueState } from "../../storage/events.ts";
+import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
+import type { QueueFile } from "../../storage/queue_file.ts";
+import { VERSION } from "../../version.ts";
+import { type Call, existingFile, openToRead, openToWrite, type Verb } from "./verb.ts";
+
+const MARKS: Readonly<Record<Finding["level"], string>> = {
+  ok: "ok      ",
+  warning: "WARNING ",
+  problem: "PROBLEM ",
+};
+
+/** `queue check` */
+export const check: Verb = {
+  summary: "examine the queue: file, disk, leases, ages, clock",
+  usage: "",
+  help: "It changes nothing. The exit code is 1 when there is a problem; each comes with what to do.\n",
+  options: {},
+  run(call: Call): number {
+    const path = existingFile(call);
+    const findings: Finding[] = [];
+    for (const finding of examine(path, call)) {
+      findings.push(finding);
+      if (!call.values.json) for (const line of describe(finding)) call.output.line(line);
+    }
+    const problems = findings.filter(({ level }) => level === "problem").length;
+    if (call.values.json)
+      call.output.line(JSON.stringify({ queue: call.queue, file: path, problems, findings }));
+    return problems > 0 ? 1 : 0;
+  },
+};
+
+function* examine(path: string, call: Call): Generator<Finding> {
+  yield ok(`eventspool ${VERSION}, ${runtime()}`);
+  yield* examineDirectory(path);
+  yield* examineFile(path);
+  yield* withFile(() => openToRead(call), examineQueue);
+  yield* withFile(() => openToWriteOnly(call), examineLock);
+}
+
+/** Opens, examines and closes; a file that cannot be opened or read through is a finding, too. */
+function* withFile(
+  open: () => QueueFile | undefined,
+  look: (file: QueueFile) => Generator<Finding>,
+): Generator<Finding> {
+  let file: QueueFile | undefined;
+  try {
+    file = open();
+    if (file !== undefined) yield* look(file);
+  } catch (error) {
+    yield problem((error as Error).message, "until then no event is put or delivered");
+  } finally {
+    file?.close();
+  }
+}
+
+/** Only a file that can be read is opened for writing: that would upgrade an older one, or begin in an empty one. */
+function openToWriteOnly(call: Call): QueueFile | undefined {
+  try {
+    openToRead(call).close();
+  } catch (error) {
+    if (error instanceof EventStorageError) return undefined; // told already
+    throw error;
+  }
+  return openToWrite(call);
+}
+
+function describe({ level, text, advice }: Finding): string[] {
+  const first = `${MARKS[level]} ${text}`;
+  return advice === undefined ? [first] : [first, `          -> ${advice}`];
+}
+
+function runtime(): string {
+  const { bun, deno, node } = process.versions;
+  if (bun !== undefined) return `Bun ${bun}`;
+  return deno === undefined ? `Node ${node}` : `Deno ${deno}`;
+}
+
+/** File systems over a network, by the type that statfs tells. SQLite's WAL needs memory shared by all who use the file. */
+const NETWORK_FILE_SYSTEMS: Readonly<Record<number, string>> = {
+  26985: "NFS",
+  20859: "SMB",
+  4283649346: "CIFS",
+  4266872130: "SMB2",
+  6353761: "FUSE",
+};
+
+/** A -wal above this has not been checkpointed for long, in bytes: a publisher begins at 8 MB, producers at 64. */
+const LARGE_WAL_BYTES = 80_000_000;
+
+/** Mode, owner and disk of the directory. */
+function* examineDirectory(path: string): Generator<Finding> {
+  const directory = dirname(path);
+  const { mode } = statSync(directory);
+  if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0)
+    yield warning(
+      `everyone may delete files in ${directory} (mode ${octal(mode)})`,
+      `chmod 700 ${directory}, or 770 for a group that shares it`,
+    );
+  else yield ok(`directory ${directory} (mode ${octal(mode)})`);
+  const fileSystem = NETWORK_FILE_SYSTEMS[statfsSync(directory).type];
+  if (fileSystem !== undefined)
+    yield warning(
+      `${directory} is on ${fileSystem}`,
+      "use a local disk: SQLite's WAL breaks when two hosts use the file",
+    );
+  const free = `${formatSize(freeBytesOf(directory))} free on the disk`;
+  if (isNearlyFull(directory)) yield problem(free, "free some space: puts are rejected, or soon will be");
+  else yield ok(free);
+}
+
+/** Kind, mode, owner and size of the file. Nothing: go on and open it. */
+function* examineFile(path: string): Generator<Finding> {
+  const file = statSync(path);
+  if (!file.isFile()) {
+    yield problem(`${path} is not a file`, "move it away, so that a queue can be made there");
+    return;
+  }
+  yield* examineMode(path, file);
+  const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  const sizes = `file ${formatSize(file.size)}, -wal ${formatSize(walBytes)}`;
+  if (walBytes > LARGE_WAL_BYTES)
+    yield warning(sizes, "see that a publisher runs and no program keeps the file open for reading");
+  else yield ok(sizes);
+}
+
+function* examineMode(path: string, { mode, uid }: Stats): Generator<Finding> {
+  const shown = `${path} (mode ${octal(mode)}, owner ${uid})`;
+  if ((mode & 0o007) !== 0) yield warning(`everyone may read or write ${shown}`, `chmod 600 ${path}`);
+  else yield ok(shown);
+  const odd = ["-wal", "-shm"].filter((suffix) => {
+    const side = statSync(path + suffix, { throwIfNoEntry: false });
+    return side !== undefined && side.uid !== uid;
+  });
+  if (odd.length > 0)
+    yield problem(
+      `${odd.join(" and ")} belong to another owner than the file`,
+      `chown them as the file is, or its owner cannot use it: a program ran as another user (we are ${process.getuid?.()})`,
+    );
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
+
+/** A file above this is looked through for broken pages only, in bytes: a full check reads every index, too. */
+const QUICK_CHECK_BYTES = 1_073_741_824;
+
+/** A lease that ran out so long ago should have been claimed by a publisher, in milliseconds. */
+const STUCK_AFTER_MS = 60_000;
+
+/** An event this old is not on its way as it should be, in milliseconds. */
+const OLD_AFTER_MS = 300_000;
+
+/** Clocks that are a little apart are no finding, in milliseconds. */
+const CLOCK_SLACK_MS = 5_000;
+
+/** A queue this full will soon reject. */
+const NEARLY_FULL = 0.8;
+
+/** Everything but the write lock. */
+function* examineQueue(file: QueueFile): Generator<Finding> {
+  yield* examineIntegrity(file);
+  const state = new EventTable(file).state();
+  const leases = new LeaseTable(file, 0);
+  yield* examineDepth(state);
+  yield* examineAge(state);
+  yield* examineLeases(leases.all());
+  yield* examineCounters(file);
+  yield* examineRejected(state);
+}
+
+/** Whether the write lock can be had; writes nothing. */
+function* examineLock(file: QueueFile): Generator<Finding> {
+  try {
+    file.transaction(() => {});
+    yield ok("the write lock is free");
+  } catch (error) {
+    if (!(error instanceof EventStorageError)) throw error;
+    yield problem(error.message, "see which process holds it: fuser, lsof");
+  }
+}
+
+function* examineIntegrity(file: QueueFile): Generator<Finding> {
+  const isLarge = statSync(file.path).size > QUICK_CHECK_BYTES;
+  const pragma = isLarge ? "quick_check" : "integrity_check";
+  const rows = file.run(() => file.db.pragma(`${pragma}(5)`)) as Record<string, string>[];
+  const found = rows.map((row) => Object.values(row)[0]!);
+  if (found.length === 1 && found[0] === "ok") yield ok(`${pragma}: ok`);
+  else
+    yield problem(
+      `the file is damaged: ${found.join("; ")}`,
+      "stop its processes, keep a copy, save what can be read with: queue drain --to FILE",
+    );
+}
+
+function* examineDepth({ depth, maxEvents, leased }: QueueState): Generator<Finding> {
+  const fill = `${depth} of at most ${countOf(maxEvents, "event")}, ${leased} of them leased`;
+  if (depth >= maxEvents)
+    yield problem(`the queue is full: ${fill}`, "see that its publisher runs and reaches its collector");
+  else if (depth >= NEARLY_FULL * maxEvents)
+    yield warning(`the queue is nearly full: ${fill}`, "see that its publisher keeps up, or raise maxEvents");
+  else yield ok(fill);
+}
+
+function* examineAge({ oldestPutAtMs }: QueueState): Generator<Finding> {
+  if (oldestPutAtMs === undefined) return;
+  const ageMs = Date.now() - oldestPutAtMs;
+  if (ageMs < -CLOCK_SLACK_MS)
+    yield warning(
+      `the oldest event was put ${formatDuration(-ageMs)} from now`,
+      "the clock was set back: ages are wrong until then, and nothing else",
+    );
+  else if (ageMs > OLD_AFTER_MS)
+    yield problem(
+      `the oldest event has waited for ${formatDuration(ageMs)}`,
+      "see that a publisher runs for this queue and directory, and what its /health says",
+    );
+  else yield ok(`the oldest event has waited for ${formatDuration(ageMs)}`);
+}
+
+function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
+  const nowMs = Date.now();
+  const stuck = leases.filter(({ expiresAtMs }) => nowMs - expiresAtMs > STUCK_AFTER_MS);
+  const future = leases.filter(({ claimedAtMs }) => claimedAtMs - nowMs > CLOCK_SLACK_MS);
+  if (stuck.length > 0)
+    yield problem(
+      `${stuck.length} of ${countOf(leases.length, "lease")} ran out and nobody claims them`,
+      "no publisher runs, or it waits for its collector: see /health",
+    );
+  if (future.length > 0)
+    yield warning(
+      `${future.length} of ${countOf(leases.length, "lease")} claimed in the future`,
+      "the clock was set back: the next publisher claims them anew",
+    );
+  if (stuck.length + future.length === 0) yield ok(countOf(leases.length, "lease"));
+}
+
+/** What schema.sql says holds at every commit. */
+function* examineCounters(file: QueueFile): Generator<Finding> {
+  const count = (sql: string): number => file.prepare<[], number>(sql).pluck().get() as number;
+  const deadLetters = count("SELECT count(*) - (SELECT dead_letter_count FROM queue) FROM dead_letter");
+  const homeless = count(`SELECT count(*) FROM event WHERE id <= (SELECT claimed_id FROM queue)
+    AND NOT EXISTS (SELECT 1 FROM lease WHERE event.id BETWEEN first_id AND last_id)`);
+  if (deadLetters !== 0)
+    yield warning("the count of dead letters is wrong", "somebody changed the file without its triggers");
+  if (homeless > 0)
+    yield problem(
+      `${countOf(homeless, "event")} claimed and in no lease: never sent`,
+      "somebody deleted leases by hand; save the events with an SQLite shell (table event), and put them again",
+    );
+}
+
+function* examineRejected(state: QueueState): Generator<Finding> {
+  const { deadLetters, deadLetterBytes, droppedDeadLetters, rejectedPuts } = state;
+  if (deadLetters > 0)
+    yield warning(
+      `${countOf(deadLetters, "dead letter")} (${formatSize(deadLetterBytes)})`,
+      "see why with: queue dead list; then queue dead retry or purge",
+    );
+  if (droppedDeadLetters > 0)
+    yield warning(
+      `${countOf(droppedDeadLetters, "dead letter")} made room for newer ones, and cannot be had back`,
+      "raise dead_letters.max_count, or look at them sooner",
+    );
+  const rejected = Object.entries(rejectedPuts).filter(([, count]) => count > 0);
+  if (rejected.length > 0)
+    yield warning(
+      `puts rejected so far: ${rejected.map(([reason, count]) => `${count} ${reason}`).join(", ")}`,
+      "the services were told by an error each time",
+    );
+}
+
+/** One finding: what is so, and what to do about it. */
+export interface Finding {
+  /** `problem`: act, or events are rejected, not delivered or lost; `warning`: look at it; `ok`. */
+  readonly level: "ok" | "warning" | "problem";
+  readonly text: string;
+  readonly advice?: string;
+}
+
+function ok(text: string): Finding {
+  return { level: "ok", text };
+}
+
+function warning(text: string, advice: string): Finding {
+  return { level: "warning", text, advice };
+}
+
+function problem(text: string, advice: string): Finding {
+  return { level: "problem", text, advice };
+}

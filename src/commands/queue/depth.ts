@@ -1,0 +1,96 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { durationMsIn } from "../../config/parsers.ts";
+import { formatDuration, formatTable } from "../../format.ts";
+import { EventTable, type QueueState } from "../../storage/events.ts";
+import { ageSeconds } from "./list.ts";
+import { type Call, openToRead, type Verb } from "./verb.ts";
+
+/** The counters at one moment: their differences are rates. */
+interface Sample {
+  readonly atMs: number;
+  /** Events ever put. */
+  readonly put: number;
+  /** Events that ever left: delivered, dead or purged. */
+  readonly left: number;
+}
+
+/** Events a second. */
+interface Rates {
+  readonly put: number;
+  readonly left: number;
+}
+
+const parseInterval = durationMsIn({ min: 50, max: 3_600_000 });
+
+/** Wide enough for a row to stand below the one before. */
+const COLUMN_CHARS = 8;
+
+/** `queue depth` */
+export const depth: Verb = {
+  summary: "how many events wait, and how old the oldest is",
+  usage: "[--watch] [--interval 1s]",
+  help: `  --watch           go on until interrupted, with events put and gone a second
+  --interval TIME   how often (default: 1s)
+`,
+  options: { watch: { type: "boolean" }, interval: { type: "string", default: "1s" } },
+  async run(call: Call): Promise<number> {
+    const { values, output, stop, queue } = call;
+    const intervalMs = parseInterval(String(values.interval));
+    const file = openToRead(call);
+    const events = new EventTable(file);
+    const isWatched = values.watch === true;
+    let last: Sample | undefined;
+    while (!stop.aborted) {
+      const now = sample(events);
+      const rates = last && ratesBetween(last, now);
+      const state = events.state();
+      if (values.json) output.line(JSON.stringify(toJson(queue, state, rates)));
+      else for (const line of toLines(state, rates, isWatched).slice(last ? 1 : 0)) output.line(line);
+      if (!isWatched) break;
+      last = now;
+      await sleep(intervalMs, undefined, { signal: stop }).catch(() => {}); // interrupted: that is all
+    }
+    file.close();
+    return 0;
+  },
+};
+
+function sample(events: EventTable): Sample {
+  const { head, depth: waiting } = events.counters();
+  return { atMs: performance.now(), put: head, left: head - waiting };
+}
+
+function ratesBetween(last: Sample, now: Sample): Rates {
+  const seconds = (now.atMs - last.atMs) / 1_000;
+  const rate = (from: number, to: number): number => Math.round((to - from) / seconds);
+  return { put: rate(last.put, now.put), left: rate(last.left, now.left) };
+}
+
+function toLines(state: QueueState, rates: Rates | undefined, isWatched: boolean): string[] {
+  const rejected = Object.values(state.rejectedPuts).reduce((sum, count) => sum + count, 0);
+  const oldest = state.oldestPutAtMs === undefined ? "-" : formatDuration(Date.now() - state.oldestPutAtMs);
+  const header = ["DEPTH", "CAP", "LEASED", "DEAD", "REFUSED", "OLDEST"];
+  const row = [state.depth, state.maxEvents, state.leased, state.deadLetters, rejected, oldest].map(String);
+  if (isWatched) {
+    header.push("PUT/S", "GONE/S");
+    row.push(String(rates?.put ?? "-"), String(rates?.left ?? "-"));
+  }
+  const wide = (cells: string[]): string[] => cells.map((cell) => cell.padStart(COLUMN_CHARS));
+  return formatTable(wide(header), [wide(row)]);
+}
+
+/** The same names as the publisher's /depth. */
+function toJson(queue: string, state: QueueState, rates: Rates | undefined): object {
+  return {
+    queue,
+    depth: state.depth,
+    max_events: state.maxEvents,
+    leased: state.leased,
+    dead_letters: state.deadLetters,
+    dead_letter_bytes: state.deadLetterBytes,
+    dropped_dead_letters: state.droppedDeadLetters,
+    rejected_puts: state.rejectedPuts,
+    oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
+    ...(rates && { put_per_second: rates.put, gone_per_second: rates.left }),
+  };
+}

@@ -1,0 +1,86 @@
+import { closeSync, fsyncSync, writeSync } from "node:fs";
+import { ConfigurationError } from "../../errors.ts";
+import { countOf, decodeBody } from "../../format.ts";
+import type { StoredEvent } from "../../storage/events.ts";
+import type { Lease } from "../../storage/leases.ts";
+import { Claiming, progressOf } from "./claiming.ts";
+import { type Call, openTarget, openToWrite, type Verb } from "./verb.ts";
+
+const STDOUT = 1;
+
+/** `queue drain` */
+export const drain: Verb = {
+  summary: "move all events to a file, one JSON text a line",
+  usage: "--to FILE",
+  help: `  --to FILE         append to this file; - is stdout
+
+An event leaves the queue only when it is in the file and the file is synced: a
+crash in between leaves it in both. What a publisher holds is left to it.
+"queue put < FILE" puts the events back.
+`,
+  options: { to: { type: "string" } },
+  async run(call: Call): Promise<number> {
+    const to = call.values.to as string | undefined;
+    if (to === undefined) throw new ConfigurationError("where to? Say --to FILE, or --to - for stdout.");
+    const target = to === "-" ? STDOUT : openTarget(to);
+    const file = openToWrite(call);
+    const claiming = new Claiming(file);
+    const { drained, unreadableId } = await drainTo(target, claiming, call);
+    const left = claiming.events.depth();
+    file.close();
+    if (target !== STDOUT) closeSync(target);
+    tellEnd(call, { drained, left, unreadableId });
+    return unreadableId === undefined && !call.stop.aborted ? 0 : 1;
+  },
+};
+
+interface Drained {
+  readonly drained: number;
+  /** The first event that is not JSON, and so fits on no line; undefined: there is none. */
+  readonly unreadableId: number | undefined;
+}
+
+async function drainTo(target: number, claiming: Claiming, call: Call): Promise<Drained> {
+  const tell = progressOf(call, claiming.events.depth());
+  let drained = 0;
+  while (!call.stop.aborted) {
+    const lease = claiming.next();
+    if (lease === undefined) break;
+    const events = eventsOf(claiming, lease);
+    const readable = events.findIndex(({ body }) => decodeBody(body).json === undefined);
+    if (readable === 0) {
+      claiming.leases.release(lease);
+      return { drained, unreadableId: events[0]!.id };
+    }
+    if (readable > 0) {
+      claiming.leases.split(lease, events[readable]!.id - 1); // what lies before it is claimed next
+      continue;
+    }
+    write(target, events);
+    await claiming.leases.ack(lease);
+    drained += events.length;
+    tell(drained);
+  }
+  return { drained, unreadableId: undefined };
+}
+
+function eventsOf({ events }: Claiming, { firstId, lastId }: Lease): StoredEvent[] {
+  return events.read({ fromId: firstId, toId: lastId, limit: lastId - firstId + 1 });
+}
+
+function write(target: number, events: readonly StoredEvent[]): void {
+  const lines = Buffer.from(events.map(({ body }) => `${decodeBody(body).json}\n`).join(""));
+  for (let written = 0; written < lines.length; ) written += writeSync(target, lines, written);
+  if (target !== STDOUT) fsyncSync(target);
+}
+
+function tellEnd({ values, output }: Call, end: Drained & { readonly left: number }): void {
+  const { drained, left, unreadableId } = end;
+  if (values.json) output.note(JSON.stringify({ drained, left, unreadable_id: unreadableId ?? null }));
+  else output.note(`${countOf(drained, "event")} drained, ${left} left.`);
+  if (unreadableId !== undefined)
+    output.note(
+      `Event ${unreadableId} is not JSON and fits on no line: it and those behind it stay in the queue.`,
+    );
+  else if (left > 0) output.note("A publisher holds those that are left, or they were put meanwhile.");
+}

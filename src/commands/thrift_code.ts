@@ -1,0 +1,132 @@
+/**
+ * Code of a Thrift IDL for an ESM project on Bun, Deno and Node, in TypeScript's eyes too.
+ *
+ * The Apache Thrift compiler's output (`--gen js:node,es6,ts`) is CommonJS under a `.js` name, and its
+ * declarations know no `read` and `write`, no BigInt and no plain objects for nested structs. This
+ * mends just that.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { ConfigurationError } from "../errors.ts";
+
+const MISSING = `the Apache Thrift compiler ("thrift") is not installed. Install it:
+  Debian, Ubuntu   apt-get install thrift-compiler
+  Fedora           dnf install thrift
+  macOS            brew install thrift`;
+
+/**
+ * Generates the code of an IDL and of what it includes into `gen-nodejs` beside it, or into `target`: a `.cjs` and a
+ * `.d.cts` file each. Needs the Apache Thrift compiler, 0.17 or later. Returns the paths of the files.
+ *
+ * @throws {ConfigurationError} the compiler is missing, or rejects the IDL, and has told why on stderr
+ */
+export function generateThriftCode(idl: string, target: string = join(dirname(idl), "gen-nodejs")): string[] {
+  const scratch = mkdtempSync(join(tmpdir(), "eventspool-thrift-"));
+  try {
+    compile(idl, scratch);
+    mkdirSync(target, { recursive: true });
+    const sources = readdirSync(scratch)
+      .sort()
+      .map((name): Source => {
+        return { name, text: readFileSync(join(scratch, name), "utf8").replace(WARNING, origin(idl)) };
+      });
+    const foreign = sources.flatMap(importedStructs);
+    return sources.map((source) => writeMended(source, target, foreign)).sort();
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
+function compile(idl: string, directory: string): void {
+  const args = ["-r", "--gen", "js:node,es6,ts", "-out", directory, idl];
+  const { error, status } = spawnSync("thrift", args, { stdio: "inherit" });
+  if (error !== undefined)
+    throw new ConfigurationError("code" in error && error.code === "ENOENT" ? MISSING : error.message);
+  if (status !== 0) throw new ConfigurationError(`the Thrift compiler rejects ${idl}: see above.`);
+}
+
+/** A file that the compiler wrote, such as `event_types.d.ts`. */
+interface Source {
+  readonly name: string;
+  readonly text: string;
+}
+
+const WARNING = "DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING";
+
+function origin(idl: string): string {
+  return `from ${basename(idl)}, mended by eventspool-thrift. Do not edit: change the IDL and generate again.`;
+}
+
+/** The structs of a file, as the files that include it name them: `user_ttypes.User`. */
+function importedStructs({ name, text }: Source): string[] {
+  const [, idl] = /^(.*)_types\.d\.ts$/.exec(name) ?? [];
+  return idl === undefined ? [] : structsOf(text).map((struct) => `${idl}_ttypes.${struct}`);
+}
+
+function structsOf(types: string): string[] {
+  return [...types.matchAll(/^declare class (\w+)/gm)].map(([, name]) => name!);
+}
+
+function writeMended({ name, text }: Source, target: string, foreign: readonly string[]): string {
+  const isTypes = name.endsWith(".d.ts");
+  const mended = name.replace(/(\.d)?\.[jt]s$/, isTypes ? ".d.cts" : ".cjs");
+  const path = join(target, mended);
+  writeFileSync(path, isTypes ? mendTypes(text, foreign) : selfTypes(mended) + mendCode(text));
+  return path;
+}
+
+/** Deno looks for declarations only where it is told. */
+function selfTypes(name: string): string {
+  return `// @ts-self-types="./${name.replace(".cjs", ".d.cts")}"\n`;
+}
+
+function mendCode(code: string): string {
+  return (
+    code
+      // A dependency of npm thrift, which a project cannot count on.
+      .replace("require('node-int64')", "thrift.Int64")
+      .replace(/require\('(\.[^']+)'\)/g, "require('$1.cjs')")
+      // Node finds the names of a CommonJS file's exports by their look.
+      .replace(/^ttypes\.(\w+) = \{/gm, "ttypes.$1 = module.exports.$1 = {")
+  );
+}
+
+/** @param foreign the structs of all files as an includer names them */
+function mendTypes(types: string, foreign: readonly string[]): string {
+  const structs = [...foreign, ...structsOf(types)];
+  return types
+    .replace("import Q = thrift.Q;\n", "")
+    .replace("import Int64 = require('node-int64');", "type Int64 = bigint | number | thrift.Int64;")
+    .replace(/require\('(\.[^']+)'\)/g, "require('$1.cjs')")
+    .replace(/\bBuffer\b/g, "Uint8Array")
+    .replace(
+      /^declare class (\w+)(.*) \{\n((?: {4}public .*\n)*)\n {6}constructor.*\n {2}\}/gm,
+      (_, name: string, base: string, members: string) =>
+        structType(name, base, members) + fieldsType(name, members, structs),
+    );
+}
+
+function structType(name: string, base: string, members: string): string {
+  return `declare class ${name}${base} {
+${members}
+    constructor(args?: ${name}Fields);
+    read(input: thrift.TProtocol): void;
+    write(output: thrift.TProtocol): void;
+}
+`;
+}
+
+/** The constructor makes structs of plain objects, and takes null and undefined for unset. */
+function fieldsType(name: string, members: string, structs: readonly string[]): string {
+  const nested = new RegExp(`(?<![\\w.])(${structs.join("|")})\\b`, "g");
+  const fields = members.replace(
+    / {4}public (\w+)(\??): (.*);/g,
+    (_, field: string, optional: string, type: string) =>
+      `    ${field}${optional}: ${type.replace(nested, "$1Fields")}${optional && " | null | undefined"};`,
+  );
+  return `\n/** What a new {@link ${name}} is given. */\ninterface ${name}Fields {\n${fields}}\n`;
+}

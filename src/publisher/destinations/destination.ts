@@ -1,0 +1,117 @@
+/**
+ * A destination: where a publisher takes its events. The publisher leases, waits and settles; a destination
+ * delivers one batch and says what came of it.
+ *
+ * @module
+ */
+
+/** An event, as it lies in the queue. */
+export interface StoredEvent {
+  /** Its row in the queue's file. With the queue's UUID it names the event, on every attempt the same. */
+  readonly id: number;
+  /** Its JSON text in UTF-8, as the service serialized it. */
+  readonly body: Uint8Array;
+}
+
+/** The events of a lease. */
+export interface LeasedBatch {
+  /** The queue's name. */
+  readonly queue: string;
+  /** The UUID of the queue's file. */
+  readonly queueUuid: string;
+  /** The lowest id that an event of the batch may have. */
+  readonly firstId: number;
+  /** The highest one. */
+  readonly lastId: number;
+  /** How many events there are: as many as ids, unless somebody deleted rows by hand. One at least. */
+  readonly count: number;
+  /** All events, with commas between them. */
+  readonly joined: Uint8Array;
+  /** The events one by one, in the order of their ids; they are read from the file each time. */
+  each(): StoredEvent[];
+}
+
+/** A batch that is ready to go. */
+export interface Delivery {
+  /** How large it is before compression, in bytes. */
+  readonly sizeBytes: number;
+  /**
+   * Delivers it, once: trying again is the publisher's decision. Never rejects; what the network does is an outcome, too.
+   *
+   * @param stop when it aborts, a delivery that is under way is given up, as `unavailable`
+   */
+  send(stop: AbortSignal): Promise<Outcome>;
+}
+
+/** Where a publisher takes its events. */
+export interface Destination {
+  /** Where that is, as in `https://collector.example/v2`, for people. It holds no secret. */
+  readonly url: string;
+  /** How long a delivery may take, in milliseconds. The lease of a publisher that died ends soon after it. */
+  readonly timeoutMs: number;
+  /** How large a batch without an event counts as, in bytes; each event adds its own size and 1. */
+  readonly emptyBatchBytes: number;
+  /** Makes a batch ready: what can be done before the events are known to survive a power cut. */
+  prepare(batch: LeasedBatch): Promise<Delivery>;
+  /** Lets go of connections and files. Nothing is under way then. */
+  close(): Promise<void>;
+}
+
+/** The destination has the events; they are removed. */
+export interface Accepted {
+  readonly kind: "accepted";
+}
+
+/** It cannot take anything now; the events are kept, and sent again after a while, for ever. */
+export interface Unavailable {
+  readonly kind: "unavailable";
+  /** Why, for people. */
+  readonly reason: string;
+  /** How long it wants to be left alone, in milliseconds, if it said so. */
+  readonly retryAfterMs?: number;
+  /** Whether no answer came: then it may or may not have the events. Default: false. */
+  readonly isTransport?: boolean;
+}
+
+/**
+ * It does not take anything from us: address, key or path are wrong. As {@link Unavailable}, and the operator is
+ * told, since it is not the events' fault and does not pass by itself.
+ */
+export interface Misconfigured {
+  readonly kind: "misconfigured";
+  /** Why, for people. */
+  readonly reason: string;
+}
+
+/** It does not take these events, and has none of them. The batch is halved down to the one at fault. */
+export interface Rejected {
+  readonly kind: "rejected";
+  /** As HTTP has them: 413 is too large. */
+  readonly status: number;
+  /** What it said. */
+  readonly answer: string;
+}
+
+/** An event that the destination rejects by itself. */
+export interface RejectedEvent {
+  /** Its id. */
+  readonly id: number;
+  /** As HTTP has them. */
+  readonly status: number;
+  /** What the destination said. */
+  readonly answer: string;
+}
+
+/** It has said of each event what becomes of it: those that are not named here are accepted. */
+export interface PartlyAccepted {
+  readonly kind: "partial";
+  /** Those at fault become dead letters. */
+  readonly rejected: readonly RejectedEvent[];
+  /** The ids of those that are to be sent again, in ascending order. */
+  readonly undelivered: readonly number[];
+  /** Why there are undelivered ones. */
+  readonly failure?: Unavailable | Misconfigured;
+}
+
+/** What came of a delivery. */
+export type Outcome = Accepted | Unavailable | Misconfigured | Rejected | PartlyAccepted;

@@ -1,0 +1,77 @@
+/**
+ * A file of JSON lines, to look at what a service puts without a collector.
+ *
+ * @module
+ */
+import { type FileHandle, open } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
+import { DEFAULT_COLLECTOR_TIMEOUT_MS } from "../../limits.ts";
+import type { Delivery, Destination, LeasedBatch, Outcome } from "./destination.ts";
+
+const NEWLINE = 0x0a;
+const SPACE = 0x20;
+
+/** What is wrong with the place, and not with the moment: it does not pass by itself. */
+const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EPERM"]);
+
+/**
+ * Appends events to a file, one JSON text a line. They are with the disk before they leave the queue. For
+ * development: the file grows for ever, and a publisher that is killed after it wrote writes its batch again.
+ */
+export class FileDestination implements Destination {
+  readonly url: string;
+  readonly timeoutMs: number = DEFAULT_COLLECTOR_TIMEOUT_MS;
+  readonly emptyBatchBytes = 0;
+  readonly #path: string;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(path: string) {
+    this.#path = path;
+    this.url = pathToFileURL(path).href;
+  }
+
+  async prepare(batch: LeasedBatch): Promise<Delivery> {
+    const lines = Buffer.concat(batch.each().flatMap(({ body }) => [toLine(body), Buffer.of(NEWLINE)]));
+    return { sizeBytes: lines.length, send: (stop) => this.#inTurn(() => this.#append(lines, stop)) };
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+  }
+
+  /** One after the other, so that a piece that was not written whole can be cut off again. */
+  #inTurn(work: () => Promise<Outcome>): Promise<Outcome> {
+    const done = this.#last.then(work);
+    this.#last = done;
+    return done;
+  }
+
+  async #append(lines: Buffer, stop: AbortSignal): Promise<Outcome> {
+    if (stop.aborted) return { kind: "unavailable", reason: "stopped before it was written" };
+    try {
+      await using file = await open(this.#path, "a");
+      await appendWhole(file, lines);
+      return { kind: "accepted" };
+    } catch (error) {
+      const { code = "", message } = error as NodeJS.ErrnoException;
+      const reason = `Cannot write ${this.#path}: ${message}`;
+      return { kind: MISPLACED.has(code) ? "misconfigured" : "unavailable", reason };
+    }
+  }
+}
+
+async function appendWhole(file: FileHandle, lines: Buffer): Promise<void> {
+  const { size } = await file.stat();
+  try {
+    await file.appendFile(lines);
+    await file.datasync();
+  } catch (error) {
+    await file.truncate(size);
+    throw error;
+  }
+}
+
+/** In valid JSON a raw line feed is white space only, and may as well be a space. */
+function toLine(body: Uint8Array): Uint8Array {
+  return body.includes(NEWLINE) ? body.map((byte) => (byte === NEWLINE ? SPACE : byte)) : body;
+}

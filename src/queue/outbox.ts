@@ -1,0 +1,273 @@
+/**
+ * Putting events in the service's own transactions.
+ *
+ * @module
+ */
+import {
+  ConfigurationError,
+  EventError,
+  EventQueueClosedError,
+  EventQueueFullError,
+  EventTransactionError,
+} from "../errors.ts";
+import { EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
+import { IN_MEMORY, outboxPlaceOf, prepareOutbox } from "../storage/outbox_schema.ts";
+import { OutboxTable } from "../storage/outbox_table.ts";
+import { isInTransaction, libraryOf, type SqliteConnection, useLibrary } from "../storage/user_connection.ts";
+import { checkWhole, encodeEvent } from "./encode.ts";
+import type { EventSerializer } from "./event_queue.ts";
+import { RejectedPuts } from "./rejected_puts.ts";
+import { activeTrace, type PutTracing } from "./trace_context.ts";
+
+/** Options of an {@link Outbox}; all of them may be left out. */
+export interface OutboxOptions {
+  /** What errors call the outbox: the NAME of the publisher's section. Default `main`. */
+  readonly name?: string;
+  /**
+   * How many events the outbox may hold. It is stored in the database, for everyone who uses it, and stays until
+   * someone passes another. Default: what the database says, 10,000 in a new outbox.
+   */
+  readonly maxEvents?: number;
+  /** The largest serialized event, in bytes. Default 102,400, what collectors of baseplate.py take. */
+  readonly maxEventBytes?: number;
+  /**
+   * Whether a put outside of a transaction is rejected. It finds the puts behind the first `await` of an async
+   * callback that bun:sqlite's own `db.transaction` lets pass, having committed before. Default false: such a put
+   * commits by itself.
+   */
+  readonly requireTransaction?: boolean;
+  /** Whether the database may be in memory, where no publisher finds its events: for tests. Default false. */
+  readonly allowMemory?: boolean;
+  /**
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
+   * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
+   * the same option links the span of its request to it. Default: none, and a put costs nothing more.
+   */
+  readonly openTelemetry?: PutTracing;
+}
+
+/**
+ * A queue of events in the service's own database: an event and the rows it tells of commit together, or not at
+ * all. It works on the connection that the service has open, of better-sqlite3, bun:sqlite or node:sqlite, and
+ * changes none of its pragmas. Make one for each connection and keep it.
+ *
+ * @example
+ * ```ts
+ * const db = new Database("shop.db");
+ * db.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000");
+ * const outbox = new Outbox(db, serializeJsonEvent);
+ * outbox.transaction(() => {
+ *   insertOrder.run(order.id, order.total);
+ *   outbox.put({ action: "buy", noun: "order", order: order.id });
+ * });
+ * ```
+ */
+export class Outbox<T> implements Disposable {
+  /** What errors call the outbox. */
+  readonly name: string;
+  /** The database's file: what the publisher's `queue.file` names. */
+  readonly file: string;
+  readonly #db: SqliteConnection;
+  readonly #serialize: EventSerializer<T>;
+  readonly #maxEventBytes: number;
+  readonly #requiresTransaction: boolean;
+  readonly #table: OutboxTable;
+  readonly #rejected: RejectedPuts;
+  readonly #tracing: PutTracing | undefined;
+  readonly #release: () => void;
+  #isClosed = false;
+
+  /**
+   * Makes the tables of the outbox, `eventspool_...`, in the connection's main database, or upgrades older ones.
+   * Where they are there, nothing is written.
+   *
+   * @throws {ConfigurationError} an option is not valid, or `db` is not a connection of one of the three libraries
+   * @throws {EventTransactionError} a transaction is open: a rollback would take the tables
+   * @throws {EventStorageError} `IN_MEMORY`, `NOT_WAL`, `NEWER_SCHEMA`, `TWO_LIBRARIES`; the database cannot be
+   * written, such as one that is read-only (`SQLITE_READONLY`)
+   */
+  constructor(db: SqliteConnection, serializer: EventSerializer<T>, options: OutboxOptions = {}) {
+    const { name = "main", maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
+    const { requireTransaction = false, allowMemory = false } = options;
+    if (maxEvents !== undefined) checkWhole("maxEvents", maxEvents, EVENTS_CEILING);
+    checkWhole("maxEventBytes", maxEventBytes, Number.MAX_SAFE_INTEGER);
+    checkConnection(db);
+
+    this.name = name;
+    this.file = outboxPlaceOf(db, { allowsMemory: allowMemory });
+    this.#db = db;
+    this.#serialize = serializer;
+    this.#maxEventBytes = maxEventBytes;
+    this.#requiresTransaction = requireTransaction;
+    this.#tracing = options.openTelemetry;
+    this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, libraryOf(db));
+    try {
+      this.#table = openTable(db, this.file, maxEvents);
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+    this.#rejected = new RejectedPuts((counts) => this.#addRejected(counts));
+  }
+
+  /**
+   * Stores an event: in the transaction that is open on the connection, whose commit or rollback decides on it, or
+   * else committed by itself. When it throws, the event is not stored, and the transaction is as it was before, unless
+   * SQLite itself has rolled it back (it may on a full disk).
+   *
+   * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
+   * @throws {EventQueueFullError} the outbox holds `maxEvents` events
+   * @throws {EventSerializationError} the event cannot be written in the queue's format
+   * @throws {EventTransactionError} no transaction is open, and `requireTransaction` is set
+   * @throws {EventStorageError} the database cannot be written; `SQLITE_BUSY`: it stayed locked for longer than the
+   * connection's `busy_timeout`
+   * @throws {EventQueueClosedError} the outbox is closed
+   */
+  put(event: T): void {
+    this.#rejectClosed();
+    try {
+      this.#checkTransaction();
+      if (!this.#table.put(this.#encode(event), this.#activeTrace())) throw this.#full();
+    } catch (error) {
+      this.#rejected.count(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Stores all of the events, in order, or none of them: in the transaction that is open, or else in one of its own.
+   *
+   * @throws the same as {@link put}; then none of the events is stored
+   */
+  putMany(events: Iterable<T>): void {
+    this.#rejectClosed();
+    const all = Array.from(events);
+    try {
+      this.#checkTransaction();
+      const bodies = all.map((event) => this.#encode(event));
+      if (bodies.length > 0 && !this.#table.putMany(bodies, this.#activeTrace())) throw this.#full();
+    } catch (error) {
+      this.#rejected.count(error, all.length);
+      throw error;
+    }
+  }
+
+  /**
+   * Runs `work` in a transaction (`BEGIN IMMEDIATE`) and returns what it returns; whatever it throws undoes all of it
+   * and passes on. Within a transaction that is open it is a part of that one, and undone by itself (a savepoint).
+   *
+   * @throws {EventTransactionError} `work` is async, or returns a promise: a transaction that stays open over an
+   * `await` would take in what others do on the connection meanwhile. All is undone; an `async` function is not
+   * even begun.
+   * @throws {EventStorageError} the transaction cannot begin or be committed
+   * @throws {EventQueueClosedError} the outbox is closed
+   */
+  transaction<R>(work: () => R): R {
+    this.#rejectClosed();
+    if (isAsyncFunction(work)) throw asyncRejected("nothing was run");
+    return this.#table.atomically(() => {
+      const result = work();
+      if (!isThenable(result)) return result;
+      silence(result); // the error below tells
+      throw asyncRejected("what it did before its first await is undone, and what it does after that is not");
+    });
+  }
+
+  /** How many events wait for the collector or are on their way there; O(1). What the open transaction has put counts. */
+  depth(): number {
+    this.#rejectClosed();
+    return this.#table.counters().depth;
+  }
+
+  /** Takes no more events. The connection stays open: it is the service's. Call it before that is closed; twice is fine. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#rejected.close();
+    this.#release();
+  }
+
+  /** Takes no more events, as after `close`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #rejectClosed(): void {
+    if (this.#isClosed) throw new EventQueueClosedError(this.name);
+  }
+
+  #checkTransaction(): void {
+    if (!this.#requiresTransaction || isInTransaction(this.#db)) return;
+    throw new EventTransactionError(
+      `Outbox ${JSON.stringify(this.name)} requires a transaction for each put, and none is open: put within ` +
+        "outbox.transaction(() => { ... }), and not behind an await in it.",
+    );
+  }
+
+  #encode(event: T): Uint8Array {
+    return encodeEvent(this.#serialize, event, { maxEventBytes: this.#maxEventBytes, queue: this.name });
+  }
+
+  #activeTrace(): string | undefined {
+    return this.#tracing && activeTrace(this.#tracing);
+  }
+
+  #full(): EventError {
+    const { depth, maxEvents } = this.#table.counters();
+    return new EventQueueFullError(depth, maxEvents, this.name);
+  }
+
+  /** Throws where it is to be tried again later: in a transaction, say, whose rollback would take the counts. */
+  #addRejected(counts: Parameters<OutboxTable["addRejected"]>[0]): void {
+    try {
+      if (isInTransaction(this.#db)) throw new EventTransactionError("A transaction is open.");
+      this.#table.addRejected(counts);
+    } catch (error) {
+      if (error instanceof EventError) throw error; // else the service has closed its connection
+    }
+  }
+}
+
+function openTable(db: SqliteConnection, file: string, maxEvents: number | undefined): OutboxTable {
+  prepareOutbox(db);
+  const table = new OutboxTable(db, file);
+  if (maxEvents !== undefined) table.setMaxEvents(maxEvents);
+  return table;
+}
+
+function checkConnection(db: SqliteConnection): void {
+  const isConnection = typeof db?.prepare === "function" && typeof db.exec === "function";
+  const isOpen = isConnection ? isInTransaction(db) : undefined;
+  if (isOpen === undefined) {
+    const problem =
+      "is no connection of better-sqlite3, bun:sqlite (Database) or node:sqlite (DatabaseSync of Node 22.16 or later).";
+    throw new ConfigurationError(problem, { key: "db" });
+  }
+  if (!isOpen) return;
+  throw new EventTransactionError(
+    "An outbox cannot be made while a transaction is open, since a rollback would take its tables: make it right after the connection, and keep it.",
+  );
+}
+
+function asyncRejected(outcome: string): EventTransactionError {
+  return new EventTransactionError(
+    `The callback of outbox.transaction() is async or returns a promise, and a transaction cannot wait for it: ${outcome}. ` +
+      "Await what you need before the transaction, and let the callback be synchronous.",
+  );
+}
+
+/** Whether a function is declared `async`, and so returns before its work is done. */
+function isAsyncFunction(work: unknown): boolean {
+  return Object.prototype.toString.call(work) === "[object AsyncFunction]";
+}
+
+/** Whether a value is a promise or is like one. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
+  return isObject && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Lets a promise that nobody waits for fail without ending the process. */
+function silence(promise: PromiseLike<unknown>): void {
+  void Promise.resolve(promise).catch(() => {});
+}

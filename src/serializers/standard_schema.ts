@@ -1,0 +1,148 @@
+/**
+ * Events that a schema checks before they are serialized. Any Standard Schema will do (https://standardschema.dev):
+ * those of zod, valibot, arktype and others.
+ *
+ * @module
+ */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { ConfigurationError, EventInvalidError, type EventIssue } from "../errors.ts";
+import { MAX_EVENT_ISSUES } from "../limits.ts";
+import { abbreviate, describe, pathSegment } from "./problems.ts";
+
+/**
+ * A serializer that takes what `schema` takes, and serializes what it makes of that: with its defaults, and without
+ * what it strips.
+ *
+ * The serializer throws EventInvalidError for an event that the schema rejects, and ConfigurationError for a schema
+ * that validates asynchronously, which shows only when it is used.
+ *
+ * @throws {ConfigurationError} it is not a Standard Schema of version 1
+ */
+export function withSchema<Input, Output>(
+  schema: StandardSchemaV1<Input, Output>,
+  serialize: (event: Output) => Uint8Array,
+): (event: Input) => Uint8Array {
+  const standard = standardOf(schema);
+  return (event) => {
+    const result = validate(standard, event);
+    if (result.issues) throw new EventInvalidError(describeSchemaIssues(result.issues, event));
+    return serialize(result.value);
+  };
+}
+
+function standardOf<Input, Output>(
+  schema: StandardSchemaV1<Input, Output>,
+): StandardSchemaV1.Props<Input, Output> {
+  const standard = schema?.["~standard"]; // of an arktype schema, too, which is a function
+  if (standard?.version === 1 && typeof standard.validate === "function") return standard;
+  const problem =
+    "is not a Standard Schema of version 1: pass a schema of zod, valibot, arktype or the like.";
+  throw new ConfigurationError(problem, { key: "schema" });
+}
+
+function validate<Output>(
+  standard: StandardSchemaV1.Props<unknown, Output>,
+  event: unknown,
+): StandardSchemaV1.Result<Output> {
+  let result: ReturnType<typeof standard.validate>;
+  try {
+    result = standard.validate(event);
+  } catch (cause) {
+    // Its message may quote the event: it is in the cause alone.
+    const problem = `its schema threw ${cause instanceof Error ? cause.name : typeof cause}`;
+    throw new EventInvalidError([{ field: "", problem, found: undefined }], undefined, { cause });
+  }
+  if (!("then" in result)) return result;
+  void result.then(undefined, () => {}); // nobody waits for it, and it must not end the process
+  const problem = `is one of ${standard.vendor} that validates asynchronously, and put does not wait: leave async checks and transforms out of it.`;
+  throw new ConfigurationError(problem, { key: "schema" });
+}
+
+/** The longest field and the longest problem shown, in characters. */
+const MAX_TEXT_CHARS = 200;
+
+/** From this length on, in characters, a text of the event is hidden also where it is not quoted. Shorter ones are words. */
+const MIN_BARE_CHARS = 8;
+
+/** A longer quotation is hidden whatever it is: a text of the event may have been trimmed or cut before. */
+const LONG_QUOTATION = /"[^"]{41,}"?/g;
+
+/** How many texts of a value are looked for in a message, and how deep in it. */
+const MAX_TEXTS = 100;
+const MAX_TEXT_DEPTH = 4;
+
+/** The issues of an event, the first {@link MAX_EVENT_ISSUES} of them. */
+function describeSchemaIssues(issues: readonly StandardSchemaV1.Issue[], event: unknown): EventIssue[] {
+  return issues.slice(0, MAX_EVENT_ISSUES).map((issue) => describeIssue(issue, event));
+}
+
+function describeIssue({ message, path = [] }: StandardSchemaV1.Issue, event: unknown): EventIssue {
+  const { field, value, isFound } = follow(event, path);
+  return {
+    field: abbreviate(field, MAX_TEXT_CHARS),
+    problem: abbreviate(hideTexts(message, value), MAX_TEXT_CHARS),
+    found: isFound ? describeFound(value) : undefined,
+  };
+}
+
+/** Where a path leads: its field, and the value there, or the last one that could be reached on the way. */
+interface Place {
+  field: string;
+  value: unknown;
+  isFound: boolean;
+}
+
+function follow(event: unknown, path: NonNullable<StandardSchemaV1.Issue["path"]>): Place {
+  const place: Place = { field: "", value: event, isFound: true };
+  for (const segment of path) {
+    const key = typeof segment === "object" ? segment.key : segment;
+    place.field += fieldOf(place, key);
+    const member = place.isFound ? readMember(place.value, key) : undefined;
+    if (member === undefined) place.isFound = false;
+    else place.value = member.value;
+  }
+  return place;
+}
+
+function fieldOf({ value, isFound, field }: Place, key: PropertyKey): string {
+  if (typeof key !== "string") return `[${String(key)}]`;
+  return pathSegment(isFound && Array.isArray(value) ? value : {}, key, field);
+}
+
+/** Undefined: the holder has no members by names, as a Map, or reading throws. */
+function readMember(holder: unknown, key: PropertyKey): { value: unknown } | undefined {
+  if (typeof holder !== "object" || holder === null || holder instanceof Map) return undefined;
+  try {
+    return { value: (holder as Record<PropertyKey, unknown>)[key] };
+  } catch {
+    return undefined;
+  }
+}
+
+function describeFound(value: unknown): string {
+  if (typeof value === "string") return `a string of length ${value.length}`;
+  return Array.isArray(value) ? `an array of length ${value.length}` : describe(value);
+}
+
+/** Takes the texts of a value out of a message. */
+function hideTexts(message: string, value: unknown): string {
+  let shown = message;
+  for (const text of textsOf(value)) {
+    shown = shown.replaceAll(JSON.stringify(text), '"..."').replaceAll(`"${text}"`, '"..."');
+    const bare = text.trim();
+    if (bare.length >= MIN_BARE_CHARS) shown = shown.replaceAll(bare, "...");
+  }
+  return shown.replace(LONG_QUOTATION, '"..."');
+}
+
+function textsOf(value: unknown, depth: number = 0): string[] {
+  if (typeof value === "string") return value === "" ? [] : [value];
+  if (typeof value !== "object" || value === null || depth === MAX_TEXT_DEPTH) return [];
+  const texts: string[] = [];
+  for (const key of Object.keys(value).slice(0, MAX_TEXTS)) {
+    const member = readMember(value, key);
+    texts.push(...textsOf(member?.value, depth + 1));
+    if (texts.length >= MAX_TEXTS) break;
+  }
+  return texts;
+}

@@ -1,0 +1,173 @@
+/**
+ * Serves an app on a TCP port or a unix socket: one code path on Bun, Deno and Node.
+ *
+ * @module
+ */
+
+import { once } from "node:events";
+import { lstat, rm } from "node:fs/promises";
+import type { Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { ConfigurationError } from "../errors.ts";
+import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT_MS } from "../limits.ts";
+
+/** Anything that answers requests, such as a Hono app. */
+export interface FetchApp {
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/** Where to listen. Port 0 takes a free one. */
+export type ServeAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
+/** An app that is being served. */
+export interface ServedApp {
+  /** Where it is reached: `http://127.0.0.1:9900`, or `unix:/path/to/socket`. */
+  readonly address: string;
+  /** The port it listens on; undefined on a unix socket. */
+  readonly port: number | undefined;
+  /** Stops accepting, lets running requests finish, for a second unless told, then cuts them. */
+  close(): Promise<void>;
+}
+
+/** How {@link serveApp} serves. */
+export interface ServeOptions {
+  /** The setting that the address comes from, for errors. */
+  readonly key?: string;
+  /** How long a request may take to arrive, headers and body, in milliseconds. Default {@link REQUEST_TIMEOUT_MS}. */
+  readonly requestTimeoutMs?: number;
+  /** How long requests may still run once `close` is called, in milliseconds. Default: 1,000. */
+  readonly graceMs?: number;
+}
+
+/** The default of {@link ServeOptions.graceMs}. */
+const CLOSE_GRACE_MS = 1_000;
+
+/** How often connections are looked at for requests that arrive too slowly, in milliseconds. */
+const CHECK_EVERY_MS = 1_000;
+
+/** How soon `close` drops a kept-alive connection whose last request finished, in milliseconds. */
+const IDLE_SWEEP_MS = 20;
+
+/**
+ * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
+ * file goes away on close. A request that arrives too slowly is answered 408, one with headers of more than
+ * {@link MAX_HEADER_BYTES} or {@link MAX_HEADERS} of them 431: on Bun, Deno and Node alike.
+ * @throws {ConfigurationError} (rejects) when it cannot listen there: the address is taken, not
+ * permitted, or not one of this machine's.
+ */
+export async function serveApp(
+  app: FetchApp,
+  address: ServeAddress,
+  { key, requestTimeoutMs = REQUEST_TIMEOUT_MS, graceMs = CLOSE_GRACE_MS }: ServeOptions = {},
+): Promise<ServedApp> {
+  if ("path" in address) await removeStaleSocket(address.path);
+  const server = createAdaptorServer({
+    fetch: (request) => app.fetch(request),
+    overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
+    serverOptions: {
+      headersTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, requestTimeoutMs),
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
+  }) as Server;
+  server.maxHeadersCount = MAX_HEADERS;
+  await listen(server, address, key);
+  let closing: Promise<void> | undefined;
+  return {
+    ...describeListener(server, address),
+    close: () => {
+      closing ??= closeServer(server, graceMs);
+      return closing;
+    },
+  };
+}
+
+async function listen(server: Server, address: ServeAddress, key: string | undefined): Promise<void> {
+  const listening = once(server, "listening");
+  server.listen(address);
+  try {
+    await listening;
+  } catch (error) {
+    throw describeListenError(error as NodeJS.ErrnoException, address, key);
+  }
+}
+
+function describeListener(server: Server, address: ServeAddress): Pick<ServedApp, "address" | "port"> {
+  if ("path" in address) return { address: `unix:${address.path}`, port: undefined };
+  const { port } = server.address() as AddressInfo;
+  return { address: `http://${joinHostPort(address.host, port)}`, port };
+}
+
+async function closeServer(server: Server, graceMs: number): Promise<void> {
+  const closed = once(server, "close");
+  server.close();
+  server.closeIdleConnections();
+  const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
+  const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(cut);
+}
+
+/** A process that was killed leaves its socket's file behind, and nobody can listen there again. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const isSocket = await lstat(path).then(
+    (entry) => entry.isSocket(),
+    () => false,
+  );
+  if (isSocket && (await isRejected(path))) await rm(path, { force: true });
+}
+
+async function isRejected(path: string): Promise<boolean> {
+  const socket = connect({ path });
+  try {
+    await once(socket, "connect");
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
+  } finally {
+    socket.destroy();
+  }
+}
+
+function joinHostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function describeListenError(
+  error: NodeJS.ErrnoException,
+  address: ServeAddress,
+  key: string | undefined,
+): ConfigurationError {
+  const isUnix = "path" in address;
+  const place = isUnix ? `unix socket ${address.path}` : joinHostPort(address.host, address.port);
+  const reason = (isUnix ? UNIX_REASONS : TCP_REASONS)[error.code ?? ""] ?? `${error.message}.`;
+  return new ConfigurationError(`cannot listen on ${place}: ${reason}`, key ? { key } : {}, { cause: error });
+}
+
+const NO_SUCH_ADDRESS =
+  "this machine has no such address. Use 127.0.0.1, 0.0.0.0, or an address of one of its interfaces.";
+
+const TCP_REASONS: Record<string, string> = {
+  EADDRINUSE: "the address is taken. Stop the process that listens there, or choose another port.",
+  EACCES: "this user may not listen there. Choose a port above 1023.",
+  EADDRNOTAVAIL: NO_SUCH_ADDRESS,
+  EINVAL: NO_SUCH_ADDRESS, // what Deno says
+  ENOTFOUND: NO_SUCH_ADDRESS,
+  ENOENT: NO_SUCH_ADDRESS, // what Bun says of a name that it cannot resolve, after some other ENOENT
+};
+
+const NAME_TOO_LONG = "the path is too long for a socket (107 bytes on Linux). Choose a shorter one.";
+const NO_DIRECTORY =
+  "its directory does not exist, or this user may not write to it. Create it, or choose another path.";
+
+const UNIX_REASONS: Record<string, string> = {
+  EADDRINUSE:
+    "another process listens there, or it is a file of another kind. Stop it, or choose another path.",
+  EACCES: NO_DIRECTORY, // also what Node says of a directory that is missing
+  ENOENT: NO_DIRECTORY,
+  EINVAL: NAME_TOO_LONG,
+  ENAMETOOLONG: NAME_TOO_LONG, // what Bun says
+};

@@ -1,0 +1,106 @@
+/**
+ * Putting into an outbox: on the service's own connection, and in its transaction where one is open.
+ *
+ * @module
+ */
+
+import {
+  ADD_REFUSED,
+  COUNTERS,
+  type Counters,
+  INSERT,
+  INSERT_TRACED,
+  PUT,
+  PUT_TRACED,
+  type RejectionReason,
+  SET_MAX_EVENTS,
+} from "./events.ts";
+import { inOutbox } from "./outbox_schema.ts";
+import { firstRow, type SqliteConnection, Transactions, withStorageErrors } from "./user_connection.ts";
+
+/** Puts events into the outbox of a database and tells how many there are. The tables must be there. */
+export class OutboxTable {
+  readonly #db: SqliteConnection;
+  readonly #path: string;
+  readonly #transactions: Transactions;
+  readonly #put;
+  readonly #putTraced;
+  readonly #insert;
+  readonly #insertTraced;
+  readonly #counters;
+  readonly #addRejected;
+
+  /** @param path the database's file, for errors */
+  constructor(db: SqliteConnection, path: string) {
+    this.#db = db;
+    this.#path = path;
+    this.#transactions = new Transactions(db, path);
+    this.#put = db.prepare(inOutbox(PUT));
+    this.#putTraced = db.prepare(inOutbox(PUT_TRACED));
+    this.#insert = db.prepare(inOutbox(INSERT));
+    this.#insertTraced = db.prepare(inOutbox(INSERT_TRACED));
+    this.#counters = db.prepare(inOutbox(COUNTERS));
+    this.#addRejected = db.prepare(inOutbox(ADD_REFUSED));
+  }
+
+  /**
+   * Stores one event, in the open transaction if there is one. False: the queue is full.
+   *
+   * @param trace the span that puts it @throws {EventStorageError}
+   */
+  put(body: Uint8Array, trace?: string): boolean {
+    const run =
+      trace === undefined
+        ? () => this.#put.run(Date.now(), body)
+        : () => this.#putTraced.run(Date.now(), body, trace);
+    return Number(this.#run(run).changes) === 1;
+  }
+
+  /**
+   * Stores all events, in order, or none. False: they do not all fit.
+   *
+   * @param trace the span that puts them @throws {EventStorageError}
+   */
+  putMany(bodies: readonly Uint8Array[], trace?: string): boolean {
+    return this.atomically(() => {
+      const { head, depth, maxEvents } = this.counters();
+      if (depth + bodies.length > maxEvents) return false;
+      const nowMs = Date.now();
+      const insert: (id: number, body: Uint8Array) => unknown =
+        trace === undefined
+          ? (id, body) => this.#insert.run(id, nowMs, body)
+          : (id, body) => this.#insertTraced.run(id, nowMs, body, trace);
+      for (const [index, body] of bodies.entries()) this.#run(() => insert(head + 1 + index, body));
+      return true;
+    });
+  }
+
+  /** Runs `work` in a transaction, or in a savepoint of the one that is open. @throws {EventStorageError} */
+  atomically<T>(work: () => T): T {
+    return this.#transactions.run(work);
+  }
+
+  /** What the row cap is decided by; O(1). What the open transaction has put counts. */
+  counters(): Counters {
+    const row = this.#run(() => firstRow(this.#counters));
+    const [head, depth, maxEvents] = row as [number, number, number];
+    return { head, depth, maxEvents };
+  }
+
+  /** Changes the row cap for everyone who uses the outbox. @throws {EventStorageError} */
+  setMaxEvents(maxEvents: number): void {
+    if (this.counters().maxEvents === maxEvents) return;
+    this.#run(() => this.#db.prepare(inOutbox(SET_MAX_EVENTS)).run(maxEvents));
+  }
+
+  /** Adds events that puts rejected to the counts in the file. @throws {EventStorageError} */
+  addRejected(counts: ReadonlyMap<RejectionReason, number>): void {
+    this.atomically(() => {
+      for (const [reason, count] of counts) this.#addRejected.run(reason, count);
+    });
+  }
+
+  #run<R>(statement: () => R): R {
+    return withStorageErrors(this.#db, this.#path, statement);
+  }
+}

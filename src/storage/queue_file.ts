@@ -1,0 +1,397 @@
+/**
+ * One queue file, open: the connection, its pragmas, its schema and its lock.
+ *
+ * @module
+ */
+import { chmodSync, closeSync, existsSync, linkSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import process from "node:process";
+import Database from "better-sqlite3";
+import { EventStorageError } from "../errors.ts";
+import { DEFAULT_FILE_MODE } from "../limits.ts";
+import { isBusy, retryWhileBusy } from "./lock_wait.ts";
+import { openOutboxFile } from "./outbox_file.ts";
+import { inOutbox } from "./outbox_schema.ts";
+import { createSchema, emptyFile, migrate, needsMigration } from "./schema.ts";
+import { toStorageError } from "./storage_error.ts";
+import { libraryOf, useLibrary } from "./user_connection.ts";
+
+/** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
+const OPEN_TIMEOUT_MS = 5_000;
+
+/** How often {@link QueueFile.checkPlace} looks, in milliseconds: a look costs 2 us. */
+const PLACE_CHECK_MS = 1_000;
+
+/** Begins to write, and writes nothing. */
+const NO_WRITE = "DELETE FROM dead_letter WHERE 0";
+
+/** How a queue file is opened. */
+export interface QueueFileOptions {
+  /** Who opens it: a producer leaves checkpoints to the publisher. */
+  readonly role: "producer" | "publisher";
+  /** `process`: commits survive the death of any process; `power`: also a power cut, for an fsync a commit. */
+  readonly durability: "process" | "power";
+  /** How long a write waits for the lock, in milliseconds. */
+  readonly busyTimeoutMs: number;
+  /** The mode of a file that is made, such as 0o600. */
+  readonly fileMode?: number;
+}
+
+/** How the outbox in a service's database is opened. */
+export interface OutboxOptions {
+  /** How long a write waits for the lock, in milliseconds. */
+  readonly busyTimeoutMs: number;
+  /** Whether nothing is to be written. Default: false. */
+  readonly isReadOnly?: boolean;
+}
+
+type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
+  /** Of an outbox: to be called when it is closed. */
+  readonly release?: () => void;
+};
+
+/** An open queue file. Everything else in this folder works on one. */
+export class QueueFile {
+  /** Absolute path of the `.db` file. */
+  readonly path: string;
+  /**
+   * Prepares a statement, once; it names tables as schema.sql does. It goes through {@link run} or {@link transaction}.
+   *
+   * @internal Not in the package's types, which must not want `@types/better-sqlite3`: see tsconfig.build.json.
+   */
+  readonly prepare: Database.Database["prepare"];
+  /** The connection, for what names no table. @internal As {@link prepare}. */
+  readonly db: Database.Database;
+  /** Names this file's events for ever: see `Event-Ids`. */
+  readonly uuid: string;
+  /** Whether a commit waits until it is on the disk: durability `power`. */
+  readonly syncsCommits: boolean;
+  /** Whether the file is a service's database, of which only the tables of the outbox are ours. */
+  readonly isOutbox: boolean;
+  readonly #busyTimeoutMs: number;
+  readonly #release: (() => void) | undefined;
+  readonly #touch: Database.Statement;
+  readonly #inode: number | undefined;
+  /** Undefined until there is one: SQLite makes it with the first write, and keeps it while we are connected. */
+  #walInode: number | undefined;
+  #placeCheckedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #transaction: Database.Transaction<(work: () => unknown) => unknown>;
+
+  /**
+   * Opens the file, and makes or migrates it first where needed; several processes may do so at once.
+   *
+   * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, or cannot be used
+   */
+  static open(path: string, options: QueueFileOptions): QueueFile {
+    checkRuntime(path);
+    let db: Database.Database | undefined;
+    try {
+      makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
+      rejectNoFile(path);
+      db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
+      prepareFile(db);
+      setPragmas(db, options);
+      rejectReadOnly(db, NO_WRITE);
+      return new QueueFile(path, db, options);
+    } catch (error) {
+      db?.close();
+      throw toStorageError(error, path);
+    }
+  }
+
+  /**
+   * Opens a file that is there for reading, and changes nothing in it, not even its version.
+   *
+   * @param busyTimeoutMs how long to wait for others that open or recover it, in milliseconds
+   * @throws {EventStorageError} as {@link open}; also for a file that is empty or of an older version
+   */
+  static openReadOnly(path: string, busyTimeoutMs: number = OPEN_TIMEOUT_MS): QueueFile {
+    checkRuntime(path);
+    let db: Database.Database | undefined;
+    try {
+      rejectNoFile(path);
+      db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
+      rejectOlder(db);
+      return new QueueFile(path, db, { busyTimeoutMs, durability: "process" });
+    } catch (error) {
+      db?.close();
+      throw toStorageError(error, path);
+    }
+  }
+
+  /**
+   * Opens the outbox in a service's database, for a publisher or to look at it. The file stays the service's:
+   * see `outbox_file.ts`.
+   *
+   * @throws {EventStorageError} there is no such file, no outbox in it, or it cannot be used
+   */
+  static openOutbox(path: string, options: OutboxOptions): QueueFile {
+    const { busyTimeoutMs, isReadOnly = false } = options;
+    const release = useLibrary(path, libraryOf(Database.prototype));
+    let db: Database.Database | undefined;
+    try {
+      db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });
+      setOutboxPragmas(db);
+      if (!isReadOnly) rejectReadOnly(db, inOutbox(NO_WRITE));
+      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release });
+    } catch (error) {
+      db?.close();
+      release();
+      throw toStorageError(error, path);
+    }
+  }
+
+  private constructor(path: string, db: Database.Database, options: OpenedOptions) {
+    const { busyTimeoutMs, durability, release } = options;
+    this.path = path;
+    this.db = db;
+    this.isOutbox = release !== undefined;
+    this.#release = release;
+    this.prepare = this.isOutbox ? preparerOfOutbox(db) : db.prepare.bind(db);
+    this.syncsCommits = durability === "power";
+    this.#busyTimeoutMs = busyTimeoutMs;
+    this.#inode = inodeOf(path);
+    this.#transaction = db.transaction((work: () => unknown) => work());
+    this.#touch = this.prepare("UPDATE queue SET max_events = max_events");
+    this.uuid = this.prepare("SELECT uuid FROM queue").pluck().get() as string;
+  }
+
+  /** Runs one statement, waiting for the lock where it needs one. @throws {EventStorageError} */
+  run<T>(statement: () => T, busyTimeoutMs: number = this.#busyTimeoutMs): T {
+    try {
+      return retryWhileBusy(statement, busyTimeoutMs);
+    } catch (error) {
+      throw toStorageError(error, this.path);
+    }
+  }
+
+  /** Runs `work` in one `BEGIN IMMEDIATE` transaction; whatever it throws rolls back. @throws {EventStorageError} */
+  transaction<T>(work: () => T, busyTimeoutMs?: number): T {
+    return this.run(() => this.#transaction.immediate(work) as T, busyTimeoutMs);
+  }
+
+  /** As {@link transaction}, but never waits for the disk: a power cut may take it until a {@link SharedSync} has ended. */
+  transactionToSync<T>(work: () => T): T {
+    if (!this.syncsCommits) return this.transaction(work);
+    this.db.exec("PRAGMA synchronous = NORMAL"); // and back: 1.4 us, and a sync is 200
+    try {
+      return this.transaction(work);
+    } finally {
+      this.db.exec("PRAGMA synchronous = FULL");
+    }
+  }
+
+  /**
+   * Sees, once a second at most, that the path and its -wal still lead to these files. SQLite goes on writing
+   * to a file that was removed, and whatever is put there is lost. Returns whether it has looked.
+   *
+   * @throws {EventStorageError} `MOVED`: it does not
+   */
+  checkPlace(): boolean {
+    const nowMs = performance.now();
+    if (nowMs - this.#placeCheckedAtMs < PLACE_CHECK_MS) return false;
+    const wal = `${this.path}-wal`;
+    this.#walInode ??= inodeOf(wal);
+    for (const [path, inode] of [
+      [this.path, this.#inode],
+      [wal, this.#walInode],
+    ] as const) {
+      if (inodeOf(path) === inode) continue;
+      const problem = `The queue file ${path} was removed or replaced while it was open: restart every process that uses it.`;
+      throw new EventStorageError("MOVED", this.path, problem);
+    }
+    this.#placeCheckedAtMs = nowMs;
+    return true;
+  }
+
+  /** How large the .db and its -wal are, in bytes; 0: it is not there. */
+  sizes(): { dbBytes: number; walBytes: number } {
+    const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    return { dbBytes: sizeOf(this.path), walBytes: sizeOf(`${this.path}-wal`) };
+  }
+
+  /** Writes, and changes nothing. @throws {EventStorageError} it cannot be written, on a full disk say */
+  checkWritable(): void {
+    this.transaction(() => this.#touch.run());
+  }
+
+  /** Closes the connection. Closing twice is fine. */
+  close(): void {
+    this.db.close();
+    this.#release?.();
+  }
+}
+
+/** Before SQLite opens it, since that would remove the -wal of an empty file, and wait at a pipe. */
+function rejectNoFile(path: string): void {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (file === undefined) return; // SQLite says why
+  if (!file.isFile()) {
+    const problem = `The queue file ${path} is no file, but a directory, a pipe or the like: move it away, or name another queue.`;
+    throw new EventStorageError("NOT_A_QUEUE", path, problem);
+  }
+  if (file.size === 0) throw emptyFile(path);
+}
+
+/** Migrates the file where needed; several processes may be at it at once. */
+function prepareFile(db: Database.Database): void {
+  // In a transaction, so that what is read is from before or after another process migrated it, not both.
+  const look = db.transaction(() => needsMigration(db));
+  const isOlder = retryWhileBusy(look, OPEN_TIMEOUT_MS);
+  // Readers and a writer side by side need WAL, and it can only be set outside of a transaction. The file
+  // keeps it, but a copy by VACUUM INTO does not.
+  retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
+  if (!isOlder) return;
+  const upgrade = db.transaction(() => {
+    if (needsMigration(db)) migrate(db); // else another process was first
+  });
+  retryWhileBusy(() => upgrade.immediate(), OPEN_TIMEOUT_MS);
+}
+
+/**
+ * SQLite opens a file that this process may not write as a read-only one, without a word, and it stays so
+ * until it is opened again: every put would fail, whatever is done about the file's mode.
+ */
+function rejectReadOnly(db: Database.Database, write: string): void {
+  try {
+    db.exec(write);
+  } catch (error) {
+    if (!isBusy(error)) throw error; // who waits for the lock may write
+  }
+}
+
+/** Statements are written for today's tables. */
+function rejectOlder(db: Database.Database): void {
+  if (!db.transaction(() => needsMigration(db))()) return;
+  const version = db.pragma("user_version", { simple: true }) as number;
+  const problem = `The queue file ${db.name} has schema version ${version}: the next service or publisher to open it upgrades it.`;
+  throw new EventStorageError("OLDER_SCHEMA", db.name, problem);
+}
+
+function preparerOfOutbox(db: Database.Database): Database.Database["prepare"] {
+  return ((sql: string) => db.prepare(inOutbox(sql))) as Database.Database["prepare"];
+}
+
+function inodeOf(path: string): number | undefined {
+  try {
+    return statSync(path).ino;
+  } catch {
+    return undefined; // removed, or out of sight
+  }
+}
+
+/**
+ * The oldest that run better-sqlite3 13, found by trying: Bun 1.4.0 panics (`NAPI FATAL ERROR`), Node 22.13 ends
+ * with a segmentation fault. Deno has run it since 2.0. `engines` in package.json says the same.
+ */
+const OLDEST_BUN = "1.4.1";
+const OLDEST_NODE = "22.14.0";
+
+/** The part of `process.versions` that tells the runtimes apart: Bun and Deno have a Node version, too. */
+export interface RuntimeVersions {
+  readonly bun?: string | undefined;
+  readonly deno?: string | undefined;
+  readonly node: string;
+}
+
+/** @throws {EventStorageError} `OLD_RUNTIME`: the runtime would crash when it opens the file */
+export function checkRuntime(path: string, { bun, deno, node }: RuntimeVersions = process.versions): void {
+  if (bun !== undefined) rejectOldRuntime(path, "Bun", bun, OLDEST_BUN);
+  else if (deno === undefined) rejectOldRuntime(path, "Node", node, OLDEST_NODE);
+}
+
+function rejectOldRuntime(path: string, name: string, version: string, oldest: string): void {
+  if (version.localeCompare(oldest, "en", { numeric: true }) >= 0) return;
+  const problem = `The file ${path} is not opened: ${name} ${version} crashes in SQLite's addon. Upgrade to ${name} ${oldest} or later.`;
+  throw new EventStorageError("OLD_RUNTIME", path, problem);
+}
+
+/**
+ * Makes a queue's file, complete, unless there is one. Made under another name and then linked to its own,
+ * so that nobody ever sees half of it: an empty file is one that lost its events, and no new queue. It is
+ * never readable by others, either; SQLite would make it so. The -wal and -shm get its mode from SQLite.
+ *
+ * @param mode such as 0o600, whatever the umask
+ * @throws SQLite's error, such as of a full disk
+ */
+export function makeFile(path: string, mode: number): void {
+  if (existsSync(path)) return;
+  const temporary = `${path}-${crypto.randomUUID()}`;
+  try {
+    closeSync(openSync(temporary, "wx", 0o600));
+    fill(temporary);
+    chmodSync(temporary, mode); // the umask may have taken away what was asked for
+    moveTo(path, temporary);
+  } catch (error) {
+    // Another process was first, or no file can be made here: then SQLite says so when it opens it.
+    if (error instanceof Database.SqliteError) throw error;
+  } finally {
+    removeQuietly(temporary);
+  }
+}
+
+/** On a disk that is read-only there is nothing to remove, and even that is an error. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // SQLite says what is wrong with the place
+  }
+}
+
+/** Whether a queue's file may have this mode: its owner must be able to read and write it. */
+export function isFileMode(mode: number): boolean {
+  return Number.isInteger(mode) && mode >= 0o600 && mode <= 0o777 && (mode & 0o600) === 0o600;
+}
+
+function fill(path: string): void {
+  const db = new Database(path);
+  try {
+    db.transaction(() => createSchema(db))();
+    db.pragma("journal_mode = WAL"); // the file keeps it
+  } finally {
+    db.close();
+  }
+}
+
+/** Links, since renaming would put a new file in the place of one that another process has made meanwhile. */
+function moveTo(path: string, temporary: string): void {
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    // Some file systems have no links.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST" || existsSync(path)) return;
+    renameSync(temporary, path);
+  }
+}
+
+/**
+ * Checkpoints are the publisher's work, so that no put pays for one. This many WAL pages (64 MB) are
+ * the net for a service that lives without a publisher.
+ */
+const PRODUCER_AUTOCHECKPOINT_PAGES = 16_000;
+
+/** The cache of pages, in KiB. A queue is used at its ends: with better-sqlite3's 16 MB a drain is no faster. */
+const CACHE_KIB = 2_000;
+
+/** On a connection to a queue's own file. */
+function setPragmas(
+  db: Database.Database,
+  { role, durability }: Pick<QueueFileOptions, "role" | "durability">,
+): void {
+  // After journal_mode: on its own, SQLite may choose another level for WAL.
+  db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
+  db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);
+  db.pragma(`cache_size = -${CACHE_KIB}`);
+  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
+}
+
+/**
+ * On our own connection only. Checkpoints of a service's database are left to SQLite, at its 1,000 pages: those
+ * that wait for readers or lock writers out are not ours to make. It is the service's `synchronous` that counts:
+ * what we commit are claims and acks, and losing one brings a duplicate, not a loss.
+ */
+function setOutboxPragmas(db: Database.Database): void {
+  db.pragma("synchronous = NORMAL");
+  db.pragma(`cache_size = -${CACHE_KIB}`);
+  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
+}

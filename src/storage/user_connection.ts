@@ -1,0 +1,188 @@
+/**
+ * A connection that belongs to the service, of any of the three libraries.
+ *
+ * @module
+ */
+
+import { realpathSync } from "node:fs";
+import { EventStorageError } from "../errors.ts";
+import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
+
+/** What a value of a statement may be. */
+type SqliteValue = string | number | Uint8Array;
+
+/** What better-sqlite3, bun:sqlite and node:sqlite have in common of a statement. */
+export interface SqliteStatement {
+  /** Runs it, and tells how many rows it changed. */
+  run(...values: SqliteValue[]): { readonly changes: number | bigint };
+  /** Runs it, and returns its first row, if there is one. */
+  get(...values: SqliteValue[]): unknown;
+}
+
+/**
+ * What better-sqlite3's `Database`, bun:sqlite's `Database` and node:sqlite's `DatabaseSync` have in common, as
+ * far as an outbox needs it.
+ */
+export interface SqliteConnection {
+  /** Compiles a statement. */
+  prepare(sql: string): SqliteStatement;
+  /** Runs statements that return nothing. */
+  exec(sql: string): unknown;
+  /** better-sqlite3 and bun:sqlite. */
+  readonly inTransaction?: boolean;
+  /** node:sqlite. */
+  readonly isTransaction?: boolean;
+}
+
+/** Whether a transaction is open. Undefined: the library cannot tell. */
+export function isInTransaction(db: SqliteConnection): boolean | undefined {
+  return db.inTransaction ?? db.isTransaction;
+}
+
+/** The first row of a statement, by its columns' order: a connection may give objects, or arrays, or BigInts. */
+export function firstRow(statement: SqliteStatement): unknown[] {
+  const row = Object.values(statement.get() ?? {});
+  return row.map((value) => (typeof value === "bigint" ? Number(value) : value));
+}
+
+/** The one value that a statement gives; undefined: it gives no row. */
+export function firstValue(db: SqliteConnection, sql: string): unknown {
+  return firstRow(db.prepare(sql))[0];
+}
+
+/** The absolute path of the connection's main database; empty for one that is in memory or temporary. */
+export function mainFileOf(db: SqliteConnection): string {
+  return String(firstValue(db, "SELECT file FROM pragma_database_list WHERE name = 'main'") ?? "");
+}
+
+/** How to begin, to keep what was done, and to undo it. */
+const TRANSACTION = { begin: "BEGIN IMMEDIATE", keep: ["COMMIT"], undo: ["ROLLBACK"] } as const;
+const SAVEPOINT = {
+  begin: "SAVEPOINT eventspool",
+  keep: ["RELEASE eventspool"],
+  undo: ["ROLLBACK TO eventspool", "RELEASE eventspool"],
+} as const;
+
+/**
+ * Transactions on the service's connection. Their statements are prepared once, and not run by exec, of whose
+ * errors Deno's node:sqlite does not tell the number.
+ */
+export class Transactions {
+  readonly #db: SqliteConnection;
+  readonly #path: string;
+  readonly #statements = new Map<string, SqliteStatement>();
+
+  /** @param path the database's file, for errors */
+  constructor(db: SqliteConnection, path: string) {
+    this.#db = db;
+    this.#path = path;
+  }
+
+  /**
+   * Runs `work` in a transaction, or in a savepoint of the one that is open: whatever it throws undoes what it did,
+   * and passes as it is.
+   *
+   * @throws {EventStorageError} the transaction cannot begin, or cannot be committed
+   */
+  run<T>(work: () => T): T {
+    const { begin, keep, undo } = isInTransaction(this.#db) ? SAVEPOINT : TRANSACTION;
+    this.#do([begin]);
+    try {
+      const result = work();
+      this.#do(keep);
+      return result;
+    } catch (error) {
+      if (isInTransaction(this.#db)) this.#do(undo); // SQLite itself undoes all on a full disk, say
+      throw error;
+    }
+  }
+
+  #do(steps: readonly string[]): void {
+    for (const sql of steps) withStorageErrors(this.#db, this.#path, () => this.#statement(sql).run());
+  }
+
+  #statement(sql: string): SqliteStatement {
+    const statement = this.#statements.get(sql) ?? this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+}
+
+/** Runs a statement of ours on the connection. @throws {EventStorageError} SQLite rejects it */
+export function withStorageErrors<T>(db: SqliteConnection, path: string, statement: () => T): T {
+  try {
+    return statement();
+  } catch (error) {
+    throw describeError(db, path, error);
+  }
+}
+
+function describeError(db: SqliteConnection, path: string, error: unknown): unknown {
+  const code = sqliteCodeOf(error);
+  if (!code?.startsWith("SQLITE_BUSY")) return toStorageError(error, path);
+  const problem =
+    code === "SQLITE_BUSY_SNAPSHOT"
+      ? "and a transaction that has read before cannot go on to write, since another process, its publisher say, wrote meanwhile: " +
+        "begin with BEGIN IMMEDIATE, as outbox.transaction() does, and run it again."
+      : `for longer than this connection waits (busy_timeout: ${busyTimeoutMs(db)} ms), by another process, its publisher say: ` +
+        "set PRAGMA busy_timeout = 5000 on the connection.";
+  return new EventStorageError(code, path, `The database ${path} was locked, ${problem}`, { cause: error });
+}
+
+function busyTimeoutMs(db: SqliteConnection): unknown {
+  return firstValue(db, "PRAGMA busy_timeout");
+}
+
+// Which SQLite library has which database open in this process.
+//
+// POSIX locks belong to the process: when one library closes a file, the locks of every other are gone, and two
+// writers write at once ("successful" puts were lost in that way). One library alone knows of all its connections.
+
+interface Use {
+  readonly library: object;
+  count: number;
+}
+
+const uses = new Map<string, Use>();
+
+/** What stands for the library of a connection: its class, or the one that it is derived from. Two copies of one are two. */
+export function libraryOf(connection: object): object {
+  let library = connection;
+  for (let next = parentOf(library); next !== null && next !== Object.prototype; next = parentOf(library))
+    library = next;
+  return library;
+}
+
+function parentOf(value: object): object | null {
+  return Object.getPrototypeOf(value) as object | null;
+}
+
+/**
+ * Notes that a library has a database open. Returns what to call when it is closed.
+ *
+ * @param path an absolute path @param library of {@link libraryOf}
+ * @throws {EventStorageError} `TWO_LIBRARIES`: this process has it open with another one
+ */
+export function useLibrary(path: string, library: object): () => void {
+  const key = realPath(path);
+  const use = uses.get(key) ?? { library, count: 0 };
+  if (use.library !== library) {
+    const problem = `The database ${path} is open in this process with another SQLite library, and two of them break each other's locks: run the publisher, or whatever else uses it, as a process of its own.`;
+    throw new EventStorageError("TWO_LIBRARIES", path, problem);
+  }
+  use.count++;
+  uses.set(key, use);
+  let isOpen = true;
+  return () => {
+    if (isOpen && --use.count === 0) uses.delete(key);
+    isOpen = false;
+  };
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path; // SQLite says why
+  }
+}

@@ -1,5 +1,0 @@
-import process from "node:process";
-import { serveApp } from "../../src/http/serve.ts";
-
-const served = await serveApp({ fetch: () => new Response("hello") }, { path: process.argv[2]! });
-console.log(served.address);

@@ -1,0 +1,267 @@
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { Agent, request as httpRequest } from "node:http";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { type CollectorOptions, collector } from "../../../src/collector/app.ts";
+import type { AcceptedBatch } from "../../../src/collector/sinks/sink.ts";
+import { CollectorStatus } from "../../../src/collector/status.ts";
+import { serveApp } from "../../../src/server/serve.ts";
+import { memorySink, type StoredBatch } from "../../support/collector.ts";
+import { originalKeys, originalRequests } from "../../support/original_requests.ts";
+
+const SECRET = Buffer.from("secret");
+const QUEUE = "0b9ee1f4-6b1c-4f8e-9d1e-2f3a4b5c6d7e";
+
+function storingCollector(options: Partial<CollectorOptions> = {}) {
+  const stored: StoredBatch[] = [];
+  return { stored, app: collector({ keys: new Map([["k", SECRET]]), sink: memorySink(stored), ...options }) };
+}
+
+function sign(body: string | Uint8Array, keyName = "k", secret: Uint8Array = SECRET): string {
+  return `key=${keyName}, mac=${createHmac("sha256", secret).update(body).digest("hex")}`;
+}
+
+function signed(body: string | Uint8Array, headers: Record<string, string> = {}): RequestInit {
+  return { method: "POST", body, headers: { "X-Signature": sign(body), ...headers } } as RequestInit;
+}
+
+function gzipped(body: string | Uint8Array, headers: Record<string, string> = {}): RequestInit {
+  const init = signed(body, { "Content-Encoding": "gzip", ...headers });
+  return { ...init, body: gzipSync(body) as Uint8Array<ArrayBuffer> };
+}
+
+const garbage = originalRequests.filter(({ name }) => name.includes("garbage"));
+const sound = originalRequests.filter(({ name }) => !name.includes("garbage"));
+
+/** Events that the recordings hold of version 2 but are no Thrift structs, to have their size: `{"id":0,"p":"xx"}`. */
+const isPadded = (event: Buffer): boolean => event.subarray(0, 5).toString() === '{"id"';
+
+test("accepts every sound request of an unmodified baseplate.py publisher", async () => {
+  const { app, stored } = storingCollector({ keys: originalKeys, checkStructs: false });
+  for (const { name, path, headers, body, events } of sound) {
+    const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
+    assert.equal(answer.status, 200, name);
+    assert.deepEqual(await answer.json(), { accepted: events.length, duplicates: 0 }, name);
+    assert.deepEqual(stored.pop()?.events, events.map(String), name);
+  }
+});
+
+test("names those events of its recordings that are no Thrift structs, and stores the others", async () => {
+  const { app, stored } = storingCollector({ keys: originalKeys });
+  let rejectedCount = 0;
+  for (const { name, version, path, headers, body, events } of sound) {
+    const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
+    const { accepted, rejected = [] } = (await answer.json()) as {
+      accepted: number;
+      rejected?: { index: number }[];
+    };
+    const isGood = (event: Buffer): boolean => version !== "2" || !isPadded(event);
+    const bad = events.flatMap((event, index) => (isGood(event) ? [] : [index]));
+    assert.deepEqual(
+      [answer.status, rejected.map(({ index }) => index)],
+      [bad.length > 0 ? 422 : 200, bad],
+      name,
+    );
+    assert.equal(accepted, events.length - bad.length, name);
+    assert.deepEqual(stored.pop()?.events ?? [], events.filter(isGood).map(String), name);
+    rejectedCount += bad.length;
+  }
+  assert.equal(rejectedCount, 6);
+});
+
+test("rejects a rightly signed batch whose events are not JSON", async () => {
+  assert.equal(garbage.length, 2);
+  const { app, stored } = storingCollector({ keys: originalKeys });
+  for (const { path, headers, body } of garbage) {
+    const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
+    assert.equal(answer.status, 400);
+    assert.deepEqual(await answer.json(), { error: "The body is not JSON in UTF-8." });
+  }
+  assert.deepEqual(stored, []);
+});
+
+test("tells the sink the version, the key and the Event-Ids header", async () => {
+  const { app, stored } = storingCollector();
+  const ids = `${QUEUE}:1-2,7`;
+  await app.request("/v2", gzipped('{"1":{"lst":["rec",3,{},{},{}]}}', { "Event-Ids": ids }));
+  await app.request("/v2j", gzipped("[1]"));
+  assert.deepEqual(stored, [
+    { events: ["{}", "{}", "{}"], meta: { version: "2", keyName: "k", eventIds: ids } },
+    { events: ["1"], meta: { version: "2j", keyName: "k", eventIds: undefined } },
+  ]);
+});
+
+test("stores events whose Event-Ids do not name them, without ids: they are good all the same", async () => {
+  const status = new CollectorStatus();
+  const { app, stored } = storingCollector({ status });
+  const headers = ["", "x", `${QUEUE}:1`, `${QUEUE}:1-3`, `${QUEUE}:2,1`, `${QUEUE}:0-1`, "q".repeat(10_000)];
+  for (const header of headers) {
+    const answer = await app.request("/v2j", gzipped("[1,2]", { "Event-Ids": header }));
+    assert.equal(answer.status, 200, header);
+    assert.equal(stored.pop()?.meta.eventIds, undefined, header);
+  }
+  assert.equal(status.ignoredEventIds, headers.length);
+});
+
+test("accepts a body that is not compressed", async () => {
+  const { app } = storingCollector();
+  assert.equal((await app.request("/v2j", signed("[1]"))).status, 200);
+  assert.equal((await app.request("/v2j", signed("[1]", { "Content-Encoding": "identity" }))).status, 200);
+});
+
+test("keeps the bytes of integers beyond 2^53", async () => {
+  const { app, stored } = storingCollector();
+  await app.request("/v2", gzipped('{"1":{"lst":["rec",1,{"1":{"i64":9223372036854775807}}]}}'));
+  assert.deepEqual(stored[0]?.events, ['{"1":{"i64":9223372036854775807}}']);
+});
+
+test("answers 403 to a missing or unreadable signature, an unknown key and a wrong MAC", async () => {
+  const { app, stored } = storingCollector();
+  const signatures = [
+    "",
+    "key=k",
+    "key=k, mac=12",
+    sign("[1]", "other"),
+    sign("[2]"),
+    sign("[1]", "k", Buffer.from("x")),
+  ];
+  for (const signature of signatures) {
+    const answer = await app.request("/v2j", signed("[1]", { "X-Signature": signature }));
+    assert.equal(answer.status, 403, signature);
+    assert.equal(typeof ((await answer.json()) as { error: unknown }).error, "string");
+  }
+  assert.equal((await app.request("/v2j", { method: "POST", body: "[1]" })).status, 403);
+  assert.deepEqual(stored, []);
+});
+
+test("does not tell an unknown key from a wrong MAC", async () => {
+  const { app } = storingCollector();
+  const unknownKey = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[1]", "other") }));
+  const wrongMac = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[2]") }));
+  assert.equal(await unknownKey.text(), await wrongMac.text());
+});
+
+test("takes a key whose name holds a comma", async () => {
+  const { app } = storingCollector({ keys: new Map([["a, mac=b", SECRET]]) });
+  const answer = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[1]", "a, mac=b") }));
+  assert.equal(answer.status, 200);
+});
+
+test("answers 400 to a body that is not what it says", async () => {
+  const { app } = storingCollector();
+  const gzip = { "Content-Encoding": "gzip" };
+  const torn = gzipped("[1]");
+  const requests: [string, RequestInit][] = [
+    ["/v2j", signed("[1]", gzip)],
+    ["/v2j", signed("", gzip)],
+    ["/v2j", { ...torn, body: (torn.body as Uint8Array<ArrayBuffer>).subarray(0, -4) }],
+    ["/v2j", signed("[1]", { "Content-Encoding": "br" })],
+    ["/v2j", gzipped("[1")],
+    ["/v2j", gzipped('{"1":{"lst":["rec",1,{}]}}')],
+    ["/v2", gzipped("[1]")],
+    ["/v2", gzipped('{"1":{"lst":["rec",2,{}]}}')],
+  ];
+  for (const [path, init] of requests)
+    assert.equal((await app.request(path, init)).status, 400, String(init.body));
+});
+
+test("takes 512,000 bytes and answers 413 to one more, compressed or not", async () => {
+  const { app } = storingCollector();
+  const event = `"${"x".repeat(50_000)}",`;
+  const fits = `[${event.repeat(10)}"${"x".repeat(11_966)}"]`;
+  const tooLong = fits.replace("x", "xx");
+  assert.equal(fits.length, 512_000);
+  assert.equal((await app.request("/v2j", gzipped(fits))).status, 200);
+  assert.equal((await app.request("/v2j", signed(fits))).status, 200);
+  assert.equal((await app.request("/v2j", gzipped(tooLong))).status, 413);
+  assert.equal((await app.request("/v2j", signed(tooLong))).status, 413);
+});
+
+test("stops reading an endless body at the limit", async () => {
+  const { app } = storingCollector({ maxBodyBytes: 1_000 });
+  let pulls = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      pulls++;
+      controller.enqueue(new Uint8Array(500));
+    },
+  });
+  const init = { method: "POST", body, duplex: "half", headers: { "X-Signature": sign("") } } as RequestInit;
+  assert.equal((await app.request("/v2j", init)).status, 413);
+  assert.ok(pulls < 10, `${pulls} chunks were read`);
+});
+
+test("stops decompressing a gzip bomb at the limit", async () => {
+  const { app } = storingCollector();
+  const answer = await app.request("/v2j", gzipped(Buffer.alloc(100_000_000)));
+  assert.equal(answer.status, 413);
+});
+
+test("names the events that the sink never takes, beside those at fault", async () => {
+  const sink = {
+    store: async ({ events }: AcceptedBatch) => {
+      const all = Array.from({ length: events.count }, (_, index) => events.text(index));
+      const rejected = all.flatMap((text, index) =>
+        text.includes("large") ? [{ index, reason: "too large" }] : [],
+      );
+      return { stored: all.length - rejected.length, duplicates: 0, rejected };
+    },
+  };
+  const validate = (event: unknown) => (typeof event === "number" ? "a number" : undefined);
+  const { app } = storingCollector({ sink, validate });
+  const answer = await app.request("/v2j", signed('[1,{"a":1},{"b":"large"},2,{"c":"large"}]'));
+  const { accepted, rejected } = (await answer.json()) as { accepted: number; rejected: { index: number }[] };
+  assert.equal(answer.status, 422);
+  assert.deepEqual([accepted, rejected.map(({ index }) => index)], [1, [0, 2, 3, 4]]);
+});
+
+test("answers 503 when the events cannot be stored, so that they are sent again", async () => {
+  const sink = { store: () => Promise.reject(new Error("disk full at /secret/path")) };
+  const { app } = storingCollector({ sink });
+  const answer = await app.request("/v2j", gzipped("[1]"));
+  assert.equal(answer.status, 503);
+  assert.deepEqual(await answer.json(), { error: "The events were not stored. Send them again." });
+});
+
+test("answers 404 to other paths and 405 to other methods", async () => {
+  const { app } = storingCollector();
+  assert.equal((await app.request("/v1", gzipped("[1]"))).status, 404);
+  const answer = await app.request("/v2");
+  assert.equal(answer.status, 405);
+  assert.equal(answer.headers.get("allow"), "POST");
+});
+
+/** Sends 3 MB to a collector that is served, and resolves with the status it is answered with. */
+function sendLong(port: number, signature: string, agent: Agent): Promise<number> {
+  const headers = { "X-Signature": signature };
+  const request = httpRequest({ port, method: "POST", path: "/v2j", headers, agent });
+  const status = new Promise<number>((resolve, reject) => {
+    request.on("error", reject);
+    request.on("response", (response) => {
+      void text(response);
+      resolve(response.statusCode ?? 0);
+    });
+  });
+  request.end(Buffer.alloc(3_000_000));
+  return status;
+}
+
+for (const [expected, what, signature, options] of [
+  [413, "it is too long", sign(""), {}],
+  [403, "nobody has its key", sign("", "nobody"), {}],
+  [503, "there is too much to do", sign(""), { maxRequests: 0 }],
+] as const) {
+  test(`lets a client that is still sending read that ${what}, time and again`, {
+    timeout: 60_000,
+  }, async () => {
+    const { app } = storingCollector(options);
+    const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
+    const agent = new Agent({ keepAlive: true });
+    for (let time = 0; time < 5; time++)
+      assert.equal(await sendLong(served.port!, signature, agent), expected);
+    agent.destroy();
+    await served.close();
+  });
+}

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { FsyncPolicy } from "../../../../src/collector/sinks/group_commit.ts";
+import { EventStorageError } from "../../../../src/errors.ts";
+import { batchOf, numberedBatch, queueUuid } from "../../../support/batches.ts";
+import { start } from "../../../support/processes.ts";
+import { SINK_KINDS } from "../../../support/sinks.ts";
+import { noSmallDisks, SmallDisk } from "../../../support/small_disk.ts";
+import { temporaryDirectory } from "../../../support/temporary.ts";
+
+const SMALL_DISK = { timeout: 60_000, ...(noSmallDisks !== undefined && { skip: noSmallDisks }) };
+
+function numbers(firstId: number, lastId: number): string[] {
+  return Array.from({ length: lastId - firstId + 1 }, (_, index) => String(firstId + index));
+}
+
+for (const [key, kind] of Object.entries(SINK_KINDS)) {
+  for (const fsync of ["always", "interval", "never"] satisfies FsyncPolicy[])
+    test(`${kind.name}, fsync ${fsync}: keeps events in order, as they were sent`, async () => {
+      using directory = temporaryDirectory();
+      await using sink = kind.open(directory.path, fsync);
+      assert.deepEqual(await sink.store(batchOf(['{"id":9007199254740993}', '"é\\n"'])), {
+        stored: 2,
+        duplicates: 0,
+      });
+      await Promise.all([batchOf([]), batchOf(["3"]), batchOf(["4", "5"])].map((batch) => sink.store(batch)));
+      assert.deepEqual(kind.read(directory.path), ['{"id":9007199254740993}', '"é\\n"', "3", "4", "5"]);
+    });
+
+  test(`${kind.name}: drops events that it has, however they are batched, also after a restart`, async () => {
+    using directory = temporaryDirectory();
+    {
+      await using sink = kind.open(directory.path);
+      await sink.store(numberedBatch(1, 10));
+      assert.deepEqual(await sink.store(numberedBatch(6, 15)), { stored: 5, duplicates: 5 });
+    }
+    await using sink = kind.open(directory.path);
+    assert.deepEqual(await sink.store(numberedBatch(1, 15)), { stored: 0, duplicates: 15 });
+    assert.deepEqual(await sink.store(numberedBatch(15, 17)), { stored: 2, duplicates: 1 });
+    assert.deepEqual(kind.read(directory.path), numbers(1, 17));
+  });
+
+  test(`${kind.name}: keeps a batch once that is sent again while the first is on its way`, async () => {
+    using directory = temporaryDirectory();
+    await using sink = kind.open(directory.path, "always");
+    const batches = [numberedBatch(1, 5), numberedBatch(1, 5), numberedBatch(4, 8), numberedBatch(9, 9)];
+    const stored = await Promise.all(batches.map((batch) => sink.store(batch)));
+    assert.deepEqual(
+      stored.map(({ duplicates }) => duplicates),
+      [0, 5, 2, 0],
+    );
+    assert.deepEqual(kind.read(directory.path).toSorted(), numbers(1, 9));
+  });
+
+  test(`${kind.name}: keeps what comes without ids as often as it comes`, async () => {
+    using directory = temporaryDirectory();
+    await using sink = kind.open(directory.path);
+    for (let time = 0; time < 2; time++) await sink.store(batchOf(["1"]));
+    assert.deepEqual(kind.read(directory.path), ["1", "1"]);
+  });
+
+  test(`${kind.name}: keeps a batch with more ids than events whole, and once`, async () => {
+    using directory = temporaryDirectory();
+    const batch = batchOf(["1", "3"], `${queueUuid(1)}:1-3`);
+    for (const duplicates of [0, 2]) {
+      await using sink = kind.open(directory.path);
+      assert.deepEqual(await sink.store(batch), { stored: 2 - duplicates, duplicates });
+    }
+    assert.deepEqual(kind.read(directory.path), ["1", "3"]);
+  });
+
+  test(`${kind.name}: is not opened twice`, async () => {
+    using directory = temporaryDirectory();
+    {
+      await using _sink = kind.open(directory.path);
+      assert.throws(
+        () => kind.open(directory.path),
+        (error) => error instanceof EventStorageError && error.code === "LOCKED",
+      );
+    }
+    await kind.open(directory.path).close();
+  });
+
+  test(`${kind.name}: is not opened by a second process`, { timeout: 60_000 }, async () => {
+    using directory = temporaryDirectory();
+    await using sink = kind.open(directory.path);
+    await sink.store(batchOf(["1"]));
+    await using second = start("test/support/programs/sink_writer.ts", [key, directory.path, "1", "never"]);
+    assert.equal(await second.ended, 1);
+    assert.match(second.stderr.join("\n"), /is in use by another collector: stop that one, or give/);
+    await sink.store(batchOf(["2"]));
+    assert.deepEqual(kind.read(directory.path), ["1", "2"]);
+  });
+
+  test(`${kind.name}: keeps what was begun when it is closed, and nothing later`, async () => {
+    using directory = temporaryDirectory();
+    const sink = kind.open(directory.path);
+    const begun = sink.store(batchOf(["1"]));
+    await sink.close();
+    assert.deepEqual(await begun, { stored: 1, duplicates: 0 });
+    await assert.rejects(sink.store(batchOf(["2"])), { name: "EventStorageError", code: "CLOSED" });
+    await sink.close();
+    assert.deepEqual(kind.read(directory.path), ["1"]);
+  });
+
+  test(
+    `${kind.name}: keeps all of a batch or nothing when the disk is full, and goes on later`,
+    SMALL_DISK,
+    async () => {
+      using disk = new SmallDisk(4);
+      await using sink = kind.open(disk.path);
+      const text = (id: number): string => `"${id}${"x".repeat(20_000)}"`;
+      await sink.store(batchOf([text(1)], `${queueUuid(1)}:1`));
+      disk.fill();
+      const large = batchOf([text(2), text(3)], `${queueUuid(1)}:2-3`);
+      await assert.rejects(
+        sink.store(large),
+        (error) => error instanceof EventStorageError && /ENOSPC|SQLITE_FULL|SQLITE_IOERR/.test(error.code),
+      );
+      assert.deepEqual(kind.read(disk.path), [text(1)]);
+      disk.free();
+      assert.deepEqual(await sink.store(large), { stored: 2, duplicates: 0 });
+      assert.deepEqual(await sink.store(large), { stored: 0, duplicates: 2 });
+      assert.deepEqual(kind.read(disk.path), [text(1), text(2), text(3)]);
+    },
+  );
+}

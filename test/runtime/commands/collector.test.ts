@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { VERSION } from "../../../src/version.ts";
+import { eventually } from "../../support/eventually.ts";
+import { KEY, KEY_BASE64 } from "../../support/keys.ts";
+import { type Program, start } from "../../support/processes.ts";
+import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { signatureOf, signedBatch } from "../../support/signed.ts";
+import { addressOf, stop } from "../../support/spool.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { assertRejection, type Result } from "./support.ts";
+
+const LIMIT = { timeout: 60_000 };
+
+async function collector(args: readonly string[]): Promise<Result> {
+  await using program = start("src/commands/collector.ts", args);
+  const code = await program.ended;
+  return { code, stdout: program.stdout.join("\n"), stderr: program.stderr };
+}
+
+/** Writes a configuration of a collector into a directory, and returns its path. */
+function configure(
+  directory: string,
+  lines: string,
+  output: string = join(directory, "events.jsonl"),
+): string {
+  const path = join(directory, "config.ini");
+  writeFileSync(path, `[event-collector]\noutput = ${output}\n${lines}`, { mode: 0o600 });
+  return path;
+}
+
+test("prints its help and its version", LIMIT, async () => {
+  const [help, version] = await Promise.all([collector(["--help"]), collector(["--version"])]);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /^Usage: collector \[options\] CONFIG_FILE$/m);
+  assert.deepEqual(version, { code: 0, stdout: VERSION, stderr: [] });
+});
+
+test("rejects a command line it does not understand, and names --help", LIMIT, async () => {
+  const [none, two, unknown] = await Promise.all([
+    collector([]),
+    collector(["a.ini", "b.ini"]),
+    collector(["--check", "a.ini"]),
+  ]);
+  assertRejection(none, /^collector: no configuration file/, "collector");
+  assertRejection(two, /^collector: one configuration file, please, not a\.ini and b\.ini\.$/, "collector");
+  assertRejection(unknown, /^collector: .*--check/, "collector");
+});
+
+test("rejects a broken configuration, and an output it cannot open, in one line", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  using elsewhere = temporaryDirectory();
+  const noKeys = configure(directory.path, "");
+  const noOutput = configure(elsewhere.path, `key.k = ${KEY_BASE64}\n`, elsewhere.path);
+  const [keys, output, missing] = await Promise.all([
+    collector([noKeys]),
+    collector([noOutput]),
+    collector([join(directory.path, "absent.ini")]),
+  ]);
+  assertRejection(
+    keys,
+    /^collector: .*config\.ini: \[event-collector\] key\.NAME: expected one or more keys/,
+  );
+  assertRejection(output, /^collector: Cannot open .* for appending/);
+  assertRejection(missing, /^collector: .*absent\.ini: .*there is no such file$/);
+});
+
+test("rejects a taken port in one line, with 2", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  await using taken = await ScriptedCollector.open();
+  const file = configure(directory.path, `listen = 127.0.0.1:${taken.port}\nkey.k = ${KEY_BASE64}\n`);
+  assertRejection(
+    await collector([file]),
+    /^collector: listen: cannot listen on 127\.0\.0\.1:\d+: the address is taken/,
+  );
+});
+
+test("answers until SIGTERM or SIGINT, then exits 0; the secret is in no output", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const file = configure(directory.path, `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\n`);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    await using program = start("src/commands/collector.ts", ["--debug", file]);
+    const response = await fetch(new URL("/v2", await addressOf(program)), { method: "POST", body: "[]" });
+    assert.equal(response.status, 403);
+    await response.body?.cancel();
+    assert.equal(await stop(program, signal), 0);
+    assert.ok(!program.stderr.join().includes(KEY_BASE64));
+  }
+});
+
+/** Starts one on a free port, with the tests' key unless told. */
+function startCollector(file: string): Program {
+  return start("src/commands/collector.ts", [file]);
+}
+
+test("stores and answers what it receives while it stops, and exits 0", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const file = configure(directory.path, `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\n`);
+  await using program = startCollector(file);
+  const { hostname, port } = await addressOf(program);
+  const body = '["first half","second half"]';
+  const sent = request({
+    ...{ hostname, port, method: "POST", path: "/v2j" },
+    headers: {
+      "X-Signature": signatureOf(body, { name: "k", secret: KEY.secret }),
+      "Content-Length": body.length,
+    },
+  });
+  const answer = new Promise<string>((resolve, reject) => {
+    sent.on("error", reject);
+    sent.on("response", (response) => resolve(text(response)));
+  });
+  sent.write(body.slice(0, 15));
+  const admin = new URL("/metrics", `http://${hostname}:${port}`);
+  await eventually("the request to be there", async () =>
+    /pending_requests 1\n/.test(await (await fetch(admin)).text()),
+  );
+  program.signal("SIGTERM");
+  await eventually("a closed port", () =>
+    fetch(admin).then(
+      () => false,
+      () => true,
+    ),
+  );
+  sent.end(body.slice(15));
+  assert.deepEqual(JSON.parse(await answer), { accepted: 2, duplicates: 0 });
+  assert.equal(await program.ended, 0);
+  assert.equal(readFileSync(join(directory.path, "events.jsonl"), "utf8"), '"first half"\n"second half"\n');
+});
+
+/** The status that a batch signed with the key `name` is answered with. */
+async function statusOf(address: URL, name: string): Promise<number> {
+  const signature = signatureOf("[1]", { name, secret: KEY.secret });
+  const response = await fetch(new URL("/v2j", address), signedBatch("[1]", { "X-Signature": signature }));
+  await response.text();
+  return response.status;
+}
+
+test("reads its keys again on SIGHUP, and keeps them when the file cannot be used", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const listen = "listen = 127.0.0.1:0\n";
+  const file = configure(directory.path, `${listen}key.old = ${KEY_BASE64}\n`);
+  await using program = startCollector(file);
+  const address = await addressOf(program);
+  assert.deepEqual([await statusOf(address, "old"), await statusOf(address, "new")], [200, 403]);
+
+  configure(directory.path, `${listen}key.old = ${KEY_BASE64}\nkey.new = ${KEY_BASE64}\n`);
+  program.signal("SIGHUP");
+  await program.line(/the keys are now.*old, new/);
+  assert.deepEqual([await statusOf(address, "old"), await statusOf(address, "new")], [200, 200]);
+
+  configure(directory.path, `${listen}key.new = !\n`);
+  program.signal("SIGHUP");
+  await program.line(/going on with the keys as they were: .*is not Base64/);
+  configure(directory.path, `${listen}key.new = ${KEY_BASE64}\n`);
+  assert.equal(await statusOf(address, "old"), 200);
+  program.signal("SIGHUP");
+  await eventually("the old key to be unknown", async () => (await statusOf(address, "old")) === 403);
+  assert.equal(await statusOf(address, "new"), 200);
+});
+
+test(
+  "tells how it is where admin.listen says, and beside the batches only where nobody else looks",
+  LIMIT,
+  async () => {
+    using directory = temporaryDirectory();
+    const key = `key.k = ${KEY_BASE64}\n`;
+    const statuses = async (
+      settings: string,
+      ask: (program: Program) => Promise<string>,
+    ): Promise<number[]> => {
+      await using program = startCollector(configure(directory.path, `${key}${settings}`));
+      const { port } = await addressOf(program);
+      const paths = ["/health", "/metrics", "/livez"];
+      const responses = [
+        ...paths.map((path) => fetch(`http://127.0.0.1:${port}${path}`)),
+        fetch(`${await ask(program)}/health`),
+      ];
+      return (await Promise.all(responses)).map(({ status }) => status);
+    };
+    const batches = async (program: Program): Promise<string> =>
+      `http://127.0.0.1:${(await addressOf(program)).port}`;
+    const apart = async (program: Program): Promise<string> => {
+      const line = await program.line(/"Admin at /);
+      return (JSON.parse(line) as { properties: { address: string } }).properties.address;
+    };
+    assert.deepEqual(await statuses("listen = 127.0.0.1:0\n", batches), [200, 200, 200, 200]);
+    assert.deepEqual(await statuses("listen = 0.0.0.0:0\n", batches), [404, 404, 200, 404]);
+    const guarded = "listen = 0.0.0.0:0\nadmin.token = 0123456789abcdef\n";
+    assert.deepEqual(await statuses(guarded, batches), [401, 401, 200, 401]);
+    const elsewhere = "listen = 127.0.0.1:0\nadmin.listen = 127.0.0.1:0\n";
+    assert.deepEqual(await statuses(elsewhere, apart), [404, 404, 200, 200]);
+    const off = "listen = 127.0.0.1:0\nadmin.listen = off\n";
+    assert.deepEqual(await statuses(off, batches), [404, 404, 200, 404]);
+  },
+);

@@ -1,0 +1,209 @@
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { VERSION } from "../../../src/version.ts";
+import { KEY, KEY_BASE64 } from "../../support/keys.ts";
+import { start } from "../../support/processes.ts";
+import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { publishing, stop } from "../../support/spool.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { readVectors } from "../../support/vectors.ts";
+import { assertRejection, type Result } from "./support.ts";
+
+const LIMIT = { timeout: 60_000 };
+
+const SECTION = `[event-publisher:main]
+collector.hostname = collector.example
+key.name = ${KEY.name}
+key.secret = ${KEY_BASE64}
+admin.listen = off
+`;
+
+async function publisher(args: readonly string[], env: Record<string, string> = {}): Promise<Result> {
+  await using program = start("src/commands/publisher.ts", args, env);
+  const code = await program.ended;
+  return { code, stdout: program.stdout.join("\n"), stderr: program.stderr };
+}
+
+/** A directory with a file `config.ini` of the given text, or of another name. */
+function withFile(text: string, name = "config.ini"): { path: string; file: string } & Disposable {
+  const directory = temporaryDirectory();
+  const file = join(directory.path, name);
+  writeFileSync(file, text, { mode: 0o600 });
+  return { path: directory.path, file, [Symbol.dispose]: () => directory[Symbol.dispose]() };
+}
+
+test("prints its help and its version", LIMIT, async () => {
+  const [help, version] = await Promise.all([publisher(["--help"]), publisher(["--version"])]);
+  assert.equal(help.code, 0);
+  for (const option of ["--queue-name", "--directory", "--check", "--debug", "--version", "--help"]) {
+    assert.ok(help.stdout.includes(option), option);
+  }
+  assert.deepEqual(version, { code: 0, stdout: VERSION, stderr: [] });
+});
+
+test("--check prints the configuration as JSON, without the secret", LIMIT, async () => {
+  using directory = withFile(
+    `${SECTION}max_queue_size = 5\nmetrics.namespace = a.b\nmetrics.endpoint = s:8125\n`,
+  );
+  const { code, stdout, stderr } = await publisher(["--check", "--directory", "/spool", directory.file]);
+  assert.equal(code, 0);
+  assert.deepEqual(stderr, []);
+  const { url, queue, file, key_name, max_queue_size, metrics } = JSON.parse(stdout);
+  assert.deepEqual(
+    { url, queue, file, key_name, max_queue_size, metrics },
+    {
+      url: "https://collector.example/v2",
+      queue: "main",
+      file: "/spool/events-main.db",
+      key_name: KEY.name,
+      max_queue_size: 5,
+      metrics: {
+        namespace: "a.b",
+        endpoint: "s:8125",
+        log_if_unconfigured: false,
+        swallow_network_errors: false,
+      },
+    },
+  );
+  assert.ok(!stdout.includes(KEY_BASE64) && !stdout.includes(KEY.secret.toString()));
+});
+
+test("--check reads TOML, and the section of --queue-name", LIMIT, async () => {
+  const text = SECTION.replace("[event-publisher:main]", "[event-publisher.v2]").replaceAll(
+    / = (.*)/g,
+    ' = "$1"',
+  );
+  using directory = withFile(text, "config.toml");
+  const { code, stdout } = await publisher(["--check", "--queue-name", "v2", directory.file]);
+  assert.equal(code, 0);
+  assert.equal(JSON.parse(stdout).queue, "v2");
+});
+
+test("finds the queue in --directory, else in the file's, else in the environment's", LIMIT, async () => {
+  using plain = withFile(SECTION);
+  using named = withFile(`${SECTION}queue.directory = /from/the/file\n`);
+  const env = { EVENTSPOOL_DIR: "/from/the/environment" };
+  const results = await Promise.all([
+    publisher(["--check", "--directory", "/from/the/option", named.file], env),
+    publisher(["--check", named.file], env),
+    publisher(["--check", plain.file], env),
+  ]);
+  assert.deepEqual(
+    results.map(({ stdout }) => JSON.parse(stdout).file),
+    ["option", "file", "environment"].map((place) => `/from/the/${place}/events-main.db`),
+  );
+});
+
+test("rejects a broken configuration in one line that says where", LIMIT, async () => {
+  using other = withFile(SECTION.replace(":main", ":other"));
+  using badSecret = withFile(SECTION.replace(KEY_BASE64, "Zm9v!"));
+  using unset = withFile(SECTION.replace("collector.example", "$NO_SUCH_VARIABLE_HERE"));
+  using badToml = withFile("[event-publisher.main\n", "config.toml");
+  const [section, secret, variable, missing, toml, name] = await Promise.all([
+    publisher(["--check", other.file]),
+    publisher(["--check", badSecret.file]),
+    publisher(["--check", unset.file]),
+    publisher(["--check", join(other.path, "absent.ini")]),
+    publisher(["--check", badToml.file]),
+    publisher(["--check", "--queue-name", "../x", other.file]),
+  ]);
+  assertRejection(section, /config\.ini: \[event-publisher:main\] .*it has \[event-publisher:other\]$/);
+  assertRejection(secret, /config\.ini:4: \[event-publisher:main\] key\.secret: is not Base64/);
+  assert.ok(!secret.stderr.join().includes("Zm9v"), "not even a broken secret is shown");
+  assertRejection(variable, /config\.ini:2: .*collector\.hostname: .*NO_SUCH_VARIABLE_HERE is not set$/);
+  assertRejection(missing, /absent\.ini: .*there is no such file$/);
+  assertRejection(toml, /config\.toml:1/);
+  assertRejection(name, /"\.\.\/x" is not a queue name/);
+});
+
+test("rejects a command line it does not understand, and names --help", LIMIT, async () => {
+  using directory = withFile(SECTION);
+  const [none, two, misspelt, shortened, unlike, empty] = await Promise.all([
+    publisher([]),
+    publisher([directory.file, directory.file]),
+    publisher(["--chekc", directory.file]),
+    publisher(["--queue", "v2", directory.file]),
+    publisher(["-x", directory.file]),
+    publisher(["--directory=", directory.file]),
+  ]);
+  assertRejection(none, /no configuration file/, "publisher");
+  assertRejection(two, /one configuration file, please/, "publisher");
+  assertRejection(misspelt, /no such option: --chekc\. Is --check meant\?$/, "publisher");
+  assertRejection(shortened, /no such option: --queue\. Is --queue-name meant\?$/, "publisher");
+  assertRejection(unlike, /no such option: -x$/, "publisher");
+  assertRejection(empty, /--directory is empty/, "publisher");
+});
+
+interface ConfigVector {
+  readonly name: string;
+  readonly ini: string;
+  readonly env: Record<string, string>;
+  readonly args: readonly string[];
+  readonly outcome: { readonly ok: boolean; readonly exit?: number; readonly url?: string };
+}
+
+/** What the command adds to the reading that test/unit/config/vectors.test.ts has for all of them. */
+const THROUGH_THE_COMMAND = [
+  "bad_args_no_file",
+  "minimal",
+  "hostname_with_path",
+  "env_braces",
+  "env_plain",
+  "crlf",
+  "duplicate_option",
+  "empty_file",
+];
+
+for (const name of THROUGH_THE_COMMAND) {
+  const { ini, env, args, outcome } = readVectors<ConfigVector[]>("config").find(
+    (vector) => vector.name === name,
+  )!;
+  test(`ends on ${name} as baseplate.py does`, LIMIT, async () => {
+    using directory = withFile(ini);
+    const files = name === "bad_args_no_file" ? [] : [directory.file];
+    const result = await publisher(["--check", ...args, ...files], env);
+    assert.equal(result.code, outcome.ok ? 0 : 2);
+    if (outcome.ok) assert.equal(JSON.parse(result.stdout).url, outcome.url);
+    else assertRejection(result, /./, outcome.exit === undefined ? undefined : "publisher");
+  });
+}
+
+test("rejects a taken admin port in one line, with 2", LIMIT, async () => {
+  await using taken = await ScriptedCollector.open();
+  const admin = `127.0.0.1:${taken.port}`;
+  using directory = withFile(SECTION.replace("= off", `= ${admin}`));
+  const result = await publisher(["--directory", directory.path, directory.file]);
+  assertRejection(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is taken`));
+});
+
+test(
+  "rejects a queue directory that is not there, and a file that is not a queue, with 2",
+  LIMIT,
+  async () => {
+    using directory = withFile(SECTION);
+    const garbage = join(directory.path, "garbage");
+    mkdirSync(garbage);
+    writeFileSync(
+      join(garbage, "events-main.db"),
+      "not a database, but long enough for its header\n".repeat(9),
+    );
+    const [missing, notQueue] = await Promise.all([
+      publisher(["--directory", join(directory.path, "absent"), directory.file]),
+      publisher(["--directory", garbage, directory.file]),
+    ]);
+    assertRejection(missing, /The queue directory .*absent does not exist: create it/);
+    assertRejection(notQueue, /The queue file .*events-main\.db is not a queue file/);
+  },
+);
+
+test("tells at its start which file it reads, and warns of what is likely not meant", LIMIT, async () => {
+  using directory = withFile(`${SECTION}collector.hostnam = x\n{x} = braces\n`);
+  await using program = start("src/commands/publisher.ts", ["--directory", directory.path, directory.file]);
+  await publishing(program);
+  await program.line(/did you mean collector\.hostname\?/);
+  await program.line(/main\] \{x\}: not a known key/);
+  assert.ok((await program.line(/"Publishing queue /)).includes(join(directory.path, "events-main.db")));
+  assert.equal(await stop(program), 0);
+});

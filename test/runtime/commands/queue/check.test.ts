@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LeaseTable } from "../../../../src/storage/leases.ts";
+import { QueueFile } from "../../../../src/storage/queue_file.ts";
+import { Spool } from "../../../support/spool.ts";
+import { bury, LIMIT, queue } from "./queue_support.ts";
+
+test("finds nothing wrong with a healthy queue", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(3);
+  const { code, stdout } = await queue(spool, ["check"]);
+  assert.equal(code, 0, stdout);
+  assert.doesNotMatch(stdout, /PROBLEM|WARNING/);
+  assert.match(stdout, /integrity_check: ok/);
+});
+
+test("finds what is wrong with a queue, and says what to do", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(20);
+  bury(spool, 1);
+  const db = QueueFile.open(spool.queue.file, {
+    role: "producer",
+    durability: "process",
+    busyTimeoutMs: 1_000,
+  });
+  new LeaseTable(db, 1).claim(1, 4);
+  const hour = 3_600_000;
+  db.db.exec(`
+    UPDATE lease SET expires_at_ms = ${Date.now() - hour};
+    INSERT INTO lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
+      VALUES (5, 6, ${Date.now() + hour}, ${Date.now() + 2 * hour}, 1);
+    UPDATE queue SET claimed_id = 8, max_events = 20, dropped_dead_letter_count = 2;
+    UPDATE event SET put_at_ms = ${Date.now() - hour};
+    INSERT INTO rejected_put VALUES ('full', 7)`);
+  db.close();
+
+  const { code, stdout } = await queue(spool, ["check"]);
+  assert.equal(code, 1);
+  for (const finding of [
+    /WARNING {2}the queue is nearly full: 19 of at most 20 events/,
+    /PROBLEM {2}the oldest event has waited for 1h/,
+    /PROBLEM {2}1 of 2 leases ran out and nobody claims them\n +-> no publisher runs/,
+    /WARNING {2}1 of 2 leases claimed in the future\n +-> the clock was set back/,
+    /PROBLEM {2}2 events claimed and in no lease/,
+    /WARNING {2}1 dead letter .*\n +-> see why with: queue dead list/,
+    /WARNING {2}2 dead letters made room for newer ones/,
+    /WARNING {2}puts rejected so far: 7 full/,
+  ])
+    assert.match(stdout, finding);
+});
+
+test("finds a process that holds the write lock", LIMIT, async () => {
+  using spool = new Spool();
+  const holder = QueueFile.open(spool.queue.file, {
+    role: "producer",
+    durability: "process",
+    busyTimeoutMs: 1_000,
+  });
+  holder.db.exec("BEGIN IMMEDIATE");
+  const { code, stdout } = await queue(spool, ["check"]);
+  holder.db.exec("COMMIT");
+  holder.close();
+  assert.equal(code, 1);
+  assert.match(stdout, /PROBLEM {2}.*stayed locked by another process/);
+});

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { EventTable } from "../../../../src/storage/events.ts";
+import { QueueFile } from "../../../../src/storage/queue_file.ts";
+import { eventually } from "../../../support/eventually.ts";
+import { start } from "../../../support/processes.ts";
+import { HANG, numbersFrom, ScriptedCollector } from "../../../support/scripted_collector.ts";
+import { Spool, stop } from "../../../support/spool.ts";
+import { bury, json, LIMIT, queue } from "./queue_support.ts";
+
+test("shows, exports, retries and purges dead letters", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(150);
+  bury(spool, 120);
+  assert.match(
+    (await queue(spool, ["dead", "list"])).stdout,
+    /^ *ID +DIED +STATUS .*\n +1 .* 422 +1 +7 B +no noun in 1\n/,
+  );
+  const [shown] = await json(spool, ["dead", "show", "7"]);
+  assert.deepEqual([shown?.status, shown?.answer, shown?.event], [422, "no noun in 7", { n: 7 }]);
+
+  const file = join(spool.directory, "dead.jsonl");
+  assert.equal((await queue(spool, ["dead", "export", "--to", file])).code, 0);
+  assert.equal(readFileSync(file, "utf8").trimEnd().split("\n").length, 120);
+
+  assert.deepEqual(await json(spool, ["dead", "retry", "3", "5"]), [{ retried: 2 }]);
+  assert.deepEqual(await json(spool, ["dead", "retry", "3"], 1), [{ retried: 0 }]);
+  assert.deepEqual(await json(spool, ["dead", "purge", "1", "--yes"]), [{ purged: 1 }]);
+  assert.deepEqual(await json(spool, ["dead", "purge", "--all", "--older-than", "1h", "--yes"]), [
+    { purged: 0 },
+  ]);
+  assert.deepEqual(await json(spool, ["dead", "retry", "--all"]), [{ retried: 117 }]);
+  assert.equal(spool.queue.depth(), 30 + 119);
+  assert.deepEqual(spool.deadLetters(), []);
+
+  await using collector = await ScriptedCollector.open();
+  await using _publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+  await eventually("an empty queue", () => spool.queue.depth() === 0);
+  assert.deepEqual(
+    collector.acceptedNumbers.toSorted((a, b) => a - b),
+    numbersFrom(2, 150),
+    "all but the one that was purged",
+  );
+});
+
+test("retries as many dead letters as the queue has room for", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(5);
+  bury(spool, 4);
+  spool.cap(3);
+  const { code, stdout, stderr } = await queue(spool, ["dead", "retry", "--all"]);
+  assert.deepEqual([code, stdout], [1, "2 of 4 are in the queue again.\n"]);
+  assert.match(stderr, /The queue is full/);
+});
+
+test("puts lines of JSON, and says where to go on when one cannot be put", LIMIT, async () => {
+  using spool = new Spool();
+  const lines = Array.from({ length: 250 }, (_, index) => `{"n":${index + 1}}`);
+  assert.equal((await queue(spool, ["put"], `${lines.join("\n")}\n\n`)).stdout, "250 events put.\n");
+  assert.equal(spool.queue.depth(), 250);
+
+  const bad = await queue(spool, ["put"], '{"n":1}\n{"n":2\n{"n":3}\n');
+  assert.deepEqual([bad.code, bad.stdout], [1, "1 event put.\n"]);
+  assert.match(bad.stderr, /^Line 2: It is not JSON\. Go on from this line\./);
+
+  spool.cap(253);
+  const full = await queue(spool, ["put"], '{"n":1}\n{"n":2}\n{"n":3}\n');
+  assert.deepEqual([full.code, full.stdout], [1, "2 events put.\n"]);
+  assert.match(full.stderr, /^Line 3: The event queue is full\./);
+});
+
+test(
+  "drains a queue to a file that can be put back, byte for byte, and leaves what a publisher holds",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    await using collector = await ScriptedCollector.open();
+    collector.script = HANG;
+    spool.put(2);
+    await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+    await eventually("a batch in flight", () => collector.batches.length === 1);
+    await stop(publisher, "SIGKILL"); // its lease holds for a while
+    spool.put(3_000, { text: "é", big: "x".repeat(2_000) });
+    const before = bodiesIn(spool, 3);
+
+    const file = join(spool.directory, "drained.jsonl");
+    const { code, stderr } = await queue(spool, ["drain", "--to", file]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /3000 events drained, 2 left\.\nA publisher holds those that are left/);
+    assert.equal(spool.queue.depth(), 2);
+
+    assert.equal((await queue(spool, ["put"], readFileSync(file, "utf8"))).stdout, "3000 events put.\n");
+    assert.deepEqual(bodiesIn(spool, 3_003), before);
+  },
+);
+
+function bodiesIn(spool: Spool, fromId: number): string[] {
+  const file = QueueFile.openReadOnly(spool.queue.file);
+  const events = new EventTable(file).read({ fromId, limit: 10_000 });
+  file.close();
+  return events.map(({ body }) => Buffer.from(body).toString());
+}
+
+test("drains up to the first event that fits on no line, and says which", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(5);
+  spool.queue.put(Buffer.from([0xff, 0xfe]));
+  spool.put(5);
+  const { code, stdout, stderr } = await queue(spool, ["drain", "--to", "-"]);
+  assert.equal(code, 1);
+  assert.deepEqual(
+    stdout.trimEnd().split("\n"),
+    numbersFrom(1, 5).map((n) => `{"n":${n}}`),
+  );
+  assert.match(stderr, /Event 6 is not JSON and fits on no line/);
+  assert.equal(spool.queue.depth(), 6);
+});
+
+test(
+  "loses nothing when it is killed while it drains: what is not in the file is in the queue",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    spool.put(20_000, { text: "x".repeat(100) });
+    const file = join(spool.directory, "drained.jsonl");
+    await using drain = start("src/commands/queue.ts", [
+      "drain",
+      "--to",
+      file,
+      "--directory",
+      spool.directory,
+    ]);
+    await eventually("some that are drained", () => spool.queue.depth() < 20_000);
+    drain.signal("SIGKILL");
+    await drain.ended;
+    spool.expireLeases();
+
+    const rest = join(spool.directory, "rest.jsonl");
+    assert.equal((await queue(spool, ["drain", "--to", rest])).code, 0);
+    const numbers = [file, rest]
+      .flatMap((path) => readFileSync(path, "utf8").split("\n"))
+      .filter((line) => line.endsWith("}"))
+      .map((line) => (JSON.parse(line) as { n: number }).n);
+    assert.equal(new Set(numbers).size, 20_000);
+  },
+);
+
+test("purges all that waits, and leaves no trace but the ids", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(5_000);
+  assert.deepEqual(await json(spool, ["purge", "--yes"]), [{ purged: 5_000, left: 0 }]);
+  assert.equal(spool.queue.depth(), 0);
+  assert.deepEqual(spool.leases(), []);
+  spool.put(1);
+  assert.equal((await json(spool, ["peek"]))[0]?.id, 5_001);
+});

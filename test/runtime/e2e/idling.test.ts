@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../../support/eventually.ts";
+import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { publishing, Spool, stop } from "../../support/spool.ts";
+
+const LIMIT = { timeout: 60_000 };
+
+test("is woken by a put, and does not find it at the next poll a second later", LIMIT, async () => {
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  await using publisher = spool.publisher({
+    "collector.hostname": `127.0.0.1:${collector.port}`,
+    "batch.max_age": "0ms",
+  });
+  await publishing(publisher);
+  const latenciesMs: number[] = [];
+  for (let put = 1; put <= 25; put++) {
+    await sleep(60); // until it is idle
+    const putAtMs = performance.now();
+    spool.put(1);
+    const batch = await eventually("the event", () => collector.accepted[put - 1]);
+    latenciesMs.push(batch.atMs - putAtMs);
+  }
+  // A poll takes 940 ms; two such may be the machine's, which others use too.
+  const late = latenciesMs.filter((latencyMs) => latencyMs > 500);
+  assert.ok(late.length <= 2, `${late.length} of 25 came late: ${latenciesMs.map(Math.round).join(", ")} ms`);
+});
+
+const IDLE_MS = 2_000;
+const TICK_MS = 10; // sysconf(_SC_CLK_TCK) is 100 on every Linux that these runtimes run on
+
+test("uses next to no processor time while it is idle", {
+  ...LIMIT,
+  skip: existsSync("/proc/self/stat") ? false : "there is no /proc to read processor times from",
+}, async () => {
+  using spool = new Spool();
+  await using publisher = spool.publisher({
+    "collector.hostname": "127.0.0.1:9",
+    "admin.listen": "127.0.0.1:0",
+  });
+  await publishing(publisher);
+  await sleep(500); // what a runtime does after its start
+  const beforeMs = processorTimeMs(publisher.child.pid);
+  await sleep(IDLE_MS);
+  const usedMs = processorTimeMs(publisher.child.pid) - beforeMs;
+  assert.ok(usedMs < IDLE_MS / 10, `it used ${usedMs} ms of ${IDLE_MS} ms`);
+});
+
+/** User and system time of a process so far: fields 14 and 15 of proc(5)'s stat, after a name that may hold spaces. */
+function processorTimeMs(pid: number | undefined): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+test(
+  "gives the space of a delivered backlog back once it is idle, beside a service that goes on",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    await using collector = await ScriptedCollector.open();
+    spool.put(20_000, { text: "x".repeat(500) });
+    await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    const sizeOf = (suffix: string): number => statSync(spool.queue.file + suffix).size;
+    await eventually("a -wal that was given back", () => sizeOf("-wal") < 100_000);
+    assert.ok(sizeOf("") > 10_000_000);
+
+    await eventually("a file that was given back", () => sizeOf("") < 100_000);
+    spool.put(10);
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    assert.deepEqual(new Set(collector.acceptedNumbers).size, 20_010);
+    assert.equal(await stop(publisher), 0);
+  },
+);

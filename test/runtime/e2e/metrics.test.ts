@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { test } from "node:test";
+import { eventually } from "../../support/eventually.ts";
+import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { type Settings, Spool, stop } from "../../support/spool.ts";
+
+const LIMIT = { timeout: 60_000 };
+
+/** Puts one event, then another, lets a publisher deliver both, and stops it. */
+async function deliverTwo(settings: Settings, statuses: readonly number[] = []): Promise<void> {
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  collector.script = (_, nth) => ({ status: statuses[nth] ?? 200 });
+  await using publisher = spool.publisher({
+    "collector.hostname": `127.0.0.1:${collector.port}`,
+    "metrics.namespace": "events.publisher",
+    ...settings,
+  });
+  for (const n of [1, 2]) {
+    spool.put(1);
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    assert.deepEqual(collector.acceptedNumbers.length, n);
+  }
+  assert.equal(await stop(publisher), 0);
+}
+
+/** A free UDP port of 127.0.0.1, and the packets that come to it. */
+async function listen() {
+  const packets: string[] = [];
+  const socket = createSocket("udp4", (packet) => packets.push(packet.toString()));
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const close = async (): Promise<void> => {
+    socket.close();
+    await once(socket, "close");
+  };
+  return { packets, port: socket.address().port, [Symbol.asyncDispose]: close };
+}
+
+test("tells statsd of each attempt, of failures, and of the events delivered", LIMIT, async () => {
+  await using statsd = await listen();
+  await deliverTwo({ "metrics.endpoint": `127.0.0.1:${statsd.port}` }, [503]);
+  await eventually("the metrics of three attempts", () => statsd.packets.length === 6);
+  const names = statsd.packets.map((packet) => packet.replace(/:[\d.e+-]+\|ms$/, ":MS|ms"));
+  const [post, sent] = ["events.publisher.post:MS|ms", "events.publisher.sent:1|c"];
+  assert.deepEqual(names.toSorted(), ["events.publisher.error.http:1|c", post, post, post, sent, sent]);
+});
+
+test("delivers while nobody listens where statsd should be", LIMIT, async () => {
+  const { port } = await (async () => {
+    await using gone = await listen();
+    return { port: gone.port };
+  })();
+  await deliverTwo({ "metrics.endpoint": `127.0.0.1:${port}` });
+});
+
+test("delivers while the name of statsd's host cannot be resolved", LIMIT, async () => {
+  await deliverTwo({ "metrics.endpoint": "no-such-host.invalid:8125" });
+});

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import process from "node:process";
+import { test } from "node:test";
+import { missingUdpPermission } from "../../../src/metrics/udp_sender.ts";
+import { startCommand } from "../../support/processes.ts";
+
+const LIMIT = { timeout: 60_000 };
+const DENO_ONLY = {
+  ...LIMIT,
+  skip: process.versions.deno === undefined && "only Deno has permissions",
+};
+
+/** Sends metrics from a Deno process that may reach what `allowed` names, until a packet or a warning was seen. */
+function sender(port: number, allowed: string[]) {
+  const flags = ["--no-prompt", "--no-check", "--allow-read", "--allow-env"];
+  const net = allowed.length === 0 ? [] : [`--allow-net=${allowed}`];
+  const args = ["run", ...flags, ...net, "test/support/programs/metrics_sender.ts", String(port)];
+  return startCommand([process.execPath, args]);
+}
+
+test("finds nothing missing where all is allowed", () => {
+  assert.equal(missingUdpPermission({ address: "127.0.0.1", family: 4, port: 8125 }), undefined);
+  assert.equal(missingUdpPermission({ address: "::1", family: 6, port: 8125 }), undefined);
+});
+
+for (const { allowed, missing } of [
+  { allowed: [], missing: "0.0.0.0:0,127.0.0.1:PORT" },
+  { allowed: ["127.0.0.1"], missing: "0.0.0.0:0" },
+  { allowed: ["0.0.0.0:0"], missing: "127.0.0.1:PORT" },
+]) {
+  test(`says what is missing and goes on, with --allow-net=${allowed}`, DENO_ONLY, async () => {
+    await using program = sender(8125, allowed);
+    assert.equal(await program.ended, 0, program.stderr.join("\n"));
+    assert.deepEqual(program.stdout, [
+      `Cannot send metrics to 127.0.0.1:8125: Deno does not allow it, and goes on without: start it with --allow-net=${missing.replace("PORT", "8125")}`,
+      "went on",
+    ]);
+  });
+}
+
+test("sends with the permissions that the warning names, and no more", DENO_ONLY, async () => {
+  const statsd = createSocket("udp4");
+  statsd.bind(0, "127.0.0.1");
+  await once(statsd, "listening");
+  const { port } = statsd.address();
+  const received = once(statsd, "message");
+  await using program = sender(port, ["0.0.0.0:0", `127.0.0.1:${port}`]);
+  assert.equal(String((await received)[0]), "sent:1|c");
+  assert.equal(await program.ended, 0, program.stderr.join("\n"));
+  assert.deepEqual(program.stdout, ["went on"]);
+  statsd.close();
+});

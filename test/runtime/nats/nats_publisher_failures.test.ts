@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { eventually } from "../../support/eventually.ts";
+import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
+import { messages, numbered, publisher, RUNNING } from "../../support/nats_publisher.ts";
+
+const skip = NO_NATS;
+
+test("a full stream leaves undelivered what it has no room for", { skip }, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await client.makeStream({ name: "EVENTS", subjects: ["events.>"], max_msgs: 100, discard: "new" });
+  await using nats = publisher(server);
+
+  const published = await nats.publishAll(messages(numbered(5_000)), RUNNING);
+  assert.equal(published.failure?.kind, "unavailable");
+  assert.match(published.failure.reason, /maximum messages exceeded.*the stream is full/);
+  assert.deepEqual(
+    published.undelivered,
+    Array.from({ length: 4_900 }, (_, n) => n + 100),
+  );
+  assert.equal((await client.read("EVENTS")).length, 100);
+});
+
+test("a stream that is full by its bytes leaves undelivered what it has no room for", { skip }, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await client.makeStream({ name: "EVENTS", subjects: ["events.>"], max_bytes: 10_000, discard: "new" });
+  await using nats = publisher(server);
+
+  const published = await nats.publishAll(messages(["a", "b".repeat(50_000)]), RUNNING);
+  assert.deepEqual(published.undelivered, [1]);
+  assert.match(published.failure!.reason, /maximum bytes exceeded.*the stream is full/);
+});
+
+test("a missing stream is a mistake of the configuration", { skip }, async () => {
+  await using server = await startNats();
+  await using nats = publisher(server);
+  const { failure, undelivered } = await nats.publishAll(messages(["a", "b"], "events.v2"), RUNNING);
+  assert.deepEqual(undelivered, [0, 1]);
+  assert.deepEqual(failure, {
+    kind: "misconfigured",
+    reason:
+      "no stream takes subject events.v2: make one, such as: nats stream add EVENTS --subjects='events.v2'",
+  });
+});
+
+test("a server without JetStream is a mistake of the configuration", { skip }, async () => {
+  await using server = await startNats("", { hasJetStream: false });
+  await using nats = publisher(server);
+  const { failure } = await nats.publishAll(messages(["a"]), RUNNING);
+  assert.deepEqual(failure, {
+    kind: "misconfigured",
+    reason: `JetStream is not enabled on the server at ${server.address}, or not for this account`,
+  });
+});
+
+test("a subject that another stream takes is a mistake of the configuration", { skip }, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await client.makeStream({ name: "OTHER", subjects: ["events.>"] });
+  await using nats = publisher(server, { expectedStream: "EVENTS" });
+  const { failure } = await nats.publishAll(messages(["a"]), RUNNING);
+  assert.equal(failure?.kind, "misconfigured");
+  assert.match(
+    failure.reason,
+    /expected stream does not match.*another stream than nats.stream takes the subject/,
+  );
+});
+
+test("an answer of who is no stream is a mistake of the configuration", { skip }, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  client.nc.subscribe("events.v2", { callback: (_, message) => void message.respond("thanks") });
+  await client.nc.flush();
+  await using nats = publisher(server);
+  const { failure } = await nats.publishAll(messages(["a"]), RUNNING);
+  assert.deepEqual(failure, {
+    kind: "misconfigured",
+    reason: "who answered is no JetStream stream: thanks",
+  });
+});
+
+test("a server that is away fails what is published, and what is published later is stored", {
+  skip,
+}, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
+  await using nats = publisher(server);
+  await nats.publishAll(messages(["before"]), RUNNING);
+  await server.kill();
+  const { failure, undelivered } = await nats.publishAll(messages(["meanwhile"]), RUNNING);
+  assert.equal(failure?.kind, "unavailable");
+  assert.match(failure.reason, /^NATS at 127\.0\.0\.1:\d+ cannot be reached: /);
+  assert.deepEqual(undelivered, [0]);
+
+  await server.start();
+  await eventually("a message that is stored", async () => {
+    const { undelivered } = await nats.publishAll(messages(["after"]), RUNNING);
+    return undelivered.length === 0;
+  });
+  await using after = await openNats(server);
+  assert.deepEqual(
+    (await after.read("EVENTS")).map(({ text }) => text),
+    ["before", "after"],
+  );
+});
+
+test("a server that dies under way ends the waiting, and the ids keep what comes again from being stored twice", {
+  skip,
+}, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
+  await using nats = publisher(server);
+  await nats.publishAll(messages(["first"]), RUNNING);
+
+  const all = messages(numbered(50_000));
+  const publishing = nats.publishAll(all, RUNNING);
+  await eventually(
+    "a stream that fills",
+    async () => (await client.jsm.streams.info("EVENTS")).state.messages > 500,
+  );
+  await server.kill();
+  const { failure, undelivered } = await publishing;
+  assert.equal(failure?.kind, "unavailable");
+  assert.ok(undelivered.length > 0 && undelivered.length < 50_000, `${undelivered.length}`);
+
+  await server.start();
+  await eventually(
+    "all messages stored",
+    async () => (await nats.publishAll(all, RUNNING)).undelivered.length === 0,
+  );
+  await using after = await openNats(server);
+  const stored = (await after.read("EVENTS")).map(({ text }) => text).sort();
+  assert.deepEqual(stored, ["first", ...numbered(50_000)].sort());
+});
+
+test("a server that does not answer is waited for until the timeout, and what it stored is not stored again", {
+  skip,
+}, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
+  await using nats = publisher(server, { timeoutMs: 1_000 });
+  await nats.publishAll(messages(["first"]), RUNNING);
+  await server.freeze();
+  const { failure, undelivered } = await nats.publishAll(messages(["a"]), RUNNING);
+  server.thaw();
+  assert.deepEqual(undelivered, [0]);
+  assert.deepEqual(failure, {
+    kind: "unavailable",
+    reason: "not every message was answered within 1000 ms: see nats.timeout",
+    isTransport: true,
+  });
+  await eventually(
+    "an answer",
+    async () => (await nats.publishAll(messages(["a"]), RUNNING)).duplicates === 1,
+  );
+  assert.equal((await client.read("EVENTS")).length, 2);
+});
+
+test("a stop ends the waiting", { skip }, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
+  await using nats = publisher(server);
+  await nats.publishAll(messages(["first"]), RUNNING);
+  await server.freeze();
+  const stop = new AbortController();
+  const publishing = nats.publishAll(messages(["a"]), stop.signal);
+  stop.abort();
+  const { failure } = await publishing;
+  assert.deepEqual(failure, {
+    kind: "unavailable",
+    reason: "the grace time of the stop is over",
+    isTransport: true,
+  });
+  const { failure: later } = await nats.publishAll(messages(["b"]), stop.signal);
+  assert.deepEqual(later, failure);
+  server.thaw();
+});

@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import Database from "better-sqlite3";
+import { EventStorageError } from "../../../src/errors.ts";
+import { serveCollector, type TestCollector } from "../../support/collector.ts";
+import { eventually } from "../../support/eventually.ts";
+import { newPublisher, newQueue, type PublishedQueue } from "../../support/publisher.ts";
+import { serveHttp } from "../../support/servers.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+/** Each event fills a batch of the smallest size there is. */
+const ONE_EVENT_BATCHES = { "batch.max_bytes": "102428" };
+
+function putIds({ queue }: PublishedQueue, count: number, payload = ""): void {
+  queue.putMany(Array.from({ length: count }, (_, index) => ({ id: index + 1, payload })));
+}
+
+function putLarge(main: PublishedQueue, count: number): void {
+  putIds(main, count, "x".repeat(60_000));
+}
+
+function deliveredIds({ batches }: TestCollector): number[] {
+  return batches.flatMap(({ events }) => events.map((event) => (JSON.parse(event) as { id: number }).id));
+}
+
+function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index + 1);
+}
+
+/** Lets the event loop turn so many times. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await setImmediate();
+}
+
+function leasesIn({ publisher }: PublishedQueue): number {
+  using db = openReadonly(publisher.file);
+  return db.get("SELECT count(*) FROM lease") as number;
+}
+
+function openReadonly(file: string) {
+  const db = new Database(file, { readonly: true });
+  return { get: (sql: string) => db.prepare(sql).pluck().get(), [Symbol.dispose]: () => db.close() };
+}
+
+test("delivers what was put before and after it started, each event once and in order, and removes it", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url, { "publisher.concurrency": "1" });
+  putIds(main, 1_000);
+  void main.publisher.run();
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+  main.queue.put({ id: 1_001 });
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+
+  assert.deepEqual(deliveredIds(collector), upTo(1_001));
+  assert.equal(leasesIn(main), 0);
+  assert.equal(main.publisher.status().delivered, 1_001);
+});
+
+test("cuts batches at batch.max_bytes", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url, ONE_EVENT_BATCHES);
+  putLarge(main, 5);
+  void main.publisher.run();
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+
+  assert.deepEqual(
+    collector.batches.map(({ events }) => events.length),
+    [1, 1, 1, 1, 1],
+  );
+  const ids = collector.batches.map(({ meta }) => meta.eventIds?.split(":")[1]).sort();
+  assert.deepEqual(ids, ["1", "2", "3", "4", "5"]);
+});
+
+for (const concurrency of [1, 3]) {
+  test(`has ${concurrency} batches in flight when told so, and no more`, async () => {
+    const waiting: ServerResponse[] = [];
+    let most = 0;
+    await using server = await serveHttp((response) => {
+      most = Math.max(most, waiting.push(response));
+    });
+    const settings = { ...ONE_EVENT_BATCHES, "publisher.concurrency": String(concurrency) };
+    await using main = newQueue(server.url, settings);
+    putLarge(main, 6);
+    void main.publisher.run();
+
+    for (let left = 6; left > 0; left--) {
+      await eventually("batches in flight", () => waiting.length >= Math.min(concurrency, left));
+      await turns(50); // in which one too many would come
+      waiting.shift()?.end();
+    }
+    assert.equal(most, concurrency);
+    await eventually("an empty queue", () => main.queue.depth() === 0);
+    assert.equal(server.requests.length, 6);
+  });
+}
+
+test("sends a batch again until the collector takes it", async () => {
+  let failuresLeft = 2;
+  await using server = await serveHttp((response) =>
+    response.writeHead(failuresLeft-- > 0 ? 503 : 200).end(),
+  );
+  await using main = newQueue(server.url);
+  putIds(main, 3);
+  void main.publisher.run();
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+
+  const [first, ...again] = server.requests.map(({ headers }) => headers["event-ids"]);
+  assert.deepEqual(again, [first, first], "named the same each time");
+  const { failures, failedRequests, retries, lastProblem, delivered } = main.publisher.status();
+  assert.deepEqual([failures, failedRequests, retries, delivered], [0, 2, 2, 3]);
+  assert.deepEqual([lastProblem?.kind, lastProblem?.message], ["unavailable", "the collector answered 503"]);
+});
+
+test("leaves the collector alone for as long as Retry-After says", async () => {
+  await using server = await serveHttp((response) =>
+    response.writeHead(429, { "Retry-After": "3600" }).end(),
+  );
+  await using main = newQueue(server.url);
+  putIds(main, 3);
+  void main.publisher.run();
+  await eventually(
+    "a failure",
+    () => main.publisher.status().failures === 1 && main.publisher.status().inFlight === 0,
+  );
+
+  main.queue.put({ id: 4 });
+  await turns(200);
+
+  assert.equal(server.requests.length, 1);
+  assert.equal(main.queue.depth(), 4);
+});
+
+for (const status of [302, 401, 403, 404]) {
+  test(`keeps the events of a batch that was answered ${status}`, async () => {
+    await using server = await serveHttp((response) =>
+      response.writeHead(status, { Location: "/login" }).end(),
+    );
+    await using main = newQueue(server.url);
+    putIds(main, 3);
+    void main.publisher.run();
+    await eventually("a failure", () => main.publisher.status().failures > 0);
+
+    const { state, lastProblem } = main.publisher.status();
+    assert.deepEqual([state.depth, state.deadLetters, lastProblem?.kind], [3, 0, "misconfigured"]);
+    assert.ok(server.requests.every(({ path }) => path === "/v2j"));
+  });
+}
+
+test("finishes what is in flight when it is told to stop, and claims nothing more", async () => {
+  const stop = new AbortController();
+  await using server = await serveHttp((response) => {
+    stop.abort();
+    main.queue.put({ id: 4 });
+    response.end();
+  });
+  await using main = newQueue(server.url);
+  putIds(main, 3);
+
+  await main.publisher.run({ signal: stop.signal });
+
+  assert.equal(server.requests.length, 1);
+  assert.equal(main.queue.depth(), 1);
+  assert.equal(leasesIn(main), 0);
+});
+
+test("gives back what is still in flight when the grace time is over, for the next publisher", async () => {
+  const stop = new AbortController();
+  await using silent = await serveHttp(() => stop.abort());
+  await using main = newQueue(silent.url, { "publisher.grace": "10ms", "collector.timeout": "1h" });
+  putIds(main, 3);
+
+  await main.publisher.run({ signal: stop.signal });
+
+  assert.equal(main.queue.depth(), 3);
+  await using collector = await serveCollector();
+  await using next = newPublisher(collector.url, main.directory);
+  void next.run();
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+  assert.deepEqual(deliveredIds(collector), [1, 2, 3]);
+});
+
+test("sends nothing when it is told to stop before it starts", async () => {
+  await using server = await serveHttp((response) => response.end());
+  await using main = newQueue(server.url);
+  putIds(main, 3);
+  await main.publisher.run({ signal: AbortSignal.abort() });
+  assert.equal(server.requests.length, 0);
+});
+
+test("runs once, however often it is started", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url);
+  const stop = new AbortController();
+  const running = main.publisher.run();
+  assert.equal(main.publisher.run({ signal: stop.signal }), running);
+  stop.abort();
+  await running;
+});
+
+test("shares a queue with another publisher, and no event is sent twice", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url);
+  await using other = newPublisher(collector.url, main.directory);
+  void main.publisher.run();
+  void other.run();
+  for (let id = 1; id <= 500; id++) {
+    main.queue.put({ id });
+    if (id % 10 === 0) await setImmediate();
+  }
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+
+  assert.deepEqual(
+    deliveredIds(collector).sort((a, b) => a - b),
+    upTo(500),
+  );
+});
+
+test("stores the configured row cap in the queue's file, and leaves it alone otherwise", async () => {
+  await using main = newQueue("http://127.0.0.1:9", { max_queue_size: "2" });
+  await using other = newPublisher("http://127.0.0.1:9", main.directory);
+  assert.equal(other.status().state.maxEvents, 2);
+});
+
+test("fails to start on a directory that is not there", () => {
+  using directory = temporaryDirectory();
+  assert.throws(() => newPublisher("http://127.0.0.1:9", `${directory.path}/none`), EventStorageError);
+});

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { test } from "node:test";
+import Database from "better-sqlite3";
+import { healthOf } from "../../../src/publisher/health.ts";
+import { serveCollector } from "../../support/collector.ts";
+import { eventually } from "../../support/eventually.ts";
+import { newQueue } from "../../support/publisher.ts";
+
+test("goes on when the queue's file works again", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url);
+  const other = new Database(main.publisher.file);
+  other.exec("ALTER TABLE lease RENAME TO hidden");
+  void main.publisher.run(); // which fails before it returns
+
+  other.exec("ALTER TABLE hidden RENAME TO lease");
+  other.close();
+  main.queue.putMany([{ id: 1 }, { id: 2 }, { id: 3 }]);
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+
+  assert.deepEqual(
+    collector.batches.flatMap(({ events }) => events),
+    ['{"id":1}', '{"id":2}', '{"id":3}'],
+  );
+  assert.deepEqual(main.publisher.status().lastProblem?.kind, "storage");
+});
+
+test("says that the queue's file was removed, and delivers what was in it", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url);
+  main.queue.putMany([{ id: 1 }, { id: 2 }, { id: 3 }]);
+  rmSync(main.publisher.file);
+  void main.publisher.run();
+  await eventually("a failure", () => main.publisher.status().storageFailures > 0);
+  await eventually("a delivery", () => main.publisher.status().delivered === 3);
+
+  assert.equal(healthOf(main.publisher.status()).health, "failing");
+  assert.match(main.publisher.status().lastProblem?.message ?? "", /was removed/);
+  assert.deepEqual(
+    collector.batches.flatMap(({ events }) => events),
+    ['{"id":1}', '{"id":2}', '{"id":3}'],
+  );
+});
+
+test("stops in peace when the queue's file cannot be read any more", async () => {
+  await using main = newQueue("http://127.0.0.1:9");
+  const stop = new AbortController();
+  const running = main.publisher.run({ signal: stop.signal });
+  const other = new Database(main.publisher.file);
+  other.exec("ALTER TABLE queue RENAME TO hidden");
+  stop.abort();
+
+  await running; // does not reject
+  other.exec("ALTER TABLE hidden RENAME TO queue");
+  other.close();
+});

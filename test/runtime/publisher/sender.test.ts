@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
+import { StatsdClient } from "../../../src/metrics/statsd.ts";
+import { CollectorDestination, type CollectorPlace } from "../../../src/publisher/destinations/collector.ts";
+import { Sender, type SenderDependencies, type Sent } from "../../../src/publisher/sender.ts";
+import type { Lease } from "../../../src/storage/leases.ts";
+import { DurableHead } from "../../../src/storage/wal_sync.ts";
+import { serveCollector } from "../../support/collector.ts";
+import { KEY } from "../../support/keys.ts";
+import { type TestQueue, testQueue } from "../../support/queue_file.ts";
+import { rejectingUrl, serveHttp } from "../../support/servers.ts";
+import { listenAsStatsd, type TestStatsd } from "../../support/statsd.ts";
+
+const NEVER = new AbortController().signal;
+const EVENTS = ['{"id":1}', '{"id":9007199254740993}', '{"é":"\\u0000"}'];
+
+/** Puts the events and claims them all. */
+function leaseOf(queue: TestQueue, events: readonly string[] = EVENTS): Lease {
+  queue.events.putMany(events.map((event) => Buffer.from(event)));
+  return queue.leases.claim(0, events.length)!;
+}
+
+/** Claims one more event. */
+function claimed(queue: TestQueue): Lease {
+  queue.events.put(Buffer.from("{}"));
+  const claimedId = queue.leases.claimedId();
+  return queue.leases.claim(claimedId, claimedId + 1)!;
+}
+
+interface SendOptions {
+  readonly parts?: Partial<SenderDependencies>;
+  readonly place?: Partial<CollectorPlace>;
+  readonly statsd?: TestStatsd;
+  readonly stop?: AbortSignal;
+  readonly lease?: Lease;
+}
+
+function collectorAt(url: string, place: Partial<CollectorPlace> = {}): CollectorDestination {
+  return new CollectorDestination({ url, version: "2j", timeoutMs: 4_000, key: KEY, gzipLevel: 1, ...place });
+}
+
+/** Sends a lease of the queue as a publisher does, and lets its metrics leave. */
+async function send(queue: TestQueue, url: string, options: SendOptions = {}): Promise<Sent> {
+  const { parts, place, statsd, stop = NEVER, lease = leaseOf(queue) } = options;
+  const metrics = new StatsdClient({ namespace: "events", endpoint: statsd?.endpoint });
+  const sender = new Sender({
+    leases: queue.leases,
+    queue: "main",
+    uuid: queue.file.uuid,
+    destination: collectorAt(`${url}/v2j`, place),
+    durable: new DurableHead(queue.file.path, queue.events),
+    metrics,
+    counts: new PublisherCounts(),
+    ...parts,
+  });
+  const sent = await sender.send(lease, stop);
+  await metrics.close();
+  return sent;
+}
+
+test("delivers a lease's events to the collector, as they were put, with their ids", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+
+  const { durationMs, ...sent } = await send(queue, collector.url);
+  assert.ok(durationMs > 0);
+  assert.deepEqual(sent, {
+    outcome: { kind: "accepted" },
+    count: 3,
+    acceptedCount: 3,
+    sizeBytes: Buffer.byteLength(`[${EVENTS.join(",")}]`),
+  });
+
+  const [batch] = collector.batches;
+  assert.deepEqual(batch?.events, EVENTS);
+  assert.deepEqual(batch?.meta, { version: "2j", keyName: KEY.name, eventIds: `${queue.file.uuid}:1-3` });
+  assert.equal(queue.events.depth(), 3, "what happens to the lease is the publisher's decision");
+});
+
+test("sends nothing before it survives a power cut, and nothing when that fails", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const seen: number[] = [];
+  const reach = async (id: number): Promise<void> => void seen.push(id, collector.batches.length);
+  await send(queue, collector.url, { parts: { durable: { reach } } });
+  assert.deepEqual(seen, [EVENTS.length, 0]);
+  assert.equal(collector.batches.length, 1);
+
+  const fail = (): Promise<void> => Promise.reject(new Error("the disk is gone"));
+  await assert.rejects(
+    send(queue, collector.url, { parts: { durable: { reach: fail } }, lease: claimed(queue) }),
+    /is gone/,
+  );
+  assert.equal(collector.batches.length, 1);
+});
+
+test("delivers in version 2 as well", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+
+  const events = ['{"1":{"str":"a"}}', '{"2":{"i64":9007199254740993}}'];
+
+  const place = { url: `${collector.url}/v2`, version: "2" } as const;
+  await send(queue, collector.url, { place, lease: leaseOf(queue, events) });
+
+  assert.deepEqual(collector.batches[0]?.events, events);
+  assert.equal(collector.batches[0]?.meta.version, "2");
+});
+
+test("names the rows on a second attempt as on the first", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const lease = leaseOf(queue);
+  await send(queue, collector.url, { lease });
+  queue.leases.release(lease);
+
+  await send(queue, collector.url, { lease: queue.leases.claimExpired()! });
+
+  const [first, second] = collector.batches.map(({ meta }) => meta.eventIds);
+  assert.equal(second, first);
+});
+
+test("gives the collector's rejection, with its answer", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const lease = leaseOf(queue, ["no JSON"]);
+
+  const { outcome } = await send(queue, collector.url, { lease });
+
+  const answer = '{"error":"The body is not JSON in UTF-8."}';
+  assert.deepEqual(outcome, { kind: "rejected", status: 400, answer });
+});
+
+test("gives a wrong key as misconfigured, and shows no secret", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const key = { name: KEY.name, secret: Buffer.from("other secret") };
+
+  const { outcome } = await send(queue, collector.url, { place: { key } });
+
+  assert.equal(outcome.kind, "misconfigured");
+  assert.match((outcome as { reason: string }).reason, /^the collector answered 403: .*wrong MAC/);
+  assert.doesNotMatch(JSON.stringify(outcome), /secret/);
+});
+
+test("gives a collector that nobody reaches as unavailable, and says why", async () => {
+  using queue = testQueue();
+  const url = await rejectingUrl();
+  const { outcome } = await send(queue, url);
+  assert.equal(outcome.kind, "unavailable");
+  const { reason } = outcome as { reason: string };
+  assert.ok(reason.startsWith(`POST ${url}/v2j: `), reason);
+  assert.match(reason, /rejected|unable to connect/i);
+  assert.ok((reason.match(/ECONNREFUSED/g)?.length ?? 0) <= 1, reason);
+});
+
+test("says that the grace time was over when a stop cut the request", async () => {
+  using queue = testQueue();
+  const stop = new AbortController();
+  await using server = await serveHttp(() => stop.abort());
+
+  const { outcome } = await send(queue, server.url, { stop: stop.signal });
+
+  assert.deepEqual(outcome, {
+    kind: "unavailable",
+    reason: "the grace time of the stop is over",
+    isTransport: true,
+  });
+});
+
+test("has nothing to send when someone deleted the rows by hand", async () => {
+  using queue = testQueue();
+  await using server = await serveHttp((response) => response.end());
+  const lease = leaseOf(queue);
+  queue.file.db.exec("DELETE FROM event");
+
+  assert.deepEqual(await send(queue, server.url, { lease }), {
+    outcome: { kind: "accepted" },
+    count: 0,
+    acceptedCount: 0,
+    sizeBytes: 0,
+    durationMs: 0,
+  });
+  assert.equal(server.requests.length, 0);
+});
+
+test("counts the events sent and times the POST", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  await using statsd = await listenAsStatsd();
+
+  await send(queue, collector.url, { statsd });
+
+  const [post, sent] = await statsd.packets(2);
+  assert.match(post!, /^events\.post:[\d.]+(e-\d+)?\|ms$/);
+  assert.equal(sent, "events.sent:3|c");
+});
+
+test("counts an answer other than 2xx as an HTTP error, and times it too", async () => {
+  using queue = testQueue();
+  await using server = await serveHttp((response) => response.writeHead(503).end());
+  await using statsd = await listenAsStatsd();
+
+  await send(queue, server.url, { statsd });
+
+  const [error, post] = await statsd.packets(2);
+  assert.equal(error, "events.error.http:1|c");
+  assert.match(post!, /^events\.post:/);
+});
+
+test("counts no answer as an I/O error, and times it too", async () => {
+  using queue = testQueue();
+  await using statsd = await listenAsStatsd();
+
+  await send(queue, await rejectingUrl(), { statsd });
+
+  const [error, post] = await statsd.packets(2);
+  assert.equal(error, "events.error.io:1|c");
+  assert.match(post!, /^events\.post:/);
+});
+
+test("delivers all the same when statsd is down", async () => {
+  using queue = testQueue();
+  await using collector = await serveCollector();
+  const statsd = await listenAsStatsd();
+  await statsd[Symbol.asyncDispose]();
+
+  assert.equal((await send(queue, collector.url, { statsd })).outcome.kind, "accepted");
+});

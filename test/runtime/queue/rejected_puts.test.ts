@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import Database from "better-sqlite3";
+import { EventQueueFullError, EventStorageError, EventTooLargeError } from "../../../src/errors.ts";
+import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { RejectedPuts } from "../../../src/queue/rejected_puts.ts";
+import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import type { RejectionReason } from "../../../src/storage/events.ts";
+import { eventually } from "../../support/eventually.ts";
+import { start } from "../../support/processes.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+/** What the queue's file says of rejected puts, as the publisher reads it. */
+function countsIn(file: string): Record<string, number> {
+  const db = new Database(file, { readonly: true });
+  const rows = db.prepare<[], [string, number]>("SELECT reason, count FROM rejected_put").raw().all();
+  db.close();
+  return Object.fromEntries(rows);
+}
+
+test("leaves in the file how many events were rejected, and why", async () => {
+  using directory = temporaryDirectory();
+  const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, maxEvents: 2 });
+  const { file } = queue;
+  queue.put({});
+  assert.throws(() => queue.put({ text: "x".repeat(200_000) }), EventTooLargeError);
+  assert.throws(() => queue.put({ n: 1n }));
+  assert.throws(() => queue.putMany([{}, {}, {}]), EventQueueFullError);
+  queue.put({});
+  assert.throws(() => queue.put({}), EventQueueFullError);
+  await assert.rejects(queue.putGrouped({}), EventQueueFullError);
+  queue.close();
+
+  assert.deepEqual(countsIn(file), { full: 5, invalid: 1, too_large: 1 });
+});
+
+test("adds them up about once a second, while the service goes on", async () => {
+  using directory = temporaryDirectory();
+  using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, maxEvents: 1 });
+  queue.put({});
+  for (let n = 0; n < 1_000; n++) assert.throws(() => queue.put({}), EventQueueFullError);
+  assert.deepEqual(countsIn(queue.file), {});
+
+  await eventually("the counts", () => countsIn(queue.file).full === 1_000);
+
+  assert.throws(() => queue.put({}), EventQueueFullError);
+  await eventually("the counts", () => countsIn(queue.file).full === 1_001);
+});
+
+test("adds them up for a service that never comes back to its event loop", () => {
+  using directory = temporaryDirectory();
+  using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, maxEvents: 1 });
+  queue.put({});
+  while (countsIn(queue.file).full === undefined) assert.throws(() => queue.put({}), EventQueueFullError);
+});
+
+test("keeps counting while the file cannot be written, and adds all of it later", () => {
+  let fails = true;
+  const added: [RejectionReason, number][] = [];
+  const rejected = new RejectedPuts((counts) => {
+    if (fails) throw new EventStorageError("SQLITE_FULL", "", "full");
+    added.push(...counts);
+  });
+  rejected.count(new EventStorageError("SQLITE_FULL", "", "full"), 3);
+  rejected.flush();
+  fails = false;
+  rejected.count(new EventStorageError("SQLITE_FULL", "", "full"));
+  rejected.close();
+
+  assert.deepEqual(added, [["storage", 4]]);
+});
+
+test("counts nothing more once it is closed", () => {
+  const added: unknown[] = [];
+  const rejected = new RejectedPuts((counts) => added.push(...counts));
+  rejected.close();
+  rejected.count(new EventStorageError("SQLITE_FULL", "", "full"));
+  rejected.flush();
+  assert.deepEqual(added, []);
+});
+
+test("does not keep a service alive that has nothing else to do", async () => {
+  using directory = temporaryDirectory();
+  await using program = start("test/support/programs/rejected_once.ts", [directory.path]);
+  assert.equal(await program.ended, 0);
+});

@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { Hono } from "hono";
+import { ConfigurationError } from "../../../src/errors.ts";
+import { type ServedApp, serveApp } from "../../../src/server/serve.ts";
+import { runtimeCommand } from "../../support/runtime.ts";
+
+const LOCAL = { host: "127.0.0.1", port: 0 };
+
+const hello: Hono = new Hono().get("/", (c) => c.text("hello"));
+
+async function send(options: RequestOptions): Promise<IncomingMessage> {
+  const request = httpRequest(options);
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  return response;
+}
+
+async function withSocketPath(body: (path: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "eventspool-"));
+  try {
+    await body(join(directory, "app.sock"));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function rejection(serving: Promise<ServedApp>): Promise<string> {
+  const error = await serving.then(
+    (served) => served.close().then(() => undefined),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof ConfigurationError, String(error));
+  return error.message;
+}
+
+test("serves on a free port and says which", async () => {
+  const served = await serveApp(hello, LOCAL);
+  assert.equal(served.address, `http://127.0.0.1:${served.port}`);
+  assert.equal(await (await fetch(served.address)).text(), "hello");
+  await served.close();
+  await assert.rejects(send({ port: served.port }));
+});
+
+test("serves on a unix socket and takes its file away on close", () =>
+  withSocketPath(async (path) => {
+    const served = await serveApp(hello, { path });
+    assert.deepEqual([served.address, served.port], [`unix:${path}`, undefined]);
+    assert.equal(await text(await send({ socketPath: path })), "hello");
+    await served.close();
+    assert.equal(existsSync(path), false);
+  }));
+
+test("leaves the process's Request and Response alone", async () => {
+  const { Request, Response } = globalThis;
+  const served = await serveApp(hello, LOCAL);
+  await served.close();
+  assert.deepEqual([globalThis.Request, globalThis.Response], [Request, Response]);
+});
+
+test("says that a port is taken", async () => {
+  const served = await serveApp(hello, LOCAL);
+  const message = await rejection(serveApp(hello, { host: "127.0.0.1", port: served.port! }));
+  assert.match(
+    message,
+    new RegExp(`^cannot listen on 127\\.0\\.0\\.1:${served.port}: the address is taken\\. Stop`),
+  );
+  await served.close();
+});
+
+test("says that an address is not this machine's", async () => {
+  assert.match(
+    await rejection(serveApp(hello, { host: "192.0.2.1", port: 0 })),
+    /no such address\. Use 127\.0\.0\.1/,
+  );
+  assert.equal(existsSync("/no/such/file"), false); // Bun reports the errno that this leaves behind
+  assert.match(await rejection(serveApp(hello, { host: "host.invalid", port: 0 })), /no such address/);
+});
+
+test("does not take a unix socket from a process that listens there", () =>
+  withSocketPath(async (path) => {
+    const served = await serveApp(hello, { path });
+    assert.match(await rejection(serveApp(hello, { path })), /another process listens there/);
+    assert.equal(await text(await send({ socketPath: path })), "hello");
+    await served.close();
+  }));
+
+test("does not replace a file that is not a socket", () =>
+  withSocketPath(async (path) => {
+    writeFileSync(path, "precious");
+    assert.match(await rejection(serveApp(hello, { path })), /a file of another kind/);
+    assert.equal(existsSync(path), true);
+  }));
+
+test("says that a unix socket's directory is missing, or its path too long", () =>
+  withSocketPath(async (path) => {
+    assert.match(
+      await rejection(serveApp(hello, { path: `${path}/x/y` })),
+      /^cannot listen on unix socket .*Create it/,
+    );
+    assert.match(await rejection(serveApp(hello, { path: `${path}${"x".repeat(108)}` })), /too long/);
+  }));
+
+test("replaces the unix socket of a process that was killed", () =>
+  withSocketPath(async (path) => {
+    const killed = await startServer(path);
+    killed.kill("SIGKILL");
+    await once(killed, "exit");
+    assert.equal(existsSync(path), true);
+    const served = await serveApp(hello, { path });
+    assert.equal(await text(await send({ socketPath: path })), "hello");
+    await served.close();
+  }));
+
+async function startServer(path: string): Promise<ChildProcess> {
+  const [command, args] = runtimeCommand(new URL("./serve_child.ts", import.meta.url), [path]);
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  return child;
+}
+
+test("closes while a client keeps an idle connection", async () => {
+  const served = await serveApp(hello, LOCAL);
+  const agent = new Agent({ keepAlive: true });
+  assert.equal(await text(await send({ port: served.port, agent })), "hello");
+  await served.close();
+  agent.destroy();
+});
+
+test("lets a running request finish before it closes", async () => {
+  const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
+  const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
+  const app = new Hono().get("/", async (c) => {
+    arrive();
+    await mayAnswer;
+    return c.text("late");
+  });
+  const served = await serveApp(app, LOCAL);
+  const response = send({ port: served.port, agent: false });
+  await arrived;
+  const closed = served.close();
+  answer();
+  assert.equal(await text(await response), "late");
+  await closed;
+});
+
+test("cuts a response that does not end", async () => {
+  const app = new Hono().get("/", (c) =>
+    c.body(new ReadableStream({ start: (s) => s.enqueue(new Uint8Array(1)) })),
+  );
+  const served = await serveApp(app, LOCAL);
+  const response = await send({ port: served.port });
+  const broken = assert.rejects(text(response));
+  await Promise.all([served.close(), served.close()]);
+  await broken;
+});
+
+for (const [name, sent] of [
+  ["nothing", ""],
+  ["half of its headers", "POST / HTTP/1.1\r\nHost: a\r\nX-A"],
+  ["half of its body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc"],
+] as const) {
+  test(`gives up on a request of which ${name} arrives in its time`, async () => {
+    const served = await serveApp(
+      new Hono().post("/", async (c) => c.text(await c.req.text())),
+      LOCAL,
+      {
+        requestTimeoutMs: 200,
+      },
+    );
+    const answer = await rawAnswer(served, sent);
+    assert.match(answer, /^HTTP\/1\.1 408 /);
+    await served.close();
+  });
+}
+
+test("rejects headers that are too long, and too many of them", async () => {
+  const served = await serveApp(hello, LOCAL);
+  for (const headers of [`X-A: ${"x".repeat(20_000)}\r\n`, "X: 1\r\n".repeat(20_000)]) {
+    const answer = await rawAnswer(served, `GET / HTTP/1.1\r\nHost: a\r\n${headers}\r\n`);
+    assert.match(answer, /^(HTTP\/1\.1 431 .*)?$/s, "or a reset before it is read");
+    assert.doesNotMatch(answer, /hello/);
+  }
+  await served.close();
+});
+
+/** What comes back until the connection is closed. */
+async function rawAnswer({ port }: ServedApp, sent: string): Promise<string> {
+  const socket = connect(port!, "127.0.0.1");
+  let answer = "";
+  socket.on("data", (data) => {
+    answer += String(data);
+  });
+  const closed = new Promise((resolve) => socket.on("close", resolve));
+  socket.on("error", () => {}); // a reset is as good as an end
+  if (sent !== "") socket.write(sent);
+  await closed;
+  return answer;
+}

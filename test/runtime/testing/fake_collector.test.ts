@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
+import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { serializeV2Event } from "../../../src/serializers/thrift.ts";
+import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import {
+  accept,
+  FakeCollector,
+  hang,
+  loseAnswer,
+  maxBytes,
+  publish,
+  reject,
+  rejectNamed,
+  reset,
+  retryAfter,
+  type Script,
+  slow,
+  status,
+  TestEventQueue,
+  times,
+} from "../../../src/testing/mod.ts";
+import { eventually } from "../../support/eventually.ts";
+
+const LIMIT = { timeout: 60_000 };
+
+/** Longer than any wait of a publisher here. */
+const PATIENT = { timeoutMs: 30_000 };
+
+interface Numbered {
+  readonly n: number;
+}
+
+const numbered = (count: number): Numbered[] =>
+  Array.from({ length: count }, (_, index) => ({ n: index + 1 }));
+
+/** Has a publisher send three events to a collector with such a script, and returns the collector. */
+async function deliver(script: Script, settings: Record<string, string> = {}): Promise<FakeCollector> {
+  using queue = new TestEventQueue("main", serializeJsonEvent);
+  await using collector = await FakeCollector.open();
+  collector.script = script;
+  queue.putMany(numbered(3));
+  await using _publisher = publish(queue, collector, settings);
+  const received = await collector.waitFor(3, PATIENT);
+  await eventually("an empty queue", () => queue.depth() === 0);
+  assert.deepEqual(received, numbered(3));
+  assert.deepEqual(collector.problems, []);
+  return collector;
+}
+
+const statusesOf = ({ requests }: FakeCollector): unknown[] => requests.map(({ status }) => status);
+
+test("receives what is put, from the real publisher", LIMIT, async () => {
+  const collector = await deliver(accept);
+  assert.deepEqual(statusesOf(collector), [200]);
+  const [{ eventIds, path, bytes, headers, version } = assert.fail()] = collector.requests;
+  assert.match(eventIds, /^[0-9a-f-]{36}:1-3$/);
+  assert.deepEqual([path, version, bytes], ["/v2j", "2j", '[{"n":1},{"n":2},{"n":3}]'.length]);
+  assert.equal(headers["content-encoding"], "gzip");
+});
+
+test("receives Thrift events", LIMIT, async () => {
+  using queue = new TestEventQueue("thrift", serializeV2Event);
+  await using collector = await FakeCollector.open();
+  await using _publisher = publish(queue, collector, { "collector.version": "2" });
+  queue.put(new Event({ source: "web", action: "view", noun: "page", client_timestamp: 5, uuid: "u" }));
+  const [event] = await collector.waitFor(1, PATIENT);
+  assert.deepEqual((event as Record<string, unknown>)["2"], { str: "view" });
+});
+
+test("fails with a status for as long as told", LIMIT, async () => {
+  assert.deepEqual(statusesOf(await deliver(times(2, status(503, "later")))), [503, 503, 200]);
+});
+
+test("asks to be left alone for seconds", LIMIT, async () => {
+  const collector = await deliver(times(1, retryAfter(1)));
+  const [rejected, accepted] = collector.requests;
+  assert.deepEqual(statusesOf(collector), [503, 200]);
+  assert.ok(accepted!.atMs - rejected!.atMs > 990, `it came ${accepted!.atMs - rejected!.atMs} ms later`);
+  assert.deepEqual(statusesOf(await deliver(times(1, retryAfter(0, 429)))), [429, 200]);
+});
+
+test("hangs until the publisher gives up", LIMIT, async () => {
+  const collector = await deliver(times(1, hang), { "collector.timeout": "200ms" });
+  assert.deepEqual(statusesOf(collector), [undefined, 200]);
+});
+
+test("cuts the connection", LIMIT, async () => {
+  assert.deepEqual(statusesOf(await deliver(times(1, reset))), [undefined, 200]);
+});
+
+test("receives events once of which it lost the answer, and counts that they came again", LIMIT, async () => {
+  const collector = await deliver(times(1, loseAnswer));
+  assert.deepEqual(statusesOf(collector), [undefined, 200]);
+  assert.equal(collector.repeated, 3);
+});
+
+test("answers slowly", LIMIT, async () => {
+  const startedAtMs = performance.now();
+  await deliver(slow(300));
+  assert.ok(performance.now() - startedAtMs > 290);
+});
+
+test("rejects one event, and takes the others", LIMIT, async () => {
+  using queue = new TestEventQueue("main", serializeJsonEvent);
+  await using collector = await FakeCollector.open();
+  collector.script = reject(({ n }: Numbered) => n === 2);
+  queue.putMany(numbered(3));
+  await using _publisher = publish(queue, collector);
+  const received = await collector.waitFor(2, PATIENT);
+  await eventually("an empty queue", () => queue.depth() === 0);
+  assert.deepEqual(new Set(received.map((event) => (event as Numbered).n)), new Set([1, 3]));
+  const file = QueueFile.openReadOnly(queue.file);
+  assert.equal(new DeadLetterTable(file).countSince(0), 1);
+  file.close();
+});
+
+test("takes the good events of a batch, and names the others", LIMIT, async () => {
+  using queue = new TestEventQueue("main", serializeJsonEvent);
+  await using collector = await FakeCollector.open();
+  collector.script = rejectNamed(({ n }: Numbered) => n === 2);
+  queue.putMany(numbered(3));
+  await using publisher = publish(queue, collector);
+  const received = await collector.waitFor(2, PATIENT);
+  await eventually("an empty queue", () => queue.depth() === 0);
+  assert.deepEqual(received, [{ n: 1 }, { n: 3 }]);
+  assert.equal(collector.requests.length, 1);
+  assert.equal(publisher.status().state.deadLetters, 1);
+});
+
+test("rejects batches that are too large, so that smaller ones come", LIMIT, async () => {
+  const collector = await deliver(maxBytes('[{"n":1},{"n":2}]'.length));
+  assert.ok(statusesOf(collector).includes(413));
+  for (const { bytes, status } of collector.requests) assert.equal(status, bytes > 17 ? 413 : 200);
+});
+
+test("says what came instead of the events that are waited for", LIMIT, async () => {
+  using queue = new TestEventQueue("main", serializeJsonEvent);
+  await using collector = await FakeCollector.open();
+  collector.script = status(403);
+  queue.put(1);
+  await using _publisher = publish(queue, collector);
+  await eventually("a request", () => collector.requests.length > 0);
+  await assert.rejects(
+    collector.waitFor(1, { timeoutMs: 1 }),
+    /received 0 of 1 events in 1 ms: \d+ requests, answered at last .*403/,
+  );
+});
+
+test("notes a script that throws, and answers 500", LIMIT, async () => {
+  const failing: Script = () => {
+    throw new Error("a slip of the test");
+  };
+  using queue = new TestEventQueue("main", serializeJsonEvent);
+  await using collector = await FakeCollector.open();
+  collector.script = times(1, failing);
+  queue.put(1);
+  await using _publisher = publish(queue, collector);
+  await collector.waitFor(1, PATIENT);
+  assert.deepEqual(collector.problems, ["POST /v2j: a slip of the test"]);
+});
+
+/** Sends a request by hand. */
+async function send(
+  collector: FakeCollector,
+  body: string,
+  change: Record<string, string> = {},
+  path = "/v2j",
+) {
+  const key = Buffer.from(collector.settings["key.secret"]!, "base64");
+  const mac = createHmac("sha256", key).update(body).digest("hex");
+  const headers = { "Content-Encoding": "gzip", "X-Signature": `key=tests, mac=${mac}`, ...change };
+  const response = await fetch(collector.url + path, { method: "POST", headers, body: gzipSync(body) });
+  return [response.status, await response.text()];
+}
+
+test("rejects what no publisher sends, and keeps a note of it", LIMIT, async () => {
+  await using collector = await FakeCollector.open();
+  const wrong = `key=tests, mac=${"0".repeat(64)}`;
+  assert.deepEqual(await send(collector, "[1]", { "X-Signature": wrong }), [
+    403,
+    "Unknown key or wrong MAC.",
+  ]);
+  assert.equal((await send(collector, "[1]", { "X-Signature": "" }))[0], 403);
+  assert.equal((await send(collector, "[1]", { "Content-Encoding": "identity" }))[0], 400);
+  assert.equal((await send(collector, "{}"))[0], 400);
+  assert.equal((await send(collector, "[1"))[0], 400);
+  assert.equal((await send(collector, '{"1":{"lst":["rec",2,{}]}}', {}, "/v2"))[0], 400);
+  assert.equal((await send(collector, "[1]", {}, "/v3"))[0], 400);
+  assert.equal(collector.problems.length, 7);
+  assert.deepEqual([collector.requests, collector.received], [[], []]);
+});
+
+test(
+  "keeps all events of a publisher that does not name them, and each once of one that does",
+  LIMIT,
+  async () => {
+    await using collector = await FakeCollector.open();
+    await send(collector, "[1,2]");
+    await send(collector, "[1,2]", {}, "/some/where/v2j");
+    assert.deepEqual([collector.received, collector.repeated], [[1, 2, 1, 2], 0]);
+    await send(collector, "[7,9,10]", { "Event-Ids": "q:7,9-10" });
+    await send(collector, "[9,10,11]", { "Event-Ids": "q:9-11" });
+    await send(collector, '{"1":{"lst":["rec",1,{"2":{"str":"a"}}]}}', { "Event-Ids": "p:9" }, "/v2");
+    assert.deepEqual(collector.received.slice(4), [7, 9, 10, 11, { 2: { str: "a" } }]);
+    assert.equal(collector.repeated, 2);
+  },
+);

@@ -1,0 +1,87 @@
+import type { DocBlock } from "../../support/doc_page.ts";
+
+/** The blocks that no test runs, by page and first line, each with the reason. */
+const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "README.md": {
+    "npx --yes bun@1.4.4 run demo":
+      "test/system/scripts/demo.test.ts runs the demo; the other is these tests",
+    "bun add eventspool hono": "it is not on npm yet",
+    " service                 |   one SQLite file    |  publisher                                      |  collector":
+      "it is a drawing",
+  },
+  "docs/collector.md": {
+    "[event-collector]": "test/unit/config/collector_config.test.ts reads the keys of the page's table",
+    '$ body=\'{"1":{"lst":["rec",3,{"1":{"str":"view"}},{"1":{"i64":"soon"}},{"x":1}]}}\'':
+      "test/runtime/collector/rejecting.test.ts has its like",
+    "$ curl -s localhost:9801/health": "test/runtime/collector/admin.test.ts has it",
+    'import { CollectorStatus, collector, collectorAdmin, schemaValidator } from "eventspool/collector";':
+      "a few lines of an app: test/collector mounts one",
+  },
+  "docs/dashboard.md": {
+    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue, as told: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
+      "it is a line of the log",
+    'import { admin } from "eventspool/admin";': "two lines of an app: test/admin mounts one",
+    "$ curl -i localhost:9900/events": "it takes sixteen open pages: test/dashboard has them",
+  },
+  "docs/install.md": {
+    "$ bun run setup && bun pm pack --filename eventspool.tgz": "test/package packs",
+    "bun add ./eventspool.tgz     # or: npm install ./eventspool.tgz": "test/package installs",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
+      "test/package runs it with these permissions, taken from the page",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=config.ini,$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
+      "test/package runs it with these permissions, taken from the page",
+    "$ bun run build:binary": "test/package builds one and runs it",
+  },
+  "docs/jetstream.md": {
+    "nats stream add EVENTS --subjects='events.>' --storage=file --replicas=3 \\":
+      "it needs the nats command",
+    "fault                                rounds    put  delivered  duplicates  dead  lost  seconds":
+      "test/faults kills a few, and bun run faults all",
+    "permissions {":
+      "it is nats-server's configuration: test/system/nats/login.test.ts runs a server with it",
+    "$ bun run publisher config.ini": "it needs a nats-server: test/destinations has the message",
+  },
+  "docs/metrics.md": {
+    "scrape_configs:": "it is Prometheus' configuration",
+    "$ curl -s localhost:9900/metrics | grep -E '^eventspool_(queue_depth|failing|requests|put_events|put_to_accepted_seconds_[cs])'":
+      "its figures are of a long run: test/admin compares the page's tables with what there is",
+    "$ promtool test rules deploy/prometheus/alerts_test.yml": "test/deploy runs it, where promtool is",
+    'import * as openTelemetry from "@opentelemetry/api";': "test/unit/queue/trace_context.test.ts does it",
+    'await using publisher = new Publisher(loadPublisherConfig("config.ini"), { openTelemetry });':
+      "one line: test/runtime/publisher/trace_links.test.ts has it",
+  },
+  "docs/outbox.md": {
+    'import Database from "better-sqlite3"; // or Database of bun:sqlite, or DatabaseSync of node:sqlite':
+      "examples/outbox.ts is the whole of it, and is run by a test",
+    "[event-publisher:main]": "a part of a file: the rest is as in the README",
+    "$ bun run queue peek --file shop.db": "test/cli has it",
+  },
+  "docs/scale.md": {
+    "$ bun run demo:cluster": "test/system/scripts/demo_cluster.test.ts runs it",
+    "server_name: nats-1":
+      "it is nats-server's configuration: test/system/docs/scale.test.ts runs three with it",
+    "$ NATS_SERVERS=127.0.0.1:4222 STREAM=EVENTS ROLLUP_DB=rollup.db bun examples/rollup.ts":
+      "test/system/examples/rollup.test.ts runs it",
+  },
+  "docs/sinks.md": {
+    "$ ls": "a megabyte of events has come: test/unit/collector/sinks/jsonl.test.ts rotates files",
+    "$ cat events.jsonl.journal": "its UUID is another each time: test/collector has journals of all kinds",
+    "CREATE TABLE event (": "test/unit/collector/sinks/sqlite.test.ts looks at the columns",
+    "$ sqlite3 -readonly events.db \"SELECT body ->> 'action', count(*) FROM event GROUP BY 1\"":
+      "it needs sqlite3's own program",
+    "$ sqlite3 events-main.db \"UPDATE queue SET uuid = lower('$(uuidgen)')\"":
+      "it needs sqlite3's own program",
+  },
+};
+
+/** Why a block is not run, if it is not. */
+export function reasonNotRun({ page, text }: DocBlock): string | undefined {
+  return NOT_RUN[page]?.[text.split("\n")[0]!];
+}
+
+/** All entries of the list, as `page: first line`. */
+export function notRun(): string[] {
+  return Object.entries(NOT_RUN).flatMap(([page, lines]) =>
+    Object.keys(lines).map((line) => `${page}: ${line}`),
+  );
+}

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { filesOf, readPrograms } from "../../support/doc_page.ts";
+import { Project, ROOT } from "../../support/project.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+const DRIVER = `
+import app from "./readme_1.ts";
+const response = await app.fetch(new Request("http://localhost/articles/1/views", { method: "POST" }));
+console.log(response.status);
+`;
+
+test("the README's service compiles, and answers 204 to a view", { timeout: 120_000 }, () => {
+  const programs = readPrograms("README.md");
+  assert.equal(programs.length, 1, "the second block goes on with the first");
+  const files = filesOf(programs);
+  using project = new Project(files);
+  assert.deepEqual(project.check(), { status: 0, output: "" });
+
+  project.write("driver.ts", DRIVER);
+  using queues = temporaryDirectory();
+  const { status, output } = project.run("driver.ts", { EVENTSPOOL_DIR: queues.path });
+  assert.deepEqual({ status, output }, { status: 0, output: "204\n" });
+});
+
+test("the tutorial's program compiles", { timeout: 120_000 }, () => {
+  using project = new Project(filesOf(readPrograms("docs/tutorial.md")));
+  assert.deepEqual(project.check(), { status: 0, output: "" });
+});
+
+test("what stands in for other SDKs is called as docs/production.md does", { timeout: 120_000 }, () => {
+  const programs = readPrograms("docs/production.md");
+  assert.deepEqual(
+    programs.map(({ name }) => name),
+    ["signup.ts", "paid.ts"],
+  );
+  using project = new Project(filesOf(programs));
+  for (const name of ["segment.ts", "posthog.ts"])
+    project.write(name, readFileSync(join(ROOT, "examples", name), "utf8"));
+  assert.deepEqual(project.check(), { status: 0, output: "" });
+
+  using queues = temporaryDirectory();
+  for (const { name } of programs) {
+    const { status, output } = project.run(name, { EVENTSPOOL_DIR: queues.path });
+    assert.deepEqual({ status, output }, { status: 0, output: "" }, name);
+  }
+  using queue = new EventQueue("main", serializeJsonEvent, { directory: queues.path });
+  assert.equal(queue.depth(), 2);
+});

@@ -1,0 +1,120 @@
+import { once } from "node:events";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import { type DocBlock, nameOf, readBlocks } from "../../support/doc_page.ts";
+import { ROOT } from "../../support/project.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { Terminal } from "../../support/terminal.ts";
+
+/** The ports that pages name; for each a free one stands in. */
+const PORTS = ["9900", "9800", "3000"];
+const NAMED_PORT = new RegExp(`(?<=:\\s?)(${PORTS.join("|")})\\b`, "g");
+
+/** What of a clone a page's commands use. */
+const CLONE = ["package.json", "src", "scripts", "node_modules"];
+
+/** A command that goes on until it is stopped, in a terminal of its own. */
+const SERVER =
+  /^(bun run (publisher|collector)|bun examples\/service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
+
+/** What tells in its log that it serves. */
+const IS_SERVING = "grep -qE 'Publishing queue|Collecting at|Serving at'";
+
+/** A place where a page's commands are run as they stand: it looks like a clone, and has a terminal. */
+export class Stage implements AsyncDisposable {
+  /** The working directory. */
+  readonly directory: string;
+  /** The directory of queues. */
+  readonly queues: string;
+  readonly #temporary: { path: string } & Disposable;
+  readonly #ports: ReadonlyMap<string, string>;
+  readonly #terminal: Terminal;
+  #servers = 0;
+
+  private constructor(ports: ReadonlyMap<string, string>) {
+    this.#ports = ports;
+    this.#temporary = temporaryDirectory();
+    this.directory = this.#temporary.path;
+    for (const name of CLONE) symlinkSync(join(ROOT, name), join(this.directory, name));
+    const home = join(this.directory, "home");
+    this.queues = join(home, "eventspool");
+    const bin = join(this.directory, "bin");
+    for (const path of [this.queues, bin]) mkdirSync(path, { recursive: true, mode: 0o700 });
+    symlinkSync(process.execPath, join(bin, "bun"));
+    const { EVENTSPOOL_DIR: _, STATE_DIRECTORY: __, ...inherited } = process.env;
+    const env = { ...inherited, PATH: `${bin}:${inherited.PATH}`, XDG_STATE_HOME: home, NO_COLOR: "1" };
+    this.#terminal = new Terminal({ cwd: this.directory, env });
+  }
+
+  static async open(): Promise<Stage> {
+    return new Stage(
+      new Map(await Promise.all(PORTS.map(async (port) => [port, await freePort()] as const))),
+    );
+  }
+
+  /** Writes the blocks of a page that are files. */
+  writeFiles(page: string): void {
+    for (const block of readBlocks(page)) {
+      const name = nameOf(block);
+      if (name !== undefined) this.write(name, block.text);
+    }
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(join(this.directory, name), this.withPorts(text), { mode: 0o600 });
+  }
+
+  read(name: string): string {
+    return readFileSync(join(this.directory, name), "utf8");
+  }
+
+  /** A text in which free ports stand for those that pages name. */
+  withPorts(text: string): string {
+    return text.replaceAll(NAMED_PORT, (port) => this.#ports.get(port)!);
+  }
+
+  /** Runs a command as the page has it, and returns what it wrote to stdout, as the page would have it. */
+  async run(command: string): Promise<{ status: number; stdout: string }> {
+    if (SERVER.test(command)) return this.#serve(command);
+    const { status, stdout } = await this.#terminal.run(this.withPorts(command));
+    return { status, stdout: this.#withNamedPorts(stdout) };
+  }
+
+  get errors(): string {
+    return this.#terminal.errors;
+  }
+
+  async #serve(command: string): Promise<{ status: number; stdout: string }> {
+    const log = `server-${++this.#servers}.log`;
+    await this.#terminal.run(`${this.withPorts(command)} > ${log} 2>&1 &`);
+    const wait = `i=0; until ${IS_SERVING} ${log}; do i=$((i+1)); [ $i -lt 600 ] || break; sleep 0.05; done`;
+    await this.#terminal.run(wait);
+    const { status } = await this.#terminal.run(`${IS_SERVING} ${log} || { cat ${log} >&2; false; }`);
+    return { status, stdout: "" };
+  }
+
+  #withNamedPorts(text: string): string {
+    return [...this.#ports].reduce((all, [named, port]) => all.replaceAll(`:${port}`, `:${named}`), text);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#terminal[Symbol.asyncDispose]();
+    this.#temporary[Symbol.dispose]();
+  }
+}
+
+async function freePort(): Promise<string> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return String(port);
+}
+
+/** Whether a block is a terminal's: commands, and what they print. */
+export function isTerminal({ language }: DocBlock): boolean {
+  return ["", "sh", "console"].includes(language);
+}

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import Database from "better-sqlite3";
+import { SqliteSink } from "../../../../src/collector/sinks/sqlite.ts";
+import { batchOf, numberedBatch, queueUuid } from "../../../support/batches.ts";
+import { temporaryDirectory } from "../../../support/temporary.ts";
+
+/** Opens the database as an analyst would, beside the sink. */
+function analyst(path: string): Database.Database {
+  return new Database(path, { timeout: 5_000 });
+}
+
+test("fills in the columns that its table documents, for others to query while it is open", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.db");
+  const sinceMs = Date.now();
+  await using sink = new SqliteSink(path, { fsync: "never" });
+  await sink.store({ ...batchOf(['{"a":1}', "{}"], `${queueUuid(1)}:7,9`), version: "2", keyName: "web-1" });
+  await sink.store(batchOf(["3"]));
+  await sink.store(batchOf(["4"], `${queueUuid(2)}:1-2`));
+  const db = analyst(path);
+  const rows = db.prepare("SELECT * FROM event ORDER BY id").all() as Record<string, unknown>[];
+  for (const { received_at_ms: atMs } of rows)
+    assert.ok(Number(atMs) >= sinceMs && Number(atMs) <= Date.now());
+  const columns = ["id", "key_name", "version", "queue", "event_id", "body"];
+  assert.deepEqual(
+    rows.map((row) => columns.map((column) => row[column])),
+    [
+      [1, "web-1", "2", queueUuid(1), 7, '{"a":1}'],
+      [2, "web-1", "2", queueUuid(1), 9, "{}"],
+      [3, "host", "2j", null, null, "3"],
+      [4, "host", "2j", queueUuid(2), null, "4"],
+    ],
+  );
+  assert.equal(db.prepare("SELECT body ->> 'a' FROM event WHERE id = 1").pluck().get(), 1);
+  db.close();
+});
+
+test("does without what an analyst deletes, and drops it still when it is sent again", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.db");
+  await using sink = new SqliteSink(path, { fsync: "never" });
+  await sink.store(numberedBatch(1, 3));
+  const db = analyst(path);
+  db.exec("DELETE FROM event");
+  assert.deepEqual(await sink.store(numberedBatch(1, 4)), { stored: 1, duplicates: 3 });
+  assert.deepEqual(db.prepare("SELECT body FROM event").pluck().all(), ["4"]);
+  db.close();
+});
+
+test("rejects a batch while somebody holds the write lock, and keeps it once afterwards", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.db");
+  await using sink = new SqliteSink(path, { fsync: "never" });
+  await sink.store(numberedBatch(1, 2));
+  const db = analyst(path);
+  db.exec("BEGIN IMMEDIATE");
+  await assert.rejects(sink.store(numberedBatch(3, 5)), {
+    name: "EventStorageError",
+    code: "SQLITE_BUSY",
+    path,
+  });
+  db.exec("COMMIT");
+  assert.deepEqual(await sink.store(numberedBatch(2, 5)), { stored: 3, duplicates: 1 });
+  db.close();
+});
+
+test("forgets what it noted of a group that was not committed", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.db");
+  await using sink = new SqliteSink(path, { fsync: "never" });
+  const db = analyst(path);
+  db.exec(
+    "CREATE TRIGGER poison BEFORE INSERT ON event WHEN NEW.body = '5' BEGIN SELECT raise(ABORT, 'no'); END",
+  );
+  const rejected = [numberedBatch(1, 3), numberedBatch(4, 6)].map((batch) => sink.store(batch));
+  for (const batch of rejected) await assert.rejects(batch, { code: "SQLITE_CONSTRAINT_TRIGGER" });
+  db.exec("DROP TRIGGER poison");
+  assert.deepEqual(await sink.store(numberedBatch(1, 6)), { stored: 6, duplicates: 0 });
+  db.close();
+});
+
+test("takes up the file that a link points to", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.db");
+  await new SqliteSink(path).close();
+  const link = join(directory.path, "link");
+  symlinkSync(path, link);
+  await using sink = new SqliteSink(link);
+  assert.throws(() => new SqliteSink(path), { code: "LOCKED" });
+  assert.deepEqual(await sink.store(numberedBatch(1, 1)), { stored: 1, duplicates: 0 });
+});
+
+test("leaves the databases and files of others as they are", () => {
+  using directory = temporaryDirectory();
+  const [other, later, text] = ["other.db", "later.db", "text.db"].map((name) => join(directory.path, name));
+  const db = new Database(other!);
+  db.exec("CREATE TABLE t (a)");
+  db.close();
+  const newer = new Database(later!);
+  newer.exec("CREATE TABLE event (a); PRAGMA application_id = 0x65767363; PRAGMA user_version = 2");
+  newer.close();
+  writeFileSync(text!, "1\n2\n".repeat(1_000));
+  assert.throws(() => new SqliteSink(other!), { name: "EventStorageError", code: "NOT_AN_EVENT_DATABASE" });
+  assert.throws(() => new SqliteSink(later!), { code: "NOT_AN_EVENT_DATABASE" });
+  assert.throws(() => new SqliteSink(text!), { code: "SQLITE_NOTADB" });
+  assert.throws(() => new SqliteSink(join(directory.path, "no", "e.db")), { name: "EventStorageError" });
+});

@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { describePublisherConfig } from "../../../src/config/describe_config.ts";
+import { loadPublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
+import { iniOf, MINIMAL } from "./differences.ts";
+import { collectorOf, EVERY_SETTING, inTemporaryDirectory, withSettings } from "./support.ts";
+
+test("fills in the defaults", () => {
+  const { destination, ...rest } = withSettings({});
+  assert.deepEqual(
+    { ...destination, key: collectorOf({ destination }).key.name },
+    {
+      kind: "collector",
+      url: "https://c.example/v2",
+      version: "2",
+      timeoutMs: 10_000,
+      key: "K",
+    },
+  );
+  assert.deepEqual(rest, {
+    queueName: "main",
+    directory: undefined,
+    file: undefined,
+    maxQueueSize: undefined,
+    batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000 },
+    deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
+    concurrency: 32,
+    graceMs: 10_000,
+    ballastBytes: 16_777_216,
+    fileMode: 0o600,
+    admin: { listen: { host: "127.0.0.1", port: 9_900 }, token: undefined },
+    metrics: { namespace: "", endpoint: undefined, logIfUnconfigured: false, swallowNetworkErrors: false },
+    warnings: [],
+  });
+});
+
+const EVERY_PLACE = {
+  kind: "collector",
+  url: "http://localhost:9800/in/v2j",
+  version: "2j",
+  timeoutMs: 3_000,
+};
+
+const EVERYTHING = {
+  queueName: "main",
+  directory: "/var/lib/eventspool",
+  file: undefined,
+  maxQueueSize: 5_000,
+  batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000 },
+  deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
+  concurrency: 1,
+  graceMs: 60_000,
+  ballastBytes: 0,
+  fileMode: 0o660,
+  admin: { listen: { path: "./admin.sock" }, token: undefined },
+  metrics: {
+    namespace: "a.b",
+    endpoint: { host: "statsd", port: 8_125 },
+    logIfUnconfigured: true,
+    swallowNetworkErrors: true,
+  },
+  warnings: [],
+};
+
+test("reads every key", () => {
+  const { destination, ...rest } = withSettings(EVERY_SETTING);
+  const { key: _, ...place } = collectorOf({ destination });
+  assert.deepEqual(place, EVERY_PLACE);
+  assert.deepEqual(rest, EVERYTHING);
+});
+
+test("reads the same from TOML, with numbers and booleans where INI has text", () => {
+  const toml = `
+    [event-publisher.main]
+    collector = { hostname = "$HOST", scheme = "http", version = "2j", timeout = "3s" }
+    key.name = "K"
+    key.secret = "\${SECRET}"
+    queue = { directory = "/var/lib/eventspool", file_mode = "0660", ballast = "off" }
+    max_queue_size = 5_000
+    "batch.max_age" = "250ms"
+    "batch.min_interval" = "100ms"
+    "batch.gzip_level" = 6
+    batch.max_bytes = 200_000
+    dead_letters = { max_count = 500, max_bytes = "1MiB", max_share = "50%" }
+    admin.listen = "./admin.sock"
+    [event-publisher.main.publisher]
+    concurrency = 1
+    grace = "1m"
+    [event-publisher.main.metrics]
+    namespace = "a.b"
+    endpoint = "statsd:8125"
+    log_if_unconfigured = true
+    swallow_network_errors = true
+  `;
+  const env = { HOST: "localhost:9800/in", SECRET: MINIMAL["key.secret"]! };
+  const { destination, ...rest } = parsePublisherConfig(toml, { format: "toml", env });
+  const { key, ...place } = collectorOf({ destination });
+  assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2");
+  assert.deepEqual(place, EVERY_PLACE);
+  assert.deepEqual(rest, EVERYTHING);
+});
+
+test("reads the section of the queue that is asked for", () => {
+  const text = iniOf({}, "main") + iniOf({ "key.name": "other" }, "v2.events_x-1");
+  const config = parsePublisherConfig(text, { queueName: "v2.events_x-1", env: {} });
+  assert.equal(collectorOf(config).key.name, "other");
+  assert.equal(config.queueName, "v2.events_x-1");
+});
+
+test("takes from [DEFAULT] what the section does not say, without a warning about keys meant for others", () => {
+  const text = `[DEFAULT]\nkey.name = D\nmax_queue_size = 7\nunrelated = 1\n${iniOf({})}`;
+  const config = parsePublisherConfig(text, { env: {} });
+  assert.equal(collectorOf(config).key.name, "K");
+  assert.equal(config.maxQueueSize, 7);
+  assert.deepEqual(config.warnings, []);
+});
+
+test("takes a blank value for absent, also one that a variable left blank", () => {
+  const config = withSettings({ max_queue_size: "", "admin.listen": "$EMPTY" }, { EMPTY: "" });
+  assert.equal(config.maxQueueSize, undefined);
+  assert.deepEqual(config.admin.listen, { host: "127.0.0.1", port: 9_900 });
+});
+
+test("turns the admin routes off", () => {
+  assert.equal(withSettings({ "admin.listen": "off" }).admin.listen, undefined);
+});
+
+test("keeps the URL as it is written: port, letters' case, names beyond ASCII", () => {
+  for (const host of ["C.Example:443", "bücher.example", "h/a/b%20c/", "[2001:db8::1]:8443", "a_b"]) {
+    assert.equal(collectorOf(withSettings({ "collector.hostname": host })).url, `https://${host}/v2`);
+  }
+});
+
+test("describes the configuration for --check, without the secret", () => {
+  assert.deepEqual(describePublisherConfig(withSettings(EVERY_SETTING)), {
+    queue: "main",
+    directory: "/var/lib/eventspool",
+    queue_ballast_bytes: 0,
+    queue_file_mode: "0660",
+    max_queue_size: 5_000,
+    destination: "collector",
+    url: "http://localhost:9800/in/v2j",
+    collector_timeout_ms: 3_000,
+    key_name: "K",
+    batch_max_age_ms: 250,
+    batch_min_interval_ms: 100,
+    batch_gzip_level: 6,
+    batch_max_bytes: 200_000,
+    dead_letters_max_count: 500,
+    dead_letters_max_bytes: 1_048_576,
+    dead_letters_max_share: 0.5,
+    publisher_concurrency: 1,
+    publisher_grace_ms: 60_000,
+    admin_listen: "./admin.sock",
+    admin_token: false,
+    metrics: {
+      namespace: "a.b",
+      endpoint: "statsd:8125",
+      log_if_unconfigured: true,
+      swallow_network_errors: true,
+    },
+    warnings: [],
+  });
+});
+
+test("describes what is not set by its default, null or off", () => {
+  const described = describePublisherConfig(withSettings({ "admin.listen": "off" }));
+  assert.equal(described.directory, null);
+  assert.equal(described.max_queue_size, 10_000);
+  assert.equal(described.admin_listen, "off");
+  assert.deepEqual(described.metrics, {
+    namespace: "",
+    endpoint: null,
+    log_if_unconfigured: false,
+    swallow_network_errors: false,
+  });
+});
+
+test("reads a file, as TOML if its name ends so", () => {
+  inTemporaryDirectory((directory) => {
+    const ini = join(directory, "config.ini");
+    const toml = join(directory, "config.TOML");
+    writeFileSync(ini, iniOf({}), { mode: 0o600 });
+    writeFileSync(toml, '[event-publisher.main]\ncollector.hostname="t"\nkey.name="K"\nkey.secret="aGk="\n');
+    assert.equal(collectorOf(loadPublisherConfig(ini)).url, "https://c.example/v2");
+    assert.equal(collectorOf(loadPublisherConfig(toml)).url, "https://t/v2");
+  });
+});
+
+test("takes variables from the environment of the process unless told otherwise", () => {
+  process.env.EVENTSPOOL_TEST_HOST = "from.env";
+  try {
+    const config = parsePublisherConfig(iniOf({ "collector.hostname": "$EVENTSPOOL_TEST_HOST" }));
+    assert.equal(collectorOf(config).url, "https://from.env/v2");
+  } finally {
+    delete process.env.EVENTSPOOL_TEST_HOST;
+  }
+});

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
+import type { SinkConfig } from "../../../src/config/sink_config.ts";
+import { rejects } from "./support.ts";
+
+function parse(lines: string): SinkConfig {
+  const text = `[event-collector]\nkey.K = aGk=\n${lines}`;
+  const { sink, warnings } = parseCollectorConfig(text, { file: "f.ini", env: {} });
+  assert.deepEqual(warnings, []);
+  return sink;
+}
+
+const FILE = {
+  kind: "file",
+  path: "events.jsonl",
+  fsync: "always",
+  fsyncIntervalMs: 100,
+  rotateSizeBytes: undefined,
+  rotateAgeMs: undefined,
+};
+
+test("fills in the defaults of each sink", () => {
+  assert.deepEqual(parse(""), FILE);
+  assert.deepEqual(parse("sink = file\n"), FILE);
+  assert.deepEqual(parse("sink = sqlite\n"), {
+    kind: "sqlite",
+    path: "events.db",
+    fsync: "always",
+    fsyncIntervalMs: 100,
+  });
+});
+
+test("reads every key of each sink", () => {
+  const rotation = "output.rotate_size = 256MiB\noutput.rotate_age = 1h\n";
+  const fsync = "output.fsync = interval\noutput.fsync_interval = 1s\n";
+  assert.deepEqual(parse(`output = /data/e.jsonl\n${rotation}${fsync}`), {
+    kind: "file",
+    path: "/data/e.jsonl",
+    fsync: "interval",
+    fsyncIntervalMs: 1_000,
+    rotateSizeBytes: 268_435_456,
+    rotateAgeMs: 3_600_000,
+  });
+  assert.deepEqual(parse(`sink = sqlite\noutput = /data/e.db\n${fsync}`), {
+    kind: "sqlite",
+    path: "/data/e.db",
+    fsync: "interval",
+    fsyncIntervalMs: 1_000,
+  });
+});
+
+test("rejects what is no sink, no policy, too small or too large, and names the key", () => {
+  rejects(
+    () => parse("sink = kafka\n"),
+    /^f\.ini:3: \[event-collector\] sink: expected file or sqlite.*, got "kafka"$/,
+  );
+  rejects(() => parse("output.fsync = yes\n"), /output\.fsync: expected always or interval or never/);
+  rejects(
+    () => parse("output.rotate_size = 1kB\n"),
+    /output\.rotate_size: is 1000 bytes: expected 1048576 to/,
+  );
+  rejects(() => parse("output.rotate_age = 10ms\n"), /output\.rotate_age: is 10ms: expected 1000 to/);
+});
+
+test("rejects keys that would have no effect", () => {
+  rejects(
+    () => parse("sink = sqlite\noutput.rotate_age = 1h\n"),
+    /^f\.ini:4: \[event-collector\] output\.rotate_age: is for sink = file, and the sink is sqlite/,
+  );
+  rejects(
+    () => parse("output.fsync_interval = 1s\n"),
+    /output\.fsync_interval: is for output\.fsync = interval, and that is always/,
+  );
+});

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { SubjectTemplate } from "../../../src/config/subject_template.ts";
+import { rejects } from "./support.ts";
+
+const subjectOf = (template: string, event: unknown, queue = "main"): string =>
+  new SubjectTemplate(template, "queue").withName(queue)(Buffer.from(JSON.stringify(event)));
+
+test("fills in the queue's name, as one token", () => {
+  assert.equal(subjectOf("events.{queue}", {}), "events.main");
+  assert.equal(subjectOf("events.{queue}", {}, "v2.eu-west"), "events.v2_eu-west");
+  assert.equal(subjectOf("fixed", {}), "fixed");
+});
+
+test("fills in fields of a JSON event, however deep", () => {
+  const event = { topic: "vote", user: { country: "DE", age: 7, isAdmin: false } };
+  assert.equal(subjectOf("e.{topic}.{user.country}", event), "e.vote.DE");
+  assert.equal(subjectOf("e.{user.age}-{user.isAdmin}.x", event), "e.7-false.x");
+});
+
+test("fills in fields of a Thrift event by their ids", () => {
+  const event = { 1: { str: "vote" }, 2: { rec: { 3: { i64: 12 } } } };
+  assert.equal(subjectOf("e.{1}.{2.3}", event), "e.vote.12");
+});
+
+test("puts an underscore where the event has no such field, or none that makes a token", () => {
+  for (const event of [{}, { a: null }, { a: {} }, { a: [1] }, { a: "" }, [], "text", 1, null])
+    assert.equal(subjectOf("e.{a}", event), "e._");
+  assert.equal(subjectOf("e.{toString}", {}), "e._");
+  assert.equal(subjectOf("e.{a.b}", { a: "b" }), "e._");
+  assert.equal(subjectOf("e.{1}", { 1: "no Thrift" }), "e._");
+  assert.equal(new SubjectTemplate("e.{a}", "queue").withName("main")(Buffer.from("no JSON")), "e._");
+});
+
+test("whatever an event says, the subject has as many tokens as the template, and no wildcard", () => {
+  const subject = new SubjectTemplate("e.{a}.{queue}", "queue").withName("q");
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("a.b", "*", ">", " ", "\r\n")),
+      (a) => {
+        assert.match(subject(Buffer.from(JSON.stringify({ a }))), /^e\.[\w-]{1,64}\.q$/);
+      },
+    ),
+  );
+});
+
+test("rejects what is no subject", () => {
+  for (const template of ["", "a..b", ".a", "a.", "a b", "a.*", "a.>", "{", "{}", "{a", "a}", "{a..b}", "é"])
+    rejects(() => new SubjectTemplate(template, "queue"), /expected a subject such as events\.\{queue\}/);
+  rejects(() => new SubjectTemplate("a".repeat(256), "queue"), /at most 255 characters/);
+  rejects(() => new SubjectTemplate("{a}".repeat(9), "queue"), /up to 8 fields/);
+});

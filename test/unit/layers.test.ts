@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+/**
+ * The rooms of `src/`, from the ground up, and which of those above in this table each may import. So no import runs
+ * upward, and there is no circle. The files beside the rooms are `ground`; `mod.ts` is the roof.
+ */
+const ROOMS: Readonly<Record<string, string>> = {
+  ground: "",
+  wire: "ground",
+  serializers: "ground",
+  storage: "ground",
+  server: "ground",
+  metrics: "ground",
+  config: "ground storage",
+  nats: "ground config",
+  queue: "ground serializers storage",
+  "publisher/destinations": "ground wire config nats",
+  publisher: "ground wire storage config metrics publisher/destinations",
+  "collector/dedup": "ground wire",
+  "collector/sinks": "ground wire storage config nats collector/dedup",
+  collector: "ground wire serializers config server metrics collector/sinks",
+  "admin/dashboard": "ground storage publisher",
+  admin: "ground server metrics publisher admin/dashboard",
+  testing: "ground storage config queue publisher collector/sinks collector",
+  "commands/queue": "ground storage config queue",
+  commands: "ground storage config server publisher collector collector/sinks admin commands/queue",
+  roof: "ground serializers queue",
+};
+
+const SRC = fileURLToPath(new URL("../../src/", import.meta.url));
+
+test("imports run downward: each room imports what its row of the table names, and nothing else", () => {
+  const violations: string[] = [];
+  for (const file of sourceFiles())
+    for (const imported of importsOf(file)) {
+      const [from, to] = [roomOf(file), roomOf(imported)];
+      if (from !== to && !ROOMS[from]!.split(" ").includes(to))
+        violations.push(`${file} imports ${imported}`);
+    }
+  assert.deepEqual(violations, []);
+});
+
+test("a row of the table names only rows above it, and each room has one", () => {
+  const above = new Set<string>();
+  for (const [room, allowed] of Object.entries(ROOMS)) {
+    for (const name of allowed.split(" ").filter(Boolean)) assert.ok(above.has(name), `${room}: ${name}`);
+    above.add(room);
+  }
+  assert.deepEqual(new Set(sourceFiles().map(roomOf)), new Set(Object.keys(ROOMS)));
+});
+
+function sourceFiles(): string[] {
+  const names = readdirSync(SRC, { recursive: true, encoding: "utf8" });
+  return names.map((name) => name.replaceAll("\\", "/")).filter((name) => name.endsWith(".ts"));
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(SRC, file), "utf8");
+  return [...text.matchAll(/from "(\.[^"]+)"|import\("(\.[^"]+)"\)/g)].map(([, name, dynamic]) =>
+    relative(SRC, join(SRC, dirname(file), (name ?? dynamic)!)),
+  );
+}
+
+function roomOf(file: string): string {
+  if (file === "mod.ts") return "roof";
+  return file.includes("/") ? dirname(file) : "ground";
+}

@@ -1,0 +1,266 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  DEFAULT_BATCH_MAX_AGE_MS,
+  DEFAULT_BATCH_MIN_INTERVAL_MS,
+  MAX_BATCH_BYTES,
+} from "../../../src/limits.ts";
+import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
+import type { Lease } from "../../../src/storage/leases.ts";
+import { BATCH_FORMATS } from "../../../src/wire/batch_format.ts";
+import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
+
+interface Limits {
+  readonly maxBytes?: number;
+  readonly size?: BatchSize;
+  readonly maxAgeMs?: number;
+  readonly minIntervalMs?: number;
+}
+
+function gatheringOf({ leases }: TestQueue, limits: Limits = {}): Batcher {
+  const { maxBytes = MAX_BATCH_BYTES, size = new BatchSize(maxBytes) } = limits;
+  const { maxAgeMs = DEFAULT_BATCH_MAX_AGE_MS, minIntervalMs = DEFAULT_BATCH_MIN_INTERVAL_MS } = limits;
+  return new Batcher(leases, {
+    emptyBytes: BATCH_FORMATS["2j"].baseBytes,
+    size,
+    maxAgeMs,
+    minIntervalMs,
+  });
+}
+
+function putSized({ events }: TestQueue, ...sizesBytes: number[]): void {
+  events.putMany(sizesBytes.map((size) => Buffer.alloc(size, "x")));
+}
+
+function rangeOf(lease: Lease | undefined): [number, number] | undefined {
+  return lease && [lease.firstId, lease.lastId];
+}
+
+test("has nothing to send while the queue is empty", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+
+  gathering.look(0);
+
+  assert.equal(gathering.dueInMs(true, 1_000_000), Number.POSITIVE_INFINITY);
+});
+
+test("is due when its first event has waited, whatever came after it", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  gathering.look(0);
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+  assert.equal(gathering.dueInMs(true, 5_000), 1_000);
+
+  putEvents(queue.events, 2);
+  gathering.look(5_900);
+
+  assert.equal(gathering.dueInMs(true, 5_900), 100);
+  assert.equal(gathering.dueInMs(true, 6_000), 0);
+  assert.equal(gathering.dueInMs(true, 9_000), 0);
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 3]);
+});
+
+test("sends an event that comes alone at once, and lets those that come soon after gather", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { minIntervalMs: 50 });
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+  assert.equal(gathering.dueInMs(false, 5_000), 0);
+  gathering.claim(5_000);
+
+  putEvents(queue.events, 1);
+  gathering.look(5_010);
+  assert.equal(gathering.dueInMs(false, 5_010), 40);
+  assert.equal(gathering.dueInMs(false, 5_050), 0);
+});
+
+test("gathers while the batch before is on its way, but for no longer than the maximum age", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { minIntervalMs: 50, maxAgeMs: 1_000 });
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+
+  assert.equal(gathering.dueInMs(true, 5_100), 900);
+  assert.equal(gathering.dueInMs(true, 6_000), 0);
+  assert.equal(gathering.dueInMs(false, 5_100), 0, "it is not any more");
+});
+
+test("never waits longer than the maximum age, though the interval is longer", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { minIntervalMs: 60_000, maxAgeMs: 1_000 });
+  putEvents(queue.events, 1);
+  gathering.look(5_000);
+  gathering.claim(5_000);
+  putEvents(queue.events, 1);
+  gathering.look(5_500);
+
+  assert.equal(gathering.dueInMs(false, 5_500), 1_000);
+});
+
+test("claims a gap that was deleted by hand together with the events behind it", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  putEvents(queue.events, 5_000);
+  queue.file.db.exec("DELETE FROM event WHERE id < 4999");
+
+  gathering.look();
+  gathering.look();
+
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 5_000]);
+});
+
+test("is due at once with a maximum age of zero", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxAgeMs: 0 });
+  putEvents(queue.events, 1);
+  gathering.look(7);
+  assert.equal(gathering.dueInMs(true, 7), 0);
+});
+
+test("is due at once when the next event would not fit, and takes exactly those that do", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 48, 48, 1);
+
+  gathering.look(0);
+
+  assert.equal(gathering.dueInMs(true, 0), 0);
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 2]);
+  gathering.look(10);
+  assert.equal(gathering.dueInMs(true, 10), 1_000, "the rest waits for company");
+});
+
+test("sends an event that is larger than any batch alone, without jamming the queue", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 10, 500, 10);
+
+  assert.deepEqual(claimAll(gathering), [
+    [1, 1],
+    [2, 2],
+    [3, 3],
+  ]);
+});
+
+test("starts anew behind what another publisher has claimed in between", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  putEvents(queue.events, 5);
+  gathering.look(0);
+
+  assert.ok(queue.leases.claim(0, 3));
+
+  assert.equal(gathering.claim(), undefined, "the other was faster");
+  gathering.look(500);
+  assert.equal(gathering.dueInMs(true, 500), 1_000);
+  assert.deepEqual(rangeOf(gathering.claim()), [4, 5]);
+});
+
+test("ages by a clock that nobody can set", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxAgeMs: 60_000 });
+  const wallClock = Date.now;
+  putEvents(queue.events, 1);
+  gathering.look();
+  try {
+    for (const stepMs of [-3_600_000, 3_600_000]) {
+      Date.now = () => wallClock() + stepMs;
+      const dueInMs = gathering.dueInMs(true);
+      assert.ok(dueInMs > 0 && dueInMs <= 60_000, String(dueInMs));
+    }
+  } finally {
+    Date.now = wallClock;
+  }
+});
+
+test("claims a lease that was given back before anything else", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue);
+  putEvents(queue.events, 4);
+  assert.equal(gathering.reclaim(), undefined);
+  queue.leases.release(queue.leases.claim(0, 3)!);
+
+  assert.deepEqual(gathering.reclaim(), { id: 1, firstId: 1, lastId: 3, attempts: 2 });
+  assert.equal(gathering.reclaim(), undefined);
+});
+
+test("cuts a lease of larger batches to today's limit", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 48, 48, 48, 48, 48);
+  queue.leases.release(queue.leases.claim(0, 5)!);
+
+  const ranges = [gathering.reclaim(), gathering.reclaim(), gathering.reclaim()].map(rangeOf);
+
+  assert.deepEqual(ranges, [
+    [1, 2],
+    [3, 4],
+    [5, 5],
+  ]);
+  assert.equal(gathering.reclaim(), undefined);
+});
+
+test("hands out a lease of one event however large it is", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  putSized(queue, 500);
+  queue.leases.release(queue.leases.claim(0, 1)!);
+  assert.deepEqual(rangeOf(gathering.reclaim()), [1, 1]);
+});
+
+test("gets past rows that someone deleted by hand", () => {
+  using queue = testQueue();
+  const gathering = gatheringOf(queue, { maxAgeMs: 0 });
+  putEvents(queue.events, 12);
+  queue.file.db.exec("DELETE FROM event WHERE id IN (1, 2, 3, 7, 8)");
+
+  const claimed = claimAll(gathering);
+
+  assert.equal(claimed.at(-1)?.[1], 12);
+  assert.ok(claimed.every(([first], index) => first === (claimed[index - 1]?.[1] ?? 0) + 1));
+});
+
+test("claims each event once and in order, whatever is put between the looks", () => {
+  const puts = fc.array(fc.array(fc.integer({ min: 1, max: 120 }), { maxLength: 6 }), { maxLength: 15 });
+  fc.assert(
+    fc.property(puts, (puts) => {
+      using queue = testQueue();
+      const gathering = gatheringOf(queue, { maxBytes: 100 });
+      const claimed: [number, number][] = [];
+      for (const sizes of puts) {
+        putSized(queue, ...sizes);
+        gathering.look(0);
+        if (gathering.dueInMs(true, 0) === 0) claimed.push(rangeOf(gathering.claim())!);
+      }
+      claimed.push(...claimAll(gathering));
+      assert.equal(claimed.at(-1)?.[1] ?? 0, puts.flat().length);
+      assert.ok(claimed.every(([first], index) => first === (claimed[index - 1]?.[1] ?? 0) + 1));
+    }),
+    { numRuns: 30 },
+  );
+});
+
+/** Claims until nothing is left, each batch as soon as it is old enough. */
+function claimAll(gathering: Batcher): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (gathering.look(0); gathering.dueInMs(true, 1_000_000) === 0; gathering.look(0))
+    ranges.push(rangeOf(gathering.claim())!);
+  return ranges;
+}
+
+test("gathers anew when a batch was too large meanwhile, though it was full before", () => {
+  using queue = testQueue();
+  const size = new BatchSize(200_000);
+  const gathering = gatheringOf(queue, { size });
+  putSized(queue, ...Array.from({ length: 30 }, () => 10_000));
+  gathering.look(0);
+  assert.equal(gathering.dueInMs(true, 0), 0, "full");
+
+  size.tooLarge(100_000);
+  gathering.look(0);
+
+  assert.deepEqual(rangeOf(gathering.claim()), [1, 4]);
+});

@@ -1,0 +1,105 @@
+/**
+ * The original's batching loop by the clock, and where ours differs on purpose. "Moving from
+ * baseplate.py" in the README lists the same.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../../src/limits.ts";
+import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
+import { BATCH_FORMATS } from "../../../src/wire/batch_format.ts";
+import { type TestQueue, testQueue } from "../../support/queue_file.ts";
+import { readVectors } from "../../support/vectors.ts";
+
+/** At a time in seconds, an event of so many bytes or a tick without one, and what the original did. */
+type Tick = readonly [seconds: number, eventBytes: number | null, did: "add" | "flush", count?: number];
+
+/** A batch that went: at which time in milliseconds, and with how many events. */
+type Sent = readonly [atMs: number, count: number];
+
+const { loop } = readVectors<{ loop: Record<string, readonly Tick[]> }>("batch");
+
+test("sends when the original does: full, or a second after an event that came into an empty batch", () => {
+  for (const name of ["size_full", "event_at_first_tick"]) {
+    const script = loop[name]!;
+    assert.deepEqual(replay(script).sent, sentByOriginal(script), name);
+  }
+});
+
+test("sends no empty batch; the original makes one each idle second", () => {
+  const script = loop.idle_then_event!;
+  assert.deepEqual(sentByOriginal(script), [
+    [1_000, 0],
+    [2_000, 1],
+    [3_000, 0],
+  ]);
+  assert.ok(replay(script).sent.every(([, count]) => count > 0));
+});
+
+test("lets an event wait its whole second for company; the original counts from an idle tick before it", () => {
+  const { idle_then_event, event_just_before_flush } = loop as Record<string, readonly Tick[]>;
+  assert.deepEqual(replay(idle_then_event!).sent, [[2_600, 1]], "put at 1,450: the first tick after 2,450");
+
+  assert.deepEqual(sentByOriginal(event_just_before_flush!), [[1_190, 1]], "put at 990");
+  const ours = replay(event_just_before_flush!);
+  assert.deepEqual(ours.sent, []);
+  assert.equal(ours.dueAtMs, 1_990);
+});
+
+test("sends after a second though the clock on the wall goes back; the original waits until it has caught up", () => {
+  const script = loop.clock_goes_back_an_hour!;
+  assert.deepEqual(sentByOriginal(script), [[1_000, 1]], "an hour and a second later");
+
+  // Our clock is monotonic: it shows the steps forward and not the one back.
+  assert.deepEqual(replay(monotonic(script)).sent, [[1_200, 1]]);
+});
+
+/** What the publisher does at each tick: a batch that is due goes, then the event is put. */
+function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
+  using queue = testQueue();
+  const limits = {
+    emptyBytes: BATCH_FORMATS["2"].baseBytes,
+    size: new BatchSize(MAX_BATCH_BYTES),
+    maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
+    minIntervalMs: 50,
+  };
+  const gathering = new Batcher(queue.leases, limits);
+  const sent: Sent[] = [];
+  let dueAtMs = Number.POSITIVE_INFINITY;
+  for (const [seconds, eventBytes] of script) {
+    const nowMs = toMs(seconds);
+    sent.push(...sendDue(gathering, nowMs));
+    if (eventBytes !== null) putEvent(queue, eventBytes);
+    sent.push(...sendDue(gathering, nowMs));
+    dueAtMs = nowMs + gathering.dueInMs(true, nowMs);
+  }
+  return { sent, dueAtMs };
+}
+
+function sendDue(gathering: Batcher, nowMs: number): Sent[] {
+  const sent: Sent[] = [];
+  for (gathering.look(nowMs); gathering.dueInMs(true, nowMs) === 0; gathering.look(nowMs)) {
+    const lease = gathering.claim()!;
+    sent.push([nowMs, lease.lastId - lease.firstId + 1]);
+  }
+  return sent;
+}
+
+function putEvent({ events }: TestQueue, eventBytes: number): void {
+  assert.ok(events.put(Buffer.alloc(eventBytes, "x")));
+}
+
+function sentByOriginal(script: readonly Tick[]): Sent[] {
+  return script.filter(([, , did]) => did === "flush").map(([seconds, , , count]) => [toMs(seconds), count!]);
+}
+
+function monotonic(script: readonly Tick[]): Tick[] {
+  let atSeconds = 0;
+  return script.map(([seconds, eventBytes, did], index) => {
+    atSeconds += Math.max(0, seconds - (script[index - 1]?.[0] ?? 0));
+    return [atSeconds, eventBytes, did];
+  });
+}
+
+function toMs(seconds: number): number {
+  return Math.round(seconds * 1_000);
+}

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { EventQueue, serializeJsonEvent } from "../../../../src/mod.ts";
+import { FileDestination } from "../../../../src/publisher/destinations/file.ts";
+import { eventually } from "../../../support/eventually.ts";
+import { newPublisher } from "../../../support/publisher.ts";
+import { temporaryDirectory } from "../../../support/temporary.ts";
+
+const NEVER = new AbortController().signal;
+
+function batchOf(...events: string[]) {
+  const each = () => events.map((text, index) => ({ id: index + 1, body: Buffer.from(text) }));
+  const joined = Buffer.from(events.join(","));
+  return {
+    queue: "main",
+    queueUuid: "u",
+    firstId: 1,
+    lastId: events.length,
+    count: events.length,
+    joined,
+    each,
+  };
+}
+
+async function deliver(destination: FileDestination, ...events: string[]) {
+  return (await destination.prepare(batchOf(...events))).send(NEVER);
+}
+
+test("appends each event as a line, in batches that do not mix", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.jsonl");
+  const destination = new FileDestination(path);
+
+  const outcomes = await Promise.all([
+    deliver(destination, '{"id":9007199254740993}', '{"a":\n2}'),
+    deliver(destination, '{"é":3}'),
+  ]);
+  await destination.close();
+
+  assert.deepEqual(outcomes, [{ kind: "accepted" }, { kind: "accepted" }]);
+  assert.equal(readFileSync(path, "utf8"), '{"id":9007199254740993}\n{"a": 2}\n{"é":3}\n');
+});
+
+test("keeps the events while the file cannot be written, and says which", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.jsonl");
+  mkdirSync(path);
+  const destination = new FileDestination(path);
+
+  const outcome = await deliver(destination, "{}");
+  assert.equal(outcome.kind, "misconfigured");
+  assert.match((outcome as { reason: string }).reason, /^Cannot write .*events\.jsonl: /);
+
+  rmdirSync(path);
+  assert.deepEqual(await deliver(destination, "{}"), { kind: "accepted" });
+});
+
+test("is a destination of a publisher by its configuration", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "out.jsonl");
+  using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
+  queue.putMany(Array.from({ length: 2_000 }, (_, n) => ({ n })));
+  writeFileSync(path, '{"n":"before"}\n');
+  {
+    const settings = { destination: "file", "file.path": path };
+    await using publisher = newPublisher("http://unused", directory.path, settings);
+    void publisher.run();
+    await eventually("an empty queue", () => queue.depth() === 0);
+  }
+  const lines = readFileSync(path, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).n);
+  assert.deepEqual(lines, ["before", ...Array.from({ length: 2_000 }, (_, n) => n)]);
+});

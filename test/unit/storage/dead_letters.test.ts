@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type DeadLetterBounds, DeadLetterTable } from "../../../src/storage/dead_letters.ts";
+import { LeaseTable } from "../../../src/storage/leases.ts";
+import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
+
+/** Puts events and has each of them rejected. Returns how many older ones each drove out. */
+function buryEach(queue: TestQueue, count: number, bounds: DeadLetterBounds = {}): (number | undefined)[] {
+  const leases = new LeaseTable(queue.file, 60_000, bounds);
+  const before = queue.events.counters().head;
+  putEvents(queue.events, count);
+  return Array.from({ length: count }, (_, index) => {
+    const lease = leases.claim(before + index, before + index + 1)!;
+    return leases.deadLetter(lease, { status: 400, answer: "no" });
+  });
+}
+
+test("counts dead letters and their bytes without counting rows, whoever deletes them", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 3);
+  assert.deepEqual(deadLetters.totals(), {
+    count: 3,
+    bytes: 3 * ("e1".length + "no".length),
+    droppedCount: 0,
+  });
+
+  queue.file.db.exec("DELETE FROM dead_letter WHERE id = 2"); // as in an SQLite shell
+
+  assert.deepEqual(deadLetters.totals(), {
+    count: 2,
+    bytes: 2 * ("e1".length + "no".length),
+    droppedCount: 0,
+  });
+});
+
+test("drops the oldest dead letters beyond the bound in rows, and counts them", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+
+  assert.deepEqual(buryEach(queue, 5, { maxCount: 3 }), [0, 0, 0, 1, 1]);
+
+  assert.deepEqual(
+    deadLetters.list({ limit: 10 }).map(({ id }) => id),
+    [3, 4, 5],
+  );
+  assert.equal(deadLetters.totals().droppedCount, 2);
+  assert.equal(queue.events.state().droppedDeadLetters, 2);
+});
+
+test("drops as many dead letters as the bound in bytes asks for, the new one too when it is too large by itself", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 4); // 4 bytes each
+
+  assert.deepEqual(buryEach(queue, 1, { maxBytes: 11 }), [3]);
+  assert.deepEqual(buryEach(queue, 1, { maxBytes: 3 }), [3]);
+
+  assert.deepEqual(deadLetters.totals(), { count: 0, bytes: 0, droppedCount: 6 });
+});
+
+test("lists dead letters page by page, and shows one with its body", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 5);
+
+  const ids = (afterId: number): number[] => deadLetters.list({ afterId, limit: 2 }).map(({ id }) => id);
+
+  assert.deepEqual([ids(0), ids(2), ids(4)], [[1, 2], [3, 4], [5]]);
+  assert.deepEqual(deadLetters.get(5)?.body, Buffer.from("e5"));
+  assert.equal(deadLetters.get(6), undefined);
+});
+
+test("puts dead letters back as new events, up to the row cap, and never twice", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 4);
+  putEvents(queue.events, 1); // id 5
+  queue.events.setMaxEvents(3);
+
+  assert.equal(deadLetters.retry([1, 99, 3, 3, 4, 2], queue.events), 2);
+
+  assert.equal(queue.events.depth(), 3);
+  assert.deepEqual(
+    deadLetters.list({ limit: 10 }).map(({ id }) => id),
+    [2, 4],
+  );
+  const lease = queue.leases.claim(4, 7)!;
+  assert.equal(Buffer.from(queue.leases.read(lease).joined).toString(), "e1,e1,e3");
+});
+
+test("purges those that are there", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 3);
+
+  assert.equal(deadLetters.purge([1, 3, 99]), 2);
+
+  assert.equal(deadLetters.totals().count, 1);
+});
+
+test("counts those that were buried since a time", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 3);
+  queue.file.db.exec("UPDATE dead_letter SET dead_at_ms = 1000 WHERE id < 3");
+
+  assert.deepEqual(
+    [0, 1_000, 1_001].map((sinceMs) => deadLetters.countSince(sinceMs)),
+    [3, 3, 1],
+  );
+});
+
+test("lists the newest first, and those below an id", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 5);
+  const ids = (range: { beforeId?: number; limit: number }): number[] =>
+    deadLetters.listNewest(range).map(({ id }) => id);
+  assert.deepEqual(ids({ limit: 2 }), [5, 4]);
+  assert.deepEqual(ids({ beforeId: 4, limit: 2 }), [3, 2]);
+  assert.deepEqual(ids({ beforeId: 1, limit: 2 }), []);
+});
+
+test("goes through all of them page by page, though those that were read are deleted meanwhile", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 230);
+  const seen: number[] = [];
+  for (const page of deadLetters.pages()) {
+    const ids = page.map(({ id }) => id);
+    seen.push(...ids);
+    assert.equal(deadLetters.purge(ids), ids.length);
+  }
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 230 }, (_, index) => index + 1),
+  );
+});
+
+test("leaves out those that died after a time", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 3);
+  queue.file.db.exec("UPDATE dead_letter SET dead_at_ms = 1000 * id");
+  assert.deepEqual(
+    [...deadLetters.pages(2_000)].flat().map(({ id }) => id),
+    [1, 2],
+  );
+});

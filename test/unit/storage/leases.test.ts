@@ -1,0 +1,251 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
+import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
+
+test("claims the events above the cursor as one range and never writes their rows", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const changesBefore = totalRows(queue);
+
+  const lease = queue.leases.claim(0, 7);
+
+  assert.deepEqual(lease, { id: 1, firstId: 1, lastId: 7, attempts: 1 });
+  assert.equal(queue.leases.claimedId(), 7);
+  assert.deepEqual([...queue.leases.sizesAfter(7)], [2, 2, 3]);
+  assert.equal(queue.events.state().leased, 7);
+  assert.equal(totalRows(queue), changesBefore);
+});
+
+test("lets only one of two publishers that saw the same cursor claim", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const other = new LeaseTable(queue.file, 60_000);
+
+  assert.ok(queue.leases.claim(0, 10));
+  assert.equal(other.claim(0, 5), undefined);
+  assert.equal(other.claimExpired(), undefined, "a lease that holds cannot be claimed");
+});
+
+test("joins a lease's events with commas, byte for byte", () => {
+  using queue = testQueue();
+  const bodies = [Buffer.from([0xff, 0xfe]), Buffer.from("a\0b"), Buffer.from('{"é":1}'), Buffer.from(",")];
+  queue.events.putMany(bodies);
+  const lease = claim(queue.leases, 0, 4);
+
+  const { count, joined } = queue.leases.read(lease);
+
+  assert.equal(count, 4);
+  assert.deepEqual(
+    Buffer.from(joined),
+    Buffer.concat(bodies.flatMap((body) => [body, Buffer.from(",")]).slice(0, -1)),
+  );
+});
+
+test("acks in chunks until lease and events are gone", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 1_003);
+  const lease = claim(queue.leases, 0, 1_001);
+
+  assert.equal(await queue.leases.ack(lease), true);
+
+  assert.equal(queue.events.depth(), 2);
+  assert.equal(queue.leases.count(), 0);
+  assert.equal(totalRows(queue), 2);
+});
+
+test("lets other writers in between the chunks of an ack", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 600);
+  const acked = queue.leases.ack(claim(queue.leases, 0, 600));
+  assert.equal(queue.events.depth(), 350, "the first chunk is acked at once");
+
+  assert.ok(queue.events.put(Buffer.from("in between")));
+
+  assert.equal(await acked, true);
+  assert.equal(queue.events.depth(), 1);
+});
+
+test("goes on with an ack that failed half-way where it was", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 600);
+  const lease = claim(queue.leases, 0, 600);
+  queue.file.db.exec(`CREATE TEMP TRIGGER broken BEFORE DELETE ON event WHEN old.id > 250
+    BEGIN SELECT RAISE(ABORT, 'the disk fails'); END`);
+  await assert.rejects(queue.leases.ack(lease), /the disk fails/);
+  assert.equal(queue.events.depth(), 350);
+
+  queue.file.db.exec("DROP TRIGGER broken");
+  assert.equal(await queue.leases.ack(lease), true);
+
+  assert.equal(queue.events.depth(), 0);
+  assert.equal(totalRows(queue), 0);
+});
+
+test("never gives an id twice, even when the newest event was removed", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 3);
+  await queue.leases.ack(claim(queue.leases, 0, 3));
+  putEvents(queue.events, 1);
+
+  const lease = claim(queue.leases, 3, 4);
+
+  assert.deepEqual(queue.leases.read(lease).count, 1);
+  assert.equal(lease.firstId, 4);
+});
+
+test("hands a released lease to the next claim, with one more attempt", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 5);
+  const lease = claim(queue.leases, 0, 5);
+
+  assert.equal(queue.leases.release(lease), true);
+
+  assert.deepEqual(queue.leases.claimExpired(), { ...lease, attempts: 2 });
+  assert.equal(queue.leases.claimExpired(), undefined);
+});
+
+test("hands out released leases oldest events first", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 4);
+  const first = claim(queue.leases, 0, 2);
+  const second = claim(queue.leases, 2, 4);
+  queue.leases.release(second);
+  queue.leases.release(first);
+
+  assert.equal(queue.leases.claimExpired()?.firstId, 1);
+  assert.equal(queue.leases.claimExpired()?.firstId, 3);
+});
+
+test("leaves alone the expired leases that it is told to", () => {
+  using queue = testQueue({ leaseMs: -1 });
+  putEvents(queue.events, 4);
+  const first = claim(queue.leases, 0, 2);
+  const second = claim(queue.leases, 2, 4);
+
+  assert.equal(queue.leases.claimExpired({ except: new Set([first.id]) })?.id, second.id);
+  assert.equal(queue.leases.claimExpired({ except: new Set([first.id, second.id]) }), undefined);
+});
+
+test("claims nothing past a lease that is held, when only the oldest events will do", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 4);
+  const first = claim(queue.leases, 0, 2);
+  queue.leases.release(claim(queue.leases, 2, 4));
+
+  assert.equal(queue.leases.claimExpired({ oldestOnly: true }), undefined);
+  queue.leases.release(first);
+  assert.equal(queue.leases.claimExpired({ oldestOnly: true })?.firstId, 1);
+});
+
+test("takes over the lease of a publisher that died once it has expired", () => {
+  using queue = testQueue({ leaseMs: -1 });
+  putEvents(queue.events, 2);
+  const lost = claim(queue.leases, 0, 2);
+
+  const taken = new LeaseTable(queue.file, 60_000).claimExpired();
+
+  assert.deepEqual(taken, { ...lost, attempts: 2 });
+});
+
+test("claims no expired lease when the claim cannot be committed, as on a full disk", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 2);
+  queue.leases.release(claim(queue.leases, 0, 2));
+  queue.file.db.exec(`
+    PRAGMA foreign_keys = ON;
+    CREATE TEMP TABLE parent (id INTEGER PRIMARY KEY);
+    CREATE TEMP TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+    CREATE TEMP TRIGGER broken AFTER UPDATE ON lease BEGIN INSERT INTO child VALUES (1); END`);
+  assert.throws(() => queue.leases.claimExpired(), /FOREIGN KEY/);
+
+  queue.file.db.exec("DROP TRIGGER broken");
+  assert.equal(queue.leases.claimExpired()?.attempts, 2);
+});
+
+test("rejects every settlement by a publisher whose lease was taken over", async () => {
+  using queue = testQueue({ leaseMs: -1 });
+  putEvents(queue.events, 4);
+  const lost = claim(queue.leases, 0, 4);
+  new LeaseTable(queue.file, 60_000).claimExpired();
+
+  assert.equal(await queue.leases.ack(lost), false);
+  assert.equal(queue.leases.release(lost), false);
+  assert.equal(queue.leases.split(lost, 2), false);
+  assert.equal(queue.leases.deadLetter(lost, { status: 400, answer: "" }), undefined);
+  assert.equal(queue.events.depth(), 4);
+  assert.equal(queue.events.state().deadLetters, 0);
+});
+
+test("takes over a lease that lies in the future, since then the clock was set back", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 2);
+  claim(queue.leases, 0, 2);
+  queue.file.db.exec(
+    "UPDATE lease SET claimed_at_ms = claimed_at_ms + 3600000, expires_at_ms = expires_at_ms + 3600000",
+  );
+
+  assert.equal(queue.leases.claimExpired()?.attempts, 2);
+});
+
+test("splits a lease into two that anyone may claim, oldest first", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const lease = claim(queue.leases, 0, 10);
+
+  assert.equal(queue.leases.split(lease, 4), true);
+
+  const first = queue.leases.claimExpired();
+  const second = queue.leases.claimExpired();
+  assert.deepEqual([first?.firstId, first?.lastId, first?.attempts], [1, 4, 2]);
+  assert.deepEqual([second?.firstId, second?.lastId, second?.attempts], [5, 10, 2]);
+});
+
+test("keeps a dead letter with the rejection, out of the queue's depth", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 1);
+
+  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 1), { status: 422, answer: "no noun" }), 0);
+
+  const { depth, deadLetters } = queue.events.state();
+  assert.deepEqual({ depth, deadLetters }, { depth: 0, deadLetters: 1 });
+  const row = queue.file.db.prepare("SELECT id, body, attempts, status, answer FROM dead_letter").get();
+  assert.deepEqual(row, { id: 1, body: Buffer.from("e1"), attempts: 1, status: 422, answer: "no noun" });
+});
+
+test("keeps the depth right though rows were deleted by hand", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  queue.file.db.exec("DELETE FROM event WHERE id IN (3, 10)");
+  const lease = claim(queue.leases, 0, 10);
+
+  assert.equal(queue.leases.read(lease).count, 8);
+  await queue.leases.ack(lease);
+
+  assert.equal(queue.events.depth(), 0);
+  assert.ok(queue.events.put(Buffer.from("x")));
+  assert.equal(queue.events.depth(), 1);
+});
+
+test("never gives an id that a lease holds, though its newest rows were deleted by hand", async () => {
+  using queue = testQueue();
+  putEvents(queue.events, 5);
+  const lease = claim(queue.leases, 0, 5);
+  queue.file.db.exec("DELETE FROM event WHERE id > 3");
+
+  assert.ok(queue.events.put(Buffer.from("new")));
+  assert.equal(await queue.leases.ack(lease), true);
+
+  assert.equal(totalRows(queue), 1, "the new event is not acked with the lease");
+  assert.equal(queue.events.depth(), 1);
+});
+
+function claim(leases: LeaseTable, claimedId: number, lastId: number): Lease {
+  const lease = leases.claim(claimedId, lastId);
+  assert.ok(lease);
+  return lease;
+}
+
+function totalRows(queue: TestQueue): number {
+  return queue.file.db.prepare("SELECT count(*) FROM event").pluck().get() as number;
+}

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { chmodSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import Database from "better-sqlite3";
+import { EventStorageError } from "../../../src/errors.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { SCHEMA_SQL } from "../../../src/storage/schema.generated.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
+
+test("carries a fresh copy of schema.sql", () => {
+  assert.equal(SCHEMA_SQL, readFileSync(new URL("../../../schema.sql", import.meta.url), "utf8"));
+});
+
+test("makes a new file a queue that names itself, in WAL mode", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-new.db");
+  const file = QueueFile.open(path, OPTIONS);
+  assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
+  assert.equal(file.db.pragma("user_version", { simple: true }), 3);
+  assert.match(file.uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+  const { uuid } = file;
+  file.close();
+
+  const again = QueueFile.open(path, OPTIONS);
+  assert.equal(again.uuid, uuid);
+  again.close();
+});
+
+test("takes a copy that VACUUM INTO made back to WAL mode", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const original = QueueFile.open(join(directory.path, "events-original.db"), OPTIONS);
+  original.db.prepare("VACUUM INTO ?").run(path);
+  original.close();
+
+  const file = QueueFile.open(path, OPTIONS);
+  assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
+  file.close();
+});
+
+test("syncs as much as was asked for, and leaves checkpoints to the publisher", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const pragmas = (options: Parameters<typeof QueueFile.open>[1]): unknown[] => {
+    const file = QueueFile.open(path, options);
+    const values = ["synchronous", "wal_autocheckpoint"].map((name) =>
+      file.db.pragma(name, { simple: true }),
+    );
+    file.close();
+    return values;
+  };
+  assert.deepEqual(pragmas(OPTIONS), [1, 16_000]);
+  assert.deepEqual(pragmas({ ...OPTIONS, durability: "power" }), [2, 16_000]);
+  assert.deepEqual(pragmas({ ...OPTIONS, role: "publisher" }), [1, 0]);
+});
+
+test("tells that it was removed, and that another stands in its place", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const file = QueueFile.open(path, OPTIONS);
+  rmSync(path);
+  assert.throws(() => file.checkPlace(), storageError("MOVED", /removed or replaced.*restart/));
+  const other = QueueFile.open(path, OPTIONS);
+  assert.throws(() => file.checkPlace(), storageError("MOVED", /removed or replaced.*restart/));
+  other.checkPlace();
+  other.close();
+  file.close();
+});
+
+test("tells that its -wal was removed: what was put there would be lost", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const file = QueueFile.open(path, OPTIONS);
+  file.checkWritable();
+  file.checkPlace();
+  rmSync(`${path}-wal`);
+  const again = QueueFile.open(path, OPTIONS); // makes another
+  assert.throws(
+    () => {
+      for (;;) file.checkPlace(); // it looks once a second
+    },
+    storageError("MOVED", /events-main\.db-wal was removed or replaced/),
+  );
+  again.close();
+  file.close();
+});
+
+test("rejects a file that is no database, and leaves it as it was", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  writeFileSync(path, "precious notes, certainly not a database\n".repeat(100));
+  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("SQLITE_NOTADB", /Move it away/));
+  assert.match(readFileSync(path, "utf8"), /^precious notes/);
+});
+
+/** Runs `work` without the powers of root, whom no mode stops. */
+function asNobody(work: () => void): void {
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    work();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+}
+
+const cannotDropRoot = process.geteuid?.() === 0 && process.seteuid === undefined;
+
+test("rejects a file that this process may not write", { skip: cannotDropRoot }, () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  QueueFile.open(path, OPTIONS).close();
+  chmodSync(directory.path, 0o777);
+  chmodSync(path, 0o444);
+  asNobody(() => {
+    assert.throws(() => QueueFile.open(path, OPTIONS), storageError("SQLITE_READONLY", /owner and mode/));
+  });
+});
+
+test("rejects another program's database, and leaves it as it was", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const foreign = new Database(path);
+  foreign.exec("CREATE TABLE bookmarks (url TEXT)");
+  foreign.close();
+  const before = readFileSync(path);
+
+  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("NOT_A_QUEUE", /another program's/));
+  assert.deepEqual(readFileSync(path), before);
+});
+
+test("rejects a queue file of a newer version", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  const newer = QueueFile.open(path, OPTIONS);
+  newer.db.pragma("user_version = 99");
+  newer.close();
+  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("NEWER_SCHEMA", /version 99.*upgrade/));
+});
+
+test("rejects a damaged file", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  QueueFile.open(path, OPTIONS).close();
+  truncateSync(path, 4_096);
+  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("SQLITE_CORRUPT", /damaged/));
+});
+
+test("rejects a directory in the file's place", () => {
+  using directory = temporaryDirectory();
+  assert.throws(() => QueueFile.open(directory.path, OPTIONS), storageError("NOT_A_QUEUE", /is no file/));
+});
+
+test("rolls back whatever throws in a transaction", () => {
+  using directory = temporaryDirectory();
+  const file = QueueFile.open(join(directory.path, "events-main.db"), OPTIONS);
+  const failure = new Error("half-way");
+  assert.throws(
+    () =>
+      file.transaction(() => {
+        file.db.exec("UPDATE queue SET max_events = 77");
+        throw failure;
+      }),
+    failure,
+  );
+  assert.equal(file.db.prepare("SELECT max_events FROM queue").pluck().get(), 10_000);
+  file.close();
+});
+
+function storageError(code: string, message: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof EventStorageError, String(error));
+    assert.equal(error.code, code);
+    assert.match(error.message, message);
+    return true;
+  };
+}
