@@ -4,9 +4,9 @@
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
 import { EventQueue } from "../../../src/mod.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
+import { Event } from "../../thrift/gen-nodejs/event_types.cjs";
 
 const PAUSE_MS = 25;
 

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { CircuitBreaker } from "../../src/publisher/circuit_breaker.ts";
-import { ConcurrencyLimit } from "../../src/publisher/concurrency_limit.ts";
+import { CircuitBreaker } from "../src/publisher/circuit_breaker.ts";
+import { ConcurrencyLimit } from "../src/publisher/concurrency_limit.ts";
 import { Timeline } from "./timeline.ts";
 
 /** What is simulated. */

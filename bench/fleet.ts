@@ -5,9 +5,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Fleet, type Second, simulate } from "./bench/fleet.ts";
-import { load } from "./bench/load.ts";
-import { draw } from "./bench/plots.ts";
+import { type Fleet, type Second, simulate } from "./fleet_simulation.ts";
+import { load } from "./load.ts";
+import { draw } from "./plots.ts";
 
 const OUTAGE_S = 3_600;
 const AFTER_S = 3_000;

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { EventQueue } from "../../../src/mod.ts";
+import { EventQueue } from "../../src/mod.ts";
 import { BENCH_KEY } from "./batches.ts";
 import { Child, freePort } from "./child.ts";
 import { NatsRig } from "./nats_rig.ts";

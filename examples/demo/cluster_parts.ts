@@ -66,7 +66,7 @@ export class ClusterParts {
 
   /** Starts a host's service, which puts so many events within a time. */
   startService(host: Host, { events, durationMs }: { events: number; durationMs: number }): Child {
-    const program = "scripts/demo/programs/host_service.ts";
+    const program = "examples/demo/programs/host_service.ts";
     const args = [program, host.name, host.directory, String(events), String(durationMs)];
     const service = this.#children.start(`service of ${host.name}`, args);
     host.follow(service);

@@ -4,11 +4,11 @@
  * number it shows is counted. `--events N` makes it larger or smaller.
  */
 import process from "node:process";
-import { LEASE_MARGIN_MS } from "../src/limits.ts";
-import { Children } from "./demo/children.ts";
-import { ClusterDemo } from "./demo/cluster_demo.ts";
-import { findNatsServer } from "./demo/nats_cluster.ts";
-import { readCount, runDemo, temporaryDirectory } from "./demo/run_demo.ts";
+import { LEASE_MARGIN_MS } from "../../src/limits.ts";
+import { Children } from "./children.ts";
+import { ClusterDemo } from "./cluster_demo.ts";
+import { findNatsServer } from "./nats_cluster.ts";
+import { readCount, runDemo, temporaryDirectory } from "./run_demo.ts";
 
 const EVENTS = { standard: 20_000, min: 100, max: 10_000_000 };
 

@@ -4,13 +4,13 @@
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LEASE_MARGIN_MS } from "../src/limits.ts";
-import { EventQueue, serializeJsonEvent } from "../src/mod.ts";
-import { Children } from "./demo/children.ts";
-import { DeliveredEvents } from "./demo/delivered_events.ts";
-import { Progress } from "./demo/progress.ts";
-import { inSeconds, readCount, runDemo, temporaryDirectory } from "./demo/run_demo.ts";
-import { type Server, Servers } from "./demo/servers.ts";
+import { LEASE_MARGIN_MS } from "../../src/limits.ts";
+import { EventQueue, serializeJsonEvent } from "../../src/mod.ts";
+import { Children } from "./children.ts";
+import { DeliveredEvents } from "./delivered_events.ts";
+import { Progress } from "./progress.ts";
+import { inSeconds, readCount, runDemo, temporaryDirectory } from "./run_demo.ts";
+import { type Server, Servers } from "./servers.ts";
 
 const REQUESTS = { standard: 6_000, min: 2, max: 1_000_000 };
 

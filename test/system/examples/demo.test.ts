@@ -61,7 +61,7 @@ test("rejects a number of requests that is none", onlyBun, async () => {
 });
 
 function startDemo(directory: string, args: string[] = []): Program {
-  return start("scripts/demo.ts", args, { TMPDIR: directory });
+  return start("examples/demo/demo.ts", args, { TMPDIR: directory });
 }
 
 function allOutput({ stdout, stderr }: Program): string {

@@ -1,7 +1,7 @@
 /**
  * `bun run bench [PART ...] [--quick] [--write]`: measures, and prints ratios first. Parts: put, serialize,
  * latency, drain, idle, scale, collector, jetstream, hosts. `--quick` does a tenth of the work; `--write` also writes docs/benchmarks.md.
- * What it compares with is installed in scripts/bench, not in the project.
+ * What it compares with is installed in bench, not in the project.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
@@ -9,17 +9,17 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { render, type Table } from "./bench/measure.ts";
-import { collector, hosts, jetstream } from "./bench/parts/collector.ts";
-import { drain } from "./bench/parts/drain.ts";
-import { idle } from "./bench/parts/idle.ts";
-import { latency } from "./bench/parts/latency.ts";
-import { put } from "./bench/parts/put.ts";
-import { scale } from "./bench/parts/scale.ts";
-import { serialize } from "./bench/parts/serialize.ts";
-import { writePlots } from "./bench/plots.ts";
-import type { Settings } from "./bench/settings.ts";
-import { versions } from "./bench/versions.ts";
+import { render, type Table } from "./measure.ts";
+import { collector, hosts, jetstream } from "./parts/collector.ts";
+import { drain } from "./parts/drain.ts";
+import { idle } from "./parts/idle.ts";
+import { latency } from "./parts/latency.ts";
+import { put } from "./parts/put.ts";
+import { scale } from "./parts/scale.ts";
+import { serialize } from "./parts/serialize.ts";
+import { writePlots } from "./plots.ts";
+import type { Settings } from "./settings.ts";
+import { versions } from "./versions.ts";
 
 const PARTS: Readonly<Record<string, (settings: Settings) => Promise<Table[]>>> = {
   put,

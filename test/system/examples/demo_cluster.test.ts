@@ -64,7 +64,7 @@ test("rejects an option that there is not, and says which there is", { skip: BUN
 });
 
 function startDemo(directory: string, args: string[] = [], env: Record<string, string> = {}): Program {
-  return start("scripts/demo_cluster.ts", args, { TMPDIR: directory, ...env });
+  return start("examples/demo/demo_cluster.ts", args, { TMPDIR: directory, ...env });
 }
 
 function allOutput({ stdout, stderr }: Program): string {

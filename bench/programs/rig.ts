@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { EventQueue } from "../../../src/mod.ts";
+import { EventQueue } from "../../src/mod.ts";
 import { cpuUsOf, maxRssMbOf } from "./proc.ts";
 
 /** What the collector has counted. */
@@ -74,7 +74,7 @@ export class Rig implements AsyncDisposable {
     };
     const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
     writeFileSync(file, `[event-publisher:main]\n${lines.join("")}`, { mode: 0o600 });
-    this.#publisher = start("../../../src/commands/publisher.ts", ["--directory", this.directory, file]);
+    this.#publisher = start("../../src/commands/publisher.ts", ["--directory", this.directory, file]);
     this.#publisher.stdout?.resume();
     await Promise.race([
       once(this.#publisher.stdout as NodeJS.ReadableStream, "data"),

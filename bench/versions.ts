@@ -18,7 +18,7 @@ export function versions(): string {
   db.close();
   const bun = process.versions.bun;
   const runtime = bun === undefined ? `Node ${process.versions.node}` : `Bun ${bun}`;
-  const own = JSON.parse(readFileSync(pathOf("../../node_modules/better-sqlite3/package.json"), "utf8")) as {
+  const own = JSON.parse(readFileSync(pathOf("../node_modules/better-sqlite3/package.json"), "utf8")) as {
     version: string;
   };
   const peers = Object.entries(dependencies).map(([name, version]) => `${name} ${version}`);

@@ -1,5 +1,5 @@
 /** Ours: `put`, `putMany` and `putGrouped`, with the cap checked and no publisher beside it. */
-import { EventQueue } from "../../../src/mod.ts";
+import { EventQueue } from "../../src/mod.ts";
 import { makeEvent, measure, ownDirectory, task } from "./rounds.ts";
 
 const queue = new EventQueue<Uint8Array>("main", (body) => body, {

@@ -21,7 +21,7 @@ const { events, level, deletes } = JSON.parse(process.argv[2] ?? "{}") as {
 };
 const db = new Database(`${ownDirectory()}/floor.db`);
 db.exec("PRAGMA journal_mode = WAL");
-db.exec(readFileSync(new URL("../../../schema.sql", import.meta.url), "utf8"));
+db.exec(readFileSync(new URL("../../schema.sql", import.meta.url), "utf8"));
 db.exec(`PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
 const insert = db.prepare<[number, Uint8Array]>("INSERT INTO event (put_at_ms, body) VALUES (?, ?)");
 const pool = Array.from({ length: 20_000 }, randomEvent);

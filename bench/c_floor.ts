@@ -23,11 +23,11 @@ let binary: string | undefined;
 /** The command that does a task in C; empty where there is no C compiler, or it fails. */
 export function cFloor(task: Task): string[] {
   binary ??= compile();
-  return binary === "" ? [] : [binary, JSON.stringify(task), pathOf("../../schema.sql")];
+  return binary === "" ? [] : [binary, JSON.stringify(task), pathOf("../schema.sql")];
 }
 
 function compile(): string {
-  const sqlite = pathOf("../../node_modules/better-sqlite3/deps/sqlite3");
+  const sqlite = pathOf("../node_modules/better-sqlite3/deps/sqlite3");
   if (!has("cc") || !existsSync(join(sqlite, "sqlite3.c"))) return "";
   const output = join(mkdtempSync(join(tmpdir(), "eventspool-bench-c-")), "bare_insert");
   const sources = [pathOf("programs/bare_insert.c"), join(sqlite, "sqlite3.c")];

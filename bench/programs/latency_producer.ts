@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import Database from "better-sqlite3";
-import { EventQueue, EventQueueFullError } from "../../../src/mod.ts";
+import { EventQueue, EventQueueFullError } from "../../src/mod.ts";
 import { randomEvent } from "./random_events.ts";
 
 /** What is timed: a put, a bare INSERT as SQLite comes, or nothing but 20 us of computing. */
@@ -33,7 +33,7 @@ const WAYS: Readonly<Record<How, () => (body: Uint8Array) => void>> = {
   bare: () => {
     const db = new Database(`${directory}/bare.db`);
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-    const schema = readFileSync(new URL("../../../schema.sql", import.meta.url), "utf8");
+    const schema = readFileSync(new URL("../../schema.sql", import.meta.url), "utf8");
     db.exec(schema.replaceAll(/CREATE (TABLE|TRIGGER) /g, "CREATE $1 IF NOT EXISTS "));
     const insert = db.prepare<[number, Uint8Array]>("INSERT INTO event (put_at_ms, body) VALUES (?, ?)");
     return (body) => void insert.run(Date.now(), body);

@@ -22,7 +22,7 @@ export class Child implements AsyncDisposable {
 
   /** Starts one of the project's commands, such as `cli/collector.ts`, under this runtime; resolves when it has logged a line like this. */
   static command(file: string, args: readonly string[], isReady: RegExp): Promise<Child> {
-    const path = fileURLToPath(new URL(`../../../src/${file}`, import.meta.url));
+    const path = fileURLToPath(new URL(`../../src/${file}`, import.meta.url));
     return Child.start([process.execPath, path, ...args], isReady);
   }
 

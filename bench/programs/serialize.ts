@@ -3,9 +3,9 @@
  * struct, so it writes one in a message, as its RPC does). `put`: serialized by ours and put, durable.
  */
 import thrift from "thrift";
-import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
-import { EventQueue } from "../../../src/mod.ts";
-import { serializeV2Event } from "../../../src/serializers/thrift.ts";
+import { Event } from "../../examples/thrift/gen-nodejs/event_types.cjs";
+import { EventQueue } from "../../src/mod.ts";
+import { serializeV2Event } from "../../src/serializers/thrift.ts";
 import { measure, ownDirectory } from "./rounds.ts";
 
 /** 15 fields, those of the nested structs included. */

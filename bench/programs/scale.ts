@@ -1,9 +1,9 @@
 /** Put, claim, ack and depth in a queue that holds `depth` events, each in microseconds an event. */
 import process from "node:process";
-import { Checkpoints } from "../../../src/storage/checkpoints.ts";
-import { EventTable } from "../../../src/storage/events.ts";
-import { LeaseTable } from "../../../src/storage/leases.ts";
-import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { Checkpoints } from "../../src/storage/checkpoints.ts";
+import { EventTable } from "../../src/storage/events.ts";
+import { LeaseTable } from "../../src/storage/leases.ts";
+import { QueueFile } from "../../src/storage/queue_file.ts";
 import { randomEvent } from "./random_events.ts";
 import { ownDirectory } from "./rounds.ts";
 
