@@ -44,7 +44,7 @@ test("counts failures of the file, and goes on telling of the publisher meanwhil
   };
   await eventually("a second failure", async () => (await failures()) >= 2);
 
-  db.exec("ALTER TABLE hidden RENAME TO queue");
+  db.exec("ALTER TABLE hidden RENAME TO eventspool_queue");
   db.close();
   await eventually("no failure any more", async () => {
     const figures = await figuresOf(main.publisher);

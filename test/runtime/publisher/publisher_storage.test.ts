@@ -14,7 +14,7 @@ test("goes on when the queue's file works again", async () => {
   other.exec("ALTER TABLE eventspool_lease RENAME TO hidden");
   void main.publisher.run(); // which fails before it returns
 
-  other.exec("ALTER TABLE hidden RENAME TO lease");
+  other.exec("ALTER TABLE hidden RENAME TO eventspool_lease");
   other.close();
   main.queue.putMany([{ id: 1 }, { id: 2 }, { id: 3 }]);
   await eventually("an empty queue", () => main.queue.depth() === 0);
@@ -52,6 +52,6 @@ test("stops in peace when the queue's file cannot be read any more", async () =>
   stop.abort();
 
   await running; // does not reject
-  other.exec("ALTER TABLE hidden RENAME TO queue");
+  other.exec("ALTER TABLE hidden RENAME TO eventspool_queue");
   other.close();
 });
