@@ -1,0 +1,110 @@
+/**
+ * SQLite as a queue's file needs it, whichever library provides it.
+ *
+ * The three libraries differ in small things: what a row looks like, how an error tells SQLite's code, whether a
+ * closed connection lets go of the file. Each adapter in this folder hides these, and
+ * `test/runtime/storage/sqlite.test.ts` runs the same checks on all of them.
+ *
+ * @module
+ */
+
+/** A value of a statement. */
+export type SqliteValue = string | number | bigint | Uint8Array | null;
+
+/** A statement that is prepared once and run many times. */
+export interface Statement<Params extends readonly SqliteValue[], Row> {
+  /** Runs it. `changes` does not count what triggers did. */
+  run(...params: Params): { readonly changes: number };
+  /** The first row. Undefined: there is none. */
+  get(...params: Params): Row | undefined;
+  /** All rows. */
+  all(...params: Params): Row[];
+  /** The rows one by one; leaving the loop ends the statement. */
+  iterate(...params: Params): IterableIterator<Row>;
+}
+
+/** An open database. Its errors have SQLite's result code as `code`: `SQLITE_BUSY`, `SQLITE_IOERR_SHMSIZE`. */
+export interface Database {
+  /** The path it was opened with. */
+  readonly name: string;
+  /** Whether a transaction is open. */
+  readonly inTransaction: boolean;
+  /** Prepares a statement whose rows are objects by the names of their columns. */
+  prepare<Params extends readonly SqliteValue[] = [], Row = unknown>(sql: string): Statement<Params, Row>;
+  /** Prepares a statement of which only the first column is wanted: its rows are that column's values. */
+  prepareFirst<Params extends readonly SqliteValue[] = [], Value = unknown>(
+    sql: string,
+  ): Statement<Params, Value>;
+  /** Runs statements that return nothing. */
+  exec(sql: string): void;
+  /** Sets or reads a pragma; the first column of its first row. */
+  pragma(text: string): unknown;
+  /** Closes the connection and finishes its statements, so that the file is let go of at once. Twice is fine. */
+  close(): void;
+}
+
+/** How a database is opened. */
+export interface OpenOptions {
+  /** Whether nothing may be written. */
+  readonly isReadOnly: boolean;
+  /** SQLite's own busy timeout, in milliseconds. */
+  readonly busyTimeoutMs: number;
+}
+
+/** A library that provides SQLite. */
+export interface Driver {
+  /** The name of its package or module. */
+  readonly name: "better-sqlite3" | "bun:sqlite" | "node:sqlite";
+  /** The class of its connections: what {@link libraryOf} finds for a connection that a service opened itself. */
+  readonly library: object;
+  /** Opens a file that exists. @throws SQLite's error, with its code */
+  open(path: string, options: OpenOptions): Database;
+}
+
+/** Runs `work` in a transaction that has the write lock from its beginning; an error undoes it, and passes. */
+export function inImmediate<T>(db: Database, work: () => T): T {
+  return within(db, "BEGIN IMMEDIATE", work);
+}
+
+/** Runs `work` in a transaction that reads one state of the file; an error undoes it, and passes. */
+export function inDeferred<T>(db: Database, work: () => T): T {
+  return within(db, "BEGIN", work);
+}
+
+function within<T>(db: Database, begin: string, work: () => T): T {
+  db.exec(begin);
+  try {
+    const result = work();
+    db.exec("COMMIT");
+    return result;
+  } catch (error) {
+    if (db.inTransaction) db.exec("ROLLBACK"); // on a full disk, for example, SQLite has done so itself
+    throw error;
+  }
+}
+
+/** SQLite's result codes by number, as node:sqlite tells them: the primary ones, and the extended ones that are used. */
+const CODES: Readonly<Record<number, string>> = {
+  1: "SQLITE_ERROR",
+  3: "SQLITE_PERM",
+  5: "SQLITE_BUSY",
+  6: "SQLITE_LOCKED",
+  8: "SQLITE_READONLY",
+  10: "SQLITE_IOERR",
+  11: "SQLITE_CORRUPT",
+  13: "SQLITE_FULL",
+  14: "SQLITE_CANTOPEN",
+  15: "SQLITE_PROTOCOL",
+  19: "SQLITE_CONSTRAINT",
+  26: "SQLITE_NOTADB",
+  261: "SQLITE_BUSY_RECOVERY",
+  517: "SQLITE_BUSY_SNAPSHOT",
+  773: "SQLITE_BUSY_TIMEOUT",
+  1544: "SQLITE_READONLY_DIRECTORY",
+  4874: "SQLITE_IOERR_SHMSIZE",
+};
+
+/** The name of a result code; of an extended one that is not listed, its primary code's. */
+export function codeName(number: number): string {
+  return CODES[number] ?? CODES[number & 0xff] ?? "SQLITE_ERROR";
+}
