@@ -18,7 +18,11 @@ export const DRIVER_NAMES: readonly DriverName[] = ["better-sqlite3", "bun:sqlit
 export type DriverName = Driver["name"];
 
 const LOADERS: Readonly<Record<DriverName, () => Driver>> = {
-  "better-sqlite3": () => betterSqlite3(requirePackage("better-sqlite3")),
+  "better-sqlite3": () => {
+    const library = requirePackage("better-sqlite3");
+    new library(":memory:").close(); // only now does it load its addon
+    return betterSqlite3(library);
+  },
   "bun:sqlite": () => bunSqlite(builtin("bun:sqlite").Database),
   "node:sqlite": () => nodeSqlite(quietly(() => builtin("node:sqlite")).DatabaseSync),
 };
