@@ -5,8 +5,9 @@
  */
 import { DEFAULT_MAX_EVENTS } from "../limits.ts";
 import { formatAddress } from "./addresses.ts";
-import type { DestinationConfig } from "./destination_config.ts";
+import type { CollectorDestinationConfig, DestinationConfig } from "./destination_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
+import { Secret } from "./secret.ts";
 
 /** The configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
 export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
@@ -46,6 +47,10 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
       return {
         url: destination.url,
         collector_timeout_ms: destination.timeoutMs,
+        collector_proxy: describeProxy(destination.proxy),
+        collector_tls_ca_file: destination.tls.caFile ?? null,
+        collector_tls_cert_file: destination.tls.certFile ?? null,
+        collector_tls_key_file: destination.tls.keyFile ?? null,
         key_name: destination.key.name,
       };
     case "nats":
@@ -61,4 +66,11 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
     case "file":
       return { file_path: destination.path };
   }
+}
+
+/** Without its user and password. */
+function describeProxy(proxy: CollectorDestinationConfig["proxy"]): string | null {
+  if (!(proxy instanceof Secret)) return proxy ?? null;
+  const { protocol, host } = new URL(Buffer.from(proxy.reveal()).toString());
+  return `${protocol}//${host}`;
 }
