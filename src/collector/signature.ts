@@ -57,11 +57,7 @@ export function requireSignature(headers: Headers, keys: Keys): BodySignature {
 }
 
 /** @throws {HTTPException} 403 when the body was not signed with a key that is known */
-export function verifySignature(
-  body: Uint8Array,
-  signature: BodySignature,
-  keys: Keys,
-): VerifiedKey {
+export function verifySignature(body: Uint8Array, signature: BodySignature, keys: Keys): VerifiedKey {
   const { keyName } = signature;
   const found = keys.get(keyName);
   const { secret, source, requireIds } =

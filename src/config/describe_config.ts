@@ -48,9 +48,9 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
         url: destination.url,
         collector_timeout_ms: destination.timeoutMs,
         collector_proxy: describeProxy(destination.proxy),
-        collector_tls_ca_file: destination.tls.caFile ?? null,
-        collector_tls_cert_file: destination.tls.certFile ?? null,
-        collector_tls_key_file: destination.tls.keyFile ?? null,
+        collector_tls_ca_file: destination.tls?.caFile ?? null,
+        collector_tls_cert_file: destination.tls?.certFile ?? null,
+        collector_tls_key_file: destination.tls?.keyFile ?? null,
         key_name: destination.key.name,
       };
     case "nats":

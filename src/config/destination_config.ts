@@ -38,7 +38,7 @@ export interface CollectorDestinationConfig {
    * `collector.tls_ca_file`, `collector.tls_cert_file`, `collector.tls_key_file` (ours): who is trusted, and the
    * certificate and key that the collector asks for, in PEM. Default: whom the runtime trusts, and none.
    */
-  readonly tls: TlsFiles;
+  readonly tls: TlsFiles | undefined;
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
     readonly name: string;
@@ -116,12 +116,12 @@ function readCollector(section: ConfigSection): CollectorDestinationConfig {
   return { kind: "collector", url, version, timeoutMs, proxy, tls: readCollectorTls(section, scheme), key };
 }
 
-function readCollectorTls(section: ConfigSection, scheme: string): TlsFiles {
+function readCollectorTls(section: ConfigSection, scheme: string): TlsFiles | undefined {
   const tls = readTlsFiles(section, "collector");
-  if (scheme === "http" && Object.values(tls).some((path) => path !== undefined))
+  if (tls !== undefined && scheme === "http")
     throw section.error(
       "collector.scheme",
-      "is http, so certificates have no effect: use https, or leave them out",
+      "is http, and collector.tls_* are for https: leave one of them out",
     );
   return tls;
 }

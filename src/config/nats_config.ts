@@ -143,8 +143,8 @@ function parseServer(text: string): { address: string; isTls: boolean } {
 }
 
 function readTls(section: ConfigSection, isAsked: boolean): TlsFiles | undefined {
-  const tls = readTlsFiles(section, "nats");
-  return isAsked || Object.values(tls).some((path) => path !== undefined) ? tls : undefined;
+  const files = readTlsFiles(section, "nats");
+  return files ?? (isAsked ? { caFile: undefined, certFile: undefined, keyFile: undefined } : undefined);
 }
 
 function readLogin(section: ConfigSection): NatsLogin | undefined {

@@ -17,8 +17,8 @@ export interface TlsFiles {
   readonly keyFile: string | undefined;
 }
 
-/** Reads `PREFIX.tls_ca_file`, `PREFIX.tls_cert_file` and `PREFIX.tls_key_file`. @throws {ConfigurationError} */
-export function readTlsFiles(section: ConfigSection, prefix: string): TlsFiles {
+/** Reads `PREFIX.tls_ca_file`, `PREFIX.tls_cert_file` and `PREFIX.tls_key_file`; undefined: none is set. @throws {ConfigurationError} */
+export function readTlsFiles(section: ConfigSection, prefix: string): TlsFiles | undefined {
   const file = optional(parseReadableFile, undefined);
   const tls = {
     caFile: section.read(`${prefix}.tls_ca_file`, file),
@@ -27,7 +27,7 @@ export function readTlsFiles(section: ConfigSection, prefix: string): TlsFiles {
   };
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined))
     throw section.error(`${prefix}.tls_cert_file`, `goes with ${prefix}.tls_key_file: set both or none`);
-  return tls;
+  return Object.values(tls).some((path) => path !== undefined) ? tls : undefined;
 }
 
 /** The path of a file that can be read. */

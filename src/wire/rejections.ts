@@ -60,10 +60,11 @@ export function errorOf({ accepted, rejected = [] }: BatchReport): string {
 
 /**
  * Reads the report of a batch of `count` events. `silent`: it is not JSON, or says nothing of events, as the collectors
- * of baseplate.py do. `contradictory`: it does not account for each event that was sent, or is an error.
+ * of baseplate.py do. `contradictory`: it does not account for each event that was sent, is an error, or is broken JSON.
  */
 export function readReport(text: string, count: number): BatchReport | "silent" | "contradictory" {
   const json = parseJson(text);
+  if (json === undefined) return /^\s*[{[]/.test(text) ? "contradictory" : "silent";
   if (typeof json !== "object" || json === null || Array.isArray(json)) return "silent";
   const { accepted, duplicates, rejected, error } = json as Record<string, unknown>;
   if (rejected === undefined && (accepted === undefined || accepted === true))

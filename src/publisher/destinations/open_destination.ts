@@ -30,7 +30,7 @@ export function openDestination({ destination, batch, queueName }: PublisherConf
         key: { name: key.name, secret: key.secret.reveal() },
         gzipLevel: batch.gzipLevel,
         proxyEnv: proxyEnvOf(proxy),
-        tls: readTls(tls),
+        tls: tls && readTls(tls),
       });
     }
     case "nats":

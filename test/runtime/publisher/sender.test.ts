@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
 import { StatsdClient } from "../../../src/metrics/statsd.ts";
-import { CollectorDestination, type CollectorPlace } from "../../../src/publisher/destinations/collector.ts";
+import {
+  CollectorDestination,
+  type CollectorLocation,
+} from "../../../src/publisher/destinations/collector.ts";
 import { Sender, type SenderDependencies, type Sent } from "../../../src/publisher/sender.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
 import { DurableHead } from "../../../src/storage/wal_sync.ts";
@@ -30,13 +33,13 @@ function claimed(queue: TestQueue): Lease {
 
 interface SendOptions {
   readonly parts?: Partial<SenderDependencies>;
-  readonly place?: Partial<CollectorPlace>;
+  readonly place?: Partial<CollectorLocation>;
   readonly statsd?: TestStatsd;
   readonly stop?: AbortSignal;
   readonly lease?: Lease;
 }
 
-function collectorAt(url: string, place: Partial<CollectorPlace> = {}): CollectorDestination {
+function collectorAt(url: string, place: Partial<CollectorLocation> = {}): CollectorDestination {
   return new CollectorDestination({ url, version: "2j", timeoutMs: 4_000, key: KEY, gzipLevel: 1, ...place });
 }
 

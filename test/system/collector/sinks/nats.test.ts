@@ -35,7 +35,7 @@ function batchOf(texts: readonly string[], eventIds?: string): AcceptedBatch {
   }
   const events = new EventList(Buffer.from(`[${texts.join(",")}]`), new Uint32Array(bounds));
   const ids = eventIds === undefined ? undefined : parseEventIds(`${UUID}:${eventIds}`);
-  return { events, version: "2j", keyName: "web", ids };
+  return { events, version: "2j", keyName: "web", source: "web", ids };
 }
 
 test("keeps each event as a message, named by its queue and row, and drops those that come again", {
