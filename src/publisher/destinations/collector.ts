@@ -17,7 +17,7 @@ import {
   signEventIds,
 } from "../../wire/signature.ts";
 import { CollectorClient, type CollectorClientOptions, type HttpPost } from "./collector_client.ts";
-import { outcomeOf, type SentEvents } from "./collector_response.ts";
+import { isUnavailable, outcomeOf, type SentEvents } from "./collector_response.ts";
 import type { Delivery, Destination, LeasedBatch, Outcome } from "./destination.ts";
 
 const gzipAsync = promisify(gzip);
@@ -140,8 +140,10 @@ function describeTransportError(error: unknown): string {
 const TLS_CODES =
   /^(?:ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO$)/;
 
+/** Nor does a proxy that does not connect us for a reason of ours, such as a 407. */
 function isMisconfiguration(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
+  const { code, statusCode } = error as { code?: unknown; statusCode?: number };
+  if (code === "ERR_PROXY_TUNNEL") return statusCode !== undefined && !isUnavailable(statusCode);
   return typeof code === "string" && TLS_CODES.test(code);
 }
 

@@ -7,6 +7,7 @@
  */
 import http, { type ClientRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import https from "node:https";
+import { ConfigurationError } from "../../errors.ts";
 import { MAX_RESPONSE_BYTES } from "../../wire/rejections.ts";
 import type { CollectorResponse } from "./collector_response.ts";
 
@@ -39,17 +40,28 @@ export interface HttpPost {
 /** An agent of Node's with what its types do not have yet. */
 type AgentOptions = https.AgentOptions & { readonly proxyEnv: ProxyEnv };
 
+const NO_PROXIES =
+  "collector.proxy: this runtime cannot use a proxy: take Bun 1.4, Deno 2.9, Node 22.21 or 24.5, or a later one";
+
+/** Older runtimes pass over `proxyEnv`, and would go another way than they are told. */
+function knowsProxies(agent: http.Agent): boolean {
+  return Reflect.ownKeys(agent).some((key) => /proxyConfig/i.test(String(key)));
+}
+
 /** POSTs batches to one URL. */
 export class CollectorClient {
   readonly #target: RequestOptions;
   readonly #transport: typeof http | typeof https;
   readonly #timeoutMs: number;
 
-  constructor(url: string, { timeoutMs, proxyEnv = {}, tls = {} }: CollectorClientOptions) {
+  /** @throws {ConfigurationError} there are proxies, and the runtime cannot use them */
+  constructor(url: string, { timeoutMs, proxyEnv, tls = {} }: CollectorClientOptions) {
     const { protocol, hostname, port, pathname, search, host } = new URL(url);
     this.#transport = protocol === "https:" ? https : http;
     this.#timeoutMs = timeoutMs;
-    const options: AgentOptions = { keepAlive: true, proxyEnv, ...tls };
+    const options: AgentOptions = { keepAlive: true, proxyEnv: proxyEnv ?? {}, ...tls };
+    const agent = new this.#transport.Agent(options);
+    if (proxyEnv !== undefined && !knowsProxies(agent)) throw new ConfigurationError(NO_PROXIES);
     this.#target = {
       method: "POST",
       protocol,
@@ -57,7 +69,7 @@ export class CollectorClient {
       ...(port !== "" && { port }),
       path: `${pathname}${search}`,
       headers: { Host: host },
-      agent: new this.#transport.Agent(options),
+      agent,
     };
   }
 

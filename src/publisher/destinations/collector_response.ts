@@ -39,12 +39,17 @@ const UNPROCESSABLE = 422;
 const UNAVAILABLE = new Set([408, 425, 429]);
 const REJECTED = new Set([BAD_REQUEST, TOO_LARGE, UNPROCESSABLE]);
 
+/** Whether it is a status of a server that cannot do it now, else of one that never does. */
+export function isUnavailable(status: number): boolean {
+  return status >= 500 || UNAVAILABLE.has(status);
+}
+
 /** Tells what a response means. */
 export function outcomeOf(response: CollectorResponse, sent: SentEvents): Outcome {
   const { status, retryAfter } = response;
   if (status >= 200 && status < 300) return outcomeOfSuccess(response, sent);
   if (REJECTED.has(status)) return outcomeOfRejection(response, sent);
-  if (status < 500 && !UNAVAILABLE.has(status)) return misconfigured(response);
+  if (!isUnavailable(status)) return misconfigured(response);
   const retryAfterMs = parseRetryAfter(retryAfter, Date.now());
   return {
     kind: "unavailable",
