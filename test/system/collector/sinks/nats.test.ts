@@ -49,10 +49,10 @@ test("keeps each event as a message, named by its queue and row, and drops those
   await using another = open(server);
   assert.deepEqual(await another.store(batchOf(["2", "3", "4"], "8,10-11")), { stored: 1, duplicates: 2 });
   assert.deepEqual(await client.read("EVENTS"), [
-    { subject: "events.web", id: `${UUID}:7`, text: '{"é":1}' },
-    { subject: "events.web", id: `${UUID}:8`, text: "2" },
-    { subject: "events.web", id: `${UUID}:10`, text: "3" },
-    { subject: "events.web", id: `${UUID}:11`, text: "4" },
+    { subject: "events.web", id: `web/${UUID}:7`, text: '{"é":1}' },
+    { subject: "events.web", id: `web/${UUID}:8`, text: "2" },
+    { subject: "events.web", id: `web/${UUID}:10`, text: "3" },
+    { subject: "events.web", id: `web/${UUID}:11`, text: "4" },
   ]);
 });
 
