@@ -22,7 +22,7 @@ import { randomEvent } from "./random_events.ts";
 export const BATCH_EVENTS: Readonly<Record<"2" | "2j", number>> = { "2": 1_200, "2j": 1_500 };
 
 /** The key they are signed with. */
-export const BENCH_KEY: SigningKey = {
+export const BENCH_KEY: SigningKey & { readonly secret: Buffer } = {
   name: "bench",
   secret: Buffer.from("bench"),
 };
