@@ -137,7 +137,7 @@ test("takes the good events of a batch, and names the others", LIMIT, async () =
 });
 
 test("rejects batches that are too large, so that smaller ones come", LIMIT, async () => {
-  const collector = await deliver(maxBytes('[{"n":1},{"n":2}]'.length));
+  const collector = await deliver(maxBytes('[{"n":1},{"n":2}]'.length), { "publisher.concurrency": "1" });
   assert.ok(statusesOf(collector).includes(413));
   for (const { bytes, status } of collector.requests) assert.equal(status, bytes > 17 ? 413 : 200);
 });
