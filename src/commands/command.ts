@@ -70,6 +70,23 @@ export function logWarnings(logger: Logger, warnings: readonly string[]): void {
   for (const warning of warnings) logger.warn(warning.replaceAll(/[{}]/g, "$&$&"));
 }
 
+/** What `--check` asks: a destination or a sink. */
+interface Checked {
+  checkRisks?(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+/** How a destination's or a sink's own settings put events at risk, or why that is not known. Closes it. */
+export async function risksOf(checked: Checked): Promise<readonly string[]> {
+  try {
+    return (await checked.checkRisks?.()) ?? [];
+  } catch (error) {
+    return [`the settings of the stream are not known: ${error instanceof Error ? error.message : error}`];
+  } finally {
+    await checked.close();
+  }
+}
+
 /** The one configuration file of a command line. */
 export function onlyFile(positionals: readonly string[]): string {
   const [file, ...rest] = positionals;
