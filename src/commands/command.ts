@@ -16,8 +16,8 @@ const MISUSED = 2;
 
 /**
  * Runs a command and ends the process: with the number that `main` resolves to, else 0; 2 when the command line, the
- * configuration or the queue's file cannot be used, 1 when it fails otherwise. People see one line,
- * not a stack.
+ * configuration or the queue's file cannot be used until somebody changes them, 1 when it fails otherwise, as on a
+ * full disk: a service manager starts it again after 1, and not after 2. People see one line, not a stack.
  */
 export async function runCommand(name: string, main: () => Promise<unknown>): Promise<never> {
   try {
@@ -104,8 +104,12 @@ function isUsageError(error: unknown): boolean {
   return error instanceof UsageError || (typeof code === "string" && code.startsWith("ERR_PARSE_ARGS"));
 }
 
+/** Codes of a file that may be usable in a while: the disk is full or fails, or somebody holds the lock. */
+const PASSES = /^(?:SQLITE_(?:FULL|IOERR|BUSY|LOCKED|PROTOCOL)|ENOSPC|EDQUOT|EIO$)/;
+
 function isMisuse(error: unknown): boolean {
-  return isUsageError(error) || error instanceof ConfigurationError || error instanceof EventStorageError;
+  if (error instanceof EventStorageError) return !PASSES.test(error.code);
+  return isUsageError(error) || error instanceof ConfigurationError;
 }
 
 /** Aborts on the first SIGTERM or SIGINT; the second ends the process at once. */
