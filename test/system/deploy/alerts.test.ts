@@ -329,7 +329,12 @@ test("a JetStream stream that can lose events, and one that does not answer", {
   await using server = await startNats();
   using spool = new Spool();
   const nats = { "nats.servers": server.address };
-  await using collector = await collectorIn(spool, { sink: "nats", ...nats, "nats.timeout": "60s" });
+  await using collector = await restartable(spool, "event-collector", {
+    sink: "nats",
+    "nats.timeout": "60s",
+    [`key.${KEY.name}`]: KEY_BASE64,
+    ...nats,
+  });
   await using publisher = await restartable(spool, "event-publisher:main", {
     destination: "nats",
     "queue.directory": spool.directory,
