@@ -220,7 +220,7 @@ test("a queue's file that is moved away, and one that somebody reads for long", 
 
   const reader = new Database(file);
   reader.exec("BEGIN");
-  reader.prepare("SELECT count(*) FROM event").get();
+  reader.prepare("SELECT count(*) FROM eventspool_event").get();
   for (let n = 0; n < 40; n++) spool.queue.put({ text: "x".repeat(100_000) });
   await fires(prometheus, "WalLarge");
   reader.close();
