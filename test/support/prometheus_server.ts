@@ -16,7 +16,7 @@ export const NO_PROMETHEUS: string | false =
 const SPEED = 100;
 
 /** How long an alert may take to fire or to resolve on a busy machine, in milliseconds. */
-const PATIENT_MS = 90_000;
+const PATIENT_MS = 120_000;
 
 const SCRAPE_INTERVAL_MS = 300;
 

@@ -24,7 +24,7 @@ import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { type Settings, Spool } from "../../support/spool.ts";
 
 const skip = NO_PROMETHEUS;
-const timeout = 240_000;
+const timeout = 400_000;
 const OTHER_KEY = Buffer.from("another key").toString("base64");
 
 /** The alerts that the tests below have seen. */

@@ -145,7 +145,7 @@ test("a configuration that cannot be used leaves the unit failed, and does not s
 }, async () => {
   await using machine = await startMachine();
   await install(machine);
-  for (const [what, spoil, mend] of [
+  for (const [what, spoil, repair] of [
     [
       "root's own file",
       "chgrp root /etc/eventspool/publisher.ini",
@@ -166,7 +166,7 @@ test("a configuration that cannot be used leaves the unit failed, and does not s
     await eventually(`a failed unit: ${what}`, () => property(machine, "ActiveState") === "failed");
     assert.equal(property(machine, "ExecMainStatus"), "2", what);
     assert.equal(property(machine, "NRestarts"), "0", what);
-    run(machine, `${mend}\nsystemctl start ${UNIT}`);
+    run(machine, `${repair}\nsystemctl start ${UNIT}`);
     assert.equal(property(machine, "ActiveState"), "active", what);
   }
 });
