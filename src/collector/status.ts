@@ -54,7 +54,7 @@ export interface StoreFailure {
 
 /** How a collector is, in a word and in sentences. */
 export interface CollectorHealth {
-  /** `degraded`: it stores events, but not as it should. */
+  /** `degraded`: it keeps batches, and someone should look at it soon. */
   readonly status: "ok" | "degraded" | "failing";
   /** What someone must look at; empty when it is ok. */
   readonly reasons: readonly string[];
@@ -90,6 +90,8 @@ export class CollectorStatus {
   storeFailures = 0;
   lastFailure: StoreFailure | undefined;
   lastStoredAtMs: number | undefined;
+  /** How the sink's own settings can lose events, or repeat them; {@link collector} sets it. */
+  sinkRisks: () => readonly string[] = () => [];
   #isStopping = false;
   /** When each store that runs began, by `performance.now()`, in this order. */
   readonly #stores = new Set<{ readonly startedAtMs: number }>();
@@ -125,9 +127,10 @@ export class CollectorStatus {
       reasons.push(`The sink has failed ${this.storeFailures} times in a row: ${this.lastFailure?.message}`);
     const stalledS = Math.floor(this.#longestStoreMs() / 1_000);
     if (stalledS * 1_000 >= STORE_STALL_MS) reasons.push(`The sink has not kept a batch for ${stalledS} s.`);
-    if (reasons.length > 0) return { status: "failing", reasons };
-    const ignored = this.#ignoredIds();
-    return ignored === undefined ? { status: "ok", reasons } : { status: "degraded", reasons: [ignored] };
+    const risks = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
+    const degraded = [...risks, ...this.#ignoredIds()];
+    const status = reasons.length > 0 ? "failing" : degraded.length > 0 ? "degraded" : "ok";
+    return { status, reasons: [...reasons, ...degraded] };
   }
 
   /** When those should come back whose batch the sink did not keep, in seconds. */
@@ -186,11 +189,13 @@ export class CollectorStatus {
     }
   }
 
-  #ignoredIds(): string | undefined {
-    if (this.#lastIgnored === undefined) return undefined;
+  #ignoredIds(): string[] {
+    if (this.#lastIgnored === undefined) return [];
     const { atMs, keyName, reason } = this.#lastIgnored;
-    if (Date.now() - atMs > IGNORED_IDS_MS) return undefined;
-    return `Event-Ids of key ${keyName} are ignored, so its duplicates are stored: ${IGNORED_IDS_REASONS[reason]}.`;
+    if (Date.now() - atMs > IGNORED_IDS_MS) return [];
+    return [
+      `Event-Ids of key ${keyName} are ignored, so its duplicates are stored: ${IGNORED_IDS_REASONS[reason]}.`,
+    ];
   }
 
   #longestStoreMs(): number {
