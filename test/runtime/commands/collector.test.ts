@@ -117,7 +117,7 @@ test("stores and answers what it receives while it stops, and exits 0", LIMIT, a
   sent.write(body.slice(0, 15));
   const admin = new URL("/metrics", `http://${hostname}:${port}`);
   await eventually("the request to be there", async () =>
-    /pending_requests 1\n/.test(await (await fetch(admin)).text()),
+    /reading_requests 1\n/.test(await (await fetch(admin)).text()),
   );
   program.signal("SIGTERM");
   await eventually("a closed port", () =>
