@@ -1,17 +1,27 @@
 #!/usr/bin/env node
 /** `bun run collector`, or `eventspool-collector`: an event collector. */
+import { readFileSync, realpathSync } from "node:fs";
+import { resolve } from "node:path";
 import process, { stdout } from "node:process";
+import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { Hono } from "hono";
 import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/app.ts";
-import type { Keys } from "../collector/signature.ts";
 import { openSink } from "../collector/sinks/open_sink.ts";
+import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
-import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
-import { describeSink } from "../config/sink_config.ts";
-import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
+import { type CollectorConfig, type ListenerTls, loadCollectorConfig } from "../config/collector_config.ts";
+import { describeSink, type SinkConfig } from "../config/sink_config.ts";
+import { ConfigurationError } from "../errors.ts";
+import {
+  type FetchApp,
+  type ServedApp,
+  type ServeOptions,
+  type ServeTls,
+  serveApp,
+} from "../server/serve.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
@@ -31,7 +41,8 @@ Options:
 
 SIGTERM and SIGINT stop it: what it has received is stored and answered, for which it has
 \`grace\`. A second signal ends it at once; publishers send again what was not answered.
-SIGHUP reads the keys again, and nothing else.
+SIGHUP reads the configuration again. If it cannot be used, as it is wrong, a port is taken or
+a directory missing, the collector goes on as before, and says so in its log and /health.
 Exit codes: 0 stopped, 1 failed while running, 2 wrong usage or configuration.
 `;
 
@@ -58,76 +69,240 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   logWarnings(logger, config.warnings);
   const stop = stopOnSignals();
   feedWatchdog(stop);
-  const status = new CollectorStatus();
-  const sink = await openSink(config.sink);
-  const app = collector({ ...config, keys: keysOf(config, file), sink, status });
-  const served = await serve(app, config, status);
+  const running = await RunningCollector.start(config);
+  process.on("SIGHUP", () => void running.reload(() => loadCollectorConfig(file)));
   notify("READY=1");
   if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));
   notify("STOPPING=1");
-  status.stop();
-  await Promise.all(served.map((one) => one.close()));
-  await status.idle();
-  await sink.close();
+  await running.stop();
   logger.info("Stopped");
 }
 
-/** The keys as the file has them, read anew with each SIGHUP, as long as it can be used. */
-function keysOf(config: CollectorConfig, file: string): () => Keys {
-  let keys = reveal(config);
-  process.on("SIGHUP", () => {
+/** What of a configuration a listener is made of. */
+interface Listening {
+  readonly address: ListenAddress;
+  readonly options: ServeOptions;
+}
+
+/** A listener, and what it was made of. */
+interface Listener extends Listening {
+  readonly served: ServedApp;
+}
+
+/** A collector whose configuration can be replaced while it runs, as a whole or not at all. */
+class RunningCollector {
+  readonly #status = new CollectorStatus();
+  #config: CollectorConfig;
+  #sink: Sink;
+  /** Resolves when the sink can be used: for a moment there may be none. */
+  #sinkIsOpen: Promise<unknown> = Promise.resolve();
+  #batches: FetchApp = { fetch: unready };
+  #admin: FetchApp = { fetch: unready };
+  readonly #listeners = new Map<"listen" | "admin.listen", Listener>();
+  #reloading: Promise<void> = Promise.resolve();
+
+  private constructor(config: CollectorConfig, sink: Sink) {
+    this.#config = config;
+    this.#sink = sink;
+  }
+
+  /** @throws {ConfigurationError | EventStorageError} (rejects) it cannot be used */
+  static async start(config: CollectorConfig): Promise<RunningCollector> {
+    const collector = new RunningCollector(config, await openSink(config.sink));
+    await collector.#listen(config, new AsyncDisposableStack());
+    collector.#use(config);
+    return collector;
+  }
+
+  /** Replaces the configuration. Resolves also when it cannot be used: then all is as before. */
+  reload(load: () => CollectorConfig): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload(load));
+    return this.#reloading;
+  }
+
+  async stop(): Promise<void> {
+    this.#status.stop();
+    await this.#reloading;
+    await Promise.all([...this.#listeners.values()].map(({ served }) => served.close()));
+    await this.#status.idle();
+    await this.#sink.close();
+  }
+
+  async #reload(load: () => CollectorConfig): Promise<void> {
+    if (this.#status.isStopping) return;
+    const undo = new AsyncDisposableStack();
     try {
-      const read = loadCollectorConfig(file);
-      logWarnings(logger, read.warnings);
-      keys = reveal(read);
-      logger.info("SIGHUP: the keys are now {keys}", { keys: [...keys.keys()].join(", ") });
-    } catch (error) {
-      logger.error("SIGHUP: going on with the keys as they were: {reason}", {
-        reason: error instanceof Error ? error.message : String(error),
+      const config = load();
+      logWarnings(logger, config.warnings);
+      await this.#listen(config, undo);
+      await this.#replaceSink(config.sink);
+      undo.move();
+      this.#use(config);
+      this.#status.reloadFailure = undefined;
+      logger.info("SIGHUP: took the configuration, the keys are now {keys}", {
+        keys: [...config.keys.keys()].join(", "),
       });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#status.reloadFailure = reason;
+      logger.error("SIGHUP: going on with the configuration as it was: {reason}", { reason });
+      await undo.disposeAsync();
     }
-  });
-  return () => keys;
+  }
+
+  /** Opens and closes listeners until there are those of the configuration; `undo` has them as they were. */
+  async #listen(config: CollectorConfig, undo: AsyncDisposableStack): Promise<void> {
+    for (const name of ["listen", "admin.listen"] as const) {
+      const next = name === "listen" ? listeningOf(config) : adminListeningOf(config);
+      const current = this.#listeners.get(name);
+      if (isDeepStrictEqual(current && { address: current.address, options: current.options }, next))
+        continue;
+      await this.#replaceListener(name, next, undo);
+    }
+  }
+
+  async #replaceListener(
+    name: "listen" | "admin.listen",
+    next: Listening | undefined,
+    undo: AsyncDisposableStack,
+  ): Promise<void> {
+    const current = this.#listeners.get(name);
+    const clashes =
+      current !== undefined && next !== undefined && isDeepStrictEqual(current.address, next.address);
+    const taken = clashes ? current.served.port : undefined; // of port 0
+    if (clashes) void current.served.close();
+    undo.defer(async () => {
+      const fresh = this.#listeners.get(name);
+      if (fresh !== current) void fresh?.served.close();
+      if (!clashes && current !== undefined) this.#listeners.set(name, current);
+      else if (current === undefined) this.#listeners.delete(name);
+      else await this.#open(name, current, taken);
+    });
+    if (next !== undefined) await this.#open(name, next, taken);
+    else this.#listeners.delete(name);
+    if (!clashes && current !== undefined) this.#retired.push(current);
+  }
+
+  async #open(name: "listen" | "admin.listen", listening: Listening, port?: number): Promise<void> {
+    const { address, options } = listening;
+    const place = port === undefined || "path" in address ? address : { ...address, port };
+    const app: FetchApp = {
+      fetch: (request, env) => (name === "listen" ? this.#batches : this.#admin).fetch(request, env),
+    };
+    const served = await serveApp(app, place, options);
+    this.#listeners.set(name, { ...listening, served });
+  }
+
+  /** Listeners that are no longer needed once the configuration is in use. */
+  readonly #retired: Listener[] = [];
+
+  /** @throws {EventStorageError} (rejects) the new one cannot be opened; then the old one is in use */
+  async #replaceSink(config: SinkConfig): Promise<void> {
+    if (isDeepStrictEqual(config, this.#config.sink)) return;
+    const swapping = this.#swapSink(config);
+    this.#sinkIsOpen = swapping.catch(() => {});
+    await swapping;
+  }
+
+  async #swapSink(config: SinkConfig): Promise<void> {
+    const old = this.#sink;
+    const isSameOutput =
+      "path" in config && "path" in this.#config.sink && samePlace(config.path, this.#config.sink.path);
+    if (!isSameOutput) this.#sink = await openSink(config);
+    await old.close();
+    if (!isSameOutput) return;
+    try {
+      this.#sink = await openSink(config);
+    } catch (error) {
+      this.#sink = await openSink(this.#config.sink);
+      throw error;
+    }
+  }
+
+  async #store(batch: AcceptedBatch): Promise<Stored> {
+    await this.#sinkIsOpen;
+    return this.#sink.store(batch);
+  }
+
+  /** Answers by the configuration from now on. */
+  #use(config: CollectorConfig): void {
+    const status = this.#status;
+    this.#config = config;
+    const keys = new Map([...config.keys].map(([name, secret]) => [name, secret.reveal()]));
+    const app = collector({ ...config, keys, sink: { store: (batch) => this.#store(batch) }, status });
+    const { token } = config.admin;
+    const routes = collectorAdmin(status, { token: token && Buffer.from(token.reveal()).toString() });
+    this.#batches = isBeside(config) ? beside(routes, app) : app;
+    this.#admin = routes;
+    for (const { served } of this.#retired.splice(0)) void served.close();
+    status.connections = this.#listeners.get("listen")?.served.connections;
+    this.#logAddresses(config);
+  }
+
+  #logAddresses(config: CollectorConfig): void {
+    const address = this.#listeners.get("listen")?.served.address;
+    logger.info("Collecting at {address} into {output}", { address, output: describeSink(config.sink) });
+    const admin = this.#listeners.get("admin.listen")?.served.address;
+    if (admin !== undefined) logger.info("Admin at {address}", { address: admin });
+    else if (config.admin.listen === "beside" && !isBeside(config))
+      logger.warn(
+        "There are no /health and /metrics: others reach {address}, so set admin.listen or admin.token",
+        { address },
+      );
+  }
 }
 
-function reveal({ keys }: CollectorConfig): Keys {
-  return new Map([...keys].map(([name, secret]) => [name, secret.reveal()]));
+function unready(): Response {
+  return Response.json({ error: "The collector is starting. Send it again." }, { status: 503 });
 }
 
-/** Listens: for batches first, and for whoever looks after it. */
-async function serve(app: Hono, config: CollectorConfig, status: CollectorStatus): Promise<ServedApp[]> {
-  const { listen, requestTimeoutMs, graceMs, admin } = config;
-  const routes = collectorAdmin(status, {
-    token: admin.token && Buffer.from(admin.token.reveal()).toString(),
-  });
-  const options = { requestTimeoutMs, graceMs };
-  const isBeside = admin.listen === "beside" && (isLocal(listen) || admin.token !== undefined);
-  const served = [
-    await serveApp(isBeside ? beside(routes, app) : app, listen, { key: "listen", ...options }),
-  ];
-  const address = served[0]?.address;
-  logger.info("Collecting at {address} into {output}", { address, output: describeSink(config.sink) });
-  if (isBeside) return served;
-  if (admin.listen === "beside")
-    logger.warn(
-      "There are no /health and /metrics: others reach {address}, so set admin.listen or admin.token",
-      {
-        address,
-      },
-    );
-  else if (admin.listen) served.push(await serveAdmin(routes, admin.listen));
-  return served;
+function samePlace(one: string, other: string): boolean {
+  const real = (path: string): string => {
+    try {
+      return realpathSync(path);
+    } catch {
+      return resolve(path); // it is not there yet
+    }
+  };
+  return real(one) === real(other);
 }
 
-async function serveAdmin(routes: Hono, address: ListenAddress): Promise<ServedApp> {
-  const served = await serveApp(routes, address, { key: "admin.listen" });
-  logger.info("Admin at {address}", { address: served.address });
-  return served;
+function listeningOf({ listen, tls, ...config }: CollectorConfig): Listening {
+  const { requestTimeoutMs, graceMs, maxConnections } = config;
+  const options = { key: "listen", requestTimeoutMs, graceMs, maxConnections, tls: tls && readTls(tls) };
+  return { address: listen, options };
+}
+
+/** @throws {ConfigurationError} */
+function readTls({ certFile, keyFile, caFile }: ListenerTls): ServeTls {
+  const read = (key: string, path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      throw new ConfigurationError(`cannot read ${path}: ${(cause as Error).message}`, { key }, { cause });
+    }
+  };
+  return {
+    cert: read("tls_cert_file", certFile),
+    key: read("tls_key_file", keyFile),
+    ca: caFile === undefined ? undefined : read("tls_ca_file", caFile),
+  };
+}
+
+function adminListeningOf({ admin: { listen } }: CollectorConfig): Listening | undefined {
+  return listen === "beside" || listen === undefined
+    ? undefined
+    : { address: listen, options: { key: "admin.listen" } };
+}
+
+/** Whether /health and /metrics are where the batches are received. */
+function isBeside({ listen, admin }: CollectorConfig): boolean {
+  return admin.listen === "beside" && (isLocal(listen) || admin.token !== undefined);
 }
 
 function beside(admin: Hono, app: Hono): FetchApp {
   return new Hono()
-    .all("/health", (c) => admin.fetch(c.req.raw))
-    .all("/metrics", (c) => admin.fetch(c.req.raw))
-    .all("*", (c) => app.fetch(c.req.raw));
+    .all("/health", (c) => admin.fetch(c.req.raw, c.env))
+    .all("/metrics", (c) => admin.fetch(c.req.raw, c.env))
+    .all("*", (c) => app.fetch(c.req.raw, c.env));
 }

@@ -190,7 +190,8 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
   return given[0];
 }
 
-function parseReadableFile(path: string): string {
+/** The path of a file that this user may read. */
+export function parseReadableFile(path: string): string {
   try {
     accessSync(path, constants.R_OK);
     return path;

@@ -84,8 +84,11 @@ const IDLE_SWEEP_MS = 20;
  */
 export const KEEP_ALIVE_MS = 75_000;
 
-/** How many connections a listener has open until someone says otherwise: few systems allow less than 1,024 files. */
-export const DEFAULT_MAX_CONNECTIONS = 512;
+/**
+ * How many connections a listener has open until someone says otherwise: enough for people and probes, and few enough
+ * to leave a process of 128 files its others.
+ */
+export const DEFAULT_MAX_CONNECTIONS = 64;
 
 /** What a request without a Host header, which HTTP/1.0 allows, is taken to be for. */
 const UNNAMED_HOST = "localhost";
