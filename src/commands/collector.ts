@@ -52,7 +52,10 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   const stop = stopOnSignals();
   feedWatchdog(stop);
   const starting = RunningCollector.start(config);
-  process.on("SIGHUP", () => void starting.then((running) => running.reload(() => loadCollectorConfig(file))));
+  process.on(
+    "SIGHUP",
+    () => void starting.then((running) => running.reload(() => loadCollectorConfig(file))),
+  );
   const running = await starting;
   notify("READY=1");
   if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));

@@ -82,13 +82,13 @@ const IDLE_SWEEP_MS = 20;
  * How long a connection without a request stays open, in milliseconds. Longer than the 60 s that nginx and most other
  * balancers keep theirs: who closes first must be the balancer, or a request meets a connection that is just closed (502).
  */
-export const KEEP_ALIVE_MS = 75_000;
+const KEEP_ALIVE_MS = 75_000;
 
 /**
  * How many connections a listener has open until someone says otherwise: enough for people and probes, and few enough
  * to leave a process of 128 files its others.
  */
-export const DEFAULT_MAX_CONNECTIONS = 64;
+const DEFAULT_MAX_CONNECTIONS = 64;
 
 /** What a request without a Host header, which HTTP/1.0 allows, is taken to be for. */
 const UNNAMED_HOST = "localhost";

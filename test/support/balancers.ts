@@ -14,7 +14,10 @@ type BalancerKind = "nginx" | "haproxy";
 const find = (name: string): string | undefined =>
   [`/usr/sbin/${name}`, name].find((command) => spawnSync(command, ["-v"]).status === 0);
 
-const PROGRAMS: Readonly<Record<BalancerKind, string | undefined>> = { nginx: find("nginx"), haproxy: find("haproxy") };
+const PROGRAMS: Readonly<Record<BalancerKind, string | undefined>> = {
+  nginx: find("nginx"),
+  haproxy: find("haproxy"),
+};
 
 /** Why tests with one are skipped, for `skip`; false: they are not. */
 export function missing(kind: BalancerKind): string | false {

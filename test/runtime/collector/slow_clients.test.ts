@@ -20,7 +20,11 @@ async function serve(options: Partial<CollectorOptions> = {}, serveOptions: Serv
   const status = new CollectorStatus();
   const stored: StoredBatch[] = [];
   const app = collector({ keys: KEYS, sink: memorySink(stored), status, ...options });
-  const served = await serveApp(app, { host: "127.0.0.1", port: 0 }, { maxConnections: 1_000, ...serveOptions });
+  const served = await serveApp(
+    app,
+    { host: "127.0.0.1", port: 0 },
+    { maxConnections: 1_000, ...serveOptions },
+  );
   status.connections = served.connections;
   return { ...served, status, stored, port: served.port!, [Symbol.asyncDispose]: () => served.close() };
 }
