@@ -53,8 +53,8 @@ export interface CollectorConfig {
    */
   readonly maxConnections: number;
   /**
-   * `tls_cert_file`, `tls_key_file`: PEM files with a certificate and its key, with which the listener speaks HTTPS.
-   * `tls_ca_file`: whose certificates clients must have. Default: HTTP.
+   * `tls_cert_file`, `tls_key_file`, `tls_ca_file`: PEM files with a certificate and its key, with which the listener
+   * speaks HTTPS, and with the authority whose certificates clients must have. Default: HTTP.
    */
   readonly tls: ListenerTls | undefined;
   /** `grace`: how long requests may still run when it stops, in milliseconds. Default: 10 s. */
