@@ -114,7 +114,7 @@ export class EventInvalidError extends EventError {
  * - `NEWER_SCHEMA`: a newer eventspool has made or upgraded it
  * - `MOVED`: the file was removed or replaced while it was open
  * - `OLD_RUNTIME`: Bun, Deno or Node is too old for better-sqlite3
- * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`; `LOCKED`: another process has it; `CLOSED`: it
+ * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`, `HARD_LINKED`; `LOCKED`: another process has it; `CLOSED`: it
  *   was used after `close()`
  * - `IN_MEMORY`, `NOT_WAL`: the database of an outbox is in memory, or not in WAL mode
  * - `TWO_LIBRARIES`: one process has opened the file with two SQLite libraries, which breaks its locks

@@ -21,7 +21,7 @@ export interface CollectorAdminOptions {
  * The admin routes of a collector as a Hono app, for another listener than the batches': names of keys and words of
  * the sink are not for everyone.
  *
- * - `GET /health`: 200 when it is ok, or `degraded` with `reasons`; 503 with `reasons` when its sink fails or it stops
+ * - `GET /health`: 200 when it is ok, or `degraded` with `reasons`; 503 when its sink fails, it has too much to do, or it stops
  * - `GET /metrics`: for Prometheus, or as OpenMetrics if that is accepted
  * - `GET /livez`, `GET /readyz`: as beside the batches
  */
@@ -51,6 +51,8 @@ function health(c: Context, status: CollectorStatus): Response {
     last_stored: isoTime(status.lastStoredAtMs),
     last_error: lastFailure ? { at: isoTime(lastFailure.atMs), message: lastFailure.message } : null,
     failures_in_a_row: status.storeFailures,
+    reading_requests: status.readingRequests,
+    reading_bytes: status.readingBytes,
     pending_requests: status.pendingRequests,
     pending_bytes: status.pendingBytes,
     ignored_event_ids: status.ignoredIds,

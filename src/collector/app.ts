@@ -15,7 +15,7 @@ import {
 } from "../limits.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
-import { admit, Unavailable } from "./admission.ts";
+import { admit, assertOpen, Intake, Unavailable } from "./admission.ts";
 import { readBody } from "./body.ts";
 import { type ParsedEvents, parseEvents } from "./events.ts";
 import { ingest } from "./ingest.ts";
@@ -40,10 +40,10 @@ export interface CollectorOptions {
   readonly maxEvents?: number | undefined;
   /**
    * How many bytes of bodies, decompressed, may wait for the sink; default 64 MiB. As long as there are more,
-   * requests are answered 503 before they are read.
+   * requests are answered 503 before they are read. As many bytes may be on their way in.
    */
   readonly maxPendingBytes?: number | undefined;
-  /** How many requests may be read and stored at once; default 256. */
+  /** How many requests may be stored at once; default 256. Those that are being read are bounded by the server. */
   readonly maxRequests?: number | undefined;
   /** Whether `POST /v1` is there; default false. */
   readonly v1?: boolean | undefined;
@@ -56,6 +56,7 @@ export interface CollectorOptions {
 /** The options, and what is made of them once. */
 interface Collecting extends CollectorOptions {
   readonly status: CollectorStatus;
+  readonly intake: Intake;
   readonly keysNow: () => Keys;
 }
 
@@ -66,11 +67,16 @@ interface Collecting extends CollectorOptions {
  *
  * - 400, with `"code": "malformed"`: not gzip, not JSON, not a batch
  * - 403: no signature, an unknown key, a wrong MAC; no usable `Event-Ids`, where the key requires them
+ * - 408: it arrives too slowly
  * - 413: too long, or too many events
+ * - 415: another Content-Encoding than gzip
  * - 422: some events are at fault, and `rejected`, a list of `{"index": 3, "error": "..."}`, says which; the others
  *   are kept, and are the `accepted`. Without `rejected`: too many for a list, and nothing was kept
- * - 503: not kept, or too much to do; to be sent again after `Retry-After`
- * - 500: `validate` threw, or something else is wrong here; to be sent again
+ * - 503: not kept, too much to do, or broken off; to be sent again after `Retry-After`
+ * - 500: `validate` or `keys` threw, someone else has read the body, or something else is wrong here; to be sent again
+ *
+ * What is wrong with us, or with the app that it is mounted in, is never answered as a fault of the events (400, 404,
+ * 413, 422): publishers would make dead letters of them.
  *
  * @example
  * ```ts
@@ -78,23 +84,43 @@ interface Collecting extends CollectorOptions {
  * ```
  */
 export function collector(options: CollectorOptions): Hono {
-  const { keys } = options;
+  const status = options.status ?? new CollectorStatus();
+  status.limits = {
+    maxPendingBytes: options.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
+    maxRequests: options.maxRequests ?? DEFAULT_MAX_REQUESTS,
+  };
   const collecting: Collecting = {
     ...options,
-    status: options.status ?? new CollectorStatus(),
-    keysNow: typeof keys === "function" ? keys : () => keys,
+    status,
+    intake: new Intake(status),
+    keysNow: () => keysOf(options),
   };
   collecting.status.sinkRisks = () => options.sink.risks ?? [];
   const app = new Hono();
   for (const version of versionsOf(options)) {
-    app.post(`/v${version}`, (c) => collect(c, version, collecting));
-    app.all(`/v${version}`, (c) => c.json({ error: "Use POST." }, 405, { Allow: "POST" }));
+    const paths = [`/v${version}`, `/v${version}/`];
+    app.on("POST", paths, (c) => collect(c, version, collecting).catch((error) => reject(error, c, status)));
+    app.on(OTHER_METHODS, paths, (c) => c.json({ error: "Use POST." }, 405, { Allow: "POST" }));
   }
-  addProbes(app, collecting.status);
+  addProbes(app, status);
   const paths = versionsOf(options).map((version) => `/v${version}`);
   app.notFound((c) => c.json({ error: `There are POST ${paths.join(", ")}, GET /livez and /readyz.` }, 404));
-  app.onError((error, c) => reject(error, c, collecting.status));
+  app.onError((cause, c) => reject(new Error(cause.message, { cause }), c, status)); // not ours: see collect
   return app;
+}
+
+const OTHER_METHODS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/** @throws {HTTPException} 500 */
+function keysOf({ keys }: CollectorOptions): Keys {
+  try {
+    return typeof keys === "function" ? keys() : keys;
+  } catch (cause) {
+    throw new HTTPException(500, {
+      message: "The collector has no keys at the moment. Send it again.",
+      cause,
+    });
+  }
 }
 
 function versionsOf({ v1 = false }: CollectorOptions): BatchVersion[] {
@@ -103,29 +129,39 @@ function versionsOf({ v1 = false }: CollectorOptions): BatchVersion[] {
 
 /** Adds `GET /livez`: 200 while the process answers, and `GET /readyz`: 503 while it should get no batches. */
 export function addProbes(app: Hono, status: CollectorStatus): void {
-  app.get("/livez", (c) => c.json({ status: "ok" }));
-  app.get("/readyz", (c) => {
-    const { isReady } = status;
-    return c.json({ status: isReady ? "ready" : "not ready" }, isReady ? 200 : 503);
+  app.on("GET", ["/livez", "/livez/"], (c) => c.json({ status: "ok" }));
+  app.on("GET", ["/readyz", "/readyz/"], (c) => {
+    const { isReady, isSaturated } = status;
+    const word = isSaturated ? "saturated" : "not ready";
+    return c.json({ status: isReady ? "ready" : word }, isReady ? 200 : 503);
   });
 }
 
 async function collect(c: Context, version: BatchVersion, collecting: Collecting): Promise<Response> {
   const { headers } = c.req.raw;
-  const signature = requireSignature(headers, collecting.keysNow());
-  const { status, maxPendingBytes, maxRequests } = collecting;
-  using admission = admit(status, {
-    maxPendingBytes: maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
-    maxRequests: maxRequests ?? DEFAULT_MAX_REQUESTS,
-  });
-  const body = await readBody(c.req.raw, collecting.maxBodyBytes ?? MAX_BATCH_BYTES);
-  admission.hold(body.length);
-  const key = verifySignature(body, signature, collecting.keysNow());
+  const { status, keysNow } = collecting;
+  const signature = requireSignature(headers, keysNow());
+  assertOpen(status);
+  const body = await read(c, collecting);
+  const keys = keysNow();
+  const key = verifySignature(body, signature, keys);
   const { keyName } = signature;
+  using _admission = admit(status, { keyName, bytes: body.length, keyCount: keys.size });
   status.of(keyName).bytes += body.length;
   const parsed = check(body, version, collecting);
   const ids = verifyEventIds(headers, { key, signature, eventCount: parsed.events.count, status });
   return respond(c, await ingest(parsed, { version, keyName, source: key.source, ids }, collecting), status);
+}
+
+async function read(c: Context, { intake, maxBodyBytes }: Collecting): Promise<Uint8Array> {
+  using reading = intake.begin(addressOf(c));
+  return await readBody(c.req.raw, maxBodyBytes ?? MAX_BATCH_BYTES, reading);
+}
+
+/** Whose request it is, as far as the server tells: ours does, and whatever else runs on `node:http`. */
+function addressOf(c: Context): string {
+  const { incoming } = (c.env ?? {}) as { incoming?: { socket?: { remoteAddress?: string } } };
+  return incoming?.socket?.remoteAddress ?? "";
 }
 
 /** What is in the body, and which of its events are at fault. */
@@ -168,6 +204,8 @@ function outcomeOf(rejection: HTTPException): CollectOutcome {
 const OUTCOMES: Readonly<Record<number, CollectOutcome>> = {
   400: "malformed",
   403: "unauthorized",
+  408: "too_slow",
   413: "too_large",
+  415: "malformed",
   422: "partly_rejected",
 };

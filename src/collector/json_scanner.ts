@@ -6,8 +6,7 @@
  * @module
  */
 
-/** How deep arrays and objects may nest in an event: the scanners recurse as deep. */
-export const MAX_DEPTH = 512;
+import { MAX_EVENT_DEPTH } from "../serializers/json.ts";
 
 /** What is wrong with a text: it is not JSON, or not what was looked for. */
 export class JsonFault extends Error {
@@ -20,10 +19,10 @@ export class JsonFault extends Error {
   }
 }
 
-/** Arrays and objects nest deeper than {@link MAX_DEPTH}. */
+/** Arrays and objects nest deeper than {@link MAX_EVENT_DEPTH}. */
 export class DepthFault extends JsonFault {
   constructor(at: number) {
-    super(at, `nests deeper than ${MAX_DEPTH}`);
+    super(at, `nests deeper than ${MAX_EVENT_DEPTH}`);
   }
 }
 
@@ -80,7 +79,7 @@ export function skipValue(body: Uint8Array, at: number, depth: number): number {
 }
 
 function skipObject(body: Uint8Array, at: number, depth: number): number {
-  if (depth > MAX_DEPTH) throw new DepthFault(at);
+  if (depth > MAX_EVENT_DEPTH) throw new DepthFault(at);
   let next = skipSpace(body, at + 1);
   if (body[next] === CLOSE_BRACE) return next + 1;
   for (;;) {
@@ -102,7 +101,7 @@ export function skipColon(body: Uint8Array, at: number): number {
 }
 
 function skipArray(body: Uint8Array, at: number, depth: number): number {
-  if (depth > MAX_DEPTH) throw new DepthFault(at);
+  if (depth > MAX_EVENT_DEPTH) throw new DepthFault(at);
   let next = skipSpace(body, at + 1);
   if (body[next] === CLOSE_BRACKET) return next + 1;
   for (;;) {

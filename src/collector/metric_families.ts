@@ -8,11 +8,31 @@ import { VERSION } from "../version.ts";
 import type { CollectorStatus, KeyCounts } from "./status.ts";
 
 const GAUGES: readonly Figure<CollectorStatus>[] = [
-  ["collector_pending_requests", "Requests being read or stored.", (status) => status.pendingRequests],
+  ["collector_reading_requests", "Requests whose bodies are being read.", (status) => status.readingRequests],
+  [
+    "collector_reading_bytes",
+    "What has arrived of such bodies; at max_pending_size the largest are answered 503.",
+    (status) => status.readingBytes,
+  ],
+  [
+    "collector_pending_requests",
+    "Requests being stored; at max_requests others are answered 503.",
+    (status) => status.pendingRequests,
+  ],
   [
     "collector_pending_bytes",
     "Bodies of such requests, decompressed; at max_pending_size others are answered 503.",
     (status) => status.pendingBytes,
+  ],
+  [
+    "collector_saturated",
+    "1 while other batches are answered 503 because of max_requests or max_pending_size, else 0.",
+    (status) => Number(status.isSaturated),
+  ],
+  [
+    "collector_connections",
+    "Open connections of the batches' listener.",
+    (status) => status.connections?.openCount ?? 0,
   ],
   [
     "collector_consecutive_store_failures",
@@ -60,6 +80,15 @@ export function collectorFamilies(status: CollectorStatus): Family[] {
       type: "counter",
       samples: samplesBy("reason", status.ignoredIds),
     },
+    single(
+      "counter",
+      [
+        "collector_cut_connections_total",
+        "Connections that were cut to make room for others (max_connections).",
+        ({ connections }) => connections?.cutCount ?? 0,
+      ],
+      status,
+    ),
     histogram("collector_batch_events", "Events of a request.", status.batchEvents),
     histogram(
       "collector_store_duration_seconds",

@@ -5,6 +5,8 @@
  */
 import { MAX_RETRY_AFTER_S, NOT_READY_MS, STORE_STALL_MS } from "../limits.ts";
 import { Histogram } from "../metrics/family.ts";
+import type { ConnectionStats } from "../server/connections.ts";
+import type { AdmissionLimits } from "./admission.ts";
 
 /** Seconds of a store: from a file in memory, over a disk's sync, to a cluster in trouble. */
 const STORE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -22,6 +24,7 @@ export type CollectOutcome =
   | "malformed"
   | "unauthorized"
   | "too_large"
+  | "too_slow"
   | "overloaded"
   | "not_stored"
   | "failed";
@@ -44,6 +47,9 @@ export interface KeyCounts {
   rejected: number;
   /** Bodies, decompressed. */
   bytes: number;
+  /** Requests being stored, and their bodies, decompressed. */
+  pendingRequests: number;
+  pendingBytes: number;
 }
 
 /** A failure of the sink. */
@@ -68,6 +74,7 @@ export class CollectorStatus {
     malformed: 0,
     unauthorized: 0,
     too_large: 0,
+    too_slow: 0,
     overloaded: 0,
     not_stored: 0,
     failed: 0,
@@ -82,10 +89,22 @@ export class CollectorStatus {
   #lastIgnored:
     | { readonly atMs: number; readonly keyName: string; readonly reason: IgnoredIdsReason }
     | undefined;
-  /** Requests being read or stored. */
+  /** Requests being read, and what has arrived of their bodies. Who sent them is not known yet. */
+  readingRequests = 0;
+  readingBytes = 0;
+  /** Requests being stored. */
   pendingRequests = 0;
   /** Bodies of such requests, decompressed. */
   pendingBytes = 0;
+  /** How many of both there may be. Set by {@link collector}. */
+  limits: AdmissionLimits = {
+    maxRequests: Number.POSITIVE_INFINITY,
+    maxPendingBytes: Number.POSITIVE_INFINITY,
+  };
+  /** The connections of the server in front, where it counts them. */
+  connections: ConnectionStats | undefined;
+  /** Why the configuration in use is not the one that was last to be read; undefined: it is. */
+  reloadFailure: string | undefined;
   /** Failures of the sink since it last kept a batch. */
   storeFailures = 0;
   lastFailure: StoreFailure | undefined;
@@ -108,29 +127,60 @@ export class CollectorStatus {
 
   /** Resolves when no request is being read or stored. */
   idle(): Promise<void> {
-    if (this.pendingRequests === 0) return Promise.resolve();
+    if (this.pendingRequests + this.readingRequests === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
   /** Whether a load balancer should send batches here: a failed sink is tried again after {@link NOT_READY_MS}. */
   get isReady(): boolean {
     const { lastFailure } = this;
-    if (this.#isStopping) return false;
+    if (this.#isStopping || this.isSaturated) return false;
     return this.storeFailures === 0 || Date.now() - lastFailure!.atMs > NOT_READY_MS;
+  }
+
+  /** Whether there is so much to store that other batches are answered 503. */
+  get isSaturated(): boolean {
+    const { maxRequests, maxPendingBytes } = this.limits;
+    return this.pendingRequests >= maxRequests || this.pendingBytes >= maxPendingBytes;
   }
 
   /** How it is. */
   health(): CollectorHealth {
+    const failing = this.#failures();
+    const degraded = this.#troubles();
+    const status = failing.length > 0 ? "failing" : degraded.length > 0 ? "degraded" : "ok";
+    return { status, reasons: [...failing, ...degraded] };
+  }
+
+  /** What keeps it from storing. */
+  #failures(): string[] {
     const reasons: string[] = [];
     if (this.#isStopping) reasons.push("It is stopping.");
+    if (this.isSaturated)
+      reasons.push(
+        `It has ${this.pendingRequests} requests with ${this.pendingBytes} bytes to store, as much as it may: others are answered 503.`,
+      );
     if (this.storeFailures > 0)
       reasons.push(`The sink has failed ${this.storeFailures} times in a row: ${this.lastFailure?.message}`);
     const stalledS = Math.floor(this.#longestStoreMs() / 1_000);
     if (stalledS * 1_000 >= STORE_STALL_MS) reasons.push(`The sink has not kept a batch for ${stalledS} s.`);
-    const risks = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
-    const degraded = [...risks, ...this.#ignoredIds()];
-    const status = reasons.length > 0 ? "failing" : degraded.length > 0 ? "degraded" : "ok";
-    return { status, reasons: [...reasons, ...degraded] };
+    return reasons;
+  }
+
+  /** What someone should look at, though it stores. */
+  #troubles(): string[] {
+    const reasons = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
+    reasons.push(...this.#ignoredIds());
+    const { openCount = 0, maxCount = Number.POSITIVE_INFINITY } = this.connections ?? {};
+    if (openCount >= maxCount)
+      reasons.push(
+        `All ${maxCount} connections are in use: the slowest are cut for new ones (max_connections).`,
+      );
+    if (this.reloadFailure !== undefined)
+      reasons.push(
+        `It goes on with its old configuration, as the new one cannot be used: ${this.reloadFailure}`,
+      );
+    return reasons;
   }
 
   /** When those should come back whose batch the sink did not keep, in seconds. */
@@ -138,17 +188,21 @@ export class CollectorStatus {
     return Math.min(2 ** Math.max(0, this.storeFailures - 1), MAX_RETRY_AFTER_S);
   }
 
-  /** Counts a request in. */
-  enter(): void {
-    this.pendingRequests++;
+  /** Counts a batch in. @param bytes its body */
+  enter(keyName: string, bytes: number): void {
+    this.#count(keyName, 1, bytes);
   }
 
-  /** Counts a request out. @param bytes its body */
-  leave(bytes: number): void {
-    this.pendingBytes -= bytes;
-    this.pendingRequests--;
-    if (this.pendingRequests > 0) return;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  /** Counts it out. */
+  leave(keyName: string, bytes: number): void {
+    this.#count(keyName, -1, -bytes);
+    this.#tellIfIdle();
+  }
+
+  /** Counts a request out whose body was read, or was not to be read on. */
+  endReading(): void {
+    this.readingRequests--;
+    this.#tellIfIdle();
   }
 
   /** Counts a request whose `Event-Ids` could not be used. An old publisher, which does not sign them, is no fault. */
@@ -161,7 +215,7 @@ export class CollectorStatus {
   of(keyName: string): KeyCounts {
     let counts = this.keys.get(keyName);
     if (counts === undefined) {
-      counts = { stored: 0, duplicates: 0, rejected: 0, bytes: 0 };
+      counts = { stored: 0, duplicates: 0, rejected: 0, bytes: 0, pendingRequests: 0, pendingBytes: 0 };
       this.keys.set(keyName, counts);
     }
     return counts;
@@ -196,6 +250,22 @@ export class CollectorStatus {
     return [
       `Event-Ids of key ${keyName} are ignored, so its duplicates are stored: ${IGNORED_IDS_REASONS[reason]}.`,
     ];
+  }
+
+  #count(keyName: string, requests: number, bytes: number): void {
+    for (const counts of [this, this.of(keyName)]) {
+      counts.pendingRequests += requests;
+      counts.pendingBytes += bytes;
+    }
+  }
+
+  /** A request that was read is stored next: not idle is told once that has begun, or it was answered. */
+  #tellIfIdle(): void {
+    if (this.#whenIdle.length === 0) return;
+    setTimeout(() => {
+      if (this.pendingRequests + this.readingRequests > 0) return;
+      for (const resolve of this.#whenIdle.splice(0)) resolve();
+    });
   }
 
   #longestStoreMs(): number {

@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { MAX_EVENT_DEPTH } from "../serializers/json.ts";
+import type { THRIFT_TYPES } from "../serializers/thrift_protocol.ts";
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -11,7 +13,6 @@ import {
   DepthFault,
   expectByte,
   JsonFault,
-  MAX_DEPTH,
   MINUS,
   NINE,
   OPEN_BRACE,
@@ -34,22 +35,24 @@ const LARGEST_OF_TWO = 0xffff;
 /** Where a value of a type ends. @throws {JsonFault} it is none of that type */
 type SkipTyped = (body: Uint8Array, at: number, depth: number) => number;
 
-const NAMED_TYPES: readonly (readonly [name: string, skip: SkipTyped])[] = [
-  ["tf", skipNumeric], // 0 or 1
-  ["i8", skipNumeric],
-  ["i16", skipNumeric],
-  ["i32", skipNumeric],
-  ["i64", skipNumeric], // with a fraction, where Python was given a float, as its own documentation does
-  ["dbl", skipDouble],
-  ["str", skipText], // binary, too, in Base64
-  ["rec", skipStruct],
-  ["lst", skipList],
-  ["set", skipList],
-  ["map", skipMap],
-];
+/** How each of Thrift's types is read: as many as the serializer writes. */
+const SKIPPERS: Readonly<Record<keyof typeof THRIFT_TYPES, SkipTyped>> = {
+  tf: skipNumeric, // 0 or 1
+  i8: skipNumeric,
+  i16: skipNumeric,
+  i32: skipNumeric,
+  i64: skipNumeric, // with a fraction, where Python was given a float, as its own documentation does
+  dbl: skipDouble,
+  str: skipText, // binary, too, in Base64
+  uid: skipText,
+  rec: skipStruct,
+  lst: skipList,
+  set: skipList,
+  map: skipMap,
+};
 
 const TYPES: ReadonlyMap<number, SkipTyped> = new Map(
-  NAMED_TYPES.map(([name, skip]) => [codeOf(Buffer.from(`"${name}"`), 0), skip]),
+  Object.entries(SKIPPERS).map(([name, skip]) => [codeOf(Buffer.from(`"${name}"`), 0), skip]),
 );
 
 /**
@@ -59,7 +62,7 @@ const TYPES: ReadonlyMap<number, SkipTyped> = new Map(
  * @throws {DepthFault} it nests too deep
  */
 export function skipStruct(body: Uint8Array, at: number, depth: number): number {
-  if (depth > MAX_DEPTH) throw new DepthFault(at);
+  if (depth > MAX_EVENT_DEPTH) throw new DepthFault(at);
   if (body[at] !== OPEN_BRACE) throw new JsonFault(at, "expected a struct");
   let next = skipSpace(body, at + 1);
   if (body[next] === CLOSE_BRACE) return next + 1;
@@ -82,6 +85,7 @@ function skipFieldId(body: Uint8Array, at: number): number {
 /** `{"i64":5}` */
 function skipField(body: Uint8Array, at: number, depth: number): number {
   if (body[at] !== OPEN_BRACE) throw new JsonFault(at, "expected a field with its type");
+  if (depth >= MAX_EVENT_DEPTH) throw new DepthFault(at);
   const type = skipSpace(body, at + 1);
   const skip = typeAt(body, type);
   const next = skip(body, skipKey(body, type), depth + 2);
@@ -125,7 +129,7 @@ function skipText(body: Uint8Array, at: number): number {
 
 /** `["i32",2,5,6]` */
 function skipList(body: Uint8Array, at: number, depth: number): number {
-  if (depth > MAX_DEPTH) throw new DepthFault(at);
+  if (depth > MAX_EVENT_DEPTH) throw new DepthFault(at);
   if (body[at] !== OPEN_BRACKET) throw new JsonFault(at, "expected a list");
   const type = skipSpace(body, at + 1);
   const skip = typeAt(body, type);
@@ -138,7 +142,7 @@ function skipList(body: Uint8Array, at: number, depth: number): number {
 
 /** `["str","i32",1,{"a":5}]`; a key that is a number stands in quotes. */
 function skipMap(body: Uint8Array, at: number, depth: number): number {
-  if (depth > MAX_DEPTH) throw new DepthFault(at);
+  if (depth > MAX_EVENT_DEPTH) throw new DepthFault(at);
   if (body[at] !== OPEN_BRACKET) throw new JsonFault(at, "expected a map");
   const keyType = skipSpace(body, at + 1);
   typeAt(body, keyType);
@@ -156,6 +160,7 @@ function skipMembers(
   { skip, depth, count }: { skip: SkipTyped; depth: number; count: number },
 ): number {
   if (body[at] !== OPEN_BRACE) throw new JsonFault(at, "expected the members of a map");
+  if (depth >= MAX_EVENT_DEPTH) throw new DepthFault(at);
   let next = skipSpace(body, at + 1);
   for (let index = 0; index < count; index++) {
     if (index > 0) next = skipComma(body, next);

@@ -51,7 +51,9 @@ export function validateEvents({ events, rejections }: ParsedEvents, validate: E
 
 function attempt(validate: EventValidator, event: unknown): string | undefined {
   try {
-    return validate(event);
+    const problem: unknown = validate(event);
+    if (problem === undefined || typeof problem === "string") return problem;
+    throw new TypeError(`validate must return a string or undefined, not ${typeof problem}`);
   } catch (cause) {
     throw new HTTPException(500, { message: "The collector's check of events failed.", cause });
   }

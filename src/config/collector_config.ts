@@ -23,6 +23,7 @@ import type { ConfigSection, Env } from "./config_section.ts";
 import { bytesIn, durationMsIn, integerIn, optional, parseBoolean, parseText } from "./parsers.ts";
 import { parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
+import { parseReadableFile } from "./tls_files.ts";
 
 /** A key that publishers sign with. */
 export interface CollectorKeyConfig {
@@ -62,6 +63,15 @@ export interface CollectorConfig {
   readonly maxRequests: number;
   /** `request_timeout`: how long a request may take to arrive, headers and body, in milliseconds. Default: 30 s. */
   readonly requestTimeoutMs: number;
+  /**
+   * `max_connections`: how many connections may be open; beyond, the one that has waited longest makes room. Default: 2,048.
+   */
+  readonly maxConnections: number;
+  /**
+   * `tls_cert_file`, `tls_key_file`, `tls_ca_file`: PEM files with a certificate and its key, with which the listener
+   * speaks HTTPS, and with the authority whose certificates clients must have. Default: HTTP.
+   */
+  readonly tls: ListenerTls | undefined;
   /** `grace`: how long requests may still run when it stops, in milliseconds. Default: 10 s. */
   readonly graceMs: number;
   /** `v1`: whether `POST /v1` is there. Default: false. */
@@ -80,6 +90,17 @@ export interface CollectorConfig {
   /** What is allowed but likely not meant, one sentence each. */
   readonly warnings: readonly string[];
 }
+
+/** PEM files, by their paths. */
+export interface ListenerTls {
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Undefined: clients need no certificate. */
+  readonly caFile: string | undefined;
+}
+
+/** How many connections a collector has open until someone says otherwise: one for each host of a fleet without a balancer. */
+const DEFAULT_MAX_CONNECTIONS = 2_048;
 
 const SECTION = "event-collector";
 const KEY_PREFIX = "key.";
@@ -118,6 +139,7 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
       optional(integerIn({ min: 1, max: BODY_BYTES_CEILING }), DEFAULT_MAX_REQUEST_EVENTS),
     ),
     ...readLoad(section),
+    tls: readListenerTls(section),
     v1: section.read("v1", optional(parseBoolean, false)),
     checkStructs: section.read("check_structs", optional(parseBoolean, true)),
     admin: {
@@ -128,7 +150,10 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
   };
 }
 
-type Load = Pick<CollectorConfig, "maxPendingBytes" | "maxRequests" | "requestTimeoutMs" | "graceMs">;
+type Load = Pick<
+  CollectorConfig,
+  "maxPendingBytes" | "maxRequests" | "maxConnections" | "requestTimeoutMs" | "graceMs"
+>;
 
 /** What it takes on at once, and for how long. */
 function readLoad(section: ConfigSection): Load {
@@ -142,9 +167,27 @@ function readLoad(section: ConfigSection): Load {
       "max_requests",
       optional(integerIn({ min: 1, max: REQUESTS_CEILING }), DEFAULT_MAX_REQUESTS),
     ),
+    maxConnections: section.read(
+      "max_connections",
+      optional(integerIn({ min: 1, max: REQUESTS_CEILING }), DEFAULT_MAX_CONNECTIONS),
+    ),
     requestTimeoutMs: section.read("request_timeout", optional(duration, REQUEST_TIMEOUT_MS)),
     graceMs: section.read("grace", optional(duration, DEFAULT_GRACE_MS)),
   };
+}
+
+function readListenerTls(section: ConfigSection): ListenerTls | undefined {
+  const file = optional(parseReadableFile, undefined);
+  const certFile = section.read("tls_cert_file", file);
+  const keyFile = section.read("tls_key_file", file);
+  const caFile = section.read("tls_ca_file", file);
+  if ((certFile === undefined) !== (keyFile === undefined))
+    throw section.error("tls_cert_file", "goes with tls_key_file: set both or none");
+  if (certFile === undefined || keyFile === undefined) {
+    if (caFile !== undefined) throw section.error("tls_ca_file", "needs tls_cert_file and tls_key_file");
+    return undefined;
+  }
+  return { certFile, keyFile, caFile };
 }
 
 function readKeys(section: ConfigSection): Map<string, CollectorKeyConfig> {

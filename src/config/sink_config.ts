@@ -12,7 +12,7 @@ import {
 } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
-import { bytesIn, durationMsIn, oneOf, optional, parseText } from "./parsers.ts";
+import { bytesIn, durationMsIn, oneOf, optional, parseFileMode, parseText } from "./parsers.ts";
 
 /** When what was kept is synced to the disk. All survive the death of the process. */
 interface SyncConfig {
@@ -25,8 +25,14 @@ interface SyncConfig {
   readonly fsyncIntervalMs: number;
 }
 
+/** Where events are kept in files. */
+interface OutputConfig extends SyncConfig {
+  /** `output.mode`: the mode of files that are made, in octal; one that is there keeps its own. Default: 0600. */
+  readonly fileMode: number;
+}
+
 /** `sink = file`: JSON texts, one a line. */
-export interface FileSinkConfig extends SyncConfig {
+export interface FileSinkConfig extends OutputConfig {
   readonly kind: "file";
   /** `output`: the file. Default: `events.jsonl`. */
   readonly path: string;
@@ -37,7 +43,7 @@ export interface FileSinkConfig extends SyncConfig {
 }
 
 /** `sink = sqlite`: a table of a SQLite database. */
-export interface SqliteSinkConfig extends SyncConfig {
+export interface SqliteSinkConfig extends OutputConfig {
   readonly kind: "sqlite";
   /** `output`: the database's file. Default: `events.db`. */
   readonly path: string;
@@ -55,6 +61,7 @@ const POLICIES = ["always", "interval", "never"] as const;
 
 const OUTPUT_KEYS = [
   "output",
+  "output.mode",
   "output.fsync",
   "output.fsync_interval",
   "output.rotate_size",
@@ -73,7 +80,7 @@ function readFileSink(section: ConfigSection): FileSinkConfig {
   return {
     kind: "file",
     path: section.read("output", optional(parseText, "events.jsonl")),
-    ...readSync(section),
+    ...readOutput(section),
     rotateSizeBytes: section.read(
       "output.rotate_size",
       optional(bytesIn({ min: MIN_ROTATE_BYTES, max: MAX_ROTATE_BYTES }), undefined),
@@ -90,7 +97,7 @@ function readSqliteSink(section: ConfigSection): SqliteSinkConfig {
   return {
     kind: "sqlite",
     path: section.read("output", optional(parseText, "events.db")),
-    ...readSync(section),
+    ...readOutput(section),
   };
 }
 
@@ -98,6 +105,14 @@ function readNats(section: ConfigSection): NatsSinkConfig {
   rejectKeys(section, OUTPUT_KEYS, "is for a file or a database, and the sink is nats: leave it out");
   return readNatsSink(section);
 }
+
+function readOutput(section: ConfigSection): OutputConfig {
+  const fileMode = section.read("output.mode", optional(parseFileMode, DEFAULT_OUTPUT_MODE));
+  return { ...readSync(section), fileMode };
+}
+
+/** The default of `output.mode`: events are nobody else's business. */
+const DEFAULT_OUTPUT_MODE = 0o600;
 
 function readSync(section: ConfigSection): SyncConfig {
   const fsync = section.read("output.fsync", optional(oneOf(...POLICIES), "always" as const));

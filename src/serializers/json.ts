@@ -9,6 +9,13 @@ import { EventSerializationError } from "../errors.ts";
 import { describe, pathSegment } from "./problems.ts";
 
 /**
+ * How deep arrays and objects may nest in an event's JSON, whatever its version: one limit for put, for both
+ * serializers and for the collector. Readers have limits of their own: SQLite's JSON functions 1,000, Python's about as
+ * many, and the collector's scanners recurse as deep.
+ */
+export const MAX_EVENT_DEPTH = 512;
+
+/**
  * Serializes an event for collectors of version 2j: JSON in UTF-8, as `JSON.stringify` writes it.
  *
  * What `JSON.stringify` does stays so: `toJSON` methods are called (a Date becomes its ISO text),
@@ -18,18 +25,53 @@ import { describe, pathSegment } from "./problems.ts";
  *
  * @param event - any value that JSON can hold; usually an object
  * @throws EventSerializationError for what JSON cannot hold (a BigInt, a cycle, NaN, a `toJSON` or
- *   getter that throws, an event that is undefined or a function), naming the field
+ *   getter that throws, an event that is undefined or a function), naming the field; for one that nests deeper than
+ *   {@link MAX_EVENT_DEPTH}
  */
 export function serializeJsonEvent(event: unknown): Uint8Array {
   try {
     const json = JSON.stringify(event) as string | undefined;
     // A lost value is a null in the text, so that only events with a null in them are looked through.
     if (json === undefined || json.includes("null")) rejectLostValues(root(event));
+    if (json!.length > 2 * MAX_EVENT_DEPTH && nestsTooDeep(json!))
+      throw new EventSerializationError("", `nests deeper than ${MAX_EVENT_DEPTH} arrays and objects`);
     return Buffer.from(json!, "utf8");
   } catch (error) {
     if (error instanceof EventSerializationError) throw error;
     throw explain(event, error);
   }
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPENING = new Set(Buffer.from("[{"));
+const CLOSING = new Set(Buffer.from("]}"));
+
+function nestsTooDeep(json: string): boolean {
+  if (!hasManyBrackets(json)) return false;
+  let depth = 0;
+  for (let at = 0; at < json.length; at++) {
+    const char = json.charCodeAt(at);
+    if (char === QUOTE) at = endOfString(json, at);
+    else if (CLOSING.has(char)) depth--;
+    else if (OPENING.has(char) && ++depth > MAX_EVENT_DEPTH) return true;
+  }
+  return false;
+}
+
+/** Rules out almost all events, in a twentieth of the time: text that nests deep has as many brackets. */
+function hasManyBrackets(json: string): boolean {
+  let count = 0;
+  for (const bracket of "[{")
+    for (let at = json.indexOf(bracket); at !== -1; at = json.indexOf(bracket, at + 1))
+      if (++count > MAX_EVENT_DEPTH) return true;
+  return false;
+}
+
+function endOfString(json: string, start: number): number {
+  let at = start + 1;
+  while (json.charCodeAt(at) !== QUOTE) at += json.charCodeAt(at) === BACKSLASH ? 2 : 1;
+  return at;
 }
 
 /** What `JSON.stringify` threw, with the field if it can be found. */

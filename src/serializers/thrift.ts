@@ -26,6 +26,8 @@ export interface ThriftStruct {
   write(output: never): void;
 }
 
+const OPEN_BRACE = 0x7b;
+
 /** Kept for the next event. IngestResult while in use: a struct's `write` may serialize another event. */
 let idleWriter: ThriftJsonWriter | undefined = new ThriftJsonWriter();
 
@@ -43,7 +45,9 @@ export function serializeV2Event(event: ThriftStruct): Uint8Array {
   idleWriter = undefined;
   try {
     write(event, writer);
-    return writer.finish();
+    const bytes = writer.finish();
+    if (bytes[0] !== OPEN_BRACE) writer.fail("is not a struct, of which batches are made");
+    return bytes;
   } finally {
     writer.reset();
     idleWriter = writer;

@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
-import { MAX_STRUCT_DEPTH } from "../limits.ts";
+import { MAX_EVENT_DEPTH } from "./json.ts";
 import {
   abbreviate,
   binaryProblem,
@@ -30,21 +30,28 @@ import {
   uuidText,
 } from "./thrift_values.ts";
 
-/** Thrift's type ids and their names in the JSON protocol. Source: Apache Thrift, `TJSONProtocol`. */
-const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
-  [2, '"tf"'],
-  [3, '"i8"'],
-  [4, '"dbl"'],
-  [6, '"i16"'],
-  [8, '"i32"'],
-  [10, '"i64"'],
-  [11, '"str"'],
-  [12, '"rec"'],
-  [13, '"map"'],
-  [14, '"set"'],
-  [15, '"lst"'],
-  [16, '"uid"'],
-]);
+/**
+ * Thrift's types: their names in the JSON protocol, and their ids. The collector takes what is in here.
+ * Source: Apache Thrift, `TJSONProtocol`.
+ */
+export const THRIFT_TYPES = {
+  tf: 2,
+  i8: 3,
+  dbl: 4,
+  i16: 6,
+  i32: 8,
+  i64: 10,
+  str: 11,
+  rec: 12,
+  map: 13,
+  set: 14,
+  lst: 15,
+  uid: 16,
+} as const;
+
+const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(THRIFT_TYPES).map(([name, id]) => [id, `"${name}"`]),
+);
 
 /**
  * The write half of a Thrift `TProtocol`: what the `write` methods call that the Apache Thrift
@@ -62,6 +69,8 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
 export class ThriftJsonWriter {
   #json = "";
   #depth = 0;
+  /** How deep arrays and objects nest in the JSON so far: a struct's fields have an object each, a map's members one. */
+  #jsonDepth = 0;
   readonly #frames: Frame[] = [new Frame()];
   #frame: Frame = this.#frames[0]!;
   /** `},"2":{"str":` by id and type: as many as a schema has fields. */
@@ -77,6 +86,7 @@ export class ThriftJsonWriter {
   reset(): void {
     this.#json = "";
     this.#depth = 0;
+    this.#jsonDepth = 0;
     this.#frame = this.#frames[0]!;
   }
 
@@ -227,8 +237,9 @@ export class ThriftJsonWriter {
 
   #open(text: string, next: Frame["next"], size: number): void {
     if (this.#frame.next === "key") this.fail("is a struct or container: JSON has only strings for map keys");
-    if (this.#depth === MAX_STRUCT_DEPTH) {
-      this.fail(`is nested deeper than ${MAX_STRUCT_DEPTH} structs and containers: does it contain itself?`);
+    this.#jsonDepth += next === "element" ? 1 : 2;
+    if (this.#jsonDepth > MAX_EVENT_DEPTH) {
+      this.fail(`nests deeper than ${MAX_EVENT_DEPTH} in JSON: does it contain itself?`);
     }
     if (this.#depth === 0 && this.#json !== "") this.fail("was written twice by its write()");
     this.#write(text);
@@ -249,6 +260,7 @@ export class ThriftJsonWriter {
 
   #close(text: string): void {
     this.#json += text;
+    this.#jsonDepth -= this.#frame.next === "element" ? 1 : 2;
     this.#frame = this.#frames[--this.#depth]!;
   }
 

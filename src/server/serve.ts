@@ -4,21 +4,43 @@
  * @module
  */
 
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { lstat, rm } from "node:fs/promises";
-import type { Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { getRequestListener, RequestError } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
 import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT_MS } from "../limits.ts";
+import { type ConnectionStats, Connections } from "./connections.ts";
+
+/** What an app learns of a request besides the request: Node's objects. */
+export interface RequestEnv {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+}
 
 /** Anything that answers requests, such as a Hono app. */
 export interface FetchApp {
-  fetch(request: Request): Response | Promise<Response>;
+  fetch(request: Request, env: RequestEnv): Response | Promise<Response>;
 }
 
 /** Where to listen. Port 0 takes a free one. */
 export type ServeAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
+/** A certificate and its key, and whose certificates clients must have, all in PEM. */
+export interface ServeTls {
+  readonly cert: Uint8Array;
+  readonly key: Uint8Array;
+  /** Clients must have a certificate that one of these signed. Undefined: none is asked for. */
+  readonly ca?: Uint8Array | undefined;
+}
 
 /** An app that is being served. */
 export interface ServedApp {
@@ -26,6 +48,7 @@ export interface ServedApp {
   readonly address: string;
   /** The port it listens on; undefined on a unix socket. */
   readonly port: number | undefined;
+  readonly connections: ConnectionStats;
   /** Stops accepting, lets running requests finish, for a second unless told, then cuts them. */
   close(): Promise<void>;
 }
@@ -38,6 +61,12 @@ export interface ServeOptions {
   readonly requestTimeoutMs?: number;
   /** How long requests may still run once `close` is called, in milliseconds. Default: 1,000. */
   readonly graceMs?: number;
+  /** How many connections may be open. Beyond, the one that has waited longest makes room. Default: {@link DEFAULT_MAX_CONNECTIONS}. */
+  readonly maxConnections?: number;
+  /** How long a connection without a request stays open, in milliseconds. Default: {@link KEEP_ALIVE_MS}. */
+  readonly keepAliveMs?: number;
+  /** Serves HTTPS. Default: HTTP. */
+  readonly tls?: ServeTls | undefined;
 }
 
 /** The default of {@link ServeOptions.graceMs}. */
@@ -50,37 +79,114 @@ const CHECK_EVERY_MS = 1_000;
 const IDLE_SWEEP_MS = 20;
 
 /**
+ * How long a connection without a request stays open, in milliseconds. Longer than the 60 s that nginx and most other
+ * balancers keep theirs: who closes first must be the balancer, or a request meets a connection that is just closed (502).
+ */
+const KEEP_ALIVE_MS = 75_000;
+
+/**
+ * How many connections a listener has open until someone says otherwise: enough for people and probes, and few enough
+ * to leave a process of 128 files its others.
+ */
+const DEFAULT_MAX_CONNECTIONS = 64;
+
+/** What a request without a Host header, which HTTP/1.0 allows, is taken to be for. */
+const UNNAMED_HOST = "localhost";
+
+/** "Misdirected Request": publishers take it for a wrong address and keep their events. */
+const MISDIRECTED = 421;
+
+/**
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
  * file goes away on close. A request that arrives too slowly is answered 408, one with headers of more than
  * {@link MAX_HEADER_BYTES} or {@link MAX_HEADERS} of them 431: on Bun, Deno and Node alike.
  * @throws {ConfigurationError} (rejects) when it cannot listen there: the address is taken, not
- * permitted, or not one of this machine's.
+ * permitted, or not one of this machine's; or the certificate cannot be used.
  */
 export async function serveApp(
   app: FetchApp,
   address: ServeAddress,
-  { key, requestTimeoutMs = REQUEST_TIMEOUT_MS, graceMs = CLOSE_GRACE_MS }: ServeOptions = {},
+  options: ServeOptions = {},
 ): Promise<ServedApp> {
+  const { key, tls, graceMs = CLOSE_GRACE_MS, maxConnections = DEFAULT_MAX_CONNECTIONS } = options;
+  if (tls !== undefined) checkCertificate(tls, key);
   if ("path" in address) await removeStaleSocket(address.path);
-  const server = createAdaptorServer({
-    fetch: (request) => app.fetch(request),
-    overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
-    serverOptions: {
-      headersTimeout: requestTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, requestTimeoutMs),
-      maxHeaderSize: MAX_HEADER_BYTES,
-    },
-  }) as Server;
-  server.maxHeadersCount = MAX_HEADERS;
+  const server = createServer(app, options);
+  const connections = new Connections(maxConnections);
+  server.on("connection", (socket: Socket) => connections.add(socket));
+  server.on("secureConnection", (socket: Socket) => connections.addTls(socket));
+  server.on("tlsClientError", (_error, socket: Socket) => socket.destroy()); // theirs, or a health check's of TCP alone
+  server.on("request", (incoming, outgoing) => connections.note(incoming, outgoing));
   await listen(server, address, key);
   let closing: Promise<void> | undefined;
   return {
-    ...describeListener(server, address),
+    ...describeListener(server, address, tls === undefined ? "http" : "https"),
+    connections,
     close: () => {
-      closing ??= closeServer(server, graceMs);
+      closing ??= closeListener(server, connections, graceMs);
       return closing;
     },
+  };
+}
+
+function createServer(app: FetchApp, options: ServeOptions): Server {
+  const { requestTimeoutMs = REQUEST_TIMEOUT_MS, keepAliveMs = KEEP_ALIVE_MS, tls } = options;
+  const answer = getRequestListener((request, env) => app.fetch(request, env as RequestEnv), {
+    hostname: UNNAMED_HOST,
+    overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
+    errorHandler: describeFailure,
+  });
+  const serverOptions = {
+    headersTimeout: requestTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    handshakeTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveMs,
+    connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, requestTimeoutMs),
+    maxHeaderSize: MAX_HEADER_BYTES,
+  };
+  const server =
+    tls === undefined
+      ? createHttpServer(serverOptions, answer)
+      : createHttpsServer({ ...serverOptions, ...secureOptions(tls) }, answer);
+  server.maxHeadersCount = MAX_HEADERS;
+  return server;
+}
+
+/**
+ * A request whose target or Host cannot be read is at fault, but not what it carries: a 400 would say that of the events.
+ * Whatever else is thrown is a fault of ours.
+ */
+function describeFailure(error: unknown): Response {
+  if (error instanceof RequestError)
+    return Response.json({ error: `${error.message}.` }, { status: MISDIRECTED });
+  return Response.json({ error: "The server failed. Send it again." }, { status: 500 });
+}
+
+/** Finds out what the runtimes find out at different times: Deno with the first connection. @throws {ConfigurationError} */
+function checkCertificate({ cert, key, ca }: ServeTls, setting: string | undefined): void {
+  try {
+    if (ca !== undefined) new X509Certificate(ca);
+    if (new X509Certificate(cert).checkPrivateKey(createPrivateKey(Buffer.from(key)))) return;
+  } catch (cause) {
+    throw unusable((cause as Error).message, cause);
+  }
+  throw unusable("they do not belong together");
+
+  function unusable(reason: string, cause?: unknown): ConfigurationError {
+    const problem = `cannot use the certificate, its key or the authority's certificate: ${reason}.`;
+    return new ConfigurationError(problem, setting ? { key: setting } : {}, { cause });
+  }
+}
+
+function secureOptions({ cert, key, ca }: ServeTls) {
+  const asks = ca !== undefined;
+  return {
+    cert: Buffer.from(cert),
+    key: Buffer.from(key),
+    ...(asks && { ca: Buffer.from(ca) }),
+    requestCert: asks,
+    rejectUnauthorized: asks,
+    ALPNProtocols: ["http/1.1"],
   };
 }
 
@@ -94,18 +200,25 @@ async function listen(server: Server, address: ServeAddress, key: string | undef
   }
 }
 
-function describeListener(server: Server, address: ServeAddress): Pick<ServedApp, "address" | "port"> {
+function describeListener(
+  server: Server,
+  address: ServeAddress,
+  scheme: "http" | "https",
+): Pick<ServedApp, "address" | "port"> {
   if ("path" in address) return { address: `unix:${address.path}`, port: undefined };
   const { port } = server.address() as AddressInfo;
-  return { address: `http://${joinHostPort(address.host, port)}`, port };
+  return { address: `${scheme}://${joinHostPort(address.host, port)}`, port };
 }
 
-async function closeServer(server: Server, graceMs: number): Promise<void> {
+async function closeListener(server: Server, connections: Connections, graceMs: number): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
   const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
-  const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+  const cut = setTimeout(() => {
+    server.closeAllConnections();
+    connections.closeAll();
+  }, graceMs);
   await closed;
   clearInterval(sweep);
   clearTimeout(cut);

@@ -5,7 +5,9 @@ import { ROOT } from "./project.ts";
 /** The texts of the files of src/ by their names from there, but for the collector's, which has a page of its own. */
 export function readSources(): Map<string, string> {
   const names = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
-  const shown = names.filter((name) => name.endsWith(".ts") && !/^(commands\/)?collector\b/.test(name));
+  const shown = names.filter(
+    (name) => name.endsWith(".ts") && !/^(commands\/(running_)?)?collector\b/.test(name),
+  );
   return new Map(shown.map((name) => [name, readFileSync(join(ROOT, "src", name), "utf8")]));
 }
 

@@ -1,16 +1,43 @@
-import { closeSync, fdatasync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  writeSync,
+} from "node:fs";
 import { promisify } from "node:util";
 
 const fdatasyncAsync = promisify(fdatasync);
+
+/** The mode of files that are made until someone says otherwise: events are nobody else's business. */
+export const DEFAULT_OUTPUT_MODE = 0o600;
+
+/** Makes a file with this mode, whatever the umask; undefined: there is something of that name, a link included. */
+export function createFile(path: string, mode: number): number | undefined {
+  const { O_APPEND, O_CREAT, O_EXCL, O_RDWR } = constants;
+  let file: number;
+  try {
+    file = openSync(path, O_APPEND | O_CREAT | O_EXCL | O_RDWR, mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
+    throw error;
+  }
+  fchmodSync(file, mode);
+  return file;
+}
 
 /** A file that is only ever appended to, or cut off. */
 export class AppendFile {
   readonly #file: number;
   #sizeBytes: number;
 
-  /** Opens or creates it. @throws the system's error */
-  constructor(path: string) {
-    this.#file = openSync(path, "a+");
+  /** Opens it as it is, or creates it with a mode. @throws the system's error */
+  constructor(path: string, mode: number = DEFAULT_OUTPUT_MODE) {
+    this.#file = createFile(path, mode) ?? openSync(path, "a+", mode); // also made where a link points to
     this.#sizeBytes = fstatSync(this.#file).size;
   }
 

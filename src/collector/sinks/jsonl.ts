@@ -2,6 +2,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, MAX_GROUP_BYTES } from "../../limits.ts";
 import type { DedupIndex } from "../dedup/index.ts";
+import { DEFAULT_OUTPUT_MODE } from "./append_file.ts";
 import { GroupCommitter, type GroupTarget, linesSizeBytes, type SyncOptions } from "./group_commit.ts";
 import { type BatchLines, JsonlOutput } from "./jsonl_output.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
@@ -12,6 +13,8 @@ export interface JsonlSinkOptions extends SyncOptions {
   readonly rotateSizeBytes?: number | undefined;
   /** How old a file with events grows, in milliseconds, also when no more come. Default: any age. */
   readonly rotateAgeMs?: number | undefined;
+  /** The mode of files that are made; one that is there keeps its own. Default: 0o600. */
+  readonly fileMode?: number | undefined;
 }
 
 /** What of a batch is to be written, and what to answer. */
@@ -40,11 +43,11 @@ export class JsonlSink implements Sink {
    * and sends it again.
    *
    * @throws {EventStorageError} when the file cannot be opened, has no lines (`NOT_JSON_LINES`), is no file
-   * (`NOT_A_FILE`), or is another sink's (`LOCKED`)
+   * (`NOT_A_FILE`), has several names (`HARD_LINKED`), or is another sink's (`LOCKED`)
    */
   constructor(path: string, options: JsonlSinkOptions = {}) {
     this.#options = options;
-    this.#output = new JsonlOutput(path);
+    this.#output = new JsonlOutput(path, options.fileMode ?? DEFAULT_OUTPUT_MODE);
     this.#loop = new GroupCommitter(this.#target(), {
       fsync: options.fsync ?? "always",
       fsyncIntervalMs: options.fsyncIntervalMs ?? DEFAULT_FSYNC_INTERVAL_MS,

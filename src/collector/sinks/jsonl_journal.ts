@@ -51,13 +51,15 @@ export interface Recovered extends Omit<JournalHeader, "startBytes"> {
 /** The open journal of a file. */
 export class JsonlJournal {
   readonly #path: string;
+  readonly #mode: number;
   #file: AppendFile;
   #startBytes: number;
 
   /** Writes a new journal in the place of an old one, at once or not at all. @throws the system's error */
-  constructor(path: string, header: JournalHeader, seen: DedupIndex) {
+  constructor(path: string, header: JournalHeader, { seen, mode }: { seen: DedupIndex; mode: number }) {
     this.#path = path;
-    this.#file = replace(path, header, seen);
+    this.#mode = mode;
+    this.#file = replace(path, header, { seen, mode });
     this.#startBytes = this.#file.sizeBytes;
   }
 
@@ -85,7 +87,7 @@ export class JsonlJournal {
 
   /** Writes it anew. @throws the system's error; then the old one goes on */
   rewrite(header: JournalHeader, seen: DedupIndex): void {
-    const file = replace(this.#path, header, seen);
+    const file = replace(this.#path, header, { seen, mode: this.#mode });
     this.#file.close();
     this.#file = file;
     this.#startBytes = file.sizeBytes;
@@ -96,10 +98,14 @@ export class JsonlJournal {
   }
 }
 
-function replace(path: string, header: JournalHeader, seen: DedupIndex): AppendFile {
+function replace(
+  path: string,
+  header: JournalHeader,
+  { seen, mode }: { seen: DedupIndex; mode: number },
+): AppendFile {
   const temporary = `${path}.new`;
-  rmSync(temporary, { force: true });
-  const file = new AppendFile(temporary);
+  rmSync(temporary, { force: true }); // and not what a link of that name points to
+  const file = new AppendFile(temporary, mode);
   try {
     file.append(Buffer.from(formatStart(header, seen)));
     file.syncNow();

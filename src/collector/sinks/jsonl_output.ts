@@ -34,6 +34,7 @@ export class JsonlOutput {
   readonly path: string;
   /** The ids of what is kept. */
   readonly seen: DedupIndex;
+  readonly #mode: number;
   readonly #lock: OutputLock;
   readonly #journal: JsonlJournal;
   #file: AppendFile;
@@ -44,9 +45,10 @@ export class JsonlOutput {
   /** Why nothing more can be written. */
   #failure: EventStorageError | undefined;
 
-  /** @throws {EventStorageError} */
-  constructor(path: string) {
-    this.#file = openLinesFile(path);
+  /** @param mode of files that are made @throws {EventStorageError} */
+  constructor(path: string, mode: number) {
+    this.#mode = mode;
+    this.#file = openLinesFile(path, mode);
     try {
       this.path = realpathSync(path); // or a link would be rotated, and not what it points to
       this.#lock = new OutputLock(this.path);
@@ -61,7 +63,7 @@ export class JsonlOutput {
       this.#openedAtMs = found.openedAtMs;
       this.#rotationCount = found.rotationCount;
       this.#file.syncNow();
-      this.#journal = new JsonlJournal(journalPath, this.#header(), this.seen);
+      this.#journal = new JsonlJournal(journalPath, this.#header(), { seen: this.seen, mode });
     } catch (error) {
       this.#file.close();
       this.#lock.release();
@@ -180,7 +182,7 @@ export class JsonlOutput {
   #moveTo(rotated: string): void {
     renameSync(this.path, rotated);
     try {
-      const file = openLinesFile(this.path);
+      const file = openLinesFile(this.path, this.#mode);
       this.#file.close();
       this.#file = file;
       syncDirectory(dirname(rotated));
@@ -207,37 +209,40 @@ function journalOf(batches: readonly BatchLines[], fileBytes: number): JournalBa
   });
 }
 
-/** The longest last line that is believed to be torn, in bytes: more than any batch has. */
-const MAX_TORN_BYTES = 1_048_576;
+/** The longest line that there may be, in bytes: no event is as long. */
+const MAX_LINE_BYTES = 1_048_576;
 
 const NEWLINE = 0x0a;
 
-/** What a SQLite database begins with: `sink = sqlite` was here before, or is meant. */
-const SQLITE_MAGIC = "SQLite format 3\0";
-
 /** Opens or creates one. @throws {EventStorageError} it cannot be opened, or is no file */
-function openLinesFile(path: string): AppendFile {
+function openLinesFile(path: string, mode: number): AppendFile {
   let file: AppendFile;
   try {
-    file = new AppendFile(path);
+    file = new AppendFile(path, mode);
   } catch (cause) {
     const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
     const problem = `Cannot open ${path} for appending: ${message}. Choose a file in a directory that this user may write to.`;
     throw new EventStorageError(code, path, problem, { cause });
   }
-  if (fstatSync(file.descriptor).isFile()) return file;
+  const found = fstatSync(file.descriptor);
+  if (found.isFile() && found.nlink === 1) return file;
   file.close();
-  throw new EventStorageError("NOT_A_FILE", path, `${path} is not a regular file: choose another.`);
+  if (!found.isFile())
+    throw new EventStorageError("NOT_A_FILE", path, `${path} is not a regular file: choose another.`);
+  const problem = `${path} has ${found.nlink} names (hard links): a collector could write to it by each of them. Keep one.`;
+  throw new EventStorageError("HARD_LINKED", path, problem);
 }
 
 /**
  * Finds out by its journal what of a file is whole, and cuts off the rest: nobody was told that it arrived. Where
- * the journal does not reach that far, only a last line without an end is cut off.
+ * the journal does not reach that far, only a last line without an end is cut off. A file that is not ours is left as
+ * it is.
  *
  * @throws {EventStorageError} `NOT_JSON_LINES`
  */
 function mendLinesFile(file: AppendFile, path: string, journalPath: string): Recovered {
   const foundBytes = file.sizeBytes;
+  if (foundBytes > 0) assertFirstLine(file, path);
   const recovered = recover(journalPath, foundBytes);
   const wholeBytes = recovered.wholeBytes ?? endOfLastLine(file, path);
   if (wholeBytes < foundBytes) {
@@ -248,20 +253,50 @@ function mendLinesFile(file: AppendFile, path: string, journalPath: string): Rec
   return recovered;
 }
 
+/** A configuration file, a table, a log: their first lines are not JSON, and a database has none. */
+function assertFirstLine(file: AppendFile, path: string): void {
+  const head = readPart(file, 0, Math.min(file.sizeBytes, MAX_LINE_BYTES));
+  const end = head.indexOf(NEWLINE);
+  if (end !== -1 ? !isJson(head.subarray(0, end)) : !isTornJson(head)) throw notJsonLines(path);
+}
+
 function endOfLastLine(file: AppendFile, path: string): number {
-  const { sizeBytes, descriptor } = file;
-  const head = Buffer.alloc(SQLITE_MAGIC.length);
-  readSync(descriptor, head, 0, head.length, 0);
-  const tail = Buffer.alloc(Math.min(sizeBytes, MAX_TORN_BYTES));
-  readSync(descriptor, tail, 0, tail.length, sizeBytes - tail.length);
+  const { sizeBytes } = file;
+  const tailBytes = Math.min(sizeBytes, 2 * MAX_LINE_BYTES);
+  const tail = readPart(file, sizeBytes - tailBytes, tailBytes);
   const end = tail.lastIndexOf(NEWLINE) + 1;
-  const isOther = head.toString("latin1") === SQLITE_MAGIC || (end === 0 && sizeBytes > MAX_TORN_BYTES);
-  if (isOther) throw notJsonLines(path);
+  const begin = end < 2 ? 0 : tail.lastIndexOf(NEWLINE, end - 2) + 1;
+  const isWhole = end === 0 || isJson(tail.subarray(begin, end - 1));
+  if (!isWhole || !(end === tail.length || isTornJson(tail.subarray(end)))) throw notJsonLines(path);
   return sizeBytes - tail.length + end;
 }
 
+function readPart({ descriptor }: AppendFile, position: number, sizeBytes: number): Buffer {
+  const part = Buffer.alloc(sizeBytes);
+  return part.subarray(0, readSync(descriptor, part, 0, sizeBytes, position));
+}
+
+function isJson(line: Buffer): boolean {
+  try {
+    JSON.parse(line.toString());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether it may be the beginning of an event that a crash has torn: more would make it JSON, and its end is missing. */
+function isTornJson(text: Buffer): boolean {
+  return (
+    text.length < MAX_LINE_BYTES &&
+    /^\s*["[{]/.test(text.toString("latin1")) &&
+    !isJson(text) &&
+    !text.includes(0)
+  );
+}
+
 function notJsonLines(path: string): EventStorageError {
-  const problem = `${path} is not a file of JSON lines: it has no line end in its last ${MAX_TORN_BYTES} bytes, or is a SQLite database. Choose another.`;
+  const problem = `${path} is not a file of events, one JSON text a line: it is left as it is. Choose another.`;
   return new EventStorageError("NOT_JSON_LINES", path, problem);
 }
 

@@ -3,14 +3,19 @@
  *
  * @module
  */
+import { chmodSync, closeSync, lstatSync } from "node:fs";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../errors.ts";
 import { checkRuntime } from "../../storage/queue_file.ts";
+import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
 
 /**
  * Holds `OUTPUT-lock` while a sink is open: two processes that append to one file would each cut off what the
  * other is writing, and know nothing of the ids that the other has kept. The lock is SQLite's on an empty file: the
  * runtimes have none themselves, and unlike a file with a process id it is gone with the process, however it ends.
+ *
+ * It is the lock of whoever is about to write (RESERVED), and the file is its owner's alone: those who merely read the
+ * file, a backup say, neither hold it nor keep us from it.
  */
 export class OutputLock {
   readonly #db: Database.Database;
@@ -21,7 +26,7 @@ export class OutputLock {
     const path = `${outputPath}-lock`;
     this.#db = open(path);
     try {
-      this.#db.exec("PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE"); // there is nothing to roll back
+      this.#db.exec("PRAGMA journal_mode = OFF; BEGIN IMMEDIATE"); // there is nothing to roll back
     } catch (cause) {
       this.#db.close();
       throw lockError(outputPath, path, cause);
@@ -35,12 +40,27 @@ export class OutputLock {
 
 function open(path: string): Database.Database {
   try {
+    makeLockFile(path);
     return new Database(path, { timeout: 0 });
   } catch (cause) {
+    if (cause instanceof EventStorageError) throw cause;
     const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
     const problem = `Cannot open ${path}: ${message}. See that this user may write to the directory.`;
     throw new EventStorageError(code, path, problem, { cause });
   }
+}
+
+function makeLockFile(path: string): void {
+  const made = createFile(path, DEFAULT_OUTPUT_MODE);
+  if (made !== undefined) closeSync(made);
+  const found = lstatSync(path);
+  if (!found.isFile() || found.size > 0)
+    throw new EventStorageError(
+      "NOT_A_FILE",
+      path,
+      `${path} is not the empty file that a lock is: remove it.`,
+    );
+  if ((found.mode & 0o777) !== DEFAULT_OUTPUT_MODE) chmodSync(path, DEFAULT_OUTPUT_MODE);
 }
 
 function lockError(outputPath: string, path: string, cause: unknown): EventStorageError {

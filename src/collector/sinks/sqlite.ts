@@ -6,6 +6,7 @@ import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, SINK_BUSY_TIMEOUT_MS } from "../../limits.ts";
 import { eachId } from "../../wire/event_ids.ts";
 import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
+import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
 import { GroupCommitter, type GroupTarget, type SyncOptions } from "./group_commit.ts";
 import { OutputLock } from "./output_lock.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
@@ -40,7 +41,10 @@ const CHECKPOINT_PAGES = 16_000;
 const fdatasyncAsync = promisify(fdatasync);
 
 /** Options of {@link SqliteSink}. */
-export type SqliteSinkOptions = SyncOptions;
+export interface SqliteSinkOptions extends SyncOptions {
+  /** The mode of a database that is made; one that is there keeps its own. Default: 0o600. */
+  readonly fileMode?: number | undefined;
+}
 
 /**
  * Keeps events in a SQLite database, in table `event`, which others may query meanwhile. Events that were kept before
@@ -71,6 +75,8 @@ export class SqliteSink implements Sink {
     this.#path = realPathOf(path); // SQLite names its -wal so
     this.#lock = new OutputLock(this.#path);
     try {
+      const made = createFile(this.#path, options.fileMode ?? DEFAULT_OUTPUT_MODE); // SQLite gives its -wal the same mode
+      if (made !== undefined) closeSync(made);
       this.#db = openDatabase(this.#path);
       this.#wal = openSync(`${this.#path}-wal`, "r+");
     } catch (error) {

@@ -159,7 +159,6 @@ test("answers 400 to a body that is not what it says", async () => {
     ["/v2j", signed("[1]", gzip)],
     ["/v2j", signed("", gzip)],
     ["/v2j", { ...torn, body: (torn.body as Uint8Array<ArrayBuffer>).subarray(0, -4) }],
-    ["/v2j", signed("[1]", { "Content-Encoding": "br" })],
     ["/v2j", gzipped("[1")],
     ["/v2j", gzipped('{"1":{"lst":["rec",1,{}]}}')],
     ["/v2", gzipped("[1]")],
@@ -167,6 +166,21 @@ test("answers 400 to a body that is not what it says", async () => {
   ];
   for (const [path, init] of requests)
     assert.equal((await app.request(path, init)).status, 400, String(init.body));
+});
+
+test("takes gzip by both its names, in any case, and answers 415 to other encodings", async () => {
+  const { app } = storingCollector();
+  for (const encoding of ["x-gzip", "GZIP", "X-Gzip", "gzip, identity", " gzip "])
+    assert.equal((await app.request("/v2j", gzipped("[1]", { "Content-Encoding": encoding }))).status, 200);
+  for (const encoding of ["br", "deflate", "gzip, gzip", "gzip, br"])
+    assert.equal((await app.request("/v2j", gzipped("[1]", { "Content-Encoding": encoding }))).status, 415);
+});
+
+test("takes batches and probes at paths with a slash at their end", async () => {
+  const { app } = storingCollector();
+  assert.equal((await app.request("/v2j/", gzipped("[1]"))).status, 200);
+  for (const path of ["/livez/", "/readyz/"]) assert.equal((await app.request(path)).status, 200);
+  assert.equal((await app.request("/readyz", { method: "HEAD" })).status, 200);
 });
 
 test("takes 512,000 bytes and answers 413 to one more, compressed or not", async () => {

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { VERSION } from "../../../src/version.ts";
+import { NO_OPENSSL, TestAuthority } from "../../support/certificates.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type Program, start } from "../../support/processes.ts";
@@ -117,7 +120,7 @@ test("stores and answers what it receives while it stops, and exits 0", LIMIT, a
   sent.write(body.slice(0, 15));
   const admin = new URL("/metrics", `http://${hostname}:${port}`);
   await eventually("the request to be there", async () =>
-    /pending_requests 1\n/.test(await (await fetch(admin)).text()),
+    /reading_requests 1\n/.test(await (await fetch(admin)).text()),
   );
   program.signal("SIGTERM");
   await eventually("a closed port", () =>
@@ -155,12 +158,161 @@ test("reads its keys again on SIGHUP, and keeps them when the file cannot be use
 
   configure(directory.path, `${listen}key.new = !\n`);
   program.signal("SIGHUP");
-  await program.line(/going on with the keys as they were: .*is not Base64/);
+  await program.line(/going on with the configuration as it was: .*is not Base64/);
   configure(directory.path, `${listen}key.new = ${KEY_BASE64}\n`);
   assert.equal(await statusOf(address, "old"), 200);
   program.signal("SIGHUP");
   await eventually("the old key to be unknown", async () => (await statusOf(address, "old")) === 403);
   assert.equal(await statusOf(address, "new"), 200);
+});
+
+/** What /health says, or undefined where nobody listens. */
+async function healthOf(address: URL): Promise<{ status: string; reasons: string[] } | undefined> {
+  return fetch(new URL("/health", address)).then(
+    (response) => response.json() as Promise<{ status: string; reasons: string[] }>,
+    () => undefined,
+  );
+}
+
+test(
+  "goes on as before when SIGHUP finds what cannot be used, and says so; then takes what can be",
+  LIMIT,
+  async () => {
+    using directory = temporaryDirectory();
+    await using taken = await ScriptedCollector.open();
+    const key = `key.k = ${KEY_BASE64}\n`;
+    const listen = "listen = 127.0.0.1:0\n";
+    const file = configure(directory.path, listen + key);
+    await using program = startCollector(file);
+    const address = await addressOf(program);
+    const notPem = join(directory.path, "not.pem");
+    writeFileSync(notPem, "no certificate");
+    const missing = join(directory.path, "missing", "events.jsonl");
+    const unusable: readonly (readonly [lines: string, output: string | undefined, reason: RegExp])[] = [
+      [`listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is taken/],
+      [`${listen}admin.listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is taken/],
+      [listen + key, missing, /Cannot open .*missing/],
+      [`listen = localhost:0\n${key}`, missing, /Cannot open .*missing/],
+      [`${listen}request_timeout = 5s\n${key}`, missing, /Cannot open .*missing/],
+      [
+        `${listen}tls_cert_file = ${notPem}\ntls_key_file = ${notPem}\n${key}`,
+        undefined,
+        /cannot use the certificate/,
+      ],
+      [
+        `${listen}tls_cert_file = ${missing}\ntls_key_file = ${missing}\n${key}`,
+        undefined,
+        /cannot read the file/,
+      ],
+      [`${listen}key.k_file = ${missing}\n`, undefined, /missing/],
+      [listen + key, directory.path, /Cannot open/],
+      [`${listen}nonsense`, undefined, /config\.ini/],
+    ];
+    for (const [lines, output, reason] of unusable) {
+      const before = program.stderr.length;
+      configure(directory.path, lines, output);
+      program.signal("SIGHUP");
+      const said = (): string => program.stderr.slice(before).join("\n");
+      await eventually(`the log to say ${reason}`, () => /going on with the configuration/.test(said()));
+      assert.match(said(), reason);
+      await eventually(
+        "batches to be taken",
+        async () => (await statusOf(address, "k").catch(() => 0)) === 200,
+      );
+      const health = await healthOf(address);
+      assert.equal(health?.status, "degraded");
+      assert.match(health!.reasons[0]!, reason);
+    }
+    configure(directory.path, `${listen}request_timeout = 5s\n${key}`, join(directory.path, "other.jsonl"));
+    program.signal("SIGHUP");
+    await eventually("the new configuration", async () => (await healthOf(address))?.status === "ok");
+    assert.equal(await statusOf(address, "k"), 200);
+    assert.equal(readFileSync(join(directory.path, "other.jsonl"), "utf8"), "1\n");
+    assert.equal(
+      readFileSync(join(directory.path, "events.jsonl"), "utf8"),
+      "1\n".repeat(unusable.length),
+      "one for each configuration that could not be used",
+    );
+    configure(
+      directory.path,
+      `${listen}output.rotate_size = 1MiB\n${key}`,
+      join(directory.path, "other.jsonl"),
+    );
+    program.signal("SIGHUP");
+    await eventually(
+      "the same file with other settings",
+      () => program.stderr.filter((line) => /took the configuration/.test(line)).length === 2,
+    );
+    assert.equal(await statusOf(address, "k"), 200);
+    assert.equal(readFileSync(join(directory.path, "other.jsonl"), "utf8"), "1\n1\n");
+    assert.equal(await stop(program, "SIGTERM"), 0);
+  },
+);
+
+test("loses no event of those who send while it is reloaded again and again", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const lines = (nth: number): string =>
+    `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\nrequest_timeout = ${10 + nth}s\noutput.rotate_size = ${1 + nth}MiB\n`;
+  const file = configure(directory.path, lines(0));
+  await using program = startCollector(file);
+  const address = await addressOf(program);
+  let stored = 0;
+  let isDone = false;
+  const sending = (async () => {
+    while (!isDone) if ((await statusOf(address, "k").catch(() => 0)) === 200) stored++;
+  })();
+  for (let nth = 1; nth <= 5; nth++) {
+    configure(directory.path, lines(nth));
+    program.signal("SIGHUP");
+    await eventually(
+      `reload ${nth}`,
+      () => program.stderr.filter((line) => /took the configuration/.test(line)).length === nth,
+    );
+  }
+  isDone = true;
+  await sending;
+  assert.equal(await stop(program, "SIGTERM"), 0);
+  const kept = readFileSync(join(directory.path, "events.jsonl"), "utf8").length / 2;
+  assert.ok(stored > 0 && kept >= stored, `${stored} were answered 200, ${kept} are kept`);
+});
+
+test("ends TLS itself, and takes a new certificate on SIGHUP", { ...LIMIT, skip: NO_OPENSSL }, async () => {
+  using directory = temporaryDirectory();
+  using authority = new TestAuthority();
+  const [first, second] = [authority.issue("first"), authority.issue("second")];
+  const [certFile, keyFile] = [join(directory.path, "cert.pem"), join(directory.path, "key.pem")];
+  const install = ({ cert, key }: { cert: Uint8Array; key: Uint8Array }): void => {
+    writeFileSync(certFile, cert);
+    writeFileSync(keyFile, key);
+  };
+  install(first);
+  const file = configure(
+    directory.path,
+    `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\ntls_cert_file = ${certFile}\ntls_key_file = ${keyFile}\ntls_ca_file = ${authority.caFile}\n`,
+  );
+  await using program = startCollector(file);
+  const { port } = await addressOf(program);
+  const ask = async (): Promise<string> => {
+    const socket = connectTls({
+      ...{ port: Number(port), host: "127.0.0.1", servername: "localhost", ca: Buffer.from(authority.ca) },
+      ...{ cert: Buffer.from(first.cert), key: Buffer.from(first.key) },
+    });
+    try {
+      await once(socket, "secureConnect");
+      const name = String(socket.getPeerCertificate().subject?.CN);
+      socket.write("GET /readyz HTTP/1.0\r\n\r\n");
+      assert.match(await text(socket), /^HTTP\/1.. 200 /);
+      return name;
+    } finally {
+      socket.destroy();
+    }
+  };
+  assert.equal(await ask(), "first");
+  install(second);
+  program.signal("SIGHUP");
+  await program.line(/took the configuration/);
+  assert.equal(await ask(), "second");
+  assert.equal(await stop(program, "SIGTERM"), 0);
 });
 
 test(

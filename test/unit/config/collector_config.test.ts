@@ -33,6 +33,8 @@ test("fills in the defaults", () => {
     maxEvents: 100_000,
     maxPendingBytes: 67_108_864,
     maxRequests: 256,
+    maxConnections: 2_048,
+    tls: undefined,
     requestTimeoutMs: 30_000,
     graceMs: 10_000,
     v1: false,
@@ -71,6 +73,25 @@ test("the page about the collector has every key, with its default", () => {
     );
 });
 
+test("takes a certificate with its key, and an authority only beside them", () =>
+  inTemporaryDirectory((directory) => {
+    const [certFile, keyFile, caFile] = ["cert.pem", "key.pem", "ca.pem"].map((name) => {
+      const path = join(directory, name);
+      writeFileSync(path, "");
+      return path;
+    });
+    const key = "key.K = aGk=\n";
+    const pair = `tls_cert_file = ${certFile}\ntls_key_file = ${keyFile}\n`;
+    assert.deepEqual(parse(key + pair).tls, { certFile, keyFile, caFile: undefined });
+    assert.deepEqual(parse(`${key}${pair}tls_ca_file = ${caFile}\n`).tls, { certFile, keyFile, caFile });
+    rejects(() => parse(`${key}tls_cert_file = ${certFile}\n`), /tls_cert_file: goes with tls_key_file/);
+    rejects(
+      () => parse(`${key}tls_ca_file = ${caFile}\n`),
+      /tls_ca_file: needs tls_cert_file and tls_key_file/,
+    );
+    rejects(() => parse(`${key}tls_key_file = ${directory}/absent\n`), /tls_key_file: cannot read the file/);
+  }));
+
 test("reads every key, from INI and TOML alike", () => {
   const expected = {
     listen: { path: "./c.sock" },
@@ -78,6 +99,8 @@ test("reads every key, from INI and TOML alike", () => {
     maxEvents: 7,
     maxPendingBytes: 2_097_152,
     maxRequests: 9,
+    maxConnections: 11,
+    tls: undefined,
     requestTimeoutMs: 500,
     graceMs: 60_000,
     v1: true,
@@ -92,6 +115,7 @@ test("reads every key, from INI and TOML alike", () => {
     max_events_per_request: 7,
     max_pending_size: "2MiB",
     max_requests: 9,
+    max_connections: 11,
     request_timeout: "500ms",
     grace: "1m",
     v1: true,

@@ -16,6 +16,7 @@ const FILE = {
   path: "events.jsonl",
   fsync: "always",
   fsyncIntervalMs: 100,
+  fileMode: 0o600,
   rotateSizeBytes: undefined,
   rotateAgeMs: undefined,
 };
@@ -28,17 +29,19 @@ test("fills in the defaults of each sink", () => {
     path: "events.db",
     fsync: "always",
     fsyncIntervalMs: 100,
+    fileMode: 0o600,
   });
 });
 
 test("reads every key of each sink", () => {
   const rotation = "output.rotate_size = 256MiB\noutput.rotate_age = 1h\n";
-  const fsync = "output.fsync = interval\noutput.fsync_interval = 1s\n";
+  const fsync = "output.fsync = interval\noutput.fsync_interval = 1s\noutput.mode = 0640\n";
   assert.deepEqual(parse(`output = /data/e.jsonl\n${rotation}${fsync}`), {
     kind: "file",
     path: "/data/e.jsonl",
     fsync: "interval",
     fsyncIntervalMs: 1_000,
+    fileMode: 0o640,
     rotateSizeBytes: 268_435_456,
     rotateAgeMs: 3_600_000,
   });
@@ -47,6 +50,7 @@ test("reads every key of each sink", () => {
     path: "/data/e.db",
     fsync: "interval",
     fsyncIntervalMs: 1_000,
+    fileMode: 0o640,
   });
 });
 

@@ -1,8 +1,21 @@
 import assert from "node:assert/strict";
-import { appendFileSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import Database from "better-sqlite3";
 import { JsonlSink, type JsonlSinkOptions } from "../../../../src/collector/sinks/jsonl.ts";
 import { EventStorageError } from "../../../../src/errors.ts";
 import { batchOf, numberedBatch, queueUuid } from "../../../support/batches.ts";
@@ -278,6 +291,14 @@ test("rotates the file that a link points to", async () => {
 for (const [what, content] of [
   ["a file without lines", "x".repeat(1_048_577)],
   ["a SQLite database", "SQLite format 3\0\n x"],
+  ["a configuration file", "[event-collector]\nlisten = 127.0.0.1:0\n"],
+  ["a JSON document of several lines", '{\n  "name": "x"\n}\n'],
+  ["a JSON document without a line end", '{"name":"x"}'],
+  ["a password without a line end", "hunter2"],
+  ["JSON lines that end in another text", '{"a":1}\n{"a":2}\nremember the milk'],
+  ["JSON lines with a last line that is not JSON", '{"a":1}\nremember the milk\n'],
+  ["an empty line", "\n"],
+  ["bytes", "\0\0\0\0"],
 ] as const)
   test(`leaves ${what} as it is`, () => {
     using place = new Place(content);
@@ -288,6 +309,89 @@ for (const [what, content] of [
     );
     assert.equal(place.content, content);
   });
+
+test("leaves another file as it is though there is a journal beside it", async () => {
+  using place = new Place();
+  {
+    await using sink = place.open();
+    await sink.store(numberedBatch(1, 9));
+  }
+  writeFileSync(place.path, "root:x:0\n"); // smaller than what the journal tells of: it would be cut
+  assert.throws(() => place.open(), { code: "NOT_JSON_LINES" });
+  assert.equal(place.content, "root:x:0\n");
+});
+
+test("makes its files for their owner alone, or with the mode that is asked for, whatever the umask", async () => {
+  const umask = process.umask(0o002);
+  try {
+    for (const fileMode of [undefined, 0o640]) {
+      using place = new Place();
+      {
+        await using sink = place.open({ fileMode, rotateSizeBytes: 3 });
+        for (const id of [1, 2, 3]) await sink.store(numberedBatch(id, id));
+      }
+      const modes = readdirSync(place.directory).map((name) => [
+        name.replace(/.*events/, "events"),
+        modeOf(place, name),
+      ]);
+      assert.ok(modes.length >= 5, String(modes));
+      for (const [name, mode] of modes)
+        assert.equal(mode, String(name).endsWith("-lock") ? 0o600 : (fileMode ?? 0o600), String(name));
+    }
+  } finally {
+    process.umask(umask);
+  }
+});
+
+function modeOf(place: Place, name: string): number {
+  return statSync(join(place.directory, name)).mode & 0o777;
+}
+
+test("leaves the mode of a file that is there", async () => {
+  using place = new Place("1\n");
+  chmodSync(place.path, 0o664);
+  await using _sink = place.open();
+  assert.equal(modeOf(place, "events.jsonl"), 0o664);
+  assert.equal(modeOf(place, "events.jsonl.journal"), 0o600);
+});
+
+test("opens while somebody reads its lock, which is nobody else's from then on", async () => {
+  using place = new Place();
+  const lock = `${place.path}-lock`;
+  writeFileSync(lock, "", { mode: 0o644 });
+  const reader = new Database(lock, { readonly: true });
+  using _closing = new DisposableStack();
+  _closing.defer(() => void reader.close());
+  reader.exec("BEGIN; SELECT * FROM sqlite_schema");
+  await using sink = place.open();
+  assert.deepEqual(await sink.store(numberedBatch(1, 1)), { stored: 1, duplicates: 0 });
+  assert.equal(modeOf(place, "events.jsonl-lock"), 0o600);
+  assert.throws(() => place.open(), { code: "LOCKED" });
+});
+
+test("follows no link in the names that it makes up itself", async () => {
+  using place = new Place();
+  const precious = join(place.directory, "precious");
+  for (const name of ["events.jsonl-lock", "events.jsonl.journal", "events.jsonl.journal.new"]) {
+    writeFileSync(precious, "precious");
+    symlinkSync(precious, join(place.directory, name));
+    try {
+      await using sink = place.open();
+      await sink.store(numberedBatch(1, 1));
+    } catch (error) {
+      assert.equal((error as EventStorageError).code, "NOT_A_FILE", name);
+    }
+    assert.equal(readFileSync(precious, "utf8"), "precious", name);
+    rmSync(join(place.directory, name), { force: true });
+  }
+});
+
+test("rejects a file of two names, by each of which a collector could write to it", () => {
+  using place = new Place("1\n");
+  linkSync(place.path, join(place.directory, "other.jsonl"));
+  assert.throws(() => place.open(), { name: "EventStorageError", code: "HARD_LINKED" });
+  assert.equal(place.content, "1\n");
+});
 
 test("says which file cannot be opened", () => {
   using place = new Place("");

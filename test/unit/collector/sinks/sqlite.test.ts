@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { symlinkSync, writeFileSync } from "node:fs";
+import { statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
@@ -11,6 +11,16 @@ import { temporaryDirectory } from "../../../support/temporary.ts";
 function analyst(path: string): Database.Database {
   return new Database(path, { timeout: 5_000 });
 }
+
+test("makes its files for their owner alone, or with the mode that is asked for", async () => {
+  for (const fileMode of [undefined, 0o640]) {
+    using directory = temporaryDirectory();
+    await using sink = new SqliteSink(join(directory.path, "events.db"), { fsync: "never", fileMode });
+    await sink.store(numberedBatch(1, 3));
+    for (const name of ["events.db", "events.db-wal", "events.db-shm"])
+      assert.equal(statSync(join(directory.path, name)).mode & 0o777, fileMode ?? 0o600, name);
+  }
+});
 
 test("fills in the columns that its table documents, for others to query while it is open", async () => {
   using directory = temporaryDirectory();

@@ -1,0 +1,271 @@
+/**
+ * A collector as a process runs it: its listeners, its sink, and how both are replaced by another configuration's.
+ *
+ * @module
+ */
+import { readFileSync, realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { getLogger } from "@logtape/logtape";
+import { Hono } from "hono";
+import { collectorAdmin } from "../collector/admin.ts";
+import { collector } from "../collector/app.ts";
+import { openSink } from "../collector/sinks/open_sink.ts";
+import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
+import { CollectorStatus } from "../collector/status.ts";
+import { isLocal, type ListenAddress } from "../config/addresses.ts";
+import type { CollectorConfig, ListenerTls } from "../config/collector_config.ts";
+import { describeSink, type SinkConfig } from "../config/sink_config.ts";
+import { ConfigurationError } from "../errors.ts";
+import {
+  type FetchApp,
+  type ServedApp,
+  type ServeOptions,
+  type ServeTls,
+  serveApp,
+} from "../server/serve.ts";
+import { logWarnings } from "./command.ts";
+
+const logger = getLogger(["eventspool", "collector"]);
+
+/** What of a configuration a listener is made of. */
+interface Listening {
+  readonly address: ListenAddress;
+  readonly options: ServeOptions;
+}
+
+/** A listener, and what it was made of. */
+interface Listener extends Listening {
+  readonly served: ServedApp;
+}
+
+/** A collector whose configuration can be replaced while it runs, as a whole or not at all. */
+export class RunningCollector {
+  readonly #status = new CollectorStatus();
+  #config: CollectorConfig;
+  #sink: Sink;
+  /** Resolves when the sink can be used: for a moment there may be none. */
+  #sinkIsOpen: Promise<unknown> = Promise.resolve();
+  #batches: FetchApp = { fetch: unready };
+  #admin: FetchApp = { fetch: unready };
+  readonly #listeners = new Map<"listen" | "admin.listen", Listener>();
+  /** Listeners that are no longer needed once the configuration is in use. */
+  readonly #retired: Listener[] = [];
+  #reloading: Promise<void> = Promise.resolve();
+
+  private constructor(config: CollectorConfig, sink: Sink) {
+    this.#config = config;
+    this.#sink = sink;
+  }
+
+  /** @throws {ConfigurationError | EventStorageError} (rejects) it cannot be used */
+  static async start(config: CollectorConfig): Promise<RunningCollector> {
+    const collector = new RunningCollector(config, await openSink(config.sink));
+    await collector.#listen(config, new AsyncDisposableStack());
+    collector.#use(config);
+    return collector;
+  }
+
+  /** Replaces the configuration. Resolves also when it cannot be used: then all is as before. */
+  reload(load: () => CollectorConfig): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload(load));
+    return this.#reloading;
+  }
+
+  async stop(): Promise<void> {
+    this.#status.stop();
+    await this.#reloading;
+    await Promise.all([...this.#listeners.values()].map(({ served }) => served.close()));
+    await this.#status.idle();
+    await this.#sink.close();
+  }
+
+  async #reload(load: () => CollectorConfig): Promise<void> {
+    if (this.#status.isStopping) return;
+    const undo = new AsyncDisposableStack();
+    try {
+      const config = load();
+      logWarnings(logger, config.warnings);
+      await this.#listen(config, undo);
+      await this.#replaceSink(config.sink);
+      undo.move();
+      this.#use(config);
+      this.#status.reloadFailure = undefined;
+      logger.info("SIGHUP: took the configuration, the keys are now {keys}", {
+        keys: [...config.keys.keys()].join(", "),
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#status.reloadFailure = reason;
+      this.#retired.length = 0;
+      logger.error("SIGHUP: going on with the configuration as it was: {reason}", { reason });
+      await undo.disposeAsync();
+    }
+  }
+
+  /** Opens and closes listeners until there are those of the configuration; `undo` has them as they were. */
+  async #listen(config: CollectorConfig, undo: AsyncDisposableStack): Promise<void> {
+    for (const name of ["listen", "admin.listen"] as const) {
+      const next = name === "listen" ? listeningOf(config) : adminListeningOf(config);
+      const current = this.#listeners.get(name);
+      if (isDeepStrictEqual(current && { address: current.address, options: current.options }, next))
+        continue;
+      await this.#replaceListener(name, next, undo);
+    }
+  }
+
+  async #replaceListener(
+    name: "listen" | "admin.listen",
+    next: Listening | undefined,
+    undo: AsyncDisposableStack,
+  ): Promise<void> {
+    const current = this.#listeners.get(name);
+    const clashes =
+      current !== undefined && next !== undefined && isDeepStrictEqual(current.address, next.address);
+    const taken = clashes ? current.served.port : undefined; // of port 0
+    if (clashes) void current.served.close();
+    undo.defer(async () => {
+      const fresh = this.#listeners.get(name);
+      if (fresh !== current) void fresh?.served.close();
+      if (!clashes && current !== undefined) this.#listeners.set(name, current);
+      else if (current === undefined) this.#listeners.delete(name);
+      else await this.#open(name, current, taken);
+    });
+    if (next !== undefined) await this.#open(name, next, taken);
+    else this.#listeners.delete(name);
+    if (!clashes && current !== undefined) this.#retired.push(current);
+  }
+
+  async #open(name: "listen" | "admin.listen", listening: Listening, port?: number): Promise<void> {
+    const { address, options } = listening;
+    const place = port === undefined || "path" in address ? address : { ...address, port };
+    const app: FetchApp = {
+      fetch: (request, env) => (name === "listen" ? this.#batches : this.#admin).fetch(request, env),
+    };
+    const served = await serveApp(app, place, options);
+    this.#listeners.set(name, { ...listening, served });
+  }
+
+  /** @throws {EventStorageError} (rejects) the new one cannot be opened; then the old one is in use */
+  async #replaceSink(config: SinkConfig): Promise<void> {
+    if (isDeepStrictEqual(config, this.#config.sink)) return;
+    const swapping = this.#swapSink(config);
+    this.#sinkIsOpen = swapping.catch(() => {});
+    await swapping;
+  }
+
+  async #swapSink(config: SinkConfig): Promise<void> {
+    const old = this.#sink;
+    const isSameOutput =
+      "path" in config && "path" in this.#config.sink && samePlace(config.path, this.#config.sink.path);
+    if (!isSameOutput) this.#sink = await openSink(config);
+    await old.close();
+    if (!isSameOutput) return;
+    try {
+      this.#sink = await openSink(config);
+    } catch (error) {
+      this.#sink = await openSink(this.#config.sink);
+      throw error;
+    }
+  }
+
+  /** The sink of the moment. */
+  readonly #stableSink: Pick<Sink, "store" | "risks"> = (() => {
+    const current = (): Sink => this.#sink;
+    return {
+      store: (batch: AcceptedBatch) => this.#store(batch),
+      get risks() {
+        return current().risks ?? [];
+      },
+    };
+  })();
+
+  async #store(batch: AcceptedBatch): Promise<Stored> {
+    await this.#sinkIsOpen;
+    return this.#sink.store(batch);
+  }
+
+  /** Answers by the configuration from now on. */
+  #use(config: CollectorConfig): void {
+    const status = this.#status;
+    this.#config = config;
+    const keys = new Map(
+      [...config.keys].map(([name, key]) => [name, { ...key, secret: key.secret.reveal() }]),
+    );
+    const app = collector({ ...config, keys, sink: this.#stableSink, status });
+    const { token } = config.admin;
+    const routes = collectorAdmin(status, { token: token && Buffer.from(token.reveal()).toString() });
+    this.#batches = isBeside(config) ? beside(routes, app) : app;
+    this.#admin = routes;
+    for (const { served } of this.#retired.splice(0)) void served.close();
+    status.connections = this.#listeners.get("listen")?.served.connections;
+    this.#logAddresses(config);
+  }
+
+  #logAddresses(config: CollectorConfig): void {
+    const address = this.#listeners.get("listen")?.served.address;
+    logger.info("Collecting at {address} into {output}", { address, output: describeSink(config.sink) });
+    const admin = this.#listeners.get("admin.listen")?.served.address;
+    if (admin !== undefined) logger.info("Admin at {address}", { address: admin });
+    else if (config.admin.listen === "beside" && !isBeside(config))
+      logger.warn(
+        "There are no /health and /metrics: others reach {address}, so set admin.listen or admin.token",
+        { address },
+      );
+  }
+}
+
+function unready(): Response {
+  return Response.json({ error: "The collector is starting. Send it again." }, { status: 503 });
+}
+
+function samePlace(one: string, other: string): boolean {
+  const real = (path: string): string => {
+    try {
+      return realpathSync(path);
+    } catch {
+      return resolve(path); // it is not there yet
+    }
+  };
+  return real(one) === real(other);
+}
+
+function listeningOf({ listen, tls, ...config }: CollectorConfig): Listening {
+  const { requestTimeoutMs, graceMs, maxConnections } = config;
+  const options = { key: "listen", requestTimeoutMs, graceMs, maxConnections, tls: tls && readTls(tls) };
+  return { address: listen, options };
+}
+
+/** @throws {ConfigurationError} */
+function readTls({ certFile, keyFile, caFile }: ListenerTls): ServeTls {
+  const read = (key: string, path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      throw new ConfigurationError(`cannot read ${path}: ${(cause as Error).message}`, { key }, { cause });
+    }
+  };
+  return {
+    cert: read("tls_cert_file", certFile),
+    key: read("tls_key_file", keyFile),
+    ca: caFile === undefined ? undefined : read("tls_ca_file", caFile),
+  };
+}
+
+function adminListeningOf({ admin: { listen } }: CollectorConfig): Listening | undefined {
+  return listen === "beside" || listen === undefined
+    ? undefined
+    : { address: listen, options: { key: "admin.listen" } };
+}
+
+/** Whether /health and /metrics are where the batches are received. */
+function isBeside({ listen, admin }: CollectorConfig): boolean {
+  return admin.listen === "beside" && (isLocal(listen) || admin.token !== undefined);
+}
+
+function beside(admin: Hono, app: Hono): FetchApp {
+  return new Hono()
+    .all("/health", (c) => admin.fetch(c.req.raw, c.env))
+    .all("/metrics", (c) => admin.fetch(c.req.raw, c.env))
+    .all("*", (c) => app.fetch(c.req.raw, c.env));
+}
