@@ -13,7 +13,14 @@ import { type CollectorConfig, loadCollectorConfig } from "../config/collector_c
 import { describeSink } from "../config/sink_config.ts";
 import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
 import { VERSION } from "../version.ts";
-import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
+import {
+  ADMIN_LISTENER,
+  logWarnings,
+  onlyFile,
+  parseCommandLine,
+  runCommand,
+  stopOnSignals,
+} from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
@@ -99,6 +106,7 @@ async function serve(app: Hono, config: CollectorConfig, status: CollectorStatus
   const { listen, requestTimeoutMs, graceMs, admin } = config;
   const routes = collectorAdmin(status, {
     token: admin.token && Buffer.from(admin.token.reveal()).toString(),
+    isLocal: isLocal(admin.listen === "beside" || admin.listen === undefined ? listen : admin.listen),
   });
   const options = { requestTimeoutMs, graceMs };
   const isBeside = admin.listen === "beside" && (isLocal(listen) || admin.token !== undefined);
@@ -120,14 +128,14 @@ async function serve(app: Hono, config: CollectorConfig, status: CollectorStatus
 }
 
 async function serveAdmin(routes: Hono, address: ListenAddress): Promise<ServedApp> {
-  const served = await serveApp(routes, address, { key: "admin.listen" });
+  const served = await serveApp(routes, address, { key: "admin.listen", ...ADMIN_LISTENER });
   logger.info("Admin at {address}", { address: served.address });
   return served;
 }
 
 function beside(admin: Hono, app: Hono): FetchApp {
   return new Hono()
-    .all("/health", (c) => admin.fetch(c.req.raw))
-    .all("/metrics", (c) => admin.fetch(c.req.raw))
-    .all("*", (c) => app.fetch(c.req.raw));
+    .all("/health", (c) => admin.fetch(c.req.raw, c.env))
+    .all("/metrics", (c) => admin.fetch(c.req.raw, c.env))
+    .all("*", (c) => app.fetch(c.req.raw, c.env));
 }

@@ -9,6 +9,12 @@ import type { Logger } from "@logtape/logtape";
 import { didYouMean } from "../config/did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 
+/**
+ * How admin routes are served. 40 connections are enough for 32 live pages and some probes, and leave a publisher that
+ * may open 128 files what it needs to deliver. A unix socket is for our user: what comes through it is trusted.
+ */
+export const ADMIN_LISTENER = { maxConnections: 40, socketMode: 0o600 } as const;
+
 /** Exit codes: all went well; it failed while running; it was called or configured wrongly. */
 const FINE = 0;
 const FAILED = 1;

@@ -10,7 +10,15 @@ import { Publisher } from "../publisher/publisher.ts";
 import { serveApp } from "../server/serve.ts";
 import { queueFilePath } from "../storage/locations.ts";
 import { VERSION } from "../version.ts";
-import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
+import {
+  ADMIN_LISTENER,
+  logWarnings,
+  onlyFile,
+  parseCommandLine,
+  runCommand,
+  stopOnSignals,
+  UsageError,
+} from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
@@ -103,7 +111,7 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
     token: token && Buffer.from(token.reveal()).toString(),
     isLocal: listen && isLocal(listen),
   });
-  const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
+  const served = listen && (await serveApp(app, listen, { key: "admin.listen", ...ADMIN_LISTENER }));
   if (served) logger.info("Admin at {address}", { address: served.address });
   const running = publisher.run({ signal });
   notify("READY=1");

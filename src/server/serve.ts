@@ -5,16 +5,22 @@
  */
 
 import { once } from "node:events";
-import { lstat, rm } from "node:fs/promises";
-import type { Server } from "node:http";
+import { chmod, lstat, rm } from "node:fs/promises";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
 import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT_MS } from "../limits.ts";
 
+/** What an app learns of a request besides the request: Node's objects. */
+export interface RequestEnv {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+}
+
 /** Anything that answers requests, such as a Hono app. */
 export interface FetchApp {
-  fetch(request: Request): Response | Promise<Response>;
+  fetch(request: Request, env: RequestEnv): Response | Promise<Response>;
 }
 
 /** Where to listen. Port 0 takes a free one. */
@@ -38,6 +44,10 @@ export interface ServeOptions {
   readonly requestTimeoutMs?: number;
   /** How long requests may still run once `close` is called, in milliseconds. Default: 1,000. */
   readonly graceMs?: number;
+  /** How many connections may be open at once. Default: no limit. */
+  readonly maxConnections?: number;
+  /** The mode of a unix socket's file: who may write to it may connect. Default: what the umask leaves. */
+  readonly socketMode?: number;
 }
 
 /** The default of {@link ServeOptions.graceMs}. */
@@ -45,6 +55,9 @@ const CLOSE_GRACE_MS = 1_000;
 
 /** How often connections are looked at for requests that arrive too slowly, in milliseconds. */
 const CHECK_EVERY_MS = 1_000;
+
+/** What a request without a Host header, which HTTP/1.0 allows, is taken to be for. */
+const UNNAMED_HOST = "localhost";
 
 /** How soon `close` drops a kept-alive connection whose last request finished, in milliseconds. */
 const IDLE_SWEEP_MS = 20;
@@ -59,11 +72,13 @@ const IDLE_SWEEP_MS = 20;
 export async function serveApp(
   app: FetchApp,
   address: ServeAddress,
-  { key, requestTimeoutMs = REQUEST_TIMEOUT_MS, graceMs = CLOSE_GRACE_MS }: ServeOptions = {},
+  options: ServeOptions = {},
 ): Promise<ServedApp> {
+  const { key, requestTimeoutMs = REQUEST_TIMEOUT_MS, graceMs = CLOSE_GRACE_MS, maxConnections } = options;
   if ("path" in address) await removeStaleSocket(address.path);
   const server = createAdaptorServer({
-    fetch: (request) => app.fetch(request),
+    fetch: (request, env) => app.fetch(request, env as RequestEnv),
+    hostname: UNNAMED_HOST,
     overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
     serverOptions: {
       headersTimeout: requestTimeoutMs,
@@ -73,7 +88,9 @@ export async function serveApp(
     },
   }) as Server;
   server.maxHeadersCount = MAX_HEADERS;
+  if (maxConnections !== undefined) server.maxConnections = maxConnections;
   await listen(server, address, key);
+  if ("path" in address && options.socketMode !== undefined) await chmod(address.path, options.socketMode);
   let closing: Promise<void> | undefined;
   return {
     ...describeListener(server, address),

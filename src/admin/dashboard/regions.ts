@@ -31,19 +31,21 @@ export type Regions = Readonly<Record<Region, Markup>>;
 /** A queue this full will soon reject: as in healthOf. */
 const NEARLY_FULL = 0.8;
 
-/** What makes those parts that are kept while they do not change. */
+/** For whom the parts are made, and what makes those that are kept while they do not change. */
 export interface KeptParts {
+  /** Whether what the collector said, which may hold parts of events, is shown. */
+  readonly isTrusted: boolean;
   readonly letters: LetterList;
   readonly charts: Charts;
 }
 
 /** Makes all parts. */
-export function regionsOf(snapshot: Snapshot, { letters, charts }: KeptParts): Regions {
+export function regionsOf(snapshot: Snapshot, { isTrusted, letters, charts }: KeptParts): Regions {
   const { status, rates, samples, queues } = snapshot;
   const { state } = status;
   return {
     badge: badge(status),
-    health: health(status),
+    health: health(status, isTrusted),
     depth: depth(state),
     oldest: oldest(snapshot),
     put: rate(rates?.put),
@@ -68,12 +70,12 @@ const BADGES: Readonly<Record<HealthReport["health"], readonly [kind: string, wo
 };
 const NOT_RUNNING = ["warn", "Not publishing"] as const;
 
-function health(status: PublisherStatus): Markup {
+function health(status: PublisherStatus, isTrusted: boolean): Markup {
   const { health, reasons } = healthOf(status);
   const problem = status.lastProblem;
   const lines = reasons.map((reason) => html`<li>${capitalize(reason)}.</li>`);
   return html`${lines.length > 0 && html`<ul class="reasons ${BADGES[health][0]}">${lines}</ul>`}
-${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${visible(oneLine(problem.message))}</bdi></p>`}`;
+${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${isTrusted ? visible(oneLine(problem.message)) : problem.kind}</bdi></p>`}`;
 }
 
 function depth({ depth, maxEvents }: PublisherStatus["state"]): Markup {
