@@ -8,6 +8,7 @@ import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import type { Logger } from "@logtape/logtape";
 import { didYouMean } from "../config/did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { printError } from "./output.ts";
 
 /**
  * How admin routes are served. 40 connections are enough for 32 live pages and some probes, and leave a publisher that
@@ -30,8 +31,8 @@ export async function runCommand(name: string, main: () => Promise<unknown>): Pr
     const code = await main();
     return process.exit(typeof code === "number" ? code : FINE);
   } catch (error) {
-    process.stderr.write(`${name}: ${error instanceof Error ? error.message : error}\n`);
-    if (isUsageError(error)) process.stderr.write(`Try ${name} --help.\n`);
+    printError(`${name}: ${error instanceof Error ? error.message : error}`);
+    if (isUsageError(error)) printError(`Try ${name} --help.`);
     return process.exit(isMisuse(error) ? MISUSED : FAILED);
   }
 }

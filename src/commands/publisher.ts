@@ -21,6 +21,7 @@ import {
 } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
+import { printLines } from "./output.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -66,7 +67,7 @@ await runCommand("publisher", async () => {
   const file = onlyFile(positionals);
   const load = () => locate(loadPublisherConfig(file, { queueName: values["queue-name"] }), directory);
   const config = load();
-  if (values.check) return void stdout.write(describe(config));
+  if (values.check) return printLines(describe(config));
 
   configureLogging({ debug: values.debug });
   await publish(config, load);
@@ -122,5 +123,5 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
 
 function describe(config: PublisherConfig): string {
   const file = config.file ?? queueFilePath(config.queueName, config.directory);
-  return `${JSON.stringify({ ...describePublisherConfig(config), file }, null, 2)}\n`;
+  return JSON.stringify({ ...describePublisherConfig(config), file }, null, 2);
 }

@@ -148,11 +148,16 @@ export class Publisher implements AsyncDisposable {
    * time to finish, those that do not are given back, and it resolves. A failing collector or queue
    * file never makes it reject: it waits and tries again.
    */
-  run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    signal?.addEventListener("abort", () => this.#stop.abort(), { once: true });
-    if (signal?.aborted) this.#stop.abort();
+  async run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    const stop = (): void => this.#stop.abort();
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted) stop();
     this.#running ??= this.#run();
-    return this.#running;
+    try {
+      await this.#running;
+    } finally {
+      signal?.removeEventListener("abort", stop); // the signal may outlive many publishers
+    }
   }
 
   /** Aborts when the publisher is told to stop. */

@@ -7,7 +7,7 @@ import { formatDuration, oneLine } from "../../format.ts";
 import { type HealthReport, healthOf, type PublisherStatus } from "../../publisher/health.ts";
 import type { ChartName, Charts } from "./charts.ts";
 import type { LetterList } from "./dead_letters.ts";
-import { formatCount, formatRate, formatShare, plural, timeOf, visible } from "./figures.ts";
+import { formatCount, formatRate, formatShare, plural, timeOf } from "./figures.ts";
 import { html, type Markup } from "./markup.ts";
 import type { QueueRow, QueueRows, Snapshot } from "./snapshot.ts";
 
@@ -75,7 +75,7 @@ function health(status: PublisherStatus, isTrusted: boolean): Markup {
   const problem = status.lastProblem;
   const lines = reasons.map((reason) => html`<li>${capitalize(reason)}.</li>`);
   return html`${lines.length > 0 && html`<ul class="reasons ${BADGES[health][0]}">${lines}</ul>`}
-${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${isTrusted ? visible(oneLine(problem.message)) : problem.kind}</bdi></p>`}`;
+${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${isTrusted ? oneLine(problem.message) : problem.kind}</bdi></p>`}`;
 }
 
 function depth({ depth, maxEvents }: PublisherStatus["state"]): Markup {
@@ -141,7 +141,7 @@ function queueRows({ rows, moreCount }: QueueRows, own: string): Markup {
 function queueRow({ queue, look }: QueueRow, isOwn: boolean): Markup {
   const name = html`<th scope="row">${queue}${isOwn && html` <span class="own">this one</span>`}</th>`;
   if (look.state === undefined)
-    return html`<tr>${name}<td colspan="4" class="note"><bdi>${visible(oneLine(look.error))}</bdi></td></tr>`;
+    return html`<tr>${name}<td colspan="4" class="note"><bdi>${oneLine(look.error)}</bdi></td></tr>`;
   const { depth, maxEvents, oldestPutAtMs, deadLetters } = look.state;
   const age = oldestPutAtMs === undefined ? "–" : formatDuration(Date.now() - oldestPutAtMs);
   return html`<tr>${name}<td>${formatCount(depth)}</td><td>${formatCount(maxEvents)}</td><td>${age}</td><td>${formatCount(deadLetters)}</td></tr>`;
