@@ -5,6 +5,7 @@
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { getPath } from "hono/utils/url";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
 import type { QueueState } from "../publisher/mod.ts";
@@ -50,7 +51,7 @@ export interface AdminOptions {
  * ```
  */
 export function admin(publisher: ObservedPublisher, { token, isLocal = false }: AdminOptions = {}): Hono {
-  const app = new Hono();
+  const app = new Hono({ getPath: pathWithoutDoubleSlash });
   const tokens = token === undefined ? undefined : new TokenCheck(token);
   const access = new Access({ queue: publisher.queue, tokens, isLocal });
   const guards = [access.checkHost, guardedBy(tokens, "the publisher's admin.token")] as const;
@@ -72,6 +73,11 @@ export function admin(publisher: ObservedPublisher, { token, isLocal = false }: 
     return c.json({ status: "failing", queue: publisher.queue, error: error.message }, 503);
   });
   return app;
+}
+
+/** A proxy that maps `/ops` to `/` asks for `/ops/health` as `//health`. */
+function pathWithoutDoubleSlash(request: Request): string {
+  return getPath(request).replace(/^\/{2,}/, "/");
 }
 
 async function health(c: Context, publisher: ObservedPublisher, access: Access): Promise<Response> {

@@ -15,7 +15,15 @@ import { LetterList } from "./dead_letters.ts";
 import { plural } from "./figures.ts";
 import { LiveFeed, type Update } from "./live.ts";
 import { html } from "./markup.ts";
-import { dashboardPage, loginPage, messagePage, type Place, SCRIPT_HASH, STYLE_HASH } from "./page.ts";
+import {
+  dashboardPage,
+  loginPage,
+  messagePage,
+  type Place,
+  SCRIPT_HASH,
+  SLASH_HASH,
+  STYLE_HASH,
+} from "./page.ts";
 import { regionsOf } from "./regions.ts";
 import { type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
 
@@ -33,7 +41,7 @@ const STREAM_HEADERS = {
 const headers: MiddlewareHandler = secureHeaders({
   contentSecurityPolicy: {
     defaultSrc: ["'none'"],
-    scriptSrc: [SCRIPT_HASH],
+    scriptSrc: [SCRIPT_HASH, SLASH_HASH],
     styleSrc: [STYLE_HASH],
     imgSrc: ["data:"],
     connectSrc: ["'self'"],
@@ -236,8 +244,9 @@ function placeOf(c: Context): Place {
   const isPage = c.req.method === "GET" && !c.req.path.endsWith("/events");
   const pagePath = isPage ? c.req.path : parentOf(c.req.path);
   const name = pagePath.slice(pagePath.lastIndexOf("/") + 1);
-  if (isPage) return { home: `./${name}`, routes: name === "" ? "./" : `./${name}/` };
-  return { home: name === "" ? "./" : `../${name}`, routes: "./" };
+  const isRoot = name === "";
+  if (isPage) return { home: `./${name}`, routes: isRoot ? "./" : `./${name}/`, needsSlash: isRoot };
+  return { home: isRoot ? "./" : `../${name}`, routes: "./", needsSlash: false };
 }
 
 function parentOf(path: string): string {

@@ -83,7 +83,7 @@ function actions(id: number): Markup {
   return html`<div class="actions">
 <button form="retry" name="id" value="${id}" aria-label="Retry event ${id}">Retry</button>
 <details class="confirm"><summary aria-label="Purge event ${id}">Purge…</summary>
-<button class="danger" form="purge" name="id" value="${id}" aria-label="Delete event ${id} for good">Delete for good</button></details>
+<button class="danger" form="purge" name="id" value="${id}" aria-label="Delete for good: event ${id}">Delete for good</button></details>
 </div>`;
 }
 

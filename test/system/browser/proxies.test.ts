@@ -114,6 +114,19 @@ for (const [name, location] of Object.entries(PREFIXES))
       },
     );
 
+test("works under a prefix without a slash, which only the browser knows of", LIMIT, async () => {
+  await using main = await serve(WITH_TOKEN);
+  await using nginx = await startNginx(`location /ops { proxy_pass ${main.url.origin}/; }`);
+  await using tab = await openTab(new URL("/ops?before=99", nginx.url));
+  await tab.page.waitForURL("**/ops/?before=99");
+  await signIn(tab);
+  await seesNewEvents(tab, main.spool);
+  assert.equal(new URL(tab.page.url()).pathname, "/ops/");
+  assert.equal((await fetch(new URL("/ops/livez", nginx.url))).status, 200);
+  const unexpected = tab.problems.filter((text) => !text.includes("401"));
+  assert.deepEqual(unexpected, []);
+});
+
 test("is kept up to date by polling behind a proxy that keeps streams back", LIMIT, async () => {
   await using main = await serve();
   const buffering = "proxy_ignore_headers X-Accel-Buffering; proxy_buffers 8 1m; proxy_buffer_size 1m;";
