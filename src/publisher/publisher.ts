@@ -148,16 +148,14 @@ export class Publisher implements AsyncDisposable {
    * time to finish, those that do not are given back, and it resolves. A failing collector or queue
    * file never makes it reject: it waits and tries again.
    */
-  async run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
     const stop = (): void => this.#stop.abort();
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted) stop();
     this.#running ??= this.#run();
-    try {
-      await this.#running;
-    } finally {
-      signal?.removeEventListener("abort", stop); // the signal may outlive many publishers
-    }
+    const forget = (): void => signal?.removeEventListener("abort", stop); // it may outlive many publishers
+    this.#running.then(forget, forget);
+    return this.#running;
   }
 
   /** Aborts when the publisher is told to stop. */

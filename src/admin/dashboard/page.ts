@@ -106,7 +106,7 @@ function deadLetters(page: DashboardPage): Markup {
 ${page.formToken !== undefined && bulkActions(page)}
 </div>
 ${said && html`<p class="said" role="status">${said}</p>`}
-${page.formToken === undefined && html`<p class="note">Events are shown, and can be retried or purged, with an admin token, or where only this machine reaches the page.</p>`}
+${page.formToken === undefined && html`<p class="note">Events are shown, and can be retried or purged, with an admin token, or by programs of the publisher's user on its own machine.</p>`}
 <ul class="letters card" id="${isOlder ? "older" : "dead-list"}">${regions["dead-list"]}</ul>
 <p class="pager">${isOlder && html`<a href="${place.home}#dead">The newest</a>`}
 ${olderThanId !== undefined && html`<a href="${place.home}?before=${olderThanId}#dead">Older ones</a>`}</p>

@@ -6,6 +6,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { admin } from "../../../src/admin/app.ts";
+import { MAX_WRONG_TOKENS, MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
 import { serveApp } from "../../../src/server/serve.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
@@ -134,4 +135,45 @@ test("shows events to who may connect to its unix socket, which is for its user 
     await assert.rejects(promisify(execFile)("setpriv", asNobody), { code: 7 }, "curl: failed to connect");
   }
   await served.close();
+});
+
+test("shows figures only where the system does not tell whose connection it is", async () => {
+  await using main = newQueue(NOWHERE);
+  buryEvents(main.directory, ['{"secret":"of a user"}']);
+  const app = admin(main.publisher, { isLocal: true });
+  for (const remoteAddress of ["127.0.0.1", "::1", "192.0.2.7", "fe80::1%lo"]) {
+    // A connection that no table of the kernel has.
+    const socket = { remoteAddress, remotePort: 0, localAddress: "127.0.0.1", localPort: 0 };
+    const env = { incoming: { httpVersionMajor: 1, httpVersionMinor: 1, socket } };
+    const response = await app.request("/", { headers: { Host: "localhost" } }, env);
+    assert.equal(response.status, 200);
+    assert.doesNotMatch(await response.text(), /of a user|<button/, remoteAddress);
+  }
+});
+
+const noAddresses = process.platform !== "linux" && "only Linux has all of 127.0.0.0/8 on loopback";
+
+test("slows down a guess that comes from many addresses, and takes the right token from each", {
+  skip: noAddresses,
+}, async () => {
+  const token = "0123456789abcdef";
+  await using server = await serve(token);
+  const ask = async (text: string, address: string): Promise<number> => {
+    const head = [
+      "GET /health HTTP/1.1",
+      "Host: ops.example",
+      `Authorization: Bearer ${text}`,
+      "Connection: close",
+    ];
+    return statusOf(await exchange(server.url, head, address));
+  };
+  let rejected = 0;
+  for (let host = 2; rejected < MAX_WRONG_TOKENS; host++) {
+    const address = `127.0.0.${host}`;
+    for (let tries = 0; tries < MAX_WRONG_TOKENS_PER_ADDRESS; tries++, rejected++)
+      assert.equal(await ask("wrong", address), 401);
+    assert.equal(await ask("wrong", address), 429, "as many as one address may");
+  }
+  assert.equal(await ask("wrong", "127.0.0.200"), 429, "as many as all addresses may");
+  for (const address of ["127.0.0.2", "127.0.0.200"]) assert.equal(await ask(token, address), 200);
 });
