@@ -92,16 +92,25 @@ export class Access {
     deleteCookie(c, this.#cookie, { path: "", secure: isOverTls(c) });
   }
 
+  /** Tells, of a request that was admitted, whether it still would be: its session may have ended. */
+  admissionOf(c: Context): () => boolean {
+    const session = getCookie(c, this.#cookie) ?? "";
+    return this.#isOpen(session) ? () => this.#isOpen(session) : () => true;
+  }
+
   /** Whether a form comes from our own page: by what the browser says of it, and by what only our page knows. */
   async isOwnForm(c: Context, formToken: unknown): Promise<boolean> {
     return isSameOrigin(c) && typeof formToken === "string" && timingSafeEqual(formToken, this.formToken);
   }
 
   async #isSignedIn(c: Context, tokens: TokenCheck): Promise<boolean> {
-    const endsAtMs = this.#sessions.get(getCookie(c, this.#cookie) ?? "") ?? 0;
-    if (endsAtMs > Date.now()) return true;
+    if (this.#isOpen(getCookie(c, this.#cookie) ?? "")) return true;
     const [, bearer] = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "") ?? [];
     return bearer !== undefined && (await tokens.check(bearer, c)) === "right";
+  }
+
+  #isOpen(session: string): boolean {
+    return (this.#sessions.get(session) ?? 0) > Date.now();
   }
 
   /** Those that have ended, and the oldest where there are too many. */

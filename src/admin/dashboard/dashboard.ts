@@ -161,7 +161,7 @@ class Board {
     const { feed } = c.var.view;
     if (c.req.query("once") !== undefined) return c.body(feed.once(), 200, STREAM_HEADERS);
     if (feed.isFull) return c.text("Too many dashboards are open.", 503, { "Retry-After": RETRY_AFTER_S });
-    return c.body(feed.open(), 200, STREAM_HEADERS);
+    return c.body(feed.open(this.#access.admissionOf(c)), 200, STREAM_HEADERS);
   }
 
   async retry(c: Context): Promise<Response> {

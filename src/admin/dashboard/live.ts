@@ -25,6 +25,7 @@ export interface LiveTimes {
 /** A page that is being kept up to date. */
 interface LivePage {
   readonly controller: ReadableStreamDefaultController<Uint8Array>;
+  readonly isAllowed: () => boolean;
   readonly endsAtMs: number;
   /** What it was sent last, of each region. */
   known: Update["regions"];
@@ -71,13 +72,17 @@ export class LiveFeed {
     return toMessage(this.#read());
   }
 
-  /** The updates of a page, until it is gone, takes nothing any more, or the publisher stops. */
-  open(): ReadableStream<Uint8Array> {
+  /**
+   * The updates of a page, until it is gone, takes nothing any more, or the publisher stops.
+   *
+   * @param isAllowed false: the page may see nothing any more
+   */
+  open(isAllowed: () => boolean = () => true): ReadableStream<Uint8Array> {
     let page: LivePage;
     return new ReadableStream<Uint8Array>({
       start: (controller) => {
         const nowMs = performance.now();
-        page = { controller, endsAtMs: nowMs + LIVE_MAX_MS, known: {}, sentAtMs: nowMs };
+        page = { controller, isAllowed, endsAtMs: nowMs + LIVE_MAX_MS, known: {}, sentAtMs: nowMs };
         this.#pages.add(page);
         this.#timer ??= setInterval(() => this.#sendToAll(), this.#everyMs);
         this.#send(page, this.#read());
@@ -96,6 +101,7 @@ export class LiveFeed {
   #send(page: LivePage, update: Update): void {
     const { controller, endsAtMs } = page;
     const nowMs = performance.now();
+    if (!page.isAllowed()) return this.#end(page);
     if ((controller.desiredSize ?? 0) > 0) {
       const regions = changes(page.known, update.regions);
       controller.enqueue(Buffer.from(toMessage({ ...update, regions })));
@@ -106,9 +112,12 @@ export class LiveFeed {
       controller.error(new Error("the page takes nothing of what it is sent"));
       return;
     }
-    if (!this.#stop.aborted && nowMs < endsAtMs) return;
+    if (this.#stop.aborted || nowMs >= endsAtMs) this.#end(page);
+  }
+
+  #end(page: LivePage): void {
     this.#forget(page);
-    controller.close();
+    page.controller.close();
   }
 
   #forget(page: LivePage): void {

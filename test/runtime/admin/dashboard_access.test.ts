@@ -155,9 +155,11 @@ test("lets a browser in with the token, by a cookie that no script and no other 
   assert.equal((await send(app, "/queue/retry", { form_token, id: "1" }, headers)).status, 303);
   assert.deepEqual(countsOf(main), { depth: 1, deadLetters: 0 });
 
+  const stream = await app.request("/queue/events", { headers });
   const out = await send(app, "/queue/logout", { form_token }, headers);
   assert.match(out.headers.get("Set-Cookie")!, /^eventspool-main=; Max-Age=0$/);
   assert.equal((await app.request("/queue", { headers })).status, 401, "a copy of the cookie is of no use");
+  assert.match(await stream.text(), /^data: /, "and what was opened with it ends");
 });
 
 test("makes the cookie Secure where the browser speaks TLS, with a proxy or with us", async () => {
