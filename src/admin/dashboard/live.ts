@@ -101,7 +101,10 @@ export class LiveFeed {
   #send(page: LivePage, update: Update): void {
     const { controller, endsAtMs } = page;
     const nowMs = performance.now();
-    if (!page.isAllowed()) return this.#end(page);
+    if (!page.isAllowed()) {
+      this.#end(page);
+      return;
+    }
     if ((controller.desiredSize ?? 0) > 0) {
       const regions = changes(page.known, update.regions);
       controller.enqueue(Buffer.from(toMessage({ ...update, regions })));

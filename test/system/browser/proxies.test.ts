@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { noBrowser, openTab, type Tab, textOf } from "../../support/chromium.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
+import { readBlocks } from "../../support/doc_page.ts";
 import { noNginx, startNginx } from "../../support/nginx.ts";
 import { addressOf, type Settings, Spool } from "../../support/spool.ts";
 
@@ -69,8 +70,11 @@ test("is live behind a bare proxy_pass, and shows its clients figures only", LIM
   assert.deepEqual(tab.problems, []);
 });
 
+const [FROM_THE_DOCS] = readBlocks("docs/dashboard.md").filter(({ language }) => language === "nginx");
+
 const PREFIXES: Readonly<Record<string, (origin: string) => string>> = {
   "a path prefix": (origin) => `location /ops/queue/ { proxy_pass ${origin}/; }`,
+  "the lines of docs/dashboard.md": (origin) => FROM_THE_DOCS!.text.replace("http://127.0.0.1:9900", origin),
   "a path prefix, with the headers that nginx's manual names": (origin) =>
     `location /ops/queue/ {
       proxy_pass ${origin}/;
