@@ -6,6 +6,7 @@ import { admin } from "../admin/app.ts";
 import { isLocal } from "../config/addresses.ts";
 import { describePublisherConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
+import { openDestination } from "../publisher/destinations/open_destination.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { serveApp } from "../server/serve.ts";
 import { queueFilePath } from "../storage/locations.ts";
@@ -15,6 +16,7 @@ import {
   logWarnings,
   onlyFile,
   parseCommandLine,
+  risksOf,
   runCommand,
   stopOnSignals,
   UsageError,
@@ -36,7 +38,8 @@ Options:
   --directory DIR      where the queue's file is (default: queue.directory, else
                        $EVENTSPOOL_DIR, $STATE_DIRECTORY, $XDG_STATE_HOME/eventspool,
                        ~/.local/state/eventspool)
-  --check              check the configuration, print it as JSON, and exit
+  --check              check the configuration, and the settings of a JetStream
+                       stream if it can be asked; print it as JSON, and exit
   --debug              log every batch
   --version            print the version, and exit
   --help               print this, and exit
@@ -67,7 +70,7 @@ await runCommand("publisher", async () => {
   const file = onlyFile(positionals);
   const load = () => locate(loadPublisherConfig(file, { queueName: values["queue-name"] }), directory);
   const config = load();
-  if (values.check) return printLines(describe(config));
+  if (values.check) return printLines(await check(config));
 
   configureLogging({ debug: values.debug });
   await publish(config, load);
@@ -121,7 +124,8 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
   await served?.close();
 }
 
-function describe(config: PublisherConfig): string {
+async function check(config: PublisherConfig): Promise<string> {
   const file = config.file ?? queueFilePath(config.queueName, config.directory);
-  return JSON.stringify({ ...describePublisherConfig(config), file }, null, 2);
+  const warnings = [...config.warnings, ...(await risksOf(openDestination(config)))];
+  return JSON.stringify({ ...describePublisherConfig({ ...config, warnings }), file }, null, 2);
 }

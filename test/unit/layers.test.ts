@@ -25,9 +25,10 @@ const ROOMS: Readonly<Record<string, string>> = {
   collector: "ground wire serializers config server metrics collector/sinks",
   "admin/dashboard": "ground storage server publisher",
   admin: "ground server metrics publisher admin/dashboard",
-  testing: "ground storage config queue publisher collector/sinks collector",
+  testing: "ground wire storage config queue publisher collector/sinks collector",
   "commands/queue": "ground storage config queue",
-  commands: "ground storage config server publisher collector collector/sinks admin commands/queue",
+  commands:
+    "ground storage config server publisher publisher/destinations collector collector/sinks admin commands/queue",
   roof: "ground serializers queue",
 };
 

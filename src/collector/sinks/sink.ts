@@ -13,7 +13,9 @@ export interface AcceptedBatch {
   readonly version: BatchVersion;
   /** The name of the key that signed them. */
   readonly keyName: string;
-  /** Which rows of which queue they are, one id an event and in order; undefined: the publisher did not say, as baseplate.py's. */
+  /** Whose ids they are: the name of that key, or what keys that replace each other have in common. Ids of different sources are different events. */
+  readonly source: string;
+  /** Which rows of which queue they are, one id an event and in order; undefined: the publisher did not say so, or did not sign it: then no event is dropped as a duplicate. */
   readonly ids: EventIds | undefined;
 }
 
@@ -41,6 +43,10 @@ export interface Sink {
    * attempt not twice. Rejects when not: the publisher is told to send them again.
    */
   store(batch: AcceptedBatch): Promise<Stored>;
+  /** How the sink's own settings can lose events that it keeps, or repeat them, when it was asked last; a sentence or two each. Default: none. */
+  readonly risks?: readonly string[];
+  /** Asks the sink for its settings now, and resolves with the {@link risks}. @throws {Error} it cannot be asked */
+  checkRisks?(): Promise<readonly string[]>;
   /** Resolves when all that was begun is kept, and lets go of files and connections. */
   close(): Promise<void>;
 }

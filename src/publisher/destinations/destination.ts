@@ -53,6 +53,10 @@ export interface Destination {
   readonly emptyBatchBytes: number;
   /** Makes a batch ready: what can be done before the events are known to survive a power cut. */
   prepare(batch: LeasedBatch): Promise<Delivery>;
+  /** How the destination's own settings can lose events that it accepted, or repeat them, when it was asked last; a sentence or two each. Default: none. */
+  readonly risks?: readonly string[];
+  /** Asks the destination for its settings now, and resolves with the {@link risks}. @throws {Error} it cannot be asked */
+  checkRisks?(): Promise<readonly string[]>;
   /** Lets go of connections and files. Nothing is under way then. */
   close(): Promise<void>;
 }
@@ -60,6 +64,8 @@ export interface Destination {
 /** The destination has the events; they are removed. */
 export interface Accepted {
   readonly kind: "accepted";
+  /** How many of the events it had already, if it says so: they arrived before, or other events arrived under their ids. */
+  readonly duplicates?: number;
 }
 
 /** It cannot take anything now; the events are kept, and sent again after a while, for ever. */
@@ -109,6 +115,8 @@ export interface PartlyAccepted {
   readonly rejected: readonly RejectedEvent[];
   /** The ids of those that are to be sent again, in ascending order. */
   readonly undelivered: readonly number[];
+  /** How many of the accepted events it had already, if it says so: see {@link Accepted}. */
+  readonly duplicates?: number;
   /** Why there are undelivered ones. */
   readonly failure?: Unavailable | Misconfigured;
 }
