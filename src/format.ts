@@ -48,9 +48,24 @@ export function formatSize(bytes: number): string {
   return `${power === 0 ? value : value.toFixed(1)} ${SIZE_UNITS[power]}`;
 }
 
-/** A text on one line, cut off at `maxChars`, without control characters that would change the terminal. */
+/** C0 and C1, what turns the direction of text, what ends a line or hides in it, and halves of characters. */
+const CONTROLS = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cs}\ufeff]/gu;
+
+/**
+ * Foreign text with each character that could change how a terminal or a page shows the rest written as an escape,
+ * `\u001b`. A JSON text on one line keeps its meaning: there such characters can only be within strings.
+ *
+ * @param kept characters to leave as they are, such as line feeds
+ */
+export function escapeControls(text: string, kept: string = ""): string {
+  return text.replaceAll(CONTROLS, (char) =>
+    kept.includes(char) ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** A text on one line, cut off at `maxChars`: line ends and tabs are spaces, other controls are escapes. */
 export function oneLine(text: string, maxChars: number = Number.POSITIVE_INFINITY): string {
-  const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ");
+  const line = escapeControls(text.replaceAll(/[\t\n\v\f\r\u0085\u2028\u2029]+/g, " "));
   return line.length <= maxChars ? line : `${line.slice(0, maxChars - 3)}...`;
 }
 
@@ -72,12 +87,12 @@ export interface DecodedBody {
   readonly text: string;
 }
 
-/** Decodes an event's body. A line feed in valid JSON is white space, and may as well be a space. */
+/** Decodes an event's body. A line feed or a tab in valid JSON is white space, and may as well be a space. */
 export function decodeBody(body: Uint8Array): DecodedBody {
   const text = new TextDecoder().decode(body);
   try {
     JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-    return { json: text.replaceAll(/[\r\n]+/g, " ").trim(), text };
+    return { json: text.replaceAll(/[\t\r\n]+/g, " ").trim(), text };
   } catch {
     return { json: undefined, text };
   }

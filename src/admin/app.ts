@@ -5,11 +5,13 @@
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { getPath } from "hono/utils/url";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
-import { guardedBy } from "../server/bearer_guard.ts";
+import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
+import { Access } from "./dashboard/access.ts";
 import { dashboard } from "./dashboard/dashboard.ts";
 import type { WatchedPublisher } from "./dashboard/snapshot.ts";
 import { fileFamilies, publisherFamilies } from "./metric_families.ts";
@@ -25,9 +27,10 @@ export interface AdminOptions {
    */
   readonly token?: string | undefined;
   /**
-   * Whether only this machine reaches the routes: on loopback or a unix socket. Then the dashboard shows events and
-   * its buttons work without a token too, for requests that name this machine (`localhost`, `127.0.0.1`). With neither
-   * it shows figures only. Default: false.
+   * Whether only this machine reaches the routes: on loopback or a unix socket. Then no token is needed to see events
+   * and to use the dashboard's buttons for programs of this user: requests that name this machine (`localhost`,
+   * `127.0.0.1`), come through no proxy and, where a server shows us its sockets as `serveApp` does, from a process of
+   * our user or of root. All others see figures only. Requests that name another host are answered 403. Default: false.
    */
   readonly isLocal?: boolean | undefined;
 }
@@ -48,18 +51,20 @@ export interface AdminOptions {
  * ```
  */
 export function admin(publisher: ObservedPublisher, { token, isLocal = false }: AdminOptions = {}): Hono {
-  const app = new Hono();
-  const guard = guardedBy(token, "the publisher's admin.token");
+  const app = new Hono({ getPath: pathWithoutDoubleSlash });
+  const tokens = token === undefined ? undefined : new TokenCheck(token);
+  const access = new Access({ queue: publisher.queue, tokens, isLocal });
+  const guards = [access.checkHost, guardedBy(tokens, "the publisher's admin.token")] as const;
   app.use(async (c, next) => {
     await next();
-    c.header("Cache-Control", "no-store");
+    if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
   });
-  app.get("/health", guard, (c) => health(c, publisher));
-  app.get("/depth", guard, (c) => depth(c, publisher));
-  app.get("/metrics", guard, (c) => metrics(c, publisher));
-  app.get("/livez", (c) => c.json({ status: "ok" }));
-  app.get("/readyz", (c) => ready(c, publisher));
-  app.route("/", dashboard(publisher, { token, isLocal }));
+  app.get("/health", ...guards, (c) => health(c, publisher, access));
+  app.get("/depth", ...guards, (c) => depth(c, publisher));
+  app.get("/metrics", ...guards, (c) => metrics(c, publisher));
+  app.get("/livez", access.checkHost, (c) => c.json({ status: "ok" }));
+  app.get("/readyz", access.checkHost, (c) => ready(c, publisher));
+  app.route("/", dashboard(publisher, access));
   app.notFound((c) =>
     c.json({ error: "There are GET /, /health, /depth, /metrics, /livez and /readyz." }, 404),
   );
@@ -70,7 +75,13 @@ export function admin(publisher: ObservedPublisher, { token, isLocal = false }: 
   return app;
 }
 
-function health(c: Context, publisher: ObservedPublisher): Response {
+/** A proxy that maps `/ops` to `/` asks for `/ops/health` as `//health`. */
+function pathWithoutDoubleSlash(request: Request): string {
+  return getPath(request).replace(/^\/{2,}/, "/");
+}
+
+async function health(c: Context, publisher: ObservedPublisher, access: Access): Promise<Response> {
+  const isTrusted = (await access.levelOf(c)) === "full";
   const status = publisher.status();
   const { health, reasons } = healthOf(status);
   const body = {
@@ -82,7 +93,7 @@ function health(c: Context, publisher: ObservedPublisher): Response {
     dead_letters: status.state.deadLetters,
     oldest_event_age_seconds: ageSeconds(status.state.oldestPutAtMs),
     last_success: isoTime(status.lastSuccessAtMs),
-    last_error: describeProblem(status.lastProblem),
+    last_error: describeProblem(status.lastProblem, isTrusted),
     failures_in_a_row: status.failures,
     failing_for_seconds: Math.round(status.failingForMs) / 1_000,
     in_flight: status.inFlight,
@@ -127,13 +138,17 @@ function ready(c: Context, publisher: ObservedPublisher): Response {
   return c.json({ status: isRunning ? "ready" : "not ready" }, isRunning ? 200 : 503);
 }
 
-function describeProblem(problem: PublisherProblem | undefined): object | null {
-  return problem ? { at: isoTime(problem.atMs), kind: problem.kind, message: problem.message } : null;
+/** What the collector said may hold parts of events. */
+function describeProblem(problem: PublisherProblem | undefined, isTrusted: boolean): object | null {
+  if (problem === undefined) return null;
+  return { at: isoTime(problem.atMs), kind: problem.kind, message: isTrusted ? problem.message : NOT_SHOWN };
 }
 
 function isoTime(atMs: number | undefined): string | null {
   return atMs === undefined ? null : new Date(atMs).toISOString();
 }
+
+const NOT_SHOWN = "not shown without admin.token, or to other users of this machine";
 
 /** Never negative: the clock may have been set back since the put. */
 function ageSeconds(putAtMs: number | undefined): number | null {

@@ -6,7 +6,8 @@
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
-import { guardedBy } from "../server/bearer_guard.ts";
+import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
+import { namesThisMachine } from "../server/request_origin.ts";
 import { addProbes } from "./app.ts";
 import { collectorFamilies } from "./metric_families.ts";
 import type { CollectorStatus } from "./status.ts";
@@ -15,6 +16,11 @@ import type { CollectorStatus } from "./status.ts";
 export interface CollectorAdminOptions {
   /** What a request must carry as `Authorization: Bearer TOKEN`, except to the probes. Default: nothing. */
   readonly token?: string | undefined;
+  /**
+   * Whether only this machine reaches the routes. Then, without a token, they answer only requests that name it
+   * (`localhost`, `127.0.0.1`): any web page can have its own name lead to 127.0.0.1. Default: false.
+   */
+  readonly isLocal?: boolean | undefined;
 }
 
 /**
@@ -25,12 +31,20 @@ export interface CollectorAdminOptions {
  * - `GET /metrics`: for Prometheus, or as OpenMetrics if that is accepted
  * - `GET /livez`, `GET /readyz`: as beside the batches
  */
-export function collectorAdmin(status: CollectorStatus, { token }: CollectorAdminOptions = {}): Hono {
+export function collectorAdmin(
+  status: CollectorStatus,
+  { token, isLocal = false }: CollectorAdminOptions = {},
+): Hono {
   const app = new Hono();
-  const guard = guardedBy(token, "the collector's admin.token");
+  const tokens = token === undefined ? undefined : new TokenCheck(token);
+  const guard = guardedBy(tokens, "the collector's admin.token");
   app.use(async (c, next) => {
     await next();
     c.header("Cache-Control", "no-store");
+  });
+  app.use(async (c, next) => {
+    if (token !== undefined || !isLocal || namesThisMachine(c)) return next();
+    return c.json({ error: "This is for this machine: ask for it as localhost, or set admin.token." }, 403);
   });
   app.get("/health", guard, (c) => health(c, status));
   app.get("/metrics", guard, (c) => respondWithMetrics(c, collectorFamilies(status), {}));

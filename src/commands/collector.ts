@@ -8,6 +8,7 @@ import { describeCollectorConfig } from "../config/describe_config.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, risksOf, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
+import { printLines } from "./output.ts";
 import { RunningCollector } from "./running_collector.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
@@ -48,7 +49,7 @@ await runCommand("collector", async () => {
 
   const file = onlyFile(positionals);
   const config = loadCollectorConfig(file);
-  if (values.check) return void stdout.write(await check(config));
+  if (values.check) return printLines((await check(config)).trimEnd());
   configureLogging({ debug: values.debug });
   await collect(config, file);
 });

@@ -8,6 +8,13 @@ import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import type { Logger } from "@logtape/logtape";
 import { didYouMean } from "../config/did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { printError } from "./output.ts";
+
+/**
+ * How admin routes are served. 40 connections are enough for 32 live pages and some probes, and leave a publisher that
+ * may open 128 files what it needs to deliver. A unix socket is for our user: what comes through it is trusted.
+ */
+export const ADMIN_LISTENER = { maxConnections: 40, socketMode: 0o600 } as const;
 
 /** Exit codes: all went well; it failed while running; it was called or configured wrongly. */
 const FINE = 0;
@@ -24,8 +31,8 @@ export async function runCommand(name: string, main: () => Promise<unknown>): Pr
     const code = await main();
     return process.exit(typeof code === "number" ? code : FINE);
   } catch (error) {
-    process.stderr.write(`${name}: ${error instanceof Error ? error.message : error}\n`);
-    if (isUsageError(error)) process.stderr.write(`Try ${name} --help.\n`);
+    printError(`${name}: ${error instanceof Error ? error.message : error}`);
+    if (isUsageError(error)) printError(`Try ${name} --help.`);
     return process.exit(isMisuse(error) ? MISUSED : FAILED);
   }
 }

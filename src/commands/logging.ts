@@ -2,12 +2,15 @@ import { writeSync } from "node:fs";
 import { env } from "node:process";
 import { isatty } from "node:tty";
 import {
+  type AnsiColorFormatterOptions,
   configureSync,
   getAnsiColorFormatter,
   getTextFormatter,
   jsonLinesFormatter,
   type TextFormatter,
+  type TextFormatterOptions,
 } from "@logtape/logtape";
+import { escapeControls } from "../format.ts";
 import { sleepSync } from "./output.ts";
 
 const STDERR = 2;
@@ -43,11 +46,22 @@ export function configureLogging({ debug }: { debug: boolean }): void {
   });
 }
 
-/** How a record becomes a line. */
+/** How a record becomes a line; what was written by others cannot change the terminal, nor forge a line. */
 export function logFormatter({ terminal, colors }: LogTarget): TextFormatter {
-  if (!terminal) return jsonLinesFormatter;
-  const options = { timestamp: "time", timeZone: null, category: ".", value: "bare" } as const;
-  return colors ? getAnsiColorFormatter(options) : getTextFormatter(options);
+  if (!terminal) return (record) => `${escapeControls(jsonLinesFormatter(record).trimEnd())}\n`;
+  const options: TextFormatterOptions = { timestamp: "time", timeZone: null, category: ".", value: toText };
+  const format = colors
+    ? getAnsiColorFormatter(options as AnsiColorFormatterOptions)
+    : getTextFormatter(options);
+  return (record) => format({ ...record, message: record.message.map(escapeText) });
+}
+
+function toText(value: unknown, inspect: (value: unknown) => string): string {
+  return typeof value === "string" ? value : escapeControls(inspect(value));
+}
+
+function escapeText(part: unknown): unknown {
+  return typeof part === "string" ? escapeControls(part) : part;
 }
 
 /**

@@ -7,6 +7,7 @@ import { writeSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline/promises";
 import { isatty } from "node:tty";
+import { escapeControls } from "../format.ts";
 import type { Output } from "./queue/verb.ts";
 
 const STDIN = 0;
@@ -16,14 +17,31 @@ const STDERR = 2;
 /** How long to wait for the reader of a full pipe before the next try, in milliseconds. */
 const PAUSE_MS = 1;
 
-/** The standard streams. A reader that has gone, such as `head`, ends the command with 0. */
+/**
+ * The standard streams. A reader that has gone, such as `head`, ends the command with 0. Nothing that is printed, by
+ * whomever it was written, can change the terminal: see {@link escapeControls}.
+ */
 export function standardOutput(): Output {
   return {
-    line: (text) => write(STDOUT, `${text}\n`),
-    note: (text) => write(STDERR, `${text}\n`),
-    confirm,
+    line: (text) => writeLine(STDOUT, text),
+    note: (text) => writeLine(STDERR, text),
+    confirm: (question) => confirm(escapeControls(question)),
     input: () => createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
   };
+}
+
+/** Prints a text of our own with lines in it to stdout, one by one. */
+export function printLines(text: string): void {
+  for (const line of text.split("\n")) writeLine(STDOUT, line);
+}
+
+/** Prints a line to stderr. */
+export function printError(text: string): void {
+  writeLine(STDERR, text);
+}
+
+function writeLine(file: number, text: string): void {
+  write(file, `${escapeControls(text)}\n`);
 }
 
 /** Synchronously, so that nothing is lost when the process ends: a pipe of Node's does not block. */
@@ -34,7 +52,10 @@ function write(file: number, text: string): void {
       rest = rest.subarray(writeSync(file, rest));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "EPIPE" || code === "ECONNRESET") process.exit(0); // a pipe, or a socket in a pipe's place
+      if (code === "EPIPE" || code === "ECONNRESET") {
+        if (file === STDOUT) process.exit(0); // a pipe, or a socket in a pipe's place
+        return; // nobody reads what went wrong; the exit code says that it did
+      }
       if (code !== "EAGAIN") throw error;
       sleepSync(PAUSE_MS);
     }

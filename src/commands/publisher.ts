@@ -12,6 +12,7 @@ import { serveApp } from "../server/serve.ts";
 import { queueFilePath } from "../storage/locations.ts";
 import { VERSION } from "../version.ts";
 import {
+  ADMIN_LISTENER,
   logWarnings,
   onlyFile,
   parseCommandLine,
@@ -22,6 +23,7 @@ import {
 } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
+import { printLines } from "./output.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -68,7 +70,7 @@ await runCommand("publisher", async () => {
   const file = onlyFile(positionals);
   const load = () => locate(loadPublisherConfig(file, { queueName: values["queue-name"] }), directory);
   const config = load();
-  if (values.check) return void stdout.write(await check(config));
+  if (values.check) return printLines(await check(config));
 
   configureLogging({ debug: values.debug });
   await publish(config, load);
@@ -113,7 +115,7 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
     token: token && Buffer.from(token.reveal()).toString(),
     isLocal: listen && isLocal(listen),
   });
-  const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
+  const served = listen && (await serveApp(app, listen, { key: "admin.listen", ...ADMIN_LISTENER }));
   if (served) logger.info("Admin at {address}", { address: served.address });
   const running = publisher.run({ signal });
   notify("READY=1");
@@ -125,5 +127,5 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
 async function check(config: PublisherConfig): Promise<string> {
   const file = config.file ?? queueFilePath(config.queueName, config.directory);
   const warnings = [...config.warnings, ...(await risksOf(openDestination(config)))];
-  return `${JSON.stringify({ ...describePublisherConfig({ ...config, warnings }), file }, null, 2)}\n`;
+  return JSON.stringify({ ...describePublisherConfig({ ...config, warnings }), file }, null, 2);
 }

@@ -6,7 +6,7 @@ import { didYouMean } from "../config/did_you_mean.ts";
 import { EventStorageError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
-import { standardOutput } from "./output.ts";
+import { printLines, standardOutput } from "./output.ts";
 import { check } from "./queue/check.ts";
 import { DEAD_ACTIONS, dead } from "./queue/dead.ts";
 import { depth } from "./queue/depth.ts";
@@ -59,7 +59,7 @@ await runCommand("queue", async () => {
   if (verb === undefined) throw new UsageError(`no such verb: ${name}${suggest(name, Object.keys(VERBS))}`);
 
   const { values, positionals } = parseCommandLine({ ...COMMON, ...verb.options }, rest);
-  if (values.help) return output.line(helpOf(name, verb));
+  if (values.help) return printLines(helpOf(name, verb));
   checkArguments(name, positionals);
   rejectBoth(values);
   const call: Call = {
@@ -87,7 +87,7 @@ async function runVerb(verb: Verb, call: Call): Promise<number> {
 function withoutVerb(): void {
   const { values } = parseCommandLine(COMMON);
   if (values.version) standardOutput().line(VERSION);
-  else if (values.help) standardOutput().line(HELP.trimEnd());
+  else if (values.help) printLines(HELP.trimEnd());
   else throw new UsageError(`no verb: say one of ${Object.keys(VERBS).join(", ")}.`);
 }
 

@@ -24,7 +24,7 @@ import {
   type ServeTls,
   serveApp,
 } from "../server/serve.ts";
-import { logWarnings } from "./command.ts";
+import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 
 const logger = getLogger(["eventspool", "collector"]);
 
@@ -193,8 +193,11 @@ export class RunningCollector {
       [...config.keys].map(([name, key]) => [name, { ...key, secret: key.secret.reveal() }]),
     );
     const app = collector({ ...config, keys, sink: this.#stableSink, status });
-    const { token } = config.admin;
-    const routes = collectorAdmin(status, { token: token && Buffer.from(token.reveal()).toString() });
+    const { token, listen } = config.admin;
+    const routes = collectorAdmin(status, {
+      token: token && Buffer.from(token.reveal()).toString(),
+      isLocal: isLocal(listen === "beside" || listen === undefined ? config.listen : listen),
+    });
     this.#batches = isBeside(config) ? beside(routes, app) : app;
     this.#admin = routes;
     for (const { served } of this.#retired.splice(0)) void served.close();
@@ -255,7 +258,7 @@ function readTls({ certFile, keyFile, caFile }: ListenerTls): ServeTls {
 function adminListeningOf({ admin: { listen } }: CollectorConfig): Listening | undefined {
   return listen === "beside" || listen === undefined
     ? undefined
-    : { address: listen, options: { key: "admin.listen" } };
+    : { address: listen, options: { key: "admin.listen", ...ADMIN_LISTENER } };
 }
 
 /** Whether /health and /metrics are where the batches are received. */

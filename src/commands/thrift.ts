@@ -3,6 +3,7 @@
 import { stdout } from "node:process";
 import { VERSION } from "../version.ts";
 import { parseCommandLine, runCommand, UsageError } from "./command.ts";
+import { standardOutput } from "./output.ts";
 import { generateThriftCode } from "./thrift_code.ts";
 
 const HELP = `Generates the code and the types of a Thrift IDL, for an ESM project.
@@ -33,5 +34,5 @@ await runCommand("eventspool-thrift", async () => {
   const [idl, ...rest] = positionals;
   if (idl === undefined || rest.length > 0)
     throw new UsageError("one IDL file, please, such as event.thrift.");
-  for (const path of generateThriftCode(idl, values.out)) stdout.write(`${path}\n`);
+  for (const path of generateThriftCode(idl, values.out)) standardOutput().line(path);
 });

@@ -12,6 +12,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { ConfigurationError } from "../errors.ts";
+import { printError } from "./output.ts";
 
 const MISSING = `the Apache Thrift compiler ("thrift") is not installed. Install it:
   Debian, Ubuntu   apt-get install thrift-compiler
@@ -43,9 +44,10 @@ export function generateThriftCode(idl: string, target: string = join(dirname(id
 
 function compile(idl: string, directory: string): void {
   const args = ["-r", "--gen", "js:node,es6,ts", "-out", directory, idl];
-  const { error, status } = spawnSync("thrift", args, { stdio: "inherit" });
+  const { error, status, stdout, stderr } = spawnSync("thrift", args, { encoding: "utf8" });
   if (error !== undefined)
     throw new ConfigurationError("code" in error && error.code === "ENOENT" ? MISSING : error.message);
+  for (const line of `${stdout}${stderr}`.split("\n").filter(Boolean)) printError(line);
   if (status !== 0) throw new ConfigurationError(`the Thrift compiler rejects ${idl}: see above.`);
 }
 

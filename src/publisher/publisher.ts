@@ -149,9 +149,12 @@ export class Publisher implements AsyncDisposable {
    * file never makes it reject: it waits and tries again.
    */
   run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    signal?.addEventListener("abort", () => this.#stop.abort(), { once: true });
-    if (signal?.aborted) this.#stop.abort();
+    const stop = (): void => this.#stop.abort();
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted) stop();
     this.#running ??= this.#run();
+    const forget = (): void => signal?.removeEventListener("abort", stop); // it may outlive many publishers
+    this.#running.then(forget, forget);
     return this.#running;
   }
 

@@ -6,7 +6,7 @@
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { lstat, rm } from "node:fs/promises";
+import { chmod, lstat, rm } from "node:fs/promises";
 import {
   createServer as createHttpServer,
   type IncomingMessage,
@@ -19,6 +19,12 @@ import { getRequestListener, RequestError } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
 import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT_MS } from "../limits.ts";
 import { type ConnectionStats, Connections } from "./connections.ts";
+
+/** What an app learns of a request besides the request: Node's objects. */
+export interface RequestEnv {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+}
 
 /** What an app learns of a request besides the request: Node's objects. */
 export interface RequestEnv {
@@ -67,6 +73,8 @@ export interface ServeOptions {
   readonly keepAliveMs?: number;
   /** Serves HTTPS. Default: HTTP. */
   readonly tls?: ServeTls | undefined;
+  /** The mode of a unix socket's file: who may write to it may connect. Default: what the umask leaves. */
+  readonly socketMode?: number;
 }
 
 /** The default of {@link ServeOptions.graceMs}. */
@@ -118,6 +126,7 @@ export async function serveApp(
   server.on("tlsClientError", (_error, socket: Socket) => socket.destroy()); // theirs, or a health check's of TCP alone
   server.on("request", (incoming, outgoing) => connections.note(incoming, outgoing));
   await listen(server, address, key);
+  if ("path" in address && options.socketMode !== undefined) await chmod(address.path, options.socketMode);
   let closing: Promise<void> | undefined;
   return {
     ...describeListener(server, address, tls === undefined ? "http" : "https"),

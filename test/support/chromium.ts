@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import type { AxeResults } from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 
 /** Debian's Chromium. */
@@ -84,6 +85,50 @@ const FIND_FAINT = `(() => {
   }
   return faint;
 })()`;
+
+/** Pairs of texts of a page of which one covers a part of the other. */
+export async function overlappingTexts(page: Page): Promise<string[]> {
+  return (await page.evaluate(FIND_OVERLAPS)) as string[];
+}
+
+const FIND_OVERLAPS = `(() => {
+  const clip = (rect, element) => {
+    let { left, right, top, bottom } = rect;
+    for (let at = element; at; at = at.parentElement) {
+      if (getComputedStyle(at).overflow === "visible") continue;
+      const frame = at.getBoundingClientRect();
+      left = Math.max(left, frame.left), right = Math.min(right, frame.right);
+      top = Math.max(top, frame.top), bottom = Math.min(bottom, frame.bottom);
+    }
+    return { left, right, top, bottom };
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const boxes = [];
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility() || element.closest("script, noscript, pre")) continue;
+    const range = document.createRange();
+    range.selectNodeContents(texts.currentNode);
+    for (const rect of range.getClientRects()) boxes.push({ box: clip(rect, element), text: texts.currentNode.data.trim() });
+  }
+  const shared = (from1, to1, from2, to2) => Math.min(to1, to2) - Math.max(from1, from2);
+  const overlaps = [];
+  boxes.forEach((a, index) => {
+    for (const b of boxes.slice(index + 1))
+      if (a.text !== b.text && shared(a.box.left, a.box.right, b.box.left, b.box.right) > 1 && shared(a.box.top, a.box.bottom, b.box.top, b.box.bottom) > 4)
+        overlaps.push(a.text + " / " + b.text);
+  });
+  return overlaps;
+})()`;
+
+/** What axe-core finds wrong with a page for those who cannot see it well, or use a mouse: the serious and the critical. */
+export async function inaccessibleParts(page: Page): Promise<string[]> {
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+  const { violations } = (await page.evaluate("axe.run()")) as AxeResults;
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`);
+}
 
 /** Waits until an element's text matches, and fails with what it was. */
 export async function textOf(page: Page, selector: string, pattern: RegExp): Promise<string> {

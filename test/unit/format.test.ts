@@ -4,6 +4,7 @@ import fc from "fast-check";
 import {
   countOf,
   decodeBody,
+  escapeControls,
   eventJson,
   formatDuration,
   formatSize,
@@ -49,7 +50,7 @@ test("aligns numbers on the right and words on the left", () => {
 });
 
 test("shows no control characters, which could change the terminal", () => {
-  assert.equal(oneLine("a\u001b[31mb\nc\u2028d"), "a [31mb c d");
+  assert.equal(oneLine("a\u001b[31mb\nc\u2028d"), String.raw`a\u001b[31mb c d`);
   assert.equal(oneLine("x".repeat(100), 10), "xxxxxxx...");
 });
 
@@ -83,5 +84,22 @@ test("writes a count with its noun in the singular for one, and else in the plur
   assert.deepEqual(
     [0, 1, 2].map((count) => countOf(count, "event")),
     ["0 events", "1 event", "2 events"],
+  );
+});
+
+test("shows characters that would turn, hide or move others as escapes, and keeps those that do not", () => {
+  const shown = String.raw`a\u202eb\u0000c\u2066\u001b\u009b\u007f\ud800\u000a`;
+  assert.equal(escapeControls("a\u202eb\u0000c\u2066\u001b\u009b\u007f\ud800\n"), shown);
+  assert.equal(escapeControls("line\n\tline", "\n\t"), "line\n\tline");
+  for (const text of ["Zoë 👩\u200d💻", "עברית", ""]) assert.equal(escapeControls(text), text);
+});
+
+test("keeps the meaning of a JSON text, whatever is in its strings", () => {
+  fc.assert(
+    fc.property(fc.json({ stringUnit: "binary" }), (json) => {
+      const escaped = escapeControls(decodeBody(Buffer.from(json)).json ?? "");
+      assert.deepEqual(JSON.parse(escaped), JSON.parse(json));
+      assert.doesNotMatch(escaped, /[\p{Cc}\p{Bidi_Control}]/u);
+    }),
   );
 });

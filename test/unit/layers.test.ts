@@ -24,7 +24,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   "collector/dedup": "ground wire",
   "collector/sinks": "ground wire storage config nats collector/dedup",
   collector: "ground wire serializers config server metrics collector/sinks",
-  "admin/dashboard": "ground storage publisher",
+  "admin/dashboard": "ground storage server publisher",
   admin: "ground server metrics publisher admin/dashboard",
   testing: "ground wire storage config queue publisher collector/sinks collector",
   "commands/queue": "ground storage config queue",

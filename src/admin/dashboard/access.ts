@@ -3,90 +3,99 @@
  *
  * @module
  */
-import { createHmac, randomBytes } from "node:crypto";
-import type { Context } from "hono";
-import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
+import { randomBytes } from "node:crypto";
+import type { Context, MiddlewareHandler } from "hono";
+import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { timingSafeEqual } from "hono/utils/buffer";
 import { SESSION_MS } from "../../limits.ts";
+import type { TokenCheck } from "../../server/bearer_guard.ts";
+import { isOverTls, isOwnUser, isProxied, namesThisMachine } from "../../server/request_origin.ts";
 
 /** What access is decided by. */
 export interface AccessOptions {
   /** The queue's name, for the cookie's. */
   readonly queue: string;
-  /** The `admin.token`; undefined: there is none. */
-  readonly token: string | undefined;
+  /** Knows the `admin.token`; undefined: there is none. */
+  readonly tokens: TokenCheck | undefined;
   /** Whether only this machine reaches the routes. */
   readonly isLocal: boolean;
 }
 
 /**
- * `token`: those who have it, and who may do everything. `local`: those on this machine, likewise. `open`: anyone who
- * gets here, so figures only: no event, and no button.
+ * `full`: events, answers and buttons. `figures`: neither of them. `none`: nothing until one has signed in.
+ * `wrong-host`: nothing, since the request does not name this machine.
  */
-export type AccessKind = "token" | "local" | "open";
+export type AccessLevel = "full" | "figures" | "none" | "wrong-host";
 
-/** Names of this machine. Any other may be a hostile site's that now leads here (DNS rebinding), and its page could read ours. */
-const LOOPBACK = /^(?:(?:[^.]+\.)*localhost|127(?:\.\d+){3}|\[::1\])$/i;
+/** How many browsers may be signed in at once; then the one that came first is signed out. */
+const MAX_SESSIONS = 1_000;
 
-/** What proxies add: whoever asks through one may be on another machine. */
-const PROXIED = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host"];
+/** What those are told whom {@link Access} answers `wrong-host`. */
+export const WRONG_HOST =
+  "Without a token this is for this machine only: ask for it as localhost or 127.0.0.1, or set admin.token.";
 
 /** Decides who may do what. */
 export class Access {
-  readonly kind: AccessKind;
   /** What forms of the page carry, and no other site can know. */
-  readonly formToken: string;
-  readonly #token: string | undefined;
-  readonly #sessionKey: string;
+  readonly formToken: string = newSecret();
+  /** Undefined where there is no `admin.token`. */
+  readonly tokens: TokenCheck | undefined;
+  readonly #isLocal: boolean;
   readonly #cookie: string;
+  /** When each session ends, in Unix milliseconds. */
+  readonly #sessions = new Map<string, number>();
 
-  constructor({ queue, token, isLocal }: AccessOptions) {
-    this.kind = token !== undefined ? "token" : isLocal ? "local" : "open";
-    // Keys that come from the token outlive a restart: a page that is open goes on.
-    const secret = token ?? randomBytes(32).toString("hex");
-    this.formToken = derive(secret, "eventspool dashboard form");
-    this.#token = token;
-    this.#sessionKey = derive(secret, "eventspool dashboard session");
+  constructor({ queue, tokens, isLocal }: AccessOptions) {
+    this.tokens = tokens;
+    this.#isLocal = isLocal;
     this.#cookie = `eventspool-${queue}`; // cookies know no port: publishers of one host share them
   }
 
-  /** Whether events are shown and buttons work, for those who get in. */
-  get isTrusted(): boolean {
-    return this.kind !== "open";
+  /**
+   * What the request may see. Without a token it is all for programs of this user on this machine; figures for other
+   * users, for those behind a proxy, and for everyone where the routes are not local.
+   */
+  async levelOf(c: Context): Promise<AccessLevel> {
+    if (this.tokens !== undefined) return (await this.#isSignedIn(c, this.tokens)) ? "full" : "none";
+    if (!this.isRightHost(c)) return "wrong-host";
+    return this.#isLocal && !isProxied(c) && (await isOwnUser(c)) ? "full" : "figures";
   }
 
-  /** Whether the request names this machine, and tells of no proxy, where it has to. */
+  /** Whether the request names this machine, where it has to: on a local address without a token. */
   isRightHost(c: Context): boolean {
-    if (this.kind !== "local") return true;
-    return !PROXIED.some((name) => c.req.header(name)) && LOOPBACK.test(new URL(c.req.url).hostname);
+    return this.tokens !== undefined || !this.#isLocal || namesThisMachine(c);
   }
 
-  /** Whether the request may see the page: it has the token or a session, or needs none. */
-  async isAdmitted(c: Context): Promise<boolean> {
-    if (this.kind !== "token") return true;
-    const [, bearer] = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "") ?? [];
-    return (bearer !== undefined && (await this.isToken(bearer))) || this.#hasSession(c);
-  }
+  /** Lets those requests go on that name this machine, where they have to. */
+  readonly checkHost: MiddlewareHandler = async (c, next) => {
+    if (!this.isRightHost(c)) return c.json({ error: WRONG_HOST }, 403);
+    return next();
+  };
 
-  /** Compares in constant time. */
-  async isToken(text: string): Promise<boolean> {
-    return this.#token !== undefined && (await timingSafeEqual(text, this.#token));
-  }
-
-  /** Gives the browser a session: a signed time at which it ends. @param path where the page is */
-  async signIn(c: Context, path: string): Promise<void> {
-    await setSignedCookie(c, this.#cookie, String(Date.now() + SESSION_MS), this.#sessionKey, {
-      path,
+  /** Gives the browser a session. Its cookie has no Path: the browser takes the page's, whatever a proxy makes of it. */
+  signIn(c: Context): void {
+    const session = newSecret();
+    this.#forgetSessions();
+    this.#sessions.set(session, Date.now() + SESSION_MS);
+    setCookie(c, this.#cookie, session, {
+      path: "",
       httpOnly: true,
       sameSite: "Strict",
-      secure: new URL(c.req.url).protocol === "https:",
+      secure: isOverTls(c),
       maxAge: SESSION_MS / 1_000,
     });
   }
 
-  /** Takes the session from the browser. */
-  signOut(c: Context, path: string): void {
-    deleteCookie(c, this.#cookie, { path });
+  /** Ends the session, here and in the browser. */
+  signOut(c: Context): void {
+    this.#sessions.delete(getCookie(c, this.#cookie) ?? "");
+    deleteCookie(c, this.#cookie, { path: "", secure: isOverTls(c) });
+  }
+
+  /** Tells, of a request that was admitted, whether it still would be: its session may have ended. */
+  admissionOf(c: Context): () => boolean {
+    const session = getCookie(c, this.#cookie) ?? "";
+    return this.#isOpen(session) ? () => this.#isOpen(session) : () => true;
   }
 
   /** Whether a form comes from our own page: by what the browser says of it, and by what only our page knows. */
@@ -94,27 +103,42 @@ export class Access {
     return isSameOrigin(c) && typeof formToken === "string" && timingSafeEqual(formToken, this.formToken);
   }
 
-  async #hasSession(c: Context): Promise<boolean> {
-    const endsAt = await getSignedCookie(c, this.#sessionKey, this.#cookie);
-    return typeof endsAt === "string" && Number(endsAt) > Date.now();
+  async #isSignedIn(c: Context, tokens: TokenCheck): Promise<boolean> {
+    if (this.#isOpen(getCookie(c, this.#cookie) ?? "")) return true;
+    const [, bearer] = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "") ?? [];
+    return bearer !== undefined && (await tokens.check(bearer, c)) === "right";
+  }
+
+  #isOpen(session: string): boolean {
+    return (this.#sessions.get(session) ?? 0) > Date.now();
+  }
+
+  /** Those that have ended, and the oldest where there are too many. */
+  #forgetSessions(): void {
+    for (const [session, endsAtMs] of this.#sessions)
+      if (endsAtMs <= Date.now() || this.#sessions.size >= MAX_SESSIONS) this.#sessions.delete(session);
   }
 }
 
 /**
  * Whether the browser says that the request comes from a page of this origin. Without a word of it (an old
- * browser, a page on plain http of another machine, where no-referrer makes the origin null) the form's token decides.
+ * browser, a page on plain http of another machine, where no-referrer makes the origin null) the form's token decides;
+ * likewise behind a proxy that does not say which name the browser asked for.
  */
 export function isSameOrigin(c: Context): boolean {
   const site = c.req.header("Sec-Fetch-Site");
   if (site !== undefined) return site === "same-origin";
   const origin = c.req.header("Origin");
-  return origin === undefined || origin === "null" || hostOf(origin) === new URL(c.req.url).host;
+  if (origin === undefined || origin === "null") return true;
+  const forwardedHost = c.req.header("X-Forwarded-Host");
+  if (forwardedHost === undefined && isProxied(c)) return true;
+  return [new URL(c.req.url).host, forwardedHost].includes(hostOf(origin) ?? "");
 }
 
 function hostOf(origin: string): string | undefined {
   return URL.canParse(origin) ? new URL(origin).host : undefined;
 }
 
-function derive(secret: string, purpose: string): string {
-  return createHmac("sha256", secret).update(purpose).digest("hex");
+function newSecret(): string {
+  return randomBytes(32).toString("hex");
 }

@@ -7,30 +7,41 @@ import { randomUUID } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
-import { streamSSE } from "hono/streaming";
 import { DASHBOARD_DEAD_LETTERS, MAX_FORM_BYTES } from "../../limits.ts";
 import type { DeadLetterChoice } from "../../publisher/dead_letters.ts";
-import { Access, type AccessOptions, isSameOrigin } from "./access.ts";
+import { type Access, type AccessLevel, isSameOrigin, WRONG_HOST } from "./access.ts";
 import { Charts } from "./charts.ts";
 import { LetterList } from "./dead_letters.ts";
 import { plural } from "./figures.ts";
 import { LiveFeed, type Update } from "./live.ts";
 import { html } from "./markup.ts";
-import { dashboardPage, loginPage, messagePage, type Place, SCRIPT_HASH, STYLE_HASH } from "./page.ts";
+import {
+  dashboardPage,
+  loginPage,
+  messagePage,
+  type Place,
+  SCRIPT_HASH,
+  SLASH_HASH,
+  STYLE_HASH,
+} from "./page.ts";
 import { regionsOf } from "./regions.ts";
 import { type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
 
-/** Options of {@link dashboard}. */
-export type DashboardOptions = Omit<AccessOptions, "queue">;
-
 /** How soon one that finds too many live pages may try again, in seconds. */
 const RETRY_AFTER_S = "10";
+
+/** Neither nginx nor another proxy on the way is to keep updates back. */
+const STREAM_HEADERS = {
+  "Content-Type": "text/event-stream",
+  "Cache-Control": "no-store, no-transform",
+  "X-Accel-Buffering": "no",
+};
 
 /** Nothing but this very page: no script, style or frame of anybody else's, whatever an event holds. */
 const headers: MiddlewareHandler = secureHeaders({
   contentSecurityPolicy: {
     defaultSrc: ["'none'"],
-    scriptSrc: [SCRIPT_HASH],
+    scriptSrc: [SCRIPT_HASH, SLASH_HASH],
     styleSrc: [STYLE_HASH],
     imgSrc: ["data:"],
     connectSrc: ["'self'"],
@@ -50,9 +61,9 @@ const headers: MiddlewareHandler = secureHeaders({
  * The dashboard as a Hono app: `GET /` is the page, `GET /events` what keeps it live, and its forms are
  * `POST /retry`, `/purge`, `/login` and `/logout`.
  */
-export function dashboard(publisher: WatchedPublisher, options: DashboardOptions): Hono {
-  const board = new Board(publisher, new Access({ ...options, queue: publisher.queue }));
-  const app = new Hono();
+export function dashboard(publisher: WatchedPublisher, access: Access): Hono<BoardEnv> {
+  const board = new Board(publisher, access);
+  const app = new Hono<BoardEnv>();
   const form = [headers, bodyLimit({ maxSize: MAX_FORM_BYTES })] as const;
   app.get("/", headers, board.admit, (c) => board.page(c));
   app.get("/events", headers, board.admit, (c) => board.events(c));
@@ -63,59 +74,75 @@ export function dashboard(publisher: WatchedPublisher, options: DashboardOptions
   return app;
 }
 
+/** What a request may see, once it is admitted. */
+interface BoardEnv {
+  readonly Variables: { view: View };
+}
+
+type BoardContext = Context<BoardEnv>;
+
+/** What those see who have the same access: they share the work, and the pages of one kind cannot use up the other's. */
+interface View {
+  readonly isTrusted: boolean;
+  readonly letters: LetterList;
+  readonly feed: LiveFeed;
+}
+
 /** Answers the requests. */
 class Board {
   readonly #publisher: WatchedPublisher;
   readonly #access: Access;
   readonly #watch: Watch;
-  readonly #letters: LetterList;
+  readonly #views: Readonly<Record<"full" | "figures", View>>;
   readonly #charts = new Charts();
-  readonly #feed: LiveFeed;
   readonly #boot = randomUUID();
 
   constructor(publisher: WatchedPublisher, access: Access) {
     this.#publisher = publisher;
     this.#access = access;
     this.#watch = new Watch(publisher);
-    this.#letters = this.#newLetterList();
-    this.#feed = new LiveFeed(() => this.#update(), publisher.stopSignal);
+    this.#views = { full: this.#newView(true), figures: this.#newView(false) };
   }
 
   /** Lets those go on who may see the page. */
-  readonly admit: MiddlewareHandler = async (c, next) => {
-    if (!this.#access.isRightHost(c)) return wrongHost(c);
-    if (await this.#access.isAdmitted(c)) return next();
-    return c.html(loginPage(this.#publisher.queue, placeOf(c)), 401, { "WWW-Authenticate": "Bearer" });
+  readonly admit: MiddlewareHandler<BoardEnv> = async (c, next) => {
+    const level = await this.#access.levelOf(c);
+    if (level === "wrong-host" || level === "none") return this.#turnAway(c, level);
+    c.set("view", this.#views[level]);
+    return next();
   };
 
   /** Lets forms go on that come from our own page, where there are any. */
-  readonly ownForm: MiddlewareHandler = async (c, next) => {
+  readonly ownForm: MiddlewareHandler<BoardEnv> = async (c, next) => {
     const { form_token } = await fieldsOf(c);
-    if (this.#access.isTrusted && (await this.#access.isOwnForm(c, form_token))) return next();
-    const text =
-      "This was not asked by a page of this publisher, or by an old one. Load the dashboard again.";
-    return c.html(messagePage("Not done", text, placeOf(c)), 403);
+    if (c.var.view.isTrusted && (await this.#access.isOwnForm(c, form_token))) return next();
+    return notDone(
+      c,
+      "This does not come from a page of this publisher, or the page is too old: load it again.",
+      403,
+    );
   };
 
-  page(c: Context): Response | Promise<Response> {
+  page(c: BoardContext): Response | Promise<Response> {
     const beforeId = idIn(c.req.query("before"));
     const snapshot = this.#look(beforeId);
     if (snapshot instanceof Error)
       return c.html(messagePage("The queue's file cannot be read", snapshot.message, placeOf(c)), 503);
+    const { view } = c.var;
+    const { isTrusted } = view;
     // A page of older ones has a list of its own: the list of the newest forgets what is not on it.
-    const letters = beforeId === undefined ? this.#letters : this.#newLetterList();
+    const letters = beforeId === undefined ? view.letters : this.#newLetterList(isTrusted);
     const { queue, file } = this.#publisher;
-    const { kind, isTrusted, formToken } = this.#access;
     const hasMore = snapshot.letters.length === DASHBOARD_DEAD_LETTERS;
     const page = dashboardPage({
       queue,
       file,
       place: placeOf(c),
-      regions: regionsOf(snapshot, { letters, charts: this.#charts }),
+      regions: regionsOf(snapshot, { isTrusted, letters, charts: this.#charts }),
       boot: this.#boot,
       atMs: snapshot.atMs,
-      formToken: isTrusted ? formToken : undefined,
-      canSignOut: kind === "token",
+      formToken: isTrusted ? this.#access.formToken : undefined,
+      canSignOut: this.#access.tokens !== undefined,
       deadLetters: snapshot.status.state.deadLetters,
       olderThanId: hasMore ? snapshot.letters.at(-1)?.id : undefined,
       isOlder: beforeId !== undefined,
@@ -124,46 +151,70 @@ class Board {
     return c.html(page);
   }
 
-  events(c: Context): Response {
+  /**
+   * No `Transfer-Encoding` as Hono's streamSSE sends it: that is the server's to say, and HTTP/1.0, as nginx speaks it,
+   * knows none. With `?once` the stream ends after one update, for a page whose proxy keeps streams back.
+   */
+  events(c: BoardContext): Response {
     if (c.req.raw.method === "HEAD") return c.body(null);
     if (!isSameOrigin(c)) return c.text("This is for the dashboard's own page.", 403); // or any site could take all streams
-    if (this.#feed.isFull)
-      return c.text("Too many dashboards are open.", 503, { "Retry-After": RETRY_AFTER_S });
-    return streamSSE(c, (stream) => this.#feed.send(stream));
+    const { feed } = c.var.view;
+    if (c.req.query("once") !== undefined) return c.body(feed.once(), 200, STREAM_HEADERS);
+    if (feed.isFull) return c.text("Too many dashboards are open.", 503, { "Retry-After": RETRY_AFTER_S });
+    return c.body(feed.open(this.#access.admissionOf(c)), 200, STREAM_HEADERS);
   }
 
   async retry(c: Context): Promise<Response> {
     const choice = choiceIn(await fieldsOf(c));
-    if (choice === undefined) return nothingChosen(c);
+    if (choice === undefined) return notDone(c, "No dead letter was named.", 400);
     const { retried, isFull } = await this.#publisher.deadLetters.retry(choice);
     return backTo(c, `?retried=${retried}${isFull ? "&full=1" : ""}#dead`);
   }
 
   async purge(c: Context): Promise<Response> {
     const choice = choiceIn(await fieldsOf(c));
-    if (choice === undefined) return nothingChosen(c);
+    if (choice === undefined) return notDone(c, "No dead letter was named.", 400);
     return backTo(c, `?purged=${await this.#publisher.deadLetters.purge(choice)}#dead`);
   }
 
   async login(c: Context): Promise<Response> {
-    if (this.#access.kind !== "token") return backTo(c);
+    const { tokens } = this.#access;
+    if (tokens === undefined) return notDone(c, "This publisher has no token to sign in with.", 403);
     const { token } = await fieldsOf(c);
-    const isRight = typeof token === "string" && (await this.#access.isToken(token));
-    if (!isRight || !isSameOrigin(c)) {
-      const problem = "This is not the publisher's token.";
-      return c.html(loginPage(this.#publisher.queue, placeOf(c), problem), 401);
+    const result = typeof token === "string" && isSameOrigin(c) ? await tokens.check(token, c) : "wrong";
+    if (result === "right") {
+      this.#access.signIn(c);
+      return backTo(c);
     }
-    await this.#access.signIn(c, parentOf(c.req.path) || "/");
-    return backTo(c);
+    if (result === "wrong") return this.#askForToken(c, 401, "This is not the publisher's token.");
+    c.header("Retry-After", String(tokens.retryAfterS));
+    return this.#askForToken(c, 429, `Too many wrong tokens. Try again in ${tokens.retryAfterS} seconds.`);
   }
 
   logout(c: Context): Response {
-    this.#access.signOut(c, parentOf(c.req.path) || "/");
+    this.#access.signOut(c);
     return backTo(c);
   }
 
-  #newLetterList(): LetterList {
-    return new LetterList((id) => this.#publisher.deadLetters.get(id), this.#access.isTrusted);
+  #turnAway(c: Context, level: Extract<AccessLevel, "wrong-host" | "none">): Response | Promise<Response> {
+    if (level === "wrong-host")
+      return c.html(messagePage("Not under this name", WRONG_HOST, placeOf(c)), 403);
+    c.header("WWW-Authenticate", "Bearer");
+    return this.#askForToken(c, 401);
+  }
+
+  #askForToken(c: Context, status: 401 | 429, problem?: string): Response | Promise<Response> {
+    return c.html(loginPage(this.#publisher.queue, placeOf(c), problem), status);
+  }
+
+  #newView(isTrusted: boolean): View {
+    const letters = this.#newLetterList(isTrusted);
+    const feed = new LiveFeed(() => this.#update({ isTrusted, letters }), this.#publisher.stopSignal);
+    return { isTrusted, letters, feed };
+  }
+
+  #newLetterList(isTrusted: boolean): LetterList {
+    return new LetterList((id) => this.#publisher.deadLetters.get(id), isTrusted);
   }
 
   #look(beforeId?: number): Snapshot | Error {
@@ -175,17 +226,16 @@ class Board {
   }
 
   /** What live pages are told. A file that cannot be read changes nothing but what is said of it. */
-  #update(): Update {
+  #update({ isTrusted, letters }: Omit<View, "feed">): Update {
     const snapshot = this.#look();
     const common = { boot: this.#boot, now: Date.now() };
     if (snapshot instanceof Error) {
       const health = html`<ul class="reasons bad"><li>The queue's file cannot be read: ${snapshot.message}</li></ul>`;
       return { ...common, regions: { health: String(health) } };
     }
-    const regions = Object.entries(regionsOf(snapshot, { letters: this.#letters, charts: this.#charts })).map(
-      ([name, text]) => [name, `${text}`],
-    );
-    return { ...common, dead: snapshot.status.state.deadLetters, regions: Object.fromEntries(regions) };
+    const regions = regionsOf(snapshot, { isTrusted, letters, charts: this.#charts });
+    const texts = Object.entries(regions).map(([name, text]) => [name, `${text}`]);
+    return { ...common, dead: snapshot.status.state.deadLetters, regions: Object.fromEntries(texts) };
   }
 }
 
@@ -194,8 +244,9 @@ function placeOf(c: Context): Place {
   const isPage = c.req.method === "GET" && !c.req.path.endsWith("/events");
   const pagePath = isPage ? c.req.path : parentOf(c.req.path);
   const name = pagePath.slice(pagePath.lastIndexOf("/") + 1);
-  if (isPage) return { home: `./${name}`, routes: name === "" ? "./" : `./${name}/` };
-  return { home: name === "" ? "./" : `../${name}`, routes: "./" };
+  const isRoot = name === "";
+  if (isPage) return { home: `./${name}`, routes: isRoot ? "./" : `./${name}/`, needsSlash: isRoot };
+  return { home: isRoot ? "./" : `../${name}`, routes: "./", needsSlash: false };
 }
 
 function parentOf(path: string): string {
@@ -206,14 +257,8 @@ function backTo(c: Context, rest: string = ""): Response {
   return c.redirect(placeOf(c).home + rest, 303);
 }
 
-function wrongHost(c: Context): Response | Promise<Response> {
-  const text =
-    "Without a token this page is for this machine only: ask for it as localhost or 127.0.0.1 and through no proxy, or set admin.token.";
-  return c.html(messagePage("Not under this name", text, placeOf(c)), 403);
-}
-
-function nothingChosen(c: Context): Response | Promise<Response> {
-  return c.html(messagePage("Not done", "No dead letter was named.", placeOf(c)), 400);
+function notDone(c: Context, text: string, status: 400 | 403): Response | Promise<Response> {
+  return c.html(messagePage("Not done", text, placeOf(c)), status);
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -3,14 +3,17 @@
  *
  * @module
  */
-import { decodeBody, formatSize, oneLine } from "../../format.ts";
+import { decodeBody, escapeControls, formatSize, oneLine } from "../../format.ts";
 import { DASHBOARD_EVENT_CHARS } from "../../limits.ts";
 import type { DeadLetter, DeadLetterSummary } from "../../storage/dead_letters.ts";
-import { formatCount, timeOf, visible } from "./figures.ts";
+import { formatCount, timeOf } from "./figures.ts";
 import { html, type Markup } from "./markup.ts";
 
 /** How much of an answer stands in the one line of a dead letter, in characters. */
 const ANSWER_CHARS = 200;
+
+/** What is shown in a block as it is: it may have lines. */
+const LINES = "\n\t";
 
 /** Makes the list of dead letters, and each entry only once: a dead letter never changes. */
 export class LetterList {
@@ -36,9 +39,7 @@ export class LetterList {
   }
 
   #entry(letter: DeadLetterSummary): Markup {
-    const answer = this.#isTrusted
-      ? visible(oneLine(letter.answer, ANSWER_CHARS)) || "(no words)"
-      : "not shown";
+    const answer = this.#isTrusted ? oneLine(letter.answer, ANSWER_CHARS) || "(no words)" : "not shown";
     return html`
 <li data-key="${letter.id}">
 <details class="letter">
@@ -58,10 +59,10 @@ ${this.#isTrusted && this.#event(letter.id)}
     const shown = (json ?? text).slice(0, DASHBOARD_EVENT_CHARS);
     const isCut = shown.length < (json ?? text).length;
     return html`<h3 id="event-${id}">Event${json === undefined && ", which is not JSON"}</h3>
-<pre tabindex="0" aria-labelledby="event-${id}"><bdi>${visible(json === undefined ? shown : indentJson(shown))}</bdi></pre>
+<pre tabindex="0" aria-labelledby="event-${id}"><bdi>${escapeControls(json === undefined ? shown : indentJson(shown), LINES)}</bdi></pre>
 ${isCut && html`<p class="note">The first ${formatCount(DASHBOARD_EVENT_CHARS)} characters. All of it: <code>eventspool dead show ${id}</code></p>`}
 <h3 id="answer-${id}">The collector's answer</h3>
-<pre tabindex="0" aria-labelledby="answer-${id}"><bdi>${visible(letter.answer) || "(no words)"}</bdi></pre>
+<pre tabindex="0" aria-labelledby="answer-${id}"><bdi>${escapeControls(letter.answer, LINES) || "(no words)"}</bdi></pre>
 ${actions(id)}`;
   }
 }
@@ -82,7 +83,7 @@ function actions(id: number): Markup {
   return html`<div class="actions">
 <button form="retry" name="id" value="${id}" aria-label="Retry event ${id}">Retry</button>
 <details class="confirm"><summary aria-label="Purge event ${id}">Purge…</summary>
-<button class="danger" form="purge" name="id" value="${id}" aria-label="Delete event ${id} for good">Delete for good</button></details>
+<button class="danger" form="purge" name="id" value="${id}" aria-label="Delete for good: event ${id}">Delete for good</button></details>
 </div>`;
 }
 

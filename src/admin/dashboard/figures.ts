@@ -35,11 +35,3 @@ export function timeOf(atMs: number): Markup {
 export function plural(count: number, noun: string): string {
   return countOf(count, noun, formatCount);
 }
-
-/** Characters that are not seen but change how others are read: controls, and those that turn the direction. */
-const UNSEEN = /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/gu;
-
-/** A text of a stranger's with such characters written as escapes: it reads on the page as it is in the bytes. */
-export function visible(text: string): string {
-  return text.replaceAll(UNSEEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}

@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { setTimeout as sleep } from "node:timers/promises";
-import type { SSEStreamingApi } from "hono/streaming";
 import { LIVE_EVERY_MS, LIVE_MAX_MS, LIVE_STALL_MS, MAX_LIVE_PAGES } from "../../limits.ts";
 
 /** What a page is told; regions that did not change are left out on the way. */
@@ -16,73 +14,120 @@ export interface Update {
 /** How soon a browser comes back when a stream has ended, in milliseconds. */
 const COME_BACK_MS = 2_000;
 
-/** Sends updates to all pages. They share the work, and without a page there is none. */
+/** How a {@link LiveFeed} keeps time, in milliseconds. */
+export interface LiveTimes {
+  /** How often pages are brought up to date. Default: {@link LIVE_EVERY_MS}. */
+  readonly everyMs?: number;
+  /** How long a page may take nothing. Default: {@link LIVE_STALL_MS}. */
+  readonly stallMs?: number;
+}
+
+/** A page that is being kept up to date. */
+interface LivePage {
+  readonly controller: ReadableStreamDefaultController<Uint8Array>;
+  readonly isAllowed: () => boolean;
+  readonly endsAtMs: number;
+  /** What it was sent last, of each region. */
+  known: Update["regions"];
+  sentAtMs: number;
+}
+
+/**
+ * Sends updates to all pages, as server-sent events. They share one timer and the work, and without a page there is
+ * neither. No promise is kept per update: reactions on one that lives as long as its stream were never freed, and an
+ * open page cost 5 MB a minute.
+ */
 export class LiveFeed {
   readonly #read: () => Update;
   readonly #stop: AbortSignal;
+  readonly #everyMs: number;
   readonly #stallMs: number;
-  #next: Promise<Update> | undefined;
-  #pages = 0;
+  readonly #pages = new Set<LivePage>();
+  #timer: NodeJS.Timeout | undefined;
 
   /**
    * @param read makes an update
    * @param stop ends all streams: one that stays open would keep a server from stopping
-   * @param stallMs how long a page may take nothing, in milliseconds
    */
-  constructor(read: () => Update, stop: AbortSignal, stallMs: number = LIVE_STALL_MS) {
+  constructor(read: () => Update, stop: AbortSignal, times: LiveTimes = {}) {
     this.#read = read;
     this.#stop = stop;
-    this.#stallMs = stallMs;
+    this.#everyMs = times.everyMs ?? LIVE_EVERY_MS;
+    this.#stallMs = times.stallMs ?? LIVE_STALL_MS;
+    stop.addEventListener("abort", () => this.#sendToAll(), { once: true });
   }
 
   /** How many pages are being kept up to date. */
   get pages(): number {
-    return this.#pages;
+    return this.#pages.size;
   }
 
   /** Whether one more would be too many. */
   get isFull(): boolean {
-    return this.#pages >= MAX_LIVE_PAGES;
+    return this.#pages.size >= MAX_LIVE_PAGES;
   }
 
-  /** Sends updates until the page is gone, takes nothing any more, or the publisher stops. */
-  async send(stream: SSEStreamingApi): Promise<void> {
-    this.#pages++;
-    try {
-      await this.#sendAll(stream);
-    } finally {
-      this.#pages--;
-    }
+  /** One update and no more, for a page that asks again. */
+  once(): string {
+    return toMessage(this.#read());
   }
 
-  async #sendAll(stream: SSEStreamingApi): Promise<void> {
-    const gone = new Promise<void>((resolve) => stream.onAbort(resolve));
-    const endsAtMs = performance.now() + LIVE_MAX_MS;
-    let known: Update["regions"] = {};
-    let update: Update | undefined = this.#read();
-    while (update !== undefined && !stream.aborted) {
-      const regions = changes(known, update.regions);
-      const data = JSON.stringify({ ...update, regions });
-      const written = stream.writeSSE({ data, retry: COME_BACK_MS });
-      if (!(await isTaken(written, gone, this.#stallMs))) break;
-      known = update.regions;
-      if (this.#stop.aborted || performance.now() > endsAtMs) return;
-      update = await Promise.race([this.#update(), gone.then(() => undefined)]);
-    }
-    stream.abort();
-  }
-
-  /** The next update, the same for all who wait for it. */
-  #update(): Promise<Update> {
-    this.#next ??= this.#wait().then(() => {
-      this.#next = undefined;
-      return this.#read();
+  /**
+   * The updates of a page, until it is gone, takes nothing any more, or the publisher stops.
+   *
+   * @param isAllowed false: the page may see nothing any more
+   */
+  open(isAllowed: () => boolean = () => true): ReadableStream<Uint8Array> {
+    let page: LivePage;
+    return new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        const nowMs = performance.now();
+        page = { controller, isAllowed, endsAtMs: nowMs + LIVE_MAX_MS, known: {}, sentAtMs: nowMs };
+        this.#pages.add(page);
+        this.#timer ??= setInterval(() => this.#sendToAll(), this.#everyMs);
+        this.#send(page, this.#read());
+      },
+      cancel: () => this.#forget(page),
     });
-    return this.#next;
   }
 
-  async #wait(): Promise<void> {
-    await sleep(LIVE_EVERY_MS, undefined, { signal: this.#stop }).catch(() => {}); // stopped: at once
+  #sendToAll(): void {
+    if (this.#pages.size === 0) return;
+    const update = this.#read();
+    for (const page of this.#pages) this.#send(page, update);
+  }
+
+  /** A page that has not taken the last update yet gets what changed since when it has. */
+  #send(page: LivePage, update: Update): void {
+    const { controller, endsAtMs } = page;
+    const nowMs = performance.now();
+    if (!page.isAllowed()) {
+      this.#end(page);
+      return;
+    }
+    if ((controller.desiredSize ?? 0) > 0) {
+      const regions = changes(page.known, update.regions);
+      controller.enqueue(Buffer.from(toMessage({ ...update, regions })));
+      page.known = { ...page.known, ...regions };
+      page.sentAtMs = nowMs;
+    } else if (nowMs - page.sentAtMs > this.#stallMs) {
+      this.#forget(page);
+      controller.error(new Error("the page takes nothing of what it is sent"));
+      return;
+    }
+    if (this.#stop.aborted || nowMs >= endsAtMs) this.#end(page);
+  }
+
+  #end(page: LivePage): void {
+    this.#forget(page);
+    page.controller.close();
+  }
+
+  #forget(page: LivePage): void {
+    this.#pages.delete(page);
+    if (this.#pages.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 }
 
@@ -90,11 +135,6 @@ function changes(known: Update["regions"], now: Update["regions"]): Record<strin
   return Object.fromEntries(Object.entries(now).filter(([name, text]) => known[name] !== text));
 }
 
-/** Whether a browser has taken it, in time. */
-async function isTaken(written: Promise<void>, gone: Promise<void>, stallMs: number): Promise<boolean> {
-  const patience = new AbortController();
-  const stalled = sleep(stallMs, false, { signal: patience.signal }).catch(() => false);
-  const taken = await Promise.race([written.then(() => true), gone.then(() => false), stalled]);
-  patience.abort();
-  return taken;
+function toMessage(update: Update): string {
+  return `data: ${JSON.stringify(update)}\nretry: ${COME_BACK_MS}\n\n`;
 }

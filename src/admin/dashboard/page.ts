@@ -16,6 +16,8 @@ export interface Place {
   readonly home: string;
   /** What the paths of its routes begin with. */
   readonly routes: string;
+  /** Whether relative paths work only where the browser's address ends in a slash. */
+  readonly needsSlash: boolean;
 }
 
 /** What the dashboard shows. */
@@ -47,15 +49,20 @@ const ICON =
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#1f57c3"/><path d="M3 5h10M3 8h7M3 11h4" stroke="#fff" stroke-width="1.6" stroke-linecap="round"/></svg>',
   );
 
+/** A proxy may pass on both `/ops` and `/ops/` as `/`: then only the browser knows which it is. */
+const ADD_SLASH = `if (!location.pathname.endsWith("/")) location.replace(location.pathname + "/" + location.search + location.hash);`;
+
 /** What a Content-Security-Policy allows of a page of ours, and of no other: these very texts. */
 export const SCRIPT_HASH: string = hashOf(SCRIPT);
 export const STYLE_HASH: string = hashOf(STYLE);
+export const SLASH_HASH: string = hashOf(ADD_SLASH);
 
 /** The dashboard. */
 export function dashboardPage(page: DashboardPage): Markup {
   const { queue, place, regions, boot, atMs, isOlder } = page;
   return document(
     `${queue} · eventspool`,
+    place,
     html`<body data-events="${place.routes}events" data-boot="${boot}" data-now="${atMs}">
 <a class="skip" href="#figures">Skip to the figures</a>
 <header class="top">
@@ -99,7 +106,7 @@ function deadLetters(page: DashboardPage): Markup {
 ${page.formToken !== undefined && bulkActions(page)}
 </div>
 ${said && html`<p class="said" role="status">${said}</p>`}
-${page.formToken === undefined && html`<p class="note">Events are shown, and can be retried or purged, with an admin token, or where only this machine reaches the page.</p>`}
+${page.formToken === undefined && html`<p class="note">Events are shown, and can be retried or purged, with an admin token, or by programs of the publisher's user on its own machine.</p>`}
 <ul class="letters card" id="${isOlder ? "older" : "dead-list"}">${regions["dead-list"]}</ul>
 <p class="pager">${isOlder && html`<a href="${place.home}#dead">The newest</a>`}
 ${olderThanId !== undefined && html`<a href="${place.home}?before=${olderThanId}#dead">Older ones</a>`}</p>
@@ -137,6 +144,7 @@ function formToken({ formToken }: DashboardPage): Markup {
 export function loginPage(queue: string, place: Place, problem?: string): Markup {
   return document(
     `Sign in · ${queue} · eventspool`,
+    place,
     html`<body>
 <main class="card narrow">
 <h1>Queue ${queue}</h1>
@@ -157,6 +165,7 @@ ${problem && html`<p class="said bad" role="alert">${problem}</p>`}
 export function messagePage(title: string, text: string, place: Place): Markup {
   return document(
     `${title} · eventspool`,
+    place,
     html`<body>
 <main class="card narrow">
 <h1>${title}</h1>
@@ -167,7 +176,7 @@ export function messagePage(title: string, text: string, place: Place): Markup {
   );
 }
 
-function document(title: string, body: Markup): Markup {
+function document(title: string, { needsSlash }: Place, body: Markup): Markup {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -176,6 +185,7 @@ function document(title: string, body: Markup): Markup {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="${ICON}">
+${needsSlash && html`<script>${raw(ADD_SLASH)}</script>`}
 <style>${raw(STYLE)}</style>
 </head>
 ${body}

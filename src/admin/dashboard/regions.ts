@@ -7,7 +7,7 @@ import { formatDuration, oneLine } from "../../format.ts";
 import { type HealthReport, healthOf, type PublisherStatus } from "../../publisher/health.ts";
 import type { ChartName, Charts } from "./charts.ts";
 import type { LetterList } from "./dead_letters.ts";
-import { formatCount, formatRate, formatShare, plural, timeOf, visible } from "./figures.ts";
+import { formatCount, formatRate, formatShare, plural, timeOf } from "./figures.ts";
 import { html, type Markup } from "./markup.ts";
 import type { QueueRow, QueueRows, Snapshot } from "./snapshot.ts";
 
@@ -31,19 +31,21 @@ export type Regions = Readonly<Record<Region, Markup>>;
 /** A queue this full will soon reject: as in healthOf. */
 const NEARLY_FULL = 0.8;
 
-/** What makes those parts that are kept while they do not change. */
+/** For whom the parts are made, and what makes those that are kept while they do not change. */
 export interface KeptParts {
+  /** Whether what the collector said, which may hold parts of events, is shown. */
+  readonly isTrusted: boolean;
   readonly letters: LetterList;
   readonly charts: Charts;
 }
 
 /** Makes all parts. */
-export function regionsOf(snapshot: Snapshot, { letters, charts }: KeptParts): Regions {
+export function regionsOf(snapshot: Snapshot, { isTrusted, letters, charts }: KeptParts): Regions {
   const { status, rates, samples, queues } = snapshot;
   const { state } = status;
   return {
     badge: badge(status),
-    health: health(status),
+    health: health(status, isTrusted),
     depth: depth(state),
     oldest: oldest(snapshot),
     put: rate(rates?.put),
@@ -68,12 +70,12 @@ const BADGES: Readonly<Record<HealthReport["health"], readonly [kind: string, wo
 };
 const NOT_RUNNING = ["warn", "Not publishing"] as const;
 
-function health(status: PublisherStatus): Markup {
+function health(status: PublisherStatus, isTrusted: boolean): Markup {
   const { health, reasons } = healthOf(status);
   const problem = status.lastProblem;
   const lines = reasons.map((reason) => html`<li>${capitalize(reason)}.</li>`);
   return html`${lines.length > 0 && html`<ul class="reasons ${BADGES[health][0]}">${lines}</ul>`}
-${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${visible(oneLine(problem.message))}</bdi></p>`}`;
+${problem && html`<p class="problem"><strong>Last error</strong>, ${timeOf(problem.atMs)}: <bdi>${isTrusted ? oneLine(problem.message) : problem.kind}</bdi></p>`}`;
 }
 
 function depth({ depth, maxEvents }: PublisherStatus["state"]): Markup {
@@ -139,7 +141,7 @@ function queueRows({ rows, moreCount }: QueueRows, own: string): Markup {
 function queueRow({ queue, look }: QueueRow, isOwn: boolean): Markup {
   const name = html`<th scope="row">${queue}${isOwn && html` <span class="own">this one</span>`}</th>`;
   if (look.state === undefined)
-    return html`<tr>${name}<td colspan="4" class="note"><bdi>${visible(oneLine(look.error))}</bdi></td></tr>`;
+    return html`<tr>${name}<td colspan="4" class="note"><bdi>${oneLine(look.error)}</bdi></td></tr>`;
   const { depth, maxEvents, oldestPutAtMs, deadLetters } = look.state;
   const age = oldestPutAtMs === undefined ? "–" : formatDuration(Date.now() - oldestPutAtMs);
   return html`<tr>${name}<td>${formatCount(depth)}</td><td>${formatCount(maxEvents)}</td><td>${age}</td><td>${formatCount(deadLetters)}</td></tr>`;

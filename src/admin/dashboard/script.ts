@@ -68,20 +68,41 @@ function show({ boot, now, dead, regions }) {
   say("live", "Live");
 }
 
+// A proxy that keeps the stream back passes on answers that end: then every update is one.
+const PATIENCE_MS = 5000;
+let isPolling = false;
+let patience;
+
 function listen() {
   source?.close();
-  source = new EventSource(body.dataset.events);
-  source.onmessage = ({ data }) => show(JSON.parse(data));
+  clearTimeout(patience);
+  let isHeard = false;
+  source = new EventSource(body.dataset.events + (isPolling ? "?once" : ""));
+  source.onmessage = ({ data }) => {
+    isHeard = true;
+    clearTimeout(patience);
+    show(JSON.parse(data));
+  };
   source.onerror = () => {
+    clearTimeout(patience);
+    const wasHeard = isHeard;
+    isHeard = false;
+    if (isPolling && wasHeard) return; // the end of an update; the browser asks for the next
     if (source.readyState !== EventSource.CLOSED) return say("lost", "No answer from the publisher. Trying again");
     say("lost", "No live figures: too many pages, or signed out. Load the page again");
     setTimeout(() => document.hidden || listen(), 10000);
   };
+  if (isPolling) return;
+  patience = setTimeout(() => {
+    isPolling = true;
+    listen();
+  }, PATIENCE_MS);
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) source?.close();
-  else listen();
+  if (!document.hidden) return listen();
+  source?.close();
+  clearTimeout(patience);
 });
 addEventListener("pageshow", ({ persisted }) => persisted && listen());
 addEventListener("pagehide", () => source?.close());

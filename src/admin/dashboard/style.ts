@@ -74,7 +74,7 @@ section { margin-top: 2rem; }
 .spark { display: block; width: 100%; height: 3.5rem; }
 .spark .line { fill: none; stroke: var(--accent); stroke-width: 1.5; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .spark .area { fill: var(--area); stroke: none; }
-.peak { position: absolute; right: 0.875rem; top: 0.75rem; font-size: 0.75rem; }
+.peak { padding: 0 0.875rem; order: -1; font-size: 0.75rem; }
 
 .counters { display: grid; grid-template-columns: repeat(5, 1fr); gap: 0.5rem 1rem; margin-top: 1rem; padding: 0 0.875rem; }
 .count { font-weight: 600; display: block; }
@@ -140,7 +140,6 @@ input { font: inherit; color: var(--ink); background: var(--page); border: 1px s
   td:last-child, th:last-child { padding-right: 0.75rem; }
   .own { display: block; }
   .chart { padding-top: 0.25rem; }
-  .peak { position: static; padding: 0 0.875rem; order: -1; }
   .spark { height: 2.75rem; }
 }
 `;

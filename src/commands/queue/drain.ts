@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { ConfigurationError } from "../../errors.ts";
-import { countOf, decodeBody } from "../../format.ts";
+import { countOf, decodeBody, escapeControls } from "../../format.ts";
 import type { StoredEvent } from "../../storage/events.ts";
 import type { Lease } from "../../storage/leases.ts";
 import { Claiming, progressOf } from "./claiming.ts";
@@ -69,7 +69,9 @@ function eventsOf({ events }: Claiming, { firstId, lastId }: Lease): StoredEvent
 }
 
 function write(target: number, events: readonly StoredEvent[]): void {
-  const lines = Buffer.from(events.map(({ body }) => `${decodeBody(body).json}\n`).join(""));
+  const texts = events.map(({ body }) => decodeBody(body).json ?? "");
+  const shown = target === STDOUT ? texts.map((text) => escapeControls(text)) : texts; // the same JSON
+  const lines = Buffer.from(shown.map((text) => `${text}\n`).join(""));
   for (let written = 0; written < lines.length; ) written += writeSync(target, lines, written);
   if (target !== STDOUT) fsyncSync(target);
 }

@@ -98,15 +98,19 @@ test("GET /health answers 503 with the last error while the key is wrong", async
   void main.publisher.run();
   await eventually("a failure", () => main.publisher.status().failures > 0);
 
-  const { status, body } = await get(main.publisher, "/health");
+  const response = await admin(main.publisher, { isLocal: true }).request("/health");
+  const body = (await response.json()) as Record<string, unknown>;
 
-  assert.deepEqual([status, body.status, body.depth], [503, "failing", 1]);
+  assert.deepEqual([response.status, body.status, body.depth], [503, "failing", 1]);
   const { at, ...error } = body.last_error as { at: string };
   assert.ok(Number.isFinite(Date.parse(at)));
   const message = 'the collector answered 403: {"error":"Unknown key or wrong MAC."}';
   assert.deepEqual(error, { kind: "misconfigured", message });
   assert.ok(Number(body.failures_in_a_row) > 0);
   assert.doesNotMatch(JSON.stringify(body), /b3RoZXI|other/);
+  const open = (await get(main.publisher, "/health")).body.last_error as { kind: string; message: string };
+  assert.equal(open.kind, "misconfigured");
+  assert.match(open.message, /^not shown/, "an answer may quote events");
 });
 
 test("GET /health is degraded, and answers 200, while the collector is away for a moment", async () => {

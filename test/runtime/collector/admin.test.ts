@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { collectorAdmin } from "../../../src/collector/admin.ts";
 import { collector } from "../../../src/collector/app.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
+import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
 import { memorySink } from "../../support/collector.ts";
 import { KEY } from "../../support/keys.ts";
 import { NEEDS_PROMTOOL, parseMetrics, promtool } from "../../support/prometheus.ts";
@@ -110,4 +111,32 @@ test("fails when its sink has not kept a batch for half a minute", async () => {
   resolve(1);
   await storing;
   assert.equal(status.health().status, "ok");
+});
+
+test("answers only to this machine's names where only this machine reaches it and there is no token", async () => {
+  const status = new CollectorStatus();
+  const ask = async (app: ReturnType<typeof collectorAdmin>, url: string): Promise<number> =>
+    (await app.request(url)).status;
+  for (const path of ["/health", "/metrics", "/livez", "/readyz"]) {
+    const local = collectorAdmin(status, { isLocal: true });
+    assert.equal(await ask(local, `http://localhost:9901${path}`), 200, path);
+    assert.equal(await ask(local, `http://evil.example${path}`), 403, path);
+    assert.equal(await ask(collectorAdmin(status), `http://10.0.0.1${path}`), 200, path);
+  }
+  const token = "0123456789abcdef";
+  const guarded = collectorAdmin(status, { isLocal: true, token });
+  assert.equal(await ask(guarded, "http://ops.example/health"), 401);
+});
+
+test("slows down who guesses the token, and takes the right one", async () => {
+  const token = "0123456789abcdef";
+  const app = collectorAdmin(new CollectorStatus(), { token });
+  const ask = async (text: string): Promise<Response> =>
+    app.request("/metrics", { headers: { Authorization: `Bearer ${text}` } });
+  for (let tries = 0; tries < MAX_WRONG_TOKENS_PER_ADDRESS; tries++)
+    assert.equal((await ask("wrong")).status, 401);
+  const throttled = await ask("wrong");
+  assert.equal(throttled.status, 429);
+  assert.ok(Number(throttled.headers.get("Retry-After")) > 0);
+  assert.equal((await ask(token)).status, 200);
 });

@@ -67,7 +67,10 @@ const record: LogRecord = {
 
 test("writes plain text on a terminal without colours", () => {
   const line = logFormatter({ terminal: true, colors: false })(record);
-  assert.match(line, /^\d\d:\d\d:00\.000 \[WRN\] eventspool\.publisher: retrying http:\/\/a\/v2\\x1b\[2J\n$/);
+  assert.match(
+    line,
+    /^\d\d:\d\d:00\.000 \[WRN\] eventspool\.publisher: retrying http:\/\/a\/v2\\u001b\[2J\n$/,
+  );
 });
 
 test("writes coloured text on a terminal", () => {

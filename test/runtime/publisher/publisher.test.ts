@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -187,6 +188,17 @@ test("sends nothing when it is told to stop before it starts", async () => {
   putIds(main, 3);
   await main.publisher.run({ signal: AbortSignal.abort() });
   assert.equal(server.requests.length, 0);
+});
+
+test("leaves nothing at the signal that could have stopped it", async () => {
+  const forever = new AbortController();
+  for (let round = 0; round < 3; round++) {
+    await using main = newQueue("http://127.0.0.1:9");
+    const running = main.publisher.run({ signal: forever.signal });
+    await main.publisher[Symbol.asyncDispose]();
+    await running;
+  }
+  assert.equal(getEventListeners(forever.signal, "abort").length, 0);
 });
 
 test("runs once, however often it is started", async () => {

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
-import { faintTexts, noBrowser, openTab, textOf } from "../../support/chromium.ts";
+import {
+  faintTexts,
+  inaccessibleParts,
+  noBrowser,
+  openTab,
+  overlappingTexts,
+  textOf,
+} from "../../support/chromium.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { Program } from "../../support/processes.ts";
@@ -116,6 +123,9 @@ test("keeps an open dead letter open, and the focus where it is, when others com
   assert.deepEqual(tab.problems, []);
 });
 
+const LONG_FIGURES = `document.querySelectorAll(".peak").forEach((peak) => { peak.textContent = "15-min peak 1,000,000,000"; });
+document.querySelectorAll(".tiles h2").forEach((heading) => { heading.textContent = "Oldest event"; })`;
+
 test("fits a desk and a phone, and every text can be read, in light and dark", LIMIT, async () => {
   await using main = await serve();
   main.spool.cap(100);
@@ -130,13 +140,17 @@ test("fits a desk and a phone, and every text can be read, in light and dark", L
   await page.getByText("Purge all…").click();
   await page.getByText("Purge…").first().click();
 
-  for (const width of [1_200, 360])
+  for (const width of [1_280, 1_200, 800, 360])
     for (const colorScheme of ["light", "dark"] as const) {
       await page.setViewportSize({ width, height: 740 });
       await page.emulateMedia({ colorScheme });
       const name = `${width} pixels, ${colorScheme}`;
       assert.equal(await page.evaluate("document.documentElement.scrollWidth"), width, name);
       assert.deepEqual(await faintTexts(page), [], name);
+      // The longest that there are, measured before an update can replace them.
+      await page.evaluate(LONG_FIGURES);
+      assert.deepEqual(await overlappingTexts(page), [], name);
+      assert.deepEqual(await inaccessibleParts(page), [], name);
     }
   assert.deepEqual(tab.problems, []);
 });
@@ -197,6 +211,7 @@ test("asks for the token, and lets go of it", LIMIT, async () => {
   await page.keyboard.press("Enter");
   await textOf(page, "[role=alert]", /This is not the publisher's token/);
   assert.deepEqual(await faintTexts(page), []);
+  assert.deepEqual(await inaccessibleParts(page), []);
   await page.getByLabel("Token").fill("0123456789abcdef");
   await page.getByRole("button", { name: "Sign in" }).click();
   await textOf(page, "#live", /^Live$/);

@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { logFormatter } from "../../../src/commands/logging.ts";
+import { buryEvents } from "../../support/dead_letters.ts";
+import { eventually } from "../../support/eventually.ts";
+import type { Program } from "../../support/processes.ts";
+import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { Spool } from "../../support/spool.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { queue } from "./queue/queue_support.ts";
+
+const LIMIT = { timeout: 240_000 };
+
+/** What changes a terminal, or how it shows what follows; lines end with a line feed. */
+const RAW = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;
+
+const HOSTILE = '\u001b]0;owned\u0007 \u009b2J \u202e\u2066 \u007f \b\r\n\t"\\';
+
+/** Texts of all kinds of characters, the same ones in each run. */
+const TEXTS = [
+  HOSTILE,
+  ...fc.sample(fc.string({ unit: "binary", minLength: 1, maxLength: 200 }), { numRuns: 40, seed: 1 }),
+];
+
+/** A directory whose name is hostile, with a queue full of such texts and a file that is no queue. */
+function fill(parent: string): Spool {
+  const directory = join(parent, "x\u001b[31m\u202e\u009b\ny");
+  mkdirSync(directory);
+  const spool = new Spool({ directory });
+  buryEvents(directory, [...TEXTS, ...TEXTS.map((text) => JSON.stringify(text))], {
+    status: 422,
+    answer: HOSTILE,
+  });
+  for (const text of TEXTS) spool.queue.put(Buffer.from(JSON.stringify({ text })));
+  for (const text of TEXTS) spool.queue.put(Buffer.from(text)); // most of them no JSON
+  spool.queue.put(new Uint8Array([0x22, 0xc2, 0x9b, 0xe2, 0x80, 0xae, 0x22])); // JSON with a raw C1 and a bidi control
+  spool.queue.put(new Uint8Array([0xff, 0x1b, 0x5b, 0x32, 0x4a])); // no UTF-8
+  writeFileSync(join(directory, "events-broken.db"), HOSTILE.repeat(100));
+  return spool;
+}
+
+const COMMANDS: readonly (readonly string[])[] = [
+  ["list"],
+  ["depth"],
+  ["check"],
+  ["check", "--queue-name", "broken"],
+  ["depth", "--queue-name", "broken"],
+  ["depth", "--queue-name", HOSTILE],
+  ["peek", "--number", "200"],
+  ["dead", "list"],
+  ["dead", "show", "1", "2", "3", "4", "5", "6"],
+  ["dead", "show", HOSTILE],
+  ["dead", "export"],
+  ["dead", "retry", "999999"],
+  ["purge"],
+  ["put", "--max-event-bytes", "1"],
+  ["drain", "--to", `/nowhere/${HOSTILE.replaceAll("\0", "")}`],
+  ["drain", "--to", "-"],
+  [HOSTILE],
+  [`--${HOSTILE}`],
+];
+
+function assertHarmless(printed: string, what: string): void {
+  assert.notEqual(printed, "", what);
+  assert.doesNotMatch(printed, RAW, what);
+}
+
+function outputOf({ stdout, stderr }: Program): string {
+  return [...stdout, ...stderr].join("\n");
+}
+
+for (const json of [[], ["--json"]])
+  test(`prints no control character, whatever is in events, answers and names ${json}`, LIMIT, async () => {
+    using parent = temporaryDirectory();
+    using spool = fill(parent.path);
+    for (const command of COMMANDS) {
+      const { stdout, stderr } = await queue(spool, [...command, ...json], `${HOSTILE}\n`);
+      assertHarmless(stdout + stderr, command.join(" "));
+      if (json.length > 0) for (const line of stdout.split("\n").filter(Boolean)) JSON.parse(line);
+    }
+  });
+
+test("rejects a configuration without printing its control characters", LIMIT, async () => {
+  using spool = new Spool();
+  for (const settings of [{ "unknown\u202e\u009b": "x" }, { "collector.version": "\u001b[2J\u202e" }]) {
+    await using publisher = spool.publisher({ "collector.hostname": "127.0.0.1:9", ...settings }, [
+      "--check",
+    ]);
+    await publisher.ended;
+    assertHarmless(outputOf(publisher), JSON.stringify(settings));
+  }
+});
+
+test("logs no control character that a collector says", LIMIT, async () => {
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  const body = `{"error":"${HOSTILE}"}`;
+  const statuses = [503, 403, 422];
+  collector.script = () => ({ status: statuses.shift() ?? 200, body });
+  await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` }, [
+    "--debug",
+  ]);
+  spool.put(1);
+  await eventually("the dead letter", () => spool.deadLetters().length > 0);
+  publisher.signal("SIGTERM");
+  await publisher.ended;
+  assertHarmless(outputOf(publisher), "the log");
+});
+
+test("formats no control character into a line for a terminal but the colours", () => {
+  const format = logFormatter({ terminal: true, colors: false });
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (text, value) => {
+      const record = {
+        category: ["eventspool"],
+        level: "warning" as const,
+        message: [text, value, text, [value], text, { [value]: text, error: new Error(text) }, ""],
+        rawMessage: "",
+        timestamp: 0,
+        properties: {},
+      };
+      assert.doesNotMatch(format(record).trimEnd(), /[\p{Cc}\p{Bidi_Control}]/u);
+    }),
+  );
+});

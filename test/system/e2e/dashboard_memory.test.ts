@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { buryEvents } from "../../support/dead_letters.ts";
+import { addressOf, Spool } from "../../support/spool.ts";
+
+const skip = !existsSync("/proc/self/status") && "there is no /proc to read a process's memory from";
+
+/** Updates, one a second: the first are a warm-up. */
+const WARM_UP = 10;
+const MEASURED = 30;
+
+/** Measured: 2 MB; 66 MB while each update was kept by a promise of its stream. */
+const MAX_GROWTH_MB = 20;
+
+function rssMb(pid: number): number {
+  const [, kb] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
+  return Number(kb) / 1_000;
+}
+
+test("an open dashboard with large dead letters does not grow the publisher", {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  using spool = new Spool();
+  const large = `${"[".repeat(20)}1${",1".repeat(40_000)}${"]".repeat(20)}`; // 50 KB when it is indented
+  buryEvents(
+    spool.directory,
+    Array.from({ length: 20 }, () => large),
+    { status: 422, answer: "y".repeat(1_000) },
+  );
+  await using publisher = spool.publisher({
+    "collector.hostname": "127.0.0.1:9",
+    "admin.listen": "127.0.0.1:0",
+  });
+  const response = await fetch(new URL("/events", await addressOf(publisher)));
+  let updates = 0;
+  let before = 0;
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body!) {
+    updates += decoder.decode(chunk, { stream: true }).split("\n\n").length - 1;
+    if (updates >= WARM_UP && before === 0) before = rssMb(publisher.child.pid!);
+    if (updates >= WARM_UP + MEASURED) break;
+  }
+  const growth = rssMb(publisher.child.pid!) - before;
+  assert.ok(growth < MAX_GROWTH_MB, `grew by ${growth.toFixed(1)} MB within ${MEASURED} updates`);
+});
