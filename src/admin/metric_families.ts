@@ -65,6 +65,11 @@ const GAUGES: readonly Figure<PublisherMetrics>[] = [
     "Failures of the queue file in a row.",
     ({ storageFailures }) => storageFailures,
   ],
+  [
+    "reload_failed",
+    "1 while the configuration that was last to be read cannot be used, and the one before it still is.",
+    ({ reloadProblem }) => Number(reloadProblem !== undefined),
+  ],
   ["queue_db_bytes", `Size of the .db file. ${OF_THE_FILE}`, ({ dbBytes }) => dbBytes],
   ["queue_wal_bytes", `Size of the -wal file. ${OF_THE_FILE}`, ({ walBytes }) => walBytes],
 ];

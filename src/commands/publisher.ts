@@ -3,11 +3,11 @@
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/app.ts";
-import { isLocal } from "../config/addresses.ts";
-import { describePublisherConfig } from "../config/describe_config.ts";
+import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.ts";
+import { describePublisherConfig, isSameConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { Publisher } from "../publisher/publisher.ts";
-import { serveApp } from "../server/serve.ts";
+import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
 import { queueFilePath } from "../storage/locations.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
@@ -34,7 +34,8 @@ Options:
 
 SIGTERM and SIGINT stop it: batches in flight have publisher.grace to finish, the
 others stay in the queue. A second signal ends it at once; nothing is lost either way.
-SIGHUP reads the configuration again, and goes on with it once what is in flight has finished.
+SIGHUP reads the configuration again, and goes on with it once what is in flight has finished;
+with the one that it has, if the new one cannot be used.
 Exit codes: 0 stopped, 1 failed while running, 2 wrong usage or configuration.
 `;
 
@@ -71,45 +72,158 @@ function locate(config: PublisherConfig, directory: string | undefined): Publish
   throw new UsageError(`--directory and queue.file (${config.file}) are two places: name one of them.`);
 }
 
-/** Publishes until it is stopped; after each SIGHUP as the configuration then says, if it can be used. */
+/**
+ * Publishes until it is stopped. After each SIGHUP as the configuration then says: everything that it names is opened
+ * beside what is open, and what cannot be used ends the reload, not the publisher.
+ */
 async function publish(first: PublisherConfig, load: () => PublisherConfig): Promise<void> {
   const stop = stopOnSignals();
-  let config = first;
-  let reload = new AbortController();
+  const opened = Promise.withResolvers<void>();
+  let reloading = opened.promise;
   process.on("SIGHUP", () => {
-    try {
-      config = load();
-      reload.abort();
-    } catch (error) {
-      logger.error("SIGHUP: going on with the configuration as it was: {reason}", {
-        reason: error instanceof Error ? error.message : String(error),
-      });
-    }
+    reloading = reloading.then(() => reload()); // one after the other
   });
+  const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
+  let session = await Session.open(first, openTelemetry);
+  let next: Session | undefined;
+  let onSwitch = (): void => {};
+
+  const reload = async (): Promise<void> => {
+    try {
+      const config = load();
+      session.publisher.noteReload(undefined);
+      if (isSameConfig(config, session.config)) return void logger.info("SIGHUP: nothing has changed");
+      next = await Session.open(config, openTelemetry, session);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      session.publisher.noteReload(reason);
+      return void logger.error("SIGHUP: going on with the configuration as it was: {reason}", { reason });
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    onSwitch = resolve;
+    session.end();
+    await promise;
+  };
+  opened.resolve();
   feedWatchdog(stop);
   stop.addEventListener("abort", () => notify("STOPPING=1"), { once: true });
-  while (!stop.aborted) {
-    reload = new AbortController();
-    await publishUntil(AbortSignal.any([stop, reload.signal]), config);
+  for (;;) {
+    await session.run(stop);
+    if (next === undefined || stop.aborted) break;
+    if (next.admin !== session.admin) void session.admin?.close();
+    session = next;
+    next = undefined;
+    onSwitch();
+  }
+  await session.admin?.close();
+}
+
+/** A publisher that works as one configuration says. */
+class Session {
+  readonly config: PublisherConfig;
+  readonly publisher: Publisher;
+  readonly admin: AdminServer | undefined;
+  readonly #openTelemetry: OpenTelemetry;
+  readonly #end = new AbortController();
+
+  /**
+   * Opens all that the configuration names, beside what `current` has open; its admin address too, if that stays.
+   *
+   * @throws {ConfigurationError} @throws {EventStorageError} something cannot be used; then `current` is as it was
+   */
+  static async open(
+    config: PublisherConfig,
+    openTelemetry: OpenTelemetry,
+    current?: Session,
+  ): Promise<Session> {
+    const { admin, undo } = await openAdmin(config.admin.listen, current?.admin);
+    try {
+      return new Session(config, openTelemetry, admin);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+  }
+
+  private constructor(config: PublisherConfig, openTelemetry: OpenTelemetry, admin: AdminServer | undefined) {
+    this.config = config;
+    this.publisher = new Publisher(config, { openTelemetry });
+    this.admin = admin;
+    this.#openTelemetry = openTelemetry;
+  }
+
+  /** Publishes until `stop` aborts or {@link end} is called, and what is in flight then has finished. */
+  async run(stop: AbortSignal): Promise<void> {
+    logWarnings(logger, this.config.warnings);
+    await using publisher = this.publisher;
+    this.admin?.show(publisher, this.config.admin);
+    const running = publisher.run({ signal: AbortSignal.any([stop, this.#end.signal]) });
+    notify("READY=1");
+    await running;
+    await flushSpans(this.#openTelemetry);
+  }
+
+  end(): void {
+    this.#end.abort();
   }
 }
 
-async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promise<void> {
-  logWarnings(logger, config.warnings);
-  const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
-  await using publisher = new Publisher(config, { openTelemetry });
-  const { listen, token } = config.admin;
-  const app = admin(publisher, {
-    token: token && Buffer.from(token.reveal()).toString(),
-    isLocal: listen && isLocal(listen),
-  });
-  const served = listen && (await serveApp(app, listen, { key: "admin.listen" }));
-  if (served) logger.info("Admin at {address}", { address: served.address });
-  const running = publisher.run({ signal });
-  notify("READY=1");
-  await running;
-  await flushSpans(openTelemetry);
-  await served?.close();
+type OpenTelemetry = Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
+
+/** The admin routes at one address, of one publisher after the other. */
+class AdminServer {
+  readonly listen: ListenAddress;
+  #app: FetchApp | undefined;
+  #served: ServedApp | undefined;
+
+  constructor(listen: ListenAddress) {
+    this.listen = listen;
+  }
+
+  /** @throws {ConfigurationError} it cannot listen there */
+  async open(): Promise<this> {
+    const fetch = (request: Request) => this.#app?.fetch(request) ?? new Response(null, { status: 503 });
+    this.#served = await serveApp({ fetch }, this.listen, { key: "admin.listen" });
+    logger.info("Admin at {address}", { address: this.#served.address });
+    return this;
+  }
+
+  /** Whether nobody else could listen at `address` beside it, though it is another one: such as at another host. */
+  hasPortOf(address: ListenAddress): boolean {
+    return (
+      "port" in address && "port" in this.listen && address.port === this.listen.port && address.port !== 0
+    );
+  }
+
+  show(publisher: Publisher, { token }: PublisherConfig["admin"]): void {
+    this.#app = admin(publisher, {
+      token: token && Buffer.from(token.reveal()).toString(),
+      isLocal: isLocal(this.listen),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#served?.close();
+  }
+}
+
+/** Listens at an address, or goes on where it is the same. `undo` leaves all as it was. @throws {ConfigurationError} */
+async function openAdmin(
+  listen: ListenAddress | undefined,
+  current: AdminServer | undefined,
+): Promise<{ admin: AdminServer | undefined; undo(): Promise<unknown> }> {
+  if (listen === undefined) return { admin: undefined, undo: async () => {} };
+  if (current !== undefined && formatAddress(listen) === formatAddress(current.listen))
+    return { admin: current, undo: async () => {} };
+  const inTheWay = current?.hasPortOf(listen) ? current : undefined;
+  await inTheWay?.close();
+  try {
+    const admin = await new AdminServer(listen).open();
+    return { admin, undo: async () => [await admin.close(), await inTheWay?.open()] };
+  } catch (error) {
+    await inTheWay?.open();
+    throw error;
+  }
 }
 
 function describe(config: PublisherConfig): string {

@@ -1,12 +1,15 @@
 /**
- * What `--check` says of a publisher's configuration.
+ * What `--check` says of a publisher's configuration, and whether a reload changes it.
  *
  * @module
  */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { DEFAULT_MAX_EVENTS } from "../limits.ts";
 import { formatAddress } from "./addresses.ts";
 import type { DestinationConfig } from "./destination_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
+import { Secret } from "./secret.ts";
 
 /** The configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
 export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
@@ -60,5 +63,31 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
       };
     case "file":
       return { file_path: destination.path };
+  }
+}
+
+/** Whether two configurations say the same, secrets and the contents of the files that they name included. */
+export function isSameConfig(one: PublisherConfig, other: PublisherConfig): boolean {
+  return fingerprint(one) === fingerprint(other);
+}
+
+/** A hash, so that no text with the secrets stays in memory. */
+function fingerprint(config: PublisherConfig): string {
+  const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
+    const raw = this[key]; // before toJSON
+    if (raw instanceof Secret) return Buffer.from(raw.reveal()).toString("base64");
+    return NAMES_A_FILE.test(key) && typeof value === "string" ? [value, contentsOf(value)] : value;
+  });
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Certificates and credentials: `caFile`. They are read when a connection is made. */
+const NAMES_A_FILE = /[a-z]File$/;
+
+function contentsOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, "base64");
+  } catch {
+    return undefined; // who connects will say so
   }
 }
