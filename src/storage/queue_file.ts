@@ -12,6 +12,7 @@ import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { needsSchema, prepareSchema, rejectOlderSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
+import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 import { libraryOf, useLibrary } from "./user_connection.ts";
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
@@ -332,7 +333,8 @@ function rejectOldRuntime(path: string, name: string, version: string, oldest: s
  */
 export function makeFile(path: string, mode: number): void {
   if (existsSync(path)) return;
-  const temporary = `${path}-${crypto.randomUUID()}`;
+  removeAbandoned(path);
+  const temporary = temporaryPathFor(path);
   try {
     closeSync(openSync(temporary, "wx", 0o600));
     fill(temporary);
