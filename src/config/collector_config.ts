@@ -91,7 +91,10 @@ export function loadCollectorConfig(path: string, options: { readonly env?: Env 
 export function parseCollectorConfig(text: string, options: ParseOptions = {}): CollectorConfig {
   const section = openSection(text, [SECTION], options);
   return {
-    listen: section.read("listen", optional(parseListenAddress, DEFAULT_LISTEN)),
+    listen: section.read(
+      "listen",
+      optional((text) => parseListenAddress(text, section.parsePath), DEFAULT_LISTEN),
+    ),
     keys: readKeys(section),
     sink: readSink(section),
     maxBodyBytes: section.read(
@@ -106,7 +109,10 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
     v1: section.read("v1", optional(parseBoolean, false)),
     checkStructs: section.read("check_structs", optional(parseBoolean, true)),
     admin: {
-      listen: section.read("admin.listen", optional(parseListenAddressOrOff, "beside" as const)),
+      listen: section.read(
+        "admin.listen",
+        optional((text) => parseListenAddressOrOff(text, section.parsePath), "beside" as const),
+      ),
       token: readSecret(section, "admin.token", optional(parseToken, undefined)),
     },
     warnings: section.finish(),

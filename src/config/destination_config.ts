@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { dirname, resolve } from "node:path";
 import { ConfigurationError } from "../errors.ts";
 import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
@@ -51,7 +50,7 @@ export type DestinationConfig = CollectorDestinationConfig | NatsDestinationConf
 
 /** How the keys of a destination are read, and what they begin with. */
 interface DestinationKeys {
-  readonly read: (section: ConfigSection, directory: string) => DestinationConfig;
+  readonly read: (section: ConfigSection) => DestinationConfig;
   readonly prefixes: readonly string[];
 }
 
@@ -62,15 +61,11 @@ const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>>
   file: { read: readFile, prefixes: ["file."] },
 };
 
-/**
- * Reads it from a publisher's section. `destination` (ours) is `collector` by default.
- *
- * @param configFile the configuration's file, where there is one @throws {ConfigurationError}
- */
-export function readDestination(section: ConfigSection, configFile: string | undefined): DestinationConfig {
+/** Reads it from a publisher's section. `destination` (ours) is `collector` by default. @throws {ConfigurationError} */
+export function readDestination(section: ConfigSection): DestinationConfig {
   const kinds = Object.keys(DESTINATIONS) as DestinationConfig["kind"][];
   const kind = section.read("destination", optional(oneOf(...kinds), "collector" as const));
-  const config = DESTINATIONS[kind].read(section, configFile === undefined ? "." : dirname(configFile));
+  const config = DESTINATIONS[kind].read(section);
   for (const other of kinds.filter((name) => name !== kind)) {
     for (const prefix of DESTINATIONS[other].prefixes)
       section.ignore(prefix, `has no effect: destination is ${kind}`);
@@ -78,9 +73,8 @@ export function readDestination(section: ConfigSection, configFile: string | und
   return config;
 }
 
-function readFile(section: ConfigSection, directory: string): FileDestinationConfig {
-  const path = section.read("file.path", optional(parseText, DEFAULT_PATH));
-  return { kind: "file", path: resolve(directory, path) };
+function readFile(section: ConfigSection): FileDestinationConfig {
+  return { kind: "file", path: section.read("file.path", (text) => section.parsePath(text || DEFAULT_PATH)) };
 }
 
 const DEFAULT_PATH = "events.jsonl";

@@ -152,7 +152,7 @@ function parseServer(text: string): { address: string; isTls: boolean } {
 }
 
 function readTls(section: ConfigSection, isAsked: boolean): NatsTls | undefined {
-  const file = optional(parseReadableFile, undefined);
+  const file = optional(readableFileIn(section), undefined);
   const tls = {
     caFile: section.read("nats.tls_ca_file", file),
     certFile: section.read("nats.tls_cert_file", file),
@@ -172,7 +172,7 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
   const password = readSecret(section, "nats.password", secret);
   const token = readSecret(section, "nats.token", secret);
   const nkeySeed = readSecret(section, "nats.nkey_seed", secret);
-  const credentialsFile = section.read("nats.credentials_file", optional(parseReadableFile, undefined));
+  const credentialsFile = section.read("nats.credentials_file", optional(readableFileIn(section), undefined));
   if ((user === undefined) !== (password === undefined))
     throw section.error("nats.user", "goes with nats.password or nats.password_file: set both or none");
   const logins: Array<NatsLogin | undefined> = [
@@ -190,13 +190,16 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
   return given[0];
 }
 
-function parseReadableFile(path: string): string {
-  try {
-    accessSync(path, constants.R_OK);
-    return path;
-  } catch (cause) {
-    throw new ConfigurationError(`cannot read the file ${quote(path)}`, {}, { cause });
-  }
+function readableFileIn(section: ConfigSection): ValueParser<string> {
+  return (text) => {
+    const path = section.parsePath(text);
+    try {
+      accessSync(path, constants.R_OK);
+      return path;
+    } catch (cause) {
+      throw new ConfigurationError(`cannot read the file ${quote(path)}`, {}, { cause });
+    }
+  };
 }
 
 /** Source: NATS' naming of streams, ADR-6. */

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
 
@@ -16,9 +16,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  * The path of a queue's file: `DIRECTORY/events-NAME.db`. Looks at no file.
  *
  * The directory is `directory` if given, else `$EVENTSPOOL_DIR`, else systemd's `$STATE_DIRECTORY`,
- * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`.
+ * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`. The path is absolute.
  *
- * @throws {ConfigurationError} the name is not a queue's, or the directory's name is empty
+ * @throws {ConfigurationError} the name is not a queue's, the directory's name is empty, or there is no home directory
  */
 export function queueFilePath(
   queue: string,
@@ -53,11 +53,47 @@ function namedDirectory(directory: string | undefined, env: Environment): string
   if (directory === "")
     throw new ConfigurationError("is empty: name a directory, or leave it out.", { key: "directory" });
   const named = directory ?? (env.EVENTSPOOL_DIR || env.STATE_DIRECTORY?.split(":")[0]);
-  return named ? resolve(named) : undefined;
+  return named ? absolutePath(named) : undefined;
 }
 
+/**
+ * The XDG base directory specification has relative paths ignored: a service and its publisher seldom have the same
+ * working directory.
+ */
 function defaultDirectory(env: Environment): string {
-  return join(env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "eventspool");
+  const { XDG_STATE_HOME: state = "" } = env;
+  return join(isAbsolute(state) ? state : join(homeDirectory(env), ".local", "state"), "eventspool");
+}
+
+/** Without `$HOME` it is in the system's list of users, where a container's user often is not. */
+function homeDirectory({ HOME: home = "" }: Environment): string {
+  if (isAbsolute(home)) return home;
+  try {
+    const listed: string | null = homedir(); // null on Deno
+    if (listed !== null && isAbsolute(listed)) return listed;
+  } catch {
+    // Bun and Node throw where the user is not listed
+  }
+  throw new ConfigurationError(
+    "this user has no home directory, so there is no default directory for queues: name one " +
+      "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR).",
+    { key: "directory" },
+  );
+}
+
+/**
+ * A path, absolute.
+ *
+ * @param base what a relative one is relative to; default: the working directory
+ * @throws {ConfigurationError} it is relative, and the working directory was removed
+ */
+export function absolutePath(path: string, base: string = ""): string {
+  try {
+    return resolve(base, path);
+  } catch (cause) {
+    const problem = `${JSON.stringify(path)} is relative, and this process's working directory was removed: name an absolute path.`;
+    throw new ConfigurationError(problem, {}, { cause });
+  }
 }
 
 function makeDirectory(directory: string): void {

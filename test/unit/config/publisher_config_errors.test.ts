@@ -197,3 +197,27 @@ for (const format of ["ini", "toml"] as const) {
     );
   });
 }
+
+test("names the quotes that a TOML table needs for a queue with dots in its name", () => {
+  const read = (text: string, queueName: string) =>
+    parsePublisherConfig(text, { format: "toml", file: "f.toml", queueName });
+  const settings = 'collector.hostname = "localhost"\nkey.name = "k"\nkey.secret = "c2VjcmV0"\n';
+  for (const [queueName, table, quoted] of [
+    ["a.b", "event-publisher.a.b", '[event-publisher."a.b"]'],
+    ["a.b.c", "event-publisher.a.b.c", '[event-publisher."a.b.c"]'],
+    ["a.b", "event-publisher.a", '[event-publisher."a.b"]'],
+  ] as const) {
+    assert.throws(
+      () => read(`[${table}]\n${settings}`, queueName),
+      (error) =>
+        error instanceof ConfigurationError &&
+        error.message.startsWith(`f.toml: ${quoted}`) &&
+        (table === "event-publisher.a" || error.message.includes(`needs quotes, ${quoted}`)),
+    );
+    assert.equal(read(`${quoted}\n${settings}`, queueName).queueName, queueName);
+  }
+  assert.throws(
+    () => read(`[event-publisher."x.y"]\n${settings}`, "a"),
+    /it has \[event-publisher\."x\.y"\]/,
+  );
+});
