@@ -17,9 +17,10 @@ import {
   REQUEST_TIMEOUT_MS,
   REQUESTS_CEILING,
 } from "../limits.ts";
-import { type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
+import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
+import { checkExposedSecret } from "./example_secrets.ts";
 import { bytesIn, durationMsIn, integerIn, optional, parseBoolean } from "./parsers.ts";
 import { parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
@@ -90,12 +91,13 @@ export function loadCollectorConfig(path: string, options: { readonly env?: Env 
  */
 export function parseCollectorConfig(text: string, options: ParseOptions = {}): CollectorConfig {
   const section = openSection(text, [SECTION], options);
+  const listen = section.read(
+    "listen",
+    optional((text) => parseListenAddress(text, section.parsePath), DEFAULT_LISTEN),
+  );
   return {
-    listen: section.read(
-      "listen",
-      optional((text) => parseListenAddress(text, section.parsePath), DEFAULT_LISTEN),
-    ),
-    keys: readKeys(section),
+    listen,
+    keys: readKeys(section, isLocal(listen)),
     sink: readSink(section),
     maxBodyBytes: section.read(
       "max_body_size",
@@ -108,15 +110,21 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
     ...readLoad(section),
     v1: section.read("v1", optional(parseBoolean, false)),
     checkStructs: section.read("check_structs", optional(parseBoolean, true)),
-    admin: {
-      listen: section.read(
-        "admin.listen",
-        optional((text) => parseListenAddressOrOff(text, section.parsePath), "beside" as const),
-      ),
-      token: readSecret(section, "admin.token", optional(parseToken, undefined)),
-    },
+    admin: readAdmin(section, listen),
     warnings: section.finish(),
   };
+}
+
+function readAdmin(section: ConfigSection, beside: ListenAddress): CollectorConfig["admin"] {
+  const listen = section.read(
+    "admin.listen",
+    optional((text) => parseListenAddressOrOff(text, section.parsePath), "beside" as const),
+  );
+  const token = readSecret(section, "admin.token", optional(parseToken, undefined));
+  const address = listen === "beside" ? beside : listen;
+  if (token !== undefined && address !== undefined && !isLocal(address))
+    checkExposedSecret(section, "admin.token", token);
+  return { listen, token };
 }
 
 type Load = Pick<CollectorConfig, "maxPendingBytes" | "maxRequests" | "requestTimeoutMs" | "graceMs">;
@@ -138,13 +146,15 @@ function readLoad(section: ConfigSection): Load {
   };
 }
 
-function readKeys(section: ConfigSection): Map<string, Secret> {
+function readKeys(section: ConfigSection, isListeningLocally: boolean): Map<string, Secret> {
   const keys = new Map<string, Secret>();
   for (const [written, found] of section.keysUnder(KEY_PREFIX)) {
     const name = written.replace(FILE_SUFFIX, "");
     const key = found.replace(FILE_SUFFIX, "");
     if (name === "") throw section.error(found, "expected key.NAME = BASE64: the name is missing");
-    keys.set(name, readSecret(section, key, parseSecret));
+    const secret = readSecret(section, key, parseSecret);
+    if (!isListeningLocally) checkExposedSecret(section, key, secret);
+    keys.set(name, secret);
   }
   if (keys.size === 0) throw section.error("key.NAME", "expected one or more keys: key.NAME = BASE64");
   return keys;

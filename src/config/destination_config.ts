@@ -6,6 +6,7 @@
 import { ConfigurationError } from "../errors.ts";
 import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { checkExposedSecret } from "./example_secrets.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { durationMsIn, oneOf, optional, parseText, quote } from "./parsers.ts";
 import { parseSecret, readSecret, type Secret } from "./secret.ts";
@@ -95,6 +96,7 @@ function readCollector(section: ConfigSection): CollectorDestinationConfig {
     name: section.read("key.name", parseKeyName, { keepUnset: true }),
     secret: readSecret(section, "key.secret", parseKeySecret),
   };
+  if (!isLoopback(url)) checkExposedSecret(section, "key.secret", key.secret);
   return { kind: "collector", url, version, timeoutMs, key };
 }
 
@@ -151,6 +153,9 @@ function collectorUrl(parts: { scheme: string; hostname: string; version: string
 
 /** Whether what is sent to the URL can be read on its way over a network: plain http to another machine. */
 function isExposed(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol === "http:" && !LOOPBACK_HOST.test(hostname);
+  return new URL(url).protocol === "http:" && !isLoopback(url);
+}
+
+function isLoopback(url: string): boolean {
+  return LOOPBACK_HOST.test(new URL(url).hostname);
 }

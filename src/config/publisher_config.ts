@@ -41,6 +41,7 @@ import {
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
 import { type DestinationConfig, readDestination } from "./destination_config.ts";
+import { checkExposedSecret } from "./example_secrets.ts";
 import {
   bytesIn,
   durationMsIn,
@@ -203,6 +204,8 @@ function readAdmin(section: ConfigSection): PublisherConfig["admin"] {
     const problem = `${formatAddress(listen)} is reachable from other machines: set admin.token or admin.token_file, or listen on 127.0.0.1`;
     throw section.error("admin.listen", problem);
   }
+  if (listen !== undefined && token !== undefined && !isLocal(listen))
+    checkExposedSecret(section, "admin.token", token);
   return { listen, token };
 }
 

@@ -164,7 +164,7 @@ test("bounds the body and does not take off for an address", () => {
 test("reads its section from the file that the publisher reads", () => {
   inTemporaryDirectory((directory) => {
     const path = join(directory, "config.ini");
-    writeFileSync(path, `[event-collector]\nkey.K = aHVudGVyMg==\n${iniOf({})}`);
+    writeFileSync(path, `[event-collector]\nkey.K = aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==\n${iniOf({})}`);
     const publisher = loadPublisherConfig(path, { env: {} });
     const collector = loadCollectorConfig(path, { env: {} });
     const { key } = collectorOf(publisher);
