@@ -92,7 +92,8 @@ test("warns of unknown keys and suggests the one that was meant", () => {
 });
 
 test("does not show the end of a secret that was wrapped without an indent", () => {
-  const text = "[event-publisher:main]\ncollector.hostname = localhost\nkey.name = K\nkey.secret = aHVu\ndGVyMg==\n";
+  const text =
+    "[event-publisher:main]\ncollector.hostname = localhost\nkey.name = K\nkey.secret = aHVu\ndGVyMg==\n";
   assert.deepEqual(parsePublisherConfig(text, { file: "f.ini", env: {} }).warnings, [
     "f.ini:5: [event-publisher:main] not a known key, ignored; to continue the value above, indent the line",
   ]);
