@@ -83,7 +83,7 @@ function health(c: Context, publisher: ObservedPublisher): Response {
     oldest_event_age_seconds: ageSeconds(status.state.oldestPutAtMs),
     last_success: isoTime(status.lastSuccessAtMs),
     last_error: describeProblem(status.lastProblem),
-    reload_error: status.reloadProblem ?? null,
+    ...(status.reloadProblem !== undefined && { reload_error: status.reloadProblem }),
     failures_in_a_row: status.failures,
     failing_for_seconds: Math.round(status.failingForMs) / 1_000,
     in_flight: status.inFlight,
