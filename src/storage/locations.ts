@@ -127,6 +127,32 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
   return new EventStorageError(code, directory, problem, { cause });
 }
 
+/**
+ * What lets everyone at a queue's file, a sentence each for people: a mode, or a file that somebody else may have put
+ * there before. Not an error, since a container's volume is often writable by all, and service and publisher may be
+ * two users.
+ */
+export function exposuresOf(path: string): string[] {
+  try {
+    return [...findExposures(path)];
+  } catch {
+    return []; // Deno may not be allowed to look
+  }
+}
+
+function* findExposures(path: string): Generator<string> {
+  const directory = dirname(path);
+  const place = statSync(directory);
+  const isOpen = (place.mode & 0o002) !== 0;
+  if (isOpen && (place.mode & 0o1000) === 0)
+    yield `everyone may replace files in ${directory}: chmod 700 ${directory}, or 2770 for a group`;
+  const file = statSync(path);
+  if ((file.mode & 0o007) !== 0)
+    yield `everyone may read or write ${path}: chmod 600 ${path}, or 660 for a group`;
+  if (isOpen && ![0, process.getuid?.(), place.uid].includes(file.uid))
+    yield `${path} belongs to another user (${file.uid}), in a directory that everyone may write to: see that it is yours`;
+}
+
 const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 /**
