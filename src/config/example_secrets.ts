@@ -13,7 +13,6 @@ const EXAMPLES: ReadonlySet<string> = new Set([
   "the old key, not for production",
   "the new key, not for production",
   "tutorial",
-  "secret",
   "secret key",
 ]);
 

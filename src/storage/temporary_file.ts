@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
 import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
@@ -15,7 +14,7 @@ const SUFFIX = /^-tmp-[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?:-wal|-shm|-jour
 
 /** Where to make a file before it gets its own name, in the same directory. Nobody can know it before: open it with `wx`. */
 export function temporaryPathFor(path: string): string {
-  return `${path}-tmp-${randomUUID()}`;
+  return `${path}-tmp-${crypto.randomUUID()}`;
 }
 
 /** Removes what killed processes have left of {@link temporaryPathFor} a path. What cannot be removed stays. */
