@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
@@ -92,8 +92,6 @@ test("goes on as before, and says so, when the new configuration cannot be used"
 
   const secret = join(spool.directory, "secret");
   writeFileSync(secret, "c2VjcmV0\n", { mode: 0o000 });
-  const notADatabase = join(spool.directory, "shop.db");
-  writeFileSync(notADatabase, "no database at all, but long enough to look like one".repeat(40));
   const unusable: [name: string, settings: Settings, problem: RegExp][] = [
     ["a value that cannot be read", { ...good, "batch.max_age": "soon" }, /batch\.max_age/],
     ["no collector", { "admin.listen": "127.0.0.1:0" }, /collector\.hostname/],
@@ -156,18 +154,22 @@ test("goes on as before when the queue's new directory cannot be used", LIMIT, a
   const locked = join(spool.directory, "locked");
   writeFileSync(locked, "");
   chmodSync(locked, 0o444);
-  for (const directory of [join(spool.directory, "missing"), locked]) {
+  const foreign = join(spool.directory, "foreign");
+  mkdirSync(foreign);
+  writeFileSync(join(foreign, "events-main.db"), "no database, but long enough for one. ".repeat(200));
+  const directories = [join(spool.directory, "missing"), locked, foreign];
+  for (const directory of directories) {
     const before = publisher.stderr.length;
     rewrite({ ...good, "queue.directory": directory });
     publisher.signal("SIGHUP");
     const line = await eventually("the complaint", () =>
       publisher.stderr.slice(before).find((text) => text.includes("SIGHUP: going on")),
     );
-    assert.match(line, /does not exist|is not a directory/);
+    assert.match(line, /does not exist|is not a directory|is not a queue file/);
     spool.put(10);
     await delivered(spool);
   }
-  assert.equal(collector.acceptedNumbers.length, 20);
+  assert.equal(collector.acceptedNumbers.length, 10 * directories.length);
   assert.equal(await stop(publisher), 0);
 });
 

@@ -111,6 +111,21 @@ test("stores grouped puts in order once the lock is free", LIMIT, async () => {
   assert.equal(queue.depth(), 300);
 });
 
+test(
+  "grouped puts wait for a lock after the event loop was busy for longer than they may wait",
+  LIMIT,
+  async () => {
+    using opened = openQueue({ busyTimeoutMs: 2_000 });
+    const { queue } = opened;
+    await using process = await hold(queue.file);
+    const put = queue.putGrouped("x");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500); // a service that computes
+    process.child.stdin!.end();
+    await put;
+    assert.equal(queue.depth(), 1);
+  },
+);
+
 test("closing a queue settles what waits for a lock", LIMIT, async () => {
   using opened = openQueue({ busyTimeoutMs: 100 });
   await using _ = await hold(opened.queue.file);
