@@ -70,6 +70,11 @@ const GAUGES: readonly Figure<PublisherMetrics>[] = [
     "1 while the configuration that was last to be read cannot be used, and the one before it still is.",
     ({ reloadProblem }) => Number(reloadProblem !== undefined),
   ],
+  [
+    "destination_risks",
+    "Settings of the destination that can lose accepted events, or repeat them: /health names them.",
+    ({ destinationRisks }) => destinationRisks.length,
+  ],
   ["queue_db_bytes", `Size of the .db file. ${OF_THE_FILE}`, ({ dbBytes }) => dbBytes],
   ["queue_wal_bytes", `Size of the -wal file. ${OF_THE_FILE}`, ({ walBytes }) => walBytes],
 ];
