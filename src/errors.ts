@@ -37,21 +37,27 @@ export class EventTooLargeError extends EventError {
  */
 export class EventQueueFullError extends EventError {
   override name = "EventQueueFullError";
-  /** How many events the queue held when it rejected. */
+  /** How many events the queue held when it rejected; of `bytes`, how large those of `putGrouped` are that wait in this process. */
   readonly size: number;
-  /** The queue's row cap. */
+  /** The queue's row cap; of `bytes`, how large those that wait may be. */
   readonly limit: number;
   /** Name of the queue that rejected the event. */
   readonly queue: string;
+  /** What `size` and `limit` count: `events` in the queue, or `bytes` that wait in memory for their commit. */
+  readonly unit: "events" | "bytes";
 
-  constructor(size: number, limit: number, queue: string) {
+  constructor(size: number, limit: number, queue: string, unit: "events" | "bytes" = "events") {
     super(
-      `The event queue is full. Queue ${JSON.stringify(queue)} holds ${size} of at most ${limit} events: ` +
-        "see that its publisher runs and reaches its collector, or raise maxEvents.",
+      unit === "events"
+        ? `The event queue is full. Queue ${JSON.stringify(queue)} holds ${size} of at most ${limit} events: ` +
+            "see that its publisher runs and reaches its collector, or raise maxEvents."
+        : `Too many grouped puts wait for their commit. Queue ${JSON.stringify(queue)} has ${size} of at most ${limit} ` +
+            "bytes of them in this process: await putGrouped before you put more, or use putMany.",
     );
     this.size = size;
     this.limit = limit;
     this.queue = queue;
+    this.unit = unit;
   }
 }
 

@@ -66,6 +66,11 @@ const GAUGES: readonly Figure<PublisherMetrics>[] = [
     ({ storageFailures }) => storageFailures,
   ],
   [
+    "reload_failed",
+    "1 while the configuration that was last to be read cannot be used, and the one before it still is.",
+    ({ reloadProblem }) => Number(reloadProblem !== undefined),
+  ],
+  [
     "destination_risks",
     "Settings of the destination that can lose accepted events, or repeat them: /health names them.",
     ({ destinationRisks }) => destinationRisks.length,

@@ -2,17 +2,12 @@
 /** `bun run publisher`, or `eventspool-publisher`: publishes one queue to its collector. */
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
-import { admin } from "../admin/app.ts";
-import { isLocal } from "../config/addresses.ts";
-import { describePublisherConfig } from "../config/describe_config.ts";
+import { describePublisherConfig, isSameConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { openDestination } from "../publisher/destinations/open_destination.ts";
-import { Publisher } from "../publisher/publisher.ts";
-import { serveApp } from "../server/serve.ts";
 import { queueFilePath } from "../storage/locations.ts";
 import { VERSION } from "../version.ts";
 import {
-  ADMIN_LISTENER,
   logWarnings,
   onlyFile,
   parseCommandLine,
@@ -22,8 +17,9 @@ import {
   UsageError,
 } from "./command.ts";
 import { configureLogging } from "./logging.ts";
-import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
+import { preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { printLines } from "./output.ts";
+import { Session } from "./publisher_session.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -46,7 +42,8 @@ Options:
 
 SIGTERM and SIGINT stop it: batches in flight have publisher.grace to finish, the
 others stay in the queue. A second signal ends it at once; nothing is lost either way.
-SIGHUP reads the configuration again, and goes on with it once what is in flight has finished.
+SIGHUP reads the configuration again, and goes on with it once what is in flight has finished;
+with the one that it has, if the new one cannot be used.
 Exit codes: 0 stopped, 1 failed while running, 2 wrong usage or configuration.
 `;
 
@@ -83,45 +80,50 @@ function locate(config: PublisherConfig, directory: string | undefined): Publish
   throw new UsageError(`--directory and queue.file (${config.file}) are two places: name one of them.`);
 }
 
-/** Publishes until it is stopped; after each SIGHUP as the configuration then says, if it can be used. */
+/**
+ * Publishes until it is stopped. After each SIGHUP as the configuration then says: everything that it names is opened
+ * beside what is open, and what cannot be used ends the reload, not the publisher.
+ */
 async function publish(first: PublisherConfig, load: () => PublisherConfig): Promise<void> {
   const stop = stopOnSignals();
-  let config = first;
-  let reload = new AbortController();
+  const opened = Promise.withResolvers<void>();
+  let reloading = opened.promise;
   process.on("SIGHUP", () => {
-    try {
-      config = load();
-      reload.abort();
-    } catch (error) {
-      logger.error("SIGHUP: going on with the configuration as it was: {reason}", {
-        reason: error instanceof Error ? error.message : String(error),
-      });
-    }
+    reloading = reloading.then(() => reload()); // one after the other
   });
+  const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
+  let session = await Session.open(first, openTelemetry);
+  let next: Session | undefined;
+  let onSwitch = (): void => {};
+
+  const reload = async (): Promise<void> => {
+    try {
+      const config = load();
+      session.publisher.noteReload(undefined);
+      if (isSameConfig(config, session.config)) return void logger.info("SIGHUP: nothing has changed");
+      next = await Session.open(config, openTelemetry, session);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      session.publisher.noteReload(reason);
+      return void logger.error("SIGHUP: going on with the configuration as it was: {reason}", { reason });
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    onSwitch = resolve;
+    session.end();
+    await promise;
+  };
+  opened.resolve();
   feedWatchdog(stop);
   stop.addEventListener("abort", () => notify("STOPPING=1"), { once: true });
-  while (!stop.aborted) {
-    reload = new AbortController();
-    await publishUntil(AbortSignal.any([stop, reload.signal]), config);
+  for (;;) {
+    await session.run(stop);
+    if (next === undefined || stop.aborted) break;
+    if (next.admin !== session.admin) void session.admin?.close();
+    session = next;
+    next = undefined;
+    onSwitch();
   }
-}
-
-async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promise<void> {
-  logWarnings(logger, config.warnings);
-  const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
-  await using publisher = new Publisher(config, { openTelemetry });
-  const { listen, token } = config.admin;
-  const app = admin(publisher, {
-    token: token && Buffer.from(token.reveal()).toString(),
-    isLocal: listen && isLocal(listen),
-  });
-  const served = listen && (await serveApp(app, listen, { key: "admin.listen", ...ADMIN_LISTENER }));
-  if (served) logger.info("Admin at {address}", { address: served.address });
-  const running = publisher.run({ signal });
-  notify("READY=1");
-  await running;
-  await flushSpans(openTelemetry);
-  await served?.close();
+  await session.admin?.close();
 }
 
 async function check(config: PublisherConfig): Promise<string> {

@@ -1,6 +1,6 @@
 import { isIPv6 } from "node:net";
 import { ConfigurationError } from "../errors.ts";
-import { integerIn, parseText, quote } from "./parsers.ts";
+import { integerIn, parseText, quote, type ValueParser } from "./parsers.ts";
 
 /** A host, by name or address, and a port. */
 export interface HostPort {
@@ -45,9 +45,11 @@ export function parseEndpoint(text: string): HostPort {
 /**
  * Where to listen: `host:port`, `[IPv6]:port`, or the path of a unix socket, which has a slash in it.
  * Port 0 lets the system choose one. A host must be given: `0.0.0.0:9900` is all interfaces.
+ *
+ * @param parsePath reads the path of a socket
  */
-export function parseListenAddress(text: string): ListenAddress {
-  if (parseText(text).includes("/")) return { path: text };
+export function parseListenAddress(text: string, parsePath: ValueParser<string> = parseText): ListenAddress {
+  if (parseText(text).includes("/")) return { path: parsePath(text) };
   const [, ipv6, name, port] = /^(?:\[([^\]]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = ipv6 ?? name;
   if (host === undefined || port === undefined || (ipv6 !== undefined && !isIPv6(ipv6))) {
@@ -59,8 +61,11 @@ export function parseListenAddress(text: string): ListenAddress {
 }
 
 /** A {@link parseListenAddress}, or `off` for nowhere. */
-export function parseListenAddressOrOff(text: string): ListenAddress | undefined {
-  return text === "off" ? undefined : parseListenAddress(text);
+export function parseListenAddressOrOff(
+  text: string,
+  parsePath?: ValueParser<string>,
+): ListenAddress | undefined {
+  return text === "off" ? undefined : parseListenAddress(text, parsePath);
 }
 
 /** Whether only this machine reaches the address: loopback, or a unix socket. */

@@ -17,13 +17,14 @@ import {
   REQUEST_TIMEOUT_MS,
   REQUESTS_CEILING,
 } from "../limits.ts";
-import { type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
+import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
+import { checkExposedSecret } from "./example_secrets.ts";
 import { bytesIn, durationMsIn, integerIn, optional, parseBoolean, parseText } from "./parsers.ts";
 import { parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
-import { parseReadableFile } from "./tls_files.ts";
+import { readTlsFiles } from "./tls_files.ts";
 
 /** A key that publishers sign with. */
 export interface CollectorKeyConfig {
@@ -126,9 +127,13 @@ export function loadCollectorConfig(path: string, options: { readonly env?: Env 
  */
 export function parseCollectorConfig(text: string, options: ParseOptions = {}): CollectorConfig {
   const section = openSection(text, [SECTION], options);
+  const listen = section.read(
+    "listen",
+    optional((text) => parseListenAddress(text, section.parsePath), DEFAULT_LISTEN),
+  );
   return {
-    listen: section.read("listen", optional(parseListenAddress, DEFAULT_LISTEN)),
-    keys: readKeys(section),
+    listen,
+    keys: readKeys(section, isLocal(listen)),
     sink: readSink(section),
     maxBodyBytes: section.read(
       "max_body_size",
@@ -142,12 +147,21 @@ export function parseCollectorConfig(text: string, options: ParseOptions = {}): 
     tls: readListenerTls(section),
     v1: section.read("v1", optional(parseBoolean, false)),
     checkStructs: section.read("check_structs", optional(parseBoolean, true)),
-    admin: {
-      listen: section.read("admin.listen", optional(parseListenAddressOrOff, "beside" as const)),
-      token: readSecret(section, "admin.token", optional(parseToken, undefined)),
-    },
+    admin: readAdmin(section, listen),
     warnings: section.finish(),
   };
+}
+
+function readAdmin(section: ConfigSection, beside: ListenAddress): CollectorConfig["admin"] {
+  const listen = section.read(
+    "admin.listen",
+    optional((text) => parseListenAddressOrOff(text, section.parsePath), "beside" as const),
+  );
+  const token = readSecret(section, "admin.token", optional(parseToken, undefined));
+  const address = listen === "beside" ? beside : listen;
+  if (token !== undefined && address !== undefined && !isLocal(address))
+    checkExposedSecret(section, "admin.token", token);
+  return { listen, token };
 }
 
 type Load = Pick<
@@ -177,27 +191,24 @@ function readLoad(section: ConfigSection): Load {
 }
 
 function readListenerTls(section: ConfigSection): ListenerTls | undefined {
-  const file = optional(parseReadableFile, undefined);
-  const certFile = section.read("tls_cert_file", file);
-  const keyFile = section.read("tls_key_file", file);
-  const caFile = section.read("tls_ca_file", file);
-  if ((certFile === undefined) !== (keyFile === undefined))
-    throw section.error("tls_cert_file", "goes with tls_key_file: set both or none");
-  if (certFile === undefined || keyFile === undefined) {
-    if (caFile !== undefined) throw section.error("tls_ca_file", "needs tls_cert_file and tls_key_file");
-    return undefined;
-  }
+  const files = readTlsFiles(section, "");
+  if (files === undefined) return undefined;
+  const { caFile, certFile, keyFile } = files;
+  if (certFile === undefined || keyFile === undefined)
+    throw section.error("tls_ca_file", "needs tls_cert_file and tls_key_file");
   return { certFile, keyFile, caFile };
 }
 
-function readKeys(section: ConfigSection): Map<string, CollectorKeyConfig> {
+function readKeys(section: ConfigSection, isListeningLocally: boolean): Map<string, CollectorKeyConfig> {
   const keys = new Map<string, CollectorKeyConfig>();
   for (const [written, found] of section.keysUnder(KEY_PREFIX)) {
     const name = written.replace(KEY_SUFFIX, "");
     const key = found.replace(KEY_SUFFIX, "");
     if (name === "") throw section.error(found, "expected key.NAME = BASE64: the name is missing");
+    const secret = readSecret(section, key, parseSecret);
+    if (!isListeningLocally) checkExposedSecret(section, key, secret);
     keys.set(name, {
-      secret: readSecret(section, key, parseSecret),
+      secret,
       source: section.read(`${key}_source`, optional(parseText, name)),
       requireIds: section.read(`${key}_require_ids`, optional(parseBoolean, false)),
     });

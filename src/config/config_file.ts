@@ -3,7 +3,7 @@ import process from "node:process";
 import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
 import { ConfigSection, type Env, processEnv, type Setting } from "./config_section.ts";
 import { type IniSection, parseIni } from "./ini.ts";
-import { flattenTable, parseToml, tableAt, tableNames } from "./toml.ts";
+import { flattenTable, parseToml, type TomlTable, tableAt, tableNames } from "./toml.ts";
 
 /** How a configuration file is written. */
 export type ConfigFormat = "ini" | "toml";
@@ -53,7 +53,7 @@ export function readConfigFile(path: string): ConfigText {
  */
 export function openSection(text: string, name: SectionName, options: ParseOptions): ConfigSection {
   const { format = "ini", file, openMode, env = processEnv() } = options;
-  const section = name.join(format === "ini" ? ":" : ".");
+  const section = format === "ini" ? name.join(":") : tomlName(name);
   const place = file === undefined ? { section } : { file, section };
   const settings = format === "ini" ? iniSettings(text, place) : tomlSettings(text, name, place);
   return new ConfigSection(settings, { place, env, openMode });
@@ -79,7 +79,11 @@ function tomlSettings(text: string, name: SectionName, place: SectionPlace): Map
   if (table === undefined) {
     const siblings = path.length > 1 ? tableNames(tableAt(root, path.slice(0, -1)) ?? {}) : [];
     const others = tableNames(root).filter((other) => siblings.length === 0 || other !== path[0]);
-    throw missingSection(place, [...siblings.map((sibling) => `${path[0]}.${sibling}`), ...others]);
+    const names = [
+      ...siblings.map((sibling) => tomlName([path[0], sibling])),
+      ...others.map((other) => tomlName([other])),
+    ];
+    throw missingSection(place, names, needsQuotes(root, path) ? quotesMissing(path) : "");
   }
   const texts = placed(place, () => flattenTable(table));
   return new Map([...texts].map(([key, value]) => [key, { name: key, value, isInherited: false }]));
@@ -94,11 +98,34 @@ function placed<T>(place: ConfigurationPlace, read: () => T): T {
   }
 }
 
-function missingSection(place: ConfigurationPlace, names: readonly string[]): ConfigurationError {
+/** A table's name as TOML has it: a part with a dot in it is quoted. */
+function tomlName(parts: readonly (string | undefined)[]): string {
+  return parts
+    .filter((part) => part !== undefined)
+    .map((part) => (/^[\w-]+$/.test(part) ? part : JSON.stringify(part)))
+    .join(".");
+}
+
+/** Whether the file has `[event-publisher.a.b]` where the queue `a.b` is looked for. */
+function needsQuotes(root: TomlTable, path: readonly string[]): boolean {
+  const parts = path.flatMap((part) => part.split("."));
+  return parts.length > path.length && tableAt(root, parts) !== undefined;
+}
+
+function quotesMissing(path: readonly string[]): string {
+  const unquoted = path.join(".");
+  return `; [${unquoted}] is a table in a table: a name with a dot needs quotes, [${tomlName(path)}]`;
+}
+
+function missingSection(
+  place: ConfigurationPlace,
+  names: readonly string[],
+  hint: string = "",
+): ConfigurationError {
   const listed = names.slice(0, MAX_LISTED_SECTIONS).map((name) => `[${name}]`);
   if (names.length > listed.length) listed.push("...");
   const found = listed.length === 0 ? "it has no sections" : `it has ${listed.join(", ")}`;
-  return new ConfigurationError(`the file has no such section: ${found}`, place);
+  return new ConfigurationError(`the file has no such section: ${found}${hint}`, place);
 }
 
 const READ_PROBLEMS: Readonly<Record<string, string>> = {

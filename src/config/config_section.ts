@@ -1,7 +1,9 @@
+import { dirname } from "node:path";
 import process from "node:process";
 import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
+import { absolutePath } from "../storage/locations.ts";
 import { didYouMean } from "./did_you_mean.ts";
-import type { ValueParser } from "./parsers.ts";
+import { parseText, type ValueParser } from "./parsers.ts";
 
 /** A key of a section, before its variables are filled in. */
 export interface Setting {
@@ -44,6 +46,7 @@ export class ConfigSection {
   readonly #env: Env;
   /** The mode of a file that others than its owner can read; else undefined. */
   readonly #openMode: number | undefined;
+  readonly #directory: string;
   #holdsSecret = false;
   readonly #asked = new Set<string>();
   readonly #warnings: string[] = [];
@@ -53,7 +56,11 @@ export class ConfigSection {
     this.#place = context.place;
     this.#env = context.env;
     this.#openMode = context.openMode;
+    this.#directory = dirname(context.place.file ?? "./"); // the working directory, for a text that is in no file
   }
+
+  /** Reads a path: absolute, or relative to the directory of the configuration's file. */
+  readonly parsePath = (text: string): string => absolutePath(parseText(text), absolutePath(this.#directory));
 
   /**
    * What `parse` makes of a key's value; of the empty text, if the key is absent.

@@ -1,8 +1,10 @@
 /**
- * What `--check` says of a configuration.
+ * What `--check` says of a configuration, and whether a reload changes it.
  *
  * @module
  */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { DEFAULT_MAX_EVENTS } from "../limits.ts";
 import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
@@ -118,4 +120,30 @@ function describeNats(nats: NatsDestinationConfig | NatsSinkConfig): Record<stri
     nats_subject: nats.subject.text,
     nats_timeout_ms: nats.timeoutMs,
   };
+}
+
+/** Whether two configurations say the same, secrets and the contents of the files that they name included. */
+export function isSameConfig(one: PublisherConfig, other: PublisherConfig): boolean {
+  return fingerprint(one) === fingerprint(other);
+}
+
+/** A hash, so that no text with the secrets stays in memory. */
+function fingerprint(config: PublisherConfig): string {
+  const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
+    const raw = this[key]; // before toJSON
+    if (raw instanceof Secret) return Buffer.from(raw.reveal()).toString("base64");
+    return NAMES_A_FILE.test(key) && typeof value === "string" ? [value, contentsOf(value)] : value;
+  });
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Certificates and credentials: `caFile`. They are read when a connection is made. */
+const NAMES_A_FILE = /[a-z]File$/;
+
+function contentsOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, "base64");
+  } catch {
+    return undefined; // who connects will say so
+  }
 }

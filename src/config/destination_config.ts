@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { dirname, resolve } from "node:path";
 import { ConfigurationError } from "../errors.ts";
 import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { checkExposedSecret } from "./example_secrets.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { durationMsIn, oneOf, optional, parseText, quote } from "./parsers.ts";
 import { parseSecret, readSecret, Secret } from "./secret.ts";
@@ -62,7 +62,7 @@ export type DestinationConfig = CollectorDestinationConfig | NatsDestinationConf
 
 /** How the keys of a destination are read, and what they begin with. */
 interface DestinationKeys {
-  readonly read: (section: ConfigSection, directory: string) => DestinationConfig;
+  readonly read: (section: ConfigSection) => DestinationConfig;
   readonly prefixes: readonly string[];
 }
 
@@ -73,15 +73,11 @@ const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>>
   file: { read: readFile, prefixes: ["file."] },
 };
 
-/**
- * Reads it from a publisher's section. `destination` (ours) is `collector` by default.
- *
- * @param configFile the configuration's file, where there is one @throws {ConfigurationError}
- */
-export function readDestination(section: ConfigSection, configFile: string | undefined): DestinationConfig {
+/** Reads it from a publisher's section. `destination` (ours) is `collector` by default. @throws {ConfigurationError} */
+export function readDestination(section: ConfigSection): DestinationConfig {
   const kinds = Object.keys(DESTINATIONS) as DestinationConfig["kind"][];
   const kind = section.read("destination", optional(oneOf(...kinds), "collector" as const));
-  const config = DESTINATIONS[kind].read(section, configFile === undefined ? "." : dirname(configFile));
+  const config = DESTINATIONS[kind].read(section);
   for (const other of kinds.filter((name) => name !== kind)) {
     for (const prefix of DESTINATIONS[other].prefixes)
       section.ignore(prefix, `has no effect: destination is ${kind}`);
@@ -89,9 +85,8 @@ export function readDestination(section: ConfigSection, configFile: string | und
   return config;
 }
 
-function readFile(section: ConfigSection, directory: string): FileDestinationConfig {
-  const path = section.read("file.path", optional(parseText, DEFAULT_PATH));
-  return { kind: "file", path: resolve(directory, path) };
+function readFile(section: ConfigSection): FileDestinationConfig {
+  return { kind: "file", path: section.read("file.path", (text) => section.parsePath(text || DEFAULT_PATH)) };
 }
 
 const DEFAULT_PATH = "events.jsonl";
@@ -112,12 +107,13 @@ function readCollector(section: ConfigSection): CollectorDestinationConfig {
     name: section.read("key.name", parseKeyName, { keepUnset: true }),
     secret: readSecret(section, "key.secret", parseKeySecret),
   };
+  if (!isLoopback(url)) checkExposedSecret(section, "key.secret", key.secret);
   const proxy = readSecret(section, "collector.proxy", optional(parseProxy, undefined));
   return { kind: "collector", url, version, timeoutMs, proxy, tls: readCollectorTls(section, scheme), key };
 }
 
 function readCollectorTls(section: ConfigSection, scheme: string): TlsFiles | undefined {
-  const tls = readTlsFiles(section, "collector");
+  const tls = readTlsFiles(section, "collector.");
   if (tls !== undefined && scheme === "http")
     throw section.error(
       "collector.scheme",
@@ -188,6 +184,9 @@ function collectorUrl(parts: { scheme: string; hostname: string; version: string
 
 /** Whether what is sent to the URL can be read on its way over a network: plain http to another machine. */
 function isExposed(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol === "http:" && !LOOPBACK_HOST.test(hostname);
+  return new URL(url).protocol === "http:" && !isLoopback(url);
+}
+
+function isLoopback(url: string): boolean {
+  return LOOPBACK_HOST.test(new URL(url).hostname);
 }

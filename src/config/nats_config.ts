@@ -9,7 +9,7 @@ import type { ConfigSection } from "./config_section.ts";
 import { durationMsIn, oneOf, optional, parseText, quote, type ValueParser } from "./parsers.ts";
 import { readSecret, Secret } from "./secret.ts";
 import { SubjectTemplate } from "./subject_template.ts";
-import { parseReadableFile, readTlsFiles, type TlsFiles } from "./tls_files.ts";
+import { readableFileIn, readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
 /** How one logs in. */
 export type NatsLogin =
@@ -143,7 +143,7 @@ function parseServer(text: string): { address: string; isTls: boolean } {
 }
 
 function readTls(section: ConfigSection, isAsked: boolean): TlsFiles | undefined {
-  const files = readTlsFiles(section, "nats");
+  const files = readTlsFiles(section, "nats.");
   return files ?? (isAsked ? { caFile: undefined, certFile: undefined, keyFile: undefined } : undefined);
 }
 
@@ -156,7 +156,7 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
   const password = readSecret(section, "nats.password", secret);
   const token = readSecret(section, "nats.token", secret);
   const nkeySeed = readSecret(section, "nats.nkey_seed", secret);
-  const credentialsFile = section.read("nats.credentials_file", optional(parseReadableFile, undefined));
+  const credentialsFile = section.read("nats.credentials_file", optional(readableFileIn(section), undefined));
   if ((user === undefined) !== (password === undefined))
     throw section.error("nats.user", "goes with nats.password or nats.password_file: set both or none");
   const logins: Array<NatsLogin | undefined> = [

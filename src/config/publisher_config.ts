@@ -8,7 +8,6 @@
  * @module
  */
 
-import { dirname, resolve } from "node:path";
 import { ConfigurationError } from "../errors.ts";
 import {
   DEAD_LETTER_BYTES_CEILING,
@@ -42,6 +41,7 @@ import {
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
 import { type DestinationConfig, readDestination } from "./destination_config.ts";
+import { checkExposedSecret } from "./example_secrets.ts";
 import {
   bytesIn,
   durationMsIn,
@@ -50,7 +50,6 @@ import {
   parseBoolean,
   parseFileMode,
   parseShare,
-  parseText,
   quote,
 } from "./parsers.ts";
 import { parseToken, readSecret, type Secret } from "./secret.ts";
@@ -152,12 +151,12 @@ export function parsePublisherConfig(
   const section = openSection(text, ["event-publisher", queueName], options);
   return {
     queueName,
-    ...readQueuePlace(section, options.file),
+    ...readQueuePlace(section),
     maxQueueSize: section.read(
       "max_queue_size",
       optional(integerIn({ min: 1, max: EVENTS_CEILING }), undefined),
     ),
-    destination: readDestination(section, options.file),
+    destination: readDestination(section),
     batch: readBatch(section),
     deadLetters: readDeadLetters(section),
     concurrency: section.read(
@@ -196,12 +195,17 @@ function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"]
 }
 
 function readAdmin(section: ConfigSection): PublisherConfig["admin"] {
-  const listen = section.read("admin.listen", optional(parseListenAddressOrOff, DEFAULT_ADMIN_LISTEN));
+  const listen = section.read(
+    "admin.listen",
+    optional((text) => parseListenAddressOrOff(text, section.parsePath), DEFAULT_ADMIN_LISTEN),
+  );
   const token = readSecret(section, "admin.token", optional(parseToken, undefined));
   if (listen !== undefined && token === undefined && !isLocal(listen)) {
     const problem = `${formatAddress(listen)} is reachable from other machines: set admin.token or admin.token_file, or listen on 127.0.0.1`;
     throw section.error("admin.listen", problem);
   }
+  if (listen !== undefined && token !== undefined && !isLocal(listen))
+    checkExposedSecret(section, "admin.token", token);
   return { listen, token };
 }
 
@@ -221,7 +225,10 @@ function parseNamespace(text: string): string {
 
 /** Where a publisher's queue is, and what the publisher does there. */
 export interface QueuePlace {
-  /** `queue.directory` (ours): where the queue's file is, as written. Default: `undefined`, left to the environment. */
+  /**
+   * `queue.directory` (ours): where the queue's file is, as an absolute path. Relative in a file, it is so to that
+   * file's directory. Default: `undefined`, left to the environment.
+   */
   readonly directory: string | undefined;
   /**
    * `queue.file` (ours): a service's database whose outbox is published, as an absolute path. Relative in a file, it
@@ -237,18 +244,10 @@ export interface QueuePlace {
   readonly ballastBytes: number;
 }
 
-/**
- * Reads it from a publisher's section.
- *
- * @param configFile the configuration's file, where there is one @throws {ConfigurationError}
- */
-function readQueuePlace(section: ConfigSection, configFile: string | undefined): QueuePlace {
-  const base = configFile === undefined ? "." : dirname(configFile);
-  const directory = section.read("queue.directory", optional(parseText, undefined));
-  const file = section.read(
-    "queue.file",
-    optional((path) => resolve(base, parseText(path)), undefined),
-  );
+/** Reads it from a publisher's section. @throws {ConfigurationError} */
+function readQueuePlace(section: ConfigSection): QueuePlace {
+  const directory = section.read("queue.directory", optional(section.parsePath, undefined));
+  const file = section.read("queue.file", optional(section.parsePath, undefined));
   const ballastBytes = file === undefined ? DEFAULT_BALLAST_BYTES : 0;
   if (file !== undefined && directory !== undefined)
     throw section.error("queue.file", "is set, and so is queue.directory: keep one of them");

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
 import { MAX_SECRET_FILE_BYTES, MIN_TOKEN_CHARS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
-import { parseText, quote, type ValueParser } from "./parsers.ts";
+import { quote, type ValueParser } from "./parsers.ts";
 
 const REDACTED = "[redacted]";
 
@@ -95,7 +95,7 @@ export function readSecret<T>(section: ConfigSection, key: string, parse: ValueP
   const fileKey = `${key}_file`;
   if (!section.has(fileKey)) return section.read(key, parse, { isSecret: true });
   if (section.has(key)) throw section.error(fileKey, `is set, and so is ${key}: keep one of them`);
-  return section.read(fileKey, (path) => parse(readSecretFile(parseText(path))));
+  return section.read(fileKey, (path) => parse(readSecretFile(section.parsePath(path))));
 }
 
 /** The text of a secret's file, without the line end that editors and `echo` leave. */

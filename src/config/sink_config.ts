@@ -12,7 +12,7 @@ import {
 } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
-import { bytesIn, durationMsIn, oneOf, optional, parseFileMode, parseText } from "./parsers.ts";
+import { bytesIn, durationMsIn, oneOf, optional, parseFileMode } from "./parsers.ts";
 
 /** When what was kept is synced to the disk. All survive the death of the process. */
 interface SyncConfig {
@@ -34,7 +34,7 @@ interface OutputConfig extends SyncConfig {
 /** `sink = file`: JSON texts, one a line. */
 export interface FileSinkConfig extends OutputConfig {
   readonly kind: "file";
-  /** `output`: the file. Default: `events.jsonl`. */
+  /** `output`: the file, as an absolute path. Relative in a configuration file, it is so to that file's directory. Default: `events.jsonl`. */
   readonly path: string;
   /** `output.rotate_size`: the size beyond which a file does not grow, in bytes, 1 MiB to 1 TiB. Default: none. */
   readonly rotateSizeBytes: number | undefined;
@@ -45,7 +45,7 @@ export interface FileSinkConfig extends OutputConfig {
 /** `sink = sqlite`: a table of a SQLite database. */
 export interface SqliteSinkConfig extends OutputConfig {
   readonly kind: "sqlite";
-  /** `output`: the database's file. Default: `events.db`. */
+  /** `output`: the database's file, as for `sink = file`. Default: `events.db`. */
   readonly path: string;
 }
 
@@ -79,7 +79,7 @@ export function readSink(section: ConfigSection): SinkConfig {
 function readFileSink(section: ConfigSection): FileSinkConfig {
   return {
     kind: "file",
-    path: section.read("output", optional(parseText, "events.jsonl")),
+    path: section.read("output", (text) => section.parsePath(text || "events.jsonl")),
     ...readOutput(section),
     rotateSizeBytes: section.read(
       "output.rotate_size",
@@ -96,7 +96,7 @@ function readSqliteSink(section: ConfigSection): SqliteSinkConfig {
   rejectKeys(section, FILE_KEYS, "is for sink = file, and the sink is sqlite: leave it out");
   return {
     kind: "sqlite",
-    path: section.read("output", optional(parseText, "events.db")),
+    path: section.read("output", (text) => section.parsePath(text || "events.db")),
     ...readOutput(section),
   };
 }

@@ -1,6 +1,8 @@
 import { parse, TomlError, type TomlTable, type TomlValue } from "smol-toml";
 import { ConfigurationError } from "../errors.ts";
 
+export type { TomlTable };
+
 /** Keys are two names deep (`collector.hostname`); what is deeper than this is no configuration. */
 const MAX_DEPTH = 8;
 

@@ -26,6 +26,8 @@ export interface PublisherStatus {
   readonly queue: string;
   /** Publishing: started, and not told to stop. */
   readonly isRunning: boolean;
+  /** Why the configuration that was to replace this one cannot be used; undefined: it was not replaced, or can be. */
+  readonly reloadProblem?: string | undefined;
   /** What the queue's file holds. */
   readonly state: QueueState;
   /** Batches on their way to the collector. */
@@ -111,6 +113,8 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {
+  if (status.reloadProblem !== undefined)
+    yield ["degraded", "the configuration was to be read again and cannot be used: see reload_error"];
   if (status.storageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
   if (status.failures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
   if (status.lastProblem?.kind === "misconfigured")

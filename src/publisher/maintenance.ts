@@ -8,6 +8,7 @@ import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints, compact } from "../storage/checkpoints.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
+import { removeAbandoned } from "../storage/temporary_file.ts";
 import { syncWal } from "../storage/wal_sync.ts";
 import * as log from "./log.ts";
 import { WakeableSleep } from "./wakeable_sleep.ts";
@@ -111,6 +112,7 @@ export class Maintenance {
     while (!signal.aborted) {
       await pause(BALLAST_EVERY_MS, signal);
       if (signal.aborted) return;
+      if (!this.#file.isOutbox) removeAbandoned(this.#file.path); // of a process that was killed while it made the file
       await this.#ballast.make().catch((error: unknown) => {
         tell(error);
         tell = () => {};

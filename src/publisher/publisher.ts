@@ -81,6 +81,7 @@ export class Publisher implements AsyncDisposable {
   /** Whether the last step found nothing to do, and the watch will tell of the next put. */
   #isIdle = false;
   #running: Promise<void> | undefined;
+  #reloadProblem: string | undefined;
 
   /**
    * Opens the queue's file, and makes it if it is not there. Nothing is sent before {@link run}.
@@ -97,7 +98,7 @@ export class Publisher implements AsyncDisposable {
     this.#destination = destination ?? openDestination(config);
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
-    if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
+    if (config.maxQueueSize !== undefined) this.#setMaxEvents(config.maxQueueSize);
     this.deadLetters = new DeadLetters(this.#queueFile, this.#events, this.#sleeper.wake);
     this.#leases = new LeaseTable(
       this.#queueFile,
@@ -158,6 +159,15 @@ export class Publisher implements AsyncDisposable {
     return this.#running;
   }
 
+  /**
+   * Notes whether a configuration that was to replace this one cannot be used, for its health and metrics.
+   *
+   * @param problem what is wrong with it, without a secret; undefined: nothing
+   */
+  noteReload(problem: string | undefined): void {
+    this.#reloadProblem = problem;
+  }
+
   /** Aborts when the publisher is told to stop. */
   get stopSignal(): AbortSignal {
     return this.#stop.signal;
@@ -185,7 +195,22 @@ export class Publisher implements AsyncDisposable {
   #now(): Omit<PublisherStatus, "state"> {
     const isRunning = this.#running !== undefined && !this.#stop.signal.aborted;
     const { risks: destinationRisks = [] } = this.#destination;
-    return { queue: this.queue, isRunning, destinationRisks, ...this.#deliveries.figures() };
+    return {
+      queue: this.queue,
+      isRunning,
+      destinationRisks,
+      reloadProblem: this.#reloadProblem,
+      ...this.#deliveries.figures(),
+    };
+  }
+
+  #setMaxEvents(maxEvents: number): void {
+    try {
+      this.#events.setMaxEvents(maxEvents);
+    } catch (error) {
+      this.#queueFile.close(); // nobody else can: the constructor throws
+      throw error;
+    }
   }
 
   /** Stops as an aborted signal would, and closes the file. */

@@ -18,7 +18,7 @@ import { locateQueueFile } from "../storage/locations.ts";
 import { isFileMode, QueueFile } from "../storage/queue_file.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
 import { checkWhole, encodeEvent } from "./encode.ts";
-import { GroupCommit } from "./group_commit.ts";
+import { GroupCommit, type GroupStore } from "./group_commit.ts";
 import { RejectedPuts } from "./rejected_puts.ts";
 import { activeTrace, type PutTracing } from "./trace_context.ts";
 
@@ -53,7 +53,11 @@ export interface EventQueueOptions {
    * that runs as another user of the same group. Default `0o600`. A file that is there keeps its mode.
    */
   readonly fileMode?: number;
-  /** How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. */
+  /**
+   * How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. If
+   * another process keeps the lock for longer, such as one that was stopped, that put throws, and later ones wait for
+   * 10 ms at most until one succeeds. `putGrouped` waits as long, but without stopping the event loop.
+   */
   readonly busyTimeoutMs?: number;
   /**
    * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
@@ -151,14 +155,18 @@ export class EventQueue<T, Output = T> implements Disposable {
     });
     this.#events = new EventTable(this.#queueFile);
     this.#sync = durability === "power" ? new SharedSync(this.file) : undefined;
-    this.#group = new GroupCommit({
-      putWhatFits: (bodies) => this.#events.putWhatFits(bodies, this.#tracing && this.#traceOf),
+    const store: GroupStore = {
+      putWhatFits: (bodies, timeoutMs) =>
+        this.#events.putWhatFits(bodies, this.#tracing && this.#traceOf, timeoutMs),
       sync: () => this.#sync?.sync(),
-      full: () => this.#full(),
+      room: () => this.#events.room(),
+      full: (waiting) => this.#full(waiting),
+      tooLarge: (size, limit) => new EventQueueFullError(size, limit, this.name, "bytes"),
       onRejected: (error, count) => this.#rejected.count(error, count),
-    });
+    };
+    this.#group = new GroupCommit(store, busyTimeoutMs);
     this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts));
-    if (maxEvents !== undefined) this.#events.setMaxEvents(maxEvents);
+    if (maxEvents !== undefined) this.#setMaxEvents(maxEvents);
   }
 
   /**
@@ -205,8 +213,10 @@ export class EventQueue<T, Output = T> implements Disposable {
   /**
    * Stores an event, in one commit with all others of this turn of the event loop: many times faster
    * than {@link put} for a busy service. With `durability: "power"` groups share their syncs, too, and the
-   * event loop does not wait for the disk. It resolves when the event is as safe as `put` makes it; until
-   * then a crash may take it.
+   * event loop does not wait for the disk, nor for a lock that another process holds. It resolves when the event is
+   * as safe as `put` makes it; until then a crash may take it. What waits in memory is bounded: it is rejected with an
+   * EventQueueFullError if the queue has no room for it, or if events of 64 MiB wait, each counted with 1 KiB for its
+   * promise.
    *
    * @throws the same as {@link put}, as a rejection; only this event is then not stored. One that was stored
    * but could not be synced, since the disk fails, is rejected with an EventStorageError, and may be
@@ -249,6 +259,15 @@ export class EventQueue<T, Output = T> implements Disposable {
     this.close();
   }
 
+  #setMaxEvents(maxEvents: number): void {
+    try {
+      this.#events.setMaxEvents(maxEvents);
+    } catch (error) {
+      this.close(); // nobody else can: the constructor throws
+      throw error;
+    }
+  }
+
   #encodeAll(events: readonly T[]): Uint8Array[] {
     const bodies: Uint8Array[] = [];
     try {
@@ -278,8 +297,9 @@ export class EventQueue<T, Output = T> implements Disposable {
     return body;
   }
 
-  #full(): EventError {
-    return new EventQueueFullError(this.#events.depth(), this.#events.maxEvents, this.name);
+  /** @param waiting how many grouped puts are yet to be stored */
+  #full(waiting: number = 0): EventError {
+    return new EventQueueFullError(this.#events.depth() + waiting, this.#events.maxEvents, this.name);
   }
 }
 

@@ -4,10 +4,11 @@
  * @module
  */
 import { randomFillSync } from "node:crypto";
-import { rmSync, statSync } from "node:fs";
+import { lstatSync, rmSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { freeBytesOf } from "./disk_space.ts";
+import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 
 /** How much is written at once, in bytes. */
 const CHUNK_BYTES = 1_048_576;
@@ -50,9 +51,10 @@ export class Ballast {
   }
 
   async #make(): Promise<void> {
+    removeAbandoned(this.path);
     const sizeBytes = Math.min(this.#maxBytes, Math.floor(freeBytesOf(dirname(this.path)) / MAX_PART));
     if (sizeBytes < MIN_BYTES || sizeBytes < 2 * sizeOf(this.path)) return;
-    const temporary = `${this.path}-${process.pid}`;
+    const temporary = temporaryPathFor(this.path);
     try {
       await writeNoise(temporary, sizeBytes);
       await rename(temporary, this.path);
@@ -65,11 +67,13 @@ export class Ballast {
 /** Noise, since a file system that compresses would keep next to nothing back for zeros. */
 async function writeNoise(path: string, sizeBytes: number): Promise<void> {
   const noise = randomFillSync(Buffer.alloc(CHUNK_BYTES));
-  await using file = await open(path, "w", 0o600);
+  await using file = await open(path, "wx", 0o600); // follows no symlink
   for (let left = sizeBytes; left > 0; left -= CHUNK_BYTES)
     await file.write(noise, 0, Math.min(left, CHUNK_BYTES));
 }
 
+/** 0: there is none. A symlink in its place is none: giving it up would free nothing. */
 function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  return entry?.isFile() ? entry.size : 0;
 }

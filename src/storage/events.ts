@@ -165,7 +165,7 @@ export class EventTable {
       trace === undefined
         ? () => this.#put.run(Date.now(), body)
         : () => this.#putTraced.run(Date.now(), body, trace);
-    const stored = this.#file.run(run).changes === 1;
+    const stored = this.#file.write(run).changes === 1;
     this.#wasFull = !stored;
     return stored;
   }
@@ -187,9 +187,13 @@ export class EventTable {
 
   /**
    * Stores events in one transaction, in order, as far as they fit, and does not wait for the disk. Returns how
-   * many did. @param traceOf tells the span that puts one @throws {EventStorageError}
+   * many did.
+   *
+   * @param traceOf tells the span that puts one
+   * @param busyTimeoutMs how long to wait for the lock, if less than the file's own timeout; 0: not at all
+   * @throws {EventStorageError}
    */
-  putWhatFits(bodies: readonly Uint8Array[], traceOf?: TraceOf): number {
+  putWhatFits(bodies: readonly Uint8Array[], traceOf?: TraceOf, busyTimeoutMs?: number): number {
     this.#checkFile(bodies.length, sizeOf(bodies));
     return this.#file.transactionToSync(() => {
       const { head, depth, maxEvents } = this.counters();
@@ -197,7 +201,7 @@ export class EventTable {
       const fitting = bodies.slice(0, room);
       this.#insertAfter(head, fitting, traceOf);
       return fitting.length;
-    });
+    }, busyTimeoutMs);
   }
 
   /** Events waiting and leased; O(1). */
@@ -205,10 +209,15 @@ export class EventTable {
     return this.counters().depth;
   }
 
+  /** How many more events fit now; negative, if there are more than a lower cap allows; O(1). */
+  room(): number {
+    const { depth, maxEvents } = this.counters();
+    return maxEvents - depth;
+  }
+
   /** Whether a put would be rejected now; O(1). */
   isFull(): boolean {
-    const { depth, maxEvents } = this.counters();
-    return depth >= maxEvents;
+    return this.room() <= 0;
   }
 
   /** The row cap. */
@@ -219,7 +228,7 @@ export class EventTable {
   /** Changes the row cap for everyone who uses the file. Events above a lower cap stay. @throws {EventStorageError} */
   setMaxEvents(maxEvents: number): void {
     if (this.maxEvents === maxEvents) return; // most often, and it takes no lock
-    this.#file.run(() => this.#setMaxEvents.run(maxEvents));
+    this.#file.write(() => this.#setMaxEvents.run(maxEvents));
   }
 
   /** Everything there is to tell about the queue. */

@@ -174,7 +174,7 @@ export class LeaseTable {
 
   /** Gives the lease back: anyone may claim it from now on. False: it was lost before. */
   release(lease: Lease): boolean {
-    return this.#file.run(() => this.#sql.expire.run(Date.now(), lease.id, lease.attempts)).changes === 1;
+    return this.#file.write(() => this.#sql.expire.run(Date.now(), lease.id, lease.attempts)).changes === 1;
   }
 
   /** Makes the events above `lastId` a lease of their own, and gives both back. False: the lease was lost before. */

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
 
@@ -16,9 +16,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  * The path of a queue's file: `DIRECTORY/events-NAME.db`. Looks at no file.
  *
  * The directory is `directory` if given, else `$EVENTSPOOL_DIR`, else systemd's `$STATE_DIRECTORY`,
- * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`.
+ * else `$XDG_STATE_HOME/eventspool`, else `~/.local/state/eventspool`. The path is absolute.
  *
- * @throws {ConfigurationError} the name is not a queue's, or the directory's name is empty
+ * @throws {ConfigurationError} the name is not a queue's, the directory's name is empty, or there is no home directory
  */
 export function queueFilePath(
   queue: string,
@@ -53,11 +53,47 @@ function namedDirectory(directory: string | undefined, env: Environment): string
   if (directory === "")
     throw new ConfigurationError("is empty: name a directory, or leave it out.", { key: "directory" });
   const named = directory ?? (env.EVENTSPOOL_DIR || env.STATE_DIRECTORY?.split(":")[0]);
-  return named ? resolve(named) : undefined;
+  return named ? absolutePath(named) : undefined;
 }
 
+/**
+ * The XDG base directory specification has relative paths ignored: a service and its publisher seldom have the same
+ * working directory.
+ */
 function defaultDirectory(env: Environment): string {
-  return join(env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "eventspool");
+  const { XDG_STATE_HOME: state = "" } = env;
+  return join(isAbsolute(state) ? state : join(homeDirectory(env), ".local", "state"), "eventspool");
+}
+
+/** Without `$HOME` it is in the system's list of users, where a container's user often is not. */
+function homeDirectory({ HOME: home = "" }: Environment): string {
+  if (isAbsolute(home)) return home;
+  try {
+    const listed: string | null = homedir(); // null on Deno
+    if (listed !== null && isAbsolute(listed)) return listed;
+  } catch {
+    // Bun and Node throw where the user is not listed
+  }
+  throw new ConfigurationError(
+    "this user has no home directory, so there is no default directory for queues: name one " +
+      "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR).",
+    { key: "directory" },
+  );
+}
+
+/**
+ * A path, absolute.
+ *
+ * @param base what a relative one is relative to; default: the working directory
+ * @throws {ConfigurationError} it is relative, and the working directory was removed
+ */
+export function absolutePath(path: string, base: string = ""): string {
+  try {
+    return resolve(base, path);
+  } catch (cause) {
+    const problem = `${JSON.stringify(path)} is relative, and this process's working directory was removed: name an absolute path.`;
+    throw new ConfigurationError(problem, {}, { cause });
+  }
 }
 
 function makeDirectory(directory: string): void {
@@ -89,6 +125,32 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
         "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
       : `The queue directory ${directory} cannot be used (${code}): see to its owner and mode, or name another.`;
   return new EventStorageError(code, directory, problem, { cause });
+}
+
+/**
+ * What lets everyone at a queue's file, a sentence each for people: a mode, or a file that somebody else may have put
+ * there before. Not an error, since a container's volume is often writable by all, and service and publisher may be
+ * two users.
+ */
+export function exposuresOf(path: string): string[] {
+  try {
+    return [...findExposures(path)];
+  } catch {
+    return []; // Deno may not be allowed to look
+  }
+}
+
+function* findExposures(path: string): Generator<string> {
+  const directory = dirname(path);
+  const place = statSync(directory);
+  const isOpen = (place.mode & 0o002) !== 0;
+  if (isOpen && (place.mode & 0o1000) === 0)
+    yield `everyone may replace files in ${directory}: chmod 700 ${directory}, or 2770 for a group`;
+  const file = statSync(path);
+  if ((file.mode & 0o007) !== 0)
+    yield `everyone may read or write ${path}: chmod 600 ${path}, or 660 for a group`;
+  if (isOpen && ![0, process.getuid?.(), place.uid].includes(file.uid))
+    yield `${path} belongs to another user (${file.uid}), in a directory that everyone may write to: see that it is yours`;
 }
 
 const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;

@@ -52,7 +52,7 @@ export class OutboxTable {
       trace === undefined
         ? () => this.#put.run(Date.now(), body)
         : () => this.#putTraced.run(Date.now(), body, trace);
-    return Number(this.#run(run).changes) === 1;
+    return Number(this.#transactions.write(run).changes) === 1;
   }
 
   /**
@@ -89,14 +89,17 @@ export class OutboxTable {
   /** Changes the row cap for everyone who uses the outbox. @throws {EventStorageError} */
   setMaxEvents(maxEvents: number): void {
     if (this.counters().maxEvents === maxEvents) return;
-    this.#run(() => this.#db.prepare(SET_MAX_EVENTS).run(maxEvents));
+    this.#transactions.write(() => this.#db.prepare(SET_MAX_EVENTS).run(maxEvents));
   }
 
-  /** Adds events that puts rejected to the counts in the file. @throws {EventStorageError} */
+  /** Adds events that puts rejected to the counts in the file, unless its lock is held. @throws {EventStorageError} */
   addRejected(counts: ReadonlyMap<RejectionReason, number>): void {
-    this.atomically(() => {
-      for (const [reason, count] of counts) this.#addRejected.run(reason, count);
-    });
+    this.#transactions.run(
+      () => {
+        for (const [reason, count] of counts) this.#addRejected.run(reason, count);
+      },
+      { waits: false },
+    );
   }
 
   #run<R>(statement: () => R): R {

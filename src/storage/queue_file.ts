@@ -8,10 +8,11 @@ import process from "node:process";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
-import { isBusy, retryWhileBusy } from "./lock_wait.ts";
+import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { needsSchema, prepareSchema, rejectOlderSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
+import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 import { libraryOf, useLibrary } from "./user_connection.ts";
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
@@ -66,7 +67,9 @@ export class QueueFile {
   readonly syncsCommits: boolean;
   /** Whether the file is a service's database, of which only the tables of the outbox are ours. */
   readonly isOutbox: boolean;
-  readonly #busyTimeoutMs: number;
+  /** Readers and writers wait for different locks: a reader that succeeds says nothing of the write lock. */
+  readonly #readLock: LockWait;
+  readonly #writeLock: LockWait;
   readonly #release: (() => void) | undefined;
   readonly #touch: Database.Statement;
   readonly #inode: number | undefined;
@@ -148,33 +151,47 @@ export class QueueFile {
     this.#release = release;
     this.prepare = db.prepare.bind(db);
     this.syncsCommits = durability === "power";
-    this.#busyTimeoutMs = busyTimeoutMs;
+    this.#readLock = new LockWait(busyTimeoutMs);
+    this.#writeLock = new LockWait(busyTimeoutMs);
     this.#inode = inodeOf(path);
     this.#transaction = db.transaction((work: () => unknown) => work());
     this.#touch = this.prepare("UPDATE eventspool_queue SET max_events = max_events");
     this.uuid = this.prepare("SELECT uuid FROM eventspool_queue").pluck().get() as string;
   }
 
-  /** Runs one statement, waiting for the lock where it needs one. @throws {EventStorageError} */
-  run<T>(statement: () => T, busyTimeoutMs: number = this.#busyTimeoutMs): T {
+  /** Runs one statement that only reads. It waits where another process has locked out readers. @throws {EventStorageError} */
+  run<T>(statement: () => T): T {
     try {
-      return retryWhileBusy(statement, busyTimeoutMs);
+      return this.#readLock.run(statement);
     } catch (error) {
-      throw toStorageError(error, this.path);
+      throw toStorageError(error, this.path, this.#readLock.busyForMs);
+    }
+  }
+
+  /**
+   * Runs one statement that writes, waiting for the write lock.
+   *
+   * @param busyTimeoutMs how long, if less than the file's own timeout; 0: not at all @throws {EventStorageError}
+   */
+  write<T>(statement: () => T, busyTimeoutMs?: number): T {
+    try {
+      return this.#writeLock.run(statement, busyTimeoutMs);
+    } catch (error) {
+      throw toStorageError(error, this.path, this.#writeLock.busyForMs);
     }
   }
 
   /** Runs `work` in one `BEGIN IMMEDIATE` transaction; whatever it throws rolls back. @throws {EventStorageError} */
   transaction<T>(work: () => T, busyTimeoutMs?: number): T {
-    return this.run(() => this.#transaction.immediate(work) as T, busyTimeoutMs);
+    return this.write(() => this.#transaction.immediate(work) as T, busyTimeoutMs);
   }
 
   /** As {@link transaction}, but never waits for the disk: a power cut may take it until a {@link SharedSync} has ended. */
-  transactionToSync<T>(work: () => T): T {
-    if (!this.syncsCommits) return this.transaction(work);
+  transactionToSync<T>(work: () => T, busyTimeoutMs?: number): T {
+    if (!this.syncsCommits) return this.transaction(work, busyTimeoutMs);
     this.db.exec("PRAGMA synchronous = NORMAL"); // and back: 1.4 us, and a sync is 200
     try {
-      return this.transaction(work);
+      return this.transaction(work, busyTimeoutMs);
     } finally {
       this.db.exec("PRAGMA synchronous = FULL");
     }
@@ -316,7 +333,8 @@ function rejectOldRuntime(path: string, name: string, version: string, oldest: s
  */
 export function makeFile(path: string, mode: number): void {
   if (existsSync(path)) return;
-  const temporary = `${path}-${crypto.randomUUID()}`;
+  removeAbandoned(path);
+  const temporary = temporaryPathFor(path);
   try {
     closeSync(openSync(temporary, "wx", 0o600));
     fill(temporary);
@@ -386,7 +404,7 @@ function setPragmas(
   db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
   db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);
   db.pragma(`cache_size = -${CACHE_KIB}`);
-  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
+  db.pragma("busy_timeout = 0"); // from here on lock_wait.ts waits
 }
 
 /**
@@ -397,5 +415,5 @@ function setPragmas(
 function setOutboxPragmas(db: Database.Database): void {
   db.pragma("synchronous = NORMAL");
   db.pragma(`cache_size = -${CACHE_KIB}`);
-  db.pragma("busy_timeout = 0"); // from here on busy.ts waits
+  db.pragma("busy_timeout = 0"); // from here on lock_wait.ts waits
 }

@@ -4,17 +4,10 @@
  * @module
  */
 import { EventStorageError } from "../errors.ts";
+import { formatDuration } from "../format.ts";
 
 /** What happened and what to do about it, by the beginning of SQLite's result code; the first that fits. */
 const ADVICE: ReadonlyArray<readonly [code: string, advice: string]> = [
-  [
-    "SQLITE_BUSY",
-    "stayed locked by another process: see which one holds it (a stopped process, an open shell).",
-  ],
-  [
-    "SQLITE_PROTOCOL",
-    "stayed locked by another process: see which one holds it (a stopped process, an open shell).",
-  ],
   ["SQLITE_FULL", "cannot grow: the disk is full. Free some space; nothing that was put before is lost."],
   ["SQLITE_NOTADB", "is not a queue file: it is no SQLite database. Move it away, or name another queue."],
   ["SQLITE_CORRUPT", "is damaged. Keep a copy, and move it away so that a new one can be made."],
@@ -53,13 +46,30 @@ export function sqliteCodeOf(error: unknown): string | undefined {
   return typeof code === "string" && code.startsWith("SQLITE_") ? code : undefined;
 }
 
-/** Turns an error of SQLite's into an {@link EventStorageError}; any other error stays as it is. */
-export function toStorageError(error: unknown, path: string): unknown {
+/**
+ * Turns an error of SQLite's into an {@link EventStorageError}; any other error stays as it is.
+ *
+ * @param busyForMs of an error about a lock: for how long every attempt has found it held, in milliseconds
+ */
+export function toStorageError(error: unknown, path: string, busyForMs: number = 0): unknown {
   const code = sqliteCodeOf(error);
   if (code === undefined) return error;
-  const advice = ADVICE.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "cannot be used.";
+  const isLocked = /^SQLITE_(BUSY|PROTOCOL)/.test(code);
+  const advice = isLocked ? lockAdvice(busyForMs) : ADVICE.find(([prefix]) => code.startsWith(prefix))?.[1];
   const detail = `(${code}: ${(error as Error).message})`;
-  return new EventStorageError(code, path, `The queue file ${path} ${advice} ${detail}`, { cause: error });
+  return new EventStorageError(
+    code,
+    path,
+    `The queue file ${path} ${advice ?? "cannot be used."} ${detail}`,
+    {
+      cause: error,
+    },
+  );
+}
+
+function lockAdvice(busyForMs: number): string {
+  const time = busyForMs < 1 ? "" : ` at every attempt for ${formatDuration(busyForMs)}`;
+  return `stayed locked by another process${time}: see which one holds it (a stopped process, an open shell).`;
 }
 
 /** Whether it is for want of space on the disk that a queue file fails. */

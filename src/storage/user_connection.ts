@@ -6,6 +6,7 @@
 
 import { realpathSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
+import { isBusy } from "./lock_wait.ts";
 import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 
 /** What a value of a statement may be. */
@@ -100,6 +101,8 @@ export class Transactions {
   readonly #db: SqliteConnection;
   readonly #path: string;
   readonly #statements = new Map<string, SqliteStatement>();
+  /** Whether a write has waited for the whole busy_timeout, and none has succeeded since. */
+  #isLockHeld = false;
 
   /** @param path the database's file, for errors */
   constructor(db: SqliteConnection, path: string) {
@@ -111,17 +114,40 @@ export class Transactions {
    * Runs `work` in a transaction, or in a savepoint of the one that is open: whatever it throws undoes what it did,
    * and passes as it is.
    *
+   * @param waits whether it may wait for the write lock: see {@link write}
    * @throws {EventStorageError} the transaction cannot begin, or cannot be committed
    */
-  run<T>(work: () => T): T {
-    const { begin, keep, undo } = isInTransaction(this.#db) ? SAVEPOINT : TRANSACTION;
-    this.#do([begin]);
+  run<T>(work: () => T, { waits = true }: { waits?: boolean } = {}): T {
+    const isNested = isInTransaction(this.#db);
+    const { begin, keep, undo } = isNested ? SAVEPOINT : TRANSACTION;
+    if (isNested) this.#do([begin]);
+    else this.write(() => this.#statement(begin).run(), { waits });
     try {
       const result = work();
       this.#do(keep);
       return result;
     } catch (error) {
       if (isInTransaction(this.#db)) this.#do(undo); // SQLite itself undoes all on a full disk, say
+      throw error;
+    }
+  }
+
+  /**
+   * Runs a statement that takes the write lock. It waits as the service's busy_timeout says; but while another process
+   * keeps the lock, only the first one does: the next ones try once, until one succeeds.
+   *
+   * @param waits false: it never waits @throws {EventStorageError}
+   */
+  write<T>(statement: () => T, { waits = true }: { waits?: boolean } = {}): T {
+    if (isInTransaction(this.#db)) return withStorageErrors(this.#db, this.#path, statement);
+    const waitsNow = waits && !this.#isLockHeld;
+    try {
+      const run = waitsNow ? statement : () => withoutWaiting(this.#db, statement);
+      const result = withStorageErrors(this.#db, this.#path, run);
+      this.#isLockHeld = false;
+      return result;
+    } catch (error) {
+      if (waitsNow) this.#isLockHeld = isBusy(error);
       throw error;
     }
   }
@@ -153,9 +179,21 @@ function describeError(db: SqliteConnection, path: string, error: unknown): unkn
     code === "SQLITE_BUSY_SNAPSHOT"
       ? "and a transaction that has read before cannot go on to write, since another process, its publisher say, wrote meanwhile: " +
         "begin with BEGIN IMMEDIATE, as outbox.transaction() does, and run it again."
-      : `for longer than this connection waits (busy_timeout: ${busyTimeoutMs(db)} ms), by another process, its publisher say: ` +
-        "set PRAGMA busy_timeout = 5000 on the connection.";
+      : `for longer than this connection waits (busy_timeout: ${busyTimeoutMs(db)} ms), by another process: see which one holds it ` +
+        "(its publisher, a stopped process, an open shell), and set PRAGMA busy_timeout = 5000 on the connection if it has less.";
   return new EventStorageError(code, path, `The database ${path} was locked, ${problem}`, { cause: error });
+}
+
+/** Runs a statement with a busy_timeout of 0. When it returns, the service has its own again. */
+function withoutWaiting<T>(db: SqliteConnection, statement: () => T): T {
+  const timeoutMs = Number(busyTimeoutMs(db));
+  if (timeoutMs === 0) return statement();
+  firstValue(db, "PRAGMA busy_timeout = 0");
+  try {
+    return statement();
+  } finally {
+    firstValue(db, `PRAGMA busy_timeout = ${timeoutMs}`);
+  }
 }
 
 function busyTimeoutMs(db: SqliteConnection): unknown {

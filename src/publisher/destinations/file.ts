@@ -16,7 +16,8 @@ const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EP
 
 /**
  * Appends events to a file, one JSON text a line. They are with the disk before they leave the queue. For
- * development: the file grows for ever, and a publisher that is killed after it wrote writes its batch again.
+ * development: the file grows for ever, and a publisher that is killed after it wrote writes its batch again. It is
+ * made with mode 0600; a file that is there keeps its mode.
  */
 export class FileDestination implements Destination {
   readonly url: string;
@@ -49,7 +50,7 @@ export class FileDestination implements Destination {
   async #append(lines: Buffer, stop: AbortSignal): Promise<Outcome> {
     if (stop.aborted) return { kind: "unavailable", reason: "stopped before it was written" };
     try {
-      await using file = await open(this.#path, "a");
+      await using file = await open(this.#path, "a", 0o600); // events are not for everyone to read
       await appendWhole(file, lines);
       return { kind: "accepted" };
     } catch (error) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -73,4 +73,16 @@ test("says what is wrong with a disk that is read-only, for a queue that is ther
       (error) => error instanceof EventStorageError && /cannot be opened|may not/.test(error.message),
       name,
     );
+});
+
+test("removes what a process that was killed while it made the file has left", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  for (const suffix of ["", "-journal"]) {
+    const left = `${path}-tmp-${crypto.randomUUID()}${suffix}`;
+    writeFileSync(left, "");
+    utimesSync(left, 1, 1);
+  }
+  makeFile(path, 0o600);
+  assert.deepEqual(readdirSync(directory.path), ["events-main.db"]);
 });

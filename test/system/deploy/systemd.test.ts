@@ -60,9 +60,10 @@ test("has a unit whose command reads its configuration and its credential", { ti
   writeFileSync(join(credentials, credential!), `${KEY_BASE64}\n`);
   chmodSync(join(credentials, credential!), 0o400);
 
-  const [, program, ...args] = settings("ExecStart")[0]!.replace("%i", "main").split(" ");
-  const file = program!.replace(/^\/opt\/eventspool\//, new URL("../../../", import.meta.url).pathname);
-  const local = args.map((arg) => (arg === "/etc/eventspool/publisher.ini" ? config : arg));
+  const [, ...words] = settings("ExecStart")[0]!.replace("%i", "main").split(" ");
+  const at = words.findIndex((word) => word.startsWith("/opt/eventspool/"));
+  const file = words[at]!.replace(/^\/opt\/eventspool\//, new URL("../../../", import.meta.url).pathname);
+  const local = words.slice(at + 1).map((arg) => (arg === "/etc/eventspool/publisher.ini" ? config : arg));
   const { status, output } = run(file, [...local, "--check"], {
     EVENTSPOOL_DIR: "",
     STATE_DIRECTORY: directory.path,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { test } from "node:test";
 import {
   type CollectorConfig,
@@ -26,7 +26,7 @@ function keysOf(config: CollectorConfig): Record<string, string> {
 
 test("fills in the defaults", () => {
   const { keys: _, sink, ...rest } = parse("key.K = aGk=\n");
-  assert.equal(describeSink(sink), "events.jsonl");
+  assert.equal(describeSink(sink), resolve("events.jsonl"));
   assert.deepEqual(rest, {
     listen: { host: "127.0.0.1", port: 9_800 },
     maxBodyBytes: 512_000,
@@ -94,7 +94,7 @@ test("takes a certificate with its key, and an authority only beside them", () =
 
 test("reads every key, from INI and TOML alike", () => {
   const expected = {
-    listen: { path: "./c.sock" },
+    listen: { path: resolve("c.sock") },
     maxBodyBytes: 1_024,
     maxEvents: 7,
     maxPendingBytes: 2_097_152,
@@ -201,7 +201,7 @@ test("bounds the body and does not take off for an address", () => {
 test("reads its section from the file that the publisher reads", () => {
   inTemporaryDirectory((directory) => {
     const path = join(directory, "config.ini");
-    writeFileSync(path, `[event-collector]\nkey.K = aHVudGVyMg==\n${iniOf({})}`);
+    writeFileSync(path, `[event-collector]\nkey.K = aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==\n${iniOf({})}`);
     const publisher = loadPublisherConfig(path, { env: {} });
     const collector = loadCollectorConfig(path, { env: {} });
     const { key } = collectorOf(publisher);

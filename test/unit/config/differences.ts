@@ -21,7 +21,7 @@ export interface Difference {
 export const MINIMAL: Readonly<Record<string, string>> = {
   "collector.hostname": "c.example",
   "key.name": "K",
-  "key.secret": "aHVudGVyMg==",
+  "key.secret": "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==",
 };
 
 const SCHEME = "a scheme other than http and https: baseplate.py starts, and can never send";

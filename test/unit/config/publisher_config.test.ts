@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { describePublisherConfig } from "../../../src/config/describe_config.ts";
 import { loadPublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
@@ -59,7 +59,7 @@ const EVERYTHING = {
   graceMs: 60_000,
   ballastBytes: 0,
   fileMode: 0o660,
-  admin: { listen: { path: "./admin.sock" }, token: undefined },
+  admin: { listen: { path: resolve("admin.sock") }, token: undefined },
   metrics: {
     namespace: "a.b",
     endpoint: { host: "statsd", port: 8_125 },
@@ -102,7 +102,7 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
   const env = { HOST: "localhost:9800/in", SECRET: MINIMAL["key.secret"]! };
   const { destination, ...rest } = parsePublisherConfig(toml, { format: "toml", env });
   const { key, ...place } = collectorOf({ destination });
-  assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2");
+  assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2 has a long secret");
   assert.deepEqual(place, EVERY_PLACE);
   assert.deepEqual(rest, EVERYTHING);
 });
@@ -234,7 +234,7 @@ test("describes the configuration for --check, without the secret", () => {
     dead_letters_max_share: 0.5,
     publisher_concurrency: 1,
     publisher_grace_ms: 60_000,
-    admin_listen: "./admin.sock",
+    admin_listen: resolve("admin.sock"),
     admin_token: false,
     metrics: {
       namespace: "a.b",

@@ -92,7 +92,8 @@ test("warns of unknown keys and suggests the one that was meant", () => {
 });
 
 test("does not show the end of a secret that was wrapped without an indent", () => {
-  const text = "[event-publisher:main]\ncollector.hostname = h\nkey.name = K\nkey.secret = aHVu\ndGVyMg==\n";
+  const text =
+    "[event-publisher:main]\ncollector.hostname = localhost\nkey.name = K\nkey.secret = aHVu\ndGVyMg==\n";
   assert.deepEqual(parsePublisherConfig(text, { file: "f.ini", env: {} }).warnings, [
     "f.ini:5: [event-publisher:main] not a known key, ignored; to continue the value above, indent the line",
   ]);
@@ -197,3 +198,27 @@ for (const format of ["ini", "toml"] as const) {
     );
   });
 }
+
+test("names the quotes that a TOML table needs for a queue with dots in its name", () => {
+  const read = (text: string, queueName: string) =>
+    parsePublisherConfig(text, { format: "toml", file: "f.toml", queueName });
+  const settings = 'collector.hostname = "localhost"\nkey.name = "k"\nkey.secret = "c2VjcmV0"\n';
+  for (const [queueName, table, quoted] of [
+    ["a.b", "event-publisher.a.b", '[event-publisher."a.b"]'],
+    ["a.b.c", "event-publisher.a.b.c", '[event-publisher."a.b.c"]'],
+    ["a.b", "event-publisher.a", '[event-publisher."a.b"]'],
+  ] as const) {
+    assert.throws(
+      () => read(`[${table}]\n${settings}`, queueName),
+      (error) =>
+        error instanceof ConfigurationError &&
+        error.message.startsWith(`f.toml: ${quoted}`) &&
+        (table === "event-publisher.a" || error.message.includes(`needs quotes, ${quoted}`)),
+    );
+    assert.equal(read(`${quoted}\n${settings}`, queueName).queueName, queueName);
+  }
+  assert.throws(
+    () => read(`[event-publisher."x.y"]\n${settings}`, "a"),
+    /it has \[event-publisher\."x\.y"\]/,
+  );
+});

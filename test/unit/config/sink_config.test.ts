@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { resolve } from "node:path";
 import { test } from "node:test";
 import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import type { SinkConfig } from "../../../src/config/sink_config.ts";
@@ -13,7 +14,7 @@ function parse(lines: string): SinkConfig {
 
 const FILE = {
   kind: "file",
-  path: "events.jsonl",
+  path: resolve("events.jsonl"),
   fsync: "always",
   fsyncIntervalMs: 100,
   fileMode: 0o600,
@@ -26,7 +27,7 @@ test("fills in the defaults of each sink", () => {
   assert.deepEqual(parse("sink = file\n"), FILE);
   assert.deepEqual(parse("sink = sqlite\n"), {
     kind: "sqlite",
-    path: "events.db",
+    path: resolve("events.db"),
     fsync: "always",
     fsyncIntervalMs: 100,
     fileMode: 0o600,

@@ -1,0 +1,127 @@
+/**
+ * A publisher with its admin routes, as the command runs it until it stops or a reload replaces it.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { admin } from "../admin/app.ts";
+import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.ts";
+import type { PublisherConfig } from "../config/publisher_config.ts";
+import { Publisher } from "../publisher/publisher.ts";
+import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
+import { exposuresOf } from "../storage/locations.ts";
+import { ADMIN_LISTENER, logWarnings } from "./command.ts";
+import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
+import { notify } from "./service_manager.ts";
+
+const logger = getLogger(["eventspool", "publisher"]);
+
+/** A publisher that works as one configuration says. */
+export class Session {
+  readonly config: PublisherConfig;
+  readonly publisher: Publisher;
+  readonly admin: AdminServer | undefined;
+  readonly #openTelemetry: OpenTelemetry;
+  readonly #end = new AbortController();
+
+  /**
+   * Opens all that the configuration names, beside what `current` has open; its admin address too, if that stays.
+   *
+   * @throws {ConfigurationError} @throws {EventStorageError} something cannot be used; then `current` is as it was
+   */
+  static async open(
+    config: PublisherConfig,
+    openTelemetry: OpenTelemetry,
+    current?: Session,
+  ): Promise<Session> {
+    const { admin, undo } = await openAdmin(config.admin.listen, current?.admin);
+    try {
+      return new Session(config, openTelemetry, admin);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+  }
+
+  private constructor(config: PublisherConfig, openTelemetry: OpenTelemetry, admin: AdminServer | undefined) {
+    this.config = config;
+    this.publisher = new Publisher(config, { openTelemetry });
+    this.admin = admin;
+    this.#openTelemetry = openTelemetry;
+  }
+
+  /** Publishes until `stop` aborts or {@link end} is called, and what is in flight then has finished. */
+  async run(stop: AbortSignal): Promise<void> {
+    logWarnings(logger, [...this.config.warnings, ...exposuresOf(this.publisher.file)]);
+    await using publisher = this.publisher;
+    this.admin?.show(publisher, this.config.admin);
+    const running = publisher.run({ signal: AbortSignal.any([stop, this.#end.signal]) });
+    notify("READY=1");
+    await running;
+    await flushSpans(this.#openTelemetry);
+  }
+
+  end(): void {
+    this.#end.abort();
+  }
+}
+
+type OpenTelemetry = Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
+
+/** The admin routes at one address, of one publisher after the other. */
+class AdminServer {
+  readonly listen: ListenAddress;
+  #app: FetchApp | undefined;
+  #served: ServedApp | undefined;
+
+  constructor(listen: ListenAddress) {
+    this.listen = listen;
+  }
+
+  /** @throws {ConfigurationError} it cannot listen there */
+  async open(): Promise<this> {
+    const app: FetchApp = {
+      fetch: (request, env) => this.#app?.fetch(request, env) ?? new Response(null, { status: 503 }),
+    };
+    this.#served = await serveApp(app, this.listen, { key: "admin.listen", ...ADMIN_LISTENER });
+    logger.info("Admin at {address}", { address: this.#served.address });
+    return this;
+  }
+
+  /** Whether nobody else could listen at `address` beside it, though it is another one: such as at another host. */
+  hasPortOf(address: ListenAddress): boolean {
+    return (
+      "port" in address && "port" in this.listen && address.port === this.listen.port && address.port !== 0
+    );
+  }
+
+  show(publisher: Publisher, { token }: PublisherConfig["admin"]): void {
+    this.#app = admin(publisher, {
+      token: token && Buffer.from(token.reveal()).toString(),
+      isLocal: isLocal(this.listen),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#served?.close();
+  }
+}
+
+/** Listens at an address, or goes on where it is the same. `undo` leaves all as it was. @throws {ConfigurationError} */
+async function openAdmin(
+  listen: ListenAddress | undefined,
+  current: AdminServer | undefined,
+): Promise<{ admin: AdminServer | undefined; undo(): Promise<unknown> }> {
+  if (listen === undefined) return { admin: undefined, undo: async () => {} };
+  if (current !== undefined && formatAddress(listen) === formatAddress(current.listen))
+    return { admin: current, undo: async () => {} };
+  const inTheWay = current?.hasPortOf(listen) ? current : undefined;
+  await inTheWay?.close();
+  try {
+    const admin = await new AdminServer(listen).open();
+    return { admin, undo: async () => [await admin.close(), await inTheWay?.open()] };
+  } catch (error) {
+    await inTheWay?.open();
+    throw error;
+  }
+}
