@@ -6,8 +6,17 @@
 
 import type { IntegerType } from "./thrift_values.ts";
 
-/** The longest number shown, in characters. */
+/**
+ * How deep objects, arrays, structs, lists, sets and maps may nest in an event. The serializers and the collector's
+ * scanners recurse as deep, and have the same limit: what put takes, the collector takes.
+ */
+export const MAX_EVENT_DEPTH = 512;
+
+/** The longest number or name shown, in characters. */
 const MAX_SHOWN_CHARS = 40;
+
+/** The longest field path in an error, in characters. */
+const MAX_PATH_CHARS = 256;
 
 /** `is a string: i32 takes integers from -2147483648 to 2147483647`. */
 export function integerProblem(value: unknown, type: IntegerType): string {
@@ -41,12 +50,31 @@ export function binaryProblem(value: unknown): string {
 export function describe(value: unknown): string {
   if (typeof value === "number" || typeof value === "boolean" || value == null) return String(value);
   if (typeof value === "bigint") return abbreviate(`${value}n`, MAX_SHOWN_CHARS);
-  if (typeof value === "object") return `an object (${value.constructor?.name ?? "without prototype"})`;
-  return `a ${typeof value}`;
+  return typeof value === "object" ? `an object (${className(value)})` : `a ${typeof value}`;
+}
+
+/** The name of an object's class; not what its own `constructor` says, which may be a text of the event. */
+function className(object: object): string {
+  try {
+    const name: unknown = Object.getPrototypeOf(object)?.constructor?.name;
+    return typeof name === "string" && name !== "" ? abbreviate(name, MAX_SHOWN_CHARS) : "without prototype";
+  } catch {
+    return "that cannot be read";
+  }
+}
+
+/** The name of what was thrown. Its message may quote the event. */
+export function errorName(error: unknown): string {
+  return typeof error === "object" && error !== null ? className(error) : describe(error);
 }
 
 export function abbreviate(text: string, maxChars: number): string {
   return text.length <= maxChars ? text : `${text.slice(0, maxChars)}...`;
+}
+
+/** A path as an error shows it. */
+export function fieldPath(path: string): string {
+  return abbreviate(path, MAX_PATH_CHARS);
 }
 
 /** How a member is written behind the `path` of its holder: `.id`, `[2]`, `["a b"]`. */

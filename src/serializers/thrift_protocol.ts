@@ -6,13 +6,14 @@
 
 import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
-import { MAX_STRUCT_DEPTH } from "../limits.ts";
 import {
   abbreviate,
   binaryProblem,
   describe,
   doubleProblem,
+  fieldPath,
   integerProblem,
+  MAX_EVENT_DEPTH,
   stringProblem,
 } from "./problems.ts";
 import {
@@ -227,8 +228,8 @@ export class ThriftJsonWriter {
 
   #open(text: string, next: Frame["next"], size: number): void {
     if (this.#frame.next === "key") this.fail("is a struct or container: JSON has only strings for map keys");
-    if (this.#depth === MAX_STRUCT_DEPTH) {
-      this.fail(`is nested deeper than ${MAX_STRUCT_DEPTH} structs and containers: does it contain itself?`);
+    if (this.#depth === MAX_EVENT_DEPTH) {
+      this.fail(`is nested deeper than ${MAX_EVENT_DEPTH} structs and containers: does it contain itself?`);
     }
     if (this.#depth === 0 && this.#json !== "") this.fail("was written twice by its write()");
     this.#write(text);
