@@ -64,6 +64,35 @@ export function isoTime(atMs: number | undefined): string | null {
   return atMs === undefined ? null : new Date(atMs).toISOString();
 }
 
+/** The longest number or name of a class shown, in characters. */
+const MAX_SHOWN_CHARS = 40;
+
+/** The value if it is a number or a constant, else its type. */
+export function describe(value: unknown): string {
+  if (typeof value === "number" || typeof value === "boolean" || value == null) return String(value);
+  if (typeof value === "bigint") return abbreviate(`${value}n`, MAX_SHOWN_CHARS);
+  return typeof value === "object" ? `an object (${className(value)})` : `a ${typeof value}`;
+}
+
+/** The name of an object's class; not what its own `constructor` says, which may be a text of the event. */
+function className(object: object): string {
+  try {
+    const name: unknown = Object.getPrototypeOf(object)?.constructor?.name;
+    return typeof name === "string" && name !== "" ? abbreviate(name, MAX_SHOWN_CHARS) : "without prototype";
+  } catch {
+    return "that cannot be read";
+  }
+}
+
+/** The name of what was thrown. Its message may quote the event. */
+export function errorName(error: unknown): string {
+  return typeof error === "object" && error !== null ? className(error) : describe(error);
+}
+
+export function abbreviate(text: string, maxChars: number): string {
+  return text.length <= maxChars ? text : `${text.slice(0, maxChars)}...`;
+}
+
 /** What is in an event's body. */
 export interface DecodedBody {
   /** Its JSON text on one line, digit for digit; undefined when it is not JSON in UTF-8. */

@@ -46,12 +46,6 @@ export const MIN_BATCH_BYTES: number = MAX_EVENT_BYTES + 28;
 /** The largest body one can let a collector take, in bytes, before compression: it is held in memory whole. */
 export const BODY_BYTES_CEILING = 1_073_741_824;
 
-/**
- * How deep structs, lists, sets and maps of a Thrift event may nest. A struct that contains itself ends
- * here, not in a stack overflow. Python's writer ends at about as many: its recursion limit.
- */
-export const MAX_STRUCT_DEPTH = 1_000;
-
 /** The longest duration one can configure, in milliseconds: a longer one than a day is a slip of the unit. */
 export const MAX_DURATION_MS = 86_400_000;
 

@@ -6,6 +6,7 @@
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
+import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
@@ -32,6 +33,8 @@ export interface AdminOptions {
   readonly isLocal?: boolean | undefined;
 }
 
+const OPTION_KINDS: OptionKinds<AdminOptions> = { token: STRING, isLocal: BOOLEAN };
+
 /**
  * The admin routes as a Hono app:
  *
@@ -47,7 +50,9 @@ export interface AdminOptions {
  * app.route("/queue", admin(publisher));
  * ```
  */
-export function admin(publisher: ObservedPublisher, { token, isLocal = false }: AdminOptions = {}): Hono {
+export function admin(publisher: ObservedPublisher, options: AdminOptions = {}): Hono {
+  checkOptions(options, OPTION_KINDS);
+  const { token, isLocal = false } = options;
   const app = new Hono();
   const guard = guardedBy(token, "the publisher's admin.token");
   app.use(async (c, next) => {

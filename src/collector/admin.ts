@@ -6,6 +6,7 @@
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
+import { checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy } from "../server/bearer_guard.ts";
 import { addProbes } from "./app.ts";
 import { collectorFamilies } from "./metric_families.ts";
@@ -17,6 +18,8 @@ export interface CollectorAdminOptions {
   readonly token?: string | undefined;
 }
 
+const OPTION_KINDS: OptionKinds<CollectorAdminOptions> = { token: STRING };
+
 /**
  * The admin routes of a collector as a Hono app, for another listener than the batches': names of keys and words of
  * the sink are not for everyone.
@@ -25,7 +28,9 @@ export interface CollectorAdminOptions {
  * - `GET /metrics`: for Prometheus, or as OpenMetrics if that is accepted
  * - `GET /livez`, `GET /readyz`: as beside the batches
  */
-export function collectorAdmin(status: CollectorStatus, { token }: CollectorAdminOptions = {}): Hono {
+export function collectorAdmin(status: CollectorStatus, options: CollectorAdminOptions = {}): Hono {
+  checkOptions(options, OPTION_KINDS);
+  const { token } = options;
   const app = new Hono();
   const guard = guardedBy(token, "the collector's admin.token");
   app.use(async (c, next) => {

@@ -13,6 +13,17 @@ import {
   DEFAULT_MAX_REQUESTS,
   MAX_BATCH_BYTES,
 } from "../limits.ts";
+import {
+  BOOLEAN,
+  checkOption,
+  checkOptions,
+  either,
+  FUNCTION,
+  OBJECT,
+  type OptionKind,
+  type OptionKinds,
+  wholeFrom,
+} from "../options.ts";
 import { admit, Unavailable } from "./admission.ts";
 import { readBody } from "./body.ts";
 import { type ParsedEvents, parseEvents } from "./events.ts";
@@ -51,6 +62,26 @@ export interface CollectorOptions {
   readonly validate?: EventValidator | undefined;
 }
 
+const KEYS: OptionKind = { expected: "a Map of secrets", matches: (value) => value instanceof Map };
+
+const SINK: OptionKind = {
+  expected: "a sink, with a method store",
+  matches: (value) => typeof (value as Partial<Sink> | null | undefined)?.store === "function",
+};
+
+const OPTION_KINDS: OptionKinds<CollectorOptions> = {
+  keys: either(KEYS, FUNCTION),
+  sink: SINK,
+  status: OBJECT,
+  maxBodyBytes: wholeFrom(1),
+  maxEvents: wholeFrom(1),
+  maxPendingBytes: wholeFrom(1),
+  maxRequests: wholeFrom(1),
+  v1: BOOLEAN,
+  checkStructs: BOOLEAN,
+  validate: FUNCTION,
+};
+
 /** The options, and what is made of them once. */
 interface Collecting extends CollectorOptions {
   readonly status: CollectorStatus;
@@ -76,7 +107,10 @@ interface Collecting extends CollectorOptions {
  * ```
  */
 export function collector(options: CollectorOptions): Hono {
+  checkOptions(options, OPTION_KINDS);
   const { keys } = options;
+  checkOption("keys", keys, OPTION_KINDS.keys);
+  checkOption("sink", options.sink, OPTION_KINDS.sink);
   const collecting: Collecting = {
     ...options,
     status: options.status ?? new CollectorStatus(),

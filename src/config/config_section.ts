@@ -1,6 +1,6 @@
 import process from "node:process";
+import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
-import { didYouMean } from "./did_you_mean.ts";
 import type { ValueParser } from "./parsers.ts";
 
 /** A key of a section, before its variables are filled in. */

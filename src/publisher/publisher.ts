@@ -8,6 +8,7 @@ import type { PublisherConfig } from "../config/publisher_config.ts";
 import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
+import { checkOptions, OBJECT, type OptionKinds } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { EventTable } from "../storage/events.ts";
@@ -89,7 +90,9 @@ export class Publisher implements AsyncDisposable {
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; of a service's
    * database: it is not there, or has no outbox
    */
-  constructor(config: PublisherConfig, { destination, openTelemetry }: PublisherOptions = {}) {
+  constructor(config: PublisherConfig, options: PublisherOptions = {}) {
+    checkOptions(options, OPTION_KINDS);
+    const { destination, openTelemetry } = options;
     const { batch, deadLetters, metrics } = config;
     this.queue = config.queueName;
     this.file = config.file ?? locateQueueFile(config.queueName, config.directory);
@@ -330,3 +333,5 @@ export interface PublisherOptions {
    */
   readonly openTelemetry?: PublishTracing | undefined;
 }
+
+const OPTION_KINDS: OptionKinds<PublisherOptions> = { destination: OBJECT, openTelemetry: OBJECT };

@@ -6,7 +6,8 @@
 
 import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
-import { describe, errorName, fieldPath, MAX_EVENT_DEPTH, pathSegment } from "./problems.ts";
+import { describe, errorName } from "../format.ts";
+import { fieldPath, MAX_EVENT_DEPTH, pathSegment } from "./problems.ts";
 
 /** What TypeScript's library does not know yet. Source: https://github.com/tc39/proposal-json-parse-with-source */
 const { rawJSON, isRawJSON } = JSON as unknown as {
@@ -66,7 +67,8 @@ function copyOf(value: unknown, key: string | number, around: Container | undefi
   const type = typeof value;
   if ((type === "object" && value !== null) || type === "function" || type === "bigint") {
     const { toJSON } = value as { toJSON?: unknown };
-    if (typeof toJSON === "function") return copyOfJson(value, toJSON.call(value, String(key)), key, around);
+    if (typeof toJSON === "function")
+      return copyOfJson(value as object, toJSON.call(value, String(key)), key, around);
   }
   return copyPlain(value, key, around);
 }
@@ -160,7 +162,8 @@ function copyArray(array: readonly unknown[], key: string | number, around: Cont
   try {
     for (; index < length; index++) {
       const value = array[index];
-      if (value === undefined && !(index in array)) throw rejection(container, index, "is a hole in an array");
+      if (value === undefined && !(index in array))
+        throw rejection(container, index, "is a hole in an array");
       copy.push(isWrittenAsIs(value) ? value : copyOf(value, index, container));
     }
   } catch (error) {
@@ -173,8 +176,9 @@ function copyArray(array: readonly unknown[], key: string | number, around: Cont
 
 /** Rejects members that are not elements, unless they are hidden from enumeration, as a template's `raw`. */
 function checkElements(array: readonly unknown[], container: Container): void {
-  const { length: _, ...members } = Object.getOwnPropertyDescriptors(array) as PropertyDescriptorMap;
-  const extra = Reflect.ownKeys(members).slice(array.length).find((key) => members[key as string]!.enumerable);
+  const extra = Reflect.ownKeys(array)
+    .slice(array.length) // elements come first
+    .find((key) => Object.getOwnPropertyDescriptor(array, key)?.enumerable);
   if (extra === undefined) return;
   throw rejection(container, String(extra), "is no element of its array: JSON has only elements there");
 }
@@ -225,7 +229,11 @@ function checkClass(object: object, container: Container): void {
   if (prototype === null) return;
   const isClass = Object.getPrototypeOf(prototype) !== null; // the Object.prototype of another realm is none
   if (isClass && Object.keys(object).length === 0)
-    throw rejection(container, undefined, `is ${describe(object)} without fields of its own: give it a toJSON`);
+    throw rejection(
+      container,
+      undefined,
+      `is ${describe(object)} without fields of its own: give it a toJSON`,
+    );
   if (checkedPrototypes.has(prototype)) return;
   const inherited = inheritedMember(prototype);
   if (inherited !== undefined) {
@@ -239,7 +247,8 @@ function checkClass(object: object, container: Container): void {
 function inheritedMember(prototype: object | null): string | undefined {
   for (let at = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at))
     for (const [key, { enumerable, get, value }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
-      if (key !== "__proto__" && (get !== undefined || (enumerable && typeof value !== "function"))) return key;
+      if (key !== "__proto__" && (get !== undefined || (enumerable && typeof value !== "function")))
+        return key;
   return undefined;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { abbreviate, describe } from "../format.ts";
 import type { IntegerType } from "./thrift_values.ts";
 
 /**
@@ -11,9 +12,6 @@ import type { IntegerType } from "./thrift_values.ts";
  * scanners recurse as deep, and have the same limit: what put takes, the collector takes.
  */
 export const MAX_EVENT_DEPTH = 512;
-
-/** The longest number or name shown, in characters. */
-const MAX_SHOWN_CHARS = 40;
 
 /** The longest field path in an error, in characters. */
 const MAX_PATH_CHARS = 256;
@@ -44,32 +42,6 @@ export function stringProblem(value: unknown): string {
 export function binaryProblem(value: unknown): string {
   const cause = typeof value === "string" ? ", and a string does not say its encoding" : "";
   return `is ${describe(value)}: binary takes a Uint8Array or Buffer${cause}`;
-}
-
-/** The value if it is a number or a constant, else its type. */
-export function describe(value: unknown): string {
-  if (typeof value === "number" || typeof value === "boolean" || value == null) return String(value);
-  if (typeof value === "bigint") return abbreviate(`${value}n`, MAX_SHOWN_CHARS);
-  return typeof value === "object" ? `an object (${className(value)})` : `a ${typeof value}`;
-}
-
-/** The name of an object's class; not what its own `constructor` says, which may be a text of the event. */
-function className(object: object): string {
-  try {
-    const name: unknown = Object.getPrototypeOf(object)?.constructor?.name;
-    return typeof name === "string" && name !== "" ? abbreviate(name, MAX_SHOWN_CHARS) : "without prototype";
-  } catch {
-    return "that cannot be read";
-  }
-}
-
-/** The name of what was thrown. Its message may quote the event. */
-export function errorName(error: unknown): string {
-  return typeof error === "object" && error !== null ? className(error) : describe(error);
-}
-
-export function abbreviate(text: string, maxChars: number): string {
-  return text.length <= maxChars ? text : `${text.slice(0, maxChars)}...`;
 }
 
 /** A path as an error shows it. */

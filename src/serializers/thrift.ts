@@ -14,7 +14,7 @@
  */
 
 import { EventSerializationError } from "../errors.ts";
-import { describe } from "./problems.ts";
+import { describe } from "../format.ts";
 import { ThriftJsonWriter } from "./thrift_protocol.ts";
 
 /**

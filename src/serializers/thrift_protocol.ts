@@ -6,10 +6,9 @@
 
 import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
+import { abbreviate, describe } from "../format.ts";
 import {
-  abbreviate,
   binaryProblem,
-  describe,
   doubleProblem,
   fieldPath,
   integerProblem,
@@ -291,9 +290,6 @@ export class ThriftJsonWriter {
 /** The longest map key shown in a field path, in characters. */
 const MAX_SHOWN_KEY_CHARS = 64;
 
-/** The longest field path in an error, in characters. */
-const MAX_PATH_CHARS = 256;
-
 /** A struct, list, set or map being written. */
 export class Frame {
   /** What comes next in it. */
@@ -324,6 +320,5 @@ function nextSegment(frame: Frame): string {
 }
 
 function serializationError(path: string, problem: string, options?: ErrorOptions): EventSerializationError {
-  const field = abbreviate(path.replace(/^\./, ""), MAX_PATH_CHARS);
-  return new EventSerializationError(field, problem, options);
+  return new EventSerializationError(fieldPath(path.replace(/^\./, "")), problem, options);
 }

@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { checkOptions, OBJECT, type OptionKinds, wholeFrom } from "../options.ts";
 import { type Answer, accept, type CollectedRequest, type Script } from "./answers.ts";
 import { namesOf, readRequest } from "./read_request.ts";
 
@@ -17,6 +18,8 @@ export interface FakeCollectorOptions {
   /** The key that batches must be signed with. Default: one that {@link FakeCollector.settings} tells. */
   readonly key?: { readonly name: string; readonly secret: Uint8Array };
 }
+
+const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: wholeFrom(0, 65_535), key: OBJECT };
 
 /** How long {@link FakeCollector.waitFor} waits. */
 export interface WaitOptions {
@@ -62,6 +65,7 @@ export class FakeCollector implements AsyncDisposable {
 
   /** Listens. @throws the system's error (rejects), such as EADDRINUSE */
   static async open(options: FakeCollectorOptions = {}): Promise<FakeCollector> {
+    checkOptions(options, OPTION_KINDS);
     const collector = new FakeCollector(options);
     collector.#server.listen(options.port ?? 0, "127.0.0.1");
     await once(collector.#server, "listening");

@@ -1,8 +1,15 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, MAX_GROUP_BYTES } from "../../limits.ts";
+import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import type { DedupIndex } from "../dedup/index.ts";
-import { GroupCommitter, type GroupTarget, linesSizeBytes, type SyncOptions } from "./group_commit.ts";
+import {
+  GroupCommitter,
+  type GroupTarget,
+  linesSizeBytes,
+  SYNC_OPTION_KINDS,
+  type SyncOptions,
+} from "./group_commit.ts";
 import { type BatchLines, JsonlOutput } from "./jsonl_output.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
@@ -13,6 +20,12 @@ export interface JsonlSinkOptions extends SyncOptions {
   /** How old a file with events grows, in milliseconds, also when no more come. Default: any age. */
   readonly rotateAgeMs?: number | undefined;
 }
+
+const OPTION_KINDS: OptionKinds<JsonlSinkOptions> = {
+  ...SYNC_OPTION_KINDS,
+  rotateSizeBytes: wholeFrom(1),
+  rotateAgeMs: wholeFrom(1),
+};
 
 /** What of a batch is to be written, and what to answer. */
 interface Selected extends BatchLines {
@@ -43,6 +56,8 @@ export class JsonlSink implements Sink {
    * (`NOT_A_FILE`), or is another sink's (`LOCKED`)
    */
   constructor(path: string, options: JsonlSinkOptions = {}) {
+    checkOption("path", path, STRING);
+    checkOptions(options, OPTION_KINDS);
     this.#options = options;
     this.#output = new JsonlOutput(path);
     this.#loop = new GroupCommitter(this.#target(), {

@@ -4,8 +4,9 @@ import { promisify } from "node:util";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, SINK_BUSY_TIMEOUT_MS } from "../../limits.ts";
+import { checkOption, checkOptions, STRING } from "../../options.ts";
 import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
-import { GroupCommitter, type GroupTarget, type SyncOptions } from "./group_commit.ts";
+import { GroupCommitter, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
 import { OutputLock } from "./output_lock.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
@@ -65,6 +66,8 @@ export class SqliteSink implements Sink {
    * it (`LOCKED`)
    */
   constructor(path: string, options: SqliteSinkOptions = {}) {
+    checkOption("path", path, STRING);
+    checkOptions(options, SYNC_OPTION_KINDS);
     this.#path = realPathOf(path); // SQLite names its -wal so
     this.#lock = new OutputLock(this.#path);
     try {

@@ -6,7 +6,7 @@
 import { existsSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { ParseArgsOptionsConfig } from "node:util";
-import { didYouMean } from "../../config/did_you_mean.ts";
+import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";

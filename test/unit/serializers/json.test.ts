@@ -168,7 +168,7 @@ test("rejects members that JSON has no place for: those named by symbols, and th
   assertRejected({ match: "ab".match(/a/) }, "match[index]", / is no element of its array/);
   assertRejected(Object.assign([1], { [symbol]: 1 }), "[Symbol(secret)]", / is no element of its array/);
   const hidden = Object.defineProperty({ a: 1 }, symbol, { value: 1 });
-  assert.equal(textOf([hidden, String.raw`x`]), '[{"a":1},"x"]');
+  assert.equal(textOf([hidden]), '[{"a":1}]');
   const template = ((strings: TemplateStringsArray) => strings)`a`;
   assert.equal(textOf(template), '["a"]');
 });
@@ -184,7 +184,8 @@ test("rejects instances of which JSON would leave something out", () => {
 });
 
 test("does not depend on what else is in the event", () => {
-  for (const other of ["", "null", null]) assertRejected({ other, at: new Date(Number.NaN) }, "at", /invalid/);
+  for (const other of ["", "null", null])
+    assertRejected({ other, at: new Date(Number.NaN) }, "at", /invalid/);
 });
 
 test("rejects a cycle and names where it closes", () => {
@@ -238,7 +239,11 @@ test("rejects with an EventSerializationError whatever is thrown", () => {
     assertRejected(event, "a", /cannot be read: (?!.*secret)/);
   }
   assertRejected({ proxy }, "proxy", /cannot be read: TypeError/);
-  const throwing = { toJSON: () => { throw proxy; } }; // not even instanceof may look at it
+  const throwing = {
+    toJSON: () => {
+      throw proxy;
+    },
+  }; // not even instanceof may look at it
   assert.throws(() => serializeJsonEvent({ throwing }), EventSerializationError);
   const endless = { toJSON: (): unknown => [endless.toJSON()] };
   assertRejected({ endless }, "endless", /cannot be read: RangeError/);
@@ -286,7 +291,9 @@ interface Case {
 const writable = fc
   .oneof(fc.string({ unit: "binary" }), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean())
   .map((json): Case => ({ value: json, model: { json } }));
-const dates = fc.date({ noInvalidDate: true }).map((value): Case => ({ value, model: { json: value.toISOString() } }));
+const dates = fc
+  .date({ noInvalidDate: true })
+  .map((value): Case => ({ value, model: { json: value.toISOString() } }));
 const lost = fc.constantFrom(...LOST.map(([value]): Case => ({ value, model: undefined })));
 const { any } = fc.letrec<{ any: Case; list: Case; object: Case }>((tie) => ({
   any: fc.oneof(
@@ -299,14 +306,19 @@ const { any } = fc.letrec<{ any: Case; list: Case; object: Case }>((tie) => ({
   ),
   list: fc.array(tie("any"), { maxLength: 4 }).map((cases): Case => {
     const json = cases.map(({ model }) => model?.json);
-    return { value: cases.map(({ value }) => value), model: cases.every(({ model }) => model) ? { json } : undefined };
+    return {
+      value: cases.map(({ value }) => value),
+      model: cases.every(({ model }) => model) ? { json } : undefined,
+    };
   }),
-  object: fc.dictionary(fc.string(), tie("any"), { maxKeys: 4, noNullPrototype: true }).map((members): Case => {
-    const entries = Object.entries(members);
-    const value = Object.fromEntries(entries.map(([key, { value }]) => [key, value]));
-    const json = Object.fromEntries(entries.map(([key, { model }]) => [key, model?.json]));
-    return { value, model: entries.every(([, { model }]) => model) ? { json } : undefined };
-  }),
+  object: fc
+    .dictionary(fc.string(), tie("any"), { maxKeys: 4, noNullPrototype: true })
+    .map((members): Case => {
+      const entries = Object.entries(members);
+      const value = Object.fromEntries(entries.map(([key, { value }]) => [key, value]));
+      const json = Object.fromEntries(entries.map(([key, { model }]) => [key, model?.json]));
+      return { value, model: entries.every(([, { model }]) => model) ? { json } : undefined };
+    }),
 }));
 
 test("an event arrives as it was given, or is rejected", () => {
