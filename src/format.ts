@@ -101,15 +101,33 @@ export interface DecodedBody {
   readonly text: string;
 }
 
+/** Nothing is replaced, and a byte order mark, which JSON does not have, is not passed over. */
+const UTF_8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The text of an event's body if it is JSON in UTF-8, as it stands; undefined: it is not. */
+export function jsonText(body: Uint8Array): string | undefined {
+  try {
+    const text = UTF_8.decode(body);
+    JSON.parse(text);
+    return text;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Decodes an event's body. A line feed in valid JSON is white space, and may as well be a space. */
 export function decodeBody(body: Uint8Array): DecodedBody {
-  const text = new TextDecoder().decode(body);
-  try {
-    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-    return { json: text.replaceAll(/[\r\n]+/g, " ").trim(), text };
-  } catch {
-    return { json: undefined, text };
-  }
+  const json = jsonText(body);
+  const text = json ?? new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
+  return { json: json?.replaceAll(/[\r\n]+/g, " ").trim(), text };
+}
+
+const LINE_FEED = 0x0a;
+const SPACE = 0x20;
+
+/** The bytes of a JSON text on one line: a raw line feed in it is white space, and may as well be a space. */
+export function lineOf(body: Uint8Array): Uint8Array {
+  return body.includes(LINE_FEED) ? body.map((byte) => (byte === LINE_FEED ? SPACE : byte)) : body;
 }
 
 /**

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { ConfigurationError, EventError, EventSerializationError, EventTooLargeError } from "../errors.ts";
-import { describe, errorName } from "../format.ts";
+import { ConfigurationError, EventSerializationError, EventTooLargeError } from "../errors.ts";
+import { describe } from "../format.ts";
 import type { EventSerializer } from "./event_queue.ts";
 
 /** What an event's bytes must keep to. */
@@ -17,15 +17,16 @@ export interface EncodeLimits {
 /**
  * The bytes of an event, as they go on the wire.
  *
- * @throws {EventError} the serializer's; {@link EventSerializationError}: it throws something else, or gives no bytes,
- * or the event is a promise; {@link EventTooLargeError}
+ * @throws what the serializer throws; {@link EventSerializationError}: it gives no bytes, or the event is a promise;
+ * {@link EventTooLargeError}
  */
 export function encodeEvent<T>(
   serialize: EventSerializer<T>,
   event: T,
   { maxEventBytes, queue }: EncodeLimits,
 ): Uint8Array {
-  const body = attempt(serialize, event);
+  if (isThenable(event)) throw ofPromise(event);
+  const body = serialize(event);
   if (!(body instanceof Uint8Array)) throw notBytes(body);
   if (body.length === 0)
     throw new EventSerializationError(
@@ -34,18 +35,6 @@ export function encodeEvent<T>(
     );
   if (body.length > maxEventBytes) throw new EventTooLargeError(body.length, maxEventBytes, queue);
   return body;
-}
-
-function attempt<T>(serialize: EventSerializer<T>, event: T): Uint8Array {
-  try {
-    if (isThenable(event)) throw ofPromise(event);
-    return serialize(event);
-  } catch (cause) {
-    if (cause instanceof EventError) throw cause;
-    // Its message may quote the event: it is in the cause alone.
-    const problem = `was not serialized: the queue's serializer threw ${errorName(cause)}`;
-    throw new EventSerializationError("", problem, { cause });
-  }
 }
 
 function ofPromise(promise: PromiseLike<unknown>): EventSerializationError {

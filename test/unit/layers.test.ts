@@ -26,7 +26,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   "admin/dashboard": "ground storage publisher",
   admin: "ground server metrics publisher admin/dashboard",
   testing: "ground storage config queue publisher collector/sinks collector",
-  "commands/queue": "ground storage config queue",
+  "commands/queue": "ground serializers storage config queue",
   commands: "ground storage config server publisher collector collector/sinks admin commands/queue",
   roof: "ground serializers queue",
 };

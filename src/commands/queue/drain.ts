@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { ConfigurationError } from "../../errors.ts";
-import { countOf, decodeBody } from "../../format.ts";
+import { countOf, jsonText, lineOf } from "../../format.ts";
 import type { StoredEvent } from "../../storage/events.ts";
 import type { Lease } from "../../storage/leases.ts";
 import { Claiming, progressOf } from "./claiming.ts";
@@ -47,7 +47,7 @@ async function drainTo(target: number, claiming: Claiming, call: Call): Promise<
     const lease = claiming.next();
     if (lease === undefined) break;
     const events = eventsOf(claiming, lease);
-    const readable = events.findIndex(({ body }) => decodeBody(body).json === undefined);
+    const readable = events.findIndex(({ body }) => jsonText(body) === undefined);
     if (readable === 0) {
       claiming.leases.release(lease);
       return { drained, unreadableId: events[0]!.id };
@@ -69,10 +69,12 @@ function eventsOf({ events }: Claiming, { firstId, lastId }: Lease): StoredEvent
 }
 
 function write(target: number, events: readonly StoredEvent[]): void {
-  const lines = Buffer.from(events.map(({ body }) => `${decodeBody(body).json}\n`).join(""));
+  const lines = Buffer.concat(events.flatMap(({ body }) => [lineOf(body), LINE_FEED]));
   for (let written = 0; written < lines.length; ) written += writeSync(target, lines, written);
   if (target !== STDOUT) fsyncSync(target);
 }
+
+const LINE_FEED = Buffer.from("\n");
 
 function tellEnd({ values, output }: Call, end: Drained & { readonly left: number }): void {
   const { drained, left, unreadableId } = end;

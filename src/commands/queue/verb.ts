@@ -43,8 +43,8 @@ export interface Output {
   note(text: string): void;
   /** Asks for a yes; undefined: there is nobody to ask. */
   confirm(question: string): Promise<boolean | undefined>;
-  /** All of stdin, line by line. */
-  input(): AsyncIterable<string>;
+  /** All of stdin, line by line, without the `\n` that ends each. */
+  input(): AsyncIterable<Uint8Array>;
 }
 
 /** A verb: `queue depth`. */
