@@ -1,14 +1,19 @@
 #!/usr/bin/env node
 /** `bun run publisher`, or `eventspool-publisher`: publishes one queue to its collector. */
+import { existsSync } from "node:fs";
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/app.ts";
 import { isLocal } from "../config/addresses.ts";
 import { describePublisherConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
-import { Publisher } from "../publisher/publisher.ts";
+import { EventStorageError } from "../errors.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
+import { checkBatchVersion, Publisher } from "../publisher/publisher.ts";
 import { serveApp } from "../server/serve.ts";
+import { EventTable } from "../storage/events.ts";
 import { queueFilePath } from "../storage/locations.ts";
+import { QueueFile } from "../storage/queue_file.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
 import { configureLogging } from "./logging.ts";
@@ -114,5 +119,24 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
 
 function describe(config: PublisherConfig): string {
   const file = config.file ?? queueFilePath(config.queueName, config.directory);
+  if (existsSync(file)) checkQueue(file, config);
   return `${JSON.stringify({ ...describePublisherConfig(config), file }, null, 2)}\n`;
+}
+
+/** @throws {ConfigurationError} as the publisher does at its start; a file that cannot be read is left to that */
+function checkQueue(path: string, config: PublisherConfig): void {
+  let queueFile: QueueFile | undefined;
+  try {
+    queueFile = openReadOnly(path, config);
+    checkBatchVersion(config, new EventTable(queueFile));
+  } catch (error) {
+    if (!(error instanceof EventStorageError)) throw error;
+  } finally {
+    queueFile?.close();
+  }
+}
+
+function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
+  if (file === undefined) return QueueFile.openReadOnly(path);
+  return QueueFile.openOutbox(path, { busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS, isReadOnly: true });
 }

@@ -5,6 +5,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
+import { ConfigurationError } from "../errors.ts";
 import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
@@ -100,6 +101,7 @@ export class Publisher implements AsyncDisposable {
     this.#destination = destination ?? openDestination(config);
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
+    if (destination === undefined) checkBatchVersion(config, this.#events);
     if (config.maxQueueSize !== undefined) this.#events.setMaxEvents(config.maxQueueSize);
     this.deadLetters = new DeadLetters(this.#queueFile, this.#events, this.#sleeper.wake);
     this.#leases = new LeaseTable(
@@ -335,3 +337,19 @@ export interface PublisherOptions {
 }
 
 const OPTION_KINDS: OptionKinds<PublisherOptions> = { destination: OBJECT, openTelemetry: OBJECT };
+
+/**
+ * Rejects a configuration that sends events as another version than their serializer has written them for: the collector
+ * would reject each of them.
+ *
+ * @throws {ConfigurationError}
+ */
+export function checkBatchVersion({ destination, queueName }: PublisherConfig, events: EventTable): void {
+  const written = events.batchVersion();
+  if (destination.kind !== "collector" || written === undefined || written === destination.version) return;
+  const problem = `is ${destination.version}, and the events of this queue are written for version ${written}: set collector.version = ${written}, or use another serializer.`;
+  throw new ConfigurationError(problem, {
+    section: `event-publisher:${queueName}`,
+    key: "collector.version",
+  });
+}

@@ -5,6 +5,7 @@
  */
 import { ConfigurationError, EventSerializationError, EventTooLargeError } from "../errors.ts";
 import { describe } from "../format.ts";
+import type { EventTable } from "../storage/events.ts";
 import type { EventSerializer } from "./event_queue.ts";
 
 /** What an event's bytes must keep to. */
@@ -102,4 +103,26 @@ export function checkSerializer(serializer: unknown): void {
       ? "is missing: pass serializeJsonEvent, serializeV2Event, or a function that returns a Uint8Array."
       : `is ${describe(serializer)}, and must be a function, such as serializeJsonEvent; the options follow it.`;
   throw new ConfigurationError(problem, { key: "serializer" });
+}
+
+/** What remembers the version. */
+type VersionedTable = Pick<EventTable, "batchVersion" | "setBatchVersion" | "depth">;
+
+/**
+ * Remembers which version of a batch the serializer writes, if it says so, for the publisher.
+ *
+ * @throws {ConfigurationError} the queue holds events of another version
+ */
+export function rememberBatchVersion(
+  table: VersionedTable,
+  { batchVersion }: Pick<EventSerializer<never>, "batchVersion">,
+  queue: string,
+): void {
+  const kept = table.batchVersion();
+  if (batchVersion === undefined || batchVersion === kept) return;
+  if (kept !== undefined && table.depth() > 0) {
+    const problem = `writes events of version ${batchVersion}, and queue ${JSON.stringify(queue)} holds events of version ${kept}: publish those first, or use another queue.`;
+    throw new ConfigurationError(problem, { key: "serializer" });
+  }
+  table.setBatchVersion(batchVersion);
 }

@@ -8,11 +8,11 @@ import { type EventError, EventInvalidError, EventQueueClosedError, EventQueueFu
 import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
 import { checkOption, checkOptions, OBJECT, type OptionKinds, oneOf, STRING, wholeFrom } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
-import { EventTable } from "../storage/events.ts";
+import { type BatchVersion, EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
 import { isFileMode, QueueFile } from "../storage/queue_file.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
-import { checkSerializer, encodeEvent, eventsOf } from "./encode.ts";
+import { checkSerializer, encodeEvent, eventsOf, rememberBatchVersion } from "./encode.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { RejectedPuts } from "./rejected_puts.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
@@ -21,7 +21,13 @@ import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
  * Each time into an array of its own: `putMany` and `putGrouped` hold several before they store them.
  */
-export type EventSerializer<T> = (event: T) => Uint8Array;
+export type EventSerializer<T> = ((event: T) => Uint8Array) & {
+  /**
+   * Which version of a batch its events are for, as in `collector.version`: the queue's file remembers it, and a
+   * publisher with another one does not start. Default: not known, and nothing is checked.
+   */
+  readonly batchVersion?: BatchVersion;
+};
 
 /** Options of an {@link EventQueue}; all of them may be left out. */
 export interface EventQueueOptions {
@@ -152,6 +158,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     });
     this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts));
     if (maxEvents !== undefined) this.#events.setMaxEvents(maxEvents);
+    rememberBatchVersion(this.#events, serializer, name);
   }
 
   /**

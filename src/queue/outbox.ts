@@ -30,7 +30,14 @@ import {
   type SqliteConnection,
   useLibrary,
 } from "../storage/user_connection.ts";
-import { checkSerializer, encodeEvent, eventsOf, isThenable, silence } from "./encode.ts";
+import {
+  checkSerializer,
+  encodeEvent,
+  eventsOf,
+  isThenable,
+  rememberBatchVersion,
+  silence,
+} from "./encode.ts";
 import type { EventSerializer } from "./event_queue.ts";
 import { RejectedPuts } from "./rejected_puts.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
@@ -119,6 +126,7 @@ export class Outbox<T> implements Disposable {
     this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, libraryOf(db));
     try {
       this.#table = openTable(db, this.file, maxEvents);
+      rememberBatchVersion(this.#table, serializer, name);
     } catch (error) {
       this.#release();
       throw error;

@@ -45,6 +45,9 @@ export function serializeJsonEvent(event: unknown): Uint8Array {
   }
 }
 
+// For the queue: see EventSerializer.
+Object.defineProperty(serializeJsonEvent, "batchVersion", { value: "2j" });
+
 /** An object or array that is being copied. */
 interface Container {
   readonly object: object;
@@ -104,17 +107,15 @@ function copyObject(object: object, key: string | number, around: Container | un
     checkClass(object, container);
   }
   const copy = copyMembers(object, container);
-  const values = Object.values(copy);
-  let index = 0;
+  let member = "";
   try {
-    for (; index < values.length; index++) {
-      const value = values[index];
+    for (member of Object.keys(copy)) {
+      const value = copy[member];
       if (value === undefined || isWrittenAsIs(value)) continue;
-      const member = Object.keys(copy)[index]!;
       setOwn(copy, member, copyOf(value, member, container));
     }
   } catch (error) {
-    throw asRejection(error, container, Object.keys(copy)[index]);
+    throw asRejection(error, container, member);
   }
   return copy;
 }

@@ -57,6 +57,9 @@ export function serializeV2Event(event: ThriftStruct): Uint8Array {
   }
 }
 
+// For the queue: see EventSerializer.
+Object.defineProperty(serializeV2Event, "batchVersion", { value: "2" });
+
 /**
  * A serializer of one struct's fields, so that put takes a plain object that TypeScript checks against the IDL, and
  * nothing else: no other struct, and no field that the IDL does not have.
@@ -73,7 +76,7 @@ export function serializeV2Event(event: ThriftStruct): Uint8Array {
 export function v2SerializerOf<Fields extends object>(
   type: new (fields?: Fields) => ThriftStruct,
 ): (fields: Fields) => Uint8Array {
-  return (fields) => {
+  const serialize = (fields: Fields): Uint8Array => {
     // The class would make an event without any field of it.
     if (typeof fields !== "object" || fields === null)
       throw new EventSerializationError("", `is ${describe(fields)}: pass an object with its fields`);
@@ -81,6 +84,7 @@ export function v2SerializerOf<Fields extends object>(
     checkTaken(fields, event, "");
     return serializeV2Event(event);
   };
+  return Object.defineProperty(serialize, "batchVersion", { value: "2" });
 }
 
 /** Generated constructors throw where a required field is not set. */
