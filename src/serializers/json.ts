@@ -107,22 +107,27 @@ function copyObject(object: object, key: string | number, around: Container | un
     checkClass(object, container);
   }
   const copy = copyMembers(object, container);
-  let member = "";
-  try {
-    for (member of Object.keys(copy)) {
-      const value = copy[member];
-      if (value === undefined || isWrittenAsIs(value)) continue;
-      setOwn(copy, member, copyOf(value, member, container));
-    }
-  } catch (error) {
-    throw asRejection(error, container, member);
+  for (const member of Object.keys(copy)) {
+    const value = copy[member];
+    if (value === undefined || isWrittenAsIs(value)) continue;
+    setOwn(copy, member, copyMember(value, member, container));
   }
   return copy;
 }
 
+/** As {@link copyOf}; what is thrown while the member is read becomes its rejection. */
+function copyMember(value: unknown, key: string | number, container: Container): unknown {
+  try {
+    return copyOf(value, key, container);
+  } catch (error) {
+    throw asRejection(error, container, key);
+  }
+}
+
 function isWrittenAsIs(value: unknown): boolean {
+  if (typeof value === "string") return true;
   if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0);
-  return typeof value === "string" || typeof value === "boolean" || value === null;
+  return typeof value === "boolean" || value === null;
 }
 
 /** The members, read once: a getter's value is a value in the copy. */
