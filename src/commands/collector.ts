@@ -73,7 +73,9 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   const status = new CollectorStatus();
   const sink = await openSink(config.sink);
   sink.checkRisks?.().catch(() => {}); // servers that are away now are asked when they are back
-  const app = collector({ ...config, keys: keysOf(config, file), sink, status });
+  const { maxBodyBytes, maxEvents, maxPendingBytes, maxRequests, v1, checkStructs } = config;
+  const limits = { maxBodyBytes, maxEvents, maxPendingBytes, maxRequests };
+  const app = collector({ ...limits, v1, checkStructs, keys: keysOf(config, file), sink, status });
   const served = await serve(app, config, status);
   notify("READY=1");
   if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));
