@@ -33,6 +33,7 @@ CREATE TABLE eventspool_queue (
   one           INTEGER PRIMARY KEY CHECK (one = 1),
   uuid          TEXT    NOT NULL,                                      -- names this file's events in Event-Ids
   max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0), -- put rejects at this depth
+  batch_version TEXT CHECK (batch_version IN ('2', '2j')),             -- what its serializers write; NULL: not known
   claimed_id    INTEGER NOT NULL DEFAULT 0,                            -- the cursor: the highest id ever claimed
   removed_count INTEGER NOT NULL DEFAULT 0,                            -- ids that left the event table, all claimed before
   dead_letter_count         INTEGER NOT NULL DEFAULT 0,                -- kept by the triggers below

@@ -79,6 +79,35 @@ export function isoTime(atMs: number | undefined): string | null {
   return atMs === undefined ? null : new Date(atMs).toISOString();
 }
 
+/** The longest number or name of a class shown, in characters. */
+const MAX_SHOWN_CHARS = 40;
+
+/** The value if it is a number or a constant, else its type. */
+export function describe(value: unknown): string {
+  if (typeof value === "number" || typeof value === "boolean" || value == null) return String(value);
+  if (typeof value === "bigint") return abbreviate(`${value}n`, MAX_SHOWN_CHARS);
+  return typeof value === "object" ? `an object (${className(value)})` : `a ${typeof value}`;
+}
+
+/** The name of an object's class; not what its own `constructor` says, which may be a text of the event. */
+function className(object: object): string {
+  try {
+    const name: unknown = Object.getPrototypeOf(object)?.constructor?.name;
+    return typeof name === "string" && name !== "" ? abbreviate(name, MAX_SHOWN_CHARS) : "without prototype";
+  } catch {
+    return "that cannot be read";
+  }
+}
+
+/** The name of what was thrown. Its message may quote the event. */
+export function errorName(error: unknown): string {
+  return typeof error === "object" && error !== null ? className(error) : describe(error);
+}
+
+export function abbreviate(text: string, maxChars: number): string {
+  return text.length <= maxChars ? text : `${text.slice(0, maxChars)}...`;
+}
+
 /** What is in an event's body. */
 export interface DecodedBody {
   /** Its JSON text on one line, digit for digit; undefined when it is not JSON in UTF-8. */
@@ -87,15 +116,33 @@ export interface DecodedBody {
   readonly text: string;
 }
 
+/** Nothing is replaced, and a byte order mark, which JSON does not have, is not passed over. */
+const UTF_8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The text of an event's body if it is JSON in UTF-8, as it stands; undefined: it is not. */
+export function jsonText(body: Uint8Array): string | undefined {
+  try {
+    const text = UTF_8.decode(body);
+    JSON.parse(text);
+    return text;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Decodes an event's body. A line feed or a tab in valid JSON is white space, and may as well be a space. */
 export function decodeBody(body: Uint8Array): DecodedBody {
-  const text = new TextDecoder().decode(body);
-  try {
-    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-    return { json: text.replaceAll(/[\t\r\n]+/g, " ").trim(), text };
-  } catch {
-    return { json: undefined, text };
-  }
+  const json = jsonText(body);
+  const text = json ?? new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
+  return { json: json?.replaceAll(/[\t\r\n]+/g, " ").trim(), text };
+}
+
+const LINE_FEED = 0x0a;
+const SPACE = 0x20;
+
+/** The bytes of a JSON text on one line: a raw line feed in it is white space, and may as well be a space. */
+export function lineOf(body: Uint8Array): Uint8Array {
+  return body.includes(LINE_FEED) ? body.map((byte) => (byte === LINE_FEED ? SPACE : byte)) : body;
 }
 
 /**

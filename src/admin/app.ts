@@ -7,6 +7,7 @@ import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { getPath } from "hono/utils/url";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
+import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
@@ -35,6 +36,8 @@ export interface AdminOptions {
   readonly isLocal?: boolean | undefined;
 }
 
+const OPTION_KINDS: OptionKinds<AdminOptions> = { token: STRING, isLocal: BOOLEAN };
+
 /**
  * The admin routes as a Hono app:
  *
@@ -50,7 +53,9 @@ export interface AdminOptions {
  * app.route("/queue", admin(publisher));
  * ```
  */
-export function admin(publisher: ObservedPublisher, { token, isLocal = false }: AdminOptions = {}): Hono {
+export function admin(publisher: ObservedPublisher, options: AdminOptions = {}): Hono {
+  checkOptions(options, OPTION_KINDS);
+  const { token, isLocal = false } = options;
   const app = new Hono({ getPath: pathWithoutDoubleSlash });
   const tokens = token === undefined ? undefined : new TokenCheck(token);
   const access = new Access({ queue: publisher.queue, tokens, isLocal });

@@ -6,6 +6,7 @@
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
+import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
 import { namesThisMachine } from "../server/request_origin.ts";
 import { addProbes } from "./app.ts";
@@ -23,6 +24,8 @@ export interface CollectorAdminOptions {
   readonly isLocal?: boolean | undefined;
 }
 
+const OPTION_KINDS: OptionKinds<CollectorAdminOptions> = { token: STRING, isLocal: BOOLEAN };
+
 /**
  * The admin routes of a collector as a Hono app, for another listener than the batches': names of keys and words of
  * the sink are not for everyone.
@@ -31,10 +34,9 @@ export interface CollectorAdminOptions {
  * - `GET /metrics`: for Prometheus, or as OpenMetrics if that is accepted
  * - `GET /livez`, `GET /readyz`: as beside the batches
  */
-export function collectorAdmin(
-  status: CollectorStatus,
-  { token, isLocal = false }: CollectorAdminOptions = {},
-): Hono {
+export function collectorAdmin(status: CollectorStatus, options: CollectorAdminOptions = {}): Hono {
+  checkOptions(options, OPTION_KINDS);
+  const { token, isLocal = false } = options;
   const app = new Hono();
   const tokens = token === undefined ? undefined : new TokenCheck(token);
   const guard = guardedBy(tokens, "the collector's admin.token");

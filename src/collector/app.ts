@@ -13,6 +13,17 @@ import {
   DEFAULT_MAX_REQUESTS,
   MAX_BATCH_BYTES,
 } from "../limits.ts";
+import {
+  BOOLEAN,
+  checkOption,
+  checkOptions,
+  either,
+  FUNCTION,
+  OBJECT,
+  type OptionKind,
+  type OptionKinds,
+  wholeFrom,
+} from "../options.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 import { admit, assertOpen, Intake, Unavailable } from "./admission.ts";
@@ -53,6 +64,26 @@ export interface CollectorOptions {
   readonly validate?: EventValidator | undefined;
 }
 
+const KEYS: OptionKind = { expected: "a Map of secrets", matches: (value) => value instanceof Map };
+
+const SINK: OptionKind = {
+  expected: "a sink, with a method store",
+  matches: (value) => typeof (value as Partial<Sink> | null | undefined)?.store === "function",
+};
+
+const OPTION_KINDS: OptionKinds<CollectorOptions> = {
+  keys: either(KEYS, FUNCTION),
+  sink: SINK,
+  status: OBJECT,
+  maxBodyBytes: wholeFrom(1),
+  maxEvents: wholeFrom(1),
+  maxPendingBytes: wholeFrom(0),
+  maxRequests: wholeFrom(0),
+  v1: BOOLEAN,
+  checkStructs: BOOLEAN,
+  validate: FUNCTION,
+};
+
 /** The options, and what is made of them once. */
 interface Collecting extends CollectorOptions {
   readonly status: CollectorStatus;
@@ -84,6 +115,9 @@ interface Collecting extends CollectorOptions {
  * ```
  */
 export function collector(options: CollectorOptions): Hono {
+  checkOptions(options, OPTION_KINDS);
+  checkOption("keys", options.keys, OPTION_KINDS.keys);
+  checkOption("sink", options.sink, OPTION_KINDS.sink);
   const status = options.status ?? new CollectorStatus();
   status.limits = {
     maxPendingBytes: options.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,

@@ -24,7 +24,7 @@ import {
   skipValue,
 } from "./json_scanner.ts";
 import { type BatchVersion, EventList } from "./sinks/event_list.ts";
-import { skipStruct } from "./thrift_scanner.ts";
+import { NO_FIELD, skipStruct } from "./thrift_scanner.ts";
 
 /** What a batch must be besides a batch. */
 export interface EventChecks {
@@ -173,7 +173,8 @@ class Elements {
     } catch (fault) {
       if (!(fault instanceof JsonFault)) throw fault;
       end = this.#findEnd(at);
-      this.rejections.add(this.count, `${fault.message} at byte ${fault.at - at}`);
+      const hint = fault.message === NO_FIELD ? "; is version 2j sent to /v2?" : "";
+      this.rejections.add(this.count, `${fault.message} at byte ${fault.at - at}${hint}`);
       return end;
     }
     const sizeBytes = end - at;

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { MAX_EVENT_DEPTH } from "../serializers/json.ts";
+import { MAX_EVENT_DEPTH } from "../serializers/problems.ts";
 
 /** What is wrong with a text: it is not JSON, or not what was looked for. */
 export class JsonFault extends Error {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { MAX_EVENT_DEPTH } from "../serializers/json.ts";
+import { MAX_EVENT_DEPTH } from "../serializers/problems.ts";
 import type { THRIFT_TYPES } from "../serializers/thrift_protocol.ts";
 import {
   CLOSE_BRACE,
@@ -74,11 +74,14 @@ export function skipStruct(body: Uint8Array, at: number, depth: number): number 
   }
 }
 
+/** What plain JSON fails with. */
+export const NO_FIELD = "expected the id of a field";
+
 function skipFieldId(body: Uint8Array, at: number): number {
   const byte = body[at + 1]!;
   const isInteger = body[at] === QUOTE && (byte === MINUS || (byte >= ZERO && byte <= NINE));
   const next = isInteger ? skipInteger(body, at + 1) : at;
-  if (!isInteger || body[next] !== QUOTE) throw new JsonFault(at, "expected the id of a field");
+  if (!isInteger || body[next] !== QUOTE) throw new JsonFault(at, NO_FIELD);
   return skipColon(body, next + 1);
 }
 

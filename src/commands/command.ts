@@ -6,7 +6,7 @@
 import process from "node:process";
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import type { Logger } from "@logtape/logtape";
-import { didYouMean } from "../config/did_you_mean.ts";
+import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { printError } from "./output.ts";
 

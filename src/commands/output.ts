@@ -26,8 +26,25 @@ export function standardOutput(): Output {
     line: (text) => writeLine(STDOUT, text),
     note: (text) => writeLine(STDERR, text),
     confirm: (question) => confirm(escapeControls(question)),
-    input: () => createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }),
+    input: () => linesOf(process.stdin),
   };
+}
+
+const LINE_FEED = 0x0a;
+
+/** Lines as bytes. They end at `\n` alone: other ends of lines may be a part of an event's text. */
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array> {
+  let begun: Buffer[] = [];
+  for await (const chunk of chunks) {
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
+      yield Buffer.concat([...begun, chunk.subarray(start, end)]);
+      begun = [];
+      start = end + 1;
+    }
+    if (start < chunk.length) begun.push(chunk.subarray(start));
+  }
+  if (begun.length > 0) yield Buffer.concat(begun);
 }
 
 /** Prints a text of our own with lines in it to stdout, one by one. */

@@ -1,11 +1,17 @@
 #!/usr/bin/env node
 /** `bun run publisher`, or `eventspool-publisher`: publishes one queue to its collector. */
+import { existsSync } from "node:fs";
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
 import { describePublisherConfig, isSameConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
+import { EventStorageError } from "../errors.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { openDestination } from "../publisher/destinations/open_destination.ts";
+import { checkBatchVersion } from "../publisher/publisher.ts";
+import { EventTable } from "../storage/events.ts";
 import { queueFilePath } from "../storage/locations.ts";
+import { QueueFile } from "../storage/queue_file.ts";
 import { VERSION } from "../version.ts";
 import {
   logWarnings,
@@ -128,6 +134,25 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
 
 async function check(config: PublisherConfig): Promise<string> {
   const file = config.file ?? queueFilePath(config.queueName, config.directory);
+  if (existsSync(file)) checkQueue(file, config);
   const warnings = [...config.warnings, ...(await risksOf(openDestination(config)))];
   return JSON.stringify({ ...describePublisherConfig({ ...config, warnings }), file }, null, 2);
+}
+
+/** @throws {ConfigurationError} as the publisher does at its start; a file that cannot be read is left to that */
+function checkQueue(path: string, config: PublisherConfig): void {
+  let queueFile: QueueFile | undefined;
+  try {
+    queueFile = openReadOnly(path, config);
+    checkBatchVersion(config, new EventTable(queueFile));
+  } catch (error) {
+    if (!(error instanceof EventStorageError)) throw error;
+  } finally {
+    queueFile?.close();
+  }
+}
+
+function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
+  if (file === undefined) return QueueFile.openReadOnly(path);
+  return QueueFile.openOutbox(path, { busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS, isReadOnly: true });
 }

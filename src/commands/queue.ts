@@ -2,7 +2,7 @@
 /** `bun run queue VERB`, or `eventspool VERB`: the operator's tool. */
 import process from "node:process";
 import type { ParseArgsOptionsConfig } from "node:util";
-import { didYouMean } from "../config/did_you_mean.ts";
+import { didYouMean } from "../did_you_mean.ts";
 import { EventStorageError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";

@@ -192,7 +192,9 @@ export class RunningCollector {
     const keys = new Map(
       [...config.keys].map(([name, key]) => [name, { ...key, secret: key.secret.reveal() }]),
     );
-    const app = collector({ ...config, keys, sink: this.#stableSink, status });
+    const { maxBodyBytes, maxEvents, maxPendingBytes, maxRequests, v1, checkStructs } = config;
+    const limits = { maxBodyBytes, maxEvents, maxPendingBytes, maxRequests };
+    const app = collector({ ...limits, v1, checkStructs, keys, sink: this.#stableSink, status });
     const { token, listen } = config.admin;
     const routes = collectorAdmin(status, {
       token: token && Buffer.from(token.reveal()).toString(),

@@ -31,9 +31,11 @@ export function generateThriftCode(idl: string, target: string = join(dirname(id
     compile(idl, scratch);
     mkdirSync(target, { recursive: true });
     const sources = readdirSync(scratch)
+      .filter((name) => !name.endsWith(".json"))
       .sort()
       .map((name): Source => {
-        return { name, text: readFileSync(join(scratch, name), "utf8").replace(WARNING, origin(idl)) };
+        const text = readFileSync(join(scratch, name), "utf8").replace(WARNING, origin(idl));
+        return { name, text: text + marksOf(name, scratch) };
       });
     const foreign = sources.flatMap(importedStructs);
     return sources.map((source) => writeMended(source, target, foreign)).sort();
@@ -43,7 +45,7 @@ export function generateThriftCode(idl: string, target: string = join(dirname(id
 }
 
 function compile(idl: string, directory: string): void {
-  const args = ["-r", "--gen", "js:node,es6,ts", "-out", directory, idl];
+  const args = ["-r", "--gen", "js:node,es6,ts", "--gen", "json", "-out", directory, idl];
   const { error, status, stdout, stderr } = spawnSync("thrift", args, { encoding: "utf8" });
   if (error !== undefined)
     throw new ConfigurationError("code" in error && error.code === "ENOENT" ? MISSING : error.message);
@@ -61,6 +63,31 @@ const WARNING = "DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOIN
 
 function origin(idl: string): string {
   return `from ${basename(idl)}, mended by eventspool-thrift. Do not edit: change the IDL and generate again.`;
+}
+
+/** What the IDL says of a struct, and the generated code does not, for the serializer. */
+function marksOf(name: string, directory: string): string {
+  const [, idl] = /^(.*)_types\.js$/.exec(name) ?? [];
+  if (idl === undefined) return "";
+  const { structs } = JSON.parse(readFileSync(join(directory, `${idl}.json`), "utf8")) as DescribedIdl;
+  return structs.map(markOf).join("");
+}
+
+/** The compiler's description of an IDL, as far as it is used. */
+interface DescribedIdl {
+  readonly structs: readonly {
+    readonly name: string;
+    readonly isUnion: boolean;
+    readonly fields: readonly { readonly name: string; readonly required: string }[];
+  }[];
+}
+
+function markOf({ name, isUnion, fields }: DescribedIdl["structs"][number]): string {
+  const required = fields.filter((field) => field.required === "required").map((field) => field.name);
+  const union = isUnion ? `module.exports.${name}.isUnion = true;\n` : "";
+  return required.length === 0
+    ? union
+    : `${union}module.exports.${name}.requiredFields = ${JSON.stringify(required)};\n`;
 }
 
 /** The structs of a file, as the files that include it name them: `user_ttypes.User`. */

@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
 import process from "node:process";
+import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
 import { absolutePath } from "../storage/locations.ts";
-import { didYouMean } from "./did_you_mean.ts";
 import { parseText, type ValueParser } from "./parsers.ts";
 
 /** A key of a section, before its variables are filled in. */

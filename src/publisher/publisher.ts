@@ -5,9 +5,11 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
+import { ConfigurationError } from "../errors.ts";
 import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
+import { checkOptions, OBJECT, type OptionKinds } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { EventTable } from "../storage/events.ts";
@@ -90,7 +92,9 @@ export class Publisher implements AsyncDisposable {
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; of a service's
    * database: it is not there, or has no outbox
    */
-  constructor(config: PublisherConfig, { destination, openTelemetry }: PublisherOptions = {}) {
+  constructor(config: PublisherConfig, options: PublisherOptions = {}) {
+    checkOptions(options, OPTION_KINDS);
+    const { destination, openTelemetry } = options;
     const { batch, deadLetters, metrics } = config;
     this.queue = config.queueName;
     this.file = config.file ?? locateQueueFile(config.queueName, config.directory);
@@ -98,6 +102,7 @@ export class Publisher implements AsyncDisposable {
     this.#destination = destination ?? openDestination(config);
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
+    if (destination === undefined) checkBatchVersion(config, this.#events);
     if (config.maxQueueSize !== undefined) this.#setMaxEvents(config.maxQueueSize);
     this.deadLetters = new DeadLetters(this.#queueFile, this.#events, this.#sleeper.wake);
     this.#leases = new LeaseTable(
@@ -359,4 +364,22 @@ export interface PublisherOptions {
    * 128 of them at most. Default: none.
    */
   readonly openTelemetry?: PublishTracing | undefined;
+}
+
+const OPTION_KINDS: OptionKinds<PublisherOptions> = { destination: OBJECT, openTelemetry: OBJECT };
+
+/**
+ * Rejects a configuration that sends events as another version than their serializer has written them for: the collector
+ * would reject each of them.
+ *
+ * @throws {ConfigurationError}
+ */
+export function checkBatchVersion({ destination, queueName }: PublisherConfig, events: EventTable): void {
+  const written = events.batchVersion();
+  if (destination.kind !== "collector" || written === undefined || written === destination.version) return;
+  const problem = `is ${destination.version}, and the events of this queue are written for version ${written}: set collector.version = ${written}, or use another serializer.`;
+  throw new ConfigurationError(problem, {
+    section: `event-publisher:${queueName}`,
+    key: "collector.version",
+  });
 }

@@ -1,4 +1,11 @@
+/**
+ * What puts are given: an event to serialize, or several.
+ *
+ * @module
+ */
 import { ConfigurationError, EventSerializationError, EventTooLargeError } from "../errors.ts";
+import { describe } from "../format.ts";
+import type { EventTable } from "../storage/events.ts";
 import type { EventSerializer } from "./event_queue.ts";
 
 /** What an event's bytes must keep to. */
@@ -11,19 +18,17 @@ export interface EncodeLimits {
 /**
  * The bytes of an event, as they go on the wire.
  *
- * @throws {EventSerializationError} the serializer gives no bytes, or none at all @throws {EventTooLargeError}
+ * @throws what the serializer throws; {@link EventSerializationError}: it gives no bytes, or the event is a promise;
+ * {@link EventTooLargeError}
  */
 export function encodeEvent<T>(
   serialize: EventSerializer<T>,
   event: T,
   { maxEventBytes, queue }: EncodeLimits,
 ): Uint8Array {
+  if (isThenable(event)) throw ofPromise(event);
   const body = serialize(event);
-  if (!(body instanceof Uint8Array))
-    throw new EventSerializationError(
-      "",
-      "was not serialized to bytes: the queue's serializer must return a Uint8Array.",
-    );
+  if (!(body instanceof Uint8Array)) throw notBytes(body);
   if (body.length === 0)
     throw new EventSerializationError(
       "",
@@ -33,8 +38,91 @@ export function encodeEvent<T>(
   return body;
 }
 
-/** Rejects an option that is not a whole number from 1 to `max`. @throws {ConfigurationError} */
-export function checkWhole(key: string, value: number, max: number): void {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return;
-  throw new ConfigurationError(`must be a whole number from 1 to ${max}, and is ${value}.`, { key });
+function ofPromise(promise: PromiseLike<unknown>): EventSerializationError {
+  silence(promise);
+  return new EventSerializationError("", "is a promise: await it, and put what it resolves to");
+}
+
+function notBytes(body: unknown): EventSerializationError {
+  if (isThenable(body)) silence(body);
+  const problem = "was not serialized to bytes: the queue's serializer must return a Uint8Array";
+  return new EventSerializationError("", `${problem}, and returned ${describe(body)}.`);
+}
+
+/**
+ * The events that `putMany` is given.
+ *
+ * @throws {EventSerializationError} it is no list of events: nothing that can be iterated, a string, a Map or the like,
+ * bytes, an async iterable
+ */
+export function eventsOf<T>(events: Iterable<T>): T[] {
+  if (Array.isArray(events)) return events;
+  const problem = listProblem(events);
+  if (problem === undefined) return Array.from(events);
+  throw new EventSerializationError(
+    "",
+    `list is ${describe(events)}, and putMany takes an array, a Set or another iterable of events: ${problem}`,
+  );
+}
+
+function listProblem(events: unknown): string | undefined {
+  if (typeof events !== "object" || events === null) return "to put one event, use put";
+  if (isThenable(events)) {
+    silence(events);
+    return "await it first";
+  }
+  const { entries, [Symbol.iterator]: iterator } = events as {
+    entries?: unknown;
+    [Symbol.iterator]?: unknown;
+  };
+  if (typeof iterator !== "function")
+    return Symbol.asyncIterator in events
+      ? "gather its events with for await first"
+      : "to put one event, use put";
+  if (iterator === entries) return "its elements are pairs of a key and a value, so pass its values()";
+  if (ArrayBuffer.isView(events) || events instanceof String) return "its elements are no events";
+  return undefined;
+}
+
+/** Whether a value is a promise or is like one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
+  return isObject && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Lets a promise that nobody waits for fail without ending the process. */
+export function silence(promise: PromiseLike<unknown>): void {
+  void Promise.resolve(promise).catch(() => {});
+}
+
+/** @throws {ConfigurationError} it is no function */
+export function checkSerializer(serializer: unknown): void {
+  if (typeof serializer === "function") return;
+  const problem =
+    serializer == null
+      ? "is missing: pass serializeJsonEvent, serializeV2Event, or a function that returns a Uint8Array."
+      : `is ${describe(serializer)}, and must be a function, such as serializeJsonEvent; the options follow it.`;
+  throw new ConfigurationError(problem, { key: "serializer" });
+}
+
+/** What remembers the version. */
+type VersionedTable = Pick<EventTable, "batchVersion" | "setBatchVersion" | "depth">;
+
+/**
+ * Remembers which version of a batch the serializer writes, if it says so, for the publisher.
+ *
+ * @throws {ConfigurationError} the queue holds events of another version
+ */
+export function rememberBatchVersion(
+  table: VersionedTable,
+  { batchVersion }: Pick<EventSerializer<never>, "batchVersion">,
+  queue: string,
+): void {
+  const kept = table.batchVersion();
+  if (batchVersion === undefined || batchVersion === kept) return;
+  if (kept !== undefined && table.depth() > 0) {
+    const problem = `writes events of version ${batchVersion}, and queue ${JSON.stringify(queue)} holds events of version ${kept}: publish those first, or use another queue.`;
+    throw new ConfigurationError(problem, { key: "serializer" });
+  }
+  table.setBatchVersion(batchVersion);
 }

@@ -4,29 +4,30 @@
  * @module
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import {
-  ConfigurationError,
-  type EventError,
-  EventInvalidError,
-  EventQueueClosedError,
-  EventQueueFullError,
-} from "../errors.ts";
+import { type EventError, EventInvalidError, EventQueueClosedError, EventQueueFullError } from "../errors.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
+import { checkOption, checkOptions, OBJECT, type OptionKinds, oneOf, STRING, wholeFrom } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
-import { EventTable } from "../storage/events.ts";
+import { type BatchVersion, EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
 import { isFileMode, QueueFile } from "../storage/queue_file.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
-import { checkWhole, encodeEvent } from "./encode.ts";
+import { checkSerializer, encodeEvent, eventsOf, rememberBatchVersion } from "./encode.ts";
 import { GroupCommit, type GroupStore } from "./group_commit.ts";
 import { RejectedPuts } from "./rejected_puts.ts";
-import { activeTrace, type PutTracing } from "./trace_context.ts";
+import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
  * Each time into an array of its own: `putMany` and `putGrouped` hold several before they store them.
  */
-export type EventSerializer<T> = (event: T) => Uint8Array;
+export type EventSerializer<T> = ((event: T) => Uint8Array) & {
+  /**
+   * Which version of a batch its events are for, as in `collector.version`: the queue's file remembers it, and a
+   * publisher with another one does not start. Default: not known, and nothing is checked.
+   */
+  readonly batchVersion?: BatchVersion;
+};
 
 /** Options of an {@link EventQueue}; all of them may be left out. */
 export interface EventQueueOptions {
@@ -128,14 +129,12 @@ export class EventQueue<T, Output = T> implements Disposable {
     serializer: EventSerializer<T> | EventSerializer<Output>,
     options: EventQueueOptions & { readonly schema?: StandardSchemaV1<T, Output> | undefined } = {},
   ) {
+    checkSerializer(serializer);
+    checkOption("name", name, STRING);
+    checkOptions(options, OPTION_KINDS);
     const { directory, maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
     const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
     const { fileMode = DEFAULT_FILE_MODE } = options;
-    if (maxEvents !== undefined) checkWhole("maxEvents", maxEvents, EVENTS_CEILING);
-    checkWhole("maxEventBytes", maxEventBytes, Number.MAX_SAFE_INTEGER);
-    checkWhole("busyTimeoutMs", busyTimeoutMs, Number.MAX_SAFE_INTEGER);
-    checkFileMode(fileMode);
-    checkOneOf("durability", durability, ["process", "power"]);
 
     // Decided once, so that a put without a schema does not even ask for one.
     const { schema } = options;
@@ -167,6 +166,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     this.#group = new GroupCommit(store, busyTimeoutMs);
     this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts));
     if (maxEvents !== undefined) this.#setMaxEvents(maxEvents);
+    rememberBatchVersion(this.#events, serializer, name);
   }
 
   /**
@@ -198,14 +198,15 @@ export class EventQueue<T, Output = T> implements Disposable {
    */
   putMany(events: Iterable<T>): void {
     if (this.#closed) throw new EventQueueClosedError(this.name);
-    const all = Array.from(events);
+    let all: readonly T[] = [];
     try {
+      all = eventsOf(events);
       const bodies = this.#encodeAll(all);
       const trace = this.#activeTrace();
       const traceOf = trace === undefined ? undefined : () => trace;
       if (bodies.length > 0 && !this.#events.putMany(bodies, traceOf)) throw this.#full();
     } catch (error) {
-      this.#rejected.count(error, all.length);
+      this.#rejected.count(error, Math.max(1, all.length));
       throw error;
     }
   }
@@ -303,13 +304,13 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 }
 
-function checkFileMode(mode: number): void {
-  if (isFileMode(mode)) return;
-  const problem = "must be a mode that lets the owner read and write, such as 0o600";
-  throw new ConfigurationError(`${problem}, and is ${mode}.`, { key: "fileMode" });
-}
-
-function checkOneOf(key: string, value: string, allowed: readonly string[]): void {
-  if (allowed.includes(value)) return;
-  throw new ConfigurationError(`must be ${allowed.join(" or ")}, and is ${JSON.stringify(value)}.`, { key });
-}
+const OPTION_KINDS: OptionKinds<EventQueueOptions & { readonly schema?: unknown }> = {
+  directory: STRING,
+  maxEvents: wholeFrom(1, EVENTS_CEILING),
+  maxEventBytes: wholeFrom(1),
+  durability: oneOf("process", "power"),
+  fileMode: { expected: "a mode that lets the owner read and write, such as 0o600", matches: isFileMode },
+  busyTimeoutMs: wholeFrom(1),
+  openTelemetry: TRACING,
+  schema: OBJECT,
+};

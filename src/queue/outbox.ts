@@ -11,6 +11,15 @@ import {
   EventTransactionError,
 } from "../errors.ts";
 import { EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
+import {
+  BOOLEAN,
+  checkOption,
+  checkOptions,
+  FUNCTION,
+  type OptionKinds,
+  STRING,
+  wholeFrom,
+} from "../options.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
 import {
@@ -21,10 +30,17 @@ import {
   type SqliteConnection,
   useLibrary,
 } from "../storage/user_connection.ts";
-import { checkWhole, encodeEvent } from "./encode.ts";
+import {
+  checkSerializer,
+  encodeEvent,
+  eventsOf,
+  isThenable,
+  rememberBatchVersion,
+  silence,
+} from "./encode.ts";
 import type { EventSerializer } from "./event_queue.ts";
 import { RejectedPuts } from "./rejected_puts.ts";
-import { activeTrace, type PutTracing } from "./trace_context.ts";
+import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 
 /** Options of an {@link Outbox}; all of them may be left out. */
 export interface OutboxOptions {
@@ -94,10 +110,10 @@ export class Outbox<T> implements Disposable {
    * written, such as one that is read-only (`SQLITE_READONLY`)
    */
   constructor(db: SqliteConnection, serializer: EventSerializer<T>, options: OutboxOptions = {}) {
+    checkSerializer(serializer);
+    checkOptions(options, OPTION_KINDS);
     const { name = "main", maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
     const { requireTransaction = false, allowMemory = false } = options;
-    if (maxEvents !== undefined) checkWhole("maxEvents", maxEvents, EVENTS_CEILING);
-    checkWhole("maxEventBytes", maxEventBytes, Number.MAX_SAFE_INTEGER);
     checkConnection(db);
 
     this.name = name;
@@ -110,6 +126,7 @@ export class Outbox<T> implements Disposable {
     this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, libraryOf(db));
     try {
       this.#table = openTable(db, this.file, maxEvents);
+      rememberBatchVersion(this.#table, serializer, name);
     } catch (error) {
       this.#release();
       throw error;
@@ -148,13 +165,14 @@ export class Outbox<T> implements Disposable {
    */
   putMany(events: Iterable<T>): void {
     this.#rejectClosed();
-    const all = Array.from(events);
+    let all: readonly T[] = [];
     try {
+      all = eventsOf(events);
       this.#checkTransaction();
       const bodies = all.map((event) => this.#encode(event));
       if (bodies.length > 0 && !this.#table.putMany(bodies, this.#activeTrace())) throw this.#full();
     } catch (error) {
-      this.#rejected.count(error, all.length);
+      this.#rejected.count(error, Math.max(1, all.length));
       throw error;
     }
   }
@@ -171,6 +189,7 @@ export class Outbox<T> implements Disposable {
    */
   transaction<R>(work: () => R): R {
     this.#rejectClosed();
+    checkOption("work", work, FUNCTION);
     if (isAsyncFunction(work)) throw asyncRejected("nothing was run");
     return this.#table.atomically(() => {
       const result = work();
@@ -235,6 +254,15 @@ export class Outbox<T> implements Disposable {
   }
 }
 
+const OPTION_KINDS: OptionKinds<OutboxOptions> = {
+  name: STRING,
+  maxEvents: wholeFrom(1, EVENTS_CEILING),
+  maxEventBytes: wholeFrom(1),
+  requireTransaction: BOOLEAN,
+  allowMemory: BOOLEAN,
+  openTelemetry: TRACING,
+};
+
 function openTable(db: SqliteConnection, file: string, maxEvents: number | undefined): OutboxTable {
   prepareSchema(db, file);
   const table = new OutboxTable(db, file);
@@ -266,15 +294,4 @@ function asyncRejected(outcome: string): EventTransactionError {
 /** Whether a function is declared `async`, and so returns before its work is done. */
 function isAsyncFunction(work: unknown): boolean {
   return Object.prototype.toString.call(work) === "[object AsyncFunction]";
-}
-
-/** Whether a value is a promise or is like one. */
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
-  return isObject && typeof (value as { then?: unknown }).then === "function";
-}
-
-/** Lets a promise that nobody waits for fail without ending the process. */
-function silence(promise: PromiseLike<unknown>): void {
-  void Promise.resolve(promise).catch(() => {});
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { OptionKind } from "../options.ts";
+
 /** What a span's context tells. */
 interface SpanContext {
   readonly traceId: string;
@@ -16,6 +18,12 @@ interface SpanContext {
 export interface PutTracing {
   readonly trace: { getActiveSpan(): { spanContext(): SpanContext } | undefined };
 }
+
+/** The kind of the option. */
+export const TRACING: OptionKind = {
+  expected: "the package @opentelemetry/api, all of it",
+  matches: (value) => typeof (value as Partial<PutTracing> | null)?.trace?.getActiveSpan === "function",
+};
 
 /** The bit of a span that is recorded. Source: https://www.w3.org/TR/trace-context/, trace-flags. */
 const SAMPLED = 1;

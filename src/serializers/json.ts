@@ -6,133 +6,296 @@
 
 import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
-import { describe, pathSegment } from "./problems.ts";
+import { describe, errorName } from "../format.ts";
+import { fieldPath, MAX_EVENT_DEPTH, pathSegment } from "./problems.ts";
+
+/** What TypeScript's library does not know yet. Source: https://github.com/tc39/proposal-json-parse-with-source */
+const { rawJSON, isRawJSON } = JSON as unknown as {
+  rawJSON(text: string): object;
+  isRawJSON(value: object): boolean;
+};
+
+const MINUS_ZERO = rawJSON("-0");
 
 /**
- * How deep arrays and objects may nest in an event's JSON, whatever its version: one limit for put, for both
- * serializers and for the collector. Readers have limits of their own: SQLite's JSON functions 1,000, Python's about as
- * many, and the collector's scanners recurse as deep.
- */
-export const MAX_EVENT_DEPTH = 512;
-
-/**
- * Serializes an event for collectors of version 2j: JSON in UTF-8, as `JSON.stringify` writes it.
+ * Serializes an event for collectors of version 2j: JSON in UTF-8, as `JSON.stringify` writes it, or not at all.
+ * `JSON.parse` gives back what went in.
  *
- * What `JSON.stringify` does stays so: `toJSON` methods are called (a Date becomes its ISO text),
- * members that are undefined, functions or symbols are left out, a lone surrogate becomes
- * `\udXXX`, a Map or a Set becomes `{}`. What it would turn into null without a word is rejected:
- * NaN and Infinity, and undefined, functions and symbols in arrays.
+ * - `toJSON` methods are called, once: a Date becomes its ISO text.
+ * - Members that are undefined are left out, as everywhere in JavaScript.
+ * - An instance of a class is written as `{...instance}`: its own fields.
+ * - `JSON.rawJSON("12345678901234567890")` is written as it is: so a number keeps all its digits.
+ * - -0 is written as `-0`, a lone surrogate as `\udXXX`.
+ *
+ * Whatever else JSON would drop or change is rejected: NaN, Infinity and invalid dates; undefined and holes in arrays;
+ * functions, symbols and members named by symbols; Map, Set, Error, typed arrays and the like; instances without fields
+ * of their own, or whose class has getters; members of arrays that are not elements.
  *
  * @param event - any value that JSON can hold; usually an object
- * @throws EventSerializationError for what JSON cannot hold (a BigInt, a cycle, NaN, a `toJSON` or
- *   getter that throws, an event that is undefined or a function), naming the field; for one that nests deeper than
- *   {@link MAX_EVENT_DEPTH}
+ * @throws EventSerializationError for what JSON cannot hold (besides the above: a BigInt, a cycle, more than 512
+ *   objects and arrays in each other, a `toJSON` or getter that throws), naming the field
  */
 export function serializeJsonEvent(event: unknown): Uint8Array {
   try {
-    const json = JSON.stringify(event) as string | undefined;
-    // A lost value is a null in the text, so that only events with a null in them are looked through.
-    if (json === undefined || json.includes("null")) rejectLostValues(root(event));
-    if (json!.length > 2 * MAX_EVENT_DEPTH && nestsTooDeep(json!))
-      throw new EventSerializationError("", `nests deeper than ${MAX_EVENT_DEPTH} arrays and objects`);
-    return Buffer.from(json!, "utf8");
+    // The copy has no getters and no toJSON, so that what was checked is what is written. It takes 0.4 us for an event
+    // of 16 fields, a replacer 2.3 us.
+    return Buffer.from(JSON.stringify(copyOf(event, "", undefined)), "utf8");
   } catch (error) {
-    if (error instanceof EventSerializationError) throw error;
-    throw explain(event, error);
+    throw asRejection(error, undefined, undefined);
   }
 }
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPENING = new Set(Buffer.from("[{"));
-const CLOSING = new Set(Buffer.from("]}"));
+// For the queue: see EventSerializer.
+Object.defineProperty(serializeJsonEvent, "batchVersion", { value: "2j" });
 
-function nestsTooDeep(json: string): boolean {
-  if (!hasManyBrackets(json)) return false;
-  let depth = 0;
-  for (let at = 0; at < json.length; at++) {
-    const char = json.charCodeAt(at);
-    if (char === QUOTE) at = endOfString(json, at);
-    else if (CLOSING.has(char)) depth--;
-    else if (OPENING.has(char) && ++depth > MAX_EVENT_DEPTH) return true;
+/** An object or array that is being copied. */
+interface Container {
+  readonly object: object;
+  /** Its key in the one around it. */
+  readonly key: string | number;
+  readonly around: Container | undefined;
+  readonly depth: number;
+  /** Of the whole event. */
+  readonly counter: { containers: number };
+}
+
+/**
+ * How many objects and arrays an event may hold: more than fit in a batch. Without a limit the copy of a small event
+ * that holds the same array twice, which holds another twice, and so on, would fill the memory.
+ */
+const MAX_CONTAINERS = 262_144;
+
+/** What is written of a member, as plain data. Each getter, `toJSON` and trap of a Proxy is called once. */
+function copyOf(value: unknown, key: string | number, around: Container | undefined): unknown {
+  const type = typeof value;
+  if ((type === "object" && value !== null) || type === "function" || type === "bigint") {
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON === "function")
+      return copyOfJson(value as object, toJSON.call(value, String(key)), key, around);
   }
-  return false;
+  return copyPlain(value, key, around);
 }
 
-/** Rules out almost all events, in a twentieth of the time: text that nests deep has as many brackets. */
-function hasManyBrackets(json: string): boolean {
-  let count = 0;
-  for (const bracket of "[{")
-    for (let at = json.indexOf(bracket); at !== -1; at = json.indexOf(bracket, at + 1))
-      if (++count > MAX_EVENT_DEPTH) return true;
-  return false;
+/** @param json what the value's `toJSON` returned: that is not asked for its `toJSON` again */
+function copyOfJson(
+  value: object,
+  json: unknown,
+  key: string | number,
+  around: Container | undefined,
+): unknown {
+  // Of any library: moment, dayjs and luxon return null, too.
+  if (json === null && Number.isNaN(value.valueOf())) throw rejection(around, key, "is an invalid date");
+  if (json === undefined) throw rejection(around, key, "has a toJSON that returns undefined");
+  return copyPlain(json, key, around);
 }
 
-function endOfString(json: string, start: number): number {
-  let at = start + 1;
-  while (json.charCodeAt(at) !== QUOTE) at += json.charCodeAt(at) === BACKSLASH ? 2 : 1;
-  return at;
+function copyPlain(value: unknown, key: string | number, around: Container | undefined): unknown {
+  if (isWrittenAsIs(value)) return value;
+  if (Object.is(value, -0)) return MINUS_ZERO;
+  if (typeof value !== "object" || value === null)
+    throw rejection(around, key, `is ${describe(value)}, which JSON does not have`);
+  return Array.isArray(value) ? copyArray(value, key, around) : copyObject(value, key, around);
 }
 
-/** What `JSON.stringify` threw, with the field if it can be found. */
-function explain(event: unknown, error: unknown): unknown {
+function copyObject(object: object, key: string | number, around: Container | undefined): unknown {
+  const container = enter(object, key, around);
+  const prototype = Object.getPrototypeOf(object);
+  if (prototype !== Object.prototype) {
+    if (isRawJSON(object)) return object;
+    const unbox = UNBOX[tagOf(object)];
+    if (unbox !== undefined) return copyPlain(unbox.call(object), key, around);
+    checkClass(object, container);
+  }
+  const copy = copyMembers(object, container);
+  for (const member of Object.keys(copy)) {
+    const value = copy[member];
+    if (value === undefined || isWrittenAsIs(value)) continue;
+    setOwn(copy, member, copyMember(value, member, container));
+  }
+  return copy;
+}
+
+/** As {@link copyOf}; what is thrown while the member is read becomes its rejection. */
+function copyMember(value: unknown, key: string | number, container: Container): unknown {
   try {
-    rejectLostValues(root(event));
-  } catch (found) {
-    if (found instanceof EventSerializationError) return found;
+    return copyOf(value, key, container);
+  } catch (error) {
+    throw asRejection(error, container, key);
   }
-  return new EventSerializationError("", `cannot be written as JSON: ${messageOf(error)}`, { cause: error });
 }
 
-/** How deep lost values are looked for: the ways there are kept, and would grow with the square. */
-const MAX_SEARCH_DEPTH = 1_000;
-
-/** A member of an object or array, by the name it has there. */
-interface Member {
-  readonly holder: object;
-  readonly key: string;
-  /** Such as `user.flags[2]`. */
-  readonly path: string;
-  /** The objects around it. */
-  readonly ancestors: readonly object[];
+function isWrittenAsIs(value: unknown): boolean {
+  if (typeof value === "string") return true;
+  if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0);
+  return typeof value === "boolean" || value === null;
 }
 
-/** The event, as if it were an array's only element: there, too, undefined has no place. */
-function root(event: unknown): Member {
-  return { holder: [event], key: "0", path: "", ancestors: [] };
+/** The members, read once: a getter's value is a value in the copy. */
+function copyMembers(object: object, container: Container): Record<string, unknown> {
+  let copy: Record<string, unknown>;
+  try {
+    copy = { ...object };
+  } catch (error) {
+    throw asRejection(error, container, findThrowing(object));
+  }
+  if (Object.getOwnPropertySymbols(copy).length > 0)
+    throw rejection(container, undefined, "has a member named by a symbol, which JSON does not have");
+  return copy;
 }
 
-/** Goes through a member as `JSON.stringify` does, and throws for the first that JSON cannot hold. */
-function rejectLostValues(member: Member): void {
-  const { holder, path, ancestors } = member;
-  const value = read(member);
-  if (value === undefined || typeof value === "function" || typeof value === "symbol") {
-    if (Array.isArray(holder)) throw notInJson(path, value);
-  } else if (typeof value === "bigint" || (typeof value === "number" && !Number.isFinite(value))) {
-    throw notInJson(path, value);
-  } else if (typeof value === "object" && value !== null && ancestors.length < MAX_SEARCH_DEPTH) {
-    if (ancestors.includes(value)) throw new EventSerializationError(path, "contains itself");
-    const around = [...ancestors, value];
-    for (const key of Object.keys(value)) {
-      rejectLostValues({ holder: value, key, path: path + pathSegment(value, key, path), ancestors: around });
+/** Which member cannot be read, if it still cannot. */
+function findThrowing(object: object): string | undefined {
+  let member: string | undefined;
+  try {
+    for (member of Object.keys(object)) void (object as Record<string, unknown>)[member];
+  } catch {
+    return member;
+  }
+  return undefined;
+}
+
+/** Not by assignment, which would set the prototype. */
+function setOwn(copy: Record<string, unknown>, key: string, value: unknown): void {
+  if (key !== "__proto__") copy[key] = value;
+  else Object.defineProperty(copy, key, { value, enumerable: true });
+}
+
+function copyArray(array: readonly unknown[], key: string | number, around: Container | undefined): unknown {
+  const container = enter(array, key, around);
+  const { length } = array;
+  const copy: unknown[] = [];
+  let index = 0;
+  try {
+    for (; index < length; index++) {
+      const value = array[index];
+      if (value === undefined && !(index in array))
+        throw rejection(container, index, "is a hole in an array");
+      copy.push(isWrittenAsIs(value) ? value : copyOf(value, index, container));
     }
-  }
-}
-
-/** The member's value after its getter and its `toJSON`, where it has them. */
-function read({ holder, key, path }: Member): unknown {
-  try {
-    const value = (holder as Record<string, unknown>)[key] as { toJSON?: unknown } | null | undefined;
-    return typeof value?.toJSON === "function" ? value.toJSON(key) : value;
   } catch (error) {
-    throw new EventSerializationError(path, `cannot be read: ${messageOf(error)}`, { cause: error });
+    throw asRejection(error, container, index);
   }
+  const keys = Reflect.ownKeys(array);
+  if (keys.length !== length + 1) checkElements(array, container); // the other one is the length
+  return copy;
 }
 
-function notInJson(path: string, value: unknown): EventSerializationError {
-  return new EventSerializationError(path, `is ${describe(value)}, which JSON does not have`);
+/** Rejects members that are not elements, unless they are hidden from enumeration, as a template's `raw`. */
+function checkElements(array: readonly unknown[], container: Container): void {
+  const extra = Reflect.ownKeys(array)
+    .slice(array.length) // elements come first
+    .find((key) => Object.getOwnPropertyDescriptor(array, key)?.enumerable);
+  if (extra === undefined) return;
+  throw rejection(container, String(extra), "is no element of its array: JSON has only elements there");
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function enter(object: object, key: string | number, around: Container | undefined): Container {
+  const { depth, counter } = around ?? { depth: 0, counter: { containers: 0 } };
+  const container: Container = { object, key, around, depth: depth + 1, counter };
+  if (depth === MAX_EVENT_DEPTH) throw tooDeep(container);
+  if (counter.containers++ === MAX_CONTAINERS)
+    throw rejection(container, undefined, `is one of more than ${MAX_CONTAINERS} objects and arrays`);
+  return container;
+}
+
+function tooDeep(deepest: Container): EventSerializationError {
+  const seen = new Set<object>();
+  for (const container of chainOf(deepest)) {
+    if (seen.has(container.object)) return rejection(container, undefined, "contains itself");
+    seen.add(container.object);
+  }
+  return rejection(deepest, undefined, `is nested deeper than ${MAX_EVENT_DEPTH} objects and arrays`);
+}
+
+/** What boxes of `new Number(5)` and the like hold; a box that is none throws. */
+const UNBOX: Readonly<Record<string, (() => unknown) | undefined>> = {
+  Number: Number.prototype.valueOf,
+  String: String.prototype.valueOf,
+  Boolean: Boolean.prototype.valueOf,
+};
+
+/** What to pass instead. */
+const ADVICE: Readonly<Record<string, string | undefined>> = {
+  Map: "pass Object.fromEntries(map)",
+  Set: "pass [...set]",
+  Promise: "await it first",
+};
+
+/** Prototypes that were looked at, and have nothing that JSON would leave out. */
+const checkedPrototypes = new WeakSet<object>();
+
+/** Rejects an object of which its own fields are not all that it is. */
+function checkClass(object: object, container: Container): void {
+  const prototype: object | null = Object.getPrototypeOf(object);
+  const tag = tagOf(object);
+  if (tag !== "Object") {
+    const advice = ADVICE[tag] ?? "pass plain objects, arrays, strings and numbers";
+    throw rejection(container, undefined, `is ${describe(object)}, which JSON does not have: ${advice}`);
+  }
+  if (prototype === null) return;
+  const isClass = Object.getPrototypeOf(prototype) !== null; // the Object.prototype of another realm is none
+  if (isClass && Object.keys(object).length === 0)
+    throw rejection(
+      container,
+      undefined,
+      `is ${describe(object)} without fields of its own: give it a toJSON`,
+    );
+  if (checkedPrototypes.has(prototype)) return;
+  const inherited = inheritedMember(prototype);
+  if (inherited !== undefined) {
+    const problem = "is inherited, and JSON has only an object's own fields: give its class a toJSON";
+    throw rejection(container, inherited, problem);
+  }
+  checkedPrototypes.add(prototype);
+}
+
+/** A value or getter of a prototype, or of those behind it. Methods are none. */
+function inheritedMember(prototype: object | null): string | undefined {
+  for (let at = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at))
+    for (const [key, { enumerable, get, value }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
+      if (key !== "__proto__" && (get !== undefined || (enumerable && typeof value !== "function")))
+        return key;
+  return undefined;
+}
+
+/** `Map` of any realm. */
+function tagOf(object: object): string {
+  return Object.prototype.toString.call(object).slice("[object ".length, -1);
+}
+
+/** The containers around and including one, the outermost first. */
+function chainOf(container: Container | undefined): Container[] {
+  const chain: Container[] = [];
+  for (let at = container; at !== undefined; at = at.around) chain.unshift(at);
+  return chain;
+}
+
+/** The path of a container, or of a member of it. */
+function pathOf(container: Container | undefined, member?: string | number): string {
+  const chain = chainOf(container);
+  const keys = chain.slice(1).map(({ key }) => key);
+  if (member !== undefined && container !== undefined) keys.push(member);
+  return keys.reduce<string>(
+    (path, key, index) => path + pathSegment(chain[index]!.object, String(key), path),
+    "",
+  );
+}
+
+function rejection(
+  container: Container | undefined,
+  member: string | number | undefined,
+  problem: string,
+): EventSerializationError {
+  return new EventSerializationError(fieldPath(pathOf(container, member)), problem);
+}
+
+/** What was thrown while a member was read. Its message may quote the event: it is in the cause alone. */
+function asRejection(
+  error: unknown,
+  container: Container | undefined,
+  member: string | number | undefined,
+): EventSerializationError {
+  if (error instanceof EventSerializationError) return error;
+  const problem = `cannot be read: ${errorName(error)} was thrown`;
+  return new EventSerializationError(fieldPath(pathOf(container, member)), problem, { cause: error });
 }

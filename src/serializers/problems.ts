@@ -4,10 +4,17 @@
  * @module
  */
 
+import { abbreviate, describe } from "../format.ts";
 import type { IntegerType } from "./thrift_values.ts";
 
-/** The longest number shown, in characters. */
-const MAX_SHOWN_CHARS = 40;
+/**
+ * How deep objects, arrays, structs, lists, sets and maps may nest in an event. The serializers and the collector's
+ * scanners recurse as deep, and have the same limit: what put takes, the collector takes.
+ */
+export const MAX_EVENT_DEPTH = 512;
+
+/** The longest field path in an error, in characters. */
+const MAX_PATH_CHARS = 256;
 
 /** `is a string: i32 takes integers from -2147483648 to 2147483647`. */
 export function integerProblem(value: unknown, type: IntegerType): string {
@@ -37,16 +44,9 @@ export function binaryProblem(value: unknown): string {
   return `is ${describe(value)}: binary takes a Uint8Array or Buffer${cause}`;
 }
 
-/** The value if it is a number or a constant, else its type. */
-export function describe(value: unknown): string {
-  if (typeof value === "number" || typeof value === "boolean" || value == null) return String(value);
-  if (typeof value === "bigint") return abbreviate(`${value}n`, MAX_SHOWN_CHARS);
-  if (typeof value === "object") return `an object (${value.constructor?.name ?? "without prototype"})`;
-  return `a ${typeof value}`;
-}
-
-export function abbreviate(text: string, maxChars: number): string {
-  return text.length <= maxChars ? text : `${text.slice(0, maxChars)}...`;
+/** A path as an error shows it. */
+export function fieldPath(path: string): string {
+  return abbreviate(path, MAX_PATH_CHARS);
 }
 
 /** How a member is written behind the `path` of its holder: `.id`, `[2]`, `["a b"]`. */

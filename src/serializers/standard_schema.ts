@@ -6,8 +6,9 @@
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigurationError, EventInvalidError, type EventIssue } from "../errors.ts";
+import { abbreviate, describe } from "../format.ts";
 import { MAX_EVENT_ISSUES } from "../limits.ts";
-import { abbreviate, describe, pathSegment } from "./problems.ts";
+import { pathSegment } from "./problems.ts";
 
 /**
  * A serializer that takes what `schema` takes, and serializes what it makes of that: with its defaults, and without

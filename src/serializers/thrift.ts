@@ -13,8 +13,10 @@
  * @module
  */
 
+import { didYouMean } from "../did_you_mean.ts";
 import { EventSerializationError } from "../errors.ts";
-import { describe } from "./problems.ts";
+import { describe, errorName } from "../format.ts";
+import { fieldPath, pathSegment } from "./problems.ts";
 import { ThriftJsonWriter } from "./thrift_protocol.ts";
 
 /**
@@ -35,7 +37,11 @@ let idleWriter: ThriftJsonWriter | undefined = new ThriftJsonWriter();
  * Serializes a Thrift struct for collectors of version 2: TJSONProtocol, without a message around
  * it, the bytes that baseplate.py's `serialize_v2_event` gives.
  *
- * Required fields, unions and enums are not checked, as in Python: unset fields are left out.
+ * Fields that are unset (null or undefined) are left out, as in Python, and enums are not checked. What generated code
+ * would drop or convert is rejected: a Map, a Set or a string where the struct's type is a map, set or list; a field that
+ * is not the struct's; a union without a value or with two, and required fields that are unset, of classes that
+ * `eventspool-thrift` generated. What a class drops in its own constructor, `new Event({ sorce: "web" })`, is gone
+ * before anybody can look: {@link v2SerializerOf} sees that too.
  *
  * @param event - an instance of a generated class
  * @throws EventSerializationError for a value outside its type, naming the field
@@ -43,6 +49,7 @@ let idleWriter: ThriftJsonWriter | undefined = new ThriftJsonWriter();
 export function serializeV2Event(event: ThriftStruct): Uint8Array {
   const writer = idleWriter ?? new ThriftJsonWriter();
   idleWriter = undefined;
+  writer.begin(event);
   try {
     write(event, writer);
     const bytes = writer.finish();
@@ -53,6 +60,9 @@ export function serializeV2Event(event: ThriftStruct): Uint8Array {
     idleWriter = writer;
   }
 }
+
+// For the queue: see EventSerializer.
+Object.defineProperty(serializeV2Event, "batchVersion", { value: "2" });
 
 /**
  * A serializer of one struct's fields, so that put takes a plain object that TypeScript checks against the IDL, and
@@ -70,12 +80,58 @@ export function serializeV2Event(event: ThriftStruct): Uint8Array {
 export function v2SerializerOf<Fields extends object>(
   type: new (fields?: Fields) => ThriftStruct,
 ): (fields: Fields) => Uint8Array {
-  return (fields) => {
+  const serialize = (fields: Fields): Uint8Array => {
     // The class would make an event without any field of it.
     if (typeof fields !== "object" || fields === null)
       throw new EventSerializationError("", `is ${describe(fields)}: pass an object with its fields`);
-    return serializeV2Event(new type(fields));
+    const event = construct(type, fields);
+    checkTaken(fields, event, "");
+    return serializeV2Event(event);
   };
+  return Object.defineProperty(serialize, "batchVersion", { value: "2" });
+}
+
+/** Generated constructors throw where a required field is not set. */
+function construct<Fields>(type: new (fields?: Fields) => ThriftStruct, fields: Fields): ThriftStruct {
+  try {
+    return new type(fields);
+  } catch (cause) {
+    throw new EventSerializationError("", `cannot be written: ${problemOf(cause)}`, { cause });
+  }
+}
+
+/** Rejects what a generated constructor drops or converts: unknown fields, a Set for a list, a string for a struct. */
+function checkTaken(given: unknown, made: unknown, path: string): void {
+  if (typeof made !== "object" || made === null || made === given) return;
+  const isList = Array.isArray(made);
+  const isStruct = typeof (made as Partial<ThriftStruct>).write === "function";
+  if (isList ? !Array.isArray(given) : !isPlain(given)) {
+    const expected = isList
+      ? "list and set take an array"
+      : `${isStruct ? "a struct" : "map"} takes a plain object`;
+    throw new EventSerializationError(fieldPath(path), `is ${describe(given)}: ${expected}`);
+  }
+  for (const [key, member] of Object.entries(given as object)) {
+    const field = path + pathSegment(made, key, path);
+    if (Object.hasOwn(made, key)) checkTaken(member, (made as Record<string, unknown>)[key], field);
+    else if (member != null) throw unknownField(field, key, made);
+  }
+}
+
+function isPlain(value: unknown): boolean {
+  return !Array.isArray(value) && Object.prototype.toString.call(value) === "[object Object]";
+}
+
+function unknownField(path: string, key: string, made: object): EventSerializationError {
+  const meant = didYouMean(key, Object.keys(made));
+  const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
+  return new EventSerializationError(fieldPath(path), `is no field of its struct${hint}`);
+}
+
+/** Npm thrift's own errors name a field; the messages of others may quote the event, and are in the cause alone. */
+function problemOf(error: unknown): string {
+  const isOfThrift = error instanceof Error && error.name === "TProtocolException";
+  return isOfThrift ? error.message : `${errorName(error)} was thrown`;
 }
 
 function write(event: ThriftStruct, writer: ThriftJsonWriter): void {
@@ -89,6 +145,6 @@ function write(event: ThriftStruct, writer: ThriftJsonWriter): void {
     event.write(writer as never);
   } catch (error) {
     if (error instanceof EventSerializationError) throw error;
-    writer.fail(`cannot be written: ${error instanceof Error ? error.message : error}`, { cause: error });
+    writer.fail(`cannot be written: ${problemOf(error)}`, { cause: error });
   }
 }

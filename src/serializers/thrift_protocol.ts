@@ -6,13 +6,13 @@
 
 import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
-import { MAX_EVENT_DEPTH } from "./json.ts";
+import { abbreviate, describe } from "../format.ts";
 import {
-  abbreviate,
   binaryProblem,
-  describe,
   doubleProblem,
+  fieldPath,
   integerProblem,
+  MAX_EVENT_DEPTH,
   stringProblem,
 } from "./problems.ts";
 import {
@@ -69,12 +69,15 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
 export class ThriftJsonWriter {
   #json = "";
   #depth = 0;
-  /** How deep arrays and objects nest in the JSON so far: a struct's fields have an object each, a map's members one. */
-  #jsonDepth = 0;
   readonly #frames: Frame[] = [new Frame()];
   #frame: Frame = this.#frames[0]!;
   /** `},"2":{"str":` by id and type: as many as a schema has fields. */
   readonly #fieldStarts = new Map<number, string>();
+
+  /** Begins a struct. What it writes is compared with what it holds: generated code drops what it does not expect. */
+  begin(struct: unknown): void {
+    this.#frames[0]!.value = struct;
+  }
 
   /** The struct in UTF-8. Throws if none was written, or only a part. */
   finish(): Uint8Array {
@@ -84,9 +87,9 @@ export class ThriftJsonWriter {
 
   /** Forgets all that was written, for the next struct. */
   reset(): void {
+    for (let depth = 0; depth <= this.#depth; depth++) this.#frames[depth]!.value = undefined;
     this.#json = "";
     this.#depth = 0;
-    this.#jsonDepth = 0;
     this.#frame = this.#frames[0]!;
   }
 
@@ -104,10 +107,13 @@ export class ThriftJsonWriter {
   }
 
   writeStructBegin(_name: string): void {
+    const value = this.#written();
     this.#open("{", "field", 0);
+    this.#frame.value = value;
   }
 
   writeStructEnd(): void {
+    this.#checkStruct(this.#frame);
     if (!this.#frame.ascending) this.#sortFields(this.#frame);
     this.#close(this.#frame.count === 0 ? "}" : "}}");
   }
@@ -116,6 +122,7 @@ export class ThriftJsonWriter {
     const frame = this.#frame;
     const index = frame.count++;
     frame.name = name;
+    frame.names[index] = name;
     frame.ids[index] = id;
     frame.starts[index] = this.#json.length;
     if (index === 0) {
@@ -132,8 +139,12 @@ export class ThriftJsonWriter {
   writeFieldStop(): void {}
 
   writeMapBegin(keyType: number, valueType: number, size: number): void {
+    const value = this.#written();
+    if (value !== undefined && !isMapLike(value))
+      this.fail(`is ${describe(value)}: map takes a plain object, such as Object.fromEntries(map)`);
     this.#checkSize(size);
     this.#open(`[${this.#typeName(keyType)},${this.#typeName(valueType)},${size},{`, "key", size);
+    this.#frame.value = value && Object.values(value);
   }
 
   writeMapEnd(): void {
@@ -141,8 +152,12 @@ export class ThriftJsonWriter {
   }
 
   writeListBegin(elementType: number, size: number): void {
+    const value = this.#written();
+    if (value !== undefined && !Array.isArray(value))
+      this.fail(`is ${describe(value)}: list and set take an array, such as [...set]`);
     this.#checkSize(size);
     this.#open(`[${this.#typeName(elementType)},${size}`, "element", size);
+    this.#frame.value = value;
   }
 
   writeListEnd(): void {
@@ -237,14 +252,17 @@ export class ThriftJsonWriter {
 
   #open(text: string, next: Frame["next"], size: number): void {
     if (this.#frame.next === "key") this.fail("is a struct or container: JSON has only strings for map keys");
-    this.#jsonDepth += next === "element" ? 1 : 2;
-    if (this.#jsonDepth > MAX_EVENT_DEPTH) {
-      this.fail(`nests deeper than ${MAX_EVENT_DEPTH} in JSON: does it contain itself?`);
-    }
+    const { nesting } = this.#frame;
+    if (nesting > MAX_EVENT_DEPTH)
+      this.fail(
+        `is nested deeper than ${MAX_EVENT_DEPTH} objects and arrays of JSON: does it contain itself?`,
+      );
     if (this.#depth === 0 && this.#json !== "") this.fail("was written twice by its write()");
     this.#write(text);
     const frame = this.#frames[++this.#depth] ?? this.#addFrame();
+    frame.value = undefined;
     frame.next = next;
+    frame.nesting = nesting + (next === "element" ? 1 : 2);
     frame.name = "";
     frame.count = 0;
     frame.size = size;
@@ -260,7 +278,6 @@ export class ThriftJsonWriter {
 
   #close(text: string): void {
     this.#json += text;
-    this.#jsonDepth -= this.#frame.next === "element" ? 1 : 2;
     this.#frame = this.#frames[--this.#depth]!;
   }
 
@@ -272,6 +289,34 @@ export class ThriftJsonWriter {
       throw serializationError(this.#containerPath(), problem);
     }
     this.#close(text);
+  }
+
+  /** The struct or container that is about to be written, where the struct around it holds it; else undefined. */
+  #written(): unknown {
+    const { value, next, name, count } = this.#frame;
+    if (this.#depth === 0) return value;
+    if (typeof value !== "object" || value === null) return undefined;
+    return (value as Record<string | number, unknown>)[next === "field" ? name : count];
+  }
+
+  /** Rejects what generated code passes over: what is no field, a union without a value or with two, what is required. */
+  #checkStruct({ value, names, count }: Frame): void {
+    if (typeof value !== "object" || value === null) return;
+    const isWritten = (name: string): boolean => names.slice(0, count).includes(name);
+    const { isUnion, requiredFields = [] } = (value.constructor ?? {}) as MarkedStruct;
+    if (isUnion && count !== 1) this.#failStruct("", `is a union with ${count} fields: set one of them`);
+    for (const name of requiredFields)
+      if (!isWritten(name)) this.#failStruct(name, "is required, and is not set");
+    const held = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
+    if (held.length <= count) return;
+    const [unknown] = held.find(([name]) => !isWritten(name)) ?? [];
+    const isGenerated = names.slice(0, count).every((name) => Object.hasOwn(value, name)); // others have their own names
+    if (unknown !== undefined && isGenerated) this.#failStruct(unknown, "is no field of its struct");
+  }
+
+  #failStruct(name: string, problem: string): never {
+    this.#frame.name = name;
+    throw serializationError(this.#containerPath() + openSegment(this.#frame), problem);
   }
 
   #checkSize(size: number): void {
@@ -302,9 +347,6 @@ export class ThriftJsonWriter {
 /** The longest map key shown in a field path, in characters. */
 const MAX_SHOWN_KEY_CHARS = 64;
 
-/** The longest field path in an error, in characters. */
-const MAX_PATH_CHARS = 256;
-
 /** A struct, list, set or map being written. */
 export class Frame {
   /** What comes next in it. */
@@ -315,11 +357,22 @@ export class Frame {
   count = 0;
   /** How many elements or entries were announced. */
   size = 0;
+  /** In how many objects and arrays of JSON what comes next is, itself included: a struct or a map makes two, a list one. */
+  nesting = 1;
   /** Whether a struct's fields came in the order of their ids. */
   ascending = true;
-  /** Of each field of a struct, the id and where it starts in the text. */
+  /** The struct, list or set, or the values of the map; undefined: not known. */
+  value: unknown = undefined;
+  /** Of each field of a struct, the name, the id and where it starts in the text. */
+  readonly names: string[] = [];
   readonly ids: number[] = [];
   readonly starts: number[] = [];
+}
+
+/** What `eventspool-thrift` says of a generated class. */
+interface MarkedStruct {
+  readonly isUnion?: boolean;
+  readonly requiredFields?: readonly string[];
 }
 
 /** The part of a path that names what a container has open. */
@@ -334,7 +387,11 @@ function nextSegment(frame: Frame): string {
   return frame.next === "key" ? `.keys[${frame.count}]` : openSegment(frame);
 }
 
+/** Generated code keeps a map as an object. */
+function isMapLike(value: unknown): value is object {
+  return typeof value === "object" && Object.prototype.toString.call(value) === "[object Object]";
+}
+
 function serializationError(path: string, problem: string, options?: ErrorOptions): EventSerializationError {
-  const field = abbreviate(path.replace(/^\./, ""), MAX_PATH_CHARS);
-  return new EventSerializationError(field, problem, options);
+  return new EventSerializationError(fieldPath(path.replace(/^\./, "")), problem, options);
 }

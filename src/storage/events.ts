@@ -82,6 +82,14 @@ export type TraceOf = (body: Uint8Array) => string | undefined;
 /** How long counting waits for the lock, in milliseconds: a service must not stop for it. */
 const COUNTING_BUSY_TIMEOUT_MS = 10;
 
+/** Which version of a batch the events are for: what serializers that say so write. */
+export const BATCH_VERSION: string = "SELECT batch_version AS batchVersion FROM eventspool_queue";
+
+export const SET_BATCH_VERSION: string = "UPDATE eventspool_queue SET batch_version = ?";
+
+/** A version of a batch: `2` of Thrift structs, `2j` of JSON. */
+export type BatchVersion = "2" | "2j";
+
 /** {@link Counters}: two seeks. */
 export const COUNTERS: string = `
   SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents ${NEWEST}`;
@@ -150,6 +158,17 @@ export class EventTable {
     this.#setMaxEvents = file.prepare<[number]>(SET_MAX_EVENTS);
     this.#read = file.prepare<[number, number, number], StoredEvent>(READ);
     this.#addRejected = file.prepare<[RejectionReason, number]>(ADD_REFUSED);
+  }
+
+  /** Which version of a batch the events are for; undefined: no serializer has said. @throws {EventStorageError} */
+  batchVersion(): BatchVersion | undefined {
+    const read = this.#file.prepare<[], { batchVersion: BatchVersion | null }>(BATCH_VERSION);
+    return read.get()?.batchVersion ?? undefined;
+  }
+
+  /** @throws {EventStorageError} */
+  setBatchVersion(version: BatchVersion): void {
+    this.#file.prepare<[BatchVersion]>(SET_BATCH_VERSION).run(version);
   }
 
   /**

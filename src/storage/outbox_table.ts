@@ -6,6 +6,8 @@
 
 import {
   ADD_REFUSED,
+  BATCH_VERSION,
+  type BatchVersion,
   COUNTERS,
   type Counters,
   INSERT,
@@ -13,6 +15,7 @@ import {
   PUT,
   PUT_TRACED,
   type RejectionReason,
+  SET_BATCH_VERSION,
   SET_MAX_EVENTS,
 } from "./events.ts";
 import { firstRow, type SqliteConnection, Transactions, withStorageErrors } from "./user_connection.ts";
@@ -84,6 +87,22 @@ export class OutboxTable {
     const row = this.#run(() => firstRow(this.#counters));
     const [head, depth, maxEvents] = row as [number, number, number];
     return { head, depth, maxEvents };
+  }
+
+  /** Which version of a batch the events are for; undefined: no serializer has said. @throws {EventStorageError} */
+  batchVersion(): BatchVersion | undefined {
+    const [version] = this.#run(() => firstRow(this.#db.prepare(BATCH_VERSION))) as [BatchVersion | null];
+    return version ?? undefined;
+  }
+
+  /** @throws {EventStorageError} */
+  setBatchVersion(version: BatchVersion): void {
+    this.#run(() => this.#db.prepare(SET_BATCH_VERSION).run(version));
+  }
+
+  /** How many events there are. @throws {EventStorageError} */
+  depth(): number {
+    return this.counters().depth;
   }
 
   /** Changes the row cap for everyone who uses the outbox. @throws {EventStorageError} */

@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { checkOptions, OBJECT, type OptionKinds, wholeFrom } from "../options.ts";
 import type { SigningKey } from "../wire/signature.ts";
 import { type Answer, accept, type CollectedRequest, type Script } from "./answers.ts";
 import { namesOf, readRequest } from "./read_request.ts";
@@ -18,6 +19,8 @@ export interface FakeCollectorOptions {
   /** The key that batches must be signed with. Default: one that {@link FakeCollector.settings} tells. */
   readonly key?: SigningKey;
 }
+
+const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: wholeFrom(0, 65_535), key: OBJECT };
 
 /** How long {@link FakeCollector.waitFor} waits. */
 export interface WaitOptions {
@@ -63,6 +66,7 @@ export class FakeCollector implements AsyncDisposable {
 
   /** Listens. @throws the system's error (rejects), such as EADDRINUSE */
   static async open(options: FakeCollectorOptions = {}): Promise<FakeCollector> {
+    checkOptions(options, OPTION_KINDS);
     const collector = new FakeCollector(options);
     collector.#server.listen(options.port ?? 0, "127.0.0.1");
     await once(collector.#server, "listening");

@@ -27,7 +27,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   "admin/dashboard": "ground storage server publisher",
   admin: "ground server metrics publisher admin/dashboard",
   testing: "ground wire storage config queue publisher collector/sinks collector",
-  "commands/queue": "ground storage config queue",
+  "commands/queue": "ground serializers storage config queue",
   commands:
     "ground storage config server publisher publisher/destinations collector collector/sinks admin commands/queue",
   roof: "ground serializers queue",

@@ -6,6 +6,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { MAX_GROUP_BATCHES, MAX_GROUP_BYTES } from "../../limits.ts";
+import { type OptionKinds, oneOf, wholeFrom } from "../../options.ts";
 import type { EventList } from "./event_list.ts";
 import type { AcceptedBatch, Stored } from "./sink.ts";
 
@@ -23,6 +24,12 @@ export interface SyncOptions {
   /** With `interval`: how long after a write, in milliseconds. Default: 100. */
   readonly fsyncIntervalMs?: number | undefined;
 }
+
+/** The kinds of these options. */
+export const SYNC_OPTION_KINDS: OptionKinds<SyncOptions> = {
+  fsync: oneOf("always", "interval", "never"),
+  fsyncIntervalMs: wholeFrom(1),
+};
 
 /** What keeps a group of batches. */
 export interface GroupTarget {

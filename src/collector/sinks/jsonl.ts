@@ -1,9 +1,16 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, MAX_GROUP_BYTES } from "../../limits.ts";
+import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import type { DedupIndex } from "../dedup/index.ts";
 import { DEFAULT_OUTPUT_MODE } from "./append_file.ts";
-import { GroupCommitter, type GroupTarget, linesSizeBytes, type SyncOptions } from "./group_commit.ts";
+import {
+  GroupCommitter,
+  type GroupTarget,
+  linesSizeBytes,
+  SYNC_OPTION_KINDS,
+  type SyncOptions,
+} from "./group_commit.ts";
 import { type BatchLines, JsonlOutput } from "./jsonl_output.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
@@ -16,6 +23,13 @@ export interface JsonlSinkOptions extends SyncOptions {
   /** The mode of files that are made; one that is there keeps its own. Default: 0o600. */
   readonly fileMode?: number | undefined;
 }
+
+const OPTION_KINDS: OptionKinds<JsonlSinkOptions> = {
+  ...SYNC_OPTION_KINDS,
+  rotateSizeBytes: wholeFrom(1),
+  rotateAgeMs: wholeFrom(1),
+  fileMode: wholeFrom(0o600, 0o777),
+};
 
 /** What of a batch is to be written, and what to answer. */
 interface Selected extends BatchLines {
@@ -46,6 +60,8 @@ export class JsonlSink implements Sink {
    * (`NOT_A_FILE`), has several names (`HARD_LINKED`), or is another sink's (`LOCKED`)
    */
   constructor(path: string, options: JsonlSinkOptions = {}) {
+    checkOption("path", path, STRING);
+    checkOptions(options, OPTION_KINDS);
     this.#options = options;
     this.#output = new JsonlOutput(path, options.fileMode ?? DEFAULT_OUTPUT_MODE);
     this.#loop = new GroupCommitter(this.#target(), {

@@ -11,12 +11,19 @@ import { SqliteSink } from "./sqlite.ts";
 export async function openSink(config: SinkConfig): Promise<Sink> {
   switch (config.kind) {
     case "file":
-      return new JsonlSink(config.path, config);
+      return new JsonlSink(config.path, optionsOf(config));
     case "sqlite":
-      return new SqliteSink(config.path, config);
+      return new SqliteSink(config.path, optionsOf(config));
     case "nats": {
       const { NatsSink } = await import("./nats.ts");
       return new NatsSink(config);
     }
   }
+}
+
+function optionsOf<Config extends { kind: unknown; path: unknown }>(
+  config: Config,
+): Omit<Config, "kind" | "path"> {
+  const { kind: _kind, path: _path, ...options } = config;
+  return options;
 }

@@ -4,12 +4,18 @@ import { promisify } from "node:util";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, SINK_BUSY_TIMEOUT_MS } from "../../limits.ts";
+import { checkOption, checkOptions, STRING } from "../../options.ts";
 import { eachId } from "../../wire/event_ids.ts";
 import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
 import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
-import { GroupCommitter, type GroupTarget, type SyncOptions } from "./group_commit.ts";
+import { GroupCommitter, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
 import { OutputLock } from "./output_lock.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+
+const OPTION_KINDS: OptionKinds<SqliteSinkOptions> = {
+  ...SYNC_OPTION_KINDS,
+  fileMode: wholeFrom(0o600, 0o777),
+};
 
 /** `evsc` in ASCII: a database of this sink's. */
 const APPLICATION_ID = 0x65767363;
@@ -72,6 +78,8 @@ export class SqliteSink implements Sink {
    * it (`LOCKED`)
    */
   constructor(path: string, options: SqliteSinkOptions = {}) {
+    checkOption("path", path, STRING);
+    checkOptions(options, OPTION_KINDS);
     this.#path = realPathOf(path); // SQLite names its -wal so
     this.#lock = new OutputLock(this.#path);
     try {

@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import { ConfigurationError } from "../../errors.ts";
-import { countOf, decodeBody, escapeControls } from "../../format.ts";
+import { countOf, escapeControls, jsonText, lineOf } from "../../format.ts";
 import type { StoredEvent } from "../../storage/events.ts";
 import type { Lease } from "../../storage/leases.ts";
 import { Claiming, progressOf } from "./claiming.ts";
@@ -47,7 +48,7 @@ async function drainTo(target: number, claiming: Claiming, call: Call): Promise<
     const lease = claiming.next();
     if (lease === undefined) break;
     const events = eventsOf(claiming, lease);
-    const readable = events.findIndex(({ body }) => decodeBody(body).json === undefined);
+    const readable = events.findIndex(({ body }) => jsonText(body) === undefined);
     if (readable === 0) {
       claiming.leases.release(lease);
       return { drained, unreadableId: events[0]!.id };
@@ -69,12 +70,15 @@ function eventsOf({ events }: Claiming, { firstId, lastId }: Lease): StoredEvent
 }
 
 function write(target: number, events: readonly StoredEvent[]): void {
-  const texts = events.map(({ body }) => decodeBody(body).json ?? "");
-  const shown = target === STDOUT ? texts.map((text) => escapeControls(text)) : texts; // the same JSON
-  const lines = Buffer.from(shown.map((text) => `${text}\n`).join(""));
+  const isTerminal = target === STDOUT && isatty(STDOUT);
+  const toLine = (body: Uint8Array): Uint8Array =>
+    isTerminal ? Buffer.from(escapeControls(jsonText(lineOf(body)) ?? "")) : lineOf(body); // the same JSON
+  const lines = Buffer.concat(events.flatMap(({ body }) => [toLine(body), LINE_FEED]));
   for (let written = 0; written < lines.length; ) written += writeSync(target, lines, written);
   if (target !== STDOUT) fsyncSync(target);
 }
+
+const LINE_FEED = Buffer.from("\n");
 
 function tellEnd({ values, output }: Call, end: Drained & { readonly left: number }): void {
   const { drained, left, unreadableId } = end;

@@ -1,8 +1,10 @@
+import { isUtf8 } from "node:buffer";
 import { bytesIn } from "../../config/parsers.ts";
 import { EventError } from "../../errors.ts";
-import { countOf, decodeBody } from "../../format.ts";
+import { countOf, jsonText } from "../../format.ts";
 import { MAX_EVENT_BYTES } from "../../limits.ts";
 import { EventQueue } from "../../queue/event_queue.ts";
+import { MAX_EVENT_DEPTH } from "../../serializers/problems.ts";
 import { type Call, existingFile, rejectOutbox, type Verb } from "./verb.ts";
 
 /** How many lines are put in one transaction. */
@@ -17,7 +19,8 @@ export const put: Verb = {
   help: `  --max-event-bytes SIZE   reject larger ones (default: 102400)
 
 It stops at the first line that cannot be put and says where to go on; the lines
-before it are in the queue. Empty lines are passed over.
+before it are in the queue. Empty lines are passed over. An event is stored byte for
+byte as its line says; only \\n ends a line.
 `,
   options: { "max-event-bytes": { type: "string", default: String(MAX_EVENT_BYTES) } },
   async run(call: Call): Promise<number> {
@@ -25,7 +28,7 @@ before it are in the queue. Empty lines are passed over.
     existingFile(call);
     const maxEventBytes = parseSize(String(call.values["max-event-bytes"]));
     const { queue, directory } = call;
-    using events = new EventQueue(queue, toBytes, { maxEventBytes, ...(directory && { directory }) });
+    using events = new EventQueue(queue, asItIs, { maxEventBytes, ...(directory && { directory }) });
     const putter = new LinePutter(events);
     for await (const line of call.output.input()) if (!putter.take(line)) break;
     putter.flush();
@@ -39,6 +42,12 @@ before it are in the queue. Empty lines are passed over.
   },
 };
 
+/** A line with an event. */
+interface Line {
+  readonly body: Uint8Array;
+  readonly line: number;
+}
+
 interface Problem {
   readonly line: number;
   readonly error: string;
@@ -50,24 +59,25 @@ class LinePutter {
   count = 0;
   /** What ended it, and at which line. */
   problem: Problem | undefined;
-  readonly #queue: EventQueue<string>;
-  #lines: { text: string; line: number }[] = [];
+  readonly #queue: EventQueue<Uint8Array>;
+  #lines: Line[] = [];
   #line = 0;
 
-  constructor(queue: EventQueue<string>) {
+  constructor(queue: EventQueue<Uint8Array>) {
     this.#queue = queue;
   }
 
   /** False: it is over. */
-  take(text: string): boolean {
+  take(body: Uint8Array): boolean {
     this.#line++;
-    if (text.trim() === "") return true;
-    if (decodeBody(toBytes(text)).json === undefined) {
+    if (body.every(isSpace)) return true;
+    const error = problemOf(body);
+    if (error !== undefined) {
       this.flush();
-      this.problem ??= { line: this.#line, error: "It is not JSON." };
+      this.problem ??= { line: this.#line, error };
       return false;
     }
-    this.#lines.push({ text, line: this.#line });
+    this.#lines.push({ body, line: this.#line });
     if (this.#lines.length >= CHUNK_LINES) this.flush();
     return this.problem === undefined;
   }
@@ -76,17 +86,17 @@ class LinePutter {
     const lines = this.#lines;
     this.#lines = [];
     try {
-      this.#queue.putMany(lines.map(({ text }) => text));
+      this.#queue.putMany(lines.map(({ body }) => body));
       this.count += lines.length;
     } catch {
       this.#putEach(lines); // all or none: which one is it?
     }
   }
 
-  #putEach(lines: readonly { text: string; line: number }[]): void {
-    for (const { text, line } of lines) {
+  #putEach(lines: readonly Line[]): void {
+    for (const { body, line } of lines) {
       try {
-        this.#queue.put(text);
+        this.#queue.put(body);
         this.count++;
       } catch (error) {
         if (!(error instanceof EventError)) throw error;
@@ -97,6 +107,38 @@ class LinePutter {
   }
 }
 
-function toBytes(text: string): Uint8Array {
-  return Buffer.from(text);
+function asItIs(body: Uint8Array): Uint8Array {
+  return body;
+}
+
+/** White space of JSON. */
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === 0x0d;
+}
+
+/** What a collector would reject the line for. */
+function problemOf(body: Uint8Array): string | undefined {
+  if (!isUtf8(body)) return "It is not UTF-8.";
+  const json = jsonText(body);
+  if (json !== undefined) return depthOf(json) > MAX_EVENT_DEPTH ? TOO_DEEP : undefined;
+  const hasMark = BYTE_ORDER_MARK.every((byte, index) => body[index] === byte);
+  return hasMark
+    ? "It begins with a byte order mark, which JSON does not have: remove it."
+    : "It is not JSON.";
+}
+
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+
+const TOO_DEEP = `It nests deeper than ${MAX_EVENT_DEPTH} objects and arrays.`;
+
+/** How deep objects and arrays nest in a JSON text. */
+function depthOf(json: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[{}\]]/g)) {
+    if (token === "[" || token === "{") depth++;
+    else if (token === "]" || token === "}") depth--;
+    if (depth > deepest) deepest = depth;
+  }
+  return deepest;
 }

@@ -6,7 +6,7 @@
 import { existsSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { ParseArgsOptionsConfig } from "node:util";
-import { didYouMean } from "../../config/did_you_mean.ts";
+import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
@@ -43,8 +43,8 @@ export interface Output {
   note(text: string): void;
   /** Asks for a yes; undefined: there is nobody to ask. */
   confirm(question: string): Promise<boolean | undefined>;
-  /** All of stdin, line by line. */
-  input(): AsyncIterable<string>;
+  /** All of stdin, line by line, without the `\n` that ends each. */
+  input(): AsyncIterable<Uint8Array>;
 }
 
 /** A verb: `queue depth`. */

@@ -5,11 +5,11 @@
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
+import { lineOf } from "../../format.ts";
 import { DEFAULT_COLLECTOR_TIMEOUT_MS } from "../../limits.ts";
 import type { Delivery, Destination, LeasedBatch, Outcome } from "./destination.ts";
 
 const NEWLINE = 0x0a;
-const SPACE = 0x20;
 
 /** What is wrong with the place, and not with the moment: it does not pass by itself. */
 const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EPERM"]);
@@ -32,7 +32,7 @@ export class FileDestination implements Destination {
   }
 
   async prepare(batch: LeasedBatch): Promise<Delivery> {
-    const lines = Buffer.concat(batch.each().flatMap(({ body }) => [toLine(body), Buffer.of(NEWLINE)]));
+    const lines = Buffer.concat(batch.each().flatMap(({ body }) => [lineOf(body), Buffer.of(NEWLINE)]));
     return { sizeBytes: lines.length, send: (stop) => this.#inTurn(() => this.#append(lines, stop)) };
   }
 
@@ -70,9 +70,4 @@ async function appendWhole(file: FileHandle, lines: Buffer): Promise<void> {
     await file.truncate(size);
     throw error;
   }
-}
-
-/** In valid JSON a raw line feed is white space only, and may as well be a space. */
-function toLine(body: Uint8Array): Uint8Array {
-  return body.includes(NEWLINE) ? body.map((byte) => (byte === NEWLINE ? SPACE : byte)) : body;
 }

@@ -28,11 +28,12 @@ test("stores the good events of a batch, with their ids, and names the others", 
   const answer = await app.request("/v2", signedBatch(body, signedHeaders(body, `${QUEUE}:5-7,9`)));
   assert.equal(answer.status, 422);
   assert.deepEqual(await answer.json(), {
-    error: "2 of 4 events are rejected, event 1 first: expected the id of a field at byte 1",
+    error:
+      "2 of 4 events are rejected, event 1 first: expected the id of a field at byte 1; is version 2j sent to /v2?",
     accepted: 2,
     duplicates: 0,
     rejected: [
-      { index: 1, error: "expected the id of a field at byte 1" },
+      { index: 1, error: "expected the id of a field at byte 1; is version 2j sent to /v2?" },
       { index: 3, error: "expected a struct at byte 0" },
     ],
   });

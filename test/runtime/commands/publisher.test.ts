@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { EventQueue, type EventSerializer } from "../../../src/queue/event_queue.ts";
+import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { VERSION } from "../../../src/version.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { start } from "../../support/processes.ts";
@@ -69,6 +72,43 @@ test("--check prints the configuration as JSON, without the secret", LIMIT, asyn
   );
   assert.ok(!stdout.includes(KEY_BASE64) && !stdout.includes(KEY.secret.toString()));
 });
+
+test(
+  "a version of collector that the queue's serializer does not write is found at the start and by --check",
+  LIMIT,
+  async () => {
+    for (const [serialize, event, written, other] of [
+      [serializeJsonEvent, { a: 1 }, "2j", "2"],
+      [serializeV2Event, new Thing(), "2", "2j"],
+    ] as const) {
+      using directory = withFile(`${SECTION}collector.version = ${other}\n`);
+      using queue = new EventQueue<never>("main", serialize as EventSerializer<unknown>, {
+        directory: directory.path,
+      });
+      queue.put(event as never);
+      for (const args of [["--check"], []]) {
+        const result = await publisher([...args, "--directory", directory.path, directory.file]);
+        assert.equal(result.code, 2, result.stderr.join("\n"));
+        assert.match(
+          result.stderr.join("\n"),
+          new RegExp(`collector.version: is ${other}, .* set collector.version = ${written}`),
+        );
+      }
+      const right = join(directory.path, "right.ini");
+      writeFileSync(right, `${SECTION}collector.version = ${written}\n`, { mode: 0o600 });
+      const result = await publisher(["--check", "--directory", directory.path, right]);
+      assert.equal(result.code, 0, result.stderr.join("\n"));
+    }
+  },
+);
+
+/** A struct without fields. */
+class Thing {
+  write(output: { writeStructBegin(name: string): void; writeStructEnd(): void }): void {
+    output.writeStructBegin("Thing");
+    output.writeStructEnd();
+  }
+}
 
 test("--check reads TOML, and the section of --queue-name", LIMIT, async () => {
   const text = SECTION.replace("[event-publisher:main]", "[event-publisher.v2]").replaceAll(

@@ -42,6 +42,58 @@ events.put({ user: { id: "u1" }, at: 1, colour: "red" });
 events.put(new Logout({ id: "u1" }));
 `;
 
+const MARKED = {
+  "choice.thrift": `
+    namespace js example
+    union Choice { 1: string a; 2: i32 b; }
+    struct Inner { 1: required string id; }
+    struct Vote { 1: required Inner inner; 2: optional Choice choice; 3: optional list<Choice> more; }`,
+};
+
+const CHOICES = `
+import { serializeV2Event, v2SerializerOf } from "eventspool/thrift";
+import { Inner, Vote } from "./gen-nodejs/choice_types.cjs";
+
+const serialize = v2SerializerOf(Vote) as (fields: unknown) => Uint8Array;
+const inner = { id: "i" };
+const unset = new Vote({ inner });
+unset.inner.id = null as never;
+for (const write of [
+  () => serialize({ inner, choice: { a: "x" }, more: [{ b: 1 }] }),
+  () => serialize({ inner, choice: {} }),
+  () => serialize({ inner, more: [{ a: "x", b: 1 }] }),
+  () => serialize({}),
+  () => serialize({ inner: {} }),
+  () => serializeV2Event(unset),
+  () => serializeV2Event(new Inner()),
+])
+  try {
+    console.log(Buffer.from(write()).toString());
+  } catch (error) {
+    console.log(String(error));
+  }
+`;
+
+test(
+  "rejects unions without a value or with two, and required fields that are unset",
+  needsThriftCompiler,
+  () => {
+    using project = new Project({ ...MARKED, "main.ts": CHOICES });
+    assert.equal(generate(join(project.path, "choice.thrift")).status, 0);
+    const { status, output } = project.run("main.ts");
+    assert.equal(status, 0, output);
+    assert.deepEqual(output.trim().split("\n"), [
+      '{"1":{"rec":{"1":{"str":"i"}}},"2":{"rec":{"1":{"str":"x"}}},"3":{"lst":["rec",1,{"2":{"i32":1}}]}}',
+      "EventSerializationError: Event field choice is a union with 0 fields: set one of them",
+      "EventSerializationError: Event field more[0] is a union with 2 fields: set one of them",
+      "EventSerializationError: Event cannot be written: Required field inner is unset!",
+      "EventSerializationError: Event cannot be written: Required field id is unset!",
+      "EventSerializationError: Event field inner.id is required, and is not set",
+      "EventSerializationError: Event field id is required, and is not set",
+    ]);
+  },
+);
+
 test("takes a project from its IDL to events that are checked when it compiles", needsThriftCompiler, () => {
   using project = new Project({ ...PROJECT, "main.ts": PROGRAM });
   const generated = generate(join(project.path, "signup.thrift"));

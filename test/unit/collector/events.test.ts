@@ -100,7 +100,7 @@ test("rejects of a version 2 list what is no Thrift struct, and nothing else", (
   const events = ['{"1":{"i64":5}}', '{"id":5}', "{}", "[]", '{"1":{"i64":"5"}}', '{"1":{"str":"a"}}'];
   const list = `{"1":{"lst":["rec",6,${events.join(",")}]}}`;
   assert.deepEqual(rejectedOf(list, "2"), {
-    1: "expected the id of a field at byte 1",
+    1: "expected the id of a field at byte 1; is version 2j sent to /v2?",
     3: "expected a struct at byte 0",
     4: "expected a number at byte 12",
   });

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parseEvents } from "../../../src/collector/events.ts";
 import { EventSerializationError } from "../../../src/errors.ts";
-import { MAX_EVENT_DEPTH, serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { MAX_EVENT_DEPTH } from "../../../src/serializers/problems.ts";
 import { serializeV2Event, type ThriftStruct } from "../../../src/serializers/thrift.ts";
 import { THRIFT_TYPES, type ThriftJsonWriter } from "../../../src/serializers/thrift_protocol.ts";
 

@@ -7,7 +7,6 @@ import {
   parseListenAddress,
   parseListenAddressOrOff,
 } from "../../../src/config/addresses.ts";
-import { didYouMean } from "../../../src/config/did_you_mean.ts";
 import {
   bytesIn,
   durationMsIn,
@@ -19,6 +18,7 @@ import {
   parseShare,
   parseText,
 } from "../../../src/config/parsers.ts";
+import { didYouMean } from "../../../src/did_you_mean.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
 import { rejects } from "./support.ts";
 

@@ -80,7 +80,8 @@ test("writes plain fields of one struct as an event of it", () => {
   const event = new Event(fields);
   assert.deepEqual(serialize(event), serializeV2Event(event), "an event has its fields, too");
   // @ts-expect-error - the field is called logged_in
-  assert.ok(serialize({ ...PAGE_VIEW, user: { loggedIn: true } }));
+  const misspelt = (): Uint8Array => serialize({ ...PAGE_VIEW, user: { loggedIn: true } });
+  assert.throws(misspelt, /Event field user.loggedIn is no field of its struct: did you mean logged_in\?$/);
   // @ts-expect-error - an i64 is no text
   const wrong = (): Uint8Array => serialize({ ...PAGE_VIEW, client_timestamp: "now" });
   assert.throws(wrong, /Event field client_timestamp is /);

@@ -17,7 +17,11 @@ export interface QueueResult {
 }
 
 /** Runs `queue ARGS` on the spool's directory until it ends. */
-export async function queue(spool: Spool, args: readonly string[], input = ""): Promise<QueueResult> {
+export async function queue(
+  spool: Spool,
+  args: readonly string[],
+  input: string | Uint8Array = "",
+): Promise<QueueResult> {
   const file = new URL("../../../../src/commands/queue.ts", import.meta.url);
   const [command, commandArgs] = runtimeCommand(file, args);
   const child = spawn(command, commandArgs, {

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { admin } from "../../../src/admin/app.ts";
+import { collectorAdmin } from "../../../src/collector/admin.ts";
+import { collector } from "../../../src/collector/app.ts";
+import { JsonlSink } from "../../../src/collector/sinks/jsonl.ts";
+import { SqliteSink } from "../../../src/collector/sinks/sqlite.ts";
+import { ConfigurationError, EventQueueClosedError, EventSerializationError } from "../../../src/errors.ts";
+import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { eventQueues } from "../../../src/queue/hono.ts";
+import { Outbox } from "../../../src/queue/outbox.ts";
+import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { serializeV2Event } from "../../../src/serializers/thrift.ts";
+import { FakeCollector } from "../../../src/testing/fake_collector.ts";
+import { TestEventQueue } from "../../../src/testing/test_event_queue.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+/** Calls with any arguments, as JavaScript can. */
+// biome-ignore lint/suspicious/noExplicitAny: of any type is the point
+type Any = any;
+
+const bytesOf = (event: unknown): Uint8Array => Buffer.from(String(event));
+
+function assertRejected(work: () => unknown, problem: RegExp): void {
+  assert.throws(work, (error) => {
+    assert.ok(error instanceof EventSerializationError, String(error));
+    assert.match(error.message, problem);
+    return true;
+  });
+}
+
+/** What putMany is not given, and what it says. */
+const NO_LISTS: readonly (readonly [value: () => unknown, problem: RegExp])[] = [
+  [() => undefined, / list is undefined, .* use put$/],
+  [() => null, / list is null, /],
+  [() => 5, / list is 5, /],
+  [() => "secret", / list is a string, (?!.*secret)/],
+  [() => Object("secret"), / list is an object \(String\), (?!.*secret)/],
+  [() => ({ a: 1 }), / list is an object \(Object\), .* use put$/],
+  [() => ({ length: 1, 0: {} }), / list is an object \(Object\), /],
+  [() => new Map([["a", {}]]), / list is an object \(Map\), .* pass its values\(\)$/],
+  [() => new URLSearchParams("a=b"), /URLSearchParams.* pass its values\(\)$/],
+  [() => Buffer.from("ab"), / its elements are no events$/],
+  [() => Promise.reject(new Error("nobody waits")), / list is an object \(Promise\), .* await it first$/],
+  [async function* () {}, / gather its events with for await first$/],
+  [() => () => [], / list is a function, /],
+];
+
+test("putMany rejects what is no list of events, whatever the serializer, and counts it", () => {
+  for (const serializer of [serializeJsonEvent, bytesOf])
+    for (const [value, problem] of NO_LISTS) {
+      using queue = new TestEventQueue<Any>("main", serializer);
+      assertRejected(() => queue.putMany(value() as Any), problem);
+      assert.equal(queue.depth(), 0);
+    }
+});
+
+test("putMany takes arrays, Sets, generators and other iterables of events", () => {
+  using queue = new TestEventQueue<Any>("main", serializeJsonEvent);
+  queue.putMany([1]);
+  queue.putMany(new Set([2]));
+  queue.putMany(new Map([["a", 3]]).values());
+  queue.putMany(
+    (function* () {
+      yield 4;
+    })(),
+  );
+  queue.putMany({ [Symbol.iterator]: () => [5].values() });
+  queue.putMany([]);
+  assert.deepEqual(queue.events, [1, 2, 3, 4, 5]);
+});
+
+test("a promise is no event: await it", async () => {
+  for (const serializer of [serializeJsonEvent, serializeV2Event, bytesOf]) {
+    using queue = new TestEventQueue<Any>("main", serializer as Any);
+    const failing = (): Promise<never> => Promise.reject(new Error("nobody waits"));
+    assertRejected(() => queue.put(failing()), /^Event is a promise: await it/);
+    assertRejected(() => queue.putMany([failing()]), /^Event is a promise: await it/);
+    // biome-ignore lint/suspicious/noThenProperty: like a promise
+    assertRejected(() => queue.put({ then: () => {} }), /^Event is a promise: await it/);
+    await assert.rejects(queue.putGrouped(failing()), EventSerializationError);
+    assert.equal(queue.depth(), 0);
+  }
+});
+
+test("put without an event, and a serializer that is async, are errors", () => {
+  using queue = new TestEventQueue<Any>("main", serializeJsonEvent);
+  assertRejected(() => (queue.put as Any)(), /^Event is undefined/);
+  using other = new TestEventQueue<Any>("main", (async () => {
+    throw new Error("nobody waits");
+  }) as Any);
+  assertRejected(() => other.put({}), /must return a Uint8Array, and returned an object \(Promise\)/);
+});
+
+test("puts after close are errors, and a list is not even looked at", () => {
+  const queue = new TestEventQueue<Any>("main", serializeJsonEvent);
+  queue.close();
+  assert.throws(() => queue.put({}), EventQueueClosedError);
+  assert.throws(() => queue.putMany({ a: 1 } as Any), EventQueueClosedError);
+});
+
+test("options that do not exist and values of another kind are rejected where they are given", async () => {
+  using directory = temporaryDirectory();
+  const queue = (options: Any, serializer: Any = serializeJsonEvent): unknown =>
+    new EventQueue("main", serializer, options);
+  const keys = new Map([["main", Buffer.from("secret")]]);
+  const sink = { store: async () => ({}) };
+  const wrong: readonly (readonly [work: () => unknown, message: RegExp])[] = [
+    [() => queue({ maxEvent: 5 }), /^maxEvent: is no option: did you mean maxEvents\?$/],
+    [() => queue({ colour: 5 }), /^colour: is no option: there are directory, maxEvents, /],
+    [() => queue(null), /^options: must be an object, and is null/],
+    [() => queue("/tmp"), /^options: must be an object, and is a string/],
+    [() => queue({ directory: 5 }), /^directory: must be a string, and is 5/],
+    [() => queue({ maxEvents: "5" }), /^maxEvents: must be a whole number from 1 to .*, and is "5"/],
+    [() => queue({ durability: "disk" }), /^durability: must be process or power, and is "disk"/],
+    [() => queue({ openTelemetry: {} }), /^openTelemetry: must be the package/],
+    [() => queue({ schema: 5 }), /^schema: must be an object, and is 5/],
+    [() => queue(undefined, { maxEvents: 5 }), /^serializer: is an object .* the options follow it/],
+    [() => queue(undefined, null), /^serializer: is missing: /],
+    [() => new EventQueue(5 as Any, serializeJsonEvent), /^name: must be a string, and is 5/],
+    [() => new (EventQueue as Any)("main"), /^serializer: is missing: /],
+    [() => new (Outbox as Any)({}), /^serializer: is missing: /],
+    [() => new Outbox({} as Any, serializeJsonEvent, { maxEvent: 1 } as Any), /did you mean maxEvents/],
+    [() => new Outbox({} as Any, serializeJsonEvent, { allowMemory: 1 } as Any), /must be true or false/],
+    [() => new TestEventQueue("main", serializeJsonEvent, { maxEvent: 1 } as Any), /did you mean maxEvents/],
+    [() => collector({ key: keys, sink } as Any), /^key: is no option: did you mean keys\?/],
+    [() => collector({ sink } as Any), /^keys: must be a Map of secrets or a function, and is undefined/],
+    [() => collector({ keys } as Any), /^sink: must be a sink, with a method store/],
+    [() => collector({ keys, sink, maxEvents: "5" } as Any), /^maxEvents: must be a whole number/],
+    [() => collectorAdmin({} as Any, { tokens: "a" } as Any), /did you mean token/],
+    [() => admin({} as Any, { token: 5 } as Any), /^token: must be a string/],
+    [
+      () => new JsonlSink(`${directory.path}/a`, { fsync: "allways" } as Any),
+      /^fsync: must be always or interval/,
+    ],
+    [() => new SqliteSink(`${directory.path}/b`, { sync: "never" } as Any), /did you mean fsync/],
+    [() => eventQueues({ events: undefined } as Any), /^events: is undefined, and must be an EventQueue/],
+  ];
+  for (const [work, message] of wrong)
+    assert.throws(work, (error) => {
+      assert.ok(error instanceof ConfigurationError, String(error));
+      assert.match(error.message, message);
+      return true;
+    });
+  await assert.rejects(FakeCollector.open({ ports: 5 } as Any), ConfigurationError);
+});
+
+test("a queue rejects a serializer for another version than its events have, until they are published", () => {
+  using directory = temporaryDirectory();
+  const open = (serializer: Any): EventQueue<Any> =>
+    new EventQueue<Any>("main", serializer, { directory: directory.path });
+  using _empty = open(serializeV2Event);
+  using json = open(serializeJsonEvent);
+  json.put({});
+  using other = open(bytesOf); // it does not say
+  other.put("{}");
+  assert.throws(
+    () => open(serializeV2Event),
+    /^ConfigurationError: serializer: writes events of version 2, .* of version 2j/,
+  );
+});
