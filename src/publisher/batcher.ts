@@ -5,6 +5,7 @@
  */
 
 import { BATCH_REGROWTH_MS, MIN_LEARNT_BATCH_BYTES } from "../limits.ts";
+import type { EpochTable } from "../storage/epochs.ts";
 import type { Lease, LeaseTable, ReclaimOptions } from "../storage/leases.ts";
 
 /** When a batch goes. */
@@ -22,6 +23,7 @@ export interface BatchLimits {
 /** Gathers waiting events into a batch, by their sizes only, and claims it when it is time. */
 export class Batcher {
   readonly #leases: LeaseTable;
+  readonly #epochs: Pick<EpochTable, "lastIdFrom">;
   readonly #limits: BatchLimits;
   #claimedId = 0;
   /** Where the batch begins: next to the cursor, unless the rows there were deleted by hand. */
@@ -31,8 +33,9 @@ export class Batcher {
   #openedAtMs = 0;
   #claimedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(leases: LeaseTable, limits: BatchLimits) {
+  constructor(leases: LeaseTable, epochs: Pick<EpochTable, "lastIdFrom">, limits: BatchLimits) {
     this.#leases = leases;
+    this.#epochs = epochs;
     this.#limits = limits;
     this.#batch = this.#newBatch();
   }
@@ -48,7 +51,8 @@ export class Batcher {
       this.#openedAtMs = nowMs;
     }
     const fromId = Math.max(this.#firstId, this.#batch.lastId + 1);
-    this.#isFull = this.#batch.fill(this.#sum, fromId, Number.MAX_SAFE_INTEGER);
+    const lastId = this.#epochs.lastIdFrom(this.#firstId); // the events of a request have one UUID
+    this.#isFull = this.#batch.fill(this.#sum, fromId, lastId) || this.#batch.lastId === lastId;
   }
 
   /**

@@ -11,6 +11,7 @@ import {
   EventTransactionError,
 } from "../errors.ts";
 import { EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
+import { noteLocation } from "../storage/epochs.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
 import {
@@ -237,6 +238,7 @@ export class Outbox<T> implements Disposable {
 
 function openTable(db: SqliteConnection, file: string, maxEvents: number | undefined): OutboxTable {
   prepareSchema(db, file);
+  if (file !== IN_MEMORY) noteLocation(db, file);
   const table = new OutboxTable(db, file);
   if (maxEvents !== undefined) table.setMaxEvents(maxEvents);
   return table;

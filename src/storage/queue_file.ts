@@ -8,6 +8,7 @@ import process from "node:process";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
+import { noteLocation } from "./epochs.ts";
 import { isBusy, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { needsSchema, prepareSchema, rejectOlderSchema } from "./schema.ts";
@@ -46,6 +47,7 @@ export interface OutboxOptions {
 type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
   /** Of an outbox: to be called when it is closed. */
   readonly release?: () => void;
+  readonly hasMoved?: boolean;
 };
 
 /** An open queue file. Everything else in this folder works on one. */
@@ -60,8 +62,8 @@ export class QueueFile {
   readonly prepare: Database.Database["prepare"];
   /** The connection, for what names no table. @internal As {@link prepare}. */
   readonly db: Database.Database;
-  /** Names this file's events for ever: see `Event-Ids`. */
-  readonly uuid: string;
+  /** Whether it was moved, copied or restored since it was last open: opening it has begun a new epoch. */
+  readonly hasMoved: boolean;
   /** Whether a commit waits until it is on the disk: durability `power`. */
   readonly syncsCommits: boolean;
   /** Whether the file is a service's database, of which only the tables of the outbox are ours. */
@@ -88,9 +90,10 @@ export class QueueFile {
       rejectNoFile(path);
       db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
+      const hasMoved = noteLocationOf(db, path);
       setPragmas(db, options);
       rejectReadOnly(db);
-      return new QueueFile(path, db, options);
+      return new QueueFile(path, db, { ...options, hasMoved });
     } catch (error) {
       db?.close();
       throw toStorageError(error, path);
@@ -130,9 +133,10 @@ export class QueueFile {
     let db: Database.Database | undefined;
     try {
       db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });
+      const hasMoved = !isReadOnly && noteLocationOf(db, path);
       setOutboxPragmas(db);
       if (!isReadOnly) rejectReadOnly(db);
-      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release });
+      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release, hasMoved });
     } catch (error) {
       db?.close();
       release();
@@ -141,10 +145,11 @@ export class QueueFile {
   }
 
   private constructor(path: string, db: Database.Database, options: OpenedOptions) {
-    const { busyTimeoutMs, durability, release } = options;
+    const { busyTimeoutMs, durability, release, hasMoved = false } = options;
     this.path = path;
     this.db = db;
     this.isOutbox = release !== undefined;
+    this.hasMoved = hasMoved;
     this.#release = release;
     this.prepare = db.prepare.bind(db);
     this.syncsCommits = durability === "power";
@@ -152,7 +157,6 @@ export class QueueFile {
     this.#inode = inodeOf(path);
     this.#transaction = db.transaction((work: () => unknown) => work());
     this.#touch = this.prepare("UPDATE eventspool_queue SET max_events = max_events");
-    this.uuid = this.prepare("SELECT uuid FROM eventspool_queue").pluck().get() as string;
   }
 
   /** Runs one statement, waiting for the lock where it needs one. @throws {EventStorageError} */
@@ -241,6 +245,10 @@ function prepareFile(db: Database.Database): void {
   // keeps it, but a copy by VACUUM INTO does not.
   retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
   retryWhileBusy(() => prepareSchema(db, db.name), OPEN_TIMEOUT_MS);
+}
+
+function noteLocationOf(db: Database.Database, path: string): boolean {
+  return retryWhileBusy(() => noteLocation(db, path), OPEN_TIMEOUT_MS);
 }
 
 /** @throws {EventStorageError} `EMPTY`; `NOT_A_QUEUE`: another program's database; `NEWER_SCHEMA` */
