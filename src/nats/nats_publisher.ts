@@ -74,7 +74,7 @@ export class NatsPublisher {
     try {
       (await this.#open()).publish(publishing);
     } catch (error) {
-      publishing.end(failureOf(error, this.#config.servers));
+      publishing.end({ ...failureOf(error, this.#config.servers), isUnsent: true });
     }
   }
 

@@ -5,7 +5,6 @@
  */
 
 import { BATCH_REGROWTH_MS, MIN_LEARNT_BATCH_BYTES } from "../limits.ts";
-import type { EpochTable } from "../storage/epochs.ts";
 import type { Lease, LeaseTable, ReclaimOptions } from "../storage/leases.ts";
 
 /** When a batch goes. */
@@ -23,7 +22,6 @@ export interface BatchLimits {
 /** Gathers waiting events into a batch, by their sizes only, and claims it when it is time. */
 export class Batcher {
   readonly #leases: LeaseTable;
-  readonly #epochs: Pick<EpochTable, "lastIdFrom">;
   readonly #limits: BatchLimits;
   #claimedId = 0;
   /** Where the batch begins: next to the cursor, unless the rows there were deleted by hand. */
@@ -33,9 +31,8 @@ export class Batcher {
   #openedAtMs = 0;
   #claimedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(leases: LeaseTable, epochs: Pick<EpochTable, "lastIdFrom">, limits: BatchLimits) {
+  constructor(leases: LeaseTable, limits: BatchLimits) {
     this.#leases = leases;
-    this.#epochs = epochs;
     this.#limits = limits;
     this.#batch = this.#newBatch();
   }
@@ -51,7 +48,7 @@ export class Batcher {
       this.#openedAtMs = nowMs;
     }
     const fromId = Math.max(this.#firstId, this.#batch.lastId + 1);
-    const lastId = this.#epochs.lastIdFrom(this.#firstId); // the events of a request have one UUID
+    const lastId = this.#leases.epochs.lastIdFrom(this.#firstId); // the events of a request have one UUID
     this.#isFull = this.#batch.fill(this.#sum, fromId, lastId) || this.#batch.lastId === lastId;
   }
 
@@ -85,7 +82,7 @@ export class Batcher {
     const batch = this.#newBatch();
     const isCut = batch.fill(this.#sum, lease.firstId, lease.lastId) && batch.lastId < lease.lastId;
     if (!isCut) return lease;
-    this.#leases.split(lease, batch.lastId);
+    this.#leases.split(lease, batch.lastId, false);
     return this.#leases.claimExpired(options);
   }
 

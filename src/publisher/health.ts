@@ -13,9 +13,9 @@ export interface PublisherProblem {
   readonly atMs: number;
   /**
    * `unavailable` and `misconfigured` are the collector's, `rejected` an event's, `held` that of too many
-   * events for each to be at fault, `storage` the queue file's.
+   * events for each to be at fault, `storage` the queue file's, `rolled_back` that of a queue file that was set back.
    */
-  readonly kind: "unavailable" | "misconfigured" | "rejected" | "held" | "storage";
+  readonly kind: "unavailable" | "misconfigured" | "rejected" | "held" | "storage" | "rolled_back";
   /** What happened, in words for people. It never holds a secret. */
   readonly message: string;
 }
@@ -74,6 +74,9 @@ export type Health = "ok" | "degraded" | "failing";
 /** A collector that has been away this long, in milliseconds, is not a hiccup any more. */
 const FAILING_AFTER_MS = 60_000;
 
+/** How long a rollback of the queue's file makes its publishers degraded, in milliseconds: someone sees it each day. */
+const ROLLED_BACK_MS = 86_400_000;
+
 /** A queue this full will soon reject. */
 const DEGRADED_FILL = 0.8;
 
@@ -106,6 +109,8 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   if (deadLetters > 0) yield ["degraded", `the collector rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
+  if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_MS)
+    yield ["degraded", "the queue file was rolled back within the last day: see queue check"];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {

@@ -118,7 +118,6 @@ export class Publisher implements AsyncDisposable {
     const sender = new Sender({
       leases: this.#leases,
       queue: this.queue,
-      uuid: this.#queueFile.uuid,
       destination: this.#destination,
       metrics: this.#metrics,
       durable: this.#durable,
@@ -196,6 +195,7 @@ export class Publisher implements AsyncDisposable {
 
   async #run(): Promise<void> {
     log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
+    if (this.#queueFile.hasMoved) log.logMoved(this.file);
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
     const keeping = this.#maintenance.run(this.#stop.signal);
     while (!this.#stop.signal.aborted) {

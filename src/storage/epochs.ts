@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import type { QueueFile } from "./queue_file.ts";
 import {
@@ -91,7 +90,7 @@ const UUID_AT = "SELECT uuid FROM eventspool_epoch WHERE first_id <= ? ORDER BY 
 export interface FileLocation {
   /** Of the running kernel: no other machine has it, and no other run of this one, so no disk that was set back while it was off. */
   readonly boot?: string;
-  /** A hash of /etc/machine-id, where the boot's id cannot be read: Deno allows that to nobody but `--allow-all`. */
+  /** The end of /etc/machine-id, where the boot's id cannot be read: Deno allows that to nobody but `--allow-all`. */
   readonly machine?: string;
   readonly device?: number;
   readonly inode?: number;
@@ -112,10 +111,8 @@ export function locate(path: string): FileLocation {
   const machine = boot === undefined ? readText("/etc/machine-id") : undefined;
   return {
     ...(boot !== undefined && { boot }),
-    // https://www.freedesktop.org/software/systemd/man/latest/machine-id.html: not to be shown as it is
-    ...(machine !== undefined && {
-      machine: createHash("sha256").update(`eventspool ${machine}`).digest("hex"),
-    }),
+    // A part of it: https://www.freedesktop.org/software/systemd/man/latest/machine-id.html wants it kept to oneself.
+    ...(machine !== undefined && { machine: machine.slice(-8) }),
     device: dev,
     inode: ino,
     ...(birthtimeMs > 0 && { bornAtMs: Math.floor(birthtimeMs) }), // 0: the file system does not know; Deno has no fractions

@@ -8,6 +8,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { type DeadLetterBounds, DeadLetterTable, type Rejection } from "./dead_letters.ts";
+import { EpochTable } from "./epochs.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /** A claimed range of events. It is settled by its id and attempts, never by its rows alone. */
@@ -68,6 +69,8 @@ const IS_EXPIRED = "(expires_at_ms <= ? OR claimed_at_ms > ?)";
 
 /** Claims ranges of events for a publisher, and settles them. */
 export class LeaseTable {
+  /** Which UUIDs name the events. */
+  readonly epochs: EpochTable;
   readonly #file: QueueFile;
   readonly #durationMs: number;
   readonly #deadLetters: DeadLetterTable;
@@ -78,6 +81,7 @@ export class LeaseTable {
   constructor(file: QueueFile, durationMs: number, bounds?: DeadLetterBounds) {
     this.#file = file;
     this.#durationMs = durationMs;
+    this.epochs = new EpochTable(file);
     this.#deadLetters = new DeadLetterTable(file, bounds);
     this.#sql = prepareStatements(file);
   }

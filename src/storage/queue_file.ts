@@ -358,6 +358,7 @@ function fill(path: string): void {
     db.transaction(() => {
       db.pragma(`application_id = ${APPLICATION_ID}`);
       prepareSchema(db, path);
+      noteLocation(db, path); // that of its inode, which it keeps under its own name
     })();
     db.pragma("journal_mode = WAL"); // the file keeps it
   } finally {

@@ -63,13 +63,22 @@ export class CollectorDestination implements Destination {
       return outcomeOf(await this.#client.post(payload, eventIds, stop), sent);
     } catch (error) {
       const reason = `POST ${this.url}: ${describeTransportError(error)}`;
-      return { kind: "unavailable", reason, isTransport: true };
+      return {
+        kind: "unavailable",
+        reason,
+        isTransport: true,
+        ...(CANNOT_CONNECT.test(reason) && { isUnsent: true }),
+      };
     }
   }
 
   /** Connections are the runtime's: they end by themselves. */
   async close(): Promise<void> {}
 }
+
+/** What Bun, Deno and Node say when no connection could be made. */
+const CANNOT_CONNECT =
+  /ConnectionRefused|FailedToOpenSocket|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|client error \(Connect\)/;
 
 /** Bun gives a message and a code, Node a bare "fetch failed" with the reason in its cause, Deno only text. */
 function describeTransportError(error: unknown): string {

@@ -27,7 +27,7 @@ const REFUSED = new Set([400, 413, UNPROCESSABLE]);
 
 /** Tells what an answer means. */
 export function outcomeOf({ status, retryAfter, text }: CollectorAnswer, sent: SentIds): Outcome {
-  if (status >= 200 && status < 300) return { kind: "accepted" };
+  if (status >= 200 && status < 300) return { kind: "accepted", ...duplicatesIn(text) };
   const answer = text.slice(0, MAX_ANSWER_BYTES);
   if (REFUSED.has(status)) return eventByEvent({ kind: "rejected", status, answer }, text, sent);
   const reason = `the collector answered ${status}${answer === "" ? "" : `: ${answer}`}`;
@@ -55,10 +55,16 @@ function eventByEvent(rejection: Rejected, text: string, { firstId, lastId, coun
     rejected.set(id, { id, status, answer: String(error ?? "").slice(0, MAX_ANSWER_BYTES) });
   }
   if (rejected.size !== named.length) return rejection;
-  return { kind: "partial", rejected: [...rejected.values()].sort((a, b) => a.id - b.id), undelivered: [] };
+  const inOrder = [...rejected.values()].sort((a, b) => a.id - b.id);
+  return { kind: "partial", rejected: inOrder, undelivered: [], ...duplicatesIn(text) };
 }
 
-function parseAnswer(text: string): { accepted?: unknown; rejected?: unknown } {
+function duplicatesIn(text: string): { duplicates?: number } {
+  const { duplicates } = parseAnswer(text);
+  return Number.isInteger(duplicates) ? { duplicates: duplicates as number } : {};
+}
+
+function parseAnswer(text: string): { accepted?: unknown; duplicates?: unknown; rejected?: unknown } {
   try {
     return Object(JSON.parse(text));
   } catch {
