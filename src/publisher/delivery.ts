@@ -150,6 +150,7 @@ export class Deliveries {
     const isRolledBack = isFirstSend && leases.epochs.rolledBack(lease.firstId, uuid);
     const isRenamed = leases.epochs.uuidAt(lease.firstId) !== uuid;
     counts.duplicates += duplicates;
+    if (isFirstSend && !isRenamed) log.logKnown(lease, duplicates);
     if (!isRolledBack) return isRenamed;
     counts.rollbacks++;
     this.#noteProblem(

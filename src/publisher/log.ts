@@ -26,6 +26,13 @@ export function logRolledBack(lease: Lease, duplicates: number): void {
   );
 }
 
+export function logKnown(lease: Lease, duplicates: number): void {
+  logger.warn(
+    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were in the queue file when it was moved, copied or restored: they are taken for the same events, and not sent again",
+    { ...range(lease), duplicates },
+  );
+}
+
 export function logStopping(inFlight: number, graceMs: number): void {
   logger.info("Stopping: batches in flight ({inFlight}) have {graceMs} ms to finish", { inFlight, graceMs });
 }

@@ -46,6 +46,11 @@ export class EpochTable {
       next: file
         .prepare<[number], number | null>("SELECT min(first_id) FROM eventspool_epoch WHERE first_id > ?")
         .pluck(),
+      movedAfter: file
+        .prepare<[number], number>(
+          "SELECT EXISTS (SELECT 1 FROM eventspool_epoch WHERE first_id > ? AND reason = 'moved')",
+        )
+        .pluck(),
       list: file.prepare<[], Epoch>(
         `SELECT first_id AS firstId, uuid, reason, began_at_ms AS beganAtMs
          FROM eventspool_epoch ORDER BY first_id`,
@@ -70,14 +75,15 @@ export class EpochTable {
   }
 
   /**
-   * Begins a new epoch with an event that the destination knows though it was never sent, unless that was done since
-   * it was sent. False: it was.
+   * Begins a new epoch with an event that the destination has though it was never sent. Not where that was done since it
+   * was sent, nor for an event from before the file was moved: the original had the same event, and may have sent it.
+   * Returns whether it began one.
    *
    * @param sentUuid the UUID under which the event was sent @throws {EventStorageError}
    */
   rolledBack(firstId: number, sentUuid: string): boolean {
     return this.#file.transaction(() => {
-      if (this.#sql.uuid.get(firstId) !== sentUuid) return false;
+      if (this.#sql.uuid.get(firstId) !== sentUuid || this.#sql.movedAfter.get(firstId) === 1) return false;
       beginEpoch(this.#file.db, firstId, "rolled_back");
       return true;
     });
