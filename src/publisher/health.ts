@@ -5,6 +5,7 @@
  */
 import { countOf } from "../format.ts";
 import type { PublisherFigures } from "../metrics/publisher_counts.ts";
+import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
 import type { QueueState } from "../storage/events.ts";
 
 /** The last thing that went wrong. */
@@ -74,9 +75,6 @@ export type Health = "ok" | "degraded" | "failing";
 /** A collector that has been away this long, in milliseconds, is not a hiccup any more. */
 const FAILING_AFTER_MS = 60_000;
 
-/** How long a rollback of the queue's file makes its publishers degraded, in milliseconds: someone sees it each day. */
-const ROLLED_BACK_MS = 86_400_000;
-
 /** A queue this full will soon reject. */
 const DEGRADED_FILL = 0.8;
 
@@ -109,7 +107,7 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   if (deadLetters > 0) yield ["degraded", `the collector rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
-  if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_MS)
+  if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
     yield ["degraded", "the queue file was rolled back within the last day: see queue check"];
 }
 

@@ -26,6 +26,10 @@ export function logRolledBack(lease: Lease, duplicates: number): void {
   );
 }
 
+export function logExposed(problem: string, advice: string): void {
+  logger.warn("Others may change the queue: {problem}: {advice}", { problem, advice });
+}
+
 export function logKnown(lease: Lease, duplicates: number): void {
   logger.warn(
     "The destination already had {duplicates} of the events {firstId} to {lastId}, which were in the queue file when it was moved, copied or restored: they are taken for the same events, and not sent again",

@@ -53,6 +53,11 @@ export interface EventQueueOptions {
    * that runs as another user of the same group. Default `0o600`. A file that is there keeps its mode.
    */
   readonly fileMode?: number;
+  /**
+   * Whether the queue's file may be on a network file system (NFS, SMB, FUSE, 9p, Ceph, ...), where SQLite's locks may
+   * not hold. Default false: `NETWORK_FILE_SYSTEM` is thrown where the file system can be found out.
+   */
+  readonly allowNetworkFileSystem?: boolean;
   /** How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. */
   readonly busyTimeoutMs?: number;
   /**
@@ -148,6 +153,7 @@ export class EventQueue<T, Output = T> implements Disposable {
       durability,
       busyTimeoutMs,
       fileMode,
+      allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
     });
     this.#events = new EventTable(this.#queueFile);
     this.#sync = durability === "power" ? new SharedSync(this.file) : undefined;

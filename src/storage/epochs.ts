@@ -31,6 +31,9 @@ export interface Epoch {
   readonly beganAtMs: number;
 }
 
+/** For how long a rollback is worth a warning, in milliseconds: a day, so that someone sees it. */
+export const ROLLED_BACK_WARNING_MS = 86_400_000;
+
 /** How many epochs without events are kept, for `queue check`. */
 const MAX_PAST_EPOCHS = 100;
 

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, type Stats, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
 
@@ -89,6 +90,53 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
         "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
       : `The queue directory ${directory} cannot be used (${code}): see to its owner and mode, or name another.`;
   return new EventStorageError(code, directory, problem, { cause });
+}
+
+/** Someone who may change a queue besides those who use it, and what to do about it. */
+export interface Exposure {
+  readonly problem: string;
+  readonly advice: string;
+}
+
+/**
+ * Who else may read, change or replace a queue's file, by the modes and owners of it and its directory. Nothing is
+ * found out as root, who works on the queues of others, nor of owners without the right to (Deno's `--allow-sys=uid`).
+ */
+export function exposuresOf(path: string): Exposure[] {
+  const directory = dirname(path);
+  const exposures: Exposure[] = [];
+  const add = (problem: string, advice: string): void => void exposures.push({ problem, advice });
+  const [folder, file] = [statSync(directory), statSync(path, { throwIfNoEntry: false })];
+  if ((folder.mode & 0o002) !== 0)
+    add(
+      `everyone may put files into ${directory} (mode ${octal(folder.mode)})`,
+      `chmod 700 ${directory}, or 770 for a group that shares it`,
+    );
+  if (file !== undefined && (file.mode & 0o007) !== 0)
+    add(`everyone may read or write ${path} (mode ${octal(file.mode)})`, `chmod 600 ${path}`);
+  for (const [place, stats] of [
+    [directory, folder],
+    [path, file],
+  ] as const)
+    if (stats !== undefined && isForeign(stats))
+      add(`${place} belongs to another user (${stats.uid})`, "use a directory that this user or root made");
+  return exposures;
+}
+
+/** Whether neither we nor root own it, nor a group of ours shares it. */
+function isForeign({ uid, gid, mode }: Stats): boolean {
+  try {
+    const we = process.getuid?.() ?? uid; // Windows has none
+    if (we === 0 || uid === we || uid === 0) return false;
+    return (mode & 0o060) !== 0o060 || !process.getgroups?.().includes(gid);
+  } catch {
+    return false; // Deno may not look
+  }
+}
+
+/** A file's mode, as chmod takes it. */
+export function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;

@@ -8,6 +8,7 @@ import process from "node:process";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
+import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
 import { isBusy, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
@@ -34,6 +35,8 @@ export interface QueueFileOptions {
   readonly busyTimeoutMs: number;
   /** The mode of a file that is made, such as 0o600. */
   readonly fileMode?: number;
+  /** Whether the file may be on a network file system. Default: false. */
+  readonly allowNetworkFileSystem?: boolean;
 }
 
 /** How the outbox in a service's database is opened. */
@@ -80,12 +83,14 @@ export class QueueFile {
   /**
    * Opens the file, and makes or migrates it first where needed; several processes may do so at once.
    *
-   * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, or cannot be used
+   * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, is on a network file
+   * system, or cannot be used
    */
   static open(path: string, options: QueueFileOptions): QueueFile {
     checkRuntime(path);
     let db: Database.Database | undefined;
     try {
+      if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
       db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });

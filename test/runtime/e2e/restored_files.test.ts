@@ -210,25 +210,29 @@ for (const [name, { take, restore, reason }] of Object.entries(BACKUPS))
     if (reason === "moved") assert.equal(host.stored().length, 65, "and each once");
   });
 
-test("a queue and a copy of it run at once: each event is stored, and once unless it was in both", LIMIT, async () => {
-  await using host = new Host();
-  await host.startCollector();
-  host.put(5);
-  const directory = join(host.directory, "copy");
-  mkdirSync(directory);
-  copyFileSync(host.file, join(directory, "events-main.db"));
-  await using other = await host.publisher(directory);
-  await using original = await host.publisher();
-  for (let round = 0; round < 5; round++) {
-    host.put(20);
-    host.put(20, { directory });
-  }
-  await host.drained();
-  await host.drained(directory);
-  assert.equal(await stop(other), 0);
-  assert.equal(await stop(original), 0);
-  host.assertStored({ twice: 5 }); // the original cannot know of its copy, which may have been first
-});
+test(
+  "a queue and a copy of it run at once: each event is stored, and once unless it was in both",
+  LIMIT,
+  async () => {
+    await using host = new Host();
+    await host.startCollector();
+    host.put(5);
+    const directory = join(host.directory, "copy");
+    mkdirSync(directory);
+    copyFileSync(host.file, join(directory, "events-main.db"));
+    await using other = await host.publisher(directory);
+    await using original = await host.publisher();
+    for (let round = 0; round < 5; round++) {
+      host.put(20);
+      host.put(20, { directory });
+    }
+    await host.drained();
+    await host.drained(directory);
+    assert.equal(await stop(other), 0);
+    assert.equal(await stop(original), 0);
+    host.assertStored({ twice: 5 }); // the original cannot know of its copy, which may have been first
+  },
+);
 
 test(
   "several publishers with many batches on their way find out that the file was rolled back",
