@@ -8,6 +8,7 @@
  * @module
  */
 import { readFileSync, statSync } from "node:fs";
+import process from "node:process";
 import type { QueueFile } from "./queue_file.ts";
 import {
   firstRow,
@@ -99,7 +100,7 @@ const UUID_AT = "SELECT uuid FROM eventspool_epoch WHERE first_id <= ? ORDER BY 
 export interface FileLocation {
   /** Of the running kernel: no other machine has it, and no other run of this one, so no disk that was set back while it was off. */
   readonly boot?: string;
-  /** The end of /etc/machine-id, where the boot's id cannot be read: Deno allows that to nobody but `--allow-all`. */
+  /** The end of /etc/machine-id, where the boot's id cannot be read, as by Deno, which wants `--allow-all` for it. */
   readonly machine?: string;
   readonly device?: number;
   readonly inode?: number;
@@ -116,7 +117,7 @@ export function locate(path: string): FileLocation {
   const file = statSync(path, { throwIfNoEntry: false });
   if (file === undefined) return {};
   const { dev, ino, birthtimeMs } = file;
-  const boot = readText("/proc/sys/kernel/random/boot_id");
+  const boot = process.versions.deno === undefined ? readText("/proc/sys/kernel/random/boot_id") : undefined;
   const machine = boot === undefined ? readText("/etc/machine-id") : undefined;
   return {
     ...(boot !== undefined && { boot }),
@@ -130,10 +131,21 @@ export function locate(path: string): FileLocation {
 
 function readText(path: string): string | undefined {
   try {
+    if (!mayRead(path)) return undefined;
     return readFileSync(path, "utf8").trim() || undefined;
   } catch {
-    return undefined; // no Linux, a container without it, or Deno may not read it
+    return undefined; // no Linux, or a container without it
   }
+}
+
+/** Asked first, since at a terminal Deno would ask the person there, each time. */
+function mayRead(path: string): boolean {
+  const { Deno } = globalThis as { Deno?: DenoPermissions };
+  return Deno === undefined || Deno.permissions.querySync({ name: "read", path }).state === "granted";
+}
+
+interface DenoPermissions {
+  readonly permissions: { querySync(permission: { name: "read"; path: string }): { readonly state: string } };
 }
 
 /** Whether a file is in another place than before, as far as both are known. */

@@ -12,7 +12,7 @@ import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
 import { isBusy, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
-import { needsSchema, prepareSchema, rejectOlderSchema } from "./schema.ts";
+import { prepareSchema, rejectOlderSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 import { libraryOf, useLibrary } from "./user_connection.ts";
 
@@ -256,12 +256,9 @@ function noteLocationOf(db: Database.Database, path: string): boolean {
   return retryWhileBusy(() => noteLocation(db, path), OPEN_TIMEOUT_MS);
 }
 
-/** @throws {EventStorageError} `EMPTY`; `NOT_A_QUEUE`: another program's database; `NEWER_SCHEMA` */
+/** @throws {EventStorageError} `EMPTY`; `NOT_A_QUEUE`: another program's database */
 function rejectForeign(db: Database.Database): void {
-  if (db.pragma("application_id", { simple: true }) === APPLICATION_ID) {
-    needsSchema(db, db.name);
-    return;
-  }
+  if (db.pragma("application_id", { simple: true }) === APPLICATION_ID) return;
   if (db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined) throw emptyFile(db.name);
   const problem = `The file ${db.name} is not a queue file: it is another program's SQLite database. Move it away, or name another queue.`;
   throw new EventStorageError("NOT_A_QUEUE", db.name, problem);
