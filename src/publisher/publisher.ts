@@ -197,7 +197,9 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
     if (this.#queueFile.hasMoved) log.logMoved(this.file);
-    for (const { problem, advice } of exposuresOf(this.file)) log.logExposed(problem, advice);
+    if (!this.#queueFile.isOutbox)
+      // the mode of its database is the service's decision
+      for (const { problem, advice } of exposuresOf(this.file)) log.logExposed(problem, advice);
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
     const keeping = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
