@@ -106,8 +106,8 @@ export function exposuresOf(path: string): Exposure[] {
   const directory = dirname(path);
   const exposures: Exposure[] = [];
   const add = (problem: string, advice: string): void => void exposures.push({ problem, advice });
-  const [folder, file] = [statSync(directory), statSync(path, { throwIfNoEntry: false })];
-  if ((folder.mode & 0o002) !== 0)
+  const [folder, file] = [statsOf(directory), statsOf(path)];
+  if (folder !== undefined && (folder.mode & 0o002) !== 0)
     add(
       `everyone may put files into ${directory} (mode ${octal(folder.mode)})`,
       `chmod 700 ${directory}, or 770 for a group that shares it`,
@@ -121,6 +121,15 @@ export function exposuresOf(path: string): Exposure[] {
     if (stats !== undefined && isForeign(stats))
       add(`${place} belongs to another user (${stats.uid})`, "use a directory that this user or root made");
   return exposures;
+}
+
+/** Undefined: it is gone, which others notice, or out of sight. */
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether neither we nor root own it, nor a group of ours shares it. */

@@ -42,6 +42,7 @@ test("finds out who else may change a queue, by modes and owners", () => {
   const path = join(directory.path, "events-main.db");
   writeFileSync(path, "", { mode: 0o600 });
   assert.deepEqual(exposuresOf(path), []);
+  assert.deepEqual(exposuresOf(join(directory.path, "gone", "events-main.db")), []);
   chmodSync(directory.path, 0o1777);
   chmodSync(path, 0o666);
   const problems = exposuresOf(path).map(({ problem }) => problem);
