@@ -31,14 +31,23 @@ CREATE TABLE eventspool_event (
 -- The one row that describes the queue.
 CREATE TABLE eventspool_queue (
   one           INTEGER PRIMARY KEY CHECK (one = 1),
-  uuid          TEXT    NOT NULL,                                      -- names this file's events in Event-Ids
   max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0), -- put rejects at this depth
   batch_version TEXT CHECK (batch_version IN ('2', '2j')),             -- what its serializers write; NULL: not known
   claimed_id    INTEGER NOT NULL DEFAULT 0,                            -- the cursor: the highest id ever claimed
   removed_count INTEGER NOT NULL DEFAULT 0,                            -- ids that left the event table, all claimed before
   dead_letter_count         INTEGER NOT NULL DEFAULT 0,                -- kept by the triggers below
   dead_letter_bytes         INTEGER NOT NULL DEFAULT 0,                -- their bodies and answers
-  dropped_dead_letter_count INTEGER NOT NULL DEFAULT 0                 -- dead letters that made room for newer ones
+  dropped_dead_letter_count INTEGER NOT NULL DEFAULT 0,                -- dead letters that made room for newer ones
+  location      TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/epochs.ts
+) STRICT;
+
+-- Which UUID names an event in Event-Ids: that of the last epoch that starts at or before its id. A file that was
+-- copied, restored or rolled back gives ids again that its original has given: a new epoch keeps them apart.
+CREATE TABLE eventspool_epoch (
+  first_id    INTEGER PRIMARY KEY,
+  uuid        TEXT    NOT NULL,
+  reason      TEXT    NOT NULL,                  -- created, moved or rolled_back
+  began_at_ms INTEGER NOT NULL
 ) STRICT;
 
 -- Events that put rejected, by the reason: full, too_large, invalid, storage. Producers count in memory and
@@ -58,6 +67,7 @@ CREATE TABLE eventspool_lease (
   claimed_at_ms INTEGER NOT NULL,                -- a lease claimed in the future means the clock was set back
   expires_at_ms INTEGER NOT NULL,                -- from then on anyone may claim it; at release: now
   attempts      INTEGER NOT NULL,                -- how often it was claimed
+  sends         INTEGER NOT NULL,                -- how many of these attempts a destination may have received
   CHECK (first_id <= last_id)
 ) STRICT;
 

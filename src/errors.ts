@@ -119,6 +119,7 @@ export class EventInvalidError extends EventError {
  * - `OLDER_SCHEMA`: it must first be upgraded, by a process that may write to it
  * - `NEWER_SCHEMA`: a newer eventspool has made or upgraded it
  * - `MOVED`: the file was removed or replaced while it was open
+ * - `NETWORK_FILE_SYSTEM`: it is on one, where locks may not hold: use a local disk, or `allowNetworkFileSystem`
  * - `OLD_RUNTIME`: Bun, Deno or Node is too old for better-sqlite3
  * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`, `HARD_LINKED`; `LOCKED`: another process has it; `CLOSED`: it
  *   was used after `close()`

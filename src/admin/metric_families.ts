@@ -93,6 +93,16 @@ const COUNTERS: readonly Figure<PublisherMetrics>[] = [
     "Leases that went to another publisher before they were settled: their events may arrive twice.",
     ({ counts }) => counts.lostLeases,
   ],
+  [
+    "duplicate_events_total",
+    "Events that the destination already had, as far as it says so.",
+    ({ counts }) => counts.duplicates,
+  ],
+  [
+    "rollbacks_total",
+    "Batches that the destination had though they were never sent: the queue file was rolled back.",
+    ({ counts }) => counts.rollbacks,
+  ],
   ["storage_failures_total", "Failures of the queue file.", ({ counts }) => counts.storageFailures],
 ];
 

@@ -9,7 +9,6 @@ import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
-import { exposuresOf } from "../storage/locations.ts";
 import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { notify } from "./service_manager.ts";
@@ -52,7 +51,7 @@ export class Session {
 
   /** Publishes until `stop` aborts or {@link end} is called, and what is in flight then has finished. */
   async run(stop: AbortSignal): Promise<void> {
-    logWarnings(logger, [...this.config.warnings, ...exposuresOf(this.publisher.file)]);
+    logWarnings(logger, this.config.warnings);
     await using publisher = this.publisher;
     this.admin?.show(publisher, this.config.admin);
     const running = publisher.run({ signal: AbortSignal.any([stop, this.#end.signal]) });

@@ -237,6 +237,8 @@ export interface QueuePlace {
   readonly file: string | undefined;
   /** `queue.file_mode` (ours): the mode of a queue file that the publisher makes. Default: 0600. */
   readonly fileMode: number;
+  /** `queue.allow_network_file_system` (ours): whether the queue's file may be on NFS, SMB, FUSE, 9p, Ceph, ... Default: false. */
+  readonly allowNetworkFileSystem: boolean;
   /**
    * `queue.ballast` (ours): how much space is kept back for a full disk, in a file beside the queue's, in bytes;
    * 0 if `off`. At most an eighth of the free space is taken. Default: 16 MiB, and none beside a service's database.
@@ -258,6 +260,7 @@ function readQueuePlace(section: ConfigSection): QueuePlace {
     file,
     ballastBytes: section.read("queue.ballast", optional(parseSizeOrOff, ballastBytes)),
     fileMode: section.read("queue.file_mode", optional(parseFileMode, DEFAULT_FILE_MODE)),
+    allowNetworkFileSystem: section.read("queue.allow_network_file_system", optional(parseBoolean, false)),
   };
 }
 

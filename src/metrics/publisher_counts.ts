@@ -37,6 +37,10 @@ export interface PublisherFigures {
   readonly deadLettered: number;
   /** Leases that ran out, and went to another publisher, before they were settled: their events may arrive twice. */
   readonly lostLeases: number;
+  /** Events that the destination already had. */
+  readonly duplicates: number;
+  /** How often it already had events that were never sent before: the queue's file was rolled back. */
+  readonly rollbacks: number;
   /** Failures of the queue's file. */
   readonly storageFailures: number;
   /** Events of a request. */
@@ -63,6 +67,8 @@ export class PublisherCounts implements PublisherFigures {
   splits = 0;
   deadLettered = 0;
   lostLeases = 0;
+  duplicates = 0;
+  rollbacks = 0;
   storageFailures = 0;
   readonly batchEvents: Histogram = new Histogram(EVENTS);
   readonly batchBytes: Histogram = new Histogram(BYTES);

@@ -115,7 +115,7 @@ export class NatsPublisher {
       session.publish(publishing);
       this.#checkWhenDue(session);
     } catch (error) {
-      publishing.end(failureOf(error, this.#config.servers));
+      publishing.end({ ...failureOf(error, this.#config.servers), isUnsent: true });
     }
   }
 

@@ -26,6 +26,8 @@ export interface Failure {
   readonly reason: string;
   /** Whether no answer came: then the messages may or may not be stored. Default: false. */
   readonly isTransport?: boolean;
+  /** Whether no message was sent, since no server could be reached. Default: false. */
+  readonly isUnsent?: boolean;
 }
 
 /** A message that the server, or its stream, never takes. */

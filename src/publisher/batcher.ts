@@ -48,7 +48,8 @@ export class Batcher {
       this.#openedAtMs = nowMs;
     }
     const fromId = Math.max(this.#firstId, this.#batch.lastId + 1);
-    this.#isFull = this.#batch.fill(this.#sum, fromId, Number.MAX_SAFE_INTEGER);
+    const lastId = this.#leases.epochs.lastIdFrom(this.#firstId); // the events of a request have one UUID
+    this.#isFull = this.#batch.fill(this.#sum, fromId, lastId) || this.#batch.lastId === lastId;
   }
 
   /**
@@ -81,7 +82,7 @@ export class Batcher {
     const batch = this.#newBatch();
     const isCut = batch.fill(this.#sum, lease.firstId, lease.lastId) && batch.lastId < lease.lastId;
     if (!isCut) return lease;
-    this.#leases.split(lease, batch.lastId);
+    this.#leases.split(lease, batch.lastId, false);
     return this.#leases.claimExpired(options);
   }
 

@@ -124,14 +124,41 @@ export class Deliveries {
 
   async #deliver(lease: Lease): Promise<void> {
     try {
-      const settle = this.#judge(lease, await this.#parts.sender.send(lease, this.#cut.signal));
-      const isMine = await retrySettle(settle, { onFailure: this.storageFailed, stop: this.#cut.signal });
+      const sent = await this.#parts.sender.send(lease, this.#cut.signal);
+      const options = { onFailure: this.storageFailed, stop: this.#cut.signal };
+      const mustResend = await retrySettle(() => this.#mustResend(lease, sent), options);
+      const settle = mustResend ? () => this.#parts.leases.release(lease) : this.#judge(lease, sent);
+      const isMine = await retrySettle(settle, options);
       this.storageBreaker.succeeded();
       if (!isMine) this.#lost(lease);
       this.#parts.onSettled();
     } catch (error) {
       this.storageFailed(error); // the lease runs out by itself
     }
+  }
+
+  /**
+   * Whether events must go again under another UUID, since the destination knows their ids from other events: those
+   * that the queue's file held before it was rolled back. That is so of a batch that nobody sent before, and of all
+   * that were on their way under the same UUID by then; a batch that was sent before is known for that reason.
+   */
+  #mustResend(lease: Lease, { outcome, uuid }: Sent): boolean {
+    const duplicates = "duplicates" in outcome ? (outcome.duplicates ?? 0) : 0;
+    if (duplicates === 0) return false;
+    const { leases, counts } = this.#parts;
+    const isFirstSend = lease.sends === 1;
+    const isRolledBack = isFirstSend && leases.epochs.rolledBack(lease.firstId, uuid);
+    const isRenamed = leases.epochs.uuidAt(lease.firstId) !== uuid;
+    counts.duplicates += duplicates;
+    if (isFirstSend && !isRenamed) log.logKnown(lease, duplicates);
+    if (!isRolledBack) return isRenamed;
+    counts.rollbacks++;
+    this.#noteProblem(
+      "rolled_back",
+      `the destination already had events ${lease.firstId} to ${lease.lastId}`,
+    );
+    log.logRolledBack(lease, duplicates);
+    return true;
   }
 
   #lost(lease: Lease): void {
@@ -154,7 +181,7 @@ export class Deliveries {
         return this.#rejected(lease, outcome);
       default:
         this.#failed(lease, outcome);
-        return () => this.#parts.leases.release(lease);
+        return () => this.#parts.leases.release(lease, mayHaveArrived(outcome));
     }
   }
 
@@ -223,7 +250,7 @@ export class Deliveries {
   /** An outage, as far as these events go: what was rejected waits, and something else is tried. */
   #held(lease: Lease, outcome: Rejected): () => boolean {
     this.#hold(lease, outcome);
-    return () => (isOneEvent(lease) ? this.#parts.leases.release(lease) : this.#split(lease));
+    return () => (isOneEvent(lease) ? this.#parts.leases.release(lease, false) : this.#split(lease));
   }
 
   #hold(lease: Lease, rejection: Pick<Rejected, "status" | "answer">): void {
@@ -232,7 +259,8 @@ export class Deliveries {
   }
 
   #split(lease: Lease): boolean {
-    const isMine = this.#parts.leases.split(lease, Math.floor((lease.firstId + lease.lastId) / 2));
+    const middleId = Math.floor((lease.firstId + lease.lastId) / 2);
+    const isMine = this.#parts.leases.split(lease, middleId, false);
     if (isMine) this.#parts.counts.splits++;
     return isMine;
   }
@@ -265,6 +293,11 @@ export class Deliveries {
   #noteProblem(kind: PublisherProblem["kind"], message: string): void {
     this.#lastProblem = { atMs: Date.now(), kind, message };
   }
+}
+
+/** Whether the destination may have events that it did not accept. */
+function mayHaveArrived(failure: Unavailable | Misconfigured): boolean {
+  return failure.kind === "unavailable" && failure.isUnsent !== true;
 }
 
 function isOneEvent({ firstId, lastId }: Lease): boolean {

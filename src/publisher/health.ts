@@ -5,6 +5,7 @@
  */
 import { countOf } from "../format.ts";
 import type { PublisherFigures } from "../metrics/publisher_counts.ts";
+import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
 import type { QueueState } from "../storage/events.ts";
 
 /** The last thing that went wrong. */
@@ -13,9 +14,9 @@ export interface PublisherProblem {
   readonly atMs: number;
   /**
    * `unavailable` and `misconfigured` are the collector's, `rejected` an event's, `held` that of too many
-   * events for each to be at fault, `storage` the queue file's.
+   * events for each to be at fault, `storage` the queue file's, `rolled_back` that of a queue file that was set back.
    */
-  readonly kind: "unavailable" | "misconfigured" | "rejected" | "held" | "storage";
+  readonly kind: "unavailable" | "misconfigured" | "rejected" | "held" | "storage" | "rolled_back";
   /** What happened, in words for people. It never holds a secret. */
   readonly message: string;
 }
@@ -110,6 +111,8 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   if (deadLetters > 0) yield ["degraded", `the collector rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
+  if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
+    yield ["degraded", "the queue file was rolled back within the last day: see queue check"];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {

@@ -12,6 +12,31 @@ export function logStarted(about: { queue: string; file: string; url: string }):
   logger.info("Publishing queue {queue} ({file}) to {url}", about);
 }
 
+export function logMoved(file: string): void {
+  logger.warn(
+    "The queue file {file} was moved, copied or restored, or the machine restarted: events put from now on get a new identity",
+    { file },
+  );
+}
+
+export function logRolledBack(lease: Lease, duplicates: number): void {
+  logger.error(
+    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were never sent before, so the queue file was rolled back; they are sent again under a new identity and may arrive twice",
+    { ...range(lease), duplicates },
+  );
+}
+
+export function logExposed(problem: string, advice: string): void {
+  logger.warn("Others may change the queue: {problem}: {advice}", { problem, advice });
+}
+
+export function logKnown(lease: Lease, duplicates: number): void {
+  logger.warn(
+    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were in the queue file when it was moved, copied or restored: they are taken for the same events, and not sent again",
+    { ...range(lease), duplicates },
+  );
+}
+
 export function logStopping(inFlight: number, graceMs: number): void {
   logger.info("Stopping: batches in flight ({inFlight}) have {graceMs} ms to finish", { inFlight, graceMs });
 }

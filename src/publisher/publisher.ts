@@ -14,7 +14,7 @@ import { Ballast } from "../storage/ballast.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { EventTable } from "../storage/events.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
-import { locateQueueFile } from "../storage/locations.ts";
+import { exposuresOf, locateQueueFile } from "../storage/locations.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
@@ -124,7 +124,6 @@ export class Publisher implements AsyncDisposable {
     const sender = new Sender({
       leases: this.#leases,
       queue: this.queue,
-      uuid: this.#queueFile.uuid,
       destination: this.#destination,
       metrics: this.#metrics,
       durable: this.#durable,
@@ -230,6 +229,10 @@ export class Publisher implements AsyncDisposable {
 
   async #run(): Promise<void> {
     log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
+    if (this.#queueFile.hasMoved) log.logMoved(this.file);
+    if (!this.#queueFile.isOutbox)
+      // the mode of its database is the service's decision
+      for (const { problem, advice } of exposuresOf(this.file)) log.logExposed(problem, advice);
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
     const keeping = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
@@ -340,11 +343,18 @@ function countRecent(file: QueueFile): number {
  *
  * @throws {EventStorageError} it cannot be used, or is not a queue
  */
-function openFile(path: string, { file, fileMode, ballastBytes }: PublisherConfig): QueueFile {
+function openFile(path: string, config: PublisherConfig): QueueFile {
+  const { file, fileMode, ballastBytes, allowNetworkFileSystem } = config;
   const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
   const open = () =>
     file === undefined
-      ? QueueFile.open(path, { role: "publisher", durability: "process", busyTimeoutMs, fileMode })
+      ? QueueFile.open(path, {
+          role: "publisher",
+          durability: "process",
+          busyTimeoutMs,
+          fileMode,
+          allowNetworkFileSystem,
+        })
       : QueueFile.openOutbox(path, { busyTimeoutMs });
   try {
     return open();

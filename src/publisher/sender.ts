@@ -18,8 +18,6 @@ export interface SenderDependencies {
   readonly leases: LeaseTable;
   /** The queue's name. */
   readonly queue: string;
-  /** The queue file's UUID. */
-  readonly uuid: string;
   readonly destination: Destination;
   readonly metrics: StatsdClient;
   /** What is sent must survive a power cut: see there. */
@@ -32,6 +30,8 @@ export interface SenderDependencies {
 /** What became of a lease's events, how many they were, and their size before compression. */
 export interface Sent {
   readonly outcome: Outcome;
+  /** The UUID that named them. */
+  readonly uuid: string;
   readonly count: number;
   /** How many of them are accepted. */
   readonly acceptedCount: number;
@@ -50,13 +50,14 @@ export class Sender {
 
   /** @param stop ends the delivery when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, queue, uuid, destination, durable } = this.#parts;
+    const { leases, queue, destination, durable } = this.#parts;
     const { firstId, lastId } = lease;
     const { putAtMs, ...events } = leases.read(lease);
     const { count } = events;
+    const uuid = leases.epochs.uuidAt(firstId);
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
     if (count === 0)
-      return { outcome: { kind: "accepted" }, count, acceptedCount: 0, sizeBytes: 0, durationMs: 0 };
+      return { outcome: { kind: "accepted" }, uuid, count, acceptedCount: 0, sizeBytes: 0, durationMs: 0 };
     const each = () => leases.readEach(lease);
     const delivery = await destination.prepare({ queue, queueUuid: uuid, firstId, lastId, ...events, each });
     const { sizeBytes } = delivery;
@@ -64,7 +65,7 @@ export class Sender {
     const startedAtMs = performance.now();
     const outcome = await this.#traced(lease, { count, sizeBytes }, () => attempt(delivery, stop));
     const durationMs = performance.now() - startedAtMs;
-    const sent = { outcome, count, acceptedCount: acceptedOf(outcome, count), sizeBytes, durationMs };
+    const sent = { outcome, uuid, count, acceptedCount: acceptedOf(outcome, count), sizeBytes, durationMs };
     this.#count(lease, sent, { putAtMs, stop });
     return sent;
   }

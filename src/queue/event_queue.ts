@@ -6,7 +6,16 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type EventError, EventInvalidError, EventQueueClosedError, EventQueueFullError } from "../errors.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
-import { checkOption, checkOptions, OBJECT, type OptionKinds, oneOf, STRING, wholeFrom } from "../options.ts";
+import {
+  BOOLEAN,
+  checkOption,
+  checkOptions,
+  OBJECT,
+  type OptionKinds,
+  oneOf,
+  STRING,
+  wholeFrom,
+} from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
 import { type BatchVersion, EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
@@ -54,6 +63,11 @@ export interface EventQueueOptions {
    * that runs as another user of the same group. Default `0o600`. A file that is there keeps its mode.
    */
   readonly fileMode?: number;
+  /**
+   * Whether the queue's file may be on a network file system (NFS, SMB, FUSE, 9p, Ceph, ...), where SQLite's locks may
+   * not hold. Default false: `NETWORK_FILE_SYSTEM` is thrown where the file system can be found out.
+   */
+  readonly allowNetworkFileSystem?: boolean;
   /**
    * How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. If
    * another process keeps the lock for longer, such as one that was stopped, that put throws, and later ones wait for
@@ -151,6 +165,7 @@ export class EventQueue<T, Output = T> implements Disposable {
       durability,
       busyTimeoutMs,
       fileMode,
+      allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
     });
     this.#events = new EventTable(this.#queueFile);
     this.#sync = durability === "power" ? new SharedSync(this.file) : undefined;
@@ -310,6 +325,7 @@ const OPTION_KINDS: OptionKinds<EventQueueOptions & { readonly schema?: unknown 
   maxEventBytes: wholeFrom(1),
   durability: oneOf("process", "power"),
   fileMode: { expected: "a mode that lets the owner read and write, such as 0o600", matches: isFileMode },
+  allowNetworkFileSystem: BOOLEAN,
   busyTimeoutMs: wholeFrom(1),
   openTelemetry: TRACING,
   schema: OBJECT,

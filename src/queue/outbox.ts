@@ -20,6 +20,7 @@ import {
   STRING,
   wholeFrom,
 } from "../options.ts";
+import { noteLocation } from "../storage/epochs.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
 import {
@@ -265,6 +266,7 @@ const OPTION_KINDS: OptionKinds<OutboxOptions> = {
 
 function openTable(db: SqliteConnection, file: string, maxEvents: number | undefined): OutboxTable {
   prepareSchema(db, file);
+  if (file !== IN_MEMORY) noteLocation(db, file);
   const table = new OutboxTable(db, file);
   if (maxEvents !== undefined) table.setMaxEvents(maxEvents);
   return table;

@@ -24,6 +24,8 @@ export interface QueueState {
   readonly droppedDeadLetters: number;
   /** Events that puts rejected, ever, by the reason. */
   readonly rejectedPuts: RejectedPuts;
+  /** When it was last found out that the file had been rolled back in place, in Unix milliseconds; undefined: never. */
+  readonly rolledBackAtMs: number | undefined;
   /** When the oldest event was put, in Unix milliseconds; undefined when there is none. */
   readonly oldestPutAtMs: number | undefined;
 }
@@ -100,7 +102,8 @@ const STATE = `
     dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
     dropped_dead_letter_count AS droppedDeadLetters,
     (SELECT json_group_object(reason, count) FROM eventspool_rejected_put) AS rejectedPuts,
-    (SELECT put_at_ms FROM eventspool_event ORDER BY id LIMIT 1) AS oldestPutAtMs
+    (SELECT put_at_ms FROM eventspool_event ORDER BY id LIMIT 1) AS oldestPutAtMs,
+    (SELECT max(began_at_ms) FROM eventspool_epoch WHERE reason = 'rolled_back') AS rolledBackAtMs
   ${NEWEST}`;
 
 const READ =
@@ -124,9 +127,10 @@ export interface Counters {
   readonly maxEvents: number;
 }
 
-type StateRow = Omit<QueueState, "rejectedPuts" | "oldestPutAtMs"> & {
+type StateRow = Omit<QueueState, "rejectedPuts" | "oldestPutAtMs" | "rolledBackAtMs"> & {
   readonly rejectedPuts: string;
   readonly oldestPutAtMs: number | null;
+  readonly rolledBackAtMs: number | null;
 };
 
 /** Puts events into a queue file and tells how many there are. */
@@ -256,6 +260,7 @@ export class EventTable {
     return {
       ...row,
       oldestPutAtMs: row.oldestPutAtMs ?? undefined,
+      rolledBackAtMs: row.rolledBackAtMs ?? undefined,
       rejectedPuts: { ...NONE_REFUSED, ...(JSON.parse(row.rejectedPuts) as Partial<RejectedPuts>) },
     };
   }

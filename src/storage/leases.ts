@@ -8,6 +8,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { type DeadLetterBounds, DeadLetterTable, type Rejection } from "./dead_letters.ts";
+import { EpochTable } from "./epochs.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /** A claimed range of events. It is settled by its id and attempts, never by its rows alone. */
@@ -17,6 +18,8 @@ export interface Lease {
   readonly lastId: number;
   /** How often the range was claimed, this time included: the fencing token. */
   readonly attempts: number;
+  /** How many of these attempts a destination may have received, this one included: 1 means that none has before. */
+  readonly sends: number;
 }
 
 /** A lease as others see it. */
@@ -60,12 +63,14 @@ const QUIET_ACK_CHUNK_EVENTS = 2_500;
 /** How far in the future a claim may lie before it means that the clock was set back, in milliseconds. */
 const CLOCK_SLACK_MS = 5_000;
 
-const COLUMNS = "id, first_id AS firstId, last_id AS lastId, attempts";
+const COLUMNS = "id, first_id AS firstId, last_id AS lastId, attempts, sends";
 const IS_MINE = "id = ? AND attempts = ?";
 const IS_EXPIRED = "(expires_at_ms <= ? OR claimed_at_ms > ?)";
 
 /** Claims ranges of events for a publisher, and settles them. */
 export class LeaseTable {
+  /** Which UUIDs name the events. */
+  readonly epochs: EpochTable;
   readonly #file: QueueFile;
   readonly #durationMs: number;
   readonly #deadLetters: DeadLetterTable;
@@ -76,6 +81,7 @@ export class LeaseTable {
   constructor(file: QueueFile, durationMs: number, bounds?: DeadLetterBounds) {
     this.#file = file;
     this.#durationMs = durationMs;
+    this.epochs = new EpochTable(file);
     this.#deadLetters = new DeadLetterTable(file, bounds);
     this.#sql = prepareStatements(file);
   }
@@ -109,7 +115,7 @@ export class LeaseTable {
     const nowMs = Date.now();
     return this.#file.transaction(() => {
       if (this.#sql.moveCursor.run(lastId, claimedId).changes === 0) return undefined;
-      return this.#sql.insert.get(claimedId + 1, lastId, nowMs, nowMs + this.#durationMs, 1);
+      return this.#sql.insert.get(claimedId + 1, lastId, nowMs, nowMs + this.#durationMs, 1, 1);
     });
   }
 
@@ -172,17 +178,28 @@ export class LeaseTable {
     return true;
   }
 
-  /** Gives the lease back: anyone may claim it from now on. False: it was lost before. */
-  release(lease: Lease): boolean {
-    return this.#file.write(() => this.#sql.expire.run(Date.now(), lease.id, lease.attempts)).changes === 1;
+  /**
+   * Gives the lease back: anyone may claim it from now on. False: it was lost before.
+   *
+   * @param wasReceived whether the destination may have the events of this attempt. Default: true
+   */
+  release(lease: Lease, wasReceived = true): boolean {
+    const { id, attempts, sends } = lease;
+    const run = () => this.#sql.expire.run(Date.now(), wasReceived ? sends : sends - 1, id, attempts);
+    return this.#file.write(run).changes === 1;
   }
 
-  /** Makes the events above `lastId` a lease of their own, and gives both back. False: the lease was lost before. */
-  split(lease: Lease, lastId: number): boolean {
+  /**
+   * Makes the events above `lastId` a lease of their own, and gives both back. False: the lease was lost before.
+   *
+   * @param wasReceived as of {@link release}
+   */
+  split({ id, lastId: endId, attempts, sends }: Lease, lastId: number, wasReceived = true): boolean {
     const nowMs = Date.now();
+    const left = wasReceived ? sends : sends - 1;
     return this.#file.transaction(() => {
-      if (this.#sql.cut.run(lastId, nowMs, lease.id, lease.attempts).changes === 0) return false;
-      this.#sql.insert.get(lastId + 1, lease.lastId, nowMs, nowMs, lease.attempts);
+      if (this.#sql.cut.run(lastId, nowMs, left, id, attempts).changes === 0) return false;
+      this.#sql.insert.get(lastId + 1, endId, nowMs, nowMs, attempts, left);
       return true;
     });
   }
@@ -206,7 +223,7 @@ export class LeaseTable {
    * Returns how many older dead letters were dropped to make room; undefined: the lease was lost before.
    */
   settle(lease: Lease, { dead, kept }: Settlement): number | undefined {
-    const { id, firstId, lastId, attempts } = lease;
+    const { id, firstId, lastId, attempts, sends } = lease;
     const nowMs = Date.now();
     return this.#file.transaction(() => {
       if (this.#sql.remove.run(id, attempts).changes === 0) return undefined;
@@ -215,7 +232,7 @@ export class LeaseTable {
         dropped += this.#deadLetters.bury(id, id, { ...rejection, attempts });
       let nextId = firstId;
       for (const run of runsOf(kept)) {
-        this.#sql.insert.get(run.firstId, run.lastId, nowMs, nowMs, attempts);
+        this.#sql.insert.get(run.firstId, run.lastId, nowMs, nowMs, attempts, sends);
         if (nextId < run.firstId) this.#deleteEvents(nextId, run.firstId - 1);
         nextId = run.lastId + 1;
       }
@@ -269,9 +286,9 @@ function claimStatements(file: QueueFile) {
     moveCursor: file.prepare<[number, number]>(
       "UPDATE eventspool_queue SET claimed_id = ? WHERE one = 1 AND claimed_id = ?",
     ),
-    insert: file.prepare<[number, number, number, number, number], Lease>(
-      `INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
-       VALUES (?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
+    insert: file.prepare<[number, number, number, number, number, number], Lease>(
+      `INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
+       VALUES (?, ?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     ),
     findExpired: file
       .prepare<[number, number], number>(
@@ -289,7 +306,7 @@ function claimStatements(file: QueueFile) {
       )
       .pluck(),
     renew: file.prepare<[number, number, number, number, number], Lease>(
-      `UPDATE eventspool_lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1
+      `UPDATE eventspool_lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1, sends = sends + 1
        WHERE id = ? AND ${IS_EXPIRED} RETURNING ${COLUMNS}`,
     ),
     all: file.prepare<[], LeaseInfo>(
@@ -331,11 +348,11 @@ function settleStatements(file: QueueFile) {
     shrink: file.prepare<[number, number, number]>(
       `UPDATE eventspool_lease SET first_id = ? WHERE ${IS_MINE}`,
     ),
-    expire: file.prepare<[number, number, number]>(
-      `UPDATE eventspool_lease SET expires_at_ms = ? WHERE ${IS_MINE}`,
+    expire: file.prepare<[number, number, number, number]>(
+      `UPDATE eventspool_lease SET expires_at_ms = ?, sends = ? WHERE ${IS_MINE}`,
     ),
-    cut: file.prepare<[number, number, number, number]>(
-      `UPDATE eventspool_lease SET last_id = ?, expires_at_ms = ? WHERE ${IS_MINE}`,
+    cut: file.prepare<[number, number, number, number, number]>(
+      `UPDATE eventspool_lease SET last_id = ?, expires_at_ms = ?, sends = ? WHERE ${IS_MINE}`,
     ),
     deleteEvents: file.prepare<[number, number]>("DELETE FROM eventspool_event WHERE id BETWEEN ? AND ?"),
     addRemoved: file.prepare<[number]>(

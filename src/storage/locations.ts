@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, type Stats, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
 
@@ -127,30 +128,60 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
   return new EventStorageError(code, directory, problem, { cause });
 }
 
+/** Someone who may change a queue besides those who use it, and what to do about it. */
+export interface Exposure {
+  readonly problem: string;
+  readonly advice: string;
+}
+
 /**
- * What lets everyone at a queue's file, a sentence each for people: a mode, or a file that somebody else may have put
- * there before. Not an error, since a container's volume is often writable by all, and service and publisher may be
- * two users.
+ * Who else may read, change or replace a queue's file, by the modes and owners of it and its directory. Nothing is
+ * found out as root, who works on the queues of others, nor of owners without the right to (Deno's `--allow-sys=uid`).
  */
-export function exposuresOf(path: string): string[] {
+export function exposuresOf(path: string): Exposure[] {
+  const directory = dirname(path);
+  const exposures: Exposure[] = [];
+  const add = (problem: string, advice: string): void => void exposures.push({ problem, advice });
+  const [folder, file] = [statsOf(directory), statsOf(path)];
+  if (folder !== undefined && (folder.mode & 0o002) !== 0)
+    add(
+      `everyone may put files into ${directory} (mode ${octal(folder.mode)})`,
+      `chmod 700 ${directory}, or 770 for a group that shares it`,
+    );
+  if (file !== undefined && (file.mode & 0o007) !== 0)
+    add(`everyone may read or write ${path} (mode ${octal(file.mode)})`, `chmod 600 ${path}`);
+  for (const [place, stats] of [
+    [directory, folder],
+    [path, file],
+  ] as const)
+    if (stats !== undefined && isForeign(stats))
+      add(`${place} belongs to another user (${stats.uid})`, "use a directory that this user or root made");
+  return exposures;
+}
+
+/** Undefined: it is gone, which others notice, or out of sight. */
+function statsOf(path: string): Stats | undefined {
   try {
-    return [...findExposures(path)];
+    return statSync(path);
   } catch {
-    return []; // Deno may not be allowed to look
+    return undefined;
   }
 }
 
-function* findExposures(path: string): Generator<string> {
-  const directory = dirname(path);
-  const place = statSync(directory);
-  const isOpen = (place.mode & 0o002) !== 0;
-  if (isOpen && (place.mode & 0o1000) === 0)
-    yield `everyone may replace files in ${directory}: chmod 700 ${directory}, or 2770 for a group`;
-  const file = statSync(path);
-  if ((file.mode & 0o007) !== 0)
-    yield `everyone may read or write ${path}: chmod 600 ${path}, or 660 for a group`;
-  if (isOpen && ![0, process.getuid?.(), place.uid].includes(file.uid))
-    yield `${path} belongs to another user (${file.uid}), in a directory that everyone may write to: see that it is yours`;
+/** Whether neither we nor root own it, nor a group of ours shares it. */
+function isForeign({ uid, gid, mode }: Stats): boolean {
+  try {
+    const we = process.getuid?.() ?? uid; // Windows has none
+    if (we === 0 || uid === we || uid === 0) return false;
+    return (mode & 0o060) !== 0o060 || !process.getgroups?.().includes(gid);
+  } catch {
+    return false; // Deno may not look
+  }
+}
+
+/** A file's mode, as chmod takes it. */
+export function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;

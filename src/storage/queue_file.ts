@@ -8,9 +8,11 @@ import process from "node:process";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
+import { rejectNetworkFileSystem } from "./disk_space.ts";
+import { noteLocation } from "./epochs.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
-import { needsSchema, prepareSchema, rejectOlderSchema } from "./schema.ts";
+import { prepareSchema, rejectOlderSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 import { libraryOf, useLibrary } from "./user_connection.ts";
@@ -34,6 +36,8 @@ export interface QueueFileOptions {
   readonly busyTimeoutMs: number;
   /** The mode of a file that is made, such as 0o600. */
   readonly fileMode?: number;
+  /** Whether the file may be on a network file system. Default: false. */
+  readonly allowNetworkFileSystem?: boolean;
 }
 
 /** How the outbox in a service's database is opened. */
@@ -47,6 +51,7 @@ export interface OutboxOptions {
 type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
   /** Of an outbox: to be called when it is closed. */
   readonly release?: () => void;
+  readonly hasMoved?: boolean;
 };
 
 /** An open queue file. Everything else in this folder works on one. */
@@ -61,8 +66,8 @@ export class QueueFile {
   readonly prepare: Database.Database["prepare"];
   /** The connection, for what names no table. @internal As {@link prepare}. */
   readonly db: Database.Database;
-  /** Names this file's events for ever: see `Event-Ids`. */
-  readonly uuid: string;
+  /** Whether it was moved, copied or restored since it was last open: opening it has begun a new epoch. */
+  readonly hasMoved: boolean;
   /** Whether a commit waits until it is on the disk: durability `power`. */
   readonly syncsCommits: boolean;
   /** Whether the file is a service's database, of which only the tables of the outbox are ours. */
@@ -81,19 +86,22 @@ export class QueueFile {
   /**
    * Opens the file, and makes or migrates it first where needed; several processes may do so at once.
    *
-   * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, or cannot be used
+   * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, is on a network file
+   * system, or cannot be used
    */
   static open(path: string, options: QueueFileOptions): QueueFile {
     checkRuntime(path);
     let db: Database.Database | undefined;
     try {
+      if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
       db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
+      const hasMoved = noteLocationOf(db, path);
       setPragmas(db, options);
       rejectReadOnly(db);
-      return new QueueFile(path, db, options);
+      return new QueueFile(path, db, { ...options, hasMoved });
     } catch (error) {
       db?.close();
       throw toStorageError(error, path);
@@ -133,9 +141,10 @@ export class QueueFile {
     let db: Database.Database | undefined;
     try {
       db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });
+      const hasMoved = !isReadOnly && noteLocationOf(db, path);
       setOutboxPragmas(db);
       if (!isReadOnly) rejectReadOnly(db);
-      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release });
+      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release, hasMoved });
     } catch (error) {
       db?.close();
       release();
@@ -144,10 +153,11 @@ export class QueueFile {
   }
 
   private constructor(path: string, db: Database.Database, options: OpenedOptions) {
-    const { busyTimeoutMs, durability, release } = options;
+    const { busyTimeoutMs, durability, release, hasMoved = false } = options;
     this.path = path;
     this.db = db;
     this.isOutbox = release !== undefined;
+    this.hasMoved = hasMoved;
     this.#release = release;
     this.prepare = db.prepare.bind(db);
     this.syncsCommits = durability === "power";
@@ -156,7 +166,6 @@ export class QueueFile {
     this.#inode = inodeOf(path);
     this.#transaction = db.transaction((work: () => unknown) => work());
     this.#touch = this.prepare("UPDATE eventspool_queue SET max_events = max_events");
-    this.uuid = this.prepare("SELECT uuid FROM eventspool_queue").pluck().get() as string;
   }
 
   /** Runs one statement that only reads. It waits where another process has locked out readers. @throws {EventStorageError} */
@@ -260,12 +269,13 @@ function prepareFile(db: Database.Database): void {
   retryWhileBusy(() => prepareSchema(db, db.name), OPEN_TIMEOUT_MS);
 }
 
-/** @throws {EventStorageError} `EMPTY`; `NOT_A_QUEUE`: another program's database; `NEWER_SCHEMA` */
+function noteLocationOf(db: Database.Database, path: string): boolean {
+  return retryWhileBusy(() => noteLocation(db, path), OPEN_TIMEOUT_MS);
+}
+
+/** @throws {EventStorageError} `EMPTY`; `NOT_A_QUEUE`: another program's database */
 function rejectForeign(db: Database.Database): void {
-  if (db.pragma("application_id", { simple: true }) === APPLICATION_ID) {
-    needsSchema(db, db.name);
-    return;
-  }
+  if (db.pragma("application_id", { simple: true }) === APPLICATION_ID) return;
   if (db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined) throw emptyFile(db.name);
   const problem = `The file ${db.name} is not a queue file: it is another program's SQLite database. Move it away, or name another queue.`;
   throw new EventStorageError("NOT_A_QUEUE", db.name, problem);
@@ -368,6 +378,7 @@ function fill(path: string): void {
     db.transaction(() => {
       db.pragma(`application_id = ${APPLICATION_ID}`);
       prepareSchema(db, path);
+      noteLocation(db, path); // that of its inode, which it keeps under its own name
     })();
     db.pragma("journal_mode = WAL"); // the file keeps it
   } finally {

@@ -77,6 +77,7 @@ function create(db: SqliteConnection): 1 {
   db.prepare(SCHEMA_SQL.slice(0, endOfFirst)).run();
   db.exec(SCHEMA_SQL.slice(endOfFirst));
   db.prepare("INSERT INTO eventspool_schema VALUES (1)").run();
-  db.prepare("INSERT INTO eventspool_queue (one, uuid) VALUES (1, ?)").run(crypto.randomUUID());
+  db.prepare("INSERT INTO eventspool_queue (one) VALUES (1)").run();
+  db.prepare("INSERT INTO eventspool_epoch VALUES (1, ?, 'created', ?)").run(crypto.randomUUID(), Date.now());
   return 1;
 }

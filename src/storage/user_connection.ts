@@ -41,8 +41,8 @@ export function isInTransaction(db: SqliteConnection): boolean | undefined {
 }
 
 /** The first row of a statement, by its columns' order: a connection may give objects, or arrays, or BigInts. */
-export function firstRow(statement: SqliteStatement): unknown[] {
-  const row = Object.values(statement.get() ?? {});
+export function firstRow(statement: SqliteStatement, ...values: SqliteValue[]): unknown[] {
+  const row = Object.values(statement.get(...values) ?? {});
   return row.map((value) => (typeof value === "bigint" ? Number(value) : value));
 }
 

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, SINK_BUSY_TIMEOUT_MS } from "../../limits.ts";
-import { checkOption, checkOptions, STRING } from "../../options.ts";
+import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import { eachId } from "../../wire/event_ids.ts";
 import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
 import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";

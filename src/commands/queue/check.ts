@@ -1,11 +1,13 @@
-import { type Stats, statfsSync, statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import { EventStorageError } from "../../errors.ts";
 import { countOf, formatDuration, formatSize } from "../../format.ts";
-import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
+import { freeBytesOf, isNearlyFull, networkFileSystemOf } from "../../storage/disk_space.ts";
+import { type Epoch, EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
 import { EventTable, type QueueState } from "../../storage/events.ts";
 import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
+import { exposuresOf, octal } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { VERSION } from "../../version.ts";
 import { type Call, existingFile, openToRead, openToWrite, type Verb } from "./verb.ts";
@@ -82,33 +84,20 @@ function runtime(): string {
   return deno === undefined ? `Node ${node}` : `Deno ${deno}`;
 }
 
-/** File systems over a network, by the type that statfs tells. SQLite's WAL needs memory shared by all who use the file. */
-const NETWORK_FILE_SYSTEMS: Readonly<Record<number, string>> = {
-  26985: "NFS",
-  20859: "SMB",
-  4283649346: "CIFS",
-  4266872130: "SMB2",
-  6353761: "FUSE",
-};
-
 /** A -wal above this has not been checkpointed for long, in bytes: a publisher begins at 8 MB, producers at 64. */
 const LARGE_WAL_BYTES = 80_000_000;
 
 /** Mode, owner and disk of the directory. */
 function* examineDirectory(path: string): Generator<Finding> {
   const directory = dirname(path);
-  const { mode } = statSync(directory);
-  if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0)
-    yield warning(
-      `everyone may delete files in ${directory} (mode ${octal(mode)})`,
-      `chmod 700 ${directory}, or 770 for a group that shares it`,
-    );
-  else yield ok(`directory ${directory} (mode ${octal(mode)})`);
-  const fileSystem = NETWORK_FILE_SYSTEMS[statfsSync(directory).type];
+  const exposures = exposuresOf(path);
+  for (const { problem, advice } of exposures) yield warning(problem, advice);
+  if (exposures.length === 0) yield ok(`directory ${directory} (mode ${octal(statSync(directory).mode)})`);
+  const fileSystem = networkFileSystemOf(directory);
   if (fileSystem !== undefined)
     yield warning(
       `${directory} is on ${fileSystem}`,
-      "use a local disk: SQLite's WAL breaks when two hosts use the file",
+      "use a local disk: SQLite's locks may not hold there, and break when two hosts use the file",
     );
   const free = `${formatSize(freeBytesOf(directory))} free on the disk`;
   if (isNearlyFull(directory)) yield problem(free, "free some space: puts are rejected, or soon will be");
@@ -131,9 +120,7 @@ function* examineFile(path: string): Generator<Finding> {
 }
 
 function* examineMode(path: string, { mode, uid }: Stats): Generator<Finding> {
-  const shown = `${path} (mode ${octal(mode)}, owner ${uid})`;
-  if ((mode & 0o007) !== 0) yield warning(`everyone may read or write ${shown}`, `chmod 600 ${path}`);
-  else yield ok(shown);
+  yield ok(`${path} (mode ${octal(mode)}, owner ${uid})`);
   const odd = ["-wal", "-shm"].filter((suffix) => {
     const side = statSync(path + suffix, { throwIfNoEntry: false });
     return side !== undefined && side.uid !== uid;
@@ -143,10 +130,6 @@ function* examineMode(path: string, { mode, uid }: Stats): Generator<Finding> {
       `${odd.join(" and ")} belong to another owner than the file`,
       `chown them as the file is, or its owner cannot use it: a program ran as another user (we are ${process.getuid?.()})`,
     );
-}
-
-function octal(mode: number): string {
-  return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 /** A file above this is looked through for broken pages only, in bytes: a full check reads every index, too. */
@@ -174,6 +157,7 @@ function* examineQueue(file: QueueFile): Generator<Finding> {
   yield* examineLeases(leases.all());
   yield* examineCounters(file);
   yield* examineRejected(state);
+  yield* examineEpochs(new EpochTable(file).list());
 }
 
 /** Whether the write lock can be had; writes nothing. */
@@ -258,6 +242,28 @@ function* examineCounters(file: QueueFile): Generator<Finding> {
       `${countOf(homeless, "event")} claimed and in no lease: never sent`,
       "somebody deleted leases by hand; save the events with an SQLite shell (table event), and put them again",
     );
+}
+
+/** How many epochs are shown. */
+const SHOWN_EPOCHS = 5;
+
+const EPOCH_REASONS: Readonly<Record<Epoch["reason"], string>> = {
+  created: "the queue was created",
+  moved: "the file was moved, copied or restored, or the machine restarted",
+  rolled_back: "the file was rolled back in place",
+};
+
+/** When and why events were named anew, the last few times. */
+function* examineEpochs(epochs: readonly Epoch[]): Generator<Finding> {
+  for (const { firstId, uuid, reason, beganAtMs } of epochs.slice(-SHOWN_EPOCHS)) {
+    const text = `events from ${firstId} on are ${uuid}:ID since ${new Date(beganAtMs).toISOString()}: ${EPOCH_REASONS[reason]}`;
+    if (reason === "rolled_back" && Date.now() - beganAtMs < ROLLED_BACK_WARNING_MS)
+      yield warning(
+        text,
+        "find out who set the disk or the file back: events from before may have been lost with it",
+      );
+    else yield ok(text);
+  }
 }
 
 function* examineRejected(state: QueueState): Generator<Finding> {

@@ -71,7 +71,12 @@ export function openToRead(call: Place): QueueFile {
 export function openToWrite(call: Place): QueueFile {
   const path = existingFile(call);
   if (call.file !== undefined) return QueueFile.openOutbox(path, { busyTimeoutMs: BUSY_TIMEOUT_MS });
-  return QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: BUSY_TIMEOUT_MS });
+  return QueueFile.open(path, {
+    role: "producer",
+    durability: "process",
+    busyTimeoutMs: BUSY_TIMEOUT_MS,
+    allowNetworkFileSystem: true, // whoever uses the queue has decided
+  });
 }
 
 /** The path of a queue that is there: a name that is not is a typing error more often than a new queue. */

@@ -115,10 +115,19 @@ export class CollectorDestination implements Destination {
     } catch (error) {
       const reason = `POST ${this.url}: ${describeTransportError(error)}`;
       if (isMisconfiguration(error)) return { kind: "misconfigured", reason };
-      return { kind: "unavailable", reason, isTransport: true };
+      return {
+        kind: "unavailable",
+        reason,
+        isTransport: true,
+        ...(CANNOT_CONNECT.test(reason) && { isUnsent: true }),
+      };
     }
   }
 }
+
+/** What Bun, Deno and Node say when no connection could be made. */
+const CANNOT_CONNECT =
+  /ConnectionRefused|FailedToOpenSocket|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|client error \(Connect\)/;
 
 /** The ids of a batch, event by event: between the first and the last some are missing where rows were deleted by hand. */
 function idsOf({ firstId, lastId, count, each }: LeasedBatch): readonly IdRange[] {

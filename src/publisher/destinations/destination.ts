@@ -77,6 +77,8 @@ export interface Unavailable {
   readonly retryAfterMs?: number;
   /** Whether no answer came: then it may or may not have the events. Default: false. */
   readonly isTransport?: boolean;
+  /** Whether it surely has none of the events, since it could not be reached. Default: false. */
+  readonly isUnsent?: boolean;
 }
 
 /**

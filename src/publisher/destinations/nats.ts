@@ -96,10 +96,10 @@ export class NatsDestination implements Destination {
 }
 
 function outcomeOfEach(
-  { rejected, undelivered, failure }: Published,
+  { rejected, undelivered, failure, duplicates }: Published,
   events: readonly StoredEvent[],
 ): Outcome {
-  if (rejected.length === 0 && undelivered.length === 0) return { kind: "accepted" };
+  if (rejected.length === 0 && undelivered.length === 0) return { kind: "accepted", duplicates };
   if (failure !== undefined && undelivered.length === events.length) return failure;
   return {
     kind: "partial",
@@ -107,12 +107,13 @@ function outcomeOfEach(
       return { id: events[index]!.id, status: statusOf(isTooLarge), answer: reason };
     }),
     undelivered: undelivered.map((index) => events[index]!.id),
+    duplicates,
     ...(failure && { failure }),
   };
 }
 
-function outcomeOfWhole({ rejected: [rejected], failure }: Published): Outcome {
-  if (rejected === undefined) return failure ?? { kind: "accepted" };
+function outcomeOfWhole({ rejected: [rejected], failure, duplicates }: Published): Outcome {
+  if (rejected === undefined) return failure ?? { kind: "accepted", duplicates };
   return { kind: "rejected", status: statusOf(rejected.isTooLarge), answer: rejected.reason };
 }
 

@@ -50,7 +50,6 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
   const sender = new Sender({
     leases: queue.leases,
     queue: "main",
-    uuid: queue.file.uuid,
     destination: collectorAt(`${url}/v2j`, place),
     durable: new DurableHead(queue.file.path, queue.events),
     metrics,
@@ -70,6 +69,7 @@ test("delivers a lease's events to the collector, as they were put, with their i
   assert.ok(durationMs > 0);
   assert.deepEqual(sent, {
     outcome: { kind: "accepted", duplicates: 0 },
+    uuid: queue.leases.epochs.uuidAt(1),
     count: 3,
     acceptedCount: 3,
     sizeBytes: Buffer.byteLength(`[${EVENTS.join(",")}]`),
@@ -77,7 +77,11 @@ test("delivers a lease's events to the collector, as they were put, with their i
 
   const [batch] = collector.batches;
   assert.deepEqual(batch?.events, EVENTS);
-  assert.deepEqual(batch?.meta, { version: "2j", keyName: KEY.name, eventIds: `${queue.file.uuid}:1-3` });
+  assert.deepEqual(batch?.meta, {
+    version: "2j",
+    keyName: KEY.name,
+    eventIds: `${queue.leases.epochs.uuidAt(1)}:1-3`,
+  });
   assert.equal(queue.events.depth(), 3, "what happens to the lease is the publisher's decision");
 });
 
@@ -180,6 +184,7 @@ test("has nothing to send when someone deleted the rows by hand", async () => {
 
   assert.deepEqual(await send(queue, server.url, { lease }), {
     outcome: { kind: "accepted" },
+    uuid: queue.leases.epochs.uuidAt(1),
     count: 0,
     acceptedCount: 0,
     sizeBytes: 0,

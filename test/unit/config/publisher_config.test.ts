@@ -33,6 +33,7 @@ test("fills in the defaults", () => {
     graceMs: 10_000,
     ballastBytes: 16_777_216,
     fileMode: 0o600,
+    allowNetworkFileSystem: false,
     admin: { listen: { host: "127.0.0.1", port: 9_900 }, token: undefined },
     metrics: { namespace: "", endpoint: undefined, logIfUnconfigured: false, swallowNetworkErrors: false },
     warnings: [],
@@ -59,6 +60,7 @@ const EVERYTHING = {
   graceMs: 60_000,
   ballastBytes: 0,
   fileMode: 0o660,
+  allowNetworkFileSystem: false,
   admin: { listen: { path: resolve("admin.sock") }, token: undefined },
   metrics: {
     namespace: "a.b",
@@ -216,6 +218,7 @@ test("describes the configuration for --check, without the secret", () => {
     directory: "/var/lib/eventspool",
     queue_ballast_bytes: 0,
     queue_file_mode: "0660",
+    queue_allow_network_file_system: false,
     max_queue_size: 5_000,
     destination: "collector",
     url: "http://localhost:9800/in/v2j",

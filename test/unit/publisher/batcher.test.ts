@@ -183,7 +183,7 @@ test("claims a lease that was given back before anything else", () => {
   assert.equal(gathering.reclaim(), undefined);
   queue.leases.release(queue.leases.claim(0, 3)!);
 
-  assert.deepEqual(gathering.reclaim(), { id: 1, firstId: 1, lastId: 3, attempts: 2 });
+  assert.deepEqual(gathering.reclaim(), { id: 1, firstId: 1, lastId: 3, attempts: 2, sends: 2 });
   assert.equal(gathering.reclaim(), undefined);
 });
 

@@ -45,6 +45,7 @@ function report(given: Case): HealthReport {
     droppedDeadLetters,
     rejectedPuts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
     oldestPutAtMs: undefined,
+    rolledBackAtMs: undefined,
   };
   const status: PublisherStatus = {
     queue: "main",

@@ -10,7 +10,7 @@ test("claims the events above the cursor as one range and never writes their row
 
   const lease = queue.leases.claim(0, 7);
 
-  assert.deepEqual(lease, { id: 1, firstId: 1, lastId: 7, attempts: 1 });
+  assert.deepEqual(lease, { id: 1, firstId: 1, lastId: 7, attempts: 1, sends: 1 });
   assert.equal(queue.leases.claimedId(), 7);
   assert.deepEqual([...queue.leases.sizesAfter(7)], [2, 2, 3]);
   assert.equal(queue.events.state().leased, 7);
@@ -101,8 +101,25 @@ test("hands a released lease to the next claim, with one more attempt", () => {
 
   assert.equal(queue.leases.release(lease), true);
 
-  assert.deepEqual(queue.leases.claimExpired(), { ...lease, attempts: 2 });
+  assert.deepEqual(queue.leases.claimExpired(), { ...lease, attempts: 2, sends: 2 });
   assert.equal(queue.leases.claimExpired(), undefined);
+});
+
+test("counts an attempt that never reached the destination as a claim, and not as a send", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 4);
+  queue.leases.release(claim(queue.leases, 0, 4), false);
+  const again = queue.leases.claimExpired()!;
+  assert.deepEqual([again.attempts, again.sends], [2, 1]);
+
+  queue.leases.split(again, 2, false);
+  const half = queue.leases.claimExpired()!;
+  assert.deepEqual([half.attempts, half.sends], [3, 1]);
+  queue.leases.release(half);
+  const other = queue.leases.claimExpired({ except: new Set([half.id]) })!;
+  queue.leases.settle(other, { dead: [], kept: [4] });
+  const sends = [queue.leases.claimExpired(), queue.leases.claimExpired()].map((lease) => lease!.sends);
+  assert.deepEqual(sends, [2, 2]);
 });
 
 test("hands out released leases oldest events first", () => {
@@ -145,7 +162,7 @@ test("takes over the lease of a publisher that died once it has expired", () => 
 
   const taken = new LeaseTable(queue.file, 60_000).claimExpired();
 
-  assert.deepEqual(taken, { ...lost, attempts: 2 });
+  assert.deepEqual(taken, { ...lost, attempts: 2, sends: 2 });
 });
 
 test("claims no expired lease when the claim cannot be committed, as on a full disk", () => {

@@ -43,6 +43,7 @@ test("claims, splits, acks, buries and retries the events of an outbox, and touc
     droppedDeadLetters: 0,
     rejectedPuts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
     oldestPutAtMs: undefined,
+    rolledBackAtMs: undefined,
   });
   assert.equal(new DeadLetterTable(file).retry([1], events), 1);
   assert.equal(shop.outbox.depth(), 1);

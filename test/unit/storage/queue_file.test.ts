@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../../src/errors.ts";
+import { type Epoch, EpochTable } from "../../../src/storage/epochs.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { SCHEMA_SQL } from "../../../src/storage/schema.generated.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -14,18 +15,21 @@ test("carries a fresh copy of schema.sql", () => {
   assert.equal(SCHEMA_SQL, readFileSync(new URL("../../../schema.sql", import.meta.url), "utf8"));
 });
 
-test("makes a new file a queue that names itself, in WAL mode", () => {
+test("makes a new file a queue in WAL mode, which names its events the same whenever it is opened", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-new.db");
-  const file = QueueFile.open(path, OPTIONS);
-  assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
-  assert.match(file.uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
-  const { uuid } = file;
-  file.close();
-
-  const again = QueueFile.open(path, OPTIONS);
-  assert.equal(again.uuid, uuid);
-  again.close();
+  const epochs = (): readonly Epoch[] => {
+    const file = QueueFile.open(path, OPTIONS);
+    assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
+    const list = new EpochTable(file).list();
+    file.close();
+    return list;
+  };
+  const [first, ...more] = epochs();
+  assert.deepEqual(more, []);
+  assert.equal(first!.reason, "created");
+  assert.match(first!.uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+  assert.deepEqual(epochs(), [first]);
 });
 
 test("takes a copy that VACUUM INTO made back to WAL mode", () => {

@@ -27,8 +27,9 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
   const hour = 3_600_000;
   db.db.exec(`
     UPDATE eventspool_lease SET expires_at_ms = ${Date.now() - hour};
-    INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
-      VALUES (5, 6, ${Date.now() + hour}, ${Date.now() + 2 * hour}, 1);
+    INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
+      VALUES (5, 6, ${Date.now() + hour}, ${Date.now() + 2 * hour}, 1, 1);
+    INSERT INTO eventspool_epoch VALUES (7, 'u-u-i-d', 'rolled_back', ${Date.now() - hour});
     UPDATE eventspool_queue SET claimed_id = 8, max_events = 20, dropped_dead_letter_count = 2;
     UPDATE eventspool_event SET put_at_ms = ${Date.now() - hour};
     INSERT INTO eventspool_rejected_put VALUES ('full', 7)`);
@@ -45,6 +46,8 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
     /WARNING {2}1 dead letter .*\n +-> see why with: queue dead list/,
     /WARNING {2}2 dead letters made room for newer ones/,
     /WARNING {2}puts rejected so far: 7 full/,
+    /ok {7}events from 1 on are [\da-f-]{36}:ID since .*: the queue was created/,
+    /WARNING {2}events from 7 on are u-u-i-d:ID since .*: the file was rolled back in place\n +-> find out who/,
   ])
     assert.match(stdout, finding);
 });

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parsePublisherConfig } from "../../../../src/config/publisher_config.ts";
 import type { Destination, Outcome } from "../../../../src/publisher/destinations/destination.ts";
 import { openDestination } from "../../../../src/publisher/destinations/open_destination.ts";
+import { EventQueue } from "../../../../src/queue/event_queue.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { type NatsServer, NO_NATS, openNats, startNats } from "../../../support/nats.ts";
 import { RUNNING } from "../../../support/nats_publisher.ts";
-import { newQueue, type Settings } from "../../../support/publisher.ts";
+import { newPublisher, newQueue, type Settings } from "../../../support/publisher.ts";
+import { temporaryDirectory } from "../../../support/temporary.ts";
 
 const skip = NO_NATS;
 const STREAM = { name: "EVENTS", subjects: ["events.>"] };
@@ -36,8 +40,15 @@ test("each event is a message, named by its queue and row, and comes once howeve
   await using client = await openNats(server);
   await client.makeStream(STREAM);
   await using destination = open(server, { "nats.stream": "EVENTS" });
-  assert.deepEqual(await deliver(destination, '{"a":1}', '{"é":2}'), { kind: "accepted" });
-  assert.deepEqual(await deliver(destination, '{"a":1}', '{"é":2}', '{"c":3}'), { kind: "accepted" });
+  const first = await deliver(destination, '{"a":1}', '{"é":2}');
+  const second = await deliver(destination, '{"a":1}', '{"é":2}', '{"c":3}');
+  assert.deepEqual(
+    [first, second],
+    [
+      { kind: "accepted", duplicates: 0 },
+      { kind: "accepted", duplicates: 2 },
+    ],
+  );
   assert.deepEqual(await client.read("EVENTS"), [
     { subject: "events.main", id: `${UUID}:11`, text: '{"a":1}' },
     { subject: "events.main", id: `${UUID}:12`, text: '{"é":2}' },
@@ -63,7 +74,10 @@ test("a whole batch is a message, framed as a collector gets it", { skip }, asyn
   await client.makeStream(STREAM);
   await using two = open(server, { "nats.messages": "batch" });
   const repeated = [await deliver(two, '{"1":{"i32":1}}'), await deliver(two, '{"1":{"i32":1}}')];
-  assert.deepEqual(repeated, [{ kind: "accepted" }, { kind: "accepted" }]);
+  assert.deepEqual(repeated, [
+    { kind: "accepted", duplicates: 0 },
+    { kind: "accepted", duplicates: 1 },
+  ]);
   await using json = open(server, { "nats.messages": "batch", "nats.batch_version": "2j" });
   await deliver(json, "1", "2");
   assert.deepEqual(await client.read("EVENTS"), [
@@ -103,7 +117,7 @@ test("a stream that fills up takes some of a batch, and names the others", { ski
   const some = await deliver(destination, "1", "2", "3", "4");
   assert.equal(some.kind, "partial");
   assert.deepEqual([some.rejected, some.undelivered, some.failure?.kind], [[], [13, 14], "unavailable"]);
-  assert.deepEqual(await deliver(destination, "1", "2", "3", "4"), some);
+  assert.deepEqual(await deliver(destination, "1", "2", "3", "4"), { ...some, duplicates: 2 });
 });
 
 test("a failure that concerns all is an outcome of its own", { skip }, async () => {
@@ -150,3 +164,43 @@ test("a publisher takes a queue to a stream, buries what it rejects, and goes on
     [...Array(3_000).keys()],
   );
 });
+
+for (const messages of ["event", "batch"])
+  test(`the stream gets each event that is put after the queue's file was rolled back in place (nats.messages = ${messages})`, {
+    skip,
+  }, async () => {
+    await using server = await startNats();
+    await using client = await openNats(server);
+    await client.makeStream(STREAM);
+    using directory = temporaryDirectory();
+    const settings = {
+      destination: "nats",
+      "nats.servers": server.address,
+      "nats.messages": messages,
+      "nats.batch_version": "2j",
+    };
+    /** Puts events, publishes them, and closes the file. Returns how many rollbacks were found out. */
+    const putAndPublish = async (...names: string[]): Promise<number> => {
+      await using publisher = newPublisher("http://unused", directory.path, settings);
+      using queue = new EventQueue<string>("main", (name) => Buffer.from(JSON.stringify(name)), {
+        directory: directory.path,
+      });
+      queue.putMany(names);
+      const stop = new AbortController();
+      const running = publisher.run({ signal: stop.signal });
+      await eventually("an empty queue", () => queue.depth() === 0);
+      stop.abort();
+      await running;
+      return publisher.metrics().counts.rollbacks;
+    };
+    const file = join(directory.path, "events-main.db");
+    assert.equal(await putAndPublish("a", "b"), 0);
+    const bytes = readFileSync(file);
+    assert.equal(await putAndPublish("c", "d", "e"), 0);
+
+    writeFileSync(file, bytes);
+    assert.equal(await putAndPublish("f", "g", "h"), 1);
+    assert.equal(await putAndPublish("i"), 0);
+    const texts = (await client.read("EVENTS")).flatMap(({ text }) => JSON.parse(text) as string | string[]);
+    assert.deepEqual(texts, ["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
+  });

@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { Destination, LeasedBatch, Outcome } from "../../../src/publisher/destinations/destination.ts";
+import { EventTable } from "../../../src/storage/events.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { newPublisher } from "../../support/publisher.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+/** Keeps events as a collector does: under the name that they come with, and the first of each name only. */
+class NamedEvents implements Destination {
+  readonly url = "memory:";
+  readonly timeoutMs = 1_000;
+  readonly emptyBatchBytes = 0;
+  readonly #names = new Set<string>();
+  readonly bodies: string[] = [];
+
+  async prepare({ queueUuid, joined, each }: LeasedBatch) {
+    const events = each().map(({ id, body }) => ({
+      name: `${queueUuid}:${id}`,
+      text: String(Buffer.from(body)),
+    }));
+    return { sizeBytes: joined.length, send: async (): Promise<Outcome> => this.#keep(events) };
+  }
+
+  async close(): Promise<void> {}
+
+  #keep(events: readonly { readonly name: string; readonly text: string }[]): Outcome {
+    const fresh = events.filter(({ name }) => !this.#names.has(name));
+    for (const { name, text } of fresh) {
+      this.#names.add(name);
+      this.bodies.push(text);
+    }
+    return { kind: "accepted", duplicates: events.length - fresh.length };
+  }
+}
+
+/** A queue's file that is used and restored; nobody has it open in between. */
+class Model implements Disposable {
+  readonly destination = new NamedEvents();
+  readonly #temporary = temporaryDirectory();
+  readonly #path = join(this.#temporary.path, "events-main.db");
+  #put = 0;
+  /** Those that the file holds, or has held in the past that it remembers; and those since it was last restored. */
+  #known: number[] = [];
+  #since: number[] = [];
+  #snapshot: { readonly bytes: Buffer; readonly known: number[] } | undefined;
+
+  async put(pick: number): Promise<void> {
+    const file = QueueFile.open(this.#path, {
+      role: "producer",
+      durability: "process",
+      busyTimeoutMs: 1_000,
+    });
+    const numbers = Array.from({ length: (pick % 4) + 1 }, () => ++this.#put);
+    new EventTable(file).putMany(numbers.map((n) => Buffer.from(String(n))));
+    file.close();
+    this.#known.push(...numbers);
+    this.#since.push(...numbers);
+  }
+
+  async publish(): Promise<void> {
+    const settings = { "publisher.concurrency": "3" };
+    const { destination } = this;
+    await using publisher = newPublisher("http://127.0.0.1:1", this.#temporary.path, settings, {
+      destination,
+    });
+    const stop = new AbortController();
+    const running = publisher.run({ signal: stop.signal });
+    while (publisher.status().state.depth > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    stop.abort();
+    await running;
+  }
+
+  async snapshot(): Promise<void> {
+    if (this.#put > 0) this.#snapshot = { bytes: readFileSync(this.#path), known: [...this.#known] };
+  }
+
+  /** Puts the bytes back, into another file. */
+  async restore(): Promise<void> {
+    if (this.#snapshot === undefined) return;
+    const older = `${this.#path}-older`;
+    writeFileSync(older, this.#snapshot.bytes); // so that the inode differs, or when it was made
+    rmSync(this.#path);
+    this.#rollBack();
+    rmSync(older);
+  }
+
+  /** Puts the bytes back into the same file. */
+  async rollBack(): Promise<void> {
+    if (this.#snapshot !== undefined) this.#rollBack();
+  }
+
+  /** Asserts that all events are stored that the queue knows, or that were put since it was last restored. */
+  check(which: "known" | "since"): void {
+    const stored = new Set(this.destination.bodies);
+    const lost = (which === "known" ? this.#known : this.#since).filter((n) => !stored.has(String(n)));
+    assert.deepEqual(lost, []);
+  }
+
+  [Symbol.dispose](): void {
+    this.#temporary[Symbol.dispose]();
+  }
+
+  #rollBack(): void {
+    writeFileSync(this.#path, this.#snapshot!.bytes);
+    this.#known = [...this.#snapshot!.known];
+    this.#since = [];
+  }
+}
+
+type Restore = "restore" | "rollBack";
+
+/** Rounds of puts, which are published or not, each with a snapshot or a restored one at its end. */
+async function holds(restores: readonly Restore[], which: "known" | "since"): Promise<void> {
+  const round = fc.record({
+    puts: fc.nat(3),
+    isPublished: fc.boolean(),
+    next: fc.constantFrom<"snapshot" | Restore>("snapshot", ...restores),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(round, { minLength: 2, maxLength: 6, size: "max" }), async (rounds) => {
+      using model = new Model();
+      for (const { puts, isPublished, next } of rounds) {
+        await model.put(puts);
+        if (isPublished) await model.publish();
+        await model[next]();
+      }
+      await model.put(0);
+      await model.publish();
+      model.check(which);
+    }),
+    { numRuns: 15 },
+  );
+}
+
+test("no event that the queue holds is lost, however often it is restored as another file", async () => {
+  await holds(["restore"], "known");
+});
+
+test("no event that the queue holds is lost, however often its file is rolled back in place", async () => {
+  await holds(["rollBack"], "known");
+});
+
+test("no event that was put after the last restore is lost, whatever was restored how before", async () => {
+  await holds(["restore", "rollBack"], "since");
+});
