@@ -1,0 +1,101 @@
+/**
+ * What `bun run test` can run. Deno and Node come from npm, pinned.
+ *
+ * @module
+ */
+import { globSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import process from "node:process";
+import { getRuntime } from "../../test/support/runtimes.ts";
+import { ROOT } from "../../test/support/project.ts";
+import { DENO, NODE } from "../runtimes.ts";
+import { changedTests } from "./changed_tests.ts";
+
+/** A command that passes or fails, or one that runs test files and writes a JUnit report. */
+export interface Suite {
+  /** The command and its arguments. */
+  command(report: string): readonly [string, readonly string[]];
+  /** The test files that must be in the report; undefined: there is no report. */
+  readonly files?: () => readonly string[];
+}
+
+/** How many test files a suite runs at once: most of them wait most of the time. */
+const WORKERS = 2 * availableParallelism();
+
+/** Longer than any test takes beside others; a test that may take longer says so itself. */
+const TEST_TIMEOUT_MS = 120_000;
+
+/** What gates a change. The slowest are first, so that the others fill the gaps. */
+export const GATE: Readonly<Record<string, Suite>> = {
+  system: bunTests(() => testFiles("system")),
+  deno: denoTests(() => testFiles("{unit,runtime}")),
+  node: nodeTests(() => testFiles("{unit,runtime}")),
+  runtime: bunTests(() => testFiles("runtime")),
+  unit: bunTests(() => testFiles("unit")),
+  package: check("scripts/check_package.ts"),
+  generated: check("scripts/generate.ts", "--check"),
+  types: check("x", "tsc", "-p", "."),
+  lint: check("x", "biome", "check", "--error-on-warnings", "."),
+};
+
+/** The gate, with the last tier on the other runtimes too, and the faults in full. */
+export const FULL: Readonly<Record<string, Suite>> = {
+  ...GATE,
+  "deno-system": denoTests(() => testFiles("system")),
+  "node-system": nodeTests(() => testFiles("system")),
+  faults: check("scripts/faults.ts"),
+};
+
+/** All suites by their names. */
+export const SUITES: Readonly<Record<string, Suite>> = { ...FULL, changed: bunTests(changedTests) };
+
+function testFiles(tier: string): string[] {
+  return globSync(`test/${tier}/**/*.test.ts`, { cwd: ROOT });
+}
+
+function check(...args: string[]): Suite {
+  return { command: () => [process.execPath, args] };
+}
+
+function bunTests(files: () => string[]): Suite {
+  const options = [`--parallel=${WORKERS}`, `--timeout=${TEST_TIMEOUT_MS}`, "--only-failures"];
+  return {
+    files,
+    command: (report) => [
+      process.execPath,
+      ["test", ...options, "--reporter=junit", `--reporter-outfile=${report}`, ...files().map((file) => `./${file}`)],
+    ],
+  };
+}
+
+/** tsc has checked the types, with Node's; Deno would do it again, with its own. */
+function denoTests(files: () => string[]): Suite {
+  const options = ["-A", "--no-check", "--parallel", "--reporter=dot"];
+  return {
+    files,
+    command: (report) => [
+      "env",
+      [`DENO_JOBS=${WORKERS}`, pathOf(DENO), "test", ...options, `--junit-path=${report}`, ...files()],
+    ],
+  };
+}
+
+function nodeTests(files: () => string[]): Suite {
+  const reporters = (report: string): string[] => [
+    ...["--test-reporter=dot", "--test-reporter-destination=stdout"],
+    ...["--test-reporter=junit", `--test-reporter-destination=${report}`],
+  ];
+  return {
+    files,
+    command: (report) => [
+      pathOf(NODE),
+      ["--test", `--test-concurrency=${WORKERS}`, ...reporters(report), ...files()],
+    ],
+  };
+}
+
+function pathOf(pinned: string): string {
+  const runtime = getRuntime(pinned);
+  if ("missing" in runtime) throw new Error(runtime.missing);
+  return runtime.path;
+}
