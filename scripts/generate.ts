@@ -1,13 +1,13 @@
 /**
  * `bun run generate`: makes what is generated, and committed, anew: the schema in src/, what deno.json and
- * src/version.ts have from package.json, and docs/reference/. `--check` changes nothing, and fails if any of it is
+ * src/version.ts have from package.json, and the tables of docs/configuration.md. `--check` changes nothing, and fails if any of it is
  * stale.
  */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-const GENERATORS = ["generate_schema.ts", "sync_manifests.ts", "generate_reference.ts"];
+const GENERATORS = ["generate_schema.ts", "sync_manifests.ts", "generate_configuration.ts"];
 
 const options = process.argv.slice(2);
 const failed = GENERATORS.filter((script) => !runs(`scripts/${script}`, ...options));

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { type Project, ROOT } from "./project.ts";
 
-const INSTALLED = join(ROOT, "scripts/bench/node_modules");
+const INSTALLED = join(ROOT, "bench/node_modules");
 const SDKS = ["@segment", "posthog-node", "@posthog"];
 
 /** For tests of examples, whose `from "eventspool"` is src/ under Bun and the built dist/ elsewhere. */
@@ -25,5 +25,5 @@ export function linkSdks({ path }: Project): void {
 
 function skipReason(): string | false {
   if (NEEDS_BUN.skip !== false) return NEEDS_BUN.skip;
-  return !existsSync(join(INSTALLED, "posthog-node")) && "`bun install --cwd scripts/bench` has not been run";
+  return !existsSync(join(INSTALLED, "posthog-node")) && "`bun install --cwd bench` has not been run";
 }

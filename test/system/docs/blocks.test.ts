@@ -30,14 +30,7 @@ test("the list of blocks that are not run has none that is gone", () => {
   );
 });
 
-/**
- * Pages made from the sources: their blocks are declarations, which the type checker has seen there, and the examples
- * of docstrings, which are compiled by test/system/docs/reference.test.ts.
- */
-const GENERATED = /^docs\/reference\//;
-
 function isChecked(block: DocBlock): boolean {
-  if (block.language === "ts" && GENERATED.test(block.page)) return true;
   if (isTerminal(block)) return true; // commands.test.ts
   if (["ini", "toml"].includes(block.language)) return true; // configuration.test.ts
   return ["ts", "text", "thrift"].includes(block.language) && WITH_PROGRAMS.includes(block.page);

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import { parsePublisherConfig } from "../../../src/config/publisher_config.ts";
 import { PAGES, readBlocks, readPage } from "../../support/doc_page.ts";
+import { ROOT } from "../../support/project.ts";
 import { askedKeys } from "./asked_keys.ts";
 import { reasonNotRun } from "./not_run.ts";
 
@@ -47,3 +50,51 @@ for (const block of PAGES.flatMap(readBlocks).filter(
     const parse = isCollectors ? parseCollectorConfig : parsePublisherConfig;
     assert.deepEqual(parse(block.text, { format, env }).warnings, []);
   });
+
+/** The rows of keys: the keys of each, and its default. */
+const ROWS = [
+  ...readPage("docs/configuration.md").matchAll(
+    /^\| (`[a-z][^|]*?) +\| (?:[^|]*) \| ([^|]*?) +\| (?:[^|]*) \|/gm,
+  ),
+].map(([, keys, fallback]) => ({
+  keys: [...keys!.matchAll(/`([^`]+)`/g)].map(([, key]) => key!),
+  fallback: fallback!,
+}));
+
+test("has every key that the sources of the configuration read", () => {
+  const sources = readdirSync(join(ROOT, "src/config")).map((name) =>
+    readFileSync(join(ROOT, "src/config", name), "utf8"),
+  );
+  const read = sources.flatMap((text) => [
+    ...text.matchAll(/(?:\.read|\.has|\breadSecret)(?:<[^>]*>)?\(\s*(?:section,\s*)?"([\w.]+)"/g),
+  ]);
+  assert.ok(read.length > 20, `only ${read.length} keys were found`);
+  const there = ROWS.flatMap(({ keys }) => keys);
+  assert.deepEqual(
+    read.map(([, key]) => key!).filter((key) => !there.includes(key)),
+    [],
+  );
+  assert.ok(there.includes("key.NAME"), "the keys of the collector, which have names of their own");
+});
+
+test("has the publisher's defaults as the code has them", () => {
+  const { warnings: _, ...without } = parsePublisherConfig(SECTION + REQUIRED);
+  const shown = ROWS.flatMap(({ keys, fallback }) => {
+    const value = writtenValue(fallback);
+    return keys.length === 1 && keys[0]!.match(/\.|_/) && value !== undefined
+      ? [[keys[0]!, value] as const]
+      : [];
+  });
+  assert.ok(shown.length > 10, `only ${shown.length} defaults were found`);
+  for (const [key, value] of shown) {
+    const { warnings: __, ...set } = parsePublisherConfig(`${SECTION}${REQUIRED}${key} = ${value}\n`);
+    assert.deepEqual(set, without, `${key} = ${value}`);
+  }
+});
+
+/** A default as it is written in a file, if it is a value: `512000` for `512,000`, `10s` for `10 s, since ...`. */
+function writtenValue(fallback: string): string | undefined {
+  const [first = ""] = fallback.replace(/(?<=\d),(?=\d)/g, "").split(",");
+  const text = first.replaceAll("`", "").replace(/(?<=\d) (?=[a-zA-Z%])/, "");
+  return /^(?:[\w.:%]*\d[\w.:%]*|true|false)$/.test(text) ? text : undefined;
+}

@@ -4,7 +4,7 @@ import type { DocBlock } from "../../support/doc_page.ts";
 const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "README.md": {
     "npx --yes bun@1.4.4 run demo":
-      "test/system/scripts/demo.test.ts runs the demo; the other is these tests",
+      "test/system/examples/demo.test.ts runs the demo; the other is these tests",
     "bun add eventspool hono": "it is not on npm yet",
     " service                 |   one SQLite file    |  publisher                                      |  collector":
       "it is a drawing",
@@ -57,7 +57,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "$ bun run queue peek --file shop.db": "test/cli has it",
   },
   "docs/scale.md": {
-    "$ bun run demo:cluster": "test/system/scripts/demo_cluster.test.ts runs it",
+    "$ bun run demo:cluster": "test/system/examples/demo_cluster.test.ts runs it",
     "server_name: nats-1":
       "it is nats-server's configuration: test/system/docs/scale.test.ts runs three with it",
     "$ NATS_SERVERS=127.0.0.1:4222 STREAM=EVENTS ROLLUP_DB=rollup.db bun examples/rollup.ts":

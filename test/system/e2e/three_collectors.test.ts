@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LoadBalancer } from "../../../scripts/demo/load_balancer.ts";
+import { LoadBalancer } from "../../../examples/demo/load_balancer.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type NatsServer, NO_NATS, openNats, startNats } from "../../support/nats.ts";

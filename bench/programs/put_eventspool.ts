@@ -1,0 +1,17 @@
+/** Ours: `put`, `putMany` and `putGrouped`, with the cap checked and no publisher beside it. */
+import { EventQueue } from "../../src/mod.ts";
+import { makeEvent, measure, ownDirectory, task } from "./rounds.ts";
+
+const queue = new EventQueue<Uint8Array>("main", (body) => body, {
+  directory: ownDirectory(),
+  maxEvents: 1_000_000_000,
+  durability: task.synchronous === "FULL" ? "power" : "process",
+});
+const event = makeEvent();
+
+await measure({
+  one: () => queue.put(event),
+  many: (count) => queue.putMany(new Array<Uint8Array>(count).fill(event)),
+  grouped: () => queue.putGrouped(event),
+});
+queue.close();

@@ -1,0 +1,59 @@
+/** Put, claim, ack and depth in a queue that holds `depth` events, each in microseconds an event. */
+import process from "node:process";
+import { Checkpoints } from "../../src/storage/checkpoints.ts";
+import { EventTable } from "../../src/storage/events.ts";
+import { LeaseTable } from "../../src/storage/leases.ts";
+import { QueueFile } from "../../src/storage/queue_file.ts";
+import { randomEvent } from "./random_events.ts";
+import { ownDirectory } from "./rounds.ts";
+
+const BATCH = 1_500;
+const BATCHES = 20;
+
+const { depth } = JSON.parse(process.argv[2] ?? "{}") as { depth: number };
+const file = QueueFile.open(`${ownDirectory()}/events-main.db`, {
+  role: "publisher",
+  durability: "process",
+  busyTimeoutMs: 1_000,
+});
+const events = new EventTable(file);
+const leases = new LeaseTable(file, 60_000);
+const checkpoints = new Checkpoints(file);
+const pool = Array.from({ length: 1_000 }, randomEvent);
+events.setMaxEvents(1e9);
+for (let put = 0; put < depth; put += 1_000) {
+  events.putMany(pool);
+  checkpoints.keepUp();
+}
+checkpoints.truncateWal();
+
+const usEach = (count: number, work: () => void): number => {
+  const startedAtMs = performance.now();
+  work();
+  return ((performance.now() - startedAtMs) * 1_000) / count;
+};
+const puts = BATCH * BATCHES;
+const put = () => {
+  for (let n = 0; n < puts; n++) events.put(pool[n % 1_000] as Uint8Array);
+};
+put(); // warm up
+checkpoints.truncateWal();
+const putUs = usEach(puts, put);
+const depthUs = usEach(10_000, () => {
+  for (let look = 0; look < 10_000; look++) events.depth();
+});
+checkpoints.truncateWal();
+let [claimUs, ackUs] = [0, 0];
+for (let batch = 0; batch < BATCHES; batch++) {
+  const claimFromMs = performance.now();
+  const claimedId = leases.claimedId();
+  leases.sum(claimedId + 1, claimedId + BATCH);
+  const lease = leases.claim(claimedId, claimedId + BATCH);
+  if (lease === undefined) throw new Error("nothing was claimed");
+  const ackFromMs = performance.now();
+  await leases.ack(lease);
+  claimUs += ((ackFromMs - claimFromMs) * 1_000) / puts;
+  ackUs += ((performance.now() - ackFromMs) * 1_000) / puts;
+}
+console.log(JSON.stringify({ putUs, depthUs, claimUs, ackUs }));
+file.close();

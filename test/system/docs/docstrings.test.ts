@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { readPage } from "../../support/doc_page.ts";
+import { Project, ROOT } from "../../support/project.ts";
+
+const SOURCES = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => readFileSync(join(ROOT, "src", name), "utf8"));
+
+/** The entry points, and what they export that is not a type. */
+const ENTRIES = Object.entries(
+  JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).exports as Record<string, { bun: string }>,
+).map(([path, { bun }]) => ({
+  specifier: join("eventspool", path),
+  values: valuesOf(readFileSync(join(ROOT, bun), "utf8")),
+}));
+
+function valuesOf(source: string): string[] {
+  const lists = [...source.matchAll(/^export \{([^}]*)\}/gm)].flatMap(([, list]) => list!.split(","));
+  const listed = lists.map((item) => item.trim()).filter((item) => item !== "" && !item.startsWith("type "));
+  const declared = [...source.matchAll(/^export (?:async )?(?:class|function|const) (\w+)/gm)];
+  return [...listed, ...declared.map(([, name]) => name!)];
+}
+
+test("the docstring of EventStorageError has every code that the sources give it", () => {
+  const codes = SOURCES.flatMap((text) => [...text.matchAll(/EventStorageError\(\s*"([A-Z_]+)"/g)]);
+  assert.ok(codes.length > 8, `only ${codes.length} codes were found`);
+  const errors = readPage("src/errors.ts");
+  const text = errors.slice(errors.lastIndexOf("/**", errors.indexOf("class EventStorageError")));
+  assert.deepEqual(
+    codes.map(([, code]) => code!).filter((code) => !text.includes(`\`${code}\``)),
+    [],
+  );
+});
+
+test("the examples in docstrings compile, with what they take for granted", { timeout: 120_000 }, () => {
+  const examples = SOURCES.flatMap(examplesOf);
+  assert.ok(examples.length > 8, `only ${examples.length} examples were found`);
+  const files = Object.fromEntries(examples.map((text, at) => [`example_${at}.ts`, withImports(text)]));
+  using project = new Project({ ...files, "bun.d.ts": 'declare module "bun:sqlite";\n' });
+  // The names of the service around an example are any; no other problem may be left then.
+  const missing = new Set(
+    [...project.check().output.matchAll(NOT_FOUND)].map(([, file, name]) => `${file} ${name}`),
+  );
+  for (const [file, name] of [...missing].map((each) => each.split(" ") as [string, string]))
+    files[file] += `declare const ${name}: any;\n`;
+  for (const [file, text] of Object.entries(files)) project.write(file, text);
+  const { output } = project.check();
+  assert.match(output, /^$|error TS/, "tsc came to its end");
+  assert.deepEqual(output.match(/^.*example_\d+\.ts.*$/gm) ?? [], []);
+});
+
+const NOT_FOUND = /^.*?(example_\d+\.ts).*error TS(?:2304|18004|2552).*?'(\w+)'/gm;
+
+/** The blocks of TypeScript in docstrings. */
+function examplesOf(source: string): string[] {
+  const blocks = [...source.matchAll(/^ +\* ```ts\n([\s\S]*?)^ +\* ```$/gm)];
+  return blocks.map(([, text]) => text!.replace(/^ +\* ?/gm, ""));
+}
+
+/** An example with what it uses of the package and of the libraries that its readers know, and does not import. */
+function withImports(text: string): string {
+  const isFree = (name: string): boolean =>
+    new RegExp(`(?<![.\\w"'])${name}\\b(?!\\w*["':])`).test(text) &&
+    !new RegExp(`(?:import [^;]*|(?:const|using|let) )\\b${name}\\b`).test(text);
+  const taken = new Set<string>();
+  const imports = ENTRIES.flatMap(({ specifier, values }) => {
+    const names = values.filter((name) => isFree(name) && !taken.has(name));
+    for (const name of names) taken.add(name);
+    return names.length === 0 ? [] : [`import { ${names.join(", ")} } from "${specifier}";`];
+  });
+  if (isFree("assert")) imports.push('import assert from "node:assert/strict";');
+  if (isFree("Event"))
+    imports.push("declare const Event: any; // a Thrift struct's class, not the global one");
+  if (isFree("Hono")) imports.push('import { Hono } from "hono";');
+  return `${imports.join("\n")}\n${text}\nexport {};\n`;
+}
