@@ -43,7 +43,9 @@ async function runAll(queue: readonly string[]): Promise<Result[]> {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
       const result = await runSuite(name, SUITES[name] as Suite, directory);
       const seconds = `${result.seconds.toFixed(1).padStart(6)} s`;
-      console.log(`${result.failed > 0 ? "FAILED" : "ok    "} ${name.padEnd(14)} ${seconds}   ${counts(result)}`);
+      console.log(
+        `${result.failed > 0 ? "FAILED" : "ok    "} ${name.padEnd(14)} ${seconds}   ${counts(result)}`,
+      );
       if (result.failed > 0) console.log(result.output);
       finished.push(result);
     }

@@ -31,12 +31,19 @@ export function testsReachedBy(changed: readonly string[]): string[] {
 }
 
 function changedFiles(): string[] {
-  const { stdout, status, stderr } = spawnSync("git", ["status", "--porcelain", "-uall", "--no-renames", "-z"], {
-    cwd: ROOT,
-    encoding: "utf8",
-  });
+  const { stdout, status, stderr } = spawnSync(
+    "git",
+    ["status", "--porcelain", "-uall", "--no-renames", "-z"],
+    {
+      cwd: ROOT,
+      encoding: "utf8",
+    },
+  );
   if (status !== 0) throw new Error(`git status failed: ${stderr}`);
-  return stdout.split("\0").filter((line) => line !== "").map((line) => line.slice(3));
+  return stdout
+    .split("\0")
+    .filter((line) => line !== "")
+    .map((line) => line.slice(3));
 }
 
 /** For each file, the TypeScript files that name it. */

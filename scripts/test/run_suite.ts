@@ -9,7 +9,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { ROOT } from "../../test/support/project.ts";
-import type { Suite } from "./suites.ts";
+import type { Command, Suite } from "./suites.ts";
 
 /** How long a suite may take. The slowest takes a few minutes beside others: longer means that it hangs. */
 const TIME_LIMIT_MS = 1_200_000;
@@ -38,9 +38,10 @@ export async function runSuite(name: string, suite: Suite, directory: string): P
   const startedAtMs = performance.now();
   const log = join(directory, `${name}.log`);
   const report = join(directory, `${name}.xml`);
-  const problem = await runToEnd(() => suite.command(report), log);
+  const problem = await runToEnd(suite.command(report), log);
   const xml = existsSync(report) ? readFileSync(report, "utf8") : "";
-  const counted = suite.files === undefined ? checkResult(problem) : reportResult(xml, suite.files(), problem);
+  const counted =
+    suite.files === undefined ? checkResult(problem) : reportResult(xml, suite.files(), problem);
   const text = readFileSync(log, "utf8");
   return {
     ...counted,
@@ -53,9 +54,12 @@ export async function runSuite(name: string, suite: Suite, directory: string): P
 type Counted = Pick<Result, "passed" | "failed" | "skipped"> & { readonly problems: readonly string[] };
 
 /** Returns what was wrong with how the command ended; undefined: nothing. */
-async function runToEnd(command: () => Command, log: string): Promise<string | undefined> {
+async function runToEnd({ program, args, env }: Command, log: string): Promise<string | undefined> {
   const file = openSync(log, "w");
-  const child = spawn(...command(), { cwd: ROOT, stdio: ["ignore", file, file], detached: true });
+  const child = spawn(program, args, {
+    ...{ cwd: ROOT, stdio: ["ignore", file, file], detached: true },
+    env: { ...process.env, ...env },
+  });
   closeSync(file);
   running.add(child);
   let isLate = false;
@@ -106,7 +110,8 @@ function reportResult(xml: string, files: readonly string[], problem: string | u
 function timesOf(xml: string): [string, number][] {
   const times = new Map<string, number>();
   for (const [testCase] of xml.matchAll(/<testcase\b[^>]*>/g)) {
-    const attribute = (name: string): string | undefined => new RegExp(` ${name}="([^"]*)"`).exec(testCase)?.[1];
+    const attribute = (name: string): string | undefined =>
+      new RegExp(` ${name}="([^"]*)"`).exec(testCase)?.[1];
     const file = attribute("file") ?? attribute("classname") ?? ""; // Deno has it as the class
     const name = relative(ROOT, join(file.startsWith("/") ? "" : ROOT, file));
     times.set(name, (times.get(name) ?? 0) + Number(attribute("time") ?? 0));
