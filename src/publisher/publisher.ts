@@ -5,7 +5,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
-import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { Ballast } from "../storage/ballast.ts";
@@ -29,6 +29,7 @@ import { Maintenance } from "./maintenance.ts";
 import { PoisonGuard } from "./poison_guard.ts";
 import { Sender } from "./sender.ts";
 import type { PublishTracing } from "./trace_links.ts";
+import { waits } from "./waits.ts";
 import { WakeableSleep } from "./wakeable_sleep.ts";
 
 /** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
@@ -101,7 +102,7 @@ export class Publisher implements AsyncDisposable {
     this.deadLetters = new DeadLetters(this.#queueFile, this.#events, this.#sleeper.wake);
     this.#leases = new LeaseTable(
       this.#queueFile,
-      this.#destination.timeoutMs + LEASE_MARGIN_MS,
+      this.#destination.timeoutMs + waits.leaseMarginMs,
       deadLetters,
     );
     this.#maintenance = new Maintenance({

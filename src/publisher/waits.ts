@@ -1,0 +1,15 @@
+/**
+ * How long a publisher waits where no setting says so, in milliseconds. Tests shorten these, in their own process or
+ * by test/support/programs/quick_publisher.ts; no entry point of the package exports them.
+ */
+export const waits = {
+  /** Until the first look at the ballast, and between two. */
+  ballastMs: 5_000,
+  /** How long a queue must be idle before its file is compacted. */
+  compactMs: 10_000,
+  /**
+   * How much longer than its request may take a lease lasts: to read, sign and gzip before it, and to settle after it.
+   * Only a publisher that died lets a lease run out.
+   */
+  leaseMarginMs: 5_000,
+};
