@@ -33,16 +33,19 @@ export function stopSuites(): void {
   for (const child of running) killGroup(child);
 }
 
-/** Runs a suite; its output and its report go to `directory`. */
+/** Runs a suite; its output and its report go to `directory`. Never rejects: what goes wrong is a failure of the suite. */
 export async function runSuite(name: string, suite: Suite, directory: string): Promise<Result> {
   const startedAtMs = performance.now();
   const log = join(directory, `${name}.log`);
   const report = join(directory, `${name}.xml`);
-  const problem = await runToEnd(suite.command(report), log);
+  const files = suite.files?.();
+  const problem =
+    files?.length === 0
+      ? "there are no test files"
+      : await runToEnd(() => suite.command(report, files ?? []), log);
   const xml = existsSync(report) ? readFileSync(report, "utf8") : "";
-  const counted =
-    suite.files === undefined ? checkResult(problem) : reportResult(xml, suite.files(), problem);
-  const text = readFileSync(log, "utf8");
+  const counted = files === undefined ? checkResult(problem) : reportResult(xml, files, problem);
+  const text = existsSync(log) ? readFileSync(log, "utf8") : "";
   return {
     ...counted,
     seconds: (performance.now() - startedAtMs) / 1_000,
@@ -53,37 +56,43 @@ export async function runSuite(name: string, suite: Suite, directory: string): P
 
 type Counted = Pick<Result, "passed" | "failed" | "skipped"> & { readonly problems: readonly string[] };
 
-/** Returns what was wrong with how the command ended; undefined: nothing. */
-async function runToEnd({ program, args, env }: Command, log: string): Promise<string | undefined> {
-  const file = openSync(log, "w");
-  const child = spawn(program, args, {
-    ...{ cwd: ROOT, stdio: ["ignore", file, file], detached: true },
-    env: { ...process.env, ...env },
-  });
-  closeSync(file);
-  running.add(child);
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    killGroup(child);
-  }, TIME_LIMIT_MS);
+/** Returns what was wrong with how a command ended; undefined: nothing. */
+async function runToEnd(command: () => Command, log: string): Promise<string | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  let child: ChildProcess | undefined;
   try {
-    const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
-    if (isLate) return `still ran after ${TIME_LIMIT_MS / 60_000} minutes, and was killed`;
-    return code === 0 ? undefined : `ended with ${code ?? signal}`;
+    child = startCommand(command(), log);
+    running.add(child);
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(resolve, TIME_LIMIT_MS, `still ran after ${TIME_LIMIT_MS / 60_000} minutes: killed`);
+    });
+    const ended = once(child, "exit").then(([code, signal]) =>
+      code === 0 ? undefined : `ended with ${code ?? signal}`,
+    );
+    return await Promise.race([ended, late]);
   } catch (error) {
     return `did not start: ${(error as Error).message}`;
   } finally {
     clearTimeout(timer);
-    running.delete(child);
-    killGroup(child); // a test that failed may have left a program behind
+    if (child !== undefined) killGroup(child); // a test that failed may have left a program behind
   }
 }
 
-function killGroup({ pid }: ChildProcess): void {
-  if (pid === undefined) return;
+function startCommand({ program, args, env }: Command, log: string): ChildProcess {
+  const file = openSync(log, "w");
   try {
-    process.kill(-pid, "SIGKILL");
+    const options = { cwd: ROOT, env: { ...process.env, ...env }, detached: true };
+    return spawn(program, args, { ...options, stdio: ["ignore", file, file] });
+  } finally {
+    closeSync(file);
+  }
+}
+
+function killGroup(child: ChildProcess): void {
+  running.delete(child);
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
   } catch {
     // nothing of it runs any more
   }
@@ -102,7 +111,6 @@ function reportResult(xml: string, files: readonly string[], problem: string | u
   const reported = new Set(timesOf(xml).map(([file]) => file));
   const problems = files.filter((file) => !reported.has(file)).map((file) => `no test of ${file} was run`);
   if (problem !== undefined && failed === 0) problems.push(problem);
-  if (files.length === 0) problems.push("there are no test files");
   return { passed, failed: failed + problems.length, skipped, problems };
 }
 
