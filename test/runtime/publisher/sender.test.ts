@@ -151,7 +151,7 @@ test("gives a collector that nobody reaches as unavailable, and says why", async
   assert.equal(outcome.kind, "unavailable");
   const { reason } = outcome as { reason: string };
   assert.ok(reason.startsWith(`POST ${url}/v2j: `), reason);
-  assert.match(reason, /rejected|unable to connect/i);
+  assert.match(reason, /refused|unable to connect/i);
   assert.ok((reason.match(/ECONNREFUSED/g)?.length ?? 0) <= 1, reason);
 });
 
