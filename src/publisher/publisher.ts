@@ -32,9 +32,6 @@ import type { PublishTracing } from "./trace_links.ts";
 import { waits } from "./waits.ts";
 import { WakeableSleep } from "./wakeable_sleep.ts";
 
-/** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
-const POLL_MS = 1_000;
-
 /**
  * A service's database is written to without an event, too. How long such a commit keeps the watch off, in
  * milliseconds: to wake up for each of 1,000 a second took 14 % of a CPU, and so it is 6.
@@ -234,7 +231,7 @@ export class Publisher implements AsyncDisposable {
 
     // Looked at before the leases are counted: whoever claims in between moves the cursor, and we claim nothing.
     this.#batcher.look();
-    if (this.#keepsOrder && this.#leases.count() > 0) return POLL_MS;
+    if (this.#keepsOrder && this.#leases.count() > 0) return waits.pollMs;
     const dueInMs = this.#batcher.dueInMs(this.#isBusy);
     if (dueInMs === 0) return this.#start(this.#batcher.claim());
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
@@ -262,7 +259,7 @@ export class Publisher implements AsyncDisposable {
     const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
     if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
     this.#isIdle = this.#watch.isArmed;
-    return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
+    return Math.min(waits.pollMs, Math.max(1, this.#watch.quietForMs()));
   }
 
   #endIdling(): void {

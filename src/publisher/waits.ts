@@ -12,4 +12,6 @@ export const waits = {
    * Only a publisher that died lets a lease run out.
    */
   leaseMarginMs: 5_000,
+  /** How often an idle publisher looks for events, should the watch fail or a lease run out. */
+  pollMs: 1_000,
 };
