@@ -1,25 +1,27 @@
--- The schema of a queue file, `events-NAME.db`: the only one. `scripts/generate_schema.ts` copies it
--- into `src/storage/schema.generated.ts`; a test sees that the copy is fresh.
+-- The schema of a queue, the only one: in a file of its own, `events-NAME.db`, and in a service's database (an
+-- outbox), beside the service's tables. `scripts/generate_schema.ts` copies it into `src/storage/schema.generated.ts`;
+-- a test sees that the copy is fresh.
 --
--- A queue is one file, so that queues do not wait for each other's write lock, a queue has its own
--- owner and mode, and dropping one is deleting a file.
+-- A queue has a file of its own where it can, so that queues do not wait for each other's write lock, a queue has
+-- its own owner and mode, and dropping one is deleting a file. Such a file has the application_id "evsp".
 --
 -- What holds at every commit:
 --   * Ids are given inside the write lock, one after the other and never twice: they are in commit
 --     order, so a cursor over them never skips an event that commits late.
---   * head  = the highest id ever given = max(max(event.id), queue.claimed_id)
---     depth = head - queue.removed_count: no counting of rows, however deep the queue is.
---   * Every event with an id up to queue.claimed_id lies in exactly one lease; none above it does.
---   * queue.dead_letter_count and _bytes tell what is in dead_letter, whoever writes there.
+--   * head  = the highest id ever given = max(max(eventspool_event.id), eventspool_queue.claimed_id)
+--     depth = head - eventspool_queue.removed_count: no counting of rows, however deep the queue is.
+--   * Every event with an id up to eventspool_queue.claimed_id lies in exactly one lease; none above it does.
+--   * eventspool_queue.dead_letter_count and _bytes count what is in eventspool_dead_letter, whoever writes there.
 
--- "evsp" and the version tell our files from any other SQLite file and from a newer eventspool's.
-PRAGMA application_id = 0x65767370;
-PRAGMA user_version = 3;
+-- The version of these tables: see `src/storage/schema.ts`. In a table, since user_version is the service's.
+CREATE TABLE eventspool_schema (
+  version INTEGER NOT NULL
+) STRICT;
 
 -- An event that waits for the collector or is on its way there. A row is written once by put and
 -- deleted once by ack; claiming never rewrites it (per-row claims held the write lock 48 times longer).
 -- No AUTOINCREMENT and no second index: each costs put a third of its speed.
-CREATE TABLE event (
+CREATE TABLE eventspool_event (
   id        INTEGER PRIMARY KEY CHECK (id > 0), -- 0 is how a put that finds the queue full is rejected
   put_at_ms INTEGER NOT NULL,                   -- Unix time; only for showing ages, never for decisions
   body      BLOB    NOT NULL,                   -- the serialized event, byte for byte as it goes on the wire
@@ -27,7 +29,7 @@ CREATE TABLE event (
 ) STRICT;
 
 -- The one row that describes the queue.
-CREATE TABLE queue (
+CREATE TABLE eventspool_queue (
   one           INTEGER PRIMARY KEY CHECK (one = 1),
   uuid          TEXT    NOT NULL,                                      -- names this file's events in Event-Ids
   max_events    INTEGER NOT NULL DEFAULT 10000 CHECK (max_events > 0), -- put rejects at this depth
@@ -40,7 +42,7 @@ CREATE TABLE queue (
 
 -- Events that put rejected, by the reason: full, too_large, invalid, storage. Producers count in memory and
 -- add it up here about once a second, so that a rejection stays free and the publisher can tell of it.
-CREATE TABLE rejected_put (
+CREATE TABLE eventspool_rejected_put (
   reason TEXT    PRIMARY KEY,
   count  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -48,7 +50,7 @@ CREATE TABLE rejected_put (
 -- A range of events that a publisher has claimed. Settling it (ack, release, split, dead-letter) names
 -- id and attempts: attempts is the fencing token that a publisher whose lease expired no longer holds.
 -- AUTOINCREMENT: a lease id must never come back, or a late ack could settle another publisher's lease.
-CREATE TABLE lease (
+CREATE TABLE eventspool_lease (
   id            INTEGER PRIMARY KEY AUTOINCREMENT,
   first_id      INTEGER NOT NULL,
   last_id       INTEGER NOT NULL,
@@ -60,7 +62,7 @@ CREATE TABLE lease (
 
 -- An event that the collector rejects by itself, kept with the collector's answer for the operator. The
 -- body stands last: what stands behind a long one is found only by walking through all of its pages.
-CREATE TABLE dead_letter (
+CREATE TABLE eventspool_dead_letter (
   id         INTEGER PRIMARY KEY,                -- the id it had as an event
   put_at_ms  INTEGER NOT NULL,
   dead_at_ms INTEGER NOT NULL,
@@ -71,11 +73,11 @@ CREATE TABLE dead_letter (
 ) STRICT;
 
 -- Counting 200,000 dead letters takes 43 ms, and /depth asks for it. Not on put's way, so triggers may be dear.
-CREATE TRIGGER dead_letter_added AFTER INSERT ON dead_letter BEGIN
-  UPDATE queue SET dead_letter_count = dead_letter_count + 1,
+CREATE TRIGGER eventspool_dead_letter_added AFTER INSERT ON eventspool_dead_letter BEGIN
+  UPDATE eventspool_queue SET dead_letter_count = dead_letter_count + 1,
     dead_letter_bytes = dead_letter_bytes + length(NEW.body) + length(CAST(NEW.answer AS BLOB));
 END;
-CREATE TRIGGER dead_letter_removed AFTER DELETE ON dead_letter BEGIN
-  UPDATE queue SET dead_letter_count = dead_letter_count - 1,
+CREATE TRIGGER eventspool_dead_letter_removed AFTER DELETE ON eventspool_dead_letter BEGIN
+  UPDATE eventspool_queue SET dead_letter_count = dead_letter_count - 1,
     dead_letter_bytes = dead_letter_bytes - length(OLD.body) - length(CAST(OLD.answer AS BLOB));
 END;

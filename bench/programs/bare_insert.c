@@ -76,7 +76,7 @@ int main(int argc, char **argv) {
   run("PRAGMA wal_autocheckpoint = 16000");
   memset(body, 'x', 1 << 19);
   sqlite3_stmt *statement;
-  check(sqlite3_prepare_v2(db, "INSERT INTO event (put_at_ms, body) VALUES (?, ?)", -1, &statement, 0));
+  check(sqlite3_prepare_v2(db, "INSERT INTO eventspool_event (put_at_ms, body) VALUES (?, ?)", -1, &statement, 0));
   long events = number(json, "\"events\":");
   put(statement, json, body, events / 10 + 1);
   double started_at_ms = now_ms();

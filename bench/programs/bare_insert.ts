@@ -19,7 +19,7 @@ export async function bareInsert(
   db.exec("PRAGMA journal_mode = WAL");
   db.exec(readFileSync(new URL("../../schema.sql", import.meta.url), "utf8"));
   db.exec(`PRAGMA synchronous = ${task.synchronous}; PRAGMA wal_autocheckpoint = ${AUTOCHECKPOINT_PAGES}`);
-  const insert = prepare("INSERT INTO event (put_at_ms, body) VALUES (?, ?)");
+  const insert = prepare("INSERT INTO eventspool_event (put_at_ms, body) VALUES (?, ?)");
   const [begin, commit] = [prepare("BEGIN IMMEDIATE"), prepare("COMMIT")];
   const event = makeEvent();
   const many = (count: number): void => {

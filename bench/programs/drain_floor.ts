@@ -23,7 +23,9 @@ const db = new Database(`${ownDirectory()}/floor.db`);
 db.exec("PRAGMA journal_mode = WAL");
 db.exec(readFileSync(new URL("../../schema.sql", import.meta.url), "utf8"));
 db.exec(`PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-const insert = db.prepare<[number, Uint8Array]>("INSERT INTO event (put_at_ms, body) VALUES (?, ?)");
+const insert = db.prepare<[number, Uint8Array]>(
+  "INSERT INTO eventspool_event (put_at_ms, body) VALUES (?, ?)",
+);
 const pool = Array.from({ length: 20_000 }, randomEvent);
 db.transaction(() => {
   for (let put = 0; put < events; put++) insert.run(Date.now(), pool[put % pool.length] as Uint8Array);
@@ -33,10 +35,10 @@ db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
 const read = db
   .prepare<[number, number], Buffer>(
     `SELECT CAST(group_concat(body, ',') AS BLOB)
-     FROM (SELECT body FROM event WHERE id BETWEEN ? AND ? ORDER BY id)`,
+     FROM (SELECT body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id)`,
   )
   .pluck();
-const remove = db.prepare<[number, number]>("DELETE FROM event WHERE id BETWEEN ? AND ?");
+const remove = db.prepare<[number, number]>("DELETE FROM eventspool_event WHERE id BETWEEN ? AND ?");
 
 const startedAtMs = performance.now();
 const before = process.cpuUsage();

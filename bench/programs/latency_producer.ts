@@ -35,7 +35,9 @@ const WAYS: Readonly<Record<How, () => (body: Uint8Array) => void>> = {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     const schema = readFileSync(new URL("../../schema.sql", import.meta.url), "utf8");
     db.exec(schema.replaceAll(/CREATE (TABLE|TRIGGER) /g, "CREATE $1 IF NOT EXISTS "));
-    const insert = db.prepare<[number, Uint8Array]>("INSERT INTO event (put_at_ms, body) VALUES (?, ?)");
+    const insert = db.prepare<[number, Uint8Array]>(
+      "INSERT INTO eventspool_event (put_at_ms, body) VALUES (?, ?)",
+    );
     return (body) => void insert.run(Date.now(), body);
   },
   compute: () => () => {

@@ -20,7 +20,7 @@ rig.queue.put(randomEvent());
 await sleep(1_500);
 
 const db = new Database(rig.queue.file, { readonly: true });
-const claimedId = db.prepare<[], number>("SELECT claimed_id FROM queue").pluck();
+const claimedId = db.prepare<[], number>("SELECT claimed_id FROM eventspool_queue").pluck();
 const claimMs: number[] = [];
 for (let put = 0; put < events; put++) {
   const before = claimedId.get() as number;

@@ -11,9 +11,16 @@ import {
   EventTransactionError,
 } from "../errors.ts";
 import { EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
-import { IN_MEMORY, outboxPlaceOf, prepareOutbox } from "../storage/outbox_schema.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
-import { isInTransaction, libraryOf, type SqliteConnection, useLibrary } from "../storage/user_connection.ts";
+import { prepareSchema } from "../storage/schema.ts";
+import {
+  IN_MEMORY,
+  isInTransaction,
+  libraryOf,
+  outboxPlaceOf,
+  type SqliteConnection,
+  useLibrary,
+} from "../storage/user_connection.ts";
 import { checkWhole, encodeEvent } from "./encode.ts";
 import type { EventSerializer } from "./event_queue.ts";
 import { RejectedPuts } from "./rejected_puts.ts";
@@ -229,7 +236,7 @@ export class Outbox<T> implements Disposable {
 }
 
 function openTable(db: SqliteConnection, file: string, maxEvents: number | undefined): OutboxTable {
-  prepareOutbox(db);
+  prepareSchema(db, file);
   const table = new OutboxTable(db, file);
   if (maxEvents !== undefined) table.setMaxEvents(maxEvents);
   return table;

@@ -170,31 +170,33 @@ function prepareStatements(file: QueueFile) {
   return {
     totals: file.prepare<[], DeadLetterTotals>(
       `SELECT dead_letter_count AS count, dead_letter_bytes AS bytes, dropped_dead_letter_count AS droppedCount
-       FROM queue WHERE one = 1`,
+       FROM eventspool_queue WHERE one = 1`,
     ),
     countSince: file
-      .prepare<[number], number>("SELECT count(*) FROM dead_letter WHERE dead_at_ms >= ?")
+      .prepare<[number], number>("SELECT count(*) FROM eventspool_dead_letter WHERE dead_at_ms >= ?")
       .pluck(),
     list: file.prepare<[number, number], DeadLetterSummary>(
-      `SELECT ${SUMMARY} FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?`,
+      `SELECT ${SUMMARY} FROM eventspool_dead_letter WHERE id > ? ORDER BY id LIMIT ?`,
     ),
     listNewest: file.prepare<[number, number], DeadLetterSummary>(
-      `SELECT ${SUMMARY} FROM dead_letter WHERE id < ? ORDER BY id DESC LIMIT ?`,
+      `SELECT ${SUMMARY} FROM eventspool_dead_letter WHERE id < ? ORDER BY id DESC LIMIT ?`,
     ),
-    get: file.prepare<[number], DeadLetter>(`SELECT ${SUMMARY}, body FROM dead_letter WHERE id = ?`),
+    get: file.prepare<[number], DeadLetter>(
+      `SELECT ${SUMMARY}, body FROM eventspool_dead_letter WHERE id = ?`,
+    ),
     bury: file.prepare<[number, number, number, string, number, number]>(
-      `INSERT INTO dead_letter (id, put_at_ms, dead_at_ms, attempts, status, answer, body)
-       SELECT id, put_at_ms, ?, ?, ?, ?, body FROM event WHERE id BETWEEN ? AND ?`,
+      `INSERT INTO eventspool_dead_letter (id, put_at_ms, dead_at_ms, attempts, status, answer, body)
+       SELECT id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id BETWEEN ? AND ?`,
     ),
     dropOldest: file.prepare<[]>(
-      "DELETE FROM dead_letter WHERE id = (SELECT id FROM dead_letter ORDER BY dead_at_ms, id LIMIT 1)",
+      "DELETE FROM eventspool_dead_letter WHERE id = (SELECT id FROM eventspool_dead_letter ORDER BY dead_at_ms, id LIMIT 1)",
     ),
     addDropped: file.prepare<[number]>(
-      "UPDATE queue SET dropped_dead_letter_count = dropped_dead_letter_count + ? WHERE one = 1",
+      "UPDATE eventspool_queue SET dropped_dead_letter_count = dropped_dead_letter_count + ? WHERE one = 1",
     ),
     putBack: file.prepare<[number, number]>(
-      "INSERT INTO event (id, put_at_ms, body) SELECT ?, put_at_ms, body FROM dead_letter WHERE id = ?",
+      "INSERT INTO eventspool_event (id, put_at_ms, body) SELECT ?, put_at_ms, body FROM eventspool_dead_letter WHERE id = ?",
     ),
-    remove: file.prepare<[number]>("DELETE FROM dead_letter WHERE id = ?"),
+    remove: file.prepare<[number]>("DELETE FROM eventspool_dead_letter WHERE id = ?"),
   };
 }

@@ -46,10 +46,11 @@ export type RejectedPuts = Readonly<Record<RejectionReason, number>>;
 const NONE_REFUSED: RejectedPuts = { full: 0, too_large: 0, invalid: 0, storage: 0 };
 
 /** The queue's row beside the newest event, if there is one: two seeks, however many events there are. */
-const NEWEST = "FROM queue LEFT JOIN event WHERE one = 1 ORDER BY event.id DESC LIMIT 1";
+const NEWEST =
+  "FROM eventspool_queue LEFT JOIN eventspool_event WHERE one = 1 ORDER BY eventspool_event.id DESC LIMIT 1";
 
 /** The highest id ever given. */
-const HEAD = "max(coalesce(event.id, 0), claimed_id)";
+const HEAD = "max(coalesce(eventspool_event.id, 0), claimed_id)";
 
 /**
  * Checks the cap and stores the event in one autocommit statement: exact however many processes put,
@@ -59,7 +60,7 @@ const HEAD = "max(coalesce(event.id, 0), claimed_id)";
  * OR IGNORE would also swallow a NULL body, so callers pass bytes, always.
  */
 export const PUT: string = `
-  INSERT OR IGNORE INTO event (id, put_at_ms, body)
+  INSERT OR IGNORE INTO eventspool_event (id, put_at_ms, body)
   VALUES ((SELECT iif(${HEAD} - removed_count < max_events, ${HEAD} + 1, 0) ${NEWEST}), ?, ?)`;
 
 /** How many rows a statement inserts where there are many: 1.4 x faster than one by one, and 64 no faster. */
@@ -69,10 +70,10 @@ const ROWS = 16;
 export const PUT_TRACED: string = PUT.replace("body)", "body, trace)").replace(/\?\)$/, "?, ?)");
 
 /** As {@link INSERT}, for an event that a span puts. */
-export const INSERT_TRACED = "INSERT INTO event (id, put_at_ms, body, trace) VALUES (?, ?, ?, ?)";
+export const INSERT_TRACED = "INSERT INTO eventspool_event (id, put_at_ms, body, trace) VALUES (?, ?, ?, ?)";
 
 /** Stores one event under the id it is given. */
-export const INSERT = "INSERT INTO event (id, put_at_ms, body) VALUES (?, ?, ?)";
+export const INSERT = "INSERT INTO eventspool_event (id, put_at_ms, body) VALUES (?, ?, ?)";
 const INSERT_ROWS = INSERT + ", (?, ?, ?)".repeat(ROWS - 1);
 
 /** Tells of a body which span puts it, as the column `trace` has it; undefined: none. */
@@ -87,22 +88,23 @@ export const COUNTERS: string = `
 
 const STATE = `
   SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents,
-    (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM lease WHERE expires_at_ms > ?) AS leased,
+    (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM eventspool_lease WHERE expires_at_ms > ?) AS leased,
     dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
     dropped_dead_letter_count AS droppedDeadLetters,
-    (SELECT json_group_object(reason, count) FROM rejected_put) AS rejectedPuts,
-    (SELECT put_at_ms FROM event ORDER BY id LIMIT 1) AS oldestPutAtMs
+    (SELECT json_group_object(reason, count) FROM eventspool_rejected_put) AS rejectedPuts,
+    (SELECT put_at_ms FROM eventspool_event ORDER BY id LIMIT 1) AS oldestPutAtMs
   ${NEWEST}`;
 
-const READ = "SELECT id, put_at_ms AS putAtMs, body FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";
+const READ =
+  "SELECT id, put_at_ms AS putAtMs, body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";
 
 /** Adds to the count of events that puts rejected for a reason. */
 export const ADD_REFUSED = `
-  INSERT INTO rejected_put (reason, count) VALUES (?, ?)
+  INSERT INTO eventspool_rejected_put (reason, count) VALUES (?, ?)
   ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count`;
 
 /** Changes the row cap. */
-export const SET_MAX_EVENTS = "UPDATE queue SET max_events = ? WHERE one = 1";
+export const SET_MAX_EVENTS = "UPDATE eventspool_queue SET max_events = ? WHERE one = 1";
 
 /** What the row cap is decided by. */
 export interface Counters {

@@ -250,71 +250,97 @@ export class LeaseTable {
 }
 
 function prepareStatements(file: QueueFile) {
+  return { ...claimStatements(file), ...readStatements(file), ...settleStatements(file) };
+}
+
+function claimStatements(file: QueueFile) {
   return {
-    claimedId: file.prepare<[], number>("SELECT claimed_id FROM queue WHERE one = 1").pluck(),
-    firstAfter: file.prepare<[number], number | null>("SELECT min(id) FROM event WHERE id > ?").pluck(),
+    claimedId: file.prepare<[], number>("SELECT claimed_id FROM eventspool_queue WHERE one = 1").pluck(),
+    firstAfter: file
+      .prepare<[number], number | null>("SELECT min(id) FROM eventspool_event WHERE id > ?")
+      .pluck(),
     sizesAfter: file
-      .prepare<[number], number>("SELECT length(body) FROM event WHERE id > ? ORDER BY id")
+      .prepare<[number], number>("SELECT length(body) FROM eventspool_event WHERE id > ? ORDER BY id")
       .pluck(),
     sum: file.prepare<[number, number], { count: number; bytes: number; lastId: number }>(
       `SELECT count(*) AS count, coalesce(sum(length(body)), 0) AS bytes, coalesce(max(id), 0) AS lastId
-       FROM event WHERE id BETWEEN ? AND ?`,
+       FROM eventspool_event WHERE id BETWEEN ? AND ?`,
     ),
     moveCursor: file.prepare<[number, number]>(
-      "UPDATE queue SET claimed_id = ? WHERE one = 1 AND claimed_id = ?",
+      "UPDATE eventspool_queue SET claimed_id = ? WHERE one = 1 AND claimed_id = ?",
     ),
     insert: file.prepare<[number, number, number, number, number], Lease>(
-      `INSERT INTO lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
+      `INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
        VALUES (?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     ),
     findExpired: file
-      .prepare<[number, number], number>(`SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY first_id`)
+      .prepare<[number, number], number>(
+        `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY first_id`,
+      )
       .pluck(),
     findFairly: file
       .prepare<[number, number], number>(
-        `SELECT id FROM lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
+        `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
       )
       .pluck(),
     findOldestExpired: file
       .prepare<[number, number], number>(
-        `SELECT id FROM lease WHERE ${IS_EXPIRED} AND first_id = (SELECT min(first_id) FROM lease)`,
+        `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} AND first_id = (SELECT min(first_id) FROM eventspool_lease)`,
       )
       .pluck(),
     renew: file.prepare<[number, number, number, number, number], Lease>(
-      `UPDATE lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1
+      `UPDATE eventspool_lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1
        WHERE id = ? AND ${IS_EXPIRED} RETURNING ${COLUMNS}`,
     ),
     all: file.prepare<[], LeaseInfo>(
-      `SELECT ${COLUMNS}, claimed_at_ms AS claimedAtMs, expires_at_ms AS expiresAtMs FROM lease ORDER BY first_id`,
+      `SELECT ${COLUMNS}, claimed_at_ms AS claimedAtMs, expires_at_ms AS expiresAtMs FROM eventspool_lease ORDER BY first_id`,
     ),
-    count: file.prepare<[], number>("SELECT count(*) FROM lease").pluck(),
+    count: file.prepare<[], number>("SELECT count(*) FROM eventspool_lease").pluck(),
+  };
+}
+
+function readStatements(file: QueueFile) {
+  return {
     join: file.prepare<[number, number], { count: number; joined: Uint8Array | null }>(
       `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
-       FROM (SELECT body FROM event WHERE id BETWEEN ? AND ? ORDER BY id)`,
+       FROM (SELECT body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id)`,
     ),
     each: file.prepare<[number, number], { id: number; body: Uint8Array }>(
-      "SELECT id, CAST(body AS BLOB) AS body FROM event WHERE id BETWEEN ? AND ? ORDER BY id",
+      "SELECT id, CAST(body AS BLOB) AS body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id",
     ),
     putTimes: file
       .prepare<[number[]], number>(
-        `SELECT put_at_ms FROM event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,
+        `SELECT put_at_ms FROM eventspool_event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,
       )
       .pluck(),
     traces: file
       .prepare<[number, number, number], string>(
-        "SELECT DISTINCT trace FROM event WHERE id BETWEEN ? AND ? AND trace IS NOT NULL LIMIT ?",
+        "SELECT DISTINCT trace FROM eventspool_event WHERE id BETWEEN ? AND ? AND trace IS NOT NULL LIMIT ?",
       )
       .pluck(),
+  };
+}
+
+function settleStatements(file: QueueFile) {
+  return {
     dataVersion: file.prepare<[], number>("PRAGMA data_version").pluck(),
-    firstId: file.prepare<[number, number], number>(`SELECT first_id FROM lease WHERE ${IS_MINE}`).pluck(),
-    remove: file.prepare<[number, number]>(`DELETE FROM lease WHERE ${IS_MINE}`),
-    shrink: file.prepare<[number, number, number]>(`UPDATE lease SET first_id = ? WHERE ${IS_MINE}`),
-    expire: file.prepare<[number, number, number]>(`UPDATE lease SET expires_at_ms = ? WHERE ${IS_MINE}`),
-    cut: file.prepare<[number, number, number, number]>(
-      `UPDATE lease SET last_id = ?, expires_at_ms = ? WHERE ${IS_MINE}`,
+    firstId: file
+      .prepare<[number, number], number>(`SELECT first_id FROM eventspool_lease WHERE ${IS_MINE}`)
+      .pluck(),
+    remove: file.prepare<[number, number]>(`DELETE FROM eventspool_lease WHERE ${IS_MINE}`),
+    shrink: file.prepare<[number, number, number]>(
+      `UPDATE eventspool_lease SET first_id = ? WHERE ${IS_MINE}`,
     ),
-    deleteEvents: file.prepare<[number, number]>("DELETE FROM event WHERE id BETWEEN ? AND ?"),
-    addRemoved: file.prepare<[number]>("UPDATE queue SET removed_count = removed_count + ? WHERE one = 1"),
+    expire: file.prepare<[number, number, number]>(
+      `UPDATE eventspool_lease SET expires_at_ms = ? WHERE ${IS_MINE}`,
+    ),
+    cut: file.prepare<[number, number, number, number]>(
+      `UPDATE eventspool_lease SET last_id = ?, expires_at_ms = ? WHERE ${IS_MINE}`,
+    ),
+    deleteEvents: file.prepare<[number, number]>("DELETE FROM eventspool_event WHERE id BETWEEN ? AND ?"),
+    addRemoved: file.prepare<[number]>(
+      "UPDATE eventspool_queue SET removed_count = removed_count + ? WHERE one = 1",
+    ),
   };
 }
 

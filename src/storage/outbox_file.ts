@@ -8,8 +8,11 @@ import { statSync } from "node:fs";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { retryWhileBusy } from "./lock_wait.ts";
-import { needsOutbox, outboxVersion, prepareOutbox, rejectOtherJournal } from "./outbox_schema.ts";
-import { APPLICATION_ID } from "./schema.ts";
+import { prepareSchema, rejectOlderSchema, schemaVersion } from "./schema.ts";
+import { rejectOtherJournal } from "./user_connection.ts";
+
+/** The `application_id` of a queue's own file: "evsp". */
+export const APPLICATION_ID = 0x65767370;
 
 /** How a service's database is opened. */
 export interface OutboxFileOptions {
@@ -33,8 +36,8 @@ export function openOutboxFile(
   try {
     retryWhileBusy(() => rejectNoOutbox(db, path), openTimeoutMs);
     rejectOtherJournal(db, path);
-    if (isReadOnly) rejectOlder(db, path);
-    else prepareOutbox(db);
+    if (isReadOnly) rejectOlderSchema(db, path);
+    else prepareSchema(db, path);
     return db;
   } catch (error) {
     db.close();
@@ -50,16 +53,10 @@ function rejectNoDatabase(path: string): void {
 }
 
 function rejectNoOutbox(db: Database.Database, path: string): void {
-  if (outboxVersion(db) !== undefined) return;
   const isQueue = db.pragma("application_id", { simple: true }) === APPLICATION_ID;
+  if (!isQueue && schemaVersion(db) !== undefined) return;
   const problem = isQueue
     ? `The file ${path} is a queue's own file, not a service's database: name its directory and its queue (queue.directory, --directory, --queue-name) instead.`
     : `The database ${path} has no outbox: start the service first, which makes it (new Outbox(db, ...)), or name another file.`;
   throw new EventStorageError("NOT_A_QUEUE", path, problem);
-}
-
-function rejectOlder(db: Database.Database, path: string): void {
-  if (!needsOutbox(db)) return;
-  const problem = `The outbox in ${path} has schema version ${outboxVersion(db)}: the next service or publisher to open it upgrades it.`;
-  throw new EventStorageError("OLDER_SCHEMA", path, problem);
 }

@@ -15,7 +15,6 @@ import {
   type RejectionReason,
   SET_MAX_EVENTS,
 } from "./events.ts";
-import { inOutbox } from "./outbox_schema.ts";
 import { firstRow, type SqliteConnection, Transactions, withStorageErrors } from "./user_connection.ts";
 
 /** Puts events into the outbox of a database and tells how many there are. The tables must be there. */
@@ -35,12 +34,12 @@ export class OutboxTable {
     this.#db = db;
     this.#path = path;
     this.#transactions = new Transactions(db, path);
-    this.#put = db.prepare(inOutbox(PUT));
-    this.#putTraced = db.prepare(inOutbox(PUT_TRACED));
-    this.#insert = db.prepare(inOutbox(INSERT));
-    this.#insertTraced = db.prepare(inOutbox(INSERT_TRACED));
-    this.#counters = db.prepare(inOutbox(COUNTERS));
-    this.#addRejected = db.prepare(inOutbox(ADD_REFUSED));
+    this.#put = db.prepare(PUT);
+    this.#putTraced = db.prepare(PUT_TRACED);
+    this.#insert = db.prepare(INSERT);
+    this.#insertTraced = db.prepare(INSERT_TRACED);
+    this.#counters = db.prepare(COUNTERS);
+    this.#addRejected = db.prepare(ADD_REFUSED);
   }
 
   /**
@@ -90,7 +89,7 @@ export class OutboxTable {
   /** Changes the row cap for everyone who uses the outbox. @throws {EventStorageError} */
   setMaxEvents(maxEvents: number): void {
     if (this.counters().maxEvents === maxEvents) return;
-    this.#run(() => this.#db.prepare(inOutbox(SET_MAX_EVENTS)).run(maxEvents));
+    this.#run(() => this.#db.prepare(SET_MAX_EVENTS).run(maxEvents));
   }
 
   /** Adds events that puts rejected to the counts in the file. @throws {EventStorageError} */

@@ -9,9 +9,8 @@ import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { isBusy, retryWhileBusy } from "./lock_wait.ts";
-import { openOutboxFile } from "./outbox_file.ts";
-import { inOutbox } from "./outbox_schema.ts";
-import { createSchema, emptyFile, migrate, needsMigration } from "./schema.ts";
+import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
+import { needsSchema, prepareSchema, rejectOlderSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 import { libraryOf, useLibrary } from "./user_connection.ts";
 
@@ -22,7 +21,7 @@ const OPEN_TIMEOUT_MS = 5_000;
 const PLACE_CHECK_MS = 1_000;
 
 /** Begins to write, and writes nothing. */
-const NO_WRITE = "DELETE FROM dead_letter WHERE 0";
+const NO_WRITE = "DELETE FROM eventspool_dead_letter WHERE 0";
 
 /** How a queue file is opened. */
 export interface QueueFileOptions {
@@ -54,7 +53,7 @@ export class QueueFile {
   /** Absolute path of the `.db` file. */
   readonly path: string;
   /**
-   * Prepares a statement, once; it names tables as schema.sql does. It goes through {@link run} or {@link transaction}.
+   * Prepares a statement, once. It goes through {@link run} or {@link transaction}.
    *
    * @internal Not in the package's types, which must not want `@types/better-sqlite3`: see tsconfig.build.json.
    */
@@ -90,7 +89,7 @@ export class QueueFile {
       db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
       setPragmas(db, options);
-      rejectReadOnly(db, NO_WRITE);
+      rejectReadOnly(db);
       return new QueueFile(path, db, options);
     } catch (error) {
       db?.close();
@@ -110,7 +109,8 @@ export class QueueFile {
     try {
       rejectNoFile(path);
       db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
-      rejectOlder(db);
+      rejectForeign(db);
+      rejectOlderSchema(db, path);
       return new QueueFile(path, db, { busyTimeoutMs, durability: "process" });
     } catch (error) {
       db?.close();
@@ -131,7 +131,7 @@ export class QueueFile {
     try {
       db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });
       setOutboxPragmas(db);
-      if (!isReadOnly) rejectReadOnly(db, inOutbox(NO_WRITE));
+      if (!isReadOnly) rejectReadOnly(db);
       return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release });
     } catch (error) {
       db?.close();
@@ -146,13 +146,13 @@ export class QueueFile {
     this.db = db;
     this.isOutbox = release !== undefined;
     this.#release = release;
-    this.prepare = this.isOutbox ? preparerOfOutbox(db) : db.prepare.bind(db);
+    this.prepare = db.prepare.bind(db);
     this.syncsCommits = durability === "power";
     this.#busyTimeoutMs = busyTimeoutMs;
     this.#inode = inodeOf(path);
     this.#transaction = db.transaction((work: () => unknown) => work());
-    this.#touch = this.prepare("UPDATE queue SET max_events = max_events");
-    this.uuid = this.prepare("SELECT uuid FROM queue").pluck().get() as string;
+    this.#touch = this.prepare("UPDATE eventspool_queue SET max_events = max_events");
+    this.uuid = this.prepare("SELECT uuid FROM eventspool_queue").pluck().get() as string;
   }
 
   /** Runs one statement, waiting for the lock where it needs one. @throws {EventStorageError} */
@@ -232,43 +232,44 @@ function rejectNoFile(path: string): void {
   if (file.size === 0) throw emptyFile(path);
 }
 
-/** Migrates the file where needed; several processes may be at it at once. */
+/** Upgrades the tables where needed; several processes may do so at once. */
 function prepareFile(db: Database.Database): void {
-  // In a transaction, so that what is read is from before or after another process migrated it, not both.
-  const look = db.transaction(() => needsMigration(db));
-  const isOlder = retryWhileBusy(look, OPEN_TIMEOUT_MS);
+  // In a transaction, so that what is read is from before or after another process upgraded it, not both.
+  const look = db.transaction(() => rejectForeign(db));
+  retryWhileBusy(look, OPEN_TIMEOUT_MS);
   // Readers and a writer side by side need WAL, and it can only be set outside of a transaction. The file
   // keeps it, but a copy by VACUUM INTO does not.
   retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
-  if (!isOlder) return;
-  const upgrade = db.transaction(() => {
-    if (needsMigration(db)) migrate(db); // else another process was first
-  });
-  retryWhileBusy(() => upgrade.immediate(), OPEN_TIMEOUT_MS);
+  retryWhileBusy(() => prepareSchema(db, db.name), OPEN_TIMEOUT_MS);
+}
+
+/** @throws {EventStorageError} `EMPTY`; `NOT_A_QUEUE`: another program's database; `NEWER_SCHEMA` */
+function rejectForeign(db: Database.Database): void {
+  if (db.pragma("application_id", { simple: true }) === APPLICATION_ID) {
+    needsSchema(db, db.name);
+    return;
+  }
+  if (db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined) throw emptyFile(db.name);
+  const problem = `The file ${db.name} is not a queue file: it is another program's SQLite database. Move it away, or name another queue.`;
+  throw new EventStorageError("NOT_A_QUEUE", db.name, problem);
+}
+
+/** A queue's file is never empty, so this one was cut off, and to begin anew in it would hide that. */
+function emptyFile(path: string): EventStorageError {
+  const problem = `The queue file ${path} is empty: it was cut off, and what was in it is gone. Put a copy in its place if there is one, or remove it with its -wal and -shm to begin anew.`;
+  return new EventStorageError("EMPTY", path, problem);
 }
 
 /**
  * SQLite opens a file that this process may not write as a read-only one, without a word, and it stays so
  * until it is opened again: every put would fail, whatever is done about the file's mode.
  */
-function rejectReadOnly(db: Database.Database, write: string): void {
+function rejectReadOnly(db: Database.Database): void {
   try {
-    db.exec(write);
+    db.exec(NO_WRITE);
   } catch (error) {
     if (!isBusy(error)) throw error; // who waits for the lock may write
   }
-}
-
-/** Statements are written for today's tables. */
-function rejectOlder(db: Database.Database): void {
-  if (!db.transaction(() => needsMigration(db))()) return;
-  const version = db.pragma("user_version", { simple: true }) as number;
-  const problem = `The queue file ${db.name} has schema version ${version}: the next service or publisher to open it upgrades it.`;
-  throw new EventStorageError("OLDER_SCHEMA", db.name, problem);
-}
-
-function preparerOfOutbox(db: Database.Database): Database.Database["prepare"] {
-  return ((sql: string) => db.prepare(inOutbox(sql))) as Database.Database["prepare"];
 }
 
 function inodeOf(path: string): number | undefined {
@@ -346,7 +347,10 @@ export function isFileMode(mode: number): boolean {
 function fill(path: string): void {
   const db = new Database(path);
   try {
-    db.transaction(() => createSchema(db))();
+    db.transaction(() => {
+      db.pragma(`application_id = ${APPLICATION_ID}`);
+      prepareSchema(db, path);
+    })();
     db.pragma("journal_mode = WAL"); // the file keeps it
   } finally {
     db.close();

@@ -25,9 +25,9 @@ export interface FailOptions {
 }
 
 const CLEAR = `
-  DELETE FROM lease;
-  DELETE FROM event;
-  DELETE FROM dead_letter;`;
+  DELETE FROM eventspool_lease;
+  DELETE FROM eventspool_event;
+  DELETE FROM eventspool_dead_letter;`;
 
 /**
  * An {@link EventQueue} that is in memory where the system has a place for that (Linux), and gone when it is closed.
@@ -93,7 +93,7 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
     this.#file.transaction(() => {
       const { head } = this.#table.counters();
       this.#file.db.exec(CLEAR);
-      this.#file.db.exec(`UPDATE queue SET claimed_id = ${head}, removed_count = ${head}`);
+      this.#file.db.exec(`UPDATE eventspool_queue SET claimed_id = ${head}, removed_count = ${head}`);
     });
   }
 

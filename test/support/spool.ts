@@ -114,18 +114,18 @@ export class Spool implements Disposable {
   }
 
   leases(): LeaseRow[] {
-    return this.#file.db.prepare<[], LeaseRow>("SELECT * FROM lease ORDER BY first_id").all();
+    return this.#file.db.prepare<[], LeaseRow>("SELECT * FROM eventspool_lease ORDER BY first_id").all();
   }
 
   /** Lets the leases run out now, as time would. */
   expireLeases(): void {
-    this.#file.run(() => this.#file.db.prepare("UPDATE lease SET expires_at_ms = 0").run());
+    this.#file.run(() => this.#file.db.prepare("UPDATE eventspool_lease SET expires_at_ms = 0").run());
   }
 
   deadLetters(): DeadLetterRow[] {
     return this.#file.db
       .prepare<[], DeadLetterRow>(
-        "SELECT id, CAST(body AS TEXT) AS body, status, answer FROM dead_letter ORDER BY id",
+        "SELECT id, CAST(body AS TEXT) AS body, status, answer FROM eventspool_dead_letter ORDER BY id",
       )
       .all();
   }

@@ -245,9 +245,12 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
 /** What schema.sql says holds at every commit. */
 function* examineCounters(file: QueueFile): Generator<Finding> {
   const count = (sql: string): number => file.prepare<[], number>(sql).pluck().get() as number;
-  const deadLetters = count("SELECT count(*) - (SELECT dead_letter_count FROM queue) FROM dead_letter");
-  const homeless = count(`SELECT count(*) FROM event WHERE id <= (SELECT claimed_id FROM queue)
-    AND NOT EXISTS (SELECT 1 FROM lease WHERE event.id BETWEEN first_id AND last_id)`);
+  const deadLetters = count(
+    "SELECT count(*) - (SELECT dead_letter_count FROM eventspool_queue) FROM eventspool_dead_letter",
+  );
+  const homeless =
+    count(`SELECT count(*) FROM eventspool_event WHERE id <= (SELECT claimed_id FROM eventspool_queue)
+    AND NOT EXISTS (SELECT 1 FROM eventspool_lease WHERE eventspool_event.id BETWEEN first_id AND last_id)`);
   if (deadLetters !== 0)
     yield warning("the count of dead letters is wrong", "somebody changed the file without its triggers");
   if (homeless > 0)

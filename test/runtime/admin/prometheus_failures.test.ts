@@ -18,7 +18,7 @@ test("counts a lease that went to another publisher before it was settled", asyn
   const response = await eventually("a request", () => held[0]);
 
   const db = new Database(main.publisher.file);
-  db.exec("UPDATE lease SET expires_at_ms = 0"); // as if its time were over
+  db.exec("UPDATE eventspool_lease SET expires_at_ms = 0"); // as if its time were over
   db.close();
   await using other = newPublisher(collector.url, main.directory);
   void other.run();
@@ -34,7 +34,7 @@ test("counts a lease that went to another publisher before it was settled", asyn
 test("counts failures of the file, and goes on telling of the publisher meanwhile", async () => {
   await using main = newQueue("http://127.0.0.1:9");
   const db = new Database(main.publisher.file);
-  db.exec("ALTER TABLE queue RENAME TO hidden");
+  db.exec("ALTER TABLE eventspool_queue RENAME TO hidden");
   void main.publisher.run();
 
   const failures = async (): Promise<number> => {
@@ -44,7 +44,7 @@ test("counts failures of the file, and goes on telling of the publisher meanwhil
   };
   await eventually("a second failure", async () => (await failures()) >= 2);
 
-  db.exec("ALTER TABLE hidden RENAME TO queue");
+  db.exec("ALTER TABLE hidden RENAME TO eventspool_queue");
   db.close();
   await eventually("no failure any more", async () => {
     const figures = await figuresOf(main.publisher);

@@ -73,7 +73,7 @@ const BREAKAGES: readonly Breakage[] = [
     name: "is of a newer eventspool",
     breakIt: (file) => {
       const db = new Database(file);
-      db.pragma("user_version = 99");
+      db.exec("UPDATE eventspool_schema SET version = 99");
       db.close();
     },
     code: "NEWER_SCHEMA",

@@ -36,7 +36,7 @@ async function turns(count: number): Promise<void> {
 
 function leasesIn({ publisher }: PublishedQueue): number {
   using db = openReadonly(publisher.file);
-  return db.get("SELECT count(*) FROM lease") as number;
+  return db.get("SELECT count(*) FROM eventspool_lease") as number;
 }
 
 function openReadonly(file: string) {

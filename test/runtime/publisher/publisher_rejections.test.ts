@@ -41,8 +41,8 @@ test("finds the one event that the collector rejects, keeps it apart and deliver
     others,
   );
   using db = openReadonly(main.publisher.file);
-  assert.deepEqual(String(db.get("SELECT body FROM dead_letter")), '{"id":42');
-  assert.equal(db.get("SELECT status FROM dead_letter"), 400);
+  assert.deepEqual(String(db.get("SELECT body FROM eventspool_dead_letter")), '{"id":42');
+  assert.equal(db.get("SELECT status FROM eventspool_dead_letter"), 400);
   const { state, failures, lastProblem } = main.publisher.status();
   assert.deepEqual([state.deadLetters, failures, lastProblem?.kind], [1, 0, "rejected"]);
 });
@@ -167,7 +167,7 @@ test("buries the very events that a 422 names, and sends none of the others agai
   const { delivered, state, failures } = main.publisher.status();
   assert.deepEqual([delivered, state.deadLetters, failures], [98, 2, 0]);
   using db = openReadonly(main.publisher.file);
-  assert.equal(db.get("SELECT answer FROM dead_letter WHERE id = 100"), "bad 100");
+  assert.equal(db.get("SELECT answer FROM eventspool_dead_letter WHERE id = 100"), "bad 100");
 });
 
 test("holds what a 422 names beyond what may become dead letters, and has it delivered later", async () => {

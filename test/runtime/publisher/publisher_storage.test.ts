@@ -11,10 +11,10 @@ test("goes on when the queue's file works again", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   const other = new Database(main.publisher.file);
-  other.exec("ALTER TABLE lease RENAME TO hidden");
+  other.exec("ALTER TABLE eventspool_lease RENAME TO hidden");
   void main.publisher.run(); // which fails before it returns
 
-  other.exec("ALTER TABLE hidden RENAME TO lease");
+  other.exec("ALTER TABLE hidden RENAME TO eventspool_lease");
   other.close();
   main.queue.putMany([{ id: 1 }, { id: 2 }, { id: 3 }]);
   await eventually("an empty queue", () => main.queue.depth() === 0);
@@ -48,10 +48,10 @@ test("stops in peace when the queue's file cannot be read any more", async () =>
   const stop = new AbortController();
   const running = main.publisher.run({ signal: stop.signal });
   const other = new Database(main.publisher.file);
-  other.exec("ALTER TABLE queue RENAME TO hidden");
+  other.exec("ALTER TABLE eventspool_queue RENAME TO hidden");
   stop.abort();
 
   await running; // does not reject
-  other.exec("ALTER TABLE hidden RENAME TO queue");
+  other.exec("ALTER TABLE hidden RENAME TO eventspool_queue");
   other.close();
 });

@@ -173,7 +173,7 @@ test("has nothing to send when someone deleted the rows by hand", async () => {
   using queue = testQueue();
   await using server = await serveHttp((response) => response.end());
   const lease = leaseOf(queue);
-  queue.file.db.exec("DELETE FROM event");
+  queue.file.db.exec("DELETE FROM eventspool_event");
 
   assert.deepEqual(await send(queue, server.url, { lease }), {
     outcome: { kind: "accepted" },

@@ -13,7 +13,10 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 /** What the queue's file says of rejected puts, as the publisher reads it. */
 function countsIn(file: string): Record<string, number> {
   const db = new Database(file, { readonly: true });
-  const rows = db.prepare<[], [string, number]>("SELECT reason, count FROM rejected_put").raw().all();
+  const rows = db
+    .prepare<[], [string, number]>("SELECT reason, count FROM eventspool_rejected_put")
+    .raw()
+    .all();
   db.close();
   return Object.fromEntries(rows);
 }

@@ -104,7 +104,7 @@ test("claims a gap that was deleted by hand together with the events behind it",
   using queue = testQueue();
   const gathering = gatheringOf(queue);
   putEvents(queue.events, 5_000);
-  queue.file.db.exec("DELETE FROM event WHERE id < 4999");
+  queue.file.db.exec("DELETE FROM eventspool_event WHERE id < 4999");
 
   gathering.look();
   gathering.look();
@@ -215,7 +215,7 @@ test("gets past rows that someone deleted by hand", () => {
   using queue = testQueue();
   const gathering = gatheringOf(queue, { maxAgeMs: 0 });
   putEvents(queue.events, 12);
-  queue.file.db.exec("DELETE FROM event WHERE id IN (1, 2, 3, 7, 8)");
+  queue.file.db.exec("DELETE FROM eventspool_event WHERE id IN (1, 2, 3, 7, 8)");
 
   const claimed = claimAll(gathering);
 

@@ -54,7 +54,10 @@ test("stores any bytes exactly", () => {
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 5_000 }), (body) => {
       queue.put(body);
       using db = openReadonly(queue.file);
-      const stored = db.db.prepare("SELECT body FROM event ORDER BY id DESC LIMIT 1").pluck().get() as Buffer;
+      const stored = db.db
+        .prepare("SELECT body FROM eventspool_event ORDER BY id DESC LIMIT 1")
+        .pluck()
+        .get() as Buffer;
       assert.deepEqual(new Uint8Array(stored), body);
     }),
     { numRuns: 50 },
@@ -228,7 +231,9 @@ test("makes one file a queue", () => {
 
 function readBodies(file: string): string[] {
   using reader = openReadonly(file);
-  return (reader.db.prepare("SELECT body FROM event ORDER BY id").pluck().all() as Buffer[]).map(String);
+  return (reader.db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Buffer[]).map(
+    String,
+  );
 }
 
 /** A second connection of the same library: what it sees is committed. */

@@ -122,7 +122,7 @@ test("makes Thrift events of what a schema takes", () => {
 
 function readEvents(file: string): unknown[] {
   const db = new Database(file, { readonly: true });
-  const bodies = db.prepare("SELECT body FROM event ORDER BY id").pluck().all() as Buffer[];
+  const bodies = db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Buffer[];
   db.close();
   return bodies.map((body) => JSON.parse(String(body)));
 }

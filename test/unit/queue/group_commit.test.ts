@@ -82,7 +82,7 @@ test("commits what is still gathering when the queue is closed", async () => {
 
 function bodies(file: string): string[] {
   const db = new Database(file, { readonly: true });
-  const rows = db.prepare("SELECT body FROM event ORDER BY id").pluck().all() as Buffer[];
+  const rows = db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Buffer[];
   db.close();
   return rows.map(String);
 }

@@ -8,7 +8,6 @@ import {
   type OutboxOptions,
   serializeJsonEvent,
 } from "../../../src/queue/outbox_mod.ts";
-import { prepareOutbox } from "../../../src/storage/outbox_schema.ts";
 import { openShop, SQLITE_LIBRARIES, type TestConnection } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { traced, traceparentOf } from "../../support/tracing.ts";
@@ -69,17 +68,6 @@ for (const library of SQLITE_LIBRARIES) {
       assert.throws(() => outbox.put({ id: 2 }), EventQueueFullError);
     });
     assert.equal(tracesIn(shop.db).length, 1);
-  });
-
-  test(`${library.name}: keeps spans in an outbox that a version without them has made`, async () => {
-    using tracing = traced();
-    using shop = openDatabase();
-    prepareOutbox(shop.db);
-    shop.db.exec(`ALTER TABLE eventspool_event DROP COLUMN trace; UPDATE eventspool_schema SET version = 2;
-      INSERT INTO eventspool_event (id, put_at_ms, body) VALUES (1, 0, CAST('{}' AS BLOB))`);
-    using outbox = openOutbox(shop.db);
-    const context = await tracing.span(() => outbox.put({ id: 2 }));
-    assert.deepEqual(tracesIn(shop.db), [null, traceparentOf(context)]);
   });
 }
 

@@ -15,7 +15,7 @@ function openQueue(options: EventQueueOptions = { openTelemetry }) {
   const directory = temporaryDirectory();
   const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, ...options });
   const db = new Database(queue.file, { readonly: true });
-  const select = db.prepare<[], string | null>("SELECT trace FROM event ORDER BY id").pluck();
+  const select = db.prepare<[], string | null>("SELECT trace FROM eventspool_event ORDER BY id").pluck();
   return {
     queue,
     traces: () => select.all(),

@@ -65,7 +65,7 @@ test("comes back later when a writer or a reader is in its way", () => {
   checkpoints.keepUp();
   checkpoints.onIdle();
   shell.exec("ROLLBACK");
-  const reader = shell.prepare("SELECT body FROM event").iterate();
+  const reader = shell.prepare("SELECT body FROM eventspool_event").iterate();
   reader.next();
   checkpoints.keepUp();
   reader.return?.();

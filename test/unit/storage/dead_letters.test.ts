@@ -25,7 +25,7 @@ test("counts dead letters and their bytes without counting rows, whoever deletes
     droppedCount: 0,
   });
 
-  queue.file.db.exec("DELETE FROM dead_letter WHERE id = 2"); // as in an SQLite shell
+  queue.file.db.exec("DELETE FROM eventspool_dead_letter WHERE id = 2"); // as in an SQLite shell
 
   assert.deepEqual(deadLetters.totals(), {
     count: 2,
@@ -103,7 +103,7 @@ test("counts those that were buried since a time", () => {
   using queue = testQueue();
   const deadLetters = new DeadLetterTable(queue.file);
   buryEach(queue, 3);
-  queue.file.db.exec("UPDATE dead_letter SET dead_at_ms = 1000 WHERE id < 3");
+  queue.file.db.exec("UPDATE eventspool_dead_letter SET dead_at_ms = 1000 WHERE id < 3");
 
   assert.deepEqual(
     [0, 1_000, 1_001].map((sinceMs) => deadLetters.countSince(sinceMs)),
@@ -142,7 +142,7 @@ test("leaves out those that died after a time", () => {
   using queue = testQueue();
   const deadLetters = new DeadLetterTable(queue.file);
   buryEach(queue, 3);
-  queue.file.db.exec("UPDATE dead_letter SET dead_at_ms = 1000 * id");
+  queue.file.db.exec("UPDATE eventspool_dead_letter SET dead_at_ms = 1000 * id");
   assert.deepEqual(
     [...deadLetters.pages(2_000)].flat().map(({ id }) => id),
     [1, 2],

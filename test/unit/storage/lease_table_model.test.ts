@@ -45,7 +45,7 @@ class Model implements Disposable {
 
   /** All leases run out; those still held are lost as soon as they are claimed again. */
   expire(): void {
-    this.#queue.file.db.exec("UPDATE lease SET expires_at_ms = 0");
+    this.#queue.file.db.exec("UPDATE eventspool_lease SET expires_at_ms = 0");
   }
 
   async ack(pick: number): Promise<void> {
@@ -75,14 +75,14 @@ class Model implements Disposable {
     assert.equal(depth + deadLetters + this.#acked, this.#put);
     assert.equal(depth, totalRows(this.#queue));
     const { db } = this.#queue.file;
-    const ranges = db.prepare("SELECT first_id, last_id FROM lease ORDER BY 1").raw().all() as [
+    const ranges = db.prepare("SELECT first_id, last_id FROM eventspool_lease ORDER BY 1").raw().all() as [
       number,
       number,
     ][];
     const leased = ranges.flatMap(([first, last]) =>
       Array.from({ length: last - first + 1 }, (_, i) => first + i),
     );
-    const claimed = db.prepare("SELECT id FROM event WHERE id <= ? ORDER BY 1").pluck();
+    const claimed = db.prepare("SELECT id FROM eventspool_event WHERE id <= ? ORDER BY 1").pluck();
     assert.deepEqual(leased, claimed.all(this.#queue.leases.claimedId()), "each claimed event in one lease");
   }
 
@@ -102,5 +102,5 @@ function claim(leases: LeaseTable, claimedId: number, lastId: number): Lease {
 }
 
 function totalRows(queue: TestQueue): number {
-  return queue.file.db.prepare("SELECT count(*) FROM event").pluck().get() as number;
+  return queue.file.db.prepare("SELECT count(*) FROM eventspool_event").pluck().get() as number;
 }

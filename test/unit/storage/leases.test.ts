@@ -70,7 +70,7 @@ test("goes on with an ack that failed half-way where it was", async () => {
   using queue = testQueue();
   putEvents(queue.events, 600);
   const lease = claim(queue.leases, 0, 600);
-  queue.file.db.exec(`CREATE TEMP TRIGGER broken BEFORE DELETE ON event WHEN old.id > 250
+  queue.file.db.exec(`CREATE TEMP TRIGGER broken BEFORE DELETE ON eventspool_event WHEN old.id > 250
     BEGIN SELECT RAISE(ABORT, 'the disk fails'); END`);
   await assert.rejects(queue.leases.ack(lease), /the disk fails/);
   assert.equal(queue.events.depth(), 350);
@@ -156,7 +156,7 @@ test("claims no expired lease when the claim cannot be committed, as on a full d
     PRAGMA foreign_keys = ON;
     CREATE TEMP TABLE parent (id INTEGER PRIMARY KEY);
     CREATE TEMP TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
-    CREATE TEMP TRIGGER broken AFTER UPDATE ON lease BEGIN INSERT INTO child VALUES (1); END`);
+    CREATE TEMP TRIGGER broken AFTER UPDATE ON eventspool_lease BEGIN INSERT INTO child VALUES (1); END`);
   assert.throws(() => queue.leases.claimExpired(), /FOREIGN KEY/);
 
   queue.file.db.exec("DROP TRIGGER broken");
@@ -182,7 +182,7 @@ test("takes over a lease that lies in the future, since then the clock was set b
   putEvents(queue.events, 2);
   claim(queue.leases, 0, 2);
   queue.file.db.exec(
-    "UPDATE lease SET claimed_at_ms = claimed_at_ms + 3600000, expires_at_ms = expires_at_ms + 3600000",
+    "UPDATE eventspool_lease SET claimed_at_ms = claimed_at_ms + 3600000, expires_at_ms = expires_at_ms + 3600000",
   );
 
   assert.equal(queue.leases.claimExpired()?.attempts, 2);
@@ -209,14 +209,16 @@ test("keeps a dead letter with the rejection, out of the queue's depth", () => {
 
   const { depth, deadLetters } = queue.events.state();
   assert.deepEqual({ depth, deadLetters }, { depth: 0, deadLetters: 1 });
-  const row = queue.file.db.prepare("SELECT id, body, attempts, status, answer FROM dead_letter").get();
+  const row = queue.file.db
+    .prepare("SELECT id, body, attempts, status, answer FROM eventspool_dead_letter")
+    .get();
   assert.deepEqual(row, { id: 1, body: Buffer.from("e1"), attempts: 1, status: 422, answer: "no noun" });
 });
 
 test("keeps the depth right though rows were deleted by hand", async () => {
   using queue = testQueue();
   putEvents(queue.events, 10);
-  queue.file.db.exec("DELETE FROM event WHERE id IN (3, 10)");
+  queue.file.db.exec("DELETE FROM eventspool_event WHERE id IN (3, 10)");
   const lease = claim(queue.leases, 0, 10);
 
   assert.equal(queue.leases.read(lease).count, 8);
@@ -231,7 +233,7 @@ test("never gives an id that a lease holds, though its newest rows were deleted 
   using queue = testQueue();
   putEvents(queue.events, 5);
   const lease = claim(queue.leases, 0, 5);
-  queue.file.db.exec("DELETE FROM event WHERE id > 3");
+  queue.file.db.exec("DELETE FROM eventspool_event WHERE id > 3");
 
   assert.ok(queue.events.put(Buffer.from("new")));
   assert.equal(await queue.leases.ack(lease), true);
@@ -247,5 +249,5 @@ function claim(leases: LeaseTable, claimedId: number, lastId: number): Lease {
 }
 
 function totalRows(queue: TestQueue): number {
-  return queue.file.db.prepare("SELECT count(*) FROM event").pluck().get() as number;
+  return queue.file.db.prepare("SELECT count(*) FROM eventspool_event").pluck().get() as number;
 }

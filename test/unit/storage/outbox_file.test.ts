@@ -110,8 +110,8 @@ test("rejects a database that has left WAL mode, and leaves its mode", () => {
 
 test("tells an older outbox to who only reads, and rejects a newer one", () => {
   using shop = testShop();
-  shop.db.exec("UPDATE eventspool_schema SET version = 1");
-  assert.throws(() => open(shop.path, true), hasCode("OLDER_SCHEMA", /version 1/));
+  shop.db.exec("UPDATE eventspool_schema SET version = 0");
+  assert.throws(() => open(shop.path, true), hasCode("OLDER_SCHEMA", /version 0/));
   shop.db.exec("UPDATE eventspool_schema SET version = 99");
   assert.throws(() => open(shop.path), hasCode("NEWER_SCHEMA", /version 99.*upgrade/));
 });

@@ -6,7 +6,7 @@ import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.t
 /** Puts so many events, the nth of them at the time n, claims them all, and reads when they were put. */
 function putTimes(queue: TestQueue, count: number): readonly number[] {
   putEvents(queue.events, count);
-  queue.file.db.exec("UPDATE event SET put_at_ms = id");
+  queue.file.db.exec("UPDATE eventspool_event SET put_at_ms = id");
   return queue.leases.read(queue.leases.claim(0, count)!).putAtMs;
 }
 
@@ -34,7 +34,9 @@ test("tells when an event was put that is still there when others of its lease a
   using queue = testQueue();
   putEvents(queue.events, 3);
   const lease = queue.leases.claim(0, 3)!;
-  queue.file.db.exec("UPDATE event SET put_at_ms = id; DELETE FROM event WHERE id <> 2");
+  queue.file.db.exec(
+    "UPDATE eventspool_event SET put_at_ms = id; DELETE FROM eventspool_event WHERE id <> 2",
+  );
   assert.deepEqual(queue.leases.read(lease).putAtMs, [2]);
 });
 

@@ -19,7 +19,6 @@ test("makes a new file a queue that names itself, in WAL mode", () => {
   const path = join(directory.path, "events-new.db");
   const file = QueueFile.open(path, OPTIONS);
   assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
-  assert.equal(file.db.pragma("user_version", { simple: true }), 3);
   assert.match(file.uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/);
   const { uuid } = file;
   file.close();
@@ -136,7 +135,7 @@ test("rejects a queue file of a newer version", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
   const newer = QueueFile.open(path, OPTIONS);
-  newer.db.pragma("user_version = 99");
+  newer.db.exec("UPDATE eventspool_schema SET version = 99");
   newer.close();
   assert.throws(() => QueueFile.open(path, OPTIONS), storageError("NEWER_SCHEMA", /version 99.*upgrade/));
 });
@@ -161,12 +160,12 @@ test("rolls back whatever throws in a transaction", () => {
   assert.throws(
     () =>
       file.transaction(() => {
-        file.db.exec("UPDATE queue SET max_events = 77");
+        file.db.exec("UPDATE eventspool_queue SET max_events = 77");
         throw failure;
       }),
     failure,
   );
-  assert.equal(file.db.prepare("SELECT max_events FROM queue").pluck().get(), 10_000);
+  assert.equal(file.db.prepare("SELECT max_events FROM eventspool_queue").pluck().get(), 10_000);
   file.close();
 });
 

@@ -26,12 +26,12 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
   new LeaseTable(db, 1).claim(1, 4);
   const hour = 3_600_000;
   db.db.exec(`
-    UPDATE lease SET expires_at_ms = ${Date.now() - hour};
-    INSERT INTO lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
+    UPDATE eventspool_lease SET expires_at_ms = ${Date.now() - hour};
+    INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts)
       VALUES (5, 6, ${Date.now() + hour}, ${Date.now() + 2 * hour}, 1);
-    UPDATE queue SET claimed_id = 8, max_events = 20, dropped_dead_letter_count = 2;
-    UPDATE event SET put_at_ms = ${Date.now() - hour};
-    INSERT INTO rejected_put VALUES ('full', 7)`);
+    UPDATE eventspool_queue SET claimed_id = 8, max_events = 20, dropped_dead_letter_count = 2;
+    UPDATE eventspool_event SET put_at_ms = ${Date.now() - hour};
+    INSERT INTO eventspool_rejected_put VALUES ('full', 7)`);
   db.close();
 
   const { code, stdout } = await queue(spool, ["check"]);
