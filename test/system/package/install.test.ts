@@ -5,15 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { pack } from "../../../scripts/pack.ts";
 import { DENO, NODE, OLDEST_NODE } from "../../../scripts/runtimes.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertDelivers, PRODUCER, queueDirectory } from "../../support/delivery.ts";
 import { type Program, startCommand } from "../../support/processes.ts";
+import { ROOT } from "../../support/project.ts";
 import { getRuntime } from "../../support/runtimes.ts";
-
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
 // What is installed is the same, whatever runs this file.
 const OPTIONS = {
