@@ -65,6 +65,11 @@ const GAUGES: readonly Figure<PublisherMetrics>[] = [
     "Failures of the queue file in a row.",
     ({ storageFailures }) => storageFailures,
   ],
+  [
+    "destination_risks",
+    "Settings of the destination that can lose accepted events, or repeat them: /health names them.",
+    ({ destinationRisks }) => destinationRisks.length,
+  ],
   ["queue_db_bytes", `Size of the .db file. ${OF_THE_FILE}`, ({ dbBytes }) => dbBytes],
   ["queue_wal_bytes", `Size of the -wal file. ${OF_THE_FILE}`, ({ walBytes }) => walBytes],
 ];

@@ -21,7 +21,7 @@ export interface CollectorAdminOptions {
  * The admin routes of a collector as a Hono app, for another listener than the batches': names of keys and words of
  * the sink are not for everyone.
  *
- * - `GET /health`: 200 when it is ok; 503 with `reasons` when its sink fails or it stops
+ * - `GET /health`: 200 when it is ok, or `degraded` with `reasons`; 503 with `reasons` when its sink fails or it stops
  * - `GET /metrics`: for Prometheus, or as OpenMetrics if that is accepted
  * - `GET /livez`, `GET /readyz`: as beside the batches
  */
@@ -54,7 +54,7 @@ function health(c: Context, status: CollectorStatus): Response {
     pending_requests: status.pendingRequests,
     pending_bytes: status.pendingBytes,
   };
-  return c.json(body, health.status === "ok" ? 200 : 503);
+  return c.json(body, health.status === "failing" ? 503 : 200);
 }
 
 function isoTime(atMs: number | undefined): string | null {

@@ -29,7 +29,7 @@ export interface CollectorOptions {
   /** The secrets by the names of their keys; a function is asked for each request, so that they can change. */
   readonly keys: Keys | (() => Keys);
   /** Keeps the events. The publisher is told that they arrived once `store` resolves. */
-  readonly sink: Pick<Sink, "store">;
+  readonly sink: Pick<Sink, "store" | "risks">;
   /** Counts what is done, for {@link collectorAdmin}. Default: nobody is told. */
   readonly status?: CollectorStatus | undefined;
   /** The longest body before compression, in bytes; default 512,000. */
@@ -82,6 +82,7 @@ export function collector(options: CollectorOptions): Hono {
     status: options.status ?? new CollectorStatus(),
     keysNow: typeof keys === "function" ? keys : () => keys,
   };
+  collecting.status.sinkRisks = () => options.sink.risks ?? [];
   const app = new Hono();
   for (const version of versionsOf(options)) {
     app.post(`/v${version}`, (c) => collect(c, version, collecting));

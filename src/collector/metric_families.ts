@@ -19,6 +19,11 @@ const GAUGES: readonly Figure<CollectorStatus>[] = [
     "Failures of the sink since it last kept a batch.",
     (status) => status.storeFailures,
   ],
+  [
+    "collector_sink_risks",
+    "Settings of the sink that can lose kept events, or repeat them: /health names them.",
+    (status) => status.sinkRisks().length,
+  ],
 ];
 
 const OF_KEYS: readonly (readonly [name: string, help: string, key: keyof KeyCounts])[] = [

@@ -40,7 +40,8 @@ export interface StoreFailure {
 
 /** How a collector is, in a word and in sentences. */
 export interface CollectorHealth {
-  readonly status: "ok" | "failing";
+  /** `degraded`: it keeps batches, and someone should look at it soon. */
+  readonly status: "ok" | "degraded" | "failing";
   /** What someone must look at; empty when it is ok. */
   readonly reasons: readonly string[];
 }
@@ -71,6 +72,8 @@ export class CollectorStatus {
   storeFailures = 0;
   lastFailure: StoreFailure | undefined;
   lastStoredAtMs: number | undefined;
+  /** How the sink's own settings can lose events, or repeat them; {@link collector} sets it. */
+  sinkRisks: () => readonly string[] = () => [];
   #isStopping = false;
   /** When each store that runs began, by `performance.now()`, in this order. */
   readonly #stores = new Set<{ readonly startedAtMs: number }>();
@@ -106,7 +109,9 @@ export class CollectorStatus {
       reasons.push(`The sink has failed ${this.storeFailures} times in a row: ${this.lastFailure?.message}`);
     const stalledS = Math.floor(this.#longestStoreMs() / 1_000);
     if (stalledS * 1_000 >= STORE_STALL_MS) reasons.push(`The sink has not kept a batch for ${stalledS} s.`);
-    return { status: reasons.length === 0 ? "ok" : "failing", reasons };
+    const risks = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
+    const status = reasons.length > 0 ? "failing" : risks.length > 0 ? "degraded" : "ok";
+    return { status, reasons: [...reasons, ...risks] };
   }
 
   /** When those should come back whose batch the sink did not keep, in seconds. */

@@ -10,10 +10,11 @@ import { openSink } from "../collector/sinks/open_sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
+import { describeCollectorConfig } from "../config/describe_config.ts";
 import { describeSink } from "../config/sink_config.ts";
 import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
 import { VERSION } from "../version.ts";
-import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals } from "./command.ts";
+import { logWarnings, onlyFile, parseCommandLine, risksOf, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
@@ -25,6 +26,8 @@ Usage: collector [options] CONFIG_FILE
                  with a table [event-collector]; the publisher's file may hold both
 
 Options:
+  --check        check the configuration, and the settings of a JetStream stream
+                 if it can be asked; print it as JSON, and exit
   --debug        log every batch
   --version      print the version, and exit
   --help         print this, and exit
@@ -36,6 +39,7 @@ Exit codes: 0 stopped, 1 failed while running, 2 wrong usage or configuration.
 `;
 
 const OPTIONS = {
+  check: { type: "boolean", default: false },
   debug: { type: "boolean", default: false },
   version: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
@@ -50,9 +54,17 @@ await runCommand("collector", async () => {
 
   const file = onlyFile(positionals);
   const config = loadCollectorConfig(file);
+  if (values.check) return void stdout.write(await check(config));
   configureLogging({ debug: values.debug });
   await collect(config, file);
 });
+
+/** Opens no file: a running collector holds the lock of its own. */
+async function check(config: CollectorConfig): Promise<string> {
+  const risks = config.sink.kind === "nats" ? await risksOf(await openSink(config.sink)) : [];
+  const warnings = [...config.warnings, ...risks];
+  return `${JSON.stringify(describeCollectorConfig({ ...config, warnings }), null, 2)}\n`;
+}
 
 async function collect(config: CollectorConfig, file: string): Promise<void> {
   logWarnings(logger, config.warnings);
@@ -60,6 +72,7 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   feedWatchdog(stop);
   const status = new CollectorStatus();
   const sink = await openSink(config.sink);
+  sink.checkRisks?.().catch(() => {}); // servers that are away now are asked when they are back
   const app = collector({ ...config, keys: keysOf(config, file), sink, status });
   const served = await serve(app, config, status);
   notify("READY=1");

@@ -16,8 +16,8 @@ const MISUSED = 2;
 
 /**
  * Runs a command and ends the process: with the number that `main` resolves to, else 0; 2 when the command line, the
- * configuration or the queue's file cannot be used, 1 when it fails otherwise. People see one line,
- * not a stack.
+ * configuration or the queue's file cannot be used until somebody changes them, 1 when it fails otherwise, as on a
+ * full disk: a service manager starts it again after 1, and not after 2. People see one line, not a stack.
  */
 export async function runCommand(name: string, main: () => Promise<unknown>): Promise<never> {
   try {
@@ -70,6 +70,23 @@ export function logWarnings(logger: Logger, warnings: readonly string[]): void {
   for (const warning of warnings) logger.warn(warning.replaceAll(/[{}]/g, "$&$&"));
 }
 
+/** What `--check` asks: a destination or a sink. */
+interface Checked {
+  checkRisks?(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+/** How a destination's or a sink's own settings put events at risk, or why that is not known. Closes it. */
+export async function risksOf(checked: Checked): Promise<readonly string[]> {
+  try {
+    return (await checked.checkRisks?.()) ?? [];
+  } catch (error) {
+    return [`the settings of the stream are not known: ${error instanceof Error ? error.message : error}`];
+  } finally {
+    await checked.close();
+  }
+}
+
 /** The one configuration file of a command line. */
 export function onlyFile(positionals: readonly string[]): string {
   const [file, ...rest] = positionals;
@@ -87,8 +104,12 @@ function isUsageError(error: unknown): boolean {
   return error instanceof UsageError || (typeof code === "string" && code.startsWith("ERR_PARSE_ARGS"));
 }
 
+/** Codes of a file that may be usable in a while: the disk is full or fails, or somebody holds the lock. */
+const PASSES = /^(?:SQLITE_(?:FULL|IOERR|BUSY|LOCKED|PROTOCOL)|ENOSPC|EDQUOT|EIO$)/;
+
 function isMisuse(error: unknown): boolean {
-  return isUsageError(error) || error instanceof ConfigurationError || error instanceof EventStorageError;
+  if (error instanceof EventStorageError) return !PASSES.test(error.code);
+  return isUsageError(error) || error instanceof ConfigurationError;
 }
 
 /** Aborts on the first SIGTERM or SIGINT; the second ends the process at once. */

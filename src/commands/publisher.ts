@@ -6,11 +6,20 @@ import { admin } from "../admin/app.ts";
 import { isLocal } from "../config/addresses.ts";
 import { describePublisherConfig } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
+import { openDestination } from "../publisher/destinations/open_destination.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { serveApp } from "../server/serve.ts";
 import { queueFilePath } from "../storage/locations.ts";
 import { VERSION } from "../version.ts";
-import { logWarnings, onlyFile, parseCommandLine, runCommand, stopOnSignals, UsageError } from "./command.ts";
+import {
+  logWarnings,
+  onlyFile,
+  parseCommandLine,
+  risksOf,
+  runCommand,
+  stopOnSignals,
+  UsageError,
+} from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
@@ -27,7 +36,8 @@ Options:
   --directory DIR      where the queue's file is (default: queue.directory, else
                        $EVENTSPOOL_DIR, $STATE_DIRECTORY, $XDG_STATE_HOME/eventspool,
                        ~/.local/state/eventspool)
-  --check              check the configuration, print it as JSON, and exit
+  --check              check the configuration, and the settings of a JetStream
+                       stream if it can be asked; print it as JSON, and exit
   --debug              log every batch
   --version            print the version, and exit
   --help               print this, and exit
@@ -58,7 +68,7 @@ await runCommand("publisher", async () => {
   const file = onlyFile(positionals);
   const load = () => locate(loadPublisherConfig(file, { queueName: values["queue-name"] }), directory);
   const config = load();
-  if (values.check) return void stdout.write(describe(config));
+  if (values.check) return void stdout.write(await check(config));
 
   configureLogging({ debug: values.debug });
   await publish(config, load);
@@ -112,7 +122,8 @@ async function publishUntil(signal: AbortSignal, config: PublisherConfig): Promi
   await served?.close();
 }
 
-function describe(config: PublisherConfig): string {
+async function check(config: PublisherConfig): Promise<string> {
   const file = config.file ?? queueFilePath(config.queueName, config.directory);
-  return `${JSON.stringify({ ...describePublisherConfig(config), file }, null, 2)}\n`;
+  const warnings = [...config.warnings, ...(await risksOf(openDestination(config)))];
+  return `${JSON.stringify({ ...describePublisherConfig({ ...config, warnings }), file }, null, 2)}\n`;
 }

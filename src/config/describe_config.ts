@@ -1,14 +1,53 @@
 /**
- * What `--check` says of a publisher's configuration.
+ * What `--check` says of a configuration.
  *
  * @module
  */
 import { DEFAULT_MAX_EVENTS } from "../limits.ts";
 import { formatAddress } from "./addresses.ts";
+import type { CollectorConfig } from "./collector_config.ts";
 import type { DestinationConfig } from "./destination_config.ts";
+import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
+import type { SinkConfig } from "./sink_config.ts";
 
-/** The configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
+/** A collector's configuration as `--check` prints it: without the secrets, units last, `null` for what is not there. */
+export function describeCollectorConfig(config: CollectorConfig): Record<string, unknown> {
+  const { admin } = config;
+  return {
+    listen: formatAddress(config.listen),
+    keys: [...config.keys.keys()],
+    sink: config.sink.kind,
+    ...describeSinkConfig(config.sink),
+    max_body_size_bytes: config.maxBodyBytes,
+    max_events_per_request: config.maxEvents,
+    max_pending_size_bytes: config.maxPendingBytes,
+    max_requests: config.maxRequests,
+    request_timeout_ms: config.requestTimeoutMs,
+    grace_ms: config.graceMs,
+    v1: config.v1,
+    check_structs: config.checkStructs,
+    admin_token: admin.token !== undefined,
+    admin_listen: typeof admin.listen === "object" ? formatAddress(admin.listen) : (admin.listen ?? "off"),
+    warnings: config.warnings,
+  };
+}
+
+function describeSinkConfig(sink: SinkConfig): Record<string, unknown> {
+  if (sink.kind === "nats") return describeNats(sink);
+  const { kind: _, path, fsync, fsyncIntervalMs, ...rotation } = sink;
+  return {
+    output: path,
+    output_fsync: fsync,
+    output_fsync_interval_ms: fsyncIntervalMs,
+    ...("rotateAgeMs" in rotation && {
+      output_rotate_size_bytes: rotation.rotateSizeBytes ?? null,
+      output_rotate_age_ms: rotation.rotateAgeMs ?? null,
+    }),
+  };
+}
+
+/** A publisher's configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
 export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
   const { destination, batch, deadLetters, admin, metrics } = config;
   return {
@@ -50,15 +89,21 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
       };
     case "nats":
       return {
-        nats_servers: destination.servers,
-        nats_login: destination.login === undefined ? "none" : Object.keys(destination.login)[0],
-        nats_tls: destination.tls !== undefined,
-        nats_stream: destination.stream ?? null,
-        nats_subject: destination.subject.text,
+        ...describeNats(destination),
         nats_messages: destination.messages,
-        nats_timeout_ms: destination.timeoutMs,
       };
     case "file":
       return { file_path: destination.path };
   }
+}
+
+function describeNats(nats: NatsDestinationConfig | NatsSinkConfig): Record<string, unknown> {
+  return {
+    nats_servers: nats.servers,
+    nats_login: nats.login === undefined ? "none" : Object.keys(nats.login)[0],
+    nats_tls: nats.tls !== undefined,
+    nats_stream: nats.stream ?? null,
+    nats_subject: nats.subject.text,
+    nats_timeout_ms: nats.timeoutMs,
+  };
 }

@@ -16,6 +16,9 @@ const MAX_PLACES = 8;
 /** What stands where the event has no such field. */
 const MISSING = "_";
 
+/** Matches any one token in a filter of NATS. */
+const ANY_TOKEN = "*";
+
 /** A part of a subject: text, or the way to a field. */
 type Part = string | readonly string[];
 
@@ -52,6 +55,16 @@ export class SubjectTemplate {
       const event = parse(body);
       return parts.map((part) => (typeof part === "string" ? part : token(lookUp(event, part)))).join("");
     };
+  }
+
+  /** Matches the subjects of all events: `*` for each token with a field, and for the shared name unless it is given. */
+  filter(name?: string): string {
+    const parts = this.#parts.map((part) => {
+      if (typeof part === "string") return part;
+      return this.#isShared(part) && name !== undefined ? token(name) : ANY_TOKEN;
+    });
+    const tokens = parts.join("").split(".");
+    return tokens.map((text) => (text.includes(ANY_TOKEN) ? ANY_TOKEN : text)).join(".");
   }
 
   #isShared(part: Part): boolean {

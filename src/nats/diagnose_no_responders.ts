@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { NATS_STREAM_NAMES_TIMEOUT_MS } from "../limits.ts";
 import type { Session } from "./session.ts";
+import { askStreamNames } from "./stream_api.ts";
 import type { Failure } from "./types.ts";
 
 /**
@@ -13,12 +13,7 @@ import type { Failure } from "./types.ts";
  */
 export async function whyUnheard(session: Session, subject: string): Promise<Failure> {
   try {
-    const answer = await session.request(
-      "$JS.API.STREAM.NAMES",
-      JSON.stringify({ subject }),
-      NATS_STREAM_NAMES_TIMEOUT_MS,
-    );
-    const { streams, error } = answer.json<{ streams?: string[] | null; error?: { description: string } }>();
+    const { streams, error } = await askStreamNames(session, subject);
     if (error !== undefined) return unavailable(subject, error.description);
     const [stream] = streams ?? [];
     if (stream !== undefined) return unavailable(subject, `stream ${stream} has no leader just now`);

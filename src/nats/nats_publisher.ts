@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
 import { dial, type NatsLibrary } from "./connect.ts";
@@ -10,6 +11,8 @@ import { whyUnheard } from "./diagnose_no_responders.ts";
 import { failureOf } from "./failure.ts";
 import { Publishing } from "./publishing.ts";
 import { Session } from "./session.ts";
+import { askStreams } from "./stream_api.ts";
+import { streamRisks } from "./stream_settings.ts";
 import type { Failure, Messages, Published } from "./types.ts";
 
 /** What a publisher is told besides where the servers are. */
@@ -18,7 +21,16 @@ export interface NatsPublisherOptions {
   readonly name: string;
   /** The one stream that may take the messages, `Nats-Expected-Stream`; undefined: the one that has the subject. */
   readonly expectedStream?: string | undefined;
+  /** The subjects of all messages, with `*` for a token that differs: the streams that take them are asked for their settings. */
+  readonly subjects: string;
+  /** The largest message that there will be, in bytes. Default: 102,400, the largest event. */
+  readonly maxMessageBytes?: number | undefined;
 }
+
+/** How often the streams are asked for their settings while there is something to publish, in milliseconds: people change them. */
+const STREAM_CHECK_INTERVAL_MS = 60_000;
+
+const logger = getLogger(["eventspool", "nats"]);
 
 /**
  * Publishes messages, many on their way at once, over one connection. It connects when there is something to
@@ -31,6 +43,9 @@ export class NatsPublisher {
   #dialing: Promise<Session> | undefined;
   #learnt: readonly string[] = [];
   #isClosed = false;
+  #risks: readonly string[] = [];
+  /** The session whose streams were asked last, and when, by `performance.now()`. */
+  #checked: { readonly session: Session; readonly atMs: number } | undefined;
 
   constructor(config: NatsConnectionConfig, options: NatsPublisherOptions) {
     this.#config = config;
@@ -63,6 +78,30 @@ export class NatsPublisher {
     }
   }
 
+  /** What the streams' settings can lose, as they were when they were asked last; none before the first connection. */
+  get risks(): readonly string[] {
+    return this.#risks;
+  }
+
+  /**
+   * Connects if need be, and asks the streams for their settings now.
+   *
+   * @returns what can be lost by them
+   * @throws {Error} the servers cannot be reached, or the user may not ask
+   */
+  async checkStreams(): Promise<readonly string[]> {
+    const session = await this.#open().catch((error) => {
+      throw new Error(failureOf(error, this.#config.servers).reason, { cause: error });
+    });
+    const { expectedStream, subjects, maxMessageBytes } = this.#options;
+    const streams = await askStreams(session, { subjects, stream: expectedStream });
+    const needs = { timeoutMs: this.#config.timeoutMs, maxMessageBytes };
+    const risks = streams.flatMap((stream) => streamRisks(stream, needs));
+    for (const risk of risks) if (!this.#risks.includes(risk)) logRisk(risk);
+    this.#risks = risks;
+    return risks;
+  }
+
   /** Lets go of the connection. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -72,10 +111,23 @@ export class NatsPublisher {
 
   async #start(publishing: Publishing): Promise<void> {
     try {
-      (await this.#open()).publish(publishing);
+      const session = await this.#open();
+      session.publish(publishing);
+      this.#checkWhenDue(session);
     } catch (error) {
       publishing.end(failureOf(error, this.#config.servers));
     }
+  }
+
+  /** With each new connection, and now and then: beside the publishing, which never waits for it. */
+  #checkWhenDue(session: Session): void {
+    const nowMs = performance.now();
+    const { session: last, atMs = 0 } = this.#checked ?? {};
+    if (last === session && nowMs - atMs < STREAM_CHECK_INTERVAL_MS) return;
+    this.#checked = { session, atMs: nowMs };
+    this.checkStreams().catch((error: Error) =>
+      logger.debug("The stream does not tell its settings: {reason}", { reason: error.message }),
+    );
   }
 
   /** The connection that there is, or one that is made now, together with all who ask meanwhile. */
@@ -122,4 +174,8 @@ export class NatsPublisher {
     if (unheardSubject === undefined || failure === undefined || session === undefined) return failure;
     return await whyUnheard(session, unheardSubject);
   }
+}
+
+function logRisk(risk: string): void {
+  logger.warn("The stream's settings put events at risk: {risk}", { risk });
 }

@@ -77,7 +77,7 @@ export class Deliveries {
   }
 
   /** What a status tells of them. */
-  figures(): Omit<PublisherStatus, "queue" | "isRunning" | "state"> {
+  figures(): Omit<PublisherStatus, "queue" | "isRunning" | "state" | "destinationRisks"> {
     return {
       inFlight: this.#inFlight.size,
       delivered: this.#delivered,

@@ -46,6 +46,8 @@ export interface PublisherStatus {
   readonly lastSuccessAtMs: number | undefined;
   /** The last failure, whether or not it is over; undefined: there was none since the start. */
   readonly lastProblem: PublisherProblem | undefined;
+  /** How the destination's own settings can lose events that it accepted, or repeat them; a sentence or two each. */
+  readonly destinationRisks: readonly string[];
 }
 
 /** What a publisher has counted, and how it is; unlike a status, it can be told when the queue's file cannot be read. */
@@ -87,7 +89,7 @@ export interface HealthReport {
 
 /** Sums up a status. */
 export function healthOf(status: PublisherStatus): HealthReport {
-  const findings = [...examineQueue(status), ...examineFailures(status)];
+  const findings = [...examineQueue(status), ...examineFailures(status), ...examineDestination(status)];
   const isFailing = findings.some(([health]) => health === "failing");
   return {
     health: isFailing ? "failing" : findings.length > 0 ? "degraded" : "ok",
@@ -122,4 +124,8 @@ function* examineFailures(status: PublisherStatus): Generator<Finding> {
   else if (status.failingForMs >= FAILING_AFTER_MS)
     yield ["failing", "the collector has been away for more than a minute"];
   else yield ["degraded", "the collector cannot take events now"];
+}
+
+function* examineDestination({ destinationRisks }: PublisherStatus): Generator<Finding> {
+  for (const risk of destinationRisks) yield ["degraded", `the destination puts events at risk: ${risk}`];
 }

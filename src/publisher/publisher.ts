@@ -179,7 +179,8 @@ export class Publisher implements AsyncDisposable {
 
   #now(): Omit<PublisherStatus, "state"> {
     const isRunning = this.#running !== undefined && !this.#stop.signal.aborted;
-    return { queue: this.queue, isRunning, ...this.#deliveries.figures() };
+    const { risks: destinationRisks = [] } = this.#destination;
+    return { queue: this.queue, isRunning, destinationRisks, ...this.#deliveries.figures() };
   }
 
   /** Stops as an aborted signal would, and closes the file. */
@@ -196,6 +197,7 @@ export class Publisher implements AsyncDisposable {
     log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
     const keeping = this.#maintenance.run(this.#stop.signal);
+    this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
     while (!this.#stop.signal.aborted) {
       const waitMs = this.#tryStep();
       if (waitMs > 0) await this.#sleeper.sleep(waitMs);

@@ -26,7 +26,11 @@ export function publisher(
   server: NatsServer,
   options: Partial<NatsPublisherOptions & NatsConnectionConfig> = {},
 ): NatsPublisher & AsyncDisposable {
-  const nats = new NatsPublisher(connection([server], options), { name: "test", ...options });
+  const nats = new NatsPublisher(connection([server], options), {
+    name: "test",
+    subjects: "events.>",
+    ...options,
+  });
   return Object.assign(nats, { [Symbol.asyncDispose]: () => nats.close() });
 }
 

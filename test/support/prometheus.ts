@@ -34,9 +34,8 @@ export function parseMetrics(text: string): Family[] {
 }
 
 function parseSample(line: string): Sample {
-  const [, name, labels, value] = /^([a-z_]+)\{([^}]*)\} (\S+)$/.exec(line) ?? [];
-  if (name === undefined || labels === undefined || !Number.isFinite(Number(value)))
-    throw new Error(`no metric: ${line}`);
+  const [, name, labels = "", value] = /^([a-z_]+)(?:\{([^}]*)\})? (\S+)$/.exec(line) ?? [];
+  if (name === undefined || !Number.isFinite(Number(value))) throw new Error(`no metric: ${line}`);
   return { name, labels, value: Number(value) };
 }
 

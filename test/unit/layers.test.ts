@@ -27,7 +27,8 @@ const ROOMS: Readonly<Record<string, string>> = {
   admin: "ground server metrics publisher admin/dashboard",
   testing: "ground storage config queue publisher collector/sinks collector",
   "commands/queue": "ground storage config queue",
-  commands: "ground storage config server publisher collector collector/sinks admin commands/queue",
+  commands:
+    "ground storage config server publisher publisher/destinations collector collector/sinks admin commands/queue",
   roof: "ground serializers queue",
 };
 

@@ -25,6 +25,7 @@ export class NatsSink implements Sink {
     this.#publisher = new NatsPublisher(config, {
       name: "eventspool collector",
       expectedStream: config.stream,
+      subjects: config.subject.filter(),
     });
     this.#url = describeSink(config);
   }
@@ -44,6 +45,14 @@ export class NatsSink implements Sink {
     if (failure !== undefined) throw this.#error(`NATS_${failure.kind.toUpperCase()}`, failure.reason);
     const stored = batch.events.count - duplicates - rejected.length;
     return { stored, duplicates, ...(rejected.length > 0 && { rejected }) };
+  }
+
+  get risks(): readonly string[] {
+    return this.#publisher.risks;
+  }
+
+  async checkRisks(): Promise<readonly string[]> {
+    return await this.#publisher.checkStreams();
   }
 
   async close(): Promise<void> {

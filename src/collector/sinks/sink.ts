@@ -41,6 +41,10 @@ export interface Sink {
    * attempt not twice. Rejects when not: the publisher is told to send them again.
    */
   store(batch: AcceptedBatch): Promise<Stored>;
+  /** How the sink's own settings can lose events that it keeps, or repeat them, when it was asked last; a sentence or two each. Default: none. */
+  readonly risks?: readonly string[];
+  /** Asks the sink for its settings now, and resolves with the {@link risks}. @throws {Error} it cannot be asked */
+  checkRisks?(): Promise<readonly string[]>;
   /** Resolves when all that was begun is kept, and lets go of files and connections. */
   close(): Promise<void>;
 }

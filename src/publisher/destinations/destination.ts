@@ -53,6 +53,10 @@ export interface Destination {
   readonly emptyBatchBytes: number;
   /** Makes a batch ready: what can be done before the events are known to survive a power cut. */
   prepare(batch: LeasedBatch): Promise<Delivery>;
+  /** How the destination's own settings can lose events that it accepted, or repeat them, when it was asked last; a sentence or two each. Default: none. */
+  readonly risks?: readonly string[];
+  /** Asks the destination for its settings now, and resolves with the {@link risks}. @throws {Error} it cannot be asked */
+  checkRisks?(): Promise<readonly string[]>;
   /** Lets go of connections and files. Nothing is under way then. */
   close(): Promise<void>;
 }

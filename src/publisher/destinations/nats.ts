@@ -4,6 +4,7 @@
  * @module
  */
 import type { NatsDestinationConfig } from "../../config/nats_config.ts";
+import { MAX_BATCH_BYTES } from "../../limits.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
 import type { Messages, Published } from "../../nats/types.ts";
 import { BATCH_FORMATS, frame } from "../../wire/batch_format.ts";
@@ -41,12 +42,22 @@ export class NatsDestination implements Destination {
     this.#publisher = new NatsPublisher(config, {
       name: `eventspool publisher of ${queue}`,
       expectedStream: config.stream,
+      subjects: config.subject.filter(queue),
+      maxMessageBytes: config.messages === "batch" ? MAX_BATCH_BYTES : undefined,
     });
     this.#subjectOf = config.subject.withName(queue);
   }
 
   async prepare(batch: LeasedBatch): Promise<Delivery> {
     return this.#config.messages === "batch" ? this.#prepareWhole(batch) : this.#prepareEach(batch);
+  }
+
+  get risks(): readonly string[] {
+    return this.#publisher.risks;
+  }
+
+  async checkRisks(): Promise<readonly string[]> {
+    return await this.#publisher.checkStreams();
   }
 
   async close(): Promise<void> {

@@ -13,7 +13,8 @@ const OPEN_METRICS = "application/openmetrics-text";
 const PROMETHEUS_ACCEPTS = `${OPEN_METRICS};version=1.0.0,${OPEN_METRICS};version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1`;
 
 /** Base units, what only grows, and what is counted; no ms, no kB, no percent. */
-const UNITS = /_(seconds|bytes|total|info|events|batches|failures|lanes|depth|leased|letters|held|running)$/;
+const UNITS =
+  /_(seconds|bytes|total|info|events|batches|failures|lanes|depth|leased|letters|held|risks|running)$/;
 
 /** Some of a publisher's figures. */
 async function pick(publisher: Parameters<typeof figuresOf>[0], names: readonly string[]) {

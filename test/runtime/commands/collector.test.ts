@@ -44,11 +44,11 @@ test("rejects a command line it does not understand, and names --help", LIMIT, a
   const [none, two, unknown] = await Promise.all([
     collector([]),
     collector(["a.ini", "b.ini"]),
-    collector(["--check", "a.ini"]),
+    collector(["--chekc", "a.ini"]),
   ]);
   assertRejection(none, /^collector: no configuration file/, "collector");
   assertRejection(two, /^collector: one configuration file, please, not a\.ini and b\.ini\.$/, "collector");
-  assertRejection(unknown, /^collector: .*--check/, "collector");
+  assertRejection(unknown, /^collector: .*--chekc\. Is --check meant\?$/, "collector");
 });
 
 test("rejects a broken configuration, and an output it cannot open, in one line", LIMIT, async () => {
@@ -198,3 +198,17 @@ test(
     assert.deepEqual(await statuses(off, batches), [404, 404, 200, 404]);
   },
 );
+
+test("--check prints what was read, without a secret, and opens nothing", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const output = join(directory.path, "absent", "events.jsonl");
+  const config = configure(directory.path, `key.main = ${KEY_BASE64}\noutput.fsync = never\n`, output);
+  const { code, stdout, stderr } = await collector(["--check", config]);
+  assert.equal(code, 0, stderr.join("\n"));
+  assert.doesNotMatch(stdout, new RegExp(KEY_BASE64));
+  const { listen, keys, sink, output_fsync, warnings } = JSON.parse(stdout) as Record<string, unknown>;
+  assert.deepEqual(
+    { listen, keys, sink, output_fsync, warnings },
+    { listen: "127.0.0.1:9800", keys: ["main"], sink: "file", output_fsync: "never", warnings: [] },
+  );
+});

@@ -3,8 +3,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NEEDS_PROMTOOL, parseMetrics, promtool, scrape } from "../../support/prometheus.ts";
-import { newQueue } from "../../support/publisher.ts";
+import { readPage } from "../../support/doc_page.ts";
+import { eventually } from "../../support/eventually.ts";
+import { type Family, NEEDS_PROMTOOL, parseMetrics, promtool } from "../../support/prometheus.ts";
+import { addressOf, Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const DEPLOY = new URL("../../../deploy/", import.meta.url);
@@ -31,21 +33,50 @@ const alerts = readFileSync(new URL("alerts.yml", RULES), "utf8");
 /** The expressions of the dashboard's panels. */
 const expressions = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
 
-/** What /metrics of a publisher has: names as Prometheus stores them, with the labels that each has. */
+/** What `/metrics` of a real publisher and of a real collector have, after an event that is stored and one that is rejected. */
+let scraped: Promise<readonly Family[]> | undefined;
+
+function realFamilies(): Promise<readonly Family[]> {
+  scraped ??= (async () => {
+    using spool = new Spool();
+    await using collector = spool.collector();
+    const { host } = await addressOf(collector);
+    await using publisher = spool.publisher({
+      "collector.hostname": host,
+      "collector.version": "2",
+      "admin.listen": "127.0.0.1:0",
+    });
+    const admin = await addressOf(publisher);
+    spool.queue.put({ 1: { str: "view" } });
+    spool.queue.put({ 1: { i64: "no number" } });
+    await eventually("a dead letter, and an empty queue", () => {
+      return spool.deadLetters().length === 1 && spool.queue.depth() === 0;
+    });
+    const texts = await Promise.all(
+      [admin.href, `http://${host}/`].map(async (url) => (await fetch(`${url}metrics`)).text()),
+    );
+    return texts.flatMap(parseMetrics);
+  })();
+  return scraped;
+}
+
+/** Names as Prometheus stores them, with the labels that each has. */
 async function realMetrics(): Promise<Map<string, Set<string>>> {
-  await using main = newQueue("http://127.0.0.1:9");
   const labelsOf = new Map<string, Set<string>>();
-  for (const { name, labels } of parseMetrics((await scrape(main.publisher)).text).flatMap(
-    ({ samples }) => samples,
-  )) {
+  for (const { name, labels } of (await realFamilies()).flatMap(({ samples }) => samples)) {
     const known = labelsOf.get(name) ?? new Set(["instance", "job"]);
-    for (const [, label] of labels.matchAll(/([a-z]+)=/g)) known.add(label!);
+    for (const label of namesOf(labels)) known.add(label);
     labelsOf.set(name, known);
   }
   return labelsOf;
 }
 
-test("alerts and dashboard name only metrics that a publisher has, and labels that these have", async () => {
+/** The names of a sample's labels. */
+function namesOf(labels: string): string[] {
+  return [...labels.matchAll(/([a-z]+)="/g)].map(([, name]) => name!);
+}
+
+test("alerts and dashboard name only metrics that a publisher or a collector has, and labels that these have", async () => {
   const real = await realMetrics();
   const sources = [
     alerts.replaceAll(/^#.*$/gm, ""),
@@ -92,7 +123,7 @@ test("Prometheus understands every expression of the dashboard", NEEDS_PROMTOOL,
   using directory = temporaryDirectory();
   const rules = expressions.map((expr, index) => ({
     record: `panel:${index}`,
-    expr: expr.replaceAll("$__rate_interval", "5m").replaceAll(/\$(queue|instance)/g, ".*"),
+    expr: expr.replaceAll("$__rate_interval", "5m").replaceAll(/\$(queue|instance|collector)/g, ".*"),
   }));
   const path = join(directory.path, "rules.yml");
   writeFileSync(path, JSON.stringify({ groups: [{ name: "dashboard", rules }] })); // YAML is a superset of JSON
@@ -121,12 +152,42 @@ test("each alert has a test in which it fires, a severity, and says what to do",
     assert.equal(alerts.match(new RegExp(`^ +${field}`, "gm"))?.length, names.length, field);
 });
 
-test("docs/metrics.md explains every metric, with its type, and no other", async () => {
-  const docs = readFileSync(new URL("../docs/metrics.md", DEPLOY), "utf8");
-  const explained = [...docs.matchAll(/^\| `(eventspool_[a-z_]+)` +\| (\w+) +\|/gm)].map(
-    ([, name, type]) => `${name} ${type}`,
-  );
-  await using main = newQueue("http://127.0.0.1:9");
-  const families = parseMetrics((await scrape(main.publisher)).text);
-  assert.deepEqual(explained.toSorted(), families.map(({ name, type }) => `${name} ${type}`).toSorted());
+/** The rows of the tables of docs/metrics.md. */
+const ROWS = [
+  ...readPage("docs/metrics.md").matchAll(/^\| `(eventspool_[a-z_]+)` +\| (\w+) +\| (.*?) +\| (.*)\|$/gm),
+].map(([, name, type, labels, meaning]) => ({
+  name: name!,
+  type: type!,
+  labels: labels!,
+  meaning: meaning!,
+}));
+
+/** Labels that a table does not name: those of all publishers, and of each bucket. */
+const COMMON_LABELS = new Set(["queue", "le"]);
+
+test("docs/metrics.md explains every metric of publisher and collector, with type and labels, and no other", async () => {
+  const families = await realFamilies();
+  const real = families.map(({ name, type, samples }) => {
+    const labels = new Set(samples.flatMap(({ labels }) => namesOf(labels)));
+    return {
+      name,
+      type,
+      labels: [...labels]
+        .filter((label) => !COMMON_LABELS.has(label))
+        .map((label) => `\`${label}\``)
+        .join(", "),
+    };
+  });
+  const line = ({ name, type, labels }: (typeof real)[number]) => `${name} ${type} ${labels}`;
+  assert.deepEqual(ROWS.map(line).toSorted(), real.map(line).toSorted());
+});
+
+test("docs/metrics.md names each outcome, reason and claim that there is", async () => {
+  for (const { name, samples } of await realFamilies())
+    for (const { labels } of samples)
+      for (const [, value] of labels.matchAll(/(?:outcome|reason|claim)="(\w+)"/g))
+        assert.ok(
+          ROWS.find((row) => row.name === name)?.meaning.includes(`\`${value}\``),
+          `${name}: ${value}`,
+        );
 });

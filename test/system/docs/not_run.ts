@@ -56,6 +56,14 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "[event-publisher:main]": "a part of a file: the rest is as in the README",
     "$ bun run queue peek --file shop.db": "test/cli has it",
   },
+  "docs/production.md": {
+    "# The user, the group, and the directories of queues and configuration:":
+      "test/system/deploy/production.test.ts runs it, on a machine of its own",
+    "install -D -m 0644 deploy/systemd/service-drop-in.conf /etc/systemd/system/YOUR-SERVICE.service.d/eventspool.conf":
+      "test/system/deploy/production.test.ts runs it, on a machine of its own",
+    "systemd-run --wait --pipe --quiet -p User=eventspool -p LoadCredential=key:/etc/eventspool/main.key -E STATE_DIRECTORY=/var/lib/eventspool /usr/local/bin/bun /opt/eventspool/src/commands/publisher.ts --check /etc/eventspool/publisher.ini":
+      "test/system/deploy/production.test.ts runs it, on a machine of its own",
+  },
   "docs/scale.md": {
     "$ bun run demo:cluster": "test/system/examples/demo_cluster.test.ts runs it",
     "server_name: nats-1":

@@ -9,7 +9,7 @@ import { readSources, stringsAfter, tableBelow } from "../../support/source_text
 
 const page = readPage("docs/production.md");
 const sources = readSources();
-const LEVELS: Readonly<Record<string, string>> = { warn: "WARNING", error: "ERROR" };
+const LEVELS: Readonly<Record<string, string>> = { warn: "WARN", error: "ERROR" };
 
 /** The first `count` cells of a table's rows, without the ticks of code. */
 function cells(heading: string, count: number): string[][] {

@@ -28,7 +28,7 @@ test("a leader that dies is replaced, and all is stored once", { skip, timeout: 
     await using client = await openNats(cluster.servers[0]!);
     await client.makeStream(REPLICATED);
   }
-  const nats = new NatsPublisher(connection(cluster.servers), { name: "test" });
+  const nats = new NatsPublisher(connection(cluster.servers), { name: "test", subjects: "events.>" });
   await publishStubbornly(nats, ["first"]);
 
   const leader = await leaderOf(cluster.servers, "EVENTS");

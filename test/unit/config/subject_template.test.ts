@@ -51,3 +51,11 @@ test("rejects what is no subject", () => {
   rejects(() => new SubjectTemplate("a".repeat(256), "queue"), /at most 255 characters/);
   rejects(() => new SubjectTemplate("{a}".repeat(9), "queue"), /up to 8 fields/);
 });
+
+test("makes a filter that matches the subject of every event", () => {
+  const filterOf = (template: string, queue?: string) => new SubjectTemplate(template, "queue").filter(queue);
+  assert.equal(filterOf("events.{queue}", "v2.eu"), "events.v2_eu");
+  assert.equal(filterOf("events.{queue}"), "events.*");
+  assert.equal(filterOf("e-{user.country}x.{1.2}.{queue}.end", "main"), "*.*.main.end");
+  assert.equal(filterOf("fixed"), "fixed");
+});

@@ -21,6 +21,7 @@ interface Case {
   readonly failingForMs?: number;
   readonly storageFailures?: number;
   readonly lastProblem?: PublisherProblem;
+  readonly destinationRisks?: readonly string[];
 }
 
 function report(given: Case): HealthReport {
@@ -32,6 +33,7 @@ function report(given: Case): HealthReport {
     failingForMs = 0,
     storageFailures = 0,
     lastProblem,
+    destinationRisks = [],
   } = given;
   const state: QueueState = {
     head: depth,
@@ -57,6 +59,7 @@ function report(given: Case): HealthReport {
     storageFailures,
     lastSuccessAtMs: undefined,
     lastProblem,
+    destinationRisks,
   };
   return healthOf(status);
 }
@@ -132,6 +135,15 @@ test("speaks of one event in the singular", () => {
   assert.deepEqual(reasons, [
     "the collector rejected 1 event: see the dead letters",
     "dropped 1 dead letter to make room for newer ones",
+  ]);
+});
+
+test("is degraded while the destination's own settings put events at risk", () => {
+  const { health, reasons } = report({ destinationRisks: ["storage=memory: lost", "no_ack=true: again"] });
+  assert.equal(health, "degraded");
+  assert.deepEqual(reasons, [
+    "the destination puts events at risk: storage=memory: lost",
+    "the destination puts events at risk: no_ack=true: again",
   ]);
 });
 

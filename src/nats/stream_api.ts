@@ -1,0 +1,56 @@
+/**
+ * Questions to JetStream about its streams.
+ *
+ * Source: `$JS.API.STREAM.NAMES` and `$JS.API.STREAM.INFO` of nats-server, `server/jetstream_api.go`.
+ *
+ * @module
+ */
+import { NATS_STREAM_NAMES_TIMEOUT_MS } from "../limits.ts";
+import type { Session } from "./session.ts";
+import type { StreamInfo } from "./stream_settings.ts";
+
+/** How many streams are asked about, at most: a subject with a place for a field may belong to many. */
+const MAX_STREAMS = 32;
+
+/** A response that may be an error instead, with NATS' words. */
+type Response<T> = Partial<T> & { readonly error?: { readonly code: number; readonly description: string } };
+
+/** Which events a publisher sends where. */
+export interface StreamQuery {
+  /** Their subjects, with `*` for a token that differs. */
+  readonly subjects: string;
+  /** The one stream that may take them; undefined: each that has one of the subjects. */
+  readonly stream: string | undefined;
+}
+
+/** The names of the streams that take a subject. @throws the library's error when the question may not be asked or is not answered */
+export async function askStreamNames(
+  session: Session,
+  subject: string,
+): Promise<Response<{ readonly streams: readonly string[] | null }>> {
+  return await ask(session, "STREAM.NAMES", JSON.stringify({ subject }));
+}
+
+/**
+ * What is known of the streams that take the events; none: there is no stream.
+ *
+ * @throws an error when a question may not be asked, or is not answered
+ */
+export async function askStreams(session: Session, { subjects, stream }: StreamQuery): Promise<StreamInfo[]> {
+  const names = stream === undefined ? await askStreamNames(session, subjects) : { streams: [stream] };
+  if (names.error !== undefined) throw new Error(names.error.description);
+  const infos = (names.streams ?? [])
+    .slice(0, MAX_STREAMS)
+    .map((name) => ask<StreamInfo>(session, `STREAM.INFO.${name}`, ""));
+  return (await Promise.all(infos)).filter(isStreamInfo);
+}
+
+async function ask<T>(session: Session, question: string, body: string): Promise<Response<T>> {
+  const message = await session.request(`$JS.API.${question}`, body, NATS_STREAM_NAMES_TIMEOUT_MS);
+  return message.json<Response<T>>();
+}
+
+/** A stream that does not exist is an error here, and the business of the publishing itself. */
+function isStreamInfo(response: Response<StreamInfo>): response is StreamInfo {
+  return response.config !== undefined;
+}

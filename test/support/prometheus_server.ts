@@ -1,0 +1,120 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readDeployment } from "./deployment.ts";
+import { eventually } from "./eventually.ts";
+import { freePorts } from "./nats.ts";
+import { startCommand } from "./processes.ts";
+import { temporaryDirectory } from "./temporary.ts";
+
+/** Why tests with a real Prometheus are skipped, for `skip`; false: they are not. */
+export const NO_PROMETHEUS: string | false =
+  spawnSync("prometheus", ["--version"]).error !== undefined &&
+  "prometheus is not installed: apt-get install prometheus";
+
+/** How much faster than in production alerts are looked at, wait and resolve. */
+const SPEED = 100;
+
+/** How long an alert may take to fire or to resolve on a busy machine, in milliseconds. */
+const PATIENT_MS = 120_000;
+
+const SCRAPE_INTERVAL_MS = 300;
+
+/** The jobs that the alerts expect. */
+type Job = "eventspool" | "eventspool-collector";
+
+/** A real Prometheus with the alerts of `deploy/`, a hundred times faster. */
+export interface PrometheusServer extends AsyncDisposable {
+  /** Scrapes an address from now on. Resolves when it was seen to answer. */
+  scrape(job: Job, address: string): Promise<void>;
+  /** Resolves when a query has a result. */
+  sees(query: string): Promise<void>;
+  /** Resolves when each of the alerts fires. */
+  fires(...alerts: string[]): Promise<void>;
+  /** Resolves when none of the alerts fires, nor waits to. */
+  resolves(...alerts: string[]): Promise<void>;
+}
+
+interface Alert {
+  readonly labels: { readonly alertname: string };
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly state: "pending" | "firing";
+}
+
+/** Starts one, which scrapes nothing yet. */
+export async function startPrometheus(): Promise<PrometheusServer> {
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(temporaryDirectory());
+  const targets: { targets: string[]; labels: { job: Job } }[] = [];
+  const writeTargets = (): void => {
+    writeFileSync(join(path, "targets.new"), JSON.stringify(targets));
+    renameSync(join(path, "targets.new"), join(path, "targets.json")); // never seen half
+  };
+  writeTargets();
+  mkdirSync(join(path, "data"));
+  writeFileSync(join(path, "alerts.yml"), faster(readDeployment("prometheus/alerts.yml")));
+  const interval = `${SCRAPE_INTERVAL_MS}ms`;
+  writeFileSync(
+    join(path, "prometheus.yml"),
+    JSON.stringify({
+      global: { scrape_interval: interval, scrape_timeout: interval, evaluation_interval: interval },
+      rule_files: ["alerts.yml"],
+      scrape_configs: [
+        { job_name: "all", file_sd_configs: [{ files: ["targets.json"], refresh_interval: "1s" }] },
+      ],
+    }), // YAML is a superset of JSON
+  );
+  const [port] = await freePorts(1);
+  const listen = `127.0.0.1:${port}`;
+  const args = [`--config.file=${path}/prometheus.yml`, `--storage.tsdb.path=${path}/data`];
+  const program = stack.use(startCommand(["prometheus", [...args, `--web.listen-address=${listen}`]]));
+  await program.line(/Server is ready to receive web requests/);
+
+  const ask = async <T>(question: string): Promise<T> => {
+    const response = await fetch(`http://${listen}/api/v1/${question}`);
+    return ((await response.json()) as { data: T }).data;
+  };
+  const stateOf = async (name: string): Promise<Alert["state"] | undefined> => {
+    const { alerts } = await ask<{ alerts: Alert[] }>("alerts");
+    const states = alerts.filter(({ labels }) => labels.alertname === name).map(({ state }) => state);
+    return states.includes("firing") ? "firing" : states[0];
+  };
+  const sees = async (query: string): Promise<void> => {
+    await eventually(query, async () => {
+      const { result } = await ask<{ result: unknown[] }>(`query?query=${encodeURIComponent(query)}`);
+      return result.length > 0;
+    });
+  };
+  const rest = stack.move();
+  return {
+    scrape: async (job, address) => {
+      targets.push({ targets: [address], labels: { job } });
+      writeTargets();
+      await sees(`up{instance="${address}"} == 1`);
+    },
+    sees,
+    fires: async (...alerts) => {
+      const waiting = alerts.map((name) =>
+        eventually(`${name} to fire`, async () => (await stateOf(name)) === "firing", PATIENT_MS),
+      );
+      await Promise.all(waiting);
+    },
+    resolves: async (...alerts) => {
+      const waiting = alerts.map((name) =>
+        eventually(`${name} to resolve`, async () => (await stateOf(name)) === undefined, PATIENT_MS),
+      );
+      await Promise.all(waiting);
+    },
+    [Symbol.asyncDispose]: () => rest.disposeAsync(),
+  };
+}
+
+/** Durations and large thresholds, of seconds and bytes, are a hundredth: `[5m]`, `for: 2m`, `> 600`. */
+function faster(rules: string): string {
+  const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+  return rules
+    .replaceAll(/(\[|for: )(\d+)([smh])/g, (_, before, count, unit) => {
+      return `${before}${(Number(count) * unitsMs[unit]!) / SPEED}ms`;
+    })
+    .replaceAll(/([>,] )(\d{3,})\b/g, (_, before, number) => `${before}${Number(number) / SPEED}`);
+}

@@ -1,0 +1,383 @@
+import assert from "node:assert/strict";
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { DiscardPolicy } from "@nats-io/jetstream";
+import Database from "better-sqlite3";
+import { Hono } from "hono";
+import { parse } from "yaml";
+import { collectorAdmin } from "../../../src/collector/admin.ts";
+import { collector as collectorApp } from "../../../src/collector/app.ts";
+import { CollectorStatus } from "../../../src/collector/status.ts";
+import { EventQueueFullError, EventTooLargeError } from "../../../src/errors.ts";
+import { serveApp } from "../../../src/server/serve.ts";
+import { memorySink } from "../../support/collector.ts";
+import { readDeployment } from "../../support/deployment.ts";
+import { KEY, KEY_BASE64 } from "../../support/keys.ts";
+import { freePorts, NO_NATS, openNats, startNats } from "../../support/nats.ts";
+import { type Program, start } from "../../support/processes.ts";
+import { NO_PROMETHEUS, type PrometheusServer, startPrometheus } from "../../support/prometheus_server.ts";
+import { ACCEPT, HANG, heldBack, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { signatureOf, signedBatch } from "../../support/signed.ts";
+import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
+import { type Settings, Spool } from "../../support/spool.ts";
+
+const skip = NO_PROMETHEUS;
+const timeout = 400_000;
+const OTHER_KEY = Buffer.from("another key").toString("base64");
+
+/** The alerts that the tests below have seen. */
+const fired = new Set<string>();
+const resolved = new Set<string>();
+
+/** Resolves when the alerts fire, all at the same time or not. */
+async function fires(prometheus: PrometheusServer, ...alerts: string[]): Promise<void> {
+  await prometheus.fires(...alerts.map((name) => `Eventspool${name}`));
+  for (const name of alerts) fired.add(name);
+}
+
+async function resolves(prometheus: PrometheusServer, ...alerts: string[]): Promise<void> {
+  await prometheus.resolves(...alerts.map((name) => `Eventspool${name}`));
+  for (const name of alerts) resolved.add(name);
+}
+
+/** Does something again and again, until `until` resolves. */
+async function repeat(act: () => unknown, until: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  const end = until.finally(() => over.abort());
+  while (!over.signal.aborted) {
+    await act();
+    await Promise.race([sleep(100), end]);
+  }
+  await end;
+}
+
+/** `127.0.0.1:PORT`, free now. */
+async function freeAddress(): Promise<string> {
+  const [port] = await freePorts(1);
+  return `127.0.0.1:${port}`;
+}
+
+/** A publisher or a collector, always at the same address and with the same file of settings. */
+interface Restartable extends AsyncDisposable {
+  readonly address: string;
+  /** Starts it, again if it ran. Resolves when it serves its metrics. */
+  start(changed?: Settings): Promise<Program>;
+  /** Changes its settings while it runs. */
+  reload(changed: Settings): void;
+  kill(): Promise<void>;
+}
+
+async function restartable(spool: Spool, section: string, settings: Settings): Promise<Restartable> {
+  const isPublisher = section.startsWith("event-publisher");
+  const address = await freeAddress();
+  const path = join(spool.directory, `${address}.ini`);
+  const write = (changed: Settings): void => {
+    const all = { ...settings, ...changed, [isPublisher ? "admin.listen" : "listen"]: address };
+    const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
+    writeFileSync(path, `[${section}]\n${lines.join("")}`, { mode: 0o600 });
+  };
+  let program: Program | undefined;
+  const kill = async (): Promise<void> => {
+    await program?.[Symbol.asyncDispose]();
+  };
+  return {
+    address,
+    start: async (changed = {}) => {
+      await kill();
+      write(changed);
+      program = start(`src/commands/${isPublisher ? "publisher" : "collector"}.ts`, [path]);
+      await program.line(isPublisher ? /"Admin at / : /"Collecting at /);
+      return program;
+    },
+    reload: (changed) => {
+      write(changed);
+      program?.signal("SIGHUP");
+    },
+    kill,
+    [Symbol.asyncDispose]: kill,
+  };
+}
+
+/** The real publisher of the queue, to a collector at an address. */
+function publisherTo(address: string, spool: Spool, settings: Settings = {}): Promise<Restartable> {
+  return restartable(spool, "event-publisher:main", {
+    "collector.hostname": address,
+    "collector.scheme": "http",
+    "collector.version": "2j",
+    "key.name": KEY.name,
+    "key.secret": KEY_BASE64,
+    "queue.directory": spool.directory,
+    "batch.max_age": "20ms",
+    ...settings,
+  });
+}
+
+/** The real collector. */
+function collectorIn(spool: Spool, settings: Settings = {}): Promise<Restartable> {
+  return restartable(spool, "event-collector", {
+    output: spool.collected,
+    [`key.${KEY.name}`]: KEY_BASE64,
+    ...settings,
+  });
+}
+
+test("a collector that goes away, until the queue is full", { skip, timeout }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool);
+  await using publisher = await publisherTo(collector.address, spool, { max_queue_size: 2_000 });
+  await collector.start();
+  await publisher.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  await prometheus.scrape("eventspool", publisher.address);
+  await resolves(prometheus, "CollectorAbsent", "PublisherAbsent"); // there was neither
+
+  await collector.kill();
+  const put = (): void => {
+    if (spool.queue.depth() < 1_900) spool.put(10);
+  };
+  const alerts = ["CollectorAbsent", "QueueFilling", "OldestEventTooOld", "Failing"];
+  await repeat(put, fires(prometheus, ...alerts));
+  await repeat(
+    () => assert.throws(() => spool.put(2_000), EventQueueFullError),
+    fires(prometheus, "PutsRejected"),
+  );
+
+  await collector.start();
+  publisher.reload({});
+  await resolves(prometheus, ...alerts, "PutsRejected");
+});
+
+test("a key that the collector does not know", { skip, timeout }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool);
+  await using publisher = await publisherTo(collector.address, spool);
+  await collector.start();
+  await publisher.start({ "key.secret": OTHER_KEY });
+  await prometheus.scrape("eventspool-collector", collector.address);
+  await prometheus.scrape("eventspool", publisher.address);
+  spool.put(1);
+  await fires(prometheus, "Misconfigured");
+  const wrong = { ...signedBatch("[]"), headers: { "X-Signature": signatureOf("other") } };
+  await repeat(
+    () => fetch(`http://${collector.address}/v2j`, wrong),
+    fires(prometheus, "CollectorUnauthorized"),
+  );
+  publisher.reload({ "key.secret": KEY_BASE64 });
+  await resolves(prometheus, "Misconfigured", "CollectorUnauthorized");
+});
+
+test("events at fault: one, more than are kept, and all", { skip, timeout }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool);
+  await using publisher = await publisherTo(collector.address, spool, {
+    "collector.version": "2",
+    "dead_letters.max_count": 1,
+  });
+  await collector.start();
+  await publisher.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  await prometheus.scrape("eventspool", publisher.address);
+  const tooLarge = { text: "x".repeat(200_000) };
+  const put = (): void => assert.throws(() => spool.queue.put(tooLarge), EventTooLargeError);
+  await repeat(put, fires(prometheus, "EventsInvalid"));
+
+  spool.queue.put({ 1: { i64: "no number" } });
+  await fires(prometheus, "DeadLettersGrowing", "CollectorRejecting");
+  spool.queue.put({ 1: { i64: "no number" } });
+  await fires(prometheus, "DeadLettersDropped");
+  spool.put(20); // no Thrift structs
+  await fires(prometheus, "Held");
+
+  await collector.start({ check_structs: "false" });
+  publisher.reload({});
+  await resolves(
+    prometheus,
+    ...["EventsInvalid", "DeadLettersGrowing", "CollectorRejecting", "DeadLettersDropped", "Held"],
+  );
+});
+
+test("a queue's file that is moved away, and one that somebody reads for long", {
+  skip,
+  timeout,
+}, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool);
+  await using publisher = await publisherTo(collector.address, spool);
+  await collector.start();
+  await publisher.start();
+  await prometheus.scrape("eventspool", publisher.address);
+  const { file } = spool.queue;
+  renameSync(file, `${file}.away`);
+  await fires(prometheus, "StorageFailing");
+  renameSync(`${file}.away`, file);
+  await resolves(prometheus, "StorageFailing");
+
+  const reader = new Database(file);
+  reader.exec("BEGIN");
+  reader.prepare("SELECT count(*) FROM eventspool_event").get();
+  for (let n = 0; n < 40; n++) spool.queue.put({ text: "x".repeat(100_000) });
+  await fires(prometheus, "WalLarge");
+  reader.close();
+  spool.put(1);
+  await resolves(prometheus, "WalLarge");
+});
+
+test("a publisher that dies, one that does not end, and one that is late", { skip, timeout }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  const settings = { "publisher.grace": "60s", "collector.timeout": "60s" };
+  await using publisher = await publisherTo(`127.0.0.1:${collector.port}`, spool, settings);
+  await using another = await publisherTo(`127.0.0.1:${collector.port}`, spool, settings);
+  await publisher.start();
+  await prometheus.scrape("eventspool", publisher.address);
+  await publisher.kill();
+  await fires(prometheus, "PublisherAbsent");
+  const program = await publisher.start();
+  await resolves(prometheus, "PublisherAbsent");
+
+  collector.script = HANG;
+  spool.put(1);
+  await prometheus.sees("eventspool_in_flight_batches == 1");
+  program.signal("SIGTERM");
+  await fires(prometheus, "NotPublishing");
+  await publisher.start();
+  await resolves(prometheus, "NotPublishing");
+
+  const held = heldBack();
+  collector.script = held.script;
+  spool.expireLeases();
+  await prometheus.sees("eventspool_in_flight_batches == 1");
+  collector.script = ACCEPT;
+  spool.expireLeases();
+  await another.start();
+  await prometheus.scrape("eventspool", another.address);
+  await prometheus.sees("sum(eventspool_delivered_events_total) == 1");
+  held.release();
+  await fires(prometheus, "LeasesLost");
+  await resolves(prometheus, "LeasesLost");
+});
+
+test("a collector's sink that fails, and a collector that is asked too much", {
+  skip: skip || noSmallDisks,
+  timeout,
+}, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  using disk = new SmallDisk(1);
+  await using collector = await collectorIn(spool, {
+    output: join(disk.path, "events.jsonl"),
+    max_requests: 1,
+  });
+  await collector.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  const url = `http://${collector.address}/v2j`;
+  const send = async (headers: Record<string, string> = {}): Promise<void> => {
+    const response = await fetch(url, signedBatch(JSON.stringify(["x".repeat(10_000)]), headers));
+    await response.body?.cancel();
+  };
+  await repeat(() => send({ "Event-Ids": "nonsense" }), fires(prometheus, "CollectorIdsIgnored"));
+
+  disk.fill();
+  await repeat(send, fires(prometheus, "CollectorSinkFailing"));
+  disk.free();
+  await repeat(send, resolves(prometheus, "CollectorSinkFailing", "CollectorIdsIgnored"));
+
+  const slow = new AbortController();
+  const endless = new ReadableStream({ pull: () => sleep(1_000) });
+  const signature = { "X-Signature": signatureOf("") };
+  const open = fetch(url, { method: "POST", body: endless, headers: signature, signal: slow.signal });
+  open.catch(() => {});
+  await repeat(send, fires(prometheus, "CollectorOverloaded"));
+  slow.abort();
+  await resolves(prometheus, "CollectorOverloaded");
+});
+
+test("a collector whose own check throws", { skip, timeout }, async () => {
+  await using prometheus = await startPrometheus();
+  const status = new CollectorStatus();
+  const keys = new Map([[KEY.name, KEY.secret]]);
+  let isBroken = true;
+  const validate = (): undefined => {
+    if (isBroken) throw new Error("a bug");
+  };
+  const app = collectorApp({ keys, sink: memorySink([]), status, validate });
+  const both = new Hono().route("/", app).get("/metrics", (c) => collectorAdmin(status).fetch(c.req.raw));
+  const served = await serveApp(both, { host: "127.0.0.1", port: 0 }, { key: "listen" });
+  const { host } = new URL(served.address);
+  await prometheus.scrape("eventspool-collector", host);
+  const send = async (): Promise<void> => {
+    await (await fetch(`http://${host}/v2j`, signedBatch("[1]"))).body?.cancel();
+  };
+  await repeat(send, fires(prometheus, "CollectorErrors"));
+  isBroken = false;
+  await repeat(send, resolves(prometheus, "CollectorErrors"));
+  await served.close();
+});
+
+test("a JetStream stream that can lose events, and one that does not answer", {
+  skip: skip || NO_NATS,
+  timeout,
+}, async () => {
+  await using prometheus = await startPrometheus();
+  await using server = await startNats();
+  using spool = new Spool();
+  const nats = { "nats.servers": server.address };
+  await using collector = await restartable(spool, "event-collector", {
+    sink: "nats",
+    "nats.timeout": "60s",
+    [`key.${KEY.name}`]: KEY_BASE64,
+    ...nats,
+  });
+  await using publisher = await restartable(spool, "event-publisher:main", {
+    destination: "nats",
+    "queue.directory": spool.directory,
+    ...nats,
+  });
+  {
+    await using client = await openNats(server);
+    await client.makeStream({ name: "EVENTS", subjects: ["events.>"], discard: DiscardPolicy.Old });
+  }
+  await collector.start();
+  await publisher.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  await prometheus.scrape("eventspool", publisher.address);
+  await fires(prometheus, "DestinationRisky", "CollectorSinkRisky");
+
+  const send = (): Promise<Response> => fetch(`http://${collector.address}/v2j`, signedBatch("[1]"));
+  await (await send()).body?.cancel();
+  await server.freeze();
+  const sent = send();
+  await fires(prometheus, "CollectorStalled");
+  server.thaw();
+  assert.equal((await sent).status, 200);
+  await resolves(prometheus, "CollectorStalled");
+
+  {
+    await using client = await openNats(server);
+    await client.jsm.streams.update("EVENTS", { discard: DiscardPolicy.New });
+  }
+  await server.kill();
+  await server.start();
+  spool.put(1);
+  await (await send()).body?.cancel();
+  await resolves(prometheus, "DestinationRisky", "CollectorSinkRisky");
+});
+
+test("each alert was seen to fire and to resolve", { skip: skip || NO_NATS || noSmallDisks }, () => {
+  const { groups } = parse(readDeployment("prometheus/alerts.yml")) as {
+    groups: { rules: { alert: string }[] }[];
+  };
+  const names = groups
+    .flatMap(({ rules }) => rules.map(({ alert }) => alert.replace("Eventspool", "")))
+    .sort();
+  assert.ok(names.length > 20);
+  assert.deepEqual([...fired].sort(), names);
+  assert.deepEqual([...resolved].sort(), names);
+});
