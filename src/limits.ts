@@ -83,6 +83,12 @@ export const MAX_CONCURRENCY = 256;
  */
 export const DEFAULT_COLLECTOR_TIMEOUT_MS = 10_000;
 
+/**
+ * How much longer than its POST a lease lasts, in milliseconds: time to read, sign and gzip
+ * before the POST and to settle after it. Only a publisher that died lets a lease run out.
+ */
+export const LEASE_MARGIN_MS = 5_000;
+
 /** How long a stopping publisher waits for batches in flight before it releases them, in milliseconds. */
 export const DEFAULT_GRACE_MS = 10_000;
 

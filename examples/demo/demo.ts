@@ -4,8 +4,8 @@
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { LEASE_MARGIN_MS } from "../../src/limits.ts";
 import { EventQueue, serializeJsonEvent } from "../../src/mod.ts";
-import { waits } from "../../src/publisher/waits.ts";
 import { Children } from "./children.ts";
 import { DeliveredEvents } from "./delivered_events.ts";
 import { Progress } from "./progress.ts";
@@ -20,7 +20,7 @@ const BURST_MS = 25;
 
 /** Short for the demo's sake: a lease outlasts its request, so a killed publisher's runs out the sooner. */
 const COLLECTOR_TIMEOUT_MS = 1_000;
-const LEASE_MS = COLLECTOR_TIMEOUT_MS + waits.leaseMarginMs;
+const LEASE_MS = COLLECTOR_TIMEOUT_MS + LEASE_MARGIN_MS;
 
 /** How long the queue may take to empty once all requests are answered: a lease, and some patience. */
 const MAX_DRAIN_MS = LEASE_MS + 10_000;

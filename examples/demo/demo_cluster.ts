@@ -4,7 +4,7 @@
  * number it shows is counted. `--events N` makes it larger or smaller.
  */
 import process from "node:process";
-import { waits } from "../../src/publisher/waits.ts";
+import { LEASE_MARGIN_MS } from "../../src/limits.ts";
 import { Children } from "./children.ts";
 import { ClusterDemo } from "./cluster_demo.ts";
 import { findNatsServer } from "./nats_cluster.ts";
@@ -31,7 +31,7 @@ await runDemo(async (interrupted) => {
     events,
     loadMs: LOAD_MS,
     timeoutMs: TIMEOUT_MS,
-    leaseMarginMs: waits.leaseMarginMs,
+    leaseMarginMs: LEASE_MARGIN_MS,
     maxDrainMs: MAX_DRAIN_MS,
   });
   await Promise.race([demo.run(), children.failure, interrupted]);
