@@ -10,7 +10,7 @@ export const waits = {
   /** How long a queue must be idle before its file is compacted. */
   compactMs: 10_000,
   /** How much longer than its request may take a lease lasts. */
-  leaseMarginMs: LEASE_MARGIN_MS,
+  leaseMarginMs: LEASE_MARGIN_MS as number,
   /** How often an idle publisher looks for events, should the watch fail or a lease run out. */
   pollMs: 1_000,
 };
