@@ -1,15 +1,15 @@
 /**
- * `bun run test [SUITE ...]`: the checks that gate a change, or the named ones. Suites run side by side, as
- * many as there are cores; each prints one line when it ends, and all of its output if it failed. The last line is
+ * `bun run test [SUITE ...]`: the checks that gate a change, or the named ones. Suites run side by side, one
+ * for each core; each prints one line when it ends, and all of its output if it failed. The last line is
  * `N passed, N failed`, with `, N skipped` if any were; the exit code is 1 if any failed, 2 for an unknown suite.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { changedTests } from "./test/changed_tests.ts";
 import { type Result, runSuite, stopSuites } from "./test/run_suite.ts";
-import { FULL, GATE, SUITES, type Suite } from "./test/suites.ts";
+import { FULL, GATE, getRuntimes, LANES, SUITES, type Suite } from "./test/suites.ts";
 
 const SLOWEST = 10;
 
@@ -32,7 +32,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-const results = await runAll([...new Set(names.length > 0 ? names : Object.keys(GATE))]);
+const chosen = [...new Set(names.length > 0 ? names : Object.keys(GATE))];
+getRuntimes(chosen);
+const results = await runAll(chosen);
 printSlowest(results);
 const hasFailed = results.some(({ failed }) => failed > 0);
 if (hasFailed) console.log(`\nEverything that the suites printed is in ${directory}`);
@@ -40,7 +42,7 @@ else rmSync(directory, { recursive: true });
 console.log(`\n${counts(results.reduce(add))}`);
 process.exit(hasFailed ? 1 : 0);
 
-/** Runs suites in their order, as many at a time as there are cores. */
+/** Runs suites in their order, as many at a time as there are lanes. */
 async function runAll(queue: readonly string[]): Promise<Result[]> {
   const waiting = [...queue];
   const finished: Result[] = [];
@@ -55,7 +57,7 @@ async function runAll(queue: readonly string[]): Promise<Result[]> {
       finished.push(result);
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  await Promise.all(Array.from({ length: LANES }, work));
   return finished;
 }
 

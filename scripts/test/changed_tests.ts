@@ -12,6 +12,9 @@ import { ROOT } from "../../test/support/project.ts";
 /** Files that decide how every test runs. */
 const OF_ALL_TESTS = /^(package\.json|bun\.lock|bunfig\.toml|tsconfig\.json)$/;
 
+/** Who reads pages, wherever they are. */
+const READER_OF_PAGES = "test/support/doc_page.ts";
+
 /** Folders that tests name in a word, such as `join(ROOT, "docs")`. */
 const FOLDERS = /^(deploy|docs|examples|scripts|src)$/;
 
@@ -26,6 +29,7 @@ export function testsReachedBy(changed: readonly string[]): string[] {
   if (changed.some((file) => OF_ALL_TESTS.test(file))) return tests;
   const usersOf = usersByFile();
   const reached = new Set(changed);
+  if (changed.some((file) => file.endsWith(".md"))) reached.add(READER_OF_PAGES);
   for (const file of reached) for (const user of usersOf.get(file) ?? []) reached.add(user);
   return tests.filter((test) => reached.has(test));
 }

@@ -8,7 +8,7 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { ROOT } from "../../test/support/project.ts";
 import { getRuntime } from "../../test/support/runtimes.ts";
-import { DENO, NODE } from "../runtimes.ts";
+import { DENO, NODE, OLDEST_NODE } from "../runtimes.ts";
 import { changedTests } from "./changed_tests.ts";
 
 /** A command, with its environment besides ours. */
@@ -25,8 +25,11 @@ export interface Suite {
   readonly files?: () => readonly string[];
 }
 
+/** How many suites run at once. */
+export const LANES: number = Math.min(availableParallelism(), 4);
+
 /** How many test files a suite runs at once: most of them wait most of the time. */
-const WORKERS = 2 * availableParallelism();
+const WORKERS = 2 * LANES;
 
 /** Longer than any test takes beside others; a test that may take longer says so itself. */
 const TEST_TIMEOUT_MS = 120_000;
@@ -57,6 +60,12 @@ export const FULL: Readonly<Record<string, Suite>> = {
 
 /** All suites by their names. */
 export const SUITES: Readonly<Record<string, Suite>> = { ...FULL, changed: bunTests(changedTests) };
+
+/** Gets the runtimes from npm before suites ask for them side by side: `bun x` has one folder for each, and no lock. */
+export function getRuntimes(names: readonly string[]): void {
+  const isNeeded = names.some((name) => !["lint", "types", "unit"].includes(name));
+  if (isNeeded) for (const pinned of [DENO, NODE, OLDEST_NODE]) getRuntime(pinned);
+}
 
 function testFiles(tier: string): string[] {
   return globSync(`test/${tier}/**/*.test.ts`, { cwd: ROOT });

@@ -8,6 +8,7 @@ const REACHES: Readonly<Record<string, string>> = {
   "test/support/programs/sink_writer.ts": "test/runtime/collector/sinks/killed_sinks.test.ts",
   "test/vectors/config.json": "test/unit/config/vectors.test.ts",
   "docs/metrics.md": "test/system/docs/links.test.ts",
+  "GUARANTEES.md": "test/system/docs/links.test.ts",
   "deploy/docker/Dockerfile": "test/system/deploy/docker.test.ts",
   "test/unit/format.test.ts": "test/unit/format.test.ts",
 };
