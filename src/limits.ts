@@ -98,15 +98,6 @@ export const BACKOFF_BASE_MS = 500;
 /** The last ceiling of the full-jitter backoff, in milliseconds. */
 export const BACKOFF_MAX_MS = 60_000;
 
-/** The longest `Retry-After` that is believed, in milliseconds: an hour. */
-export const RETRY_AFTER_MAX_MS = 3_600_000;
-
-/** How much of a collector's answer is read and kept for logs and dead letters, in bytes. */
-export const MAX_ANSWER_BYTES = 1_024;
-
-/** How much is read of an answer that names the events at fault, in bytes: 64 KiB, some 800 of them. */
-export const MAX_REFUSALS_BYTES = 65_536;
-
 /** How many dead letters are kept until someone says otherwise, in rows: the oldest make room for new ones. */
 export const MAX_DEAD_LETTERS = 10_000;
 
@@ -139,21 +130,6 @@ export const BATCH_REGROWTH_MS = 600_000;
 
 /** The mode of a new queue file: events are nobody else's business. */
 export const DEFAULT_FILE_MODE = 0o600;
-
-/**
- * How many ranges of ids a sink remembers of a queue: the 256 batches that a publisher may have in flight, and a
- * hole for each dead letter of late. Beyond, the lowest ids are forgotten.
- */
-export const MAX_SEEN_RANGES_PER_QUEUE = 4_096;
-
-/** How many ranges of ids a sink remembers in all: 16 bytes each, so 16 MiB. */
-export const MAX_SEEN_RANGES = 1_048_576;
-
-/** How many queues a sink remembers ids of: some 300 bytes each, so 20 MiB. */
-export const MAX_SEEN_QUEUES = 65_536;
-
-/** How many batches with more ids than events a sink remembers of a queue: somebody deleted rows under a publisher. */
-export const MAX_SEEN_BATCHES = 64;
 
 /**
  * How many batches a sink commits together at most, and how large they are in bytes: 8 MiB take some 10 ms to

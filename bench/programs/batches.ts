@@ -3,15 +3,26 @@
  *
  * @module
  */
-import { createHmac, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import { BATCH_FORMATS, frame } from "../../src/wire/batch_format.ts";
+import { EVENT_IDS_HEADER, formatEventIds } from "../../src/wire/event_ids.ts";
+import {
+  type BodySignature,
+  EVENT_IDS_SIGNATURE_HEADER,
+  formatSignature,
+  SIGNATURE_HEADER,
+  type SigningKey,
+  signBody,
+  signEventIds,
+} from "../../src/wire/signature.ts";
 import { randomEvent } from "./random_events.ts";
 
 /** How many events fit in a full batch, or nearly: Thrift's types take room. */
 export const BATCH_EVENTS: Readonly<Record<"2" | "2j", number>> = { "2": 1_200, "2j": 1_500 };
 
 /** The key they are signed with. */
-export const BENCH_KEY: { readonly name: string; readonly secret: Buffer } = {
+export const BENCH_KEY: SigningKey & { readonly secret: Buffer } = {
   name: "bench",
   secret: Buffer.from("bench"),
 };
@@ -20,7 +31,7 @@ export const BENCH_KEY: { readonly name: string; readonly secret: Buffer } = {
 export interface Batch {
   readonly body: Buffer;
   readonly compressed: Buffer<ArrayBuffer>;
-  readonly signature: string;
+  readonly signature: BodySignature;
 }
 
 /** A full batch of random events, in version 2 with the same values as Thrift structs. */
@@ -29,13 +40,11 @@ export function makeBatch(version: "2" | "2j"): Batch {
   const events = Array.from({ length: count }, () =>
     version === "2" ? structOf(randomEvent()) : Buffer.from(randomEvent()).toString(),
   );
-  const [head, tail] = version === "2" ? [`{"1":{"lst":["rec",${count},`, "]}}"] : ["[", "]"];
-  const body = Buffer.from(`${head}${events.join(",")}${tail}`);
-  const mac = createHmac("sha256", BENCH_KEY.secret).update(body).digest("hex");
+  const body = frame(BATCH_FORMATS[version], { count, joined: Buffer.from(events.join(",")) });
   return {
     body,
     compressed: gzipSync(body, { level: 1 }),
-    signature: `key=${BENCH_KEY.name}, mac=${mac}`,
+    signature: signBody(body, BENCH_KEY),
   };
 }
 
@@ -56,12 +65,15 @@ export async function sendAll(
     while (next < requests) {
       const nth = next++;
       const { compressed, signature } = batches[nth % batches.length] as Batch;
+      const eventIds = formatEventIds(queue, [{ firstId: nth * count + 1, lastId: (nth + 1) * count }]);
+      const ids = { eventIds, bodyMac: signature.mac };
       const response = await fetch(`${url}/v${version}`, {
         method: "POST",
         headers: {
           "Content-Encoding": "gzip",
-          "X-Signature": signature,
-          "Event-Ids": `${queue}:${nth * count + 1}-${(nth + 1) * count}`,
+          [SIGNATURE_HEADER]: formatSignature(signature),
+          [EVENT_IDS_HEADER]: eventIds,
+          [EVENT_IDS_SIGNATURE_HEADER]: signEventIds(ids, BENCH_KEY.secret, Date.now()),
         },
         body: compressed,
       });

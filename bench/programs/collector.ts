@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
+import { EVENT_IDS_HEADER, parseEventIds } from "../../src/wire/event_ids.ts";
 
 const delayMs = Number(process.argv[2] ?? 0);
 let events = 0;
@@ -27,10 +28,7 @@ function take(request: IncomingMessage, response: ServerResponse): void {
 }
 
 function accept(request: IncomingMessage, response: ServerResponse): void {
-  for (const [, first, last = first] of String(request.headers["event-ids"]).matchAll(
-    /[:,](\d+)(?:-(\d+))?/g,
-  ))
-    events += Number(last) - Number(first) + 1;
+  events += parseEventIds(String(request.headers[EVENT_IDS_HEADER.toLowerCase()]))?.count ?? 0;
   requests++;
   inFlight--;
   lastAtMs = Date.now();

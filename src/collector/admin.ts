@@ -53,6 +53,7 @@ function health(c: Context, status: CollectorStatus): Response {
     failures_in_a_row: status.storeFailures,
     pending_requests: status.pendingRequests,
     pending_bytes: status.pendingBytes,
+    ignored_event_ids: status.ignoredIds,
   };
   return c.json(body, health.status === "failing" ? 503 : 200);
 }

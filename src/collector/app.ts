@@ -13,12 +13,14 @@ import {
   DEFAULT_MAX_REQUESTS,
   MAX_BATCH_BYTES,
 } from "../limits.ts";
+import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
+import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 import { admit, Unavailable } from "./admission.ts";
 import { readBody } from "./body.ts";
 import { type ParsedEvents, parseEvents } from "./events.ts";
-import { type IngestResult, ingest } from "./ingest.ts";
+import { ingest } from "./ingest.ts";
 import { logRejection } from "./log.ts";
-import { type Keys, parseSignature, requireKnownKey, verifySignature } from "./signature.ts";
+import { type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
 import type { BatchVersion } from "./sinks/event_list.ts";
 import type { Sink } from "./sinks/sink.ts";
 import { type CollectOutcome, CollectorStatus } from "./status.ts";
@@ -26,7 +28,7 @@ import { type EventValidator, validateEvents } from "./validate.ts";
 
 /** Options of {@link collector}. */
 export interface CollectorOptions {
-  /** The secrets by the names of their keys; a function is asked for each request, so that they can change. */
+  /** The keys, or their secrets, by name; a function is asked for each request, so that they can change. */
   readonly keys: Keys | (() => Keys);
   /** Keeps the events. The publisher is told that they arrived once `store` resolves. */
   readonly sink: Pick<Sink, "store" | "risks">;
@@ -62,8 +64,8 @@ interface Collecting extends CollectorOptions {
  * 200 `{"accepted": 3, "duplicates": 0}`: all its events are kept, some of them perhaps before. Otherwise with
  * `{"error": "..."}` and
  *
- * - 400: not gzip, not JSON, not a batch
- * - 403: no signature, an unknown key, a wrong MAC
+ * - 400, with `"code": "malformed"`: not gzip, not JSON, not a batch
+ * - 403: no signature, an unknown key, a wrong MAC; no usable `Event-Ids`, where the key requires them
  * - 413: too long, or too many events
  * - 422: some events are at fault, and `rejected`, a list of `{"index": 3, "error": "..."}`, says which; the others
  *   are kept, and are the `accepted`. Without `rejected`: too many for a list, and nothing was kept
@@ -109,8 +111,8 @@ export function addProbes(app: Hono, status: CollectorStatus): void {
 }
 
 async function collect(c: Context, version: BatchVersion, collecting: Collecting): Promise<Response> {
-  const signature = parseSignature(c.req.header("x-signature"));
-  requireKnownKey(signature, collecting.keysNow());
+  const { headers } = c.req.raw;
+  const signature = requireSignature(headers, collecting.keysNow());
   const { status, maxPendingBytes, maxRequests } = collecting;
   using admission = admit(status, {
     maxPendingBytes: maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
@@ -118,12 +120,12 @@ async function collect(c: Context, version: BatchVersion, collecting: Collecting
   });
   const body = await readBody(c.req.raw, collecting.maxBodyBytes ?? MAX_BATCH_BYTES);
   admission.hold(body.length);
-  verifySignature(body, signature, collecting.keysNow());
+  const key = verifySignature(body, signature, collecting.keysNow());
   const { keyName } = signature;
   status.of(keyName).bytes += body.length;
   const parsed = check(body, version, collecting);
-  const meta = { version, keyName, eventIds: c.req.header("event-ids") };
-  return answer(c, await ingest(parsed, meta, collecting), status);
+  const ids = verifyEventIds(headers, { key, signature, eventCount: parsed.events.count, status });
+  return respond(c, await ingest(parsed, { version, keyName, source: key.source, ids }, collecting), status);
 }
 
 /** What is in the body, and which of its events are at fault. */
@@ -134,21 +136,13 @@ function check(body: Uint8Array, version: BatchVersion, collecting: Collecting):
   return parsed;
 }
 
-function answer(
-  c: Context,
-  { accepted, duplicates, rejected }: IngestResult,
-  status: CollectorStatus,
-): Response {
-  const [first] = rejected;
-  if (first === undefined) {
-    status.requests.accepted++;
-    return c.json({ accepted, duplicates });
-  }
-  status.requests.partly_rejected++;
-  const total = accepted + rejected.length;
-  const error = `${rejected.length} of ${total} events are rejected, event ${first.index} first: ${first.error}`;
-  logRejection({ status: 422, message: error, path: c.req.path, cause: undefined });
-  return c.json({ error, accepted, duplicates, rejected }, 422);
+function respond(c: Context, report: BatchReport, status: CollectorStatus): Response {
+  const isAccepted = report.rejected?.length === 0;
+  const body = formatReport(report);
+  status.requests[isAccepted ? "accepted" : "partly_rejected"]++;
+  if (!isAccepted)
+    logRejection({ status: 422, message: errorOf(report), path: c.req.path, cause: undefined });
+  return c.body(body, isAccepted ? 200 : 422, { "Content-Type": "application/json" });
 }
 
 /** What is not an HTTPException here is a fault of ours: the batch must be sent again, and not be taken for bad. */
@@ -161,8 +155,9 @@ function reject(error: Error, c: Context, status: CollectorStatus): Response {
   const { message, cause } = rejection;
   logRejection({ status: rejection.status, message, path: c.req.path, cause });
   const headers: Record<string, string> =
-    rejection instanceof Unavailable ? { "Retry-After": String(rejection.retryAfterS) } : {};
-  return c.json({ error: message }, rejection.status, headers);
+    rejection instanceof Unavailable ? { [RETRY_AFTER_HEADER]: formatRetryAfter(rejection.retryAfterS) } : {};
+  const code = rejection.status === 400 ? { code: MALFORMED } : {};
+  return c.json({ error: message, ...code }, rejection.status, headers);
 }
 
 function outcomeOf(rejection: HTTPException): CollectOutcome {

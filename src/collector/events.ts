@@ -7,6 +7,7 @@
 import { isUtf8 } from "node:buffer";
 import { HTTPException } from "hono/http-exception";
 import { MAX_EVENT_BYTES } from "../limits.ts";
+import { MAX_REJECTION_CHARS, MAX_REJECTIONS_BYTES, type Rejection } from "../wire/rejections.ts";
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -206,20 +207,6 @@ function notJson(cause?: Error): HTTPException {
   return new HTTPException(400, { message: "The body is not JSON in UTF-8.", cause });
 }
 
-/** One of them. */
-export interface Rejection {
-  /** Which event of the request, from 0. */
-  readonly index: number;
-  /** What is wrong with it. */
-  readonly error: string;
-}
-
-/** The longest list of rejected events in an answer, in bytes of JSON: publishers read 64 KiB of one. */
-const MAX_LIST_BYTES = 64_000;
-
-/** The longest of its errors, in characters: an app's own may quote the event. */
-const MAX_ERROR_CHARS = 200;
-
 /** Events at fault, in the order of the request. */
 export class Rejections {
   readonly #list: Rejection[] = [];
@@ -242,9 +229,9 @@ export class Rejections {
    */
   add(index: number, error: string): void {
     if (this.#indexes.has(index)) return;
-    const rejection = { index, error: error.slice(0, MAX_ERROR_CHARS) };
+    const rejection = { index, error: error.slice(0, MAX_REJECTION_CHARS) };
     this.#sizeBytes += Buffer.byteLength(JSON.stringify(rejection)) + 1;
-    if (this.#sizeBytes > MAX_LIST_BYTES)
+    if (this.#sizeBytes > MAX_REJECTIONS_BYTES)
       throw new HTTPException(422, {
         message: `More events are rejected than can be listed, event ${index} among them (${rejection.error}). Nothing was stored: send fewer at once.`,
       });

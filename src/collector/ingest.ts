@@ -4,11 +4,12 @@
  * @module
  */
 
-import { type EventIds, parseEventIds, selectIds } from "../wire/event_ids.ts";
+import { type EventIds, selectIds } from "../wire/event_ids.ts";
+import type { BatchReport } from "../wire/rejections.ts";
 import { Unavailable } from "./admission.ts";
-import type { ParsedEvents, Rejection } from "./events.ts";
-import { logIgnoredIds, logTaken } from "./log.ts";
-import type { BatchVersion, EventList } from "./sinks/event_list.ts";
+import type { ParsedEvents } from "./events.ts";
+import { logTaken } from "./log.ts";
+import type { BatchVersion } from "./sinks/event_list.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sinks/sink.ts";
 import type { CollectorStatus } from "./status.ts";
 
@@ -22,18 +23,10 @@ export interface Destination {
 export interface BatchMeta {
   readonly version: BatchVersion;
   readonly keyName: string;
-  /** The header `Event-Ids`, as it came. */
-  readonly eventIds: string | undefined;
-}
-
-/** What the publisher is told; `accepted` and `rejected` are all events of the request together. */
-export interface IngestResult {
-  /** Events that are kept now, those that were before included. */
-  readonly accepted: number;
-  /** Those that were kept before. */
-  readonly duplicates: number;
-  /** Those at fault. */
-  readonly rejected: readonly Rejection[];
+  /** Whose ids they are: see {@link AcceptedBatch}. */
+  readonly source: string;
+  /** The ids of the events, those at fault included; undefined: they are not known. */
+  readonly ids: EventIds | undefined;
 }
 
 /**
@@ -41,8 +34,12 @@ export interface IngestResult {
  *
  * @throws {Unavailable} they are not kept
  */
-export async function ingest(parsed: ParsedEvents, meta: BatchMeta, to: Destination): Promise<IngestResult> {
-  const batch = acceptedBatch(parsed, meta, to.status);
+export async function ingest(
+  parsed: ParsedEvents,
+  meta: BatchMeta,
+  to: Destination,
+): Promise<Required<BatchReport>> {
+  const batch = acceptedBatch(parsed, meta);
   const { duplicates, rejected: unkept = [] } = await store(batch, to);
   const indexes = unkept.length === 0 ? [] : goodIndexes(parsed);
   for (const { index, reason } of unkept) parsed.rejections.add(indexes[index]!, reason);
@@ -58,32 +55,10 @@ function goodIndexes({ events, rejections }: ParsedEvents): number[] {
   return Array.from({ length: events.count }, (_, index) => index).filter((index) => !rejections.has(index));
 }
 
-function acceptedBatch(
-  { events, rejections }: ParsedEvents,
-  { version, keyName, eventIds }: BatchMeta,
-  status: CollectorStatus,
-): AcceptedBatch {
-  const ids = usableIds(eventIds, events, { status, keyName });
-  if (rejections.count === 0) return { events, version, keyName, ids };
+function acceptedBatch({ events, rejections }: ParsedEvents, meta: BatchMeta): AcceptedBatch {
+  if (rejections.count === 0) return { events, ...meta };
   const isGood = (index: number): boolean => !rejections.has(index);
-  return { events: events.filter(isGood), version, keyName, ids: ids && selectIds(ids, isGood) };
-}
-
-/**
- * The ids of the events. A header that does not name them one by one is passed over: the events are good, and
- * an answer of 400 would make dead letters of them. That they may be stored twice is said in the log.
- */
-function usableIds(
-  header: string | undefined,
-  events: EventList,
-  { status, keyName }: { status: CollectorStatus; keyName: string },
-): EventIds | undefined {
-  if (header === undefined) return undefined;
-  const ids = parseEventIds(header);
-  if (ids?.count === events.count) return ids;
-  status.ignoredEventIds++;
-  logIgnoredIds(keyName, header);
-  return undefined;
+  return { ...meta, events: events.filter(isGood), ids: meta.ids && selectIds(meta.ids, isGood) };
 }
 
 async function store(batch: AcceptedBatch, { sink, status }: Destination): Promise<Stored> {
@@ -102,7 +77,7 @@ async function store(batch: AcceptedBatch, { sink, status }: Destination): Promi
 function count(
   status: CollectorStatus,
   keyName: string,
-  { accepted, duplicates, rejected }: IngestResult,
+  { accepted, duplicates, rejected }: Required<BatchReport>,
 ): void {
   const counts = status.of(keyName);
   counts.stored += accepted - duplicates;

@@ -5,13 +5,15 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
+import { type EventIds, formatEventIds } from "../wire/event_ids.ts";
+import { IGNORED_IDS_REASONS, type IgnoredIdsReason } from "./status.ts";
 
 const logger = getLogger(["eventspool", "collector"]);
 
 const EVERY_MS = 1_000;
 
-/** By status: when one was told last, and how many were not since. */
-const told = new Map<number, { atMs: number; untold: number }>();
+/** By status, or reason: when one was told last, and how many were not since. */
+const told = new Map<number | string, { atMs: number; untold: number }>();
 
 /** Of a batch that was taken, wholly or in part. */
 export interface TakenBatch {
@@ -20,17 +22,23 @@ export interface TakenBatch {
   readonly rejected: number;
   readonly version: string;
   readonly keyName: string;
-  readonly eventIds: string | undefined;
+  readonly ids: EventIds | undefined;
 }
 
 export function logTaken(batch: TakenBatch): void {
-  logger.debug("Took {stored} events, {duplicates} of them again, and rejected {rejected}", { ...batch });
+  const { ids, ...properties } = batch;
+  logger.debug("Took {stored} events, {duplicates} of them again, and rejected {rejected}", {
+    ...properties,
+    eventIds: ids && formatEventIds(ids.queue, ids.ranges),
+  });
 }
 
-export function logIgnoredIds(keyName: string, header: string): void {
-  if (!isTime(0)) return;
-  logger.warn("A batch's Event-Ids do not name its events: it is stored without, and may be stored twice", {
+/** Once a minute for each reason: old publishers, which sign no ids, send them with every request. */
+export function logIgnoredIds(keyName: string, reason: IgnoredIdsReason, header: string): void {
+  if (!isTime(reason, 60_000)) return;
+  logger.warn("Ignored the Event-Ids of key {keyName}, so its events may be stored twice: {reason}", {
     keyName,
+    reason: IGNORED_IDS_REASONS[reason],
     eventIds: header.slice(0, 200),
   });
 }
@@ -54,10 +62,10 @@ export function logRejection(rejection: LoggedRejection): void {
   else logger.warn("Rejected a batch with {status}: {message}", properties);
 }
 
-function isTime(kind: number): boolean {
+function isTime(kind: number | string, everyMs: number = EVERY_MS): boolean {
   const now = performance.now();
   const last = told.get(kind);
-  if (last !== undefined && now - last.atMs < EVERY_MS) {
+  if (last !== undefined && now - last.atMs < everyMs) {
     last.untold++;
     return false;
   }

@@ -54,15 +54,12 @@ export function collectorFamilies(status: CollectorStatus): Family[] {
       type: "counter",
       samples: samplesBy("outcome", status.requests),
     },
-    single(
-      "counter",
-      [
-        "collector_ignored_event_ids_total",
-        "Requests whose Event-Ids do not name their events, which may be stored twice.",
-        ({ ignoredEventIds }) => ignoredEventIds,
-      ],
-      status,
-    ),
+    {
+      name: "collector_ignored_event_ids_total",
+      help: "Requests whose Event-Ids could not be used, so that their events may be stored twice, by reason.",
+      type: "counter",
+      samples: samplesBy("reason", status.ignoredIds),
+    },
     histogram("collector_batch_events", "Events of a request.", status.batchEvents),
     histogram(
       "collector_store_duration_seconds",

@@ -7,7 +7,7 @@
 export type { EventIds, IdRange } from "../wire/event_ids.ts";
 export { type CollectorAdminOptions, collectorAdmin } from "./admin.ts";
 export { type CollectorOptions, collector } from "./app.ts";
-export type { Keys } from "./signature.ts";
+export type { CollectorKey, Keys } from "./signature.ts";
 export type { BatchVersion, EventList } from "./sinks/event_list.ts";
 export type { FsyncPolicy, SyncOptions } from "./sinks/group_commit.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";

@@ -12,6 +12,9 @@ const STORE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2
 /** Events of a request. */
 const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
 
+/** For how long health tells that `Event-Ids` were ignored, in milliseconds: five minutes. */
+const IGNORED_IDS_MS = 300_000;
+
 /** What came of a request. */
 export type CollectOutcome =
   | "accepted"
@@ -22,6 +25,17 @@ export type CollectOutcome =
   | "overloaded"
   | "not_stored"
   | "failed";
+
+/** Why `Event-Ids` are ignored: they do not name the events, or their signature is missing, wrong, or too old or new. */
+export type IgnoredIdsReason = "malformed" | "unsigned" | "bad_mac" | "clock";
+
+/** These reasons, for people. */
+export const IGNORED_IDS_REASONS: Readonly<Record<IgnoredIdsReason, string>> = {
+  malformed: "they do not name the events one by one",
+  unsigned: "there is no Event-Ids-Signature",
+  bad_mac: "Event-Ids-Signature is not that of these ids, this body and this key",
+  clock: "the time in Event-Ids-Signature is more than five minutes from the collector's clock",
+};
 
 /** What was done with the events of one key. */
 export interface KeyCounts {
@@ -62,8 +76,12 @@ export class CollectorStatus {
   readonly keys: Map<string, KeyCounts> = new Map();
   readonly storeSeconds: Histogram = new Histogram(STORE_SECONDS);
   readonly batchEvents: Histogram = new Histogram(EVENTS);
-  /** Requests whose `Event-Ids` could not be used. */
-  ignoredEventIds = 0;
+  /** Requests whose `Event-Ids` could not be used: their events may be stored twice. */
+  readonly ignoredIds: Record<IgnoredIdsReason, number> = { malformed: 0, unsigned: 0, bad_mac: 0, clock: 0 };
+  /** The last time that it was by a fault that somebody must look at. */
+  #lastIgnored:
+    | { readonly atMs: number; readonly keyName: string; readonly reason: IgnoredIdsReason }
+    | undefined;
   /** Requests being read or stored. */
   pendingRequests = 0;
   /** Bodies of such requests, decompressed. */
@@ -110,8 +128,9 @@ export class CollectorStatus {
     const stalledS = Math.floor(this.#longestStoreMs() / 1_000);
     if (stalledS * 1_000 >= STORE_STALL_MS) reasons.push(`The sink has not kept a batch for ${stalledS} s.`);
     const risks = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
-    const status = reasons.length > 0 ? "failing" : risks.length > 0 ? "degraded" : "ok";
-    return { status, reasons: [...reasons, ...risks] };
+    const degraded = [...risks, ...this.#ignoredIds()];
+    const status = reasons.length > 0 ? "failing" : degraded.length > 0 ? "degraded" : "ok";
+    return { status, reasons: [...reasons, ...degraded] };
   }
 
   /** When those should come back whose batch the sink did not keep, in seconds. */
@@ -130,6 +149,12 @@ export class CollectorStatus {
     this.pendingRequests--;
     if (this.pendingRequests > 0) return;
     for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  /** Counts a request whose `Event-Ids` could not be used. An old publisher, which does not sign them, is no fault. */
+  ignoreIds(keyName: string, reason: IgnoredIdsReason): void {
+    this.ignoredIds[reason]++;
+    if (reason !== "unsigned") this.#lastIgnored = { atMs: Date.now(), keyName, reason };
   }
 
   /** What was done for a key; counts go on from there. */
@@ -162,6 +187,15 @@ export class CollectorStatus {
       this.#stores.delete(running);
       this.storeSeconds.observe((performance.now() - running.startedAtMs) / 1_000);
     }
+  }
+
+  #ignoredIds(): string[] {
+    if (this.#lastIgnored === undefined) return [];
+    const { atMs, keyName, reason } = this.#lastIgnored;
+    if (Date.now() - atMs > IGNORED_IDS_MS) return [];
+    return [
+      `Event-Ids of key ${keyName} are ignored, so its duplicates are stored: ${IGNORED_IDS_REASONS[reason]}.`,
+    ];
   }
 
   #longestStoreMs(): number {

@@ -104,7 +104,7 @@ function keysOf(config: CollectorConfig, file: string): () => Keys {
 }
 
 function reveal({ keys }: CollectorConfig): Keys {
-  return new Map([...keys].map(([name, secret]) => [name, secret.reveal()]));
+  return new Map([...keys].map(([name, key]) => [name, { ...key, secret: key.secret.reveal() }]));
 }
 
 /** Listens: for batches first, and for whoever looks after it. */

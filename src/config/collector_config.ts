@@ -20,9 +20,24 @@ import {
 import { type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
-import { bytesIn, durationMsIn, integerIn, optional, parseBoolean } from "./parsers.ts";
+import { bytesIn, durationMsIn, integerIn, optional, parseBoolean, parseText } from "./parsers.ts";
 import { parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
+
+/** A key that publishers sign with. */
+export interface CollectorKeyConfig {
+  readonly secret: Secret;
+  /**
+   * `key.NAME_source`: within what the ids of events are unique. Keys that replace each other share one, so that an
+   * event that was stored under the old key and is sent again under the new one is known. Default: NAME.
+   */
+  readonly source: string;
+  /**
+   * `key.NAME_require_ids`: whether requests are rejected whose `Event-Ids` cannot be used, else their events are stored
+   * without looking for duplicates. Default: false.
+   */
+  readonly requireIds: boolean;
+}
 
 /** A collector's configuration, checked and complete. */
 export interface CollectorConfig {
@@ -31,10 +46,10 @@ export interface CollectorConfig {
   /**
    * `key.NAME = BASE64`, or `key.NAME_file` with the path of a file that holds it, one or more: the secrets by the
    * name that publishers sign with. Several let a key be replaced while publishers still use the old one. NAME keeps
-   * its case and does not end in `_file`; two names may not differ by case alone in an INI file, and NAME cannot
-   * hold `=` or `:` there.
+   * its case and does not end in `_file`, `_source` or `_require_ids`; two names may not differ by case alone in an
+   * INI file, and NAME cannot hold `=` or `:` there.
    */
-  readonly keys: ReadonlyMap<string, Secret>;
+  readonly keys: ReadonlyMap<string, CollectorKeyConfig>;
   /** `sink`, `output`, `output.*`: where events are kept. Default: the file `events.jsonl`. */
   readonly sink: SinkConfig;
   /** `max_body_size`: the largest body after decompression, in bytes. Default: 512,000. */
@@ -68,8 +83,8 @@ export interface CollectorConfig {
 
 const SECTION = "event-collector";
 const KEY_PREFIX = "key.";
-/** Of a key that names the file where its value is. */
-const FILE_SUFFIX = /_file$/i;
+/** What the name of a key may be followed by: where its value is, and what else is said of it. */
+const KEY_SUFFIX = /_(?:file|source|require_ids)$/i;
 const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
 
 /**
@@ -132,13 +147,17 @@ function readLoad(section: ConfigSection): Load {
   };
 }
 
-function readKeys(section: ConfigSection): Map<string, Secret> {
-  const keys = new Map<string, Secret>();
+function readKeys(section: ConfigSection): Map<string, CollectorKeyConfig> {
+  const keys = new Map<string, CollectorKeyConfig>();
   for (const [written, found] of section.keysUnder(KEY_PREFIX)) {
-    const name = written.replace(FILE_SUFFIX, "");
-    const key = found.replace(FILE_SUFFIX, "");
+    const name = written.replace(KEY_SUFFIX, "");
+    const key = found.replace(KEY_SUFFIX, "");
     if (name === "") throw section.error(found, "expected key.NAME = BASE64: the name is missing");
-    keys.set(name, readSecret(section, key, parseSecret));
+    keys.set(name, {
+      secret: readSecret(section, key, parseSecret),
+      source: section.read(`${key}_source`, optional(parseText, name)),
+      requireIds: section.read(`${key}_require_ids`, optional(parseBoolean, false)),
+    });
   }
   if (keys.size === 0) throw section.error("key.NAME", "expected one or more keys: key.NAME = BASE64");
   return keys;

@@ -6,9 +6,10 @@
 import { DEFAULT_MAX_EVENTS } from "../limits.ts";
 import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
-import type { DestinationConfig } from "./destination_config.ts";
+import type { CollectorDestinationConfig, DestinationConfig } from "./destination_config.ts";
 import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
+import { Secret } from "./secret.ts";
 import type { SinkConfig } from "./sink_config.ts";
 
 /** A collector's configuration as `--check` prints it: without the secrets, units last, `null` for what is not there. */
@@ -85,6 +86,10 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
       return {
         url: destination.url,
         collector_timeout_ms: destination.timeoutMs,
+        collector_proxy: describeProxy(destination.proxy),
+        collector_tls_ca_file: destination.tls?.caFile ?? null,
+        collector_tls_cert_file: destination.tls?.certFile ?? null,
+        collector_tls_key_file: destination.tls?.keyFile ?? null,
         key_name: destination.key.name,
       };
     case "nats":
@@ -95,6 +100,13 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
     case "file":
       return { file_path: destination.path };
   }
+}
+
+/** Without its user and password. */
+function describeProxy(proxy: CollectorDestinationConfig["proxy"]): string | null {
+  if (!(proxy instanceof Secret)) return proxy ?? null;
+  const { protocol, host } = new URL(Buffer.from(proxy.reveal()).toString());
+  return `${protocol}//${host}`;
 }
 
 function describeNats(nats: NatsDestinationConfig | NatsSinkConfig): Record<string, unknown> {

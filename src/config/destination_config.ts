@@ -9,7 +9,8 @@ import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { durationMsIn, oneOf, optional, parseText, quote } from "./parsers.ts";
-import { parseSecret, readSecret, type Secret } from "./secret.ts";
+import { parseSecret, readSecret, Secret } from "./secret.ts";
+import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
 /** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
 export type CollectorVersion = "2" | "2j";
@@ -28,6 +29,16 @@ export interface CollectorDestinationConfig {
   readonly version: CollectorVersion;
   /** `collector.timeout` (ours): how long a request may take, in milliseconds. Default: 10 s. */
   readonly timeoutMs: number;
+  /**
+   * `collector.proxy` (ours), or what the file `collector.proxy_file` holds: the URL of an HTTP proxy, or `environment`
+   * for those that `http_proxy`, `https_proxy` and `no_proxy` name. Default: none, whatever the environment says.
+   */
+  readonly proxy: Secret | "environment" | undefined;
+  /**
+   * `collector.tls_ca_file`, `collector.tls_cert_file`, `collector.tls_key_file` (ours): who is trusted, and the
+   * certificate and key that the collector asks for, in PEM. Default: whom the runtime trusts, and none.
+   */
+  readonly tls: TlsFiles | undefined;
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
     readonly name: string;
@@ -87,7 +98,7 @@ const DEFAULT_PATH = "events.jsonl";
 const DEFAULT_VERSION: CollectorVersion = "2";
 
 function readCollector(section: ConfigSection): CollectorDestinationConfig {
-  const scheme = section.read("collector.scheme", optional(parseScheme, "https"));
+  const scheme = section.read("collector.scheme", optional(parseScheme, "https" as const));
   const hostname = section.read("collector.hostname", parseCollectorHostname);
   const version = section.read("collector.version", optional(oneOf("2", "2j"), DEFAULT_VERSION));
   const url = collectorUrl({ scheme, hostname, version });
@@ -101,7 +112,25 @@ function readCollector(section: ConfigSection): CollectorDestinationConfig {
     name: section.read("key.name", parseKeyName, { keepUnset: true }),
     secret: readSecret(section, "key.secret", parseKeySecret),
   };
-  return { kind: "collector", url, version, timeoutMs, key };
+  const proxy = readSecret(section, "collector.proxy", optional(parseProxy, undefined));
+  return { kind: "collector", url, version, timeoutMs, proxy, tls: readCollectorTls(section, scheme), key };
+}
+
+function readCollectorTls(section: ConfigSection, scheme: string): TlsFiles | undefined {
+  const tls = readTlsFiles(section, "collector");
+  if (tls !== undefined && scheme === "http")
+    throw section.error(
+      "collector.scheme",
+      "is http, and collector.tls_* are for https: leave one of them out",
+    );
+  return tls;
+}
+
+/** The message never shows the value: it may hold a password. */
+function parseProxy(text: string): Secret | "environment" {
+  if (text === "environment") return text;
+  if (/^https?:\/\/[^/?#]+\/?$/i.test(text) && URL.canParse(text)) return new Secret(Buffer.from(text));
+  throw new ConfigurationError("expected http://[user:password@]host:port, or environment");
 }
 
 function parseKeySecret(text: string): Secret {
@@ -112,8 +141,9 @@ function parseKeySecret(text: string): Secret {
   return parseSecret(text);
 }
 
-function parseScheme(text: string): string {
-  if (/^https?$/i.test(text)) return text;
+function parseScheme(text: string): "http" | "https" {
+  const scheme = text.toLowerCase();
+  if (scheme === "http" || scheme === "https") return scheme;
   throw new ConfigurationError(`expected https or http, got ${quote(text)}`);
 }
 
@@ -127,24 +157,25 @@ function parseKeyName(text: string): string {
  * `host[:port][/path]` and nothing else. baseplate.py puts any text between `://` and `/v2`, and so
  * sends to another place than the file seems to say, or with credentials of its own.
  */
-const HOSTNAME = /^(?:\[[\da-f:.]+\]|[\p{L}\p{M}\p{N}._-]+)(?::\d+)?(?:\/[^\s?#\\]*)?$/iu;
+const HOSTNAME = /^(?:\[[\da-f:.]+\]|[\p{L}\p{N}_][\p{L}\p{M}\p{N}._-]*)(?::0*[1-9]\d*)?(?:\/[^\s?#\\]*)?$/iu;
 const LOOPBACK_HOST = /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|\[::1\])$/;
 
 /**
- * Checks `collector.hostname` and gives it back as written.
+ * Checks `collector.hostname` and gives it back as written, but for slashes at its end: baseplate.py asks for `//v2` then.
  *
  * @throws {ConfigurationError} which never shows the value: where it is not a plain host, it may hold
  * a password.
  */
 function parseCollectorHostname(text: string): string {
   if (text === "") throw new ConfigurationError("no value specified");
-  if (HOSTNAME.test(text) && URL.canParse(`https://${text}`)) return text;
+  if (HOSTNAME.test(text) && URL.canParse(`https://${text}`)) return text.replace(/\/+$/, "");
   throw new ConfigurationError(`expected host[:port][/path]${hint(text)}`);
 }
 
 function hint(text: string): string {
   if (text.includes("://")) return ", without the scheme: that is the key collector.scheme";
   if (text.includes("@")) return ", without a user and password: requests are signed with the key";
+  if (/^[^/]*:0*(?:\/|$)/.test(text)) return ", with a port from 1 to 65535 behind the colon";
   if (/[?#]/.test(text)) return ", without ? and #: the path ends in the version";
   if (/\s/.test(text)) return ", without white space or a continuation line";
   return ", which makes no valid URL";

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { accessSync, constants } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
 import { DEFAULT_NATS_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { durationMsIn, oneOf, optional, parseText, quote, type ValueParser } from "./parsers.ts";
 import { readSecret, Secret } from "./secret.ts";
 import { SubjectTemplate } from "./subject_template.ts";
+import { parseReadableFile, readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
 /** How one logs in. */
 export type NatsLogin =
@@ -18,15 +18,6 @@ export type NatsLogin =
   | { readonly nkeySeed: Secret }
   | { readonly credentialsFile: string };
 
-/** Files in PEM, by their paths. */
-export interface NatsTls {
-  /** Who is trusted; undefined: whom the runtime trusts. */
-  readonly caFile: string | undefined;
-  /** A certificate of our own and its key, both or none. */
-  readonly certFile: string | undefined;
-  readonly keyFile: string | undefined;
-}
-
 /** Servers of one cluster, and how to log in to them. */
 export interface NatsConnectionConfig {
   /** `nats.servers`: `host:port`, one or more. Others of the cluster are learnt from them. */
@@ -34,7 +25,7 @@ export interface NatsConnectionConfig {
   /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`; undefined: none. */
   readonly login: NatsLogin | undefined;
   /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: only TLS will do. Undefined: as the server wants it. */
-  readonly tls: NatsTls | undefined;
+  readonly tls: TlsFiles | undefined;
   /** `nats.inbox_prefix`: where the servers' answers go, for users that may not subscribe to all of `_INBOX.>`. Default: `_INBOX`. */
   readonly inboxPrefix: string;
   /** `nats.timeout`: how long a batch waits for the answers to its messages, in milliseconds. Default: 10 s. */
@@ -151,16 +142,9 @@ function parseServer(text: string): { address: string; isTls: boolean } {
   return { address: `${host}:${port}`, isTls: scheme.toLowerCase() === "tls" };
 }
 
-function readTls(section: ConfigSection, isAsked: boolean): NatsTls | undefined {
-  const file = optional(parseReadableFile, undefined);
-  const tls = {
-    caFile: section.read("nats.tls_ca_file", file),
-    certFile: section.read("nats.tls_cert_file", file),
-    keyFile: section.read("nats.tls_key_file", file),
-  };
-  if ((tls.certFile === undefined) !== (tls.keyFile === undefined))
-    throw section.error("nats.tls_cert_file", "goes with nats.tls_key_file: set both or none");
-  return isAsked || Object.values(tls).some((path) => path !== undefined) ? tls : undefined;
+function readTls(section: ConfigSection, isAsked: boolean): TlsFiles | undefined {
+  const files = readTlsFiles(section, "nats");
+  return files ?? (isAsked ? { caFile: undefined, certFile: undefined, keyFile: undefined } : undefined);
 }
 
 function readLogin(section: ConfigSection): NatsLogin | undefined {
@@ -188,15 +172,6 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
       "there are several ways to log in: keep one of nats.user, nats.token, nats.nkey_seed and nats.credentials_file",
     );
   return given[0];
-}
-
-function parseReadableFile(path: string): string {
-  try {
-    accessSync(path, constants.R_OK);
-    return path;
-  } catch (cause) {
-    throw new ConfigurationError(`cannot read the file ${quote(path)}`, {}, { cause });
-  }
 }
 
 /** Source: NATS' naming of streams, ADR-6. */

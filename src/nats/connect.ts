@@ -5,7 +5,8 @@
  */
 import { readFileSync } from "node:fs";
 import type { Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
-import type { NatsConnectionConfig, NatsLogin, NatsTls } from "../config/nats_config.ts";
+import type { NatsConnectionConfig, NatsLogin } from "../config/nats_config.ts";
+import type { TlsFiles } from "../config/tls_files.ts";
 import { NATS_DIAL_TIMEOUT_MS, NATS_PING_INTERVAL_MS } from "../limits.ts";
 
 /** The library, loaded when the first connection is made: who has no NATS servers does not pay for it. */
@@ -37,7 +38,7 @@ export async function dial(
   return await nats.connect(options);
 }
 
-function tlsOptions({ caFile, certFile, keyFile }: NatsTls): NonNullable<ConnectionOptions["tls"]> {
+function tlsOptions({ caFile, certFile, keyFile }: TlsFiles): NonNullable<ConnectionOptions["tls"]> {
   return { ...(caFile && { caFile }), ...(certFile && { certFile }), ...(keyFile && { keyFile }) };
 }
 

@@ -13,7 +13,6 @@ export type {
   NatsConnectionConfig,
   NatsDestinationConfig,
   NatsLogin,
-  NatsTls,
 } from "../config/nats_config.ts";
 export type {
   MetricsConfig,
@@ -21,6 +20,7 @@ export type {
   PublisherConfigOptions,
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
+export type { TlsFiles } from "../config/tls_files.ts";
 export type { HistogramFigures } from "../metrics/family.ts";
 export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";

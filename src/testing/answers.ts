@@ -6,6 +6,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BatchVersion } from "../collector/sinks/event_list.ts";
+import { formatReport } from "../wire/rejections.ts";
+import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 
 /** A batch that came with a good signature. */
 export interface CollectedRequest {
@@ -62,7 +64,7 @@ export function status(status: number, body: string = ""): Script {
 
 /** Asks to be left alone for so many seconds. @param code the status; default 503 */
 export function retryAfter(seconds: number, code: number = 503): Script {
-  return () => ({ status: code, headers: { "Retry-After": String(seconds) } });
+  return () => ({ status: code, headers: { [RETRY_AFTER_HEADER]: formatRetryAfter(seconds) } });
 }
 
 /** Answers after so many milliseconds, as `then` does; by default it accepts. */
@@ -92,8 +94,8 @@ export function rejectNamed(
   return ({ events }) => {
     const rejected = events.flatMap((event, index) => (isBad(event as never) ? [index] : []));
     if (rejected.length === 0) return { status: 200 };
-    const named = rejected.map((index) => ({ index, error }));
-    const body = JSON.stringify({ accepted: events.length - rejected.length, rejected: named });
+    const accepted = events.length - rejected.length;
+    const body = formatReport({ accepted, rejected: rejected.map((index) => ({ index, error })) });
     return { status: 422, rejected, body };
   };
 }

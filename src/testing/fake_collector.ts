@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { SigningKey } from "../wire/signature.ts";
 import { type Answer, accept, type CollectedRequest, type Script } from "./answers.ts";
 import { namesOf, readRequest } from "./read_request.ts";
 
@@ -15,7 +16,7 @@ export interface FakeCollectorOptions {
   /** The port on 127.0.0.1. Default: a free one. */
   readonly port?: number;
   /** The key that batches must be signed with. Default: one that {@link FakeCollector.settings} tells. */
-  readonly key?: { readonly name: string; readonly secret: Uint8Array };
+  readonly key?: SigningKey;
 }
 
 /** How long {@link FakeCollector.waitFor} waits. */
@@ -137,7 +138,7 @@ export class FakeCollector implements AsyncDisposable {
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     let request: CollectedRequest;
     try {
-      request = await readRequest(incoming, new Map([[this.#key.name, this.#key.secret]]));
+      request = await readRequest(incoming, this.#key);
     } catch (error) {
       this.#reject(incoming, response, error as Error & { status?: number });
       return;

@@ -6,8 +6,11 @@
 import type { IncomingMessage } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
-import { type Keys, parseSignature, verifySignature } from "../collector/signature.ts";
+import { parseEvents } from "../collector/events.ts";
+import { requireSignature, verifySignature } from "../collector/signature.ts";
 import type { BatchVersion } from "../collector/sinks/event_list.ts";
+import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
+import type { SigningKey } from "../wire/signature.ts";
 import type { CollectedRequest } from "./answers.ts";
 
 const PATHS: Readonly<Record<string, BatchVersion>> = { "/v2": "2", "/v2j": "2j" };
@@ -17,17 +20,19 @@ const PATHS: Readonly<Record<string, BatchVersion>> = { "/v2": "2", "/v2j": "2j"
  *
  * @throws {Error} it is none
  */
-export async function readRequest(request: IncomingMessage, keys: Keys): Promise<CollectedRequest> {
+export async function readRequest(request: IncomingMessage, key: SigningKey): Promise<CollectedRequest> {
   const { url: path = "", headers } = request;
   const sent = await buffer(request);
   const version = PATHS[path.replace(/.*(?=\/)/, "")];
   if (request.method !== "POST" || version === undefined) throw new Error("There are POST /v2 and /v2j.");
   if (headers["content-encoding"] !== "gzip") throw new Error("Content-Encoding is not gzip.");
   const body = gunzipSync(sent);
-  verifySignature(body, parseSignature(String(headers["x-signature"])), keys);
+  const keys = new Map([[key.name, key.secret]]);
+  verifySignature(body, requireSignature(new Headers(headers as Record<string, string>), keys), keys);
+  const { events } = parseEvents(body, version, { checkStructs: false });
   return {
-    events: eventsOf(JSON.parse(body.toString()), version),
-    eventIds: String(headers["event-ids"] ?? ""),
+    events: Array.from({ length: events.count }, (_, index): unknown => JSON.parse(events.text(index))),
+    eventIds: String(headers[EVENT_IDS_HEADER.toLowerCase()] ?? ""),
     version,
     path,
     headers,
@@ -37,22 +42,9 @@ export async function readRequest(request: IncomingMessage, keys: Keys): Promise
   };
 }
 
-/** `[e1, e2]`, or `{"1": {"lst": ["rec", 2, e1, e2]}}`. */
-function eventsOf(body: unknown, version: BatchVersion): unknown[] {
-  if (version === "2j" && Array.isArray(body)) return body;
-  const [type, count, ...events] = (body as { "1"?: { lst?: unknown[] } })["1"]?.lst ?? [];
-  if (version === "2j" || type !== "rec" || count !== events.length)
-    throw new Error(`The body is not a version ${version} batch.`);
-  return events;
-}
-
-/** The names of a request's events, one each, from its `Event-Ids` header; empty: it has none. */
+/** The names of a request's events, one each, from its `Event-Ids` header; empty: it does not name them one by one. */
 export function namesOf({ eventIds, events }: CollectedRequest): string[] {
-  const [queue = "", ranges = ""] = eventIds.split(":");
-  const names: string[] = [];
-  for (const range of ranges === "" ? [] : ranges.split(",")) {
-    const [first = Number.NaN, last = first] = range.split("-").map(Number);
-    for (let id = first; id <= last && names.length < events.length; id++) names.push(`${queue}:${id}`);
-  }
-  return names;
+  const ids = parseEventIds(eventIds);
+  if (ids?.count !== events.length) return [];
+  return [...eachId(ids.ranges)].map((id) => `${ids.queue}:${id}`);
 }

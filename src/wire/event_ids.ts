@@ -1,8 +1,13 @@
 /**
- * The header `Event-Ids`, read: which rows of which queue a batch's events are.
+ * The header `Event-Ids: QUEUE_UUID:101-350,352`, which names the events of a batch: the UUID of the queue's file and
+ * its row ids. It says the same of the same rows on every attempt, however they are batched again, so that a
+ * collector can drop duplicates event by event.
  *
  * @module
  */
+
+/** The header's name. */
+export const EVENT_IDS_HEADER = "Event-Ids";
 
 /** A range of ids, both included. */
 export interface IdRange {
@@ -20,12 +25,19 @@ export interface EventIds {
   readonly count: number;
 }
 
+/** Writes the header. */
+export function formatEventIds(queue: string, ranges: readonly IdRange[]): string {
+  return `${queue}:${ranges.map(formatIdRange).join(",")}`;
+}
+
+/** `101-350`, or `352`. */
+export function formatIdRange({ firstId, lastId }: IdRange): string {
+  return firstId === lastId ? String(firstId) : `${firstId}-${lastId}`;
+}
+
 const HEADER = /^([\da-f-]{36}):(\d{1,16}(?:-\d{1,16})?(?:,\d{1,16}(?:-\d{1,16})?)*)$/i;
 
-/**
- * Reads `QUEUE_UUID:101-350,352`, as the publisher's `formatEventIds` writes it. Undefined: it is not that, or
- * its ranges are not in ascending order.
- */
+/** Reads the header. Undefined: it has another form, or its ranges are not in ascending order. */
 export function parseEventIds(header: string): EventIds | undefined {
   const [, queue, list] = HEADER.exec(header) ?? [];
   if (queue === undefined || list === undefined) return undefined;
@@ -48,6 +60,22 @@ function parseRange(text: string): IdRange {
   return { firstId: Number(first), lastId: Number(last) };
 }
 
+/** The ids one by one, in the order of their events. */
+export function* eachId(ranges: readonly IdRange[]): Generator<number> {
+  for (const { firstId, lastId } of ranges) for (let id = firstId; id <= lastId; id++) yield id;
+}
+
+/** The ids of ascending rows as ranges. */
+export function rangesOf(ids: Iterable<number>): IdRange[] {
+  const ranges: { firstId: number; lastId: number }[] = [];
+  for (const id of ids) {
+    const last = ranges.at(-1);
+    if (last?.lastId === id - 1) last.lastId = id;
+    else ranges.push({ firstId: id, lastId: id });
+  }
+  return ranges;
+}
+
 /** The ids of those events for which `isWanted` holds, by their index. */
 export function selectIds({ queue, ranges }: EventIds, isWanted: (index: number) => boolean): EventIds {
   const wanted: IdRange[] = [];
@@ -61,21 +89,9 @@ export function selectIds({ queue, ranges }: EventIds, isWanted: (index: number)
     }
     if (from <= lastId) wanted.push({ firstId: from, lastId });
   }
-  return {
-    queue,
-    ranges: wanted,
-    count: wanted.reduce((sum, range) => sum + range.lastId - range.firstId + 1, 0),
-  };
+  return { queue, ranges: wanted, count: countIds(wanted) };
 }
 
-/** The header's name. */
-export const EVENT_IDS_HEADER = "Event-Ids";
-
-/**
- * `QUEUE_UUID:101-350`, or `QUEUE_UUID:101` for one event: the queue file's UUID and its row ids. It says
- * the same of the same rows on every retry, however they are batched again, so a collector can drop
- * duplicates event by event. The grammar allows several ranges, with commas between them.
- */
-export function formatEventIds(queueUuid: string, firstId: number, lastId: number): string {
-  return `${queueUuid}:${firstId === lastId ? firstId : `${firstId}-${lastId}`}`;
+function countIds(ranges: readonly IdRange[]): number {
+  return ranges.reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
 }

@@ -1,9 +1,19 @@
 /**
- * How long a collector wants to be left alone.
+ * The header `Retry-After`: how long a collector wants to be left alone.
  *
  * @module
  */
-import { RETRY_AFTER_MAX_MS } from "../limits.ts";
+
+/** The header's name. */
+export const RETRY_AFTER_HEADER = "Retry-After";
+
+/** The longest `Retry-After` that is believed, in milliseconds: an hour. */
+export const RETRY_AFTER_MAX_MS = 3_600_000;
+
+/** Writes the header. */
+export function formatRetryAfter(seconds: number): string {
+  return String(Math.ceil(seconds));
+}
 
 /**
  * A `Retry-After` header: seconds, or an HTTP date (RFC 9110, 10.2.3), bounded to an hour.

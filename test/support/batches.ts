@@ -23,7 +23,7 @@ function eventList(events: readonly string[]): EventList {
 export function batchOf(events: readonly string[], ids?: string): AcceptedBatch {
   const parsed = ids === undefined ? undefined : parseEventIds(ids);
   if (ids !== undefined && parsed === undefined) throw new Error(`no Event-Ids: ${ids}`);
-  return { events: eventList(events), version: "2j", keyName: "host", ids: parsed };
+  return { events: eventList(events), version: "2j", keyName: "host", source: "host", ids: parsed };
 }
 
 /** Events that are their ids, as queue number 1 has them. */

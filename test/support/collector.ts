@@ -2,7 +2,7 @@ import { type CollectorOptions, collector } from "../../src/collector/app.ts";
 import type { BatchVersion } from "../../src/collector/sinks/event_list.ts";
 import type { AcceptedBatch, Stored } from "../../src/collector/sinks/sink.ts";
 import { serveApp } from "../../src/server/serve.ts";
-import type { EventIds } from "../../src/wire/event_ids.ts";
+import { formatEventIds } from "../../src/wire/event_ids.ts";
 import { KEY } from "./keys.ts";
 
 /** A batch that a collector stored. */
@@ -21,17 +21,13 @@ export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch
   return {
     store: async ({ events, version, keyName, ids }) => {
       const texts = Array.from({ length: events.count }, (_, index) => events.text(index));
-      batches.push({ events: texts, meta: { version, keyName, eventIds: ids && formatEventIds(ids) } });
+      batches.push({
+        events: texts,
+        meta: { version, keyName, eventIds: ids && formatEventIds(ids.queue, ids.ranges) },
+      });
       return { stored: events.count, duplicates: 0 };
     },
   };
-}
-
-function formatEventIds({ queue, ranges }: EventIds): string {
-  const texts = ranges.map(({ firstId, lastId }) =>
-    firstId === lastId ? `${firstId}` : `${firstId}-${lastId}`,
-  );
-  return `${queue}:${texts.join(",")}`;
 }
 
 /** The real collector, on loopback, storing in memory: `await using collector = await serveCollector();`. */

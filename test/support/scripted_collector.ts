@@ -1,5 +1,6 @@
 import { accept, hang } from "../../src/testing/answers.ts";
 import { type Answer, type CollectedRequest, FakeCollector } from "../../src/testing/mod.ts";
+import { eachId, parseEventIds } from "../../src/wire/event_ids.ts";
 import { KEY } from "./keys.ts";
 
 export type { Answer };
@@ -84,11 +85,7 @@ export class ScriptedCollector implements AsyncDisposable {
 
 /** The row ids that an `Event-Ids` header names, in order. */
 export function namedIds(eventIds: string): number[] {
-  const [, ranges = ""] = /^[0-9a-f-]{36}:([\d,-]+)$/.exec(eventIds) ?? [];
-  return ranges.split(",").flatMap((range) => {
-    const [first = Number.NaN, last = first] = range.split("-").map(Number);
-    return numbersFrom(first, last);
-  });
+  return [...eachId(parseEventIds(eventIds)?.ranges ?? [])];
 }
 
 /** `first` to `last`, both included. */

@@ -25,7 +25,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   collector: "ground wire serializers config server metrics collector/sinks",
   "admin/dashboard": "ground storage publisher",
   admin: "ground server metrics publisher admin/dashboard",
-  testing: "ground storage config queue publisher collector/sinks collector",
+  testing: "ground wire storage config queue publisher collector/sinks collector",
   "commands/queue": "ground storage config queue",
   commands:
     "ground storage config server publisher publisher/destinations collector collector/sinks admin commands/queue",

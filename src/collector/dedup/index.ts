@@ -4,26 +4,29 @@
  * It may forget, and then an event that is sent again is kept twice. It never says of an event that was not
  * kept that it was: that one would be lost. So at its bounds ids are forgotten, never rounded up to "all below".
  *
+ * Ids count within their source: the key that signed them, or the keys that replace each other. What one source sends
+ * neither drops an event of another nor makes the index forget it.
+ *
  * @module
  */
-import {
-  MAX_SEEN_BATCHES,
-  MAX_SEEN_QUEUES,
-  MAX_SEEN_RANGES,
-  MAX_SEEN_RANGES_PER_QUEUE,
-} from "../../limits.ts";
-import { type EventIds, type IdRange, parseEventIds } from "../../wire/event_ids.ts";
+import { type EventIds, formatIdRange, type IdRange, parseEventIds } from "../../wire/event_ids.ts";
 
-/** How much is remembered. Defaults: those of limits.ts. */
+/** How much is remembered. */
 export interface DedupLimits {
-  /** Queues; the one that sent nothing for longest is forgotten first. */
+  /** Queues of a source; the one that sent nothing for longest is forgotten first. Default: 65,536, some 20 MiB. */
   readonly maxQueues: number;
-  /** Ranges of all queues together; forgotten with their queue. */
+  /** Ranges of a source; forgotten with their queue. Default: 1,048,576, which is 16 MiB. */
   readonly maxRanges: number;
-  /** Ranges of a queue; the lowest ids, which are the oldest, are forgotten first. */
+  /**
+   * Ranges of a queue; the lowest ids, which are the oldest, are forgotten first. Default: 4,096: the 256 batches that
+   * a publisher may have in flight, and a hole for each dead letter of late.
+   */
   readonly maxRangesPerQueue: number;
-  /** Batches of a queue whose ids could not be matched with their events; the oldest is forgotten first. */
-  readonly maxBatches: number;
+  /**
+   * How much more than one source may remember all may together; then the largest source forgets first, so that none
+   * loses what is no more than its share. Default: 4 times.
+   */
+  readonly maxFullSources: number;
 }
 
 /** Which events of a batch are kept already, by their index. */
@@ -33,113 +36,115 @@ export interface SeenEvents {
   has(index: number): boolean;
 }
 
-/** What is known of one queue. */
-interface SeenQueue {
-  readonly ids: IdRanges;
-  /** `101-350#249`: batches with fewer events than ids, by ranges and number of events. */
-  readonly batches: Set<string>;
-}
-
 const DEFAULT_LIMITS: DedupLimits = {
-  maxQueues: MAX_SEEN_QUEUES,
-  maxRanges: MAX_SEEN_RANGES,
-  maxRangesPerQueue: MAX_SEEN_RANGES_PER_QUEUE,
-  maxBatches: MAX_SEEN_BATCHES,
+  maxQueues: 65_536,
+  maxRanges: 1_048_576,
+  maxRangesPerQueue: 4_096,
+  maxFullSources: 4,
 };
 
 const NONE: SeenEvents = { count: 0, has: () => false };
 
-/**
- * The ids that were seen, by queue.
- *
- * `Event-Ids` also names rows that somebody deleted from the queue's file while they were leased: then a batch
- * has more ids than events, and none can be told from the other. Such a batch is known again as a whole: by the
- * same ranges and number of events, or when all its ids were seen.
- */
+/** The ids of a source by queue, in the order in which queues were last heard of. */
+class SeenSource {
+  readonly queues = new Map<string, IdRanges>();
+  rangeCount = 0;
+}
+
+/** A queue of a source. */
+export interface SourceQueue {
+  readonly source: string;
+  readonly queue: string;
+}
+
+/** The ids that were seen, by source and queue. */
 export class DedupIndex {
-  /** In the order in which queues were last heard of. */
-  readonly #queues = new Map<string, SeenQueue>();
+  readonly #sources = new Map<string, SeenSource>();
   readonly #limits: DedupLimits;
-  readonly #onForget: (queue: string) => void;
+  readonly #onForget: (queue: SourceQueue) => void;
+  #queueCount = 0;
   #rangeCount = 0;
 
   /** @param onForget told of each queue that is forgotten */
-  constructor(limits: Partial<DedupLimits> = {}, onForget: (queue: string) => void = () => {}) {
+  constructor(limits: Partial<DedupLimits> = {}, onForget: (queue: SourceQueue) => void = () => {}) {
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#onForget = onForget;
   }
 
-  /** Which events of a batch were seen. */
-  find(ids: EventIds, eventCount: number): SeenEvents {
-    const queue = this.#queues.get(ids.queue);
-    if (queue === undefined) return NONE;
-    if (ids.ranges.every((range) => queue.ids.covers(range)) || hasBatch(queue, ids, eventCount))
-      return { count: eventCount, has: () => true };
-    if (ids.count !== eventCount || !ids.ranges.some((range) => queue.ids.meets(range))) return NONE;
-    return findEach(queue.ids, ids);
+  /** Which events of a batch were seen. Ids that do not name the events one by one say nothing of them. */
+  find(source: string, ids: EventIds, eventCount: number): SeenEvents {
+    const seen = this.#sources.get(source)?.queues.get(ids.queue);
+    if (seen === undefined || ids.count !== eventCount) return NONE;
+    return ids.ranges.some((range) => seen.meets(range)) ? findEach(seen, ids) : NONE;
   }
 
-  /** Notes that all events of a batch are kept. */
-  add(ids: EventIds, eventCount: number): void {
-    const queue = this.#touch(ids.queue);
-    this.#rangeCount -= queue.ids.length;
-    if (ids.count === eventCount) for (const range of ids.ranges) queue.ids.add(range);
-    else queue.batches.add(batchKey(ids, eventCount));
-    this.#bound(queue);
+  /** Notes that all events of a batch are kept. Ids that do not name them one by one are not noted. */
+  add(source: string, ids: EventIds, eventCount: number): void {
+    if (ids.count === eventCount) this.#add(source, ids.queue, ids.ranges);
   }
 
-  /** The queues, that which was heard of longest ago first. */
-  queues(): Iterable<string> {
-    return this.#queues.keys();
+  /** The queues; of each source, that which was heard of longest ago first. */
+  *queues(): Generator<SourceQueue> {
+    for (const [source, { queues }] of this.#sources)
+      for (const queue of queues.keys()) yield { source, queue };
   }
 
-  /** What is known of a queue, as a line of text: `QUEUE_UUID:1-100,105`, then its batches. Undefined: nothing. */
-  format(name: string): string | undefined {
-    const queue = this.#queues.get(name);
-    return queue && [`${name}:${queue.ids}`, ...queue.batches].join(" ");
+  /** What is known of a queue, as a line of text: `SOURCE QUEUE_UUID:1-100,105`. Undefined: nothing. */
+  format({ source, queue }: SourceQueue): string | undefined {
+    const seen = this.#sources.get(source)?.queues.get(queue);
+    return seen && `${formatSource(source)} ${queue}:${seen}`;
   }
 
-  /** Takes up again what {@link format} wrote. False: it is no such text. */
+  /** Takes up again what {@link format} wrote. False: it is not such a text. */
   restore(line: string): boolean {
-    const [, name, ranges, batches] = /^([\da-f-]{36}):([\d,-]*)((?: [\d,-]+#\d+)*)$/.exec(line) ?? [];
-    if (name === undefined) return false;
-    const ids = ranges ? parseEventIds(`${name}:${ranges}`) : undefined;
-    if (ranges && ids === undefined) return false;
-    const queue = this.#touch(name);
-    this.#rangeCount -= queue.ids.length;
-    for (const range of ids?.ranges ?? []) queue.ids.add(range);
-    for (const batch of batches!.split(" ").filter(Boolean)) queue.batches.add(batch);
-    this.#bound(queue);
+    const [name = "", text = "", ...rest] = line.split(" ");
+    const source = parseSource(name);
+    const ids = parseEventIds(text);
+    if (source === undefined || ids === undefined || rest.length > 0) return false;
+    this.#add(source, ids.queue, ids.ranges);
     return true;
   }
 
-  /** Makes a queue the one that was heard of last. */
-  #touch(name: string): SeenQueue {
-    const queue = this.#queues.get(name) ?? { ids: new IdRanges(), batches: new Set() };
-    this.#queues.delete(name);
-    this.#queues.set(name, queue);
-    return queue;
+  #add(name: string, queue: string, ranges: readonly IdRange[]): void {
+    const source = this.#sources.get(name) ?? new SeenSource();
+    this.#sources.set(name, source);
+    const seen = source.queues.get(queue) ?? new IdRanges();
+    this.#count(source, { queues: source.queues.has(queue) ? 0 : 1, ranges: -seen.length });
+    source.queues.delete(queue);
+    source.queues.set(queue, seen); // now the one that was heard of last
+    for (const range of ranges) seen.add(range);
+    while (seen.length > this.#limits.maxRangesPerQueue) seen.dropLowest();
+    this.#count(source, { queues: 0, ranges: seen.length });
+    this.#bound(name, source);
   }
 
-  #bound(queue: SeenQueue): void {
-    while (queue.ids.length > this.#limits.maxRangesPerQueue) queue.ids.dropLowest();
-    for (const batch of queue.batches) {
-      if (queue.batches.size <= this.#limits.maxBatches) break;
-      queue.batches.delete(batch);
-    }
-    this.#rangeCount += queue.ids.length;
-    this.#forgetQueues();
+  #count(source: SeenSource, { queues, ranges }: { queues: number; ranges: number }): void {
+    this.#queueCount += queues;
+    source.rangeCount += ranges;
+    this.#rangeCount += ranges;
   }
 
-  #forgetQueues(): void {
-    const { maxQueues, maxRanges } = this.#limits;
-    for (const [name, { ids }] of this.#queues) {
-      if (this.#queues.size <= maxQueues && (this.#rangeCount <= maxRanges || this.#queues.size === 1))
-        return;
-      this.#rangeCount -= ids.length;
-      this.#queues.delete(name);
-      this.#onForget(name);
-    }
+  #bound(name: string, source: SeenSource): void {
+    const { maxQueues, maxRanges, maxFullSources } = this.#limits;
+    while (source.queues.size > maxQueues || (source.rangeCount > maxRanges && source.queues.size > 1))
+      this.#forgetOldest(name, source);
+    while (this.#queueCount > maxQueues * maxFullSources)
+      this.#forgetOldest(...this.#largest(({ queues }) => queues.size));
+    while (this.#rangeCount > maxRanges * maxFullSources)
+      this.#forgetOldest(...this.#largest(({ rangeCount }) => rangeCount));
+  }
+
+  #forgetOldest(name: string, source: SeenSource): void {
+    const [[queue, seen] = []] = source.queues;
+    if (queue === undefined || seen === undefined) return;
+    source.queues.delete(queue);
+    this.#count(source, { queues: -1, ranges: -seen.length });
+    if (source.queues.size === 0) this.#sources.delete(name);
+    this.#onForget({ source: name, queue });
+  }
+
+  #largest(size: (source: SeenSource) => number): [name: string, source: SeenSource] {
+    return [...this.#sources].reduce((one, other) => (size(other[1]) > size(one[1]) ? other : one));
   }
 }
 
@@ -156,21 +161,18 @@ function findEach(seen: IdRanges, ids: EventIds): SeenEvents {
   return { count, has: (at) => flags[at] === 1 };
 }
 
-function hasBatch({ batches }: SeenQueue, ids: EventIds, eventCount: number): boolean {
-  return batches.size > 0 && batches.has(batchKey(ids, eventCount));
+/** A source as one word: names of keys may hold spaces. */
+export function formatSource(source: string): string {
+  return encodeURIComponent(source.toWellFormed());
 }
 
-function batchKey({ ranges }: EventIds, eventCount: number): string {
-  return `${formatRanges(ranges)}#${eventCount}`;
-}
-
-/** As the header has them: `QUEUE_UUID:101-350,352`. */
-export function formatIds({ queue, ranges }: EventIds): string {
-  return `${queue}:${formatRanges(ranges)}`;
-}
-
-function formatRanges(ranges: EventIds["ranges"]): string {
-  return ranges.map(({ firstId, lastId }) => formatRange(firstId, lastId)).join(",");
+/** Reads what {@link formatSource} wrote. Undefined: it is not that. */
+export function parseSource(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -189,12 +191,6 @@ class IdRanges {
 
   has(id: number): boolean {
     return this.#firsts[this.#search(id)]! <= id;
-  }
-
-  /** Whether all ids of a range are in it. */
-  covers({ firstId, lastId }: IdRange): boolean {
-    const at = this.#search(firstId);
-    return this.#firsts[at]! <= firstId && this.#lasts[at]! >= lastId;
   }
 
   /** Whether any id of a range is in it. */
@@ -220,7 +216,7 @@ class IdRanges {
 
   /** As `Event-Ids` has them: `101-350,352`. */
   toString(): string {
-    return this.#firsts.map((first, at) => formatRange(first, this.#lasts[at]!)).join(",");
+    return this.#firsts.map((firstId, at) => formatIdRange({ firstId, lastId: this.#lasts[at]! })).join(",");
   }
 
   /** Where the first range stands that ends at `id` or beyond; past the end where there is none. */
@@ -236,9 +232,4 @@ class IdRanges {
     }
     return low;
   }
-}
-
-/** As `Event-Ids` has it: `101-350`, or `352`. */
-function formatRange(firstId: number, lastId: number): string {
-  return firstId === lastId ? String(firstId) : `${firstId}-${lastId}`;
 }

@@ -109,8 +109,8 @@ export class JsonlSink implements Sink {
   }
 
   #remember(): void {
-    for (const { ids, eventCount } of this.#group)
-      if (ids !== undefined) this.#output.seen.add(ids, eventCount);
+    for (const { source, ids, eventCount } of this.#group)
+      if (ids !== undefined) this.#output.seen.add(source, ids, eventCount);
   }
 
   #isTooLargeWith(group: readonly Selected[]): boolean {
@@ -129,10 +129,10 @@ export class JsonlSink implements Sink {
 }
 
 /** What of a batch has not been kept before. */
-function select({ events, ids }: AcceptedBatch, seen: DedupIndex): Selected {
-  const found = ids && seen.find(ids, events.count);
+function select({ events, source, ids }: AcceptedBatch, seen: DedupIndex): Selected {
+  const found = ids && seen.find(source, ids, events.count);
   const duplicates = found?.count ?? 0;
   const kept = duplicates === 0 ? events : events.filter((index) => !found!.has(index));
   const stored = { stored: kept.count, duplicates };
-  return { events: kept, sizeBytes: linesSizeBytes(kept), eventCount: events.count, ids, stored };
+  return { events: kept, sizeBytes: linesSizeBytes(kept), eventCount: events.count, source, ids, stored };
 }

@@ -7,8 +7,8 @@
  *
  * ```text
  * eventspool-journal 1 START OPENED_AT_MS ROTATION_COUNT
- * seen QUEUE_UUID:1-100,105              what was kept in the file's first START bytes, or in files rotated away
- * batch BEGIN END EVENT_COUNT IDS        IDS as in Event-Ids, or - where the publisher sent none
+ * seen SOURCE QUEUE_UUID:1-100,105       what was kept in the file's first START bytes, or in files rotated away
+ * batch BEGIN END EVENT_COUNT SOURCE IDS IDS as in Event-Ids, or - where they are not known
  * ```
  *
  * @module
@@ -16,8 +16,8 @@
 import { readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { MAX_JOURNAL_BYTES } from "../../limits.ts";
-import { type EventIds, parseEventIds } from "../../wire/event_ids.ts";
-import { DedupIndex, formatIds } from "../dedup/index.ts";
+import { type EventIds, formatEventIds, parseEventIds } from "../../wire/event_ids.ts";
+import { DedupIndex, formatSource, parseSource } from "../dedup/index.ts";
 import { AppendFile, syncDirectory } from "./append_file.ts";
 
 /** What the first line says. */
@@ -36,6 +36,8 @@ export interface JournalBatch {
   readonly beginBytes: number;
   readonly endBytes: number;
   readonly eventCount: number;
+  /** Whose ids they are. */
+  readonly source: string;
   readonly ids: EventIds | undefined;
 }
 
@@ -117,8 +119,9 @@ function formatStart({ startBytes, openedAtMs, rotationCount }: JournalHeader, s
   return lines.join("");
 }
 
-function formatBatch({ beginBytes, endBytes, eventCount, ids }: JournalBatch): string {
-  return `batch ${beginBytes} ${endBytes} ${eventCount} ${ids === undefined ? "-" : formatIds(ids)}\n`;
+function formatBatch({ beginBytes, endBytes, eventCount, source, ids }: JournalBatch): string {
+  const named = ids === undefined ? "-" : formatEventIds(ids.queue, ids.ranges);
+  return `batch ${beginBytes} ${endBytes} ${eventCount} ${formatSource(source)} ${named}\n`;
 }
 
 /**
@@ -154,7 +157,7 @@ function recoverBatches(
     const batch = parseBatch(line);
     if (batch?.beginBytes !== endBytes) break;
     if (batch.endBytes > sizeBytes) return batch.beginBytes;
-    if (batch.ids !== undefined) seen.add(batch.ids, batch.eventCount);
+    if (batch.ids !== undefined) seen.add(batch.source, batch.ids, batch.eventCount);
     ({ endBytes } = batch);
   }
   return endBytes === sizeBytes ? sizeBytes : undefined;
@@ -182,9 +185,10 @@ function parseHeader(line: string): JournalHeader | undefined {
 }
 
 function parseBatch(line: string): JournalBatch | undefined {
-  const [, begin, end, count, text] = /^batch (\d+) (\d+) (\d+) (\S+)$/.exec(line) ?? [];
-  if (begin === undefined) return undefined;
+  const [, begin, end, count, name, text] = /^batch (\d+) (\d+) (\d+) (\S*) (\S+)$/.exec(line) ?? [];
+  const source = parseSource(name ?? "");
+  if (begin === undefined || source === undefined) return undefined;
   const ids = text === "-" ? undefined : parseEventIds(text!);
   if (text !== "-" && ids === undefined) return undefined;
-  return { beginBytes: Number(begin), endBytes: Number(end), eventCount: Number(count), ids };
+  return { beginBytes: Number(begin), endBytes: Number(end), eventCount: Number(count), source, ids };
 }

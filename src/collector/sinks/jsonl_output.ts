@@ -22,6 +22,7 @@ export interface BatchLines {
   readonly sizeBytes: number;
   /** How many events the batch had, also those that are not to be written. */
   readonly eventCount: number;
+  readonly source: string;
   readonly ids: EventIds | undefined;
 }
 
@@ -199,10 +200,10 @@ export class JsonlOutput {
 function journalOf(batches: readonly BatchLines[], fileBytes: number): JournalBatch[] {
   let endBytes = fileBytes;
   const written = batches.filter(({ sizeBytes }) => sizeBytes > 0);
-  return written.map(({ eventCount, ids, sizeBytes }) => {
+  return written.map(({ eventCount, source, ids, sizeBytes }) => {
     const beginBytes = endBytes;
     endBytes += sizeBytes;
-    return { beginBytes, endBytes, eventCount, ids };
+    return { beginBytes, endBytes, eventCount, source, ids };
   });
 }
 

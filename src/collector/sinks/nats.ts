@@ -3,13 +3,14 @@ import { describeSink } from "../../config/sink_config.ts";
 import { EventStorageError } from "../../errors.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
 import type { Messages, Published } from "../../nats/types.ts";
-import type { IdRange } from "../../wire/event_ids.ts";
+import { eachId } from "../../wire/event_ids.ts";
+import { formatSource } from "../dedup/index.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
 /**
- * Keeps events in a JetStream stream, a message each. With ids a message is called `QUEUE_UUID:ROW`, as by a publisher
- * that goes to the stream by itself, and is dropped by the stream if it has it within its duplicate window. This keeps
- * nothing itself: any number of collectors may share a stream.
+ * Keeps events in a JetStream stream, a message each. With ids a message is called `SOURCE/QUEUE_UUID:ROW`, so that no
+ * key can name the message of another, and is dropped by the stream if it has it within its duplicate window. This
+ * keeps nothing itself: any number of collectors may share a stream.
  */
 export class NatsSink implements Sink {
   readonly #config: NatsSinkConfig;
@@ -60,13 +61,14 @@ export class NatsSink implements Sink {
     await this.#publisher.close();
   }
 
-  #messagesOf({ events, ids, keyName }: AcceptedBatch): Messages {
-    const rows = ids?.count === events.count ? rowsOf(ids.ranges) : undefined;
+  #messagesOf({ events, source, ids, keyName }: AcceptedBatch): Messages {
+    const rows = ids?.count === events.count ? [...eachId(ids.ranges)] : undefined;
+    const prefix = `${formatSource(source)}/${ids?.queue}`;
     const subjectOf = this.#subjectOf(keyName);
     return {
       count: events.count,
       subject: (index) => subjectOf(events.bytes(index)),
-      id: (index) => (rows === undefined ? undefined : `${ids!.queue}:${rows[index]}`),
+      id: (index) => (rows === undefined ? undefined : `${prefix}:${rows[index]}`),
       body: (index) => events.bytes(index),
     };
   }
@@ -83,10 +85,4 @@ export class NatsSink implements Sink {
   #error(code: string, reason: string): EventStorageError {
     return new EventStorageError(code, this.#url, `The stream has not all events of the batch: ${reason}`);
   }
-}
-
-function rowsOf(ranges: readonly IdRange[]): number[] {
-  const rows: number[] = [];
-  for (const { firstId, lastId } of ranges) for (let id = firstId; id <= lastId; id++) rows.push(id);
-  return rows;
 }

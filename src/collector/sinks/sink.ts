@@ -13,7 +13,9 @@ export interface AcceptedBatch {
   readonly version: BatchVersion;
   /** The name of the key that signed them. */
   readonly keyName: string;
-  /** Which rows of which queue they are, one id an event and in order; undefined: the publisher did not say, as baseplate.py's. */
+  /** Whose ids they are: the name of that key, or what keys that replace each other have in common. Ids of different sources are different events. */
+  readonly source: string;
+  /** Which rows of which queue they are, one id an event and in order; undefined: the publisher did not say so, or did not sign it: then no event is dropped as a duplicate. */
   readonly ids: EventIds | undefined;
 }
 

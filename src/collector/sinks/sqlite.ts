@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../../errors.ts";
 import { DEFAULT_FSYNC_INTERVAL_MS, SINK_BUSY_TIMEOUT_MS } from "../../limits.ts";
+import { eachId } from "../../wire/event_ids.ts";
 import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
 import { GroupCommitter, type GroupTarget, type SyncOptions } from "./group_commit.ts";
 import { OutputLock } from "./output_lock.ts";
@@ -18,14 +19,16 @@ CREATE TABLE event (
   received_at_ms INTEGER NOT NULL,    -- since 1970
   key_name       TEXT    NOT NULL,    -- of the key that signed the batch
   version        TEXT    NOT NULL,    -- '2': a Thrift struct in JSON; '2j': any JSON
-  queue          TEXT,                -- the UUID of the publisher's queue; NULL where it did not say
+  queue          TEXT,                -- the UUID of the publisher's queue; NULL where it did not say or not sign it
   event_id       INTEGER,             -- the event's id in that queue; NULL where it is not known
   body           TEXT    NOT NULL     -- the event's JSON text, as it was sent
 ) STRICT;
 CREATE TABLE seen_ids (               -- the sink's own: which ids are kept already
-  queue      TEXT    PRIMARY KEY,
+  source     TEXT    NOT NULL,        -- whose: the name of a key, or what keys that replace each other share
+  queue      TEXT    NOT NULL,
   seen_order INTEGER NOT NULL,        -- ascending in the order in which queues were last heard of
-  ids        TEXT    NOT NULL         -- QUEUE_UUID:1-100,105
+  ids        TEXT    NOT NULL,        -- SOURCE QUEUE_UUID:1-100,105
+  PRIMARY KEY (source, queue)
 ) STRICT;
 PRAGMA application_id = ${APPLICATION_ID};
 PRAGMA user_version = 1;
@@ -50,8 +53,8 @@ export class SqliteSink implements Sink {
   /** The -wal: what commits are in until a checkpoint. To sync it by ourselves does not hold up the event loop. */
   readonly #wal: number;
   readonly #insert: Database.Statement<unknown[]>;
-  readonly #remember: Database.Statement<[string, number, string]>;
-  readonly #forget: Database.Statement<[string]>;
+  readonly #remember: Database.Statement<[string, string, number, string]>;
+  readonly #forget: Database.Statement<[string, string]>;
   readonly #loop: GroupCommitter;
   /** Undefined: to be read from the file. */
   #seen: DedupIndex | undefined;
@@ -78,9 +81,9 @@ export class SqliteSink implements Sink {
       "INSERT INTO event (received_at_ms, key_name, version, queue, event_id, body) VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT))",
     );
     this.#remember = this.#db.prepare(
-      "INSERT INTO seen_ids (queue, seen_order, ids) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seen_order = excluded.seen_order, ids = excluded.ids",
+      "INSERT INTO seen_ids (source, queue, seen_order, ids) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen_order = excluded.seen_order, ids = excluded.ids",
     );
-    this.#forget = this.#db.prepare("DELETE FROM seen_ids WHERE queue = ?");
+    this.#forget = this.#db.prepare("DELETE FROM seen_ids WHERE source = ? AND queue = ?");
     this.#loop = new GroupCommitter(this.#target(), {
       fsync: options.fsync ?? "always",
       fsyncIntervalMs: options.fsyncIntervalMs ?? DEFAULT_FSYNC_INTERVAL_MS,
@@ -142,22 +145,26 @@ export class SqliteSink implements Sink {
   #insertAll(group: readonly AcceptedBatch[], seen: DedupIndex): readonly Stored[] {
     const nowMs = Date.now();
     const stored = group.map((batch) => this.#insertBatch(batch, seen, nowMs));
-    for (const queue of new Set(group.flatMap(({ ids }) => ids?.queue ?? []))) {
-      const line = seen.format(queue);
-      if (line !== undefined) this.#remember.run(queue, ++this.#seenOrder, line);
+    const queues = new Map(
+      group.map(({ source, ids }) => [`${source} ${ids?.queue}`, { source, queue: ids?.queue }]),
+    );
+    for (const { source, queue } of queues.values()) {
+      const line = queue && seen.format({ source, queue });
+      if (queue && line) this.#remember.run(source, queue, ++this.#seenOrder, line);
     }
     return stored;
   }
 
-  #insertBatch({ events, ids, keyName, version }: AcceptedBatch, seen: DedupIndex, nowMs: number): Stored {
-    const found: SeenEvents | undefined = ids && seen.find(ids, events.count);
-    const eventIds = ids?.count === events.count ? [...allIds(ids.ranges)] : undefined;
+  #insertBatch(batch: AcceptedBatch, seen: DedupIndex, nowMs: number): Stored {
+    const { events, source, ids, keyName, version } = batch;
+    const found: SeenEvents | undefined = ids && seen.find(source, ids, events.count);
+    const eventIds = ids?.count === events.count ? [...eachId(ids.ranges)] : undefined;
     for (let index = 0; index < events.count; index++) {
       if (found?.has(index)) continue;
       const eventId = eventIds?.[index] ?? null;
       this.#insert.run(nowMs, keyName, version, ids?.queue ?? null, eventId, events.bytes(index));
     }
-    if (ids !== undefined) seen.add(ids, events.count);
+    if (ids !== undefined) seen.add(source, ids, events.count);
     const duplicates = found?.count ?? 0;
     return { stored: events.count - duplicates, duplicates };
   }
@@ -171,7 +178,7 @@ export class SqliteSink implements Sink {
   }
 
   #load(): DedupIndex {
-    const seen = new DedupIndex({}, (queue) => this.#forget.run(queue));
+    const seen = new DedupIndex({}, ({ source, queue }) => this.#forget.run(source, queue));
     const lines = this.#db.prepare<[], string>("SELECT ids FROM seen_ids ORDER BY seen_order").pluck();
     for (const line of lines.all()) seen.restore(line);
     const last = this.#db.prepare<[], number>("SELECT coalesce(max(seen_order), 0) FROM seen_ids").pluck();
@@ -205,10 +212,6 @@ function prepareDatabase(db: Database.Database, path: string): void {
 
 function realPathOf(path: string): string {
   return existsSync(path) ? realpathSync(path) : resolve(path);
-}
-
-function* allIds(ranges: readonly { firstId: number; lastId: number }[]): Generator<number> {
-  for (const { firstId, lastId } of ranges) for (let id = firstId; id <= lastId; id++) yield id;
 }
 
 function foreign(path: string): EventStorageError {

@@ -1,67 +1,127 @@
 /**
- * What a collector's answer means for the events of the batch.
+ * What a collector's response means for the events of the batch.
  *
  * @module
  */
-import { MAX_ANSWER_BYTES } from "../../limits.ts";
+import { eachId, type IdRange } from "../../wire/event_ids.ts";
+import { isMalformed, type Rejection, readReport } from "../../wire/rejections.ts";
 import { parseRetryAfter } from "../../wire/retry_after.ts";
-import type { LeasedBatch, Outcome, Rejected, RejectedEvent } from "./destination.ts";
+import type { Misconfigured, Outcome, PartlyAccepted, Rejected } from "./destination.ts";
+
+/** How much of a response is kept for logs and dead letters, in characters. */
+export const MAX_ANSWER_CHARS = 1_024;
 
 /** What came back on a POST. */
-export interface CollectorAnswer {
+export interface CollectorResponse {
   readonly status: number;
+  /** The `Content-Type` header; empty: there is none. */
+  readonly contentType: string;
   /** The `Retry-After` header, where there is one. */
   readonly retryAfter: string | null;
-  /** The beginning of the answer's body. */
+  /** The beginning of the body. */
   readonly text: string;
+  /** Whether the connection ended before the body did. */
+  readonly isCut: boolean;
 }
 
 /** Which events were sent. */
-export type SentIds = Pick<LeasedBatch, "firstId" | "lastId" | "count">;
+export interface SentEvents {
+  readonly ranges: readonly IdRange[];
+  readonly count: number;
+  /** The event, where it is only one. */
+  readonly single: Uint8Array | undefined;
+}
 
-/** The status of a batch whose faulty events the collector may name. */
-export const UNPROCESSABLE = 422;
+const BAD_REQUEST = 400;
+const TOO_LARGE = 413;
+const UNPROCESSABLE = 422;
 
 const UNAVAILABLE = new Set([408, 425, 429]);
-const REFUSED = new Set([400, 413, UNPROCESSABLE]);
+const REJECTED = new Set([BAD_REQUEST, TOO_LARGE, UNPROCESSABLE]);
 
-/** Tells what an answer means. */
-export function outcomeOf({ status, retryAfter, text }: CollectorAnswer, sent: SentIds): Outcome {
-  if (status >= 200 && status < 300) return { kind: "accepted" };
-  const answer = text.slice(0, MAX_ANSWER_BYTES);
-  if (REFUSED.has(status)) return eventByEvent({ kind: "rejected", status, answer }, text, sent);
-  const reason = `the collector answered ${status}${answer === "" ? "" : `: ${answer}`}`;
-  if (status < 500 && !UNAVAILABLE.has(status)) return { kind: "misconfigured", reason };
+/** Whether it is a status of a server that cannot do it now, else of one that never does. */
+export function isUnavailable(status: number): boolean {
+  return status >= 500 || UNAVAILABLE.has(status);
+}
+
+/** Tells what a response means. */
+export function outcomeOf(response: CollectorResponse, sent: SentEvents): Outcome {
+  const { status, retryAfter } = response;
+  if (status >= 200 && status < 300) return outcomeOfSuccess(response, sent);
+  if (REJECTED.has(status)) return outcomeOfRejection(response, sent);
+  if (!isUnavailable(status)) return misconfigured(response);
   const retryAfterMs = parseRetryAfter(retryAfter, Date.now());
-  return { kind: "unavailable", reason, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  return {
+    kind: "unavailable",
+    reason: describe(response),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
 }
 
 /**
- * A collector such as ours stores the good events and names the others:
- * `{"accepted": 2, "rejected": [{"index": 1, "error": "..."}]}`. That is believed if it accounts for each event that
- * was sent; an answer that does not, or says nothing of it, as other collectors' do, is about the batch as a whole.
+ * A 2xx accepts the events only if a collector sent it: a balancer's default page, a portal or a program of another
+ * kind answers 200, too. An empty body and any text are taken for a collector's, as those of baseplate.py say nothing.
  */
-function eventByEvent(rejection: Rejected, text: string, { firstId, lastId, count }: SentIds): Outcome {
-  const { status } = rejection;
-  // Where rows were deleted by hand, an index does not tell the id.
-  if (status !== UNPROCESSABLE || lastId - firstId + 1 !== count) return rejection;
-  const rejected = new Map<number, RejectedEvent>();
-  const { accepted, rejected: named } = parseAnswer(text);
-  if (!Array.isArray(named) || named.length === 0 || accepted !== count - named.length) return rejection;
-  for (const item of named) {
-    const { index, error } = Object(item) as { index?: unknown; error?: unknown };
-    if (!Number.isInteger(index) || (index as number) < 0 || (index as number) >= count) return rejection;
-    const id = firstId + (index as number);
-    rejected.set(id, { id, status, answer: String(error ?? "").slice(0, MAX_ANSWER_BYTES) });
-  }
-  if (rejected.size !== named.length) return rejection;
-  return { kind: "partial", rejected: [...rejected.values()].sort((a, b) => a.id - b.id), undelivered: [] };
+function outcomeOfSuccess(response: CollectorResponse, { count, ranges }: SentEvents): Outcome {
+  if (isMarkup(response)) return misconfigured(response, "a web page, which no collector sends");
+  if (response.isCut)
+    return { kind: "unavailable", reason: `${describe(response)} (cut off)`, isTransport: true };
+  const report = readReport(response.text, count);
+  if (report === "contradictory")
+    return misconfigured(response, `which does not account for the ${count} events that were sent`);
+  if (report === "silent") return { kind: "accepted" };
+  const { duplicates, rejected = [] } = report;
+  if (rejected.length > 0) return partial(rejected, { ranges, duplicates });
+  return { kind: "accepted", ...(duplicates !== undefined && { duplicates }) };
 }
 
-function parseAnswer(text: string): { accepted?: unknown; rejected?: unknown } {
+/** What is at fault: an event, or what is between us and the collector, which must never make dead letters. */
+function outcomeOfRejection(response: CollectorResponse, { count, ranges, single }: SentEvents): Outcome {
+  const { status, text } = response;
+  const rejection: Rejected = { kind: "rejected", status, answer: text.slice(0, MAX_ANSWER_CHARS) };
+  if (isMarkup(response)) {
+    // A proxy's limit is worth knowing, and says nothing of an event.
+    if (status === TOO_LARGE && count > 1) return rejection;
+    return misconfigured(response, "a web page, which is a proxy's or another server's");
+  }
+  if (status === BAD_REQUEST && isMalformed(text) && single !== undefined && isJson(single))
+    return misconfigured(response, "though the event is JSON: the request was damaged on its way, or by us");
+  const report = status === UNPROCESSABLE ? readReport(text, count) : "silent";
+  // One that does not account for each event, or says nothing of them, is about the batch as a whole.
+  if (typeof report === "string" || !report.rejected?.length) return rejection;
+  return partial(report.rejected, { ranges, duplicates: report.duplicates });
+}
+
+function partial(
+  rejections: readonly Rejection[],
+  { ranges, duplicates }: { ranges: readonly IdRange[]; duplicates: number | undefined },
+): PartlyAccepted {
+  const ids = [...eachId(ranges)];
+  const rejected = rejections.map(({ index, error }) => {
+    return { id: ids[index]!, status: UNPROCESSABLE, answer: error.slice(0, MAX_ANSWER_CHARS) };
+  });
+  return { kind: "partial", rejected, undelivered: [], ...(duplicates !== undefined && { duplicates }) };
+}
+
+function misconfigured(response: CollectorResponse, why?: string): Misconfigured {
+  return { kind: "misconfigured", reason: describe(response, why) };
+}
+
+function describe({ status, text }: CollectorResponse, why?: string): string {
+  const answer = text.slice(0, MAX_ANSWER_CHARS);
+  return `the collector answered ${status}${why ? `, ${why}` : ""}${answer === "" ? "" : `: ${answer}`}`;
+}
+
+/** HTML or XML, by its type or by how it begins: a page for people. */
+function isMarkup({ contentType, text }: CollectorResponse): boolean {
+  return /\b(?:html|xml)\b/i.test(contentType) || text.trimStart().startsWith("<");
+}
+
+function isJson(event: Uint8Array): boolean {
   try {
-    return Object(JSON.parse(text));
+    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(event));
+    return true;
   } catch {
-    return {};
+    return false;
   }
 }

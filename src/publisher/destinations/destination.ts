@@ -64,6 +64,8 @@ export interface Destination {
 /** The destination has the events; they are removed. */
 export interface Accepted {
   readonly kind: "accepted";
+  /** How many of the events it had already, if it says so: they arrived before, or other events arrived under their ids. */
+  readonly duplicates?: number;
 }
 
 /** It cannot take anything now; the events are kept, and sent again after a while, for ever. */
@@ -113,6 +115,8 @@ export interface PartlyAccepted {
   readonly rejected: readonly RejectedEvent[];
   /** The ids of those that are to be sent again, in ascending order. */
   readonly undelivered: readonly number[];
+  /** How many of the accepted events it had already, if it says so: see {@link Accepted}. */
+  readonly duplicates?: number;
   /** Why there are undelivered ones. */
   readonly failure?: Unavailable | Misconfigured;
 }

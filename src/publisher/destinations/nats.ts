@@ -81,7 +81,7 @@ export class NatsDestination implements Destination {
 
   #prepareWhole(batch: LeasedBatch): Delivery {
     const body = frame(BATCH_FORMATS[this.#config.batchVersion], batch);
-    const id = formatEventIds(batch.queueUuid, batch.firstId, batch.lastId);
+    const id = formatEventIds(batch.queueUuid, [batch]);
     const messages: Messages = {
       count: 1,
       subject: () => this.#subjectOf(body),

@@ -3,26 +3,66 @@
  *
  * @module
  */
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { createSecureContext } from "node:tls";
+import type { CollectorDestinationConfig } from "../../config/destination_config.ts";
 import type { PublisherConfig } from "../../config/publisher_config.ts";
+import type { TlsFiles } from "../../config/tls_files.ts";
+import { ConfigurationError } from "../../errors.ts";
 import { CollectorDestination } from "./collector.ts";
+import type { ProxyEnv, TlsMaterial } from "./collector_client.ts";
 import type { Destination } from "./destination.ts";
 import { FileDestination } from "./file.ts";
 import { NatsDestination } from "./nats.ts";
 
-/** The destination that a publisher's configuration asks for. Nothing is connected before the first batch. */
+/**
+ * The destination that a publisher's configuration asks for. Nothing is connected before the first batch.
+ *
+ * @throws {ConfigurationError} its certificates cannot be used
+ */
 export function openDestination({ destination, batch, queueName }: PublisherConfig): Destination {
   switch (destination.kind) {
     case "collector": {
-      const { key, ...place } = destination;
+      const { key, proxy, tls, ...location } = destination;
       return new CollectorDestination({
-        ...place,
+        ...location,
         key: { name: key.name, secret: key.secret.reveal() },
         gzipLevel: batch.gzipLevel,
+        proxyEnv: proxyEnvOf(proxy),
+        tls: tls && readTls(tls),
       });
     }
     case "nats":
       return new NatsDestination(destination, queueName);
     case "file":
       return new FileDestination(destination.path);
+  }
+}
+
+const PROXY_VARIABLES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+
+function proxyEnvOf(proxy: CollectorDestinationConfig["proxy"]): ProxyEnv | undefined {
+  if (proxy === undefined) return undefined;
+  if (proxy === "environment")
+    return Object.fromEntries(PROXY_VARIABLES.map((name) => [name, process.env[name]]));
+  const url = Buffer.from(proxy.reveal()).toString();
+  return { http_proxy: url, https_proxy: url };
+}
+
+/** Read when a publisher starts, and so again after SIGHUP. @throws {ConfigurationError} */
+function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+  try {
+    const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
+    const tls = { ca: read(caFile), cert: read(certFile), key: read(keyFile) };
+    createSecureContext(tls); // tells now what the first request would
+    return tls;
+  } catch (cause) {
+    const files = [caFile, certFile, keyFile].filter((path) => path !== undefined).join(", ");
+    throw new ConfigurationError(
+      `collector.tls_*: cannot use ${files}: ${(cause as Error).message}`,
+      {},
+      { cause },
+    );
   }
 }

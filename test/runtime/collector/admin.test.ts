@@ -39,6 +39,7 @@ test("tells how it is, and what it holds", async () => {
     failures_in_a_row: 0,
     pending_requests: 0,
     pending_bytes: 0,
+    ignored_event_ids: { malformed: 0, unsigned: 0, bad_mac: 0, clock: 0 },
   });
 });
 

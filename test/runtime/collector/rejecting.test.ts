@@ -6,7 +6,7 @@ import { CollectorStatus } from "../../../src/collector/status.ts";
 import { schemaValidator } from "../../../src/collector/validate.ts";
 import { memorySink, type StoredBatch } from "../../support/collector.ts";
 import { KEY } from "../../support/keys.ts";
-import { signedBatch } from "../../support/signed.ts";
+import { signedBatch, signedHeaders } from "../../support/signed.ts";
 
 const QUEUE = "0b9ee1f4-6b1c-4f8e-9d1e-2f3a4b5c6d7e";
 
@@ -25,7 +25,7 @@ function open(options: Partial<CollectorOptions> = {}) {
 test("stores the good events of a batch, with their ids, and names the others", async () => {
   const { app, stored, status } = open();
   const body = '{"1":{"lst":["rec",4,{"1":{"i32":1}},{"x":1},{"1":{"i32":3}},[]]}}';
-  const answer = await app.request("/v2", signedBatch(body, { "Event-Ids": `${QUEUE}:5-7,9` }));
+  const answer = await app.request("/v2", signedBatch(body, signedHeaders(body, `${QUEUE}:5-7,9`)));
   assert.equal(answer.status, 422);
   assert.deepEqual(await answer.json(), {
     error: "2 of 4 events are rejected, event 1 first: expected the id of a field at byte 1",

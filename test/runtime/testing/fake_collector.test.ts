@@ -24,6 +24,7 @@ import {
   TestEventQueue,
   times,
 } from "../../../src/testing/mod.ts";
+import { queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
 
 const LIMIT = { timeout: 60_000 };
@@ -53,6 +54,9 @@ async function deliver(script: Script, settings: Record<string, string> = {}): P
 }
 
 const statusesOf = ({ requests }: FakeCollector): unknown[] => requests.map(({ status }) => status);
+
+const QUEUE = queueUuid(1);
+const OTHER_QUEUE = queueUuid(2);
 
 test("receives what is put, from the real publisher", LIMIT, async () => {
   const collector = await deliver(accept);
@@ -133,7 +137,7 @@ test("takes the good events of a batch, and names the others", LIMIT, async () =
 });
 
 test("rejects batches that are too large, so that smaller ones come", LIMIT, async () => {
-  const collector = await deliver(maxBytes('[{"n":1},{"n":2}]'.length));
+  const collector = await deliver(maxBytes('[{"n":1},{"n":2}]'.length), { "publisher.concurrency": "1" });
   assert.ok(statusesOf(collector).includes(413));
   for (const { bytes, status } of collector.requests) assert.equal(status, bytes > 17 ? 413 : 200);
 });
@@ -203,9 +207,14 @@ test(
     await send(collector, "[1,2]");
     await send(collector, "[1,2]", {}, "/some/where/v2j");
     assert.deepEqual([collector.received, collector.repeated], [[1, 2, 1, 2], 0]);
-    await send(collector, "[7,9,10]", { "Event-Ids": "q:7,9-10" });
-    await send(collector, "[9,10,11]", { "Event-Ids": "q:9-11" });
-    await send(collector, '{"1":{"lst":["rec",1,{"2":{"str":"a"}}]}}', { "Event-Ids": "p:9" }, "/v2");
+    await send(collector, "[7,9,10]", { "Event-Ids": `${QUEUE}:7,9-10` });
+    await send(collector, "[9,10,11]", { "Event-Ids": `${QUEUE}:9-11` });
+    await send(
+      collector,
+      '{"1":{"lst":["rec",1,{"2":{"str":"a"}}]}}',
+      { "Event-Ids": `${OTHER_QUEUE}:9` },
+      "/v2",
+    );
     assert.deepEqual(collector.received.slice(4), [7, 9, 10, 11, { 2: { str: "a" } }]);
     assert.equal(collector.repeated, 2);
   },

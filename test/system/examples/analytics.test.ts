@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { sign } from "../../../src/publisher/destinations/payload.ts";
+import { formatSignature, signBody } from "../../../src/wire/signature.ts";
 import { linkSdks, NEEDS_BUN, NEEDS_SDKS } from "../../support/analytics_sdks.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
@@ -121,7 +121,7 @@ test(
     await using forwarder = forward({ POSTHOG_HOST: vendor.url, POSTHOG_KEY: "phc_1" });
     const url = `${await urlOf(forwarder)}/v2j`;
     const post = async (body: Buffer<ArrayBuffer>, signed: Buffer): Promise<number> => {
-      const headers = { "X-Signature": sign(signed, KEY) };
+      const headers = { "X-Signature": formatSignature(signBody(Buffer.from(signed), KEY)) };
       return (await fetch(url, { method: "POST", headers, body })).status;
     };
     const batch = Buffer.from('[{"n":1}]');

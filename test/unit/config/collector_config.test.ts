@@ -20,7 +20,7 @@ function parse(lines: string, env: Record<string, string> = {}): CollectorConfig
 
 function keysOf(config: CollectorConfig): Record<string, string> {
   return Object.fromEntries(
-    [...config.keys].map(([name, secret]) => [name, Buffer.from(secret.reveal()).toString()]),
+    [...config.keys].map(([name, { secret }]) => [name, Buffer.from(secret.reveal()).toString()]),
   );
 }
 
@@ -40,6 +40,19 @@ test("fills in the defaults", () => {
     admin: { listen: "beside", token: undefined },
     warnings: [],
   });
+});
+
+test("takes each key for a source of its own, unless told, and requires no ids", () => {
+  const { keys } = parse(
+    "key.a = aGk=\nkey.b = aGk=\nkey.b_source = a\nkey.B-2 = aGk=\nkey.B-2_require_ids = true\n",
+  );
+  const told = [...keys].map(([name, { source, requireIds }]) => [name, source, requireIds]);
+  assert.deepEqual(told, [
+    ["a", "a", false],
+    ["b", "a", false],
+    ["B-2", "B-2", true],
+  ]);
+  rejects(() => parse("key.a = aGk=\nkey.b_source = a\n"), /key\.b: no key specified/);
 });
 
 test("the page about the collector has every key, with its default", () => {
@@ -168,6 +181,6 @@ test("reads its section from the file that the publisher reads", () => {
     const publisher = loadPublisherConfig(path, { env: {} });
     const collector = loadCollectorConfig(path, { env: {} });
     const { key } = collectorOf(publisher);
-    assert.deepEqual(collector.keys.get(key.name)?.reveal(), key.secret.reveal());
+    assert.deepEqual(collector.keys.get(key.name)?.secret.reveal(), key.secret.reveal());
   });
 });

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { describePublisherConfig } from "../../../src/config/describe_config.ts";
 import { loadPublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
 import { iniOf, MINIMAL } from "./differences.ts";
-import { collectorOf, EVERY_SETTING, inTemporaryDirectory, withSettings } from "./support.ts";
+import { collectorOf, EVERY_SETTING, inTemporaryDirectory, rejects, withSettings } from "./support.ts";
 
 test("fills in the defaults", () => {
   const { destination, ...rest } = withSettings({});
@@ -17,6 +17,8 @@ test("fills in the defaults", () => {
       url: "https://c.example/v2",
       version: "2",
       timeoutMs: 10_000,
+      proxy: undefined,
+      tls: undefined,
       key: "K",
     },
   );
@@ -42,6 +44,8 @@ const EVERY_PLACE = {
   url: "http://localhost:9800/in/v2j",
   version: "2j",
   timeoutMs: 3_000,
+  proxy: "environment",
+  tls: undefined,
 };
 
 const EVERYTHING = {
@@ -75,7 +79,7 @@ test("reads every key", () => {
 test("reads the same from TOML, with numbers and booleans where INI has text", () => {
   const toml = `
     [event-publisher.main]
-    collector = { hostname = "$HOST", scheme = "http", version = "2j", timeout = "3s" }
+    collector = { hostname = "$HOST", scheme = "http", version = "2j", timeout = "3s", proxy = "environment" }
     key.name = "K"
     key.secret = "\${SECRET}"
     queue = { directory = "/var/lib/eventspool", file_mode = "0660", ballast = "off" }
@@ -129,9 +133,81 @@ test("turns the admin routes off", () => {
 });
 
 test("keeps the URL as it is written: port, letters' case, names beyond ASCII", () => {
-  for (const host of ["C.Example:443", "bücher.example", "h/a/b%20c/", "[2001:db8::1]:8443", "a_b"]) {
+  for (const host of [
+    "C.Example:443",
+    "bücher.example",
+    "h/a/b%20c",
+    "h.:8443",
+    "[2001:db8::1]:8443",
+    "a_b",
+  ]) {
     assert.equal(collectorOf(withSettings({ "collector.hostname": host })).url, `https://${host}/v2`);
   }
+});
+
+test("asks for the same path with slashes at the end as without", () => {
+  for (const [host, url] of [
+    ["host/", "https://host/v2"],
+    ["host:8443//", "https://host:8443/v2"],
+    ["host/in/", "https://host/in/v2"],
+  ] as const)
+    assert.equal(collectorOf(withSettings({ "collector.hostname": host })).url, url);
+});
+
+for (const host of [
+  "host:0",
+  "host:00/in",
+  "host:65536",
+  "host:",
+  ":80",
+  ".",
+  "-host",
+  "u@host",
+  "host?a",
+  "host#a",
+  "h\\a",
+])
+  test(`rejects the hostname ${host}`, () => {
+    rejects(
+      () => withSettings({ "collector.hostname": host }),
+      /collector\.hostname: expected host\[:port\]\[\/path\]/,
+    );
+  });
+
+test("reads a proxy, and shows no password of it", () => {
+  const config = withSettings({ "collector.proxy": "http://user:pass@proxy.example:3128" });
+  assert.match(
+    JSON.stringify(describePublisherConfig(config)),
+    /"collector_proxy":"http:\/\/proxy.example:3128"/,
+  );
+  assert.doesNotMatch(JSON.stringify(config), /pass@/);
+  for (const proxy of [
+    "proxy:3128",
+    "socks5://p:pass@proxy",
+    "http://",
+    "http://p:pass@proxy/path",
+    "Environment",
+  ])
+    assert.throws(
+      () => withSettings({ "collector.proxy": proxy }),
+      ({ message }: Error) => /collector\.proxy: expected http/.test(message) && !message.includes("pass@"),
+    );
+});
+
+test("reads certificates for https: those of a client with their key, and from files that can be read", () => {
+  inTemporaryDirectory((directory) => {
+    const file = join(directory, "any.pem");
+    writeFileSync(file, "");
+    const tls = {
+      "collector.tls_ca_file": file,
+      "collector.tls_cert_file": file,
+      "collector.tls_key_file": file,
+    };
+    assert.deepEqual(collectorOf(withSettings(tls)).tls, { caFile: file, certFile: file, keyFile: file });
+    rejects(() => withSettings({ ...tls, "collector.scheme": "http" }), /collector\.tls_\* are for https/);
+    rejects(() => withSettings({ "collector.tls_cert_file": file }), /goes with collector\.tls_key_file/);
+    rejects(() => withSettings({ "collector.tls_ca_file": `${file}.gone` }), /cannot read the file/);
+  });
 });
 
 test("describes the configuration for --check, without the secret", () => {
@@ -144,6 +220,10 @@ test("describes the configuration for --check, without the secret", () => {
     destination: "collector",
     url: "http://localhost:9800/in/v2j",
     collector_timeout_ms: 3_000,
+    collector_proxy: "environment",
+    collector_tls_ca_file: null,
+    collector_tls_cert_file: null,
+    collector_tls_key_file: null,
     key_name: "K",
     batch_max_age_ms: 250,
     batch_min_interval_ms: 100,

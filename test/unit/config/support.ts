@@ -42,6 +42,7 @@ export const EVERY_SETTING: Readonly<Record<string, string>> = {
   "collector.scheme": "http",
   "collector.version": "2j",
   "collector.timeout": "3s",
+  "collector.proxy": "environment",
   "queue.directory": "/var/lib/eventspool",
   "queue.file_mode": "0660",
   "queue.ballast": "off",

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { RETRY_AFTER_MAX_MS } from "../../../src/limits.ts";
-import { parseRetryAfter } from "../../../src/wire/retry_after.ts";
+import { parseRetryAfter, RETRY_AFTER_MAX_MS } from "../../../src/wire/retry_after.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 

@@ -35,7 +35,7 @@ function batchOf(texts: readonly string[], eventIds?: string): AcceptedBatch {
   }
   const events = new EventList(Buffer.from(`[${texts.join(",")}]`), new Uint32Array(bounds));
   const ids = eventIds === undefined ? undefined : parseEventIds(`${UUID}:${eventIds}`);
-  return { events, version: "2j", keyName: "web", ids };
+  return { events, version: "2j", keyName: "web", source: "web", ids };
 }
 
 test("keeps each event as a message, named by its queue and row, and drops those that come again", {
@@ -49,10 +49,10 @@ test("keeps each event as a message, named by its queue and row, and drops those
   await using another = open(server);
   assert.deepEqual(await another.store(batchOf(["2", "3", "4"], "8,10-11")), { stored: 1, duplicates: 2 });
   assert.deepEqual(await client.read("EVENTS"), [
-    { subject: "events.web", id: `${UUID}:7`, text: '{"é":1}' },
-    { subject: "events.web", id: `${UUID}:8`, text: "2" },
-    { subject: "events.web", id: `${UUID}:10`, text: "3" },
-    { subject: "events.web", id: `${UUID}:11`, text: "4" },
+    { subject: "events.web", id: `web/${UUID}:7`, text: '{"é":1}' },
+    { subject: "events.web", id: `web/${UUID}:8`, text: "2" },
+    { subject: "events.web", id: `web/${UUID}:10`, text: "3" },
+    { subject: "events.web", id: `web/${UUID}:11`, text: "4" },
   ]);
 });
 

@@ -59,14 +59,23 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
     assert.deepEqual(kind.read(directory.path), ["1", "1"]);
   });
 
-  test(`${kind.name}: keeps a batch with more ids than events whole, and once`, async () => {
+  test(`${kind.name}: notes no ids that do not name the events one by one`, async () => {
     using directory = temporaryDirectory();
-    const batch = batchOf(["1", "3"], `${queueUuid(1)}:1-3`);
-    for (const duplicates of [0, 2]) {
+    await using sink = kind.open(directory.path);
+    await sink.store(batchOf(["1", "3"], `${queueUuid(1)}:1-100000`));
+    assert.deepEqual(await sink.store(numberedBatch(1, 3)), { stored: 3, duplicates: 0 });
+  });
+
+  test(`${kind.name}: drops no event of one source for the ids of another, over a restart`, async () => {
+    using directory = temporaryDirectory();
+    for (const source of ["other", "the other's name, with / and %"]) {
       await using sink = kind.open(directory.path);
-      assert.deepEqual(await sink.store(batch), { stored: 2 - duplicates, duplicates });
+      assert.deepEqual(await sink.store({ ...numberedBatch(1, 3), source }), { stored: 3, duplicates: 0 });
     }
-    assert.deepEqual(kind.read(directory.path), ["1", "3"]);
+    for (const source of ["other", "the other's name, with / and %"]) {
+      await using sink = kind.open(directory.path);
+      assert.deepEqual(await sink.store({ ...numberedBatch(2, 4), source }), { stored: 1, duplicates: 2 });
+    }
   });
 
   test(`${kind.name}: is not opened twice`, async () => {

@@ -2,35 +2,37 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
-import { gunzipSync } from "node:zlib";
-import { MAX_ANSWER_BYTES } from "../../../../src/limits.ts";
-import { CollectorClient } from "../../../../src/publisher/destinations/collector.ts";
-import type { CollectorAnswer } from "../../../../src/publisher/destinations/collector_response.ts";
-import { makePayload, type Payload } from "../../../../src/publisher/destinations/payload.ts";
+import { gzipSync } from "node:zlib";
+import { CollectorClient, type HttpPost } from "../../../../src/publisher/destinations/collector_client.ts";
+import type { CollectorResponse } from "../../../../src/publisher/destinations/collector_response.ts";
+import { MAX_RESPONSE_BYTES } from "../../../../src/wire/rejections.ts";
 import { rejectingUrl, serveHttp, serveTcp } from "../../../support/servers.ts";
 
-const BODY = Buffer.from('[{"id":1}]');
-const PAYLOAD: Payload = await makePayload(BODY, { name: "K", secret: Buffer.from("secret") });
-const EVENT_IDS = "6f1d2c3e-0000-4000-8000-000000000001:1-2";
+const BODY: Buffer = gzipSync('[{"id":1}]');
+const POST: HttpPost = { headers: { "Content-Encoding": "gzip", "X-Any": "thing" }, body: BODY };
 const NEVER = new AbortController().signal;
 
-function post(
+async function post(
   url: string,
-  { timeoutMs = 4_000, stop = NEVER, payload = PAYLOAD } = {},
-): Promise<CollectorAnswer> {
-  return new CollectorClient(`${url}/v2j`, timeoutMs).post(payload, EVENT_IDS, stop);
+  { timeoutMs = 4_000, stop = NEVER, body = BODY } = {},
+): Promise<CollectorResponse> {
+  const client = new CollectorClient(`${url}/v2j`, { timeoutMs });
+  try {
+    return await client.post({ ...POST, body }, stop);
+  } finally {
+    client.close();
+  }
 }
 
-test("sends the payload and its headers as they are", async () => {
+test("sends body and headers as they are", async () => {
   await using server = await serveHttp((response) => response.end());
 
   await post(server.url);
 
   const [request] = server.requests;
   assert.deepEqual([request?.method, request?.path], ["POST", "/v2j"]);
-  assert.deepEqual(new Uint8Array(request!.body), new Uint8Array(PAYLOAD.body));
-  assert.deepEqual(gunzipSync(request!.body), BODY);
-  for (const [name, value] of Object.entries({ ...PAYLOAD.headers, "Event-Ids": EVENT_IDS }))
+  assert.deepEqual(new Uint8Array(request!.body), new Uint8Array(BODY));
+  for (const [name, value] of Object.entries(POST.headers))
     assert.equal(request!.headers[name.toLowerCase()], value, name);
 });
 
@@ -38,20 +40,34 @@ test("tells the length of the body beforehand, as collectors before HTTP/1.1 chu
   await using server = await serveHttp((response) => response.end());
   await post(server.url);
   const { headers } = server.requests[0]!;
-  assert.equal(headers["content-length"], String(PAYLOAD.body.length));
+  assert.equal(headers["content-length"], String(BODY.length));
   assert.equal(headers["transfer-encoding"], undefined);
 });
 
 test("gives status, Retry-After and body of the answer", async () => {
   await using server = await serveHttp((response) =>
-    response.writeHead(503, { "Retry-After": "7" }).end('{"error":"über quota"}'),
+    response
+      .writeHead(503, { "Retry-After": "7", "Content-Type": "application/json" })
+      .end('{"error":"über quota"}'),
   );
-  assert.deepEqual(await post(server.url), { status: 503, retryAfter: "7", text: '{"error":"über quota"}' });
+  assert.deepEqual(await post(server.url), {
+    status: 503,
+    contentType: "application/json",
+    retryAfter: "7",
+    text: '{"error":"über quota"}',
+    isCut: false,
+  });
 });
 
 test("gives an answer without a body, or without Retry-After", async () => {
   await using server = await serveHttp((response) => response.writeHead(204).end());
-  assert.deepEqual(await post(server.url), { status: 204, retryAfter: null, text: "" });
+  assert.deepEqual(await post(server.url), {
+    status: 204,
+    contentType: "",
+    retryAfter: null,
+    text: "",
+    isCut: false,
+  });
 });
 
 for (const status of [301, 302, 303, 307, 308]) {
@@ -60,7 +76,8 @@ for (const status of [301, 302, 303, 307, 308]) {
       response.writeHead(path === "/v2j" ? status : 200, { Location: "/login" }).end("moved"),
     );
 
-    assert.deepEqual(await post(server.url), { status, retryAfter: null, text: "moved" });
+    const { status: received, text } = await post(server.url);
+    assert.deepEqual([received, text], [status, "moved"]);
     assert.equal(server.requests.length, 1);
   });
 }
@@ -74,7 +91,7 @@ test("reads the beginning of an answer that never ends, and hangs up", async () 
 
   const { status, text } = await post(server.url);
 
-  assert.deepEqual([status, text.length], [200, MAX_ANSWER_BYTES]);
+  assert.deepEqual([status, text.length], [200, MAX_RESPONSE_BYTES]);
   await closed.promise;
 });
 
@@ -83,21 +100,19 @@ test("gives up on a collector that does not answer in time", async () => {
   await assert.rejects(post(server.url, { timeoutMs: 100 }), /no answer within 100 ms/);
 });
 
-test("goes by the status when the rest of the answer does not come in time", async () => {
+test("says that a response is cut when the rest of it does not come in time", async () => {
   await using server = await serveHttp((response) => response.writeHead(413).write('{"error":'));
-  assert.deepEqual(await post(server.url, { timeoutMs: 1_000 }), {
-    status: 413,
-    retryAfter: null,
-    text: '{"error":',
-  });
+  const { status, text, isCut } = await post(server.url, { timeoutMs: 1_000 });
+  assert.deepEqual([status, text, isCut], [413, '{"error":', true]);
 });
 
-test("goes by the status when the connection ends in the middle of the answer", async () => {
+test("says that a response is cut when the connection ends in the middle of it", async () => {
   await using server = await serveHttp((response) => {
     response.writeHead(200, { "Content-Length": "100" });
     response.write("{", () => response.socket?.destroy());
   });
-  assert.equal((await post(server.url)).status, 200);
+  const { status, isCut } = await post(server.url);
+  assert.deepEqual([status, isCut], [200, true]);
 });
 
 test("throws when nobody listens", async () => {
@@ -123,10 +138,11 @@ test("sends a batch once only, though a kept-alive connection dies under it", as
     if (server.requests.length === 1) response.end();
     else response.socket?.destroy();
   });
-  const client = new CollectorClient(`${server.url}/v2j`, 4_000);
-  await client.post(PAYLOAD, EVENT_IDS, NEVER);
+  const client = new CollectorClient(`${server.url}/v2j`, { timeoutMs: 4_000 });
+  await client.post(POST, NEVER);
 
-  await assert.rejects(client.post(PAYLOAD, EVENT_IDS, NEVER));
+  await assert.rejects(client.post(POST, NEVER));
+  client.close();
 
   assert.equal(server.requests.length, 2, "sending again is the publisher's decision");
 });
@@ -145,8 +161,8 @@ test("sends nothing once it was told to stop", async () => {
 
 test("carries a whole batch of bytes that do not compress", async () => {
   await using server = await serveHttp((response) => response.end());
-  const body = crypto.getRandomValues(new Uint8Array(65_536));
-  await post(server.url, { payload: { ...PAYLOAD, body } });
+  const body = Buffer.from(crypto.getRandomValues(new Uint8Array(65_536)));
+  await post(server.url, { body });
   assert.ok(server.requests[0]!.body.equals(body));
 });
 

@@ -1,14 +1,27 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_ANSWER_BYTES } from "../../../../src/limits.ts";
-import { outcomeOf } from "../../../../src/publisher/destinations/collector_response.ts";
+import {
+  MAX_ANSWER_CHARS,
+  outcomeOf,
+  type SentEvents,
+} from "../../../../src/publisher/destinations/collector_response.ts";
 import type { Outcome } from "../../../../src/publisher/destinations/destination.ts";
 
 /** Three events. */
-const SENT = { firstId: 101, lastId: 103, count: 3 };
+const SENT = { ranges: [{ firstId: 101, lastId: 103 }], count: 3, single: undefined };
+const ONE = { ranges: [{ firstId: 7, lastId: 7 }], count: 1, single: Buffer.from('{"id":7}') };
 
-function outcome(status: number, { retryAfter = null as string | null, text = "" } = {}) {
-  return outcomeOf({ status, retryAfter, text }, SENT);
+function outcome(
+  status: number,
+  {
+    retryAfter = null as string | null,
+    text = "",
+    contentType = "",
+    isCut = false,
+    sent = SENT as SentEvents,
+  } = {},
+) {
+  return outcomeOf({ status, contentType, retryAfter, text, isCut }, sent);
 }
 
 for (const status of [200, 201, 202, 204, 299]) {
@@ -78,9 +91,16 @@ test("takes a 422 that accounts for each event for an outcome of each", () => {
   });
 });
 
-test("knows no event by its index where rows of the batch were deleted by hand", () => {
-  const answer = { status: 422, retryAfter: null, text: JSON.stringify(NAMED) };
-  assert.equal(outcomeOf(answer, { firstId: 101, lastId: 104, count: 3 }).kind, "rejected");
+test("knows an event by its index also where rows of the batch were deleted by hand", () => {
+  const ranges = [
+    { firstId: 101, lastId: 101 },
+    { firstId: 103, lastId: 104 },
+  ];
+  const found = outcome(422, { text: JSON.stringify(NAMED), sent: { ranges, count: 3, single: undefined } });
+  assert.deepEqual(
+    (found as { rejected?: { id: number }[] }).rejected?.map(({ id }) => id),
+    [103],
+  );
 });
 
 test("takes a 422 that does not account for each event for a rejection of the batch: none may be lost", () => {
@@ -109,5 +129,71 @@ test("takes a 422 that does not account for each event for a rejection of the ba
 test("keeps no more of a rejection than of any answer", () => {
   const text = JSON.stringify({ accepted: 2, rejected: [{ index: 0, error: "x".repeat(5_000) }] });
   const { rejected } = outcome(422, { text }) as Extract<Outcome, { kind: "partial" }>;
-  assert.equal(rejected[0]?.answer.length, MAX_ANSWER_BYTES);
+  assert.equal(rejected[0]?.answer.length, MAX_ANSWER_CHARS);
+});
+
+for (const [text, duplicates] of [
+  ['{"accepted":3,"duplicates":0}', 0],
+  ['{"accepted":3,"duplicates":2}', 2],
+] as const)
+  test(`tells how many events the collector had already: ${duplicates}`, () => {
+    assert.deepEqual(outcome(200, { text }), { kind: "accepted", duplicates });
+  });
+
+test("tells the duplicates of a batch that is accepted in part", () => {
+  const text = JSON.stringify({ ...NAMED, duplicates: 1 });
+  assert.equal((outcome(422, { text }) as { duplicates?: number }).duplicates, 1);
+});
+
+const PAGE = "<!DOCTYPE html>\n<html><body>It works!</body></html>";
+const PAGES = [
+  { text: PAGE, contentType: "text/html" },
+  { text: "", contentType: "text/html; charset=utf-8" },
+  { text: "\ufeff\n  <html>", contentType: "" },
+  { text: "<p>Welcome", contentType: "application/octet-stream" },
+  { text: "", contentType: "application/xhtml+xml" },
+];
+for (const page of PAGES)
+  test(`takes no web page for an acceptance or a verdict: ${JSON.stringify(page)}`, () => {
+    for (const status of [200, 201, 202, 400, 422]) {
+      for (const sent of [SENT, ONE]) assert.equal(outcome(status, { ...page, sent }).kind, "misconfigured");
+    }
+    assert.equal(outcome(503, page).kind, "unavailable");
+  });
+
+test("learns a size from a proxy's 413, and never makes a dead letter of it", () => {
+  const page = { text: PAGE, contentType: "text/html" };
+  assert.equal(outcome(413, page).kind, "rejected", "the batch is halved");
+  assert.equal(outcome(413, { ...page, sent: ONE }).kind, "misconfigured");
+});
+
+for (const text of ['{"accepted":2}', '{"accepted":0}', '{"accepted":4}', '{"error":"x"}', '{"accepted":3'])
+  test(`takes no 200 for an acceptance that says ${text} of three events`, () => {
+    assert.equal(outcome(200, { text, contentType: "application/json" }).kind, "misconfigured");
+  });
+
+for (const text of ["", "OK", "accepted", '{"status":"ok"}', "[]"])
+  test(`takes a 200 for an acceptance that says ${JSON.stringify(text)}, as other collectors do`, () => {
+    assert.deepEqual(outcome(200, { text }), { kind: "accepted" });
+  });
+
+test("takes a 200 that names rejected events at its word", () => {
+  assert.deepEqual(
+    outcome(200, { text: JSON.stringify(NAMED) }),
+    outcome(422, { text: JSON.stringify(NAMED) }),
+  );
+});
+
+test("sends again what was accepted in a response that was cut off", () => {
+  const cut = outcome(200, { text: '{"acce', isCut: true });
+  assert.deepEqual([cut.kind, (cut as { isTransport?: boolean }).isTransport], ["unavailable", true]);
+});
+
+test("makes no dead letter of sound JSON that a collector could not read: the request was damaged", () => {
+  const text = '{"error":"The body is not gzip.","code":"malformed"}';
+  assert.equal(outcome(400, { text, sent: ONE }).kind, "misconfigured");
+  assert.equal(outcome(400, { text }).kind, "rejected", "one of several events may not be JSON");
+  for (const single of [Buffer.from("{"), Buffer.from([0x22, 0xff, 0x22])])
+    assert.equal(outcome(400, { text, sent: { ...ONE, single } }).kind, "rejected");
+  assert.equal(outcome(400, { text: '{"error":"no noun"}', sent: ONE }).kind, "rejected");
 });

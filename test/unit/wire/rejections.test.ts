@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { Rejections } from "../../../src/collector/events.ts";
+import {
+  type BatchReport,
+  formatReport,
+  MAX_REJECTION_CHARS,
+  MAX_RESPONSE_BYTES,
+  readReport,
+} from "../../../src/wire/rejections.ts";
+
+test("reads what it writes, whichever events are rejected", () => {
+  const report = fc
+    .record({ count: fc.integer({ min: 1, max: 50 }), picks: fc.uniqueArray(fc.nat(49)), error: fc.string() })
+    .map(({ count, picks, error }): BatchReport & { count: number } => {
+      const rejected = picks.filter((index) => index < count).sort((a, b) => a - b);
+      const accepted = count - rejected.length;
+      return { count, accepted, duplicates: accepted, rejected: rejected.map((index) => ({ index, error })) };
+    });
+  fc.assert(
+    fc.property(report, ({ count, ...report }) => {
+      assert.deepEqual(readReport(formatReport(report), count), report);
+    }),
+  );
+});
+
+test("reads whole the longest report that a collector writes", () => {
+  for (const error of ["x", "\u0000".repeat(500), "😀".repeat(500)]) {
+    const rejections = new Rejections();
+    let count = 0;
+    try {
+      for (;;) rejections.add(count++, error);
+    } catch (full) {
+      assert.equal((full as { status?: number }).status, 422);
+    }
+    const rejected = rejections.list();
+    assert.ok(rejected.length > 10 && rejected[0]!.error.length <= MAX_REJECTION_CHARS);
+    const text = formatReport({ accepted: 0, rejected });
+    assert.ok(Buffer.byteLength(text) <= MAX_RESPONSE_BYTES, `${Buffer.byteLength(text)} bytes`);
+    assert.deepEqual((readReport(text, rejected.length) as BatchReport).rejected, rejected);
+  }
+});
+
+for (const text of ["", "OK", "12", "[]", "null", '"accepted"', "{}", '{"status":"ok"}', '{"accepted":true}'])
+  test(`takes ${JSON.stringify(text)} for a response that says nothing of the events`, () => {
+    assert.equal(readReport(text, 3), "silent");
+  });
+
+for (const text of [
+  '{"accepted":2}',
+  '{"accepted":4,"duplicates":0}',
+  '{"accepted":"3"}',
+  '{"accepted":false}',
+  '{"accepted":null}',
+  '{"accepted":3,"rejected":[{"index":0}]}',
+  '{"rejected":[{"index":0}]}',
+  '{"accepted":2,"rejected":[{"index":3}]}',
+  '{"accepted":1,"rejected":[{"index":1},{"index":1}]}',
+  '{"error":"down for maintenance"}',
+  '{"accepted":3',
+])
+  test(`takes ${text} of three events for a contradiction`, () => {
+    assert.equal(readReport(text, 3), "contradictory");
+  });
+
+test("passes over a number of duplicates that cannot be", () => {
+  for (const duplicates of [-1, 4, 1.5, "1", null])
+    assert.deepEqual(readReport(JSON.stringify({ accepted: 3, duplicates }), 3), {
+      accepted: 3,
+      rejected: [],
+    });
+});
