@@ -54,7 +54,11 @@ function gush(socket: Socket): void {
 const SILENT: Trouble[] = [
   { name: "nobody listens", kind: "unavailable", settings: { "collector.hostname": "127.0.0.1:9" } },
   { name: "no such host", kind: "unavailable", settings: { "collector.hostname": "nowhere.invalid" } },
-  { name: "TLS is expected, and not spoken", kind: "unavailable", settings: { "collector.scheme": "https" } },
+  {
+    name: "TLS is expected, and not spoken",
+    kind: "misconfigured",
+    settings: { "collector.scheme": "https" },
+  },
   {
     name: "TLS handshake that hangs",
     kind: "unavailable",
@@ -156,7 +160,7 @@ const BAD_CERTIFICATE: Fault = {
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
     const trouble = { "collector.hostname": `127.0.0.1:${port}`, "collector.scheme": "https" };
-    const counts = await suffer({ name: "bad certificate", kind: "unavailable", settings: trouble });
+    const counts = await suffer({ name: "bad certificate", kind: "misconfigured", settings: trouble });
     server.close();
     assert.deepEqual(seen, [], "nothing was sent to it");
     return counts;
