@@ -3,12 +3,13 @@
  * and attw, at the sources with knip, and lets Deno rehearse publishing to JSR. Says what each had to say, if
  * anything is wrong.
  */
-import { spawnSync } from "node:child_process";
+import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { pack } from "./pack.ts";
 import { DENO } from "./runtimes.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -16,22 +17,25 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "eventspool-package-"));
 const tarball = join(directory, "package.tgz");
 
-/** Commands of Bun's, by what they check. The tarball is made first. */
-const CHECKS: Readonly<Record<string, readonly string[]>> = {
-  "package.json, deno.json and src/version.ts agree": ["scripts/sync_manifests.ts", "--check"],
-  "the package is built and packed": ["pm", "pack", "--filename", tarball],
-  "publint: exports and files fit each other": ["x", "publint", "run", "--strict", tarball],
-  "attw: the types resolve as the code does": ["x", "attw", "--profile", "esm-only", tarball],
-  "knip: nothing is unused or undeclared": ["x", "knip"],
-  "deno publish --dry-run: JSR would take it": ["x", DENO, "publish", "--dry-run", "--allow-dirty"],
+/** The checks by what they check. The tarball is made first. */
+const CHECKS: Readonly<Record<string, () => SpawnSyncReturns<string>>> = {
+  "package.json, deno.json and src/version.ts agree": () => bun("scripts/sync_manifests.ts", "--check"),
+  "the package is built and packed": () => pack(tarball),
+  "publint: exports and files fit each other": () => bun("x", "publint", "run", "--strict", tarball),
+  "attw: the types resolve as the code does": () => bun("x", "attw", "--profile", "esm-only", tarball),
+  "knip: nothing is unused or undeclared": () => bun("x", "knip"),
+  "deno publish --dry-run: JSR would take it": () => bun("x", DENO, "publish", "--dry-run", "--allow-dirty"),
 };
 
-const failed = Object.entries(CHECKS).filter(([what, args]) => !passes(what, args));
+const failed = Object.entries(CHECKS).filter(([what, check]) => !passes(what, check()));
 rmSync(directory, { recursive: true });
 process.exit(failed.length > 0 ? 1 : 0);
 
-function passes(what: string, args: readonly string[]): boolean {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
+function bun(...args: string[]): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
+}
+
+function passes(what: string, { status, stdout, stderr }: SpawnSyncReturns<string>): boolean {
   console.log(`${status === 0 ? "ok    " : "FAILED"}  ${what}`);
   if (status !== 0) console.log(`${stdout}${stderr}`);
   return status === 0;

@@ -11,19 +11,14 @@ import { isDiskFull } from "../storage/storage_error.ts";
 import { removeAbandoned } from "../storage/temporary_file.ts";
 import { syncWal } from "../storage/wal_sync.ts";
 import * as log from "./log.ts";
+import { waits } from "./waits.ts";
 import { WakeableSleep } from "./wakeable_sleep.ts";
 
 /** How often the -wal is looked at, in milliseconds, whatever else happens. */
 const CHECKPOINT_EVERY_MS = 1_000;
 
-/** How often the ballast is looked at, in milliseconds. */
-const BALLAST_EVERY_MS = 5_000;
-
 /** How long to wait after a failed sync of the -wal, in milliseconds. */
 const RESYNC_MS = 10_000;
-
-/** How long a queue must be idle before its file is compacted, in milliseconds. */
-const COMPACT_AFTER_MS = 10_000;
 
 /** What maintenance works with. */
 export interface MaintenanceDependencies {
@@ -87,7 +82,7 @@ export class Maintenance {
   onIdle(idleForMs: number): void {
     if (this.#file.isOutbox) return;
     this.#checkpoints.onIdle();
-    if (idleForMs >= COMPACT_AFTER_MS) compact(this.#file);
+    if (idleForMs >= waits.compactMs) compact(this.#file);
   }
 
   /** On a full disk, gives up the ballast and what the -wal holds, so that the queue can be drained all the same. */
@@ -110,7 +105,7 @@ export class Maintenance {
   async #keepBallast(signal: AbortSignal): Promise<void> {
     let tell = log.logNoBallast; // once, not every five seconds
     while (!signal.aborted) {
-      await pause(BALLAST_EVERY_MS, signal);
+      await pause(waits.ballastMs, signal);
       if (signal.aborted) return;
       if (!this.#file.isOutbox) removeAbandoned(this.#file.path); // of a process that was killed while it made the file
       await this.#ballast.make().catch((error: unknown) => {

@@ -6,7 +6,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
-import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS, LEASE_MARGIN_MS } from "../limits.ts";
+import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { checkOptions, OBJECT, type OptionKinds } from "../options.ts";
@@ -31,10 +31,8 @@ import { Maintenance } from "./maintenance.ts";
 import { PoisonGuard } from "./poison_guard.ts";
 import { Sender } from "./sender.ts";
 import type { PublishTracing } from "./trace_links.ts";
+import { waits } from "./waits.ts";
 import { WakeableSleep } from "./wakeable_sleep.ts";
-
-/** How often an idle publisher looks for events, in milliseconds, should the watch fail or a lease run out. */
-const POLL_MS = 1_000;
 
 /**
  * A service's database is written to without an event, too. How long such a commit keeps the watch off, in
@@ -107,7 +105,7 @@ export class Publisher implements AsyncDisposable {
     this.deadLetters = new DeadLetters(this.#queueFile, this.#events, this.#sleeper.wake);
     this.#leases = new LeaseTable(
       this.#queueFile,
-      this.#destination.timeoutMs + LEASE_MARGIN_MS,
+      this.#destination.timeoutMs + waits.leaseMarginMs,
       deadLetters,
     );
     this.#maintenance = new Maintenance({
@@ -271,7 +269,7 @@ export class Publisher implements AsyncDisposable {
 
     // Looked at before the leases are counted: whoever claims in between moves the cursor, and we claim nothing.
     this.#batcher.look();
-    if (this.#keepsOrder && this.#leases.count() > 0) return POLL_MS;
+    if (this.#keepsOrder && this.#leases.count() > 0) return waits.pollMs;
     const dueInMs = this.#batcher.dueInMs(this.#isBusy);
     if (dueInMs === 0) return this.#start(this.#batcher.claim());
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
@@ -299,7 +297,7 @@ export class Publisher implements AsyncDisposable {
     const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
     if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
     this.#isIdle = this.#watch.isArmed;
-    return Math.min(POLL_MS, Math.max(1, this.#watch.quietForMs()));
+    return Math.min(waits.pollMs, Math.max(1, this.#watch.quietForMs()));
   }
 
   #endIdling(): void {

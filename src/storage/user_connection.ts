@@ -52,7 +52,7 @@ export function firstValue(db: SqliteConnection, sql: string): unknown {
 }
 
 /** The absolute path of the connection's main database; empty for one that is in memory or temporary. */
-export function mainFileOf(db: SqliteConnection): string {
+function mainFileOf(db: SqliteConnection): string {
   return String(firstValue(db, "SELECT file FROM pragma_database_list WHERE name = 'main'") ?? "");
 }
 

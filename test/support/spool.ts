@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { waits } from "../../src/publisher/waits.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { EventTable } from "../../src/storage/events.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
@@ -59,6 +60,12 @@ export class Spool implements Disposable {
   /** Starts a publisher that sends to `settings["collector.hostname"]`: quick, and with no admin routes unless told. */
   publisher(settings: Settings, args: readonly string[] = []): Program {
     return start("src/commands/publisher.ts", [...args, ...this.publisherArgs(settings)]);
+  }
+
+  /** Starts one that waits less: `spool.quickPublisher({ leaseMarginMs: 100 }, settings)`. */
+  quickPublisher(shorter: Partial<typeof waits>, settings: Settings): Program {
+    const args = [JSON.stringify(shorter), ...this.publisherArgs(settings)];
+    return start("test/support/programs/quick_publisher.ts", args);
   }
 
   /** What a publisher is started with. */

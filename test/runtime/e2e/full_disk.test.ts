@@ -7,6 +7,8 @@ import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
 const LIMIT = { timeout: 60_000, ...(noSmallDisks !== undefined && { skip: noSmallDisks }) };
+/** So that there is a ballast soon. */
+const QUICK = { ballastMs: 100 };
 const AWAY: Script = () => ({ status: 503, headers: { "Retry-After": "0" } });
 
 /** Puts until the disk is full. Returns how many puts returned, and what the next one threw. */
@@ -62,7 +64,7 @@ test(
     await using collector = await ScriptedCollector.open();
     collector.script = AWAY;
     const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "admin.listen": "127.0.0.1:0" };
-    await using publisher = spool.publisher(settings);
+    await using publisher = spool.quickPublisher(QUICK, settings);
     const admin = await addressOf(publisher);
     await eventually("a ballast", () => spool.hasBallast());
     spool.put(3_000, { text: "x".repeat(1_000) });
@@ -97,7 +99,7 @@ test("starts on a full disk, in the place of the ballast that the last publisher
   using spool = new Spool({ directory: disk.path });
   const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
   {
-    await using publisher = spool.publisher(settings);
+    await using publisher = spool.quickPublisher(QUICK, settings);
     await eventually("a ballast", () => spool.hasBallast());
     assert.equal(await stop(publisher), 0);
   }

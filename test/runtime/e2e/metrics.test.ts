@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { type Settings, Spool, stop } from "../../support/spool.ts";
+import { listenAsStatsd } from "../../support/statsd.ts";
 
 const LIMIT = { timeout: 60_000 };
 
@@ -26,32 +25,19 @@ async function deliverTwo(settings: Settings, statuses: readonly number[] = []):
   assert.equal(await stop(publisher), 0);
 }
 
-/** A free UDP port of 127.0.0.1, and the packets that come to it. */
-async function listen() {
-  const packets: string[] = [];
-  const socket = createSocket("udp4", (packet) => packets.push(packet.toString()));
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const close = async (): Promise<void> => {
-    socket.close();
-    await once(socket, "close");
-  };
-  return { packets, port: socket.address().port, [Symbol.asyncDispose]: close };
-}
-
 test("tells statsd of each attempt, of failures, and of the events delivered", LIMIT, async () => {
-  await using statsd = await listen();
-  await deliverTwo({ "metrics.endpoint": `127.0.0.1:${statsd.port}` }, [503]);
-  await eventually("the metrics of three attempts", () => statsd.packets.length === 6);
-  const names = statsd.packets.map((packet) => packet.replace(/:[\d.e+-]+\|ms$/, ":MS|ms"));
+  await using statsd = await listenAsStatsd();
+  await deliverTwo({ "metrics.endpoint": `127.0.0.1:${statsd.endpoint.port}` }, [503]);
+  const packets = await statsd.packets(6); // of three attempts
+  const names = packets.map((packet) => packet.replace(/:[\d.e+-]+\|ms$/, ":MS|ms"));
   const [post, sent] = ["events.publisher.post:MS|ms", "events.publisher.sent:1|c"];
   assert.deepEqual(names.toSorted(), ["events.publisher.error.http:1|c", post, post, post, sent, sent]);
 });
 
 test("delivers while nobody listens where statsd should be", LIMIT, async () => {
   const { port } = await (async () => {
-    await using gone = await listen();
-    return { port: gone.port };
+    await using gone = await listenAsStatsd();
+    return gone.endpoint;
   })();
   await deliverTwo({ "metrics.endpoint": `127.0.0.1:${port}` });
 });

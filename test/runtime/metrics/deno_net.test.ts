@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import process from "node:process";
 import { test } from "node:test";
 import { missingUdpPermission } from "../../../src/metrics/udp_sender.ts";
 import { startCommand } from "../../support/processes.ts";
+import { listenAsStatsd } from "../../support/statsd.ts";
 
 const LIMIT = { timeout: 60_000 };
 const DENO_ONLY = {
@@ -41,14 +40,10 @@ for (const { allowed, missing } of [
 }
 
 test("sends with the permissions that the warning names, and no more", DENO_ONLY, async () => {
-  const statsd = createSocket("udp4");
-  statsd.bind(0, "127.0.0.1");
-  await once(statsd, "listening");
-  const { port } = statsd.address();
-  const received = once(statsd, "message");
+  await using statsd = await listenAsStatsd();
+  const { port } = statsd.endpoint;
   await using program = sender(port, ["0.0.0.0:0", `127.0.0.1:${port}`]);
-  assert.equal(String((await received)[0]), "sent:1|c");
+  assert.deepEqual(await statsd.packets(1), ["sent:1|c"]);
   assert.equal(await program.ended, 0, program.stderr.join("\n"));
   assert.deepEqual(program.stdout, ["went on"]);
-  statsd.close();
 });

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { Agent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -12,6 +11,7 @@ import { Hono } from "hono";
 import { ConfigurationError } from "../../../src/errors.ts";
 import { type ServedApp, serveApp } from "../../../src/server/serve.ts";
 import { runtimeCommand } from "../../support/runtime.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 const LOCAL = { host: "127.0.0.1", port: 0 };
 
@@ -25,12 +25,8 @@ async function send(options: RequestOptions): Promise<IncomingMessage> {
 }
 
 async function withSocketPath(body: (path: string) => Promise<void>): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), "eventspool-"));
-  try {
-    await body(join(directory, "app.sock"));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  using directory = temporaryDirectory();
+  await body(join(directory.path, "app.sock"));
 }
 
 async function rejection(serving: Promise<ServedApp>): Promise<string> {

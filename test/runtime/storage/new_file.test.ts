@@ -7,6 +7,7 @@ import { ConfigurationError, EventStorageError } from "../../../src/errors.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { makeFile } from "../../../src/storage/queue_file.ts";
+import { start } from "../../support/processes.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -14,24 +15,38 @@ function modeOf(path: string): string {
   return (statSync(path).mode & 0o777).toString(8);
 }
 
-test("makes a queue's files readable by their owner only, whatever the umask", () => {
-  using directory = temporaryDirectory();
-  const umask = process.umask(0);
-  using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
-  queue.put({});
-  process.umask(umask);
+/** What the queue's files are like, or the error, when another process puts. */
+async function putElsewhere(directory: string, options: object): Promise<string> {
+  await using maker = start("test/support/programs/queue_maker.ts", [directory, JSON.stringify(options)]);
+  assert.equal(await maker.ended, 0, maker.stderr.join("\n"));
+  return maker.stdout.join("\n");
+}
 
-  for (const suffix of ["", "-wal", "-shm"]) assert.equal(modeOf(queue.file + suffix), "600");
+test("makes a queue's files readable by their owner only, whatever the umask", async () => {
+  using directory = temporaryDirectory();
+  assert.equal(await putElsewhere(directory.path, { umask: 0 }), "600 600 600");
 });
 
-test("makes them as they were asked for, whatever the umask", () => {
+test("makes them as they were asked for, whatever the umask", async () => {
   using directory = temporaryDirectory();
-  const umask = process.umask(0o077);
-  using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, fileMode: 0o660 });
-  queue.put({});
-  process.umask(umask);
+  const options = { umask: 0o077, fileMode: 0o660 };
+  assert.equal(await putElsewhere(directory.path, options), "660 660 660");
+});
 
-  for (const suffix of ["", "-wal", "-shm"]) assert.equal(modeOf(queue.file + suffix), "660");
+const NOBODY = 65_534;
+const isRoot = process.geteuid?.() === 0;
+
+test("rejects a file that this process may not write", {
+  skip:
+    isRoot && process.seteuid === undefined && "root may write to any file, and cannot become somebody else",
+}, async () => {
+  using directory = temporaryDirectory();
+  const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
+  queue.close();
+  chmodSync(directory.path, 0o777);
+  chmodSync(queue.file, 0o444);
+  const error = await putElsewhere(directory.path, isRoot ? { uid: NOBODY } : {});
+  assert.match(error, /^SQLITE_READONLY: .*owner and mode/);
 });
 
 test("leaves the mode of a file that is there", () => {

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -8,6 +7,7 @@ import { readPage } from "../../support/doc_page.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type Family, NEEDS_PROMTOOL, parseMetrics, promtool } from "../../support/prometheus.ts";
 import { addressOf, Spool } from "../../support/spool.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 const DEPLOY = new URL("../../../deploy/", import.meta.url);
 const RULES = new URL("prometheus/", DEPLOY);
@@ -120,15 +120,14 @@ test("no two panels of the dashboard lie on each other", () => {
 });
 
 test("Prometheus understands every expression of the dashboard", NEEDS_PROMTOOL, () => {
-  const directory = mkdtempSync(join(tmpdir(), "eventspool-dashboard-"));
+  using directory = temporaryDirectory();
   const rules = expressions.map((expr, index) => ({
     record: `panel:${index}`,
     expr: expr.replaceAll("$__rate_interval", "5m").replaceAll(/\$(queue|instance|collector)/g, ".*"),
   }));
-  const path = join(directory, "rules.yml");
+  const path = join(directory.path, "rules.yml");
   writeFileSync(path, JSON.stringify({ groups: [{ name: "dashboard", rules }] })); // YAML is a superset of JSON
   const { status, output } = promtool(["check", "rules", path]);
-  rmSync(directory, { recursive: true });
   assert.equal(status, 0, output);
   assert.match(output, new RegExp(`${expressions.length} rules found`));
 });

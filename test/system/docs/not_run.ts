@@ -40,7 +40,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "fault                                rounds    put  delivered  duplicates  dead  lost  seconds":
       "test/faults kills a few, and bun run faults all",
     "permissions {":
-      "it is nats-server's configuration: test/system/nats/login.test.ts runs a server with it",
+      "it is nats-server's configuration: test/runtime/nats/login.test.ts runs a server with it",
     "$ bun run publisher config.ini": "it needs a nats-server: test/destinations has the message",
   },
   "docs/metrics.md": {

@@ -8,6 +8,19 @@ import { POISON } from "./poison.ts";
 import { STOPS } from "./stops.ts";
 import { SURROUNDINGS } from "./surroundings.ts";
 
+/** Those in which a runtime's own network, streams and files have a part: test/runtime runs them. */
+export const RUNTIME_FAULTS: readonly Fault[] = [...ANSWERS, ...SURROUNDINGS];
+
+/** The others, which test/system runs. */
+export const SYSTEM_FAULTS: readonly Fault[] = [
+  ...CRASHES,
+  ...STOPS,
+  ...POISON,
+  ...CLOCKS,
+  ...CHAOS,
+  ...JETSTREAM,
+];
+
 /** All faults, in the order of GUARANTEES.md. */
 export const FAULTS: readonly Fault[] = [
   ...CRASHES,

@@ -54,7 +54,11 @@ function gush(socket: Socket): void {
 const SILENT: Trouble[] = [
   { name: "nobody listens", kind: "unavailable", settings: { "collector.hostname": "127.0.0.1:9" } },
   { name: "no such host", kind: "unavailable", settings: { "collector.hostname": "nowhere.invalid" } },
-  { name: "TLS is expected, and not spoken", kind: "unavailable", settings: { "collector.scheme": "https" } },
+  {
+    name: "TLS is expected, and not spoken",
+    kind: "misconfigured",
+    settings: { "collector.scheme": "https" },
+  },
   {
     name: "TLS handshake that hangs",
     kind: "unavailable",
@@ -156,7 +160,7 @@ const BAD_CERTIFICATE: Fault = {
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
     const trouble = { "collector.hostname": `127.0.0.1:${port}`, "collector.scheme": "https" };
-    const counts = await suffer({ name: "bad certificate", kind: "unavailable", settings: trouble });
+    const counts = await suffer({ name: "bad certificate", kind: "misconfigured", settings: trouble });
     server.close();
     assert.deepEqual(seen, [], "nothing was sent to it");
     return counts;
@@ -170,7 +174,7 @@ async function suffer({ name, kind, answer, connection, settings }: Trouble): Pr
   await using spoiler = new Spoiler(collector.port);
   const healthy = {
     "collector.hostname": `127.0.0.1:${await spoiler.listen()}`,
-    "collector.timeout": "700ms",
+    "collector.timeout": "1500ms",
   };
   spoiler.spoil = connection;
   if (answer !== undefined) collector.script = () => answer;
@@ -181,12 +185,12 @@ async function suffer({ name, kind, answer, connection, settings }: Trouble): Pr
   const health = new URL("/health", await addressOf(publisher));
   const read = async () =>
     (await (await fetch(health)).json()) as { status: string; last_error: { kind: Kind } | null };
-  const { status, last_error: error } = await eventually(`the trouble: ${name}`, async () => {
-    const found = await read();
-    return found.last_error === null ? undefined : found;
+  const wanted = kind === "misconfigured" ? "failing" : "degraded";
+  // On a busy machine a request may time out before the answer is there: an outage, at first.
+  await eventually(`${name}: taken as ${kind}, and ${wanted}`, async () => {
+    const { status, last_error: error } = await read();
+    return error?.kind === kind && status === wanted;
   });
-  assert.equal(error?.kind, kind, name);
-  assert.equal(status, kind === "misconfigured" ? "failing" : "degraded", name);
   assert.equal(spool.queue.depth(), EVENTS, name);
 
   spoiler.spoil = undefined;

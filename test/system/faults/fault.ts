@@ -1,6 +1,6 @@
 /**
- * What a fault is, and what is counted. `bun run faults` prints the counts of all of them in full;
- * faults.test.ts runs a quick part of each under every runtime.
+ * What a fault is, and what is counted. `bun run faults` prints the counts of all of them in full; faults.test.ts, here
+ * and in test/runtime, runs a quick part of each.
  *
  * @module
  */

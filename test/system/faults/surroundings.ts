@@ -130,7 +130,8 @@ async function fillDisk(): Promise<Counts> {
   await using collector = await ScriptedCollector.open();
   const args = [spool.directory, "1", "2000"];
   await using producer = start("test/support/programs/reporting_producer.ts", args);
-  await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+  const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
+  await using publisher = spool.quickPublisher({ ballastMs: 100 }, settings);
   await eventually("a ballast", () => spool.hasBallast());
   collector.script = () => ({ status: 503, headers: { "Retry-After": "0" } });
   await sleep(300);

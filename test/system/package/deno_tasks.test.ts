@@ -3,14 +3,12 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { DENO } from "../../../scripts/runtimes.ts";
 import { assertDelivers, queueDirectory } from "../../support/delivery.ts";
 import { type Program, start, startCommand } from "../../support/processes.ts";
+import { ROOT } from "../../support/project.ts";
 import { getRuntime } from "../../support/runtimes.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
-
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
 const OPTIONS = {
   skip: process.versions.bun === undefined && "the tasks are Deno's, whatever runs this file",

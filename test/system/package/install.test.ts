@@ -5,14 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { pack } from "../../../scripts/pack.ts";
 import { DENO, NODE, OLDEST_NODE } from "../../../scripts/runtimes.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertDelivers, PRODUCER, queueDirectory } from "../../support/delivery.ts";
 import { type Program, startCommand } from "../../support/processes.ts";
+import { ROOT } from "../../support/project.ts";
 import { getRuntime } from "../../support/runtimes.ts";
-
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
 // What is installed is the same, whatever runs this file.
 const OPTIONS = {
@@ -53,7 +52,8 @@ before(() => {
   if (OPTIONS.skip) return;
   directory = mkdtempSync(join(tmpdir(), "eventspool-install-"));
   tarball = join(directory, "eventspool.tgz");
-  run(process.execPath, ["pm", "pack", "--filename", tarball], ROOT);
+  const { status, stdout, stderr } = pack(tarball);
+  assert.equal(status, 0, stdout + stderr);
 });
 
 after(() => {
@@ -74,6 +74,8 @@ test("serves an empty Node project from the tarball: queue, publisher, collector
       const node = getRuntime(pinned);
       if ("missing" in node) return t.skip(node.missing);
       await assertWorks(project, node.path);
+      cpSync(join(ROOT, "test/support/programs/installed_package.ts"), join(project, "installed_package.ts"));
+      assert.match(run(node.path, ["--test", "installed_package.ts"], project), /pass 9\n/);
     });
   }
 });
@@ -206,7 +208,11 @@ function typeCheck(project: string, file: string): void {
 
 /** Runs a command to its end, and returns what it printed. */
 function run(command: string, args: readonly string[], cwd: string): string {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8" });
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
+    encoding: "utf8",
+    timeout: 120_000,
+  });
   assert.equal(status, 0, `${command} ${args.join(" ")}: ${error?.message ?? ""}${stdout}${stderr}`);
   return stdout;
 }

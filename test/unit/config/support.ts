@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { CollectorDestinationConfig } from "../../../src/config/destination_config.ts";
 import { type PublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 import { iniOf } from "./differences.ts";
 
 /** The publisher's configuration of the minimal settings and those given. */
@@ -34,12 +32,8 @@ export function rejects(parse: () => unknown, message: RegExp): void {
 
 /** Runs something with a directory that is gone afterwards. */
 export function inTemporaryDirectory(run: (directory: string) => void): void {
-  const directory = mkdtempSync(join(tmpdir(), "eventspool-config-"));
-  try {
-    run(directory);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  using directory = temporaryDirectory();
+  run(directory.path);
 }
 
 /** Every key, none with its default. */

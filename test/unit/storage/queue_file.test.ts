@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
@@ -97,30 +97,6 @@ test("rejects a file that is no database, and leaves it as it was", () => {
   writeFileSync(path, "precious notes, certainly not a database\n".repeat(100));
   assert.throws(() => QueueFile.open(path, OPTIONS), storageError("SQLITE_NOTADB", /Move it away/));
   assert.match(readFileSync(path, "utf8"), /^precious notes/);
-});
-
-/** Runs `work` without the powers of root, whom no mode stops. */
-function asNobody(work: () => void): void {
-  const isRoot = process.geteuid?.() === 0;
-  if (isRoot) process.seteuid?.(65_534);
-  try {
-    work();
-  } finally {
-    if (isRoot) process.seteuid?.(0);
-  }
-}
-
-const cannotDropRoot = process.geteuid?.() === 0 && process.seteuid === undefined;
-
-test("rejects a file that this process may not write", { skip: cannotDropRoot }, () => {
-  using directory = temporaryDirectory();
-  const path = join(directory.path, "events-main.db");
-  QueueFile.open(path, OPTIONS).close();
-  chmodSync(directory.path, 0o777);
-  chmodSync(path, 0o444);
-  asNobody(() => {
-    assert.throws(() => QueueFile.open(path, OPTIONS), storageError("SQLITE_READONLY", /owner and mode/));
-  });
 });
 
 test("rejects another program's database, and leaves it as it was", () => {

@@ -1,0 +1,135 @@
+/**
+ * What `bun run test` can run. Deno and Node come from npm, pinned.
+ *
+ * @module
+ */
+import { globSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import process from "node:process";
+import { ROOT } from "../../test/support/project.ts";
+import { getRuntime } from "../../test/support/runtimes.ts";
+import { DENO, NODE, OLDEST_NODE } from "../runtimes.ts";
+import { changedTests } from "./changed_tests.ts";
+
+/** A command, with its environment besides ours. */
+export interface Command {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A command that passes or fails, or one that runs test files and writes a JUnit report. */
+export interface Suite {
+  command(report: string, files: readonly string[]): Command;
+  /** The test files, which must all be in the report; undefined: there is no report. */
+  readonly files?: () => readonly string[];
+}
+
+/** How many suites run at once. */
+export const LANES: number = Math.min(availableParallelism(), 4);
+
+/** How many test files a suite runs at once: most of them wait most of the time. */
+const WORKERS = 2 * LANES;
+
+/** Longer than any test takes beside others; a test that may take longer says so itself. */
+const TEST_TIMEOUT_MS = 120_000;
+
+/** Node's limit is also one of a whole file. */
+const FILE_TIMEOUT_MS = 600_000;
+
+/** What gates a change: first what fails fast, then the slowest, so that the others fill the gaps. */
+export const GATE: Readonly<Record<string, Suite>> = {
+  lint: check("x", "biome", "check", "--error-on-warnings", "."),
+  types: check("x", "tsc", "-p", "."),
+  unit: bunTests(() => testFiles("unit")),
+  generated: check("scripts/generate.ts", "--check"),
+  system: bunTests(() => testFiles("system")),
+  node: nodeTests(() => testFiles("{unit,runtime}")),
+  deno: denoTests(() => testFiles("{unit,runtime}")),
+  runtime: bunTests(() => testFiles("runtime")),
+  package: check("scripts/check_package.ts"),
+};
+
+/** The gate, with the last tier on the other runtimes too, and the faults in full. */
+export const FULL: Readonly<Record<string, Suite>> = {
+  ...GATE,
+  "deno-system": denoTests(() => testFiles("system")),
+  "node-system": nodeTests(() => testFiles("system")),
+  faults: check("scripts/faults.ts"),
+};
+
+/** All suites by their names. */
+export const SUITES: Readonly<Record<string, Suite>> = { ...FULL, changed: bunTests(changedTests) };
+
+/** Gets the runtimes from npm before suites ask for them side by side: `bun x` has one folder for each, and no lock. */
+export function getRuntimes(names: readonly string[]): void {
+  const isNeeded = names.some((name) => !["lint", "types", "unit"].includes(name));
+  if (isNeeded) for (const pinned of [DENO, NODE, OLDEST_NODE]) getRuntime(pinned);
+}
+
+function testFiles(tier: string): string[] {
+  return globSync(`test/${tier}/**/*.test.ts`, { cwd: ROOT });
+}
+
+function check(...args: string[]): Suite {
+  return { command: () => ({ program: process.execPath, args }) };
+}
+
+function bunTests(files: () => string[]): Suite {
+  const options = [
+    `--parallel=${WORKERS}`,
+    `--timeout=${TEST_TIMEOUT_MS}`,
+    "--only-failures",
+    "--reporter=junit",
+  ];
+  return {
+    files,
+    command: (report, files) => ({
+      program: process.execPath,
+      args: ["test", ...options, `--reporter-outfile=${report}`, ...files.map((file) => `./${file}`)],
+    }),
+  };
+}
+
+/** tsc has checked the types, with Node's; Deno would do it again, with its own. */
+function denoTests(files: () => string[]): Suite {
+  const options = ["-A", "--no-check", "--parallel", "--reporter=dot"];
+  return {
+    files,
+    command: (report, files) => ({
+      program: pathOf(DENO),
+      args: ["test", ...options, `--junit-path=${report}`, ...files],
+      env: { DENO_JOBS: String(WORKERS) },
+    }),
+  };
+}
+
+function nodeTests(files: () => string[]): Suite {
+  const options = [
+    `--test-concurrency=${WORKERS}`,
+    `--test-timeout=${FILE_TIMEOUT_MS}`,
+    "--test-reporter=dot",
+    "--test-reporter-destination=stdout",
+  ];
+  return {
+    files,
+    command: (report, files) => ({
+      program: pathOf(NODE),
+      args: [
+        "--test",
+        ...options,
+        "--test-reporter=junit",
+        `--test-reporter-destination=${report}`,
+        ...files,
+      ],
+      // Each file is a process, and so is each program that a test starts: this halves their processor time.
+      env: { NODE_COMPILE_CACHE: `${report}-compiled` },
+    }),
+  };
+}
+
+function pathOf(pinned: string): string {
+  const runtime = getRuntime(pinned);
+  if ("missing" in runtime) throw new Error(runtime.missing);
+  return runtime.path;
+}
