@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
-import { describePublisherConfig, isSameConfig } from "../config/describe_config.ts";
+import { describePublisherConfig, fingerprintOf } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
@@ -106,7 +106,8 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
     try {
       const config = load();
       session.publisher.noteReload(undefined);
-      if (isSameConfig(config, session.config)) return void logger.info("SIGHUP: nothing has changed");
+      if (fingerprintOf(config) === session.fingerprint)
+        return void logger.info("SIGHUP: nothing has changed");
       next = await Session.open(config, openTelemetry, session);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

@@ -6,6 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import { admin } from "../admin/app.ts";
 import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.ts";
+import { fingerprintOf } from "../config/describe_config.ts";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
@@ -18,6 +19,8 @@ const logger = getLogger(["eventspool", "publisher"]);
 /** A publisher that works as one configuration says. */
 export class Session {
   readonly config: PublisherConfig;
+  /** Of the configuration and the files that it names, as they were when it was opened. */
+  readonly fingerprint: string;
   readonly publisher: Publisher;
   readonly admin: AdminServer | undefined;
   readonly #openTelemetry: OpenTelemetry;
@@ -44,6 +47,7 @@ export class Session {
 
   private constructor(config: PublisherConfig, openTelemetry: OpenTelemetry, admin: AdminServer | undefined) {
     this.config = config;
+    this.fingerprint = fingerprintOf(config);
     this.publisher = new Publisher(config, { openTelemetry });
     this.admin = admin;
     this.#openTelemetry = openTelemetry;

@@ -123,13 +123,11 @@ function describeNats(nats: NatsDestinationConfig | NatsSinkConfig): Record<stri
   };
 }
 
-/** Whether two configurations say the same, secrets and the contents of the files that they name included. */
-export function isSameConfig(one: PublisherConfig, other: PublisherConfig): boolean {
-  return fingerprint(one) === fingerprint(other);
-}
-
-/** A hash, so that no text with the secrets stays in memory. */
-function fingerprint(config: PublisherConfig): string {
+/**
+ * The same for two configurations that say the same, secrets and the contents of the files that they name included: as
+ * these are now. A hash, so that no text with the secrets stays in memory.
+ */
+export function fingerprintOf(config: PublisherConfig): string {
   const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
     const raw = this[key]; // before toJSON
     if (raw instanceof Secret) return Buffer.from(raw.reveal()).toString("base64");

@@ -17,7 +17,7 @@ import { didYouMean } from "../did_you_mean.ts";
 import { EventSerializationError } from "../errors.ts";
 import { describe, errorName } from "../format.ts";
 import { fieldPath, pathSegment } from "./problems.ts";
-import { ThriftJsonWriter } from "./thrift_protocol.ts";
+import { NO_STRUCT, ThriftJsonWriter } from "./thrift_protocol.ts";
 
 /**
  * A struct of the Apache Thrift compiler's `js:node` code, or anything that writes itself the same
@@ -53,7 +53,7 @@ export function serializeV2Event(event: ThriftStruct): Uint8Array {
   try {
     write(event, writer);
     const bytes = writer.finish();
-    if (bytes[0] !== OPEN_BRACE) writer.fail("is not a struct, of which batches are made");
+    if (bytes[0] !== OPEN_BRACE) writer.fail(NO_STRUCT);
     return bytes;
   } finally {
     writer.reset();

@@ -49,6 +49,9 @@ export const THRIFT_TYPES = {
   uid: 16,
 } as const;
 
+/** Of an event that is something else. */
+export const NO_STRUCT = "is not a struct, of which batches are made";
+
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(THRIFT_TYPES).map(([name, id]) => [id, `"${name}"`]),
 );
@@ -139,6 +142,7 @@ export class ThriftJsonWriter {
   writeFieldStop(): void {}
 
   writeMapBegin(keyType: number, valueType: number, size: number): void {
+    if (this.#depth === 0) this.fail(NO_STRUCT);
     const value = this.#written();
     if (value !== undefined && !isMapLike(value))
       this.fail(`is ${describe(value)}: map takes a plain object, such as Object.fromEntries(map)`);
@@ -152,6 +156,7 @@ export class ThriftJsonWriter {
   }
 
   writeListBegin(elementType: number, size: number): void {
+    if (this.#depth === 0) this.fail(NO_STRUCT);
     const value = this.#written();
     if (value !== undefined && !Array.isArray(value))
       this.fail(`is ${describe(value)}: list and set take an array, such as [...set]`);

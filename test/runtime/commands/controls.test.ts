@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -7,6 +8,7 @@ import { logFormatter } from "../../../src/commands/logging.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { Program } from "../../support/processes.ts";
+import { runtimeCommand } from "../../support/runtime.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -58,7 +60,6 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["purge"],
   ["put", "--max-event-bytes", "1"],
   ["drain", "--to", `/nowhere/${HOSTILE.replaceAll("\0", "")}`],
-  ["drain", "--to", "-"],
   [HOSTILE],
   [`--${HOSTILE}`],
 ];
@@ -82,6 +83,32 @@ for (const json of [[], ["--json"]])
       if (json.length > 0) for (const line of stdout.split("\n").filter(Boolean)) JSON.parse(line);
     }
   });
+
+const noScript =
+  spawnSync("script", ["--version"]).status !== 0 && "script is missing: apt-get install bsdutils";
+
+test("drains to a terminal without control characters, and to a pipe byte for byte", {
+  ...LIMIT,
+  skip: noScript,
+}, () => {
+  const body = Buffer.from(JSON.stringify("\u009b2J \u202e"));
+  const drain = (wrap: (command: string) => [string, string[]]): Buffer => {
+    using spool = new Spool();
+    spool.queue.put(body);
+    const [file, args] = runtimeCommand(new URL("../../../src/commands/queue.ts", import.meta.url), [
+      ...["drain", "--to", "-", "--directory", spool.directory, "--queue-name", "main"],
+    ]);
+    const [command, commandArgs] = wrap([file, ...args].map((word) => `'${word}'`).join(" "));
+    return spawnSync(command, commandArgs, { stdio: ["ignore", "pipe", "ignore"] }).stdout;
+  };
+  assert.deepEqual(
+    drain((command) => ["sh", ["-c", command]]),
+    Buffer.concat([body, Buffer.from("\n")]),
+  );
+  const shown = drain((command) => ["script", ["-qec", command, "/dev/null"]]).toString();
+  assert.doesNotMatch(shown, /[\u0080-\u009f\p{Bidi_Control}]/u);
+  assert.match(shown, /"\\u009b2J \\u202e"/);
+});
 
 test("rejects a configuration without printing its control characters", LIMIT, async () => {
   using spool = new Spool();

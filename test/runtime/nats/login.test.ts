@@ -23,7 +23,7 @@ const secret = (text: string): Secret => new Secret(Buffer.from(text));
 function rejection(address: string): object {
   const keys = "nats.user, nats.token, nats.nkey_seed or nats.credentials_file";
   const reason = `NATS at ${address} rejected the login: Authorization Violation: see ${keys}`;
-  return { kind: "misconfigured", reason };
+  return { kind: "misconfigured", reason, isUnsent: true };
 }
 
 for (const [what, config, login, other] of [

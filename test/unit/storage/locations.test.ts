@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ConfigurationError, EventStorageError } from "../../../src/errors.ts";
-import { exposuresOf, locateQueueFile, queueFilePath } from "../../../src/storage/locations.ts";
+import { locateQueueFile, queueFilePath } from "../../../src/storage/locations.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 test("looks for the directory in the option, EVENTSPOOL_DIR, STATE_DIRECTORY, XDG_STATE_HOME, in this order", () => {
@@ -105,20 +105,4 @@ test("a path is absolute, whatever the environment says", () => {
     "/home/x/.local/state/eventspool/events-q.db",
     "as the XDG base directory specification has it",
   );
-});
-
-test("tells what lets everyone at a queue's file", () => {
-  using root = temporaryDirectory();
-  const path = join(root.path, "events-q.db");
-  assert.deepEqual(exposuresOf(path), [], "there is no file");
-  writeFileSync(path, "", { mode: 0o600 });
-  assert.deepEqual(exposuresOf(path), []);
-  chmodSync(root.path, 0o777);
-  assert.match(exposuresOf(path).join(), /^everyone may replace files in .*chmod 700/);
-  chmodSync(root.path, 0o1777);
-  assert.deepEqual(exposuresOf(path), []);
-  for (const mode of [0o604, 0o602]) {
-    chmodSync(path, mode);
-    assert.match(exposuresOf(path).join(), /^everyone may read or write .*chmod 600/);
-  }
 });
