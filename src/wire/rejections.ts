@@ -60,15 +60,15 @@ export function errorOf({ accepted, rejected = [] }: BatchReport): string {
 
 /**
  * Reads the report of a batch of `count` events. `silent`: it is not JSON, or says nothing of events, as the collectors
- * of baseplate.py do. `contradictory`: it does not account for each event that was sent, reports a failure, is a list of something, or is broken JSON.
+ * of baseplate.py do. `contradictory`: it does not account for each event that was sent, reports a failure, is a list
+ * of something, or is broken JSON.
  */
 export function readReport(text: string, count: number): BatchReport | "silent" | "contradictory" {
   const json = parseJson(text);
   if (json === undefined) return /^\s*[{[]/.test(text) ? "contradictory" : "silent";
   if (!isRecord(json)) return isFalseOrList(json) ? "contradictory" : "silent";
   const { accepted, duplicates, rejected } = json;
-  if (rejected === undefined && (accepted === undefined || accepted === true))
-    return isFailure(json) ? "contradictory" : "silent";
+  if (!isAboutEvents(json)) return isFailure(json) ? "contradictory" : "silent";
   const named = readRejections(rejected ?? [], count);
   if (named === undefined || accepted !== count - named.length) return "contradictory";
   const isCount = Number.isInteger(duplicates) && Number(duplicates) >= 0 && Number(duplicates) <= accepted;
@@ -77,6 +77,10 @@ export function readReport(text: string, count: number): BatchReport | "silent" 
 
 function isRecord(json: unknown): json is Record<string, unknown> {
   return typeof json === "object" && json !== null && !Array.isArray(json);
+}
+
+function isAboutEvents({ accepted, rejected }: Record<string, unknown>): boolean {
+  return rejected !== undefined || (accepted !== undefined && accepted !== true);
 }
 
 /** Whether it says something that is not about a batch; `null`, `true`, `"ok"` and an empty list say nothing. */
