@@ -83,7 +83,6 @@ export class ClusterParts {
   #toCollectors(address: string): string[] {
     return [
       "collector.scheme = http",
-      "collector.version = 2j",
       `collector.hostname = ${address}`,
       `collector.timeout = ${this.#timeoutMs}ms`,
       "key.name = demo",

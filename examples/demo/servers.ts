@@ -45,7 +45,6 @@ export class Servers {
     const config = this.#writeConfig("publisher.ini", [
       "[event-publisher:main]",
       "collector.scheme = http",
-      "collector.version = 2j",
       `collector.hostname = ${new URL(collector.address).host}`,
       `collector.timeout = ${this.#collectorTimeoutMs}ms`,
       "key.name = demo",
