@@ -118,7 +118,7 @@ export class Publisher implements AsyncDisposable {
     const limits = { ...batch, emptyBytes: this.#destination.emptyBatchBytes, size: this.#batchSize };
     this.#batcher = new Batcher(this.#leases, limits);
     this.#metrics = new StatsdClient(metrics);
-    this.#durable = new DurableHead(this.file, this.#events);
+    this.#durable = new DurableHead(this.#queueFile.path, this.#events);
     const sender = new Sender({
       leases: this.#leases,
       queue: this.queue,
@@ -140,7 +140,7 @@ export class Publisher implements AsyncDisposable {
       counts: this.#counts,
     });
     this.#keepsOrder = config.concurrency === 1;
-    this.#watch = new WalWatcher(this.file, () => {
+    this.#watch = new WalWatcher(this.#queueFile.path, () => {
       this.#sleeper.wake();
       this.#maintenance.written();
     });
