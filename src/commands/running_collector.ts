@@ -60,7 +60,7 @@ export class RunningCollector {
 
   /** @throws {ConfigurationError | EventStorageError} (rejects) it cannot be used */
   static async start(config: CollectorConfig): Promise<RunningCollector> {
-    const collector = new RunningCollector(config, await openSink(config.sink));
+    const collector = new RunningCollector(config, await openAndCheck(config.sink));
     await collector.#listen(config, new AsyncDisposableStack());
     collector.#use(config);
     return collector;
@@ -158,13 +158,13 @@ export class RunningCollector {
     const old = this.#sink;
     const isSameOutput =
       "path" in config && "path" in this.#config.sink && samePlace(config.path, this.#config.sink.path);
-    if (!isSameOutput) this.#sink = await openSink(config);
+    if (!isSameOutput) this.#sink = await openAndCheck(config);
     await old.close();
     if (!isSameOutput) return;
     try {
-      this.#sink = await openSink(config);
+      this.#sink = await openAndCheck(config);
     } catch (error) {
-      this.#sink = await openSink(this.#config.sink);
+      this.#sink = await openAndCheck(this.#config.sink);
       throw error;
     }
   }
@@ -222,6 +222,12 @@ export class RunningCollector {
 
 function unready(): Response {
   return Response.json({ error: "The collector is starting. Send it again." }, { status: 503 });
+}
+
+async function openAndCheck(config: SinkConfig): Promise<Sink> {
+  const sink = await openSink(config);
+  sink.checkRisks?.().catch(() => {}); // servers that are away now are asked when they are back
+  return sink;
 }
 
 function samePlace(one: string, other: string): boolean {
