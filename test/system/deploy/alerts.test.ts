@@ -15,13 +15,14 @@ import { serveApp } from "../../../src/server/serve.ts";
 import { memorySink } from "../../support/collector.ts";
 import { readDeployment } from "../../support/deployment.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
-import { freePorts, NO_NATS, openNats, startNats } from "../../support/nats.ts";
+import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { type Program, start } from "../../support/processes.ts";
-import { NO_PROMETHEUS, type PrometheusServer, startPrometheus } from "../../support/prometheus_server.ts";
 import { ACCEPT, HANG, heldBack, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { freePorts } from "../../support/servers.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { type Settings, Spool } from "../../support/spool.ts";
+import { NO_PROMETHEUS, type PrometheusServer, startPrometheus } from "./prometheus_server.ts";
 
 const skip = NO_PROMETHEUS;
 const OTHER_KEY = Buffer.from("another key").toString("base64");

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { readBlocks } from "../../support/doc_page.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
-import { NO_SYSTEMD_MACHINE, type SystemdMachine, startMachine } from "../../support/systemd_machine.ts";
+import { NO_SYSTEMD_MACHINE, type SystemdMachine, startMachine } from "./systemd_machine.ts";
 
 const skip = NO_SYSTEMD_MACHINE;
 const timeout = 240_000;
