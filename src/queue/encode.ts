@@ -84,10 +84,14 @@ function listProblem(events: unknown): string | undefined {
   return undefined;
 }
 
-/** Whether a value is a promise or is like one. */
+/** Whether a value is a promise or is like one. What cannot be read is not: the serializer names it. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
-  return isObject && typeof (value as { then?: unknown }).then === "function";
+  try {
+    return isObject && typeof (value as { then?: unknown }).then === "function";
+  } catch {
+    return false;
+  }
 }
 
 /** Lets a promise that nobody waits for fail without ending the process. */

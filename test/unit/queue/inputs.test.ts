@@ -46,7 +46,7 @@ const NO_LISTS: readonly (readonly [value: () => unknown, problem: RegExp])[] = 
   [() => () => [], / list is a function, /],
 ];
 
-test("putMany rejects what is no list of events, whatever the serializer, and counts it", () => {
+test("putMany rejects what is no list of events, whatever the serializer", () => {
   for (const serializer of [serializeJsonEvent, bytesOf])
     for (const [value, problem] of NO_LISTS) {
       using queue = new TestEventQueue<Any>("main", serializer);
@@ -158,4 +158,21 @@ test("a queue rejects a serializer for another version than its events have, unt
     () => open(serializeV2Event),
     /^ConfigurationError: serializer: writes events of version 2, .* of version 2j/,
   );
+});
+
+test("rejects an event whose members cannot even be looked at", () => {
+  using directory = temporaryDirectory();
+  using queue: Any = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const hostile = {
+    get then() {
+      throw new Error("secret");
+    },
+  };
+  for (const event of [proxy, hostile, { field: proxy }]) {
+    assertRejected(() => queue.put(event), /cannot be read: (?!.*secret)/);
+    assertRejected(() => queue.putMany([event]), /cannot be read: /);
+  }
+  assert.equal(queue.depth(), 0);
 });
