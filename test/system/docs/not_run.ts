@@ -3,11 +3,12 @@ import type { DocBlock } from "../../support/doc_page.ts";
 /** The blocks that no test runs, by page and first line, each with the reason. */
 const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "README.md": {
+    " your service              events-main.db            publisher                      collector":
+      "it is a drawing",
+    "npx --yes bun@1.4.4 run tarball":
+      "test/system/package/install.test.ts packs, and installs under the three runtimes",
     "npx --yes bun@1.4.4 run demo":
       "test/system/examples/demo.test.ts runs the demo; the other is these tests",
-    "bun add eventspool hono": "it is not on npm yet",
-    " service                 |   one SQLite file    |  publisher                                      |  collector":
-      "it is a drawing",
   },
   "docs/collector.md": {
     "[event-collector]": "test/unit/config/collector_config.test.ts reads the keys of the page's table",

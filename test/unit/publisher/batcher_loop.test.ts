@@ -1,6 +1,6 @@
 /**
- * The original's batching loop by the clock, and where ours differs on purpose. "Moving from
- * baseplate.py" in the README lists the same.
+ * The original's batching loop by the clock, and where ours differs on purpose.
+ * docs/moving-from-baseplate.md lists the same.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
