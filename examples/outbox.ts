@@ -1,5 +1,5 @@
 /**
- * A shop that keeps its orders in SQLite: an order and the event that tells of it commit together, or not at all.
+ * A shop that keeps its orders in SQLite: an order and the event that describes it commit together, or not at all.
  *
  *     SHOP_DB=shop.db bun examples/outbox.ts
  *     curl -X POST localhost:3000/orders -H 'Content-Type: application/json' -d '{"item":"book","count":2}'

@@ -57,7 +57,7 @@ export class Child {
     }
   }
 
-  /** Is told of each line that the child writes from now on. */
+  /** Is called with each line that the child writes from now on. */
   onLine(listener: (line: string) => void): void {
     this.#output.on("line", listener);
   }

@@ -104,11 +104,11 @@ export function logDropped(droppedCount: number): void {
 }
 
 export function logRetried(retriedCount: number): void {
-  logger.info("Put dead letters back into the queue, as told: {retriedCount}", { retriedCount });
+  logger.info("Put dead letters back into the queue: {retriedCount}", { retriedCount });
 }
 
 export function logPurged(purgedCount: number): void {
-  logger.warn("Deleted dead letters for good, as told: {purgedCount}", { purgedCount });
+  logger.warn("Purged dead letters: {purgedCount}", { purgedCount });
 }
 
 export function logShrunk(sizeBytes: number, maxBytes: number): void {

@@ -69,7 +69,7 @@ function ratesBetween(last: Sample, now: Sample): Rates {
 function toLines(state: QueueState, rates: Rates | undefined, isWatched: boolean): string[] {
   const rejected = Object.values(state.rejectedPuts).reduce((sum, count) => sum + count, 0);
   const oldest = state.oldestPutAtMs === undefined ? "-" : formatDuration(Date.now() - state.oldestPutAtMs);
-  const header = ["DEPTH", "CAP", "LEASED", "DEAD", "REFUSED", "OLDEST"];
+  const header = ["DEPTH", "CAP", "LEASED", "DEAD", "REJECTED", "OLDEST"];
   const row = [state.depth, state.maxEvents, state.leased, state.deadLetters, rejected, oldest].map(String);
   if (isWatched) {
     header.push("PUT/S", "GONE/S");
