@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { Hono } from "hono";
 import { ConfigurationError } from "../../../src/errors.ts";
 import { type ServedApp, serveApp } from "../../../src/server/serve.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const LOCAL = { host: "127.0.0.1", port: 0 };
@@ -117,7 +117,10 @@ test("replaces the unix socket of a process that was killed", () =>
   }));
 
 async function startServer(path: string): Promise<ChildProcess> {
-  const [command, args] = runtimeCommand(new URL("./serve_child.ts", import.meta.url), [path]);
+  const [command, args] = runtimeCommand(
+    new URL("../../support/programs/socket_server.ts", import.meta.url),
+    [path],
+  );
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
   await once(child.stdout, "data");
   return child;

@@ -5,19 +5,21 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { type Balancer, missing, readDeployed, startBalancer } from "../../support/balancers.ts";
+import { type Balancer, missing, startBalancer } from "../../support/balancers.ts";
 import { type IssuedCertificate, NO_OPENSSL, TestAuthority } from "../../support/certificates.ts";
+import { readDeployment } from "../../support/deployment.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
-import { freePorts, NO_NATS, openNats, startNats } from "../../support/nats.ts";
+import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { type Program, start } from "../../support/processes.ts";
+import { freePorts } from "../../support/servers.ts";
 import { signatureOf } from "../../support/signed.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
 /** Without mTLS: the publisher of these tests has no certificate. */
 const deployedNginx = (): string =>
-  readDeployed("nginx/eventspool.conf").replace(/^.*ssl_(client|verify).*$/gm, "");
-const deployedHaproxy = (): string => readDeployed("haproxy/eventspool.cfg").replace(/ ca-file .*$/m, "");
+  readDeployment("nginx/eventspool.conf").replace(/^.*ssl_(client|verify).*$/gm, "");
+const deployedHaproxy = (): string => readDeployment("haproxy/eventspool.cfg").replace(/ ca-file .*$/m, "");
 
 const HAPROXY_DEFAULTS =
   "defaults\n mode http\n timeout connect 2s\n timeout client 30s\n timeout server 30s\n";
@@ -156,7 +158,7 @@ for (const [kind, file] of [
       );
       await addressOf(program);
     }
-    await using balancer = await startBalancer(kind, readDeployed(file), { collectors: ports, authority });
+    await using balancer = await startBalancer(kind, readDeployment(file), { collectors: ports, authority });
     const client = authority.issue("publisher");
     const longest = Buffer.from(`[${`"${"x".repeat(50_997)}",`.repeat(10)}"${"x".repeat(1_986)}"]`);
     assert.equal(longest.length, 511_990);
