@@ -121,6 +121,7 @@ export class EventInvalidError extends EventError {
  * - `MOVED`: the file was removed or replaced while it was open
  * - `NETWORK_FILE_SYSTEM`: it is on one, where locks may not hold: use a local disk, or `allowNetworkFileSystem`
  * - `OLD_RUNTIME`: Bun, Deno or Node is too old for better-sqlite3
+ * - `NO_ADDON`: no SQLite library loads; the message has the reason for each
  * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`, `HARD_LINKED`; `LOCKED`: another process has it; `CLOSED`: it
  *   was used after `close()`
  * - `IN_MEMORY`, `NOT_WAL`: the database of an outbox is in memory, or not in WAL mode
