@@ -28,7 +28,7 @@ import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
- * Each time into an array of its own: `putMany` and `putGrouped` hold several before they store them.
+ * Each time into an array of its own: `putMany` and `putAsync` hold several before they store them.
  */
 export type EventSerializer<T> = ((event: T) => Uint8Array) & {
   /**
@@ -71,7 +71,7 @@ export interface EventQueueOptions {
   /**
    * How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. If
    * another process keeps the lock for longer, such as one that was stopped, that put throws, and later ones wait for
-   * 10 ms at most until one succeeds. `putGrouped` waits as long, but without stopping the event loop.
+   * 10 ms at most until one succeeds. `putAsync` waits as long, but without stopping the event loop.
    */
   readonly busyTimeoutMs?: number;
   /**
@@ -238,7 +238,7 @@ export class EventQueue<T, Output = T> implements Disposable {
    * but could not be synced, since the disk fails, is rejected with an EventStorageError, and may be
    * delivered all the same.
    */
-  putGrouped(event: T): Promise<void> {
+  putAsync(event: T): Promise<void> {
     // Not async: with a promise less, a put takes 14 % less CPU.
     if (this.#closed) return Promise.reject(new EventQueueClosedError(this.name));
     try {

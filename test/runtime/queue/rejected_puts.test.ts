@@ -31,7 +31,7 @@ test("leaves in the file how many events were rejected, and why", async () => {
   assert.throws(() => queue.putMany([{}, {}, {}]), EventQueueFullError);
   queue.put({});
   assert.throws(() => queue.put({}), EventQueueFullError);
-  await assert.rejects(queue.putGrouped({}), EventQueueFullError);
+  await assert.rejects(queue.putAsync({}), EventQueueFullError);
   queue.close();
 
   assert.deepEqual(countsIn(file), { full: 5, invalid: 1, too_large: 1 });

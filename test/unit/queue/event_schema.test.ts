@@ -57,8 +57,8 @@ for (const [name, schema] of [
     assert.throws(() => queue.put({ ...EVENT, items }), isInvalid("items[3].price"));
     assert.throws(() => queue.put(null as never), isInvalid(""));
     assert.throws(() => queue.putMany([EVENT, { ...EVENT, items }]), isInvalid("items[3].price", 1));
-    await assert.rejects(queue.putGrouped({ ...EVENT, kind: "click" as never }), isInvalid("kind"));
-    await queue.putGrouped({ ...EVENT, items: [] });
+    await assert.rejects(queue.putAsync({ ...EVENT, kind: "click" as never }), isInvalid("kind"));
+    await queue.putAsync({ ...EVENT, items: [] });
     queue.putMany([{ ...EVENT, items: [], source: "app" }]);
 
     const stored = (source: string): object => ({ ...EVENT, items: [], source });
@@ -96,7 +96,7 @@ test("rejects an asynchronous schema, and stores nothing", async () => {
   const isRejected = (error: unknown): boolean =>
     error instanceof ConfigurationError && /validates asynchronously/.test(error.message);
   assert.throws(() => refined.put("x"), isRejected);
-  await assert.rejects(object.putGrouped({ a: "x" }), isRejected);
+  await assert.rejects(object.putAsync({ a: "x" }), isRejected);
   assert.deepEqual([refined.depth(), object.depth()], [0, 0]);
 });
 
@@ -138,7 +138,7 @@ export function typeErrors(): void {
   // @ts-expect-error - items are missing
   viaZod.putMany([{ kind: "view", user: { id: "u1" } }]);
   // @ts-expect-error - nor has it a colour
-  void viaZod.putGrouped({ kind: "view", user: { id: "u1" }, items: [], colour: "red" });
+  void viaZod.putAsync({ kind: "view", user: { id: "u1" }, items: [], colour: "red" });
 
   const viaValibot = new EventQueue("main", serializeJsonEvent, { schema: VALIBOT });
   viaValibot.put({ kind: "view", user: { id: "u1" }, items: [] });
