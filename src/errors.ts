@@ -29,10 +29,15 @@ export abstract class EventError extends Error {
    * Every subclass has it: `EventQueueFullError.is(error)`.
    */
   static is<T extends EventError>(this: abstract new (...args: never[]) => T, value: unknown): value is T {
-    const [brand] = Object.getOwnPropertySymbols(this.prototype);
-    if (brand === undefined) return value instanceof this; // a subclass that is not ours
-    return typeof value === "object" && value !== null && brand in value;
+    // biome-ignore lint/complexity/noThisInStatic: it asks for the class that it is called on
+    return isOf(this, value);
   }
+}
+
+function isOf(errorClass: abstract new (...args: never[]) => EventError, value: unknown): boolean {
+  const [brand] = Object.getOwnPropertySymbols(errorClass.prototype);
+  if (brand === undefined) return value instanceof errorClass; // a subclass that is not ours
+  return typeof value === "object" && value !== null && brand in value;
 }
 
 /** The serialized event is larger than the limit. It was not stored. */

@@ -7,6 +7,7 @@ import * as z from "zod";
 import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
 import { ConfigurationError, EventInvalidError, EventSerializationError } from "../../../src/errors.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { Outbox } from "../../../src/queue/outbox.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { EventTable } from "../../../src/storage/events.ts";
@@ -170,3 +171,23 @@ export function typeErrors(): void {
   const takes: EventQueue<number> = texts;
   takes.put(5);
 }
+
+test("an outbox takes a schema as a queue does, and stores what it makes of an event", () => {
+  const db = new Database(":memory:");
+  using outbox = new Outbox(db, serializeJsonEvent, { schema: ZOD, allowMemory: true });
+  outbox.transaction(() => outbox.putMany([EVENT, { ...EVENT, source: "app" }]));
+  assert.throws(() => outbox.put({ ...EVENT, user: { id: 5 as never } }), {
+    field: "user.id",
+    index: undefined,
+  });
+  assert.throws(() => outbox.putMany([EVENT, { ...EVENT, kind: "click" as never }]), {
+    field: "kind",
+    index: 1,
+  });
+  const bodies = db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Uint8Array[];
+  assert.deepEqual(
+    bodies.map((body) => JSON.parse(new TextDecoder().decode(body)).source),
+    ["web", "app"],
+  );
+  db.close();
+});
