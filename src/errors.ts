@@ -216,8 +216,8 @@ export class EventQueueClosedError extends EventError {
   }
 }
 
-/** Where a configuration value stands. */
-export interface ConfigurationPlace {
+/** Where a configuration value is. */
+export interface ConfigurationLocation {
   /** The file, where there is one. */
   readonly file?: string;
   /** The section, such as `event-publisher:main`. */
@@ -234,21 +234,21 @@ export class ConfigurationError extends EventError {
   override name: "ConfigurationError" = "ConfigurationError";
   /** Always `CONFIGURATION`. */
   override readonly code: "CONFIGURATION" = "CONFIGURATION";
-  /** What is wrong, without the place. */
+  /** What is wrong, without the location. */
   readonly problem: string;
   /** Where it is wrong. */
-  readonly place: ConfigurationPlace;
+  readonly location: ConfigurationLocation;
 
   /** Of what is wrong, and where. */
-  constructor(problem: string, place: ConfigurationPlace = {}, options?: ErrorOptions) {
-    super(describePlace(place) + problem, options);
+  constructor(problem: string, location: ConfigurationLocation = {}, options?: ErrorOptions) {
+    super(describeLocation(location) + problem, options);
     this.problem = problem;
-    this.place = place;
+    this.location = location;
   }
 }
 
 /** `config.ini:3: [event-publisher:main] key.secret: `, as far as it is known. */
-function describePlace({ file, section, key, line }: ConfigurationPlace): string {
+function describeLocation({ file, section, key, line }: ConfigurationLocation): string {
   const position = [file, line].filter((part) => part !== undefined).join(":");
   const parts = [position && `${position}:`, section && `[${section}]`, key && `${key}:`];
   const text = parts.filter(Boolean).join(" ");

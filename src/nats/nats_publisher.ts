@@ -5,8 +5,8 @@
  */
 import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { loadPackage } from "../load_package.ts";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
+import { loadPackage } from "../load_package.ts";
 import { dial, type NatsLibrary } from "./connect.ts";
 import { whyUnheard } from "./diagnose_no_responders.ts";
 import { failureOf } from "./failure.ts";

@@ -136,6 +136,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     serializer: EventSerializer<Output>,
     options: EventQueueOptions & EventSchemaOption<T, Output>,
   );
+  /** The same without a schema: only the serializer looks at events. */
   constructor(
     name: string,
     serializer: EventSerializer<T>,

@@ -154,6 +154,7 @@ export class Outbox<T, Output = T> implements Disposable {
     serializer: EventSerializer<Output>,
     options: OutboxOptions & EventSchemaOption<T, Output>,
   );
+  /** The same without a schema: only the serializer looks at events. */
   constructor(
     db: SqliteConnection,
     serializer: EventSerializer<T>,

@@ -11,6 +11,8 @@
  *
  * @module
  */
+
+export type { SigningKey } from "../wire/signature.ts";
 export type { FakeCollectorOptions, WaitOptions } from "./fake_collector.ts";
 export { FakeCollector } from "./fake_collector.ts";
 export type { PublisherSettings } from "./publish.ts";

@@ -149,7 +149,7 @@ test("reads any text, or rejects it with the line", () => {
         document = parseIni(text);
       } catch (error) {
         assert.ok(error instanceof ConfigurationError, String(error));
-        assert.ok(error.place.line !== undefined && error.place.line >= 1);
+        assert.ok(error.location.line !== undefined && error.location.line >= 1);
         return;
       }
       for (const options of [document.defaults, ...document.sections.values()]) {

@@ -89,13 +89,13 @@ for (const vector of vectors) {
   if (difference !== undefined) {
     test(`rejects ${vector.name}, which baseplate.py takes: ${difference.reason}`, () => {
       assert.ok(vector.outcome.ok, "not a difference: the original rejects it too");
-      assert.equal(rejection(() => read(vector)).place.key, difference.key);
+      assert.equal(rejection(() => read(vector)).location.key, difference.key);
     });
   } else if (vector.outcome.ok) {
     test(`reads ${vector.name} as baseplate.py does`, () => assertSameReading(read(vector), vector.outcome));
   } else {
     test(`rejects ${vector.name} as baseplate.py does, naming the same key`, () => {
-      assert.equal(rejection(() => read(vector)).place.key, keyOf(vector.outcome));
+      assert.equal(rejection(() => read(vector)).location.key, keyOf(vector.outcome));
     });
   }
 }

@@ -136,7 +136,7 @@ test("rejects what is no connection, and options that make no sense, naming them
     ["maxEvents", () => open(db, { maxEvents: 0 })],
     ["maxEventBytes", () => open(db, { maxEventBytes: 1.5 })],
   ] as const)
-    assert.throws(work, (error) => error instanceof ConfigurationError && error.place.key === key);
+    assert.throws(work, (error) => error instanceof ConfigurationError && error.location.key === key);
   db.close();
 });
 
