@@ -17,6 +17,9 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "eventspool-package-"));
 const tarball = join(directory, "package.tgz");
 
+/** Of other packages: types that ours name and do not export again. */
+const FOREIGN = /references private type '(?:Hono|MiddlewareHandler|StandardSchemaV1)'/;
+
 /** The checks by what they check. The tarball is made first. */
 const CHECKS: Readonly<Record<string, () => SpawnSyncReturns<string>>> = {
   "package.json, deno.json and src/version.ts agree": () => bun("scripts/sync_manifests.ts", "--check"),
@@ -35,9 +38,6 @@ process.exit(failed.length > 0 ? 1 : 0);
 function bun(...args: string[]): SpawnSyncReturns<string> {
   return spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
 }
-
-/** Types of other packages, which ours do not export again. */
-const FOREIGN = /references private type '(?:Hono|MiddlewareHandler|StandardSchemaV1)'/;
 
 function lintDocs(): SpawnSyncReturns<string> {
   const { exports } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8")) as {

@@ -36,7 +36,10 @@ function denoJson(): object {
     license,
     // JSR takes the sources that Bun takes.
     exports: mapValues(exports, ([, { bun }]) => bun),
-    imports: mapValues({ ...dependencies, ...optionalDependencies, hono }, ([name, range]) => `npm:${name}@${range}`),
+    imports: mapValues(
+      { ...dependencies, ...optionalDependencies, hono },
+      ([name, range]) => `npm:${name}@${range}`,
+    ),
   };
 }
 

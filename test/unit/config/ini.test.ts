@@ -99,10 +99,10 @@ for (const [what, text, line, section] of [
   ["a byte order mark", "\ufeff[s]\n", 1, undefined],
 ] as const) {
   test(`rejects ${what} and names its line`, () => {
-    const { place } = rejection(text);
-    assert.equal(place.line, line);
-    assert.equal(place.section, section);
-    assert.equal(place.file, "f.ini");
+    const { location } = rejection(text);
+    assert.equal(location.line, line);
+    assert.equal(location.section, section);
+    assert.equal(location.file, "f.ini");
   });
 }
 

@@ -112,12 +112,12 @@ test("knows every vector that is set apart", () => {
 for (const { reason, key, settings, env = {}, queueName = "main" } of DIFFERENCES) {
   const shown = queueName === "main" ? JSON.stringify(settings) : JSON.stringify(queueName.slice(0, 20));
   test(`is stricter than baseplate.py with ${shown}: ${reason}`, () => {
-    const { place } = rejection(() =>
+    const { location } = rejection(() =>
       parsePublisherConfig(iniOf(settings, queueName), { file: "f.ini", env, queueName }),
     );
-    assert.equal(place.key, key);
+    assert.equal(location.key, key);
     if (key === undefined) return;
-    assert.equal(place.section, "event-publisher:main");
-    assert.equal(iniOf(settings).split("\n")[(place.line ?? 0) - 1]?.split(" = ")[0], key);
+    assert.equal(location.section, "event-publisher:main");
+    assert.equal(iniOf(settings).split("\n")[(location.line ?? 0) - 1]?.split(" = ")[0], key);
   });
 }

@@ -212,7 +212,9 @@ test("rejects options that make no sense, naming them", () => {
     assert.throws(
       () => open({ [key]: value }),
       (error) =>
-        error instanceof ConfigurationError && error.location.key === key && error.message.includes(`${value}`),
+        error instanceof ConfigurationError &&
+        error.location.key === key &&
+        error.message.includes(`${value}`),
     );
   }
 });
