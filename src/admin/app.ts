@@ -14,11 +14,13 @@ import type { Publisher } from "../publisher/publisher.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
 import { Access } from "./dashboard/access.ts";
 import { dashboard } from "./dashboard/dashboard.ts";
-import type { WatchedPublisher } from "./dashboard/snapshot.ts";
 import { fileFamilies, publisherFamilies } from "./metric_families.ts";
 
 /** What the routes need of a publisher. */
-export type ObservedPublisher = WatchedPublisher & Pick<Publisher, "metrics">;
+export type ObservedPublisher = Pick<
+  Publisher,
+  "queue" | "file" | "status" | "metrics" | "deadLetters" | "stopSignal"
+>;
 
 /** Options of {@link admin}. */
 export interface AdminOptions {

@@ -28,6 +28,7 @@ import { readTlsFiles } from "./tls_files.ts";
 
 /** A key that publishers sign with. */
 export interface CollectorKeyConfig {
+  /** What its batches are signed with. */
   readonly secret: Secret;
   /**
    * `key.NAME_source`: within what the ids of events are unique. Keys that replace each other share one, so that an
@@ -79,6 +80,7 @@ export interface CollectorConfig {
   readonly v1: boolean;
   /** `check_structs`: whether each event of version 2 must be a Thrift struct, else any object. Default: true. */
   readonly checkStructs: boolean;
+  /** The admin routes. */
   readonly admin: {
     /**
      * `admin.listen`: where /health and /metrics are; undefined: `off`. Default, `beside`: where the batches are
@@ -94,7 +96,9 @@ export interface CollectorConfig {
 
 /** PEM files, by their paths. */
 export interface ListenerTls {
+  /** The listener's certificate. */
   readonly certFile: string;
+  /** The certificate's key. */
   readonly keyFile: string;
   /** Undefined: clients need no certificate. */
   readonly caFile: string | undefined;

@@ -17,6 +17,7 @@ export type CollectorVersion = "2" | "2j";
 
 /** `destination = collector`: an HTTP collector. */
 export interface CollectorDestinationConfig {
+  /** Always `collector`. */
   readonly kind: "collector";
   /**
    * Where batches are sent, made of:
@@ -39,6 +40,7 @@ export interface CollectorDestinationConfig {
    * certificate and key that the collector asks for, in PEM. Default: whom the runtime trusts, and none.
    */
   readonly tls: TlsFiles | undefined;
+  /** The key that batches are signed with. */
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
     readonly name: string;
@@ -49,6 +51,7 @@ export interface CollectorDestinationConfig {
 
 /** `destination = file`: a file of JSON lines, for development. */
 export interface FileDestinationConfig {
+  /** Always `file`. */
   readonly kind: "file";
   /**
    * `file.path` (ours): as an absolute path. Relative in a configuration file, it is so to that file's directory.

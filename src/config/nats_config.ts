@@ -34,6 +34,7 @@ export interface NatsConnectionConfig {
 
 /** `destination = nats`: a JetStream stream. All keys are ours. */
 export interface NatsDestinationConfig extends NatsConnectionConfig {
+  /** Always `nats`. */
   readonly kind: "nats";
   /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
   readonly stream: string | undefined;
@@ -50,6 +51,7 @@ export interface NatsDestinationConfig extends NatsConnectionConfig {
 
 /** `sink = nats`: a JetStream stream keeps what a collector accepts. */
 export interface NatsSinkConfig extends NatsConnectionConfig {
+  /** Always `nats`. */
   readonly kind: "nats";
   /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
   readonly stream: string | undefined;

@@ -67,13 +67,14 @@ export interface MetricsConfig {
 }
 
 /** A publisher's configuration, checked and complete. */
-export interface PublisherConfig extends QueuePlace {
+export interface PublisherConfig extends QueueLocation {
   /** Which queue is published: the NAME of the section. */
   readonly queueName: string;
   /** `max_queue_size`: the queue's row cap, 1 or more. Default: `undefined`, the cap in the queue's file stays. */
   readonly maxQueueSize: number | undefined;
   /** `destination` (ours): where events are taken. Default: `collector`. */
   readonly destination: DestinationConfig;
+  /** When a batch is sent, and how. */
   readonly batch: {
     /** `batch.max_age` (ours): how long an event may wait for others, in milliseconds. Default: 1 s. */
     readonly maxAgeMs: number;
@@ -87,6 +88,7 @@ export interface PublisherConfig extends QueuePlace {
     /** `batch.max_bytes` (ours): the size before compression at which a batch is full. Default: 512,000. */
     readonly maxBytes: number;
   };
+  /** How many events may become dead letters, and how many are kept. */
   readonly deadLetters: {
     /** `dead_letters.max_count` (ours): how many are kept; the oldest make room for new ones. Default: 10,000. */
     readonly maxCount: number;
@@ -102,6 +104,7 @@ export interface PublisherConfig extends QueuePlace {
   readonly concurrency: number;
   /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
   readonly graceMs: number;
+  /** The admin routes. */
   readonly admin: {
     /** `admin.listen` (ours): where the admin routes are served; `off`, here `undefined`: nowhere. Default: 127.0.0.1:9900. */
     readonly listen: ListenAddress | undefined;
@@ -111,6 +114,7 @@ export interface PublisherConfig extends QueuePlace {
      */
     readonly token: Secret | undefined;
   };
+  /** Where metrics are sent. */
   readonly metrics: MetricsConfig;
   /** What is allowed but likely not meant, one sentence each: unknown keys, plain http, unset variables. */
   readonly warnings: readonly string[];
@@ -151,7 +155,7 @@ export function parsePublisherConfig(
   const section = openSection(text, ["event-publisher", queueName], options);
   return {
     queueName,
-    ...readQueuePlace(section),
+    ...readQueueLocation(section),
     maxQueueSize: section.read(
       "max_queue_size",
       optional(integerIn({ min: 1, max: EVENTS_CEILING }), undefined),
@@ -224,7 +228,7 @@ function parseNamespace(text: string): string {
 }
 
 /** Where a publisher's queue is, and what the publisher does there. */
-export interface QueuePlace {
+export interface QueueLocation {
   /**
    * `queue.directory` (ours): where the queue's file is, as an absolute path. Relative in a file, it is so to that
    * file's directory. Default: `undefined`, left to the environment.
@@ -247,7 +251,7 @@ export interface QueuePlace {
 }
 
 /** Reads it from a publisher's section. @throws {ConfigurationError} */
-function readQueuePlace(section: ConfigSection): QueuePlace {
+function readQueueLocation(section: ConfigSection): QueueLocation {
   const directory = section.read("queue.directory", optional(section.parsePath, undefined));
   const file = section.read("queue.file", optional(section.parsePath, undefined));
   const ballastBytes = file === undefined ? DEFAULT_BALLAST_BYTES : 0;

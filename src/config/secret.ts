@@ -20,6 +20,7 @@ export class Secret {
 
   readonly #bytes: Uint8Array;
 
+  /** Copies the bytes. */
   constructor(bytes: Uint8Array) {
     this.#bytes = new Uint8Array(bytes); // Buffer.slice would share memory
   }
@@ -29,10 +30,12 @@ export class Secret {
     return this.#bytes.slice();
   }
 
+  /** Never the secret. */
   toString(): string {
     return REDACTED;
   }
 
+  /** Never the secret. */
   toJSON(): string {
     return REDACTED;
   }

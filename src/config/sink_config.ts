@@ -15,24 +15,25 @@ import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
 import { bytesIn, durationMsIn, oneOf, optional, parseFileMode } from "./parsers.ts";
 
 /** When what was kept is synced to the disk. All survive the death of the process. */
-interface SyncConfig {
+export interface SyncConfig {
   /**
    * `output.fsync`: `always`, before a batch is answered; `interval`, within `output.fsync_interval`; `never`, when the
    * operating system sees fit. Default: `always`, as the publisher deletes what was answered: nobody else has it then.
    */
-  readonly fsync: (typeof POLICIES)[number];
+  readonly fsync: "always" | "interval" | "never";
   /** `output.fsync_interval`, with `output.fsync = interval`: how far apart syncs are, in milliseconds. Default: 100 ms. */
   readonly fsyncIntervalMs: number;
 }
 
 /** Where events are kept in files. */
-interface OutputConfig extends SyncConfig {
+export interface OutputConfig extends SyncConfig {
   /** `output.mode`: the mode of files that are made, in octal; one that is there keeps its own. Default: 0600. */
   readonly fileMode: number;
 }
 
 /** `sink = file`: JSON texts, one a line. */
 export interface FileSinkConfig extends OutputConfig {
+  /** Always `file`. */
   readonly kind: "file";
   /** `output`: the file, as an absolute path. Relative in a configuration file, it is so to that file's directory. Default: `events.jsonl`. */
   readonly path: string;
@@ -44,6 +45,7 @@ export interface FileSinkConfig extends OutputConfig {
 
 /** `sink = sqlite`: a table of a SQLite database. */
 export interface SqliteSinkConfig extends OutputConfig {
+  /** Always `sqlite`. */
   readonly kind: "sqlite";
   /** `output`: the database's file, as for `sink = file`. Default: `events.db`. */
   readonly path: string;

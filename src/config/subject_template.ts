@@ -22,14 +22,19 @@ const ANY_TOKEN = "*";
 /** A part of a subject: text, or the way to a field. */
 type Part = string | readonly string[];
 
-/** Makes subjects. */
+/** A template of the subjects of messages, with fields of the event in braces. */
 export class SubjectTemplate {
   /** As it is written. */
   readonly text: string;
   readonly #parts: readonly Part[];
   readonly #shared: string;
 
-  /** @param shared what stands in braces for the shared name, such as `queue` @throws {ConfigurationError} it is none */
+  /**
+   * Of a text such as `events.{queue}.{user.country}`.
+   *
+   * @param shared the name in braces that is the same for all events: `queue` of a publisher, `key` of a collector
+   * @throws {ConfigurationError} the text is not a template
+   */
   constructor(text: string, shared: string) {
     if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw noTemplate(text, shared);
     const parts = text.split(PLACE).map((part, index) => (index % 2 === 0 ? part : part.split(".")));

@@ -26,7 +26,7 @@ export class DeadLetters {
   readonly #events: EventTable;
   readonly #onRetry: () => void;
 
-  /** @param onRetry told when events are in the queue again */
+  /** @internal @param onRetry told when events are in the queue again */
   constructor(file: QueueFile, events: EventTable, onRetry: () => void) {
     this.#table = new DeadLetterTable(file);
     this.#events = events;

@@ -11,8 +11,15 @@ import type { Lease, LeaseTable } from "../storage/leases.ts";
 import type { BatchSize } from "./batcher.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import type { Misconfigured, PartlyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
+import type {
+  Misconfigured,
+  PartlyAccepted,
+  Rejected,
+  RejectedEvent,
+  Unavailable,
+} from "./destinations/destination.ts";
 import type { PublisherProblem, PublisherStatus } from "./health.ts";
+import { callHook, type PublisherHooks } from "./hooks.ts";
 import * as log from "./log.ts";
 import type { PoisonGuard } from "./poison_guard.ts";
 import type { Sender, Sent } from "./sender.ts";
@@ -34,6 +41,9 @@ export interface DeliveriesDependencies {
   /** Told when one has ended. */
   readonly onEnd: () => void;
   readonly counts: PublisherCounts;
+  /** The queue's name, for the hooks. */
+  readonly queue: string;
+  readonly hooks: PublisherHooks;
 }
 
 /** Sends leases and settles them, and keeps the count of what went well and what did not. */
@@ -131,6 +141,7 @@ export class Deliveries {
       const isMine = await retrySettle(settle, options);
       this.storageBreaker.succeeded();
       if (!isMine) this.#lost(lease);
+      else if (!mustResend) this.#tellDelivered(lease, sent);
       this.#parts.onSettled();
     } catch (error) {
       this.storageFailed(error); // the lease runs out by itself
@@ -159,6 +170,13 @@ export class Deliveries {
     );
     log.logRolledBack(lease, duplicates);
     return true;
+  }
+
+  #tellDelivered({ firstId, lastId, attempts }: Lease, { acceptedCount, sizeBytes, durationMs }: Sent): void {
+    if (acceptedCount === 0) return;
+    const { queue, hooks } = this.#parts;
+    const events = { queue, firstId, lastId, count: acceptedCount, attempts, sizeBytes, durationMs };
+    callHook(hooks, "onDelivered", events);
   }
 
   #lost(lease: Lease): void {
@@ -221,7 +239,7 @@ export class Deliveries {
     if (held !== undefined) this.#hold(lease, held);
     else if (failure !== undefined) this.#failed(lease, failure);
     else this.#answered();
-    return () => this.#buried(this.#parts.leases.settle(lease, { dead, kept }), dead.length);
+    return () => this.#buried(this.#parts.leases.settle(lease, { dead, kept }), dead);
   }
 
   /** Halves the batch, down to the one event at fault, which becomes a dead letter unless too many do. */
@@ -237,14 +255,18 @@ export class Deliveries {
   #dead(lease: Lease, { status, answer }: Rejected): () => boolean {
     this.#parts.budget.spend();
     log.logDeadLetter(lease, status, answer);
-    return () => this.#buried(this.#parts.leases.deadLetter(lease, { status, answer }), 1);
+    const dead = [{ id: lease.firstId, status, answer }];
+    return () => this.#buried(this.#parts.leases.deadLetter(lease, { status, answer }), dead);
   }
 
   /** @param dropped how many older dead letters made room; undefined: the lease was lost before */
-  #buried(dropped: number | undefined, count: number): boolean {
-    if (dropped) log.logDropped(dropped);
-    if (dropped !== undefined) this.#parts.counts.deadLettered += count;
-    return dropped !== undefined;
+  #buried(dropped: number | undefined, dead: readonly RejectedEvent[]): boolean {
+    if (dropped === undefined) return false;
+    if (dropped > 0) log.logDropped(dropped);
+    const { counts, queue, hooks } = this.#parts;
+    counts.deadLettered += dead.length;
+    for (const { id, status, answer } of dead) callHook(hooks, "onDeadLetter", { queue, id, status, answer });
+    return true;
   }
 
   /** An outage, as far as these events go: what was rejected waits, and something else is tried. */

@@ -9,7 +9,7 @@ import { ConfigurationError } from "../errors.ts";
 import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { EventTable } from "../storage/events.ts";
@@ -26,6 +26,7 @@ import { Deliveries } from "./delivery.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { openDestination } from "./destinations/open_destination.ts";
 import type { PublisherMetrics, PublisherStatus } from "./health.ts";
+import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PoisonGuard } from "./poison_guard.ts";
@@ -61,6 +62,7 @@ export class Publisher implements AsyncDisposable {
   /** The queue's dead letters, to look at, retry or purge. */
   readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
+  readonly #hooks: PublisherHooks;
   readonly #destination: Destination;
   readonly #queueFile: QueueFile;
   readonly #events: EventTable;
@@ -97,6 +99,7 @@ export class Publisher implements AsyncDisposable {
     this.queue = config.queueName;
     this.file = config.file ?? locateQueueFile(config.queueName, config.directory);
     this.#config = config;
+    this.#hooks = options;
     this.#destination = destination ?? openDestination(config);
     this.#queueFile = openFile(this.file, config);
     this.#events = new EventTable(this.#queueFile);
@@ -138,6 +141,8 @@ export class Publisher implements AsyncDisposable {
       concurrency: config.concurrency,
       onEnd: this.#sleeper.wake,
       counts: this.#counts,
+      queue: this.queue,
+      hooks: this.#hooks,
     });
     this.#keepsOrder = config.concurrency === 1;
     this.#watch = new WalWatcher(this.file, () => {
@@ -232,6 +237,7 @@ export class Publisher implements AsyncDisposable {
       // the mode of its database is the service's decision
       for (const { problem, advice } of exposuresOf(this.file)) log.logExposed(problem, advice);
     this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
+    watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
     const keeping = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
     while (!this.#stop.signal.aborted) {
@@ -363,7 +369,7 @@ function openFile(path: string, config: PublisherConfig): QueueFile {
 }
 
 /** What a publisher is given besides its configuration. */
-export interface PublisherOptions {
+export interface PublisherOptions extends PublisherHooks {
   /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
   readonly destination?: Destination | undefined;
   /**
@@ -374,7 +380,13 @@ export interface PublisherOptions {
   readonly openTelemetry?: PublishTracing | undefined;
 }
 
-const OPTION_KINDS: OptionKinds<PublisherOptions> = { destination: OBJECT, openTelemetry: OBJECT };
+const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  destination: OBJECT,
+  openTelemetry: OBJECT,
+  onDelivered: FUNCTION,
+  onDeadLetter: FUNCTION,
+  onHealthChange: FUNCTION,
+};
 
 /**
  * Rejects a configuration that sends events as another version than their serializer has written them for: the collector

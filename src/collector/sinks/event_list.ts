@@ -21,7 +21,7 @@ export class EventList {
   readonly #body: Buffer;
   readonly #bounds: Uint32Array;
 
-  /** @param bounds where each event begins and ends in the body, by turns: begin, end, begin, end */
+  /** @internal @param bounds where each event begins and ends in the body, by turns: begin, end, begin, end */
   constructor(body: Uint8Array, bounds: Uint32Array) {
     this.#body = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     this.#bounds = bounds;

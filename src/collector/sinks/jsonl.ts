@@ -86,6 +86,7 @@ export class JsonlSink implements Sink {
     return this.#closing;
   }
 
+  /** Closes the sink, as {@link close} does, at the end of the scope of an `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

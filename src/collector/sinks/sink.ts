@@ -8,6 +8,7 @@ import type { BatchVersion, EventList } from "./event_list.ts";
 
 /** Events that are signed, valid and to be kept. */
 export interface AcceptedBatch {
+  /** The events, in order. */
   readonly events: EventList;
   /** The format they were sent in. */
   readonly version: BatchVersion;
@@ -23,6 +24,7 @@ export interface AcceptedBatch {
 export interface UnkeptEvent {
   /** Which event of the batch, from 0. */
   readonly index: number;
+  /** Why, for people: the publisher is told. */
   readonly reason: string;
 }
 

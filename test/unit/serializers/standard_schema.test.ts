@@ -166,7 +166,7 @@ test("rejects a schema that validates asynchronously, whatever becomes of its pr
     () => withSchema(late, noBytes)({}),
     (error) =>
       error instanceof ConfigurationError &&
-      error.place.key === "schema" &&
+      error.location.key === "schema" &&
       /tests that validates asynchronously, and put does not wait/.test(error.message),
   );
   await new Promise(setImmediate); // an unhandled rejection would fail this test
@@ -176,7 +176,7 @@ test("rejects at once what is no schema", () => {
   for (const wrong of [null, 5, {}, { "~standard": { version: 2, validate: () => {} } }, class Event {}]) {
     assert.throws(
       () => withSchema(wrong as never, noBytes),
-      (error) => error instanceof ConfigurationError && error.place.key === "schema",
+      (error) => error instanceof ConfigurationError && error.location.key === "schema",
     );
   }
 });
