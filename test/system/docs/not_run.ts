@@ -25,8 +25,11 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "$ curl -i localhost:9900/events": "it takes sixteen open pages: test/dashboard has them",
   },
   "docs/install.md": {
-    "$ bun run setup && bun pm pack --filename eventspool.tgz": "test/package packs",
-    "bun add ./eventspool.tgz     # or: npm install ./eventspool.tgz": "test/package installs",
+    "bun run tarball": "test/system/package/install.test.ts packs",
+    "bun add ../eventspool/eventspool.tgz     # or: npm install ../eventspool/eventspool.tgz":
+      "test/system/package/install.test.ts installs",
+    "deno run -A npm:npm install ../eventspool/eventspool.tgz":
+      "it downloads npm: test/system/package/install.test.ts installs the package for Deno",
     "bun --no-install --no-env-file --config=/dev/null node_modules/eventspool/dist/commands/publisher.js --queue-name main config.ini":
       "test/system/deploy/foreign_directory.test.ts starts it in a directory of somebody else",
     "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
