@@ -11,8 +11,7 @@ import {
   DEFAULT_MAX_PENDING_BYTES,
   DEFAULT_MAX_REQUEST_EVENTS,
   DEFAULT_MAX_REQUESTS,
-  MAX_BATCH_BYTES,
-} from "../limits.ts";
+} from "../config/collector_config.ts";
 import {
   BOOLEAN,
   checkOption,
@@ -24,6 +23,7 @@ import {
   type OptionKinds,
   wholeFrom,
 } from "../options.ts";
+import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 import { admit, assertOpen, Intake, Unavailable } from "./admission.ts";

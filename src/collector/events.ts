@@ -6,7 +6,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { HTTPException } from "hono/http-exception";
-import { MAX_EVENT_BYTES } from "../limits.ts";
+import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { MAX_REJECTION_CHARS, MAX_REJECTIONS_BYTES, type Rejection } from "../wire/rejections.ts";
 import {
   CLOSE_BRACE,

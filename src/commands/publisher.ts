@@ -6,11 +6,11 @@ import { getLogger } from "@logtape/logtape";
 import { describePublisherConfig, fingerprintOf } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { openDestination } from "../publisher/destinations/open_destination.ts";
 import { checkBatchVersion } from "../publisher/publisher.ts";
 import { EventTable } from "../storage/events.ts";
 import { queueFilePath } from "../storage/locations.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { VERSION } from "../version.ts";
 import {

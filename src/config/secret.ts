@@ -1,9 +1,14 @@
 import { Buffer } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
-import { MAX_SECRET_FILE_BYTES, MIN_TOKEN_CHARS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { quote, type ValueParser } from "./parsers.ts";
+
+/** The longest file of a secret, in bytes: 64 KiB. A key has a few dozen. */
+const MAX_SECRET_FILE_BYTES = 65_536;
+
+/** The shortest `admin.token`, in characters: what cannot be guessed over a network. */
+const MIN_TOKEN_CHARS = 16;
 
 const REDACTED = "[redacted]";
 

@@ -5,9 +5,11 @@
  *
  * @module
  */
-import { NATS_STREAM_NAMES_TIMEOUT_MS } from "../limits.ts";
 import type { Session } from "./session.ts";
 import type { StreamInfo } from "./stream_settings.ts";
+
+/** How long a NATS server may take to say which stream a subject belongs to, in milliseconds: it is asked when nobody answers to that. */
+const NATS_STREAM_NAMES_TIMEOUT_MS = 1_000;
 
 /** How many streams are asked about, at most: a subject with a place for a field may belong to many. */
 const MAX_STREAMS = 32;

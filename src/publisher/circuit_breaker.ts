@@ -3,7 +3,10 @@
  *
  * @module
  */
-import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "../limits.ts";
+import { BACKOFF_MAX_MS } from "../wire/retry_after.ts";
+
+/** The first ceiling of the full-jitter backoff, in milliseconds; it doubles with each failure. */
+export const BACKOFF_BASE_MS = 500;
 
 /**
  * Opens and shuts the way to the collector. A failure concerns the collector and not one batch, so it

@@ -5,7 +5,6 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { STORAGE_BACKOFF_MAX_MS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
 import type { BatchSize } from "./batcher.ts";
@@ -16,6 +15,9 @@ import type { PublisherProblem, PublisherStatus } from "./health.ts";
 import * as log from "./log.ts";
 import type { PoisonGuard } from "./poison_guard.ts";
 import type { Sender, Sent } from "./sender.ts";
+
+/** The last ceiling of the backoff from a queue file that fails, in milliseconds: nobody else is burdened. */
+const STORAGE_BACKOFF_MAX_MS = 1_000;
 
 /** What deliveries work with. */
 export interface DeliveriesDependencies {

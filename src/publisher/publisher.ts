@@ -6,7 +6,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
-import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { checkOptions, OBJECT, type OptionKinds } from "../options.ts";
@@ -15,6 +14,7 @@ import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { EventTable } from "../storage/events.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf, locateQueueFile } from "../storage/locations.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
@@ -33,6 +33,9 @@ import { Sender } from "./sender.ts";
 import type { PublishTracing } from "./trace_links.ts";
 import { waits } from "./waits.ts";
 import { WakeableSleep } from "./wakeable_sleep.ts";
+
+/** How long ago dead letters count for a publisher that starts, in milliseconds: ten minutes. */
+const DEAD_LETTER_MEMORY_MS = 600_000;
 
 /**
  * A service's database is written to without an event, too. How long such a commit keeps the watch off, in

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { MAX_SPAN_LINKS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
@@ -12,6 +11,9 @@ import type { DurableHead } from "../storage/wal_sync.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
 import { type PublishTracing, withPublishSpan } from "./trace_links.ts";
+
+/** How many spans the span of a request is linked to, at most: what OpenTelemetry's SDKs keep of them by default. */
+const MAX_SPAN_LINKS = 128;
 
 /** What a sender works with. */
 export interface SenderDependencies {

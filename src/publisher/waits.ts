@@ -1,4 +1,4 @@
-import { LEASE_MARGIN_MS } from "../limits.ts";
+import { LEASE_MARGIN_MS } from "../wire/retry_after.ts";
 
 /**
  * How long a publisher waits where no setting says so, in milliseconds. Tests shorten these, in their own process or

@@ -10,7 +10,6 @@ import {
   EventQueueFullError,
   EventTransactionError,
 } from "../errors.ts";
-import { EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
 import {
   BOOLEAN,
   checkOption,
@@ -21,6 +20,7 @@ import {
   wholeFrom,
 } from "../options.ts";
 import { noteLocation } from "../storage/epochs.ts";
+import { EVENTS_CEILING } from "../storage/events.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
 import {
@@ -31,6 +31,7 @@ import {
   type SqliteConnection,
   useLibrary,
 } from "../storage/user_connection.ts";
+import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import {
   checkSerializer,
   encodeEvent,

@@ -6,6 +6,15 @@
 import { DiskSpace } from "./disk_space.ts";
 import type { QueueFile } from "./queue_file.ts";
 
+/**
+ * How many events a queue holds, in rows, until someone says otherwise.
+ * Source: baseplate.py `baseplate/lib/events.py`, `MAX_QUEUE_SIZE`.
+ */
+export const DEFAULT_MAX_EVENTS = 10_000;
+
+/** The largest row cap one can ask for, in rows: ids and counts stay exact as JavaScript numbers. */
+export const EVENTS_CEILING = 1_000_000_000_000;
+
 /** What a queue file holds, at one moment. */
 export interface QueueState {
   /** The highest id ever given: how many events were ever put, counting one that was retried again. */

@@ -16,9 +16,9 @@ const ROOMS: Readonly<Record<string, string>> = {
   storage: "ground storage/sqlite",
   server: "ground",
   metrics: "ground",
-  config: "ground storage",
-  nats: "ground config",
-  queue: "ground serializers storage",
+  config: "ground wire server storage",
+  nats: "ground wire config",
+  queue: "ground wire serializers storage",
   "publisher/destinations": "ground wire config nats",
   publisher: "ground wire storage config metrics publisher/destinations",
   "collector/dedup": "ground wire",
@@ -27,10 +27,10 @@ const ROOMS: Readonly<Record<string, string>> = {
   "admin/dashboard": "ground storage server publisher",
   admin: "ground server metrics publisher admin/dashboard",
   testing: "ground wire storage config queue publisher collector/sinks collector",
-  "commands/queue": "ground serializers storage config queue",
+  "commands/queue": "ground wire serializers storage config queue",
   commands:
     "ground storage config server publisher publisher/destinations collector collector/sinks admin commands/queue",
-  roof: "ground serializers queue",
+  roof: "ground wire serializers storage queue",
 };
 
 const SRC = fileURLToPath(new URL("../../src/", import.meta.url));

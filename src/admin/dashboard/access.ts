@@ -7,9 +7,11 @@ import { randomBytes } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { timingSafeEqual } from "hono/utils/buffer";
-import { SESSION_MS } from "../../limits.ts";
 import type { TokenCheck } from "../../server/bearer_guard.ts";
 import { isOverTls, isOwnUser, isProxied, namesThisMachine } from "../../server/request_origin.ts";
+
+/** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
+export const SESSION_MS = 43_200_000;
 
 /** What access is decided by. */
 export interface AccessOptions {

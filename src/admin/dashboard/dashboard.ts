@@ -7,7 +7,6 @@ import { randomUUID } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
-import { DASHBOARD_DEAD_LETTERS, MAX_FORM_BYTES } from "../../limits.ts";
 import type { DeadLetterChoice } from "../../publisher/dead_letters.ts";
 import { type Access, type AccessLevel, isSameOrigin, WRONG_HOST } from "./access.ts";
 import { Charts } from "./charts.ts";
@@ -25,7 +24,10 @@ import {
   STYLE_HASH,
 } from "./page.ts";
 import { regionsOf } from "./regions.ts";
-import { type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
+import { DASHBOARD_DEAD_LETTERS, type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
+
+/** How large a form may be that the dashboard takes, in bytes. */
+const MAX_FORM_BYTES = 4_096;
 
 /** How soon one that finds too many live pages may try again, in seconds. */
 const RETRY_AFTER_S = "10";

@@ -5,10 +5,16 @@
  */
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { MAX_GROUP_BATCHES, MAX_GROUP_BYTES } from "../../limits.ts";
 import { type OptionKinds, oneOf, wholeFrom } from "../../options.ts";
 import type { EventList } from "./event_list.ts";
 import type { AcceptedBatch, Stored } from "./sink.ts";
+
+/**
+ * How many batches a sink commits together at most, and how large they are in bytes: 8 MiB take some 10 ms to
+ * write, for which the event loop stands still.
+ */
+const MAX_GROUP_BATCHES = 64;
+export const MAX_GROUP_BYTES = 8_388_608;
 
 /**
  * When what was written is synced to the disk: `always`, before the publisher is told that its events arrived;

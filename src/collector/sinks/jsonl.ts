@@ -1,6 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
+import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
 import { EventStorageError } from "../../errors.ts";
-import { DEFAULT_FSYNC_INTERVAL_MS, MAX_GROUP_BYTES } from "../../limits.ts";
 import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import type { DedupIndex } from "../dedup/index.ts";
 import { DEFAULT_OUTPUT_MODE } from "./append_file.ts";
@@ -8,6 +8,7 @@ import {
   GroupCommitter,
   type GroupTarget,
   linesSizeBytes,
+  MAX_GROUP_BYTES,
   SYNC_OPTION_KINDS,
   type SyncOptions,
 } from "./group_commit.ts";

@@ -4,11 +4,10 @@ import fc from "fast-check";
 import {
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_BATCH_MIN_INTERVAL_MS,
-  MAX_BATCH_BYTES,
-} from "../../../src/limits.ts";
+} from "../../../src/config/publisher_config.ts";
 import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
-import { BATCH_FORMATS } from "../../../src/wire/batch_format.ts";
+import { BATCH_FORMATS, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 interface Limits {

@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../../src/limits.ts";
+import { DEFAULT_BATCH_MAX_AGE_MS } from "../../../src/config/publisher_config.ts";
 import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
-import { BATCH_FORMATS } from "../../../src/wire/batch_format.ts";
+import { BATCH_FORMATS, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 import { readVectors } from "../../support/vectors.ts";
 

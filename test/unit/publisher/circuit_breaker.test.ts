@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BACKOFF_BASE_MS } from "../../../src/limits.ts";
-import { CircuitBreaker } from "../../../src/publisher/circuit_breaker.ts";
+import { BACKOFF_BASE_MS, CircuitBreaker } from "../../../src/publisher/circuit_breaker.ts";
 
 test("is open until something fails", () => {
   const gate = new CircuitBreaker();

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { History, ratesBetween, type Sample, toSample } from "../../../../src/admin/dashboard/history.ts";
-import { HISTORY_EVERY_MS, HISTORY_SAMPLES } from "../../../../src/limits.ts";
+import {
+  HISTORY_EVERY_MS,
+  HISTORY_SAMPLES,
+  History,
+  ratesBetween,
+  type Sample,
+  toSample,
+} from "../../../../src/admin/dashboard/history.ts";
 import { newQueue } from "../../../support/publisher.ts";
 
 function sample(atMs: number, counts: Partial<Sample> = {}): Sample {
