@@ -38,11 +38,15 @@ const FILE_COUNTERS: readonly Figure<QueueState>[] = [
 const GAUGES: readonly Figure<PublisherMetrics>[] = [
   ["running", "1 while it publishes, 0 before and after.", ({ isRunning }) => Number(isRunning)],
   ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
-  ["lanes", "Batches that may be on their way at once, as the collector answers now.", ({ lanes }) => lanes],
   [
-    "max_lanes",
-    "Batches that may ever be on their way at once: publisher.concurrency.",
-    ({ maxLanes }) => maxLanes,
+    "concurrency_limit",
+    "Batches that may be in flight at once, as the collector answers now.",
+    ({ concurrencyLimit }) => concurrencyLimit,
+  ],
+  [
+    "max_concurrency",
+    "Batches that may ever be in flight at once: publisher.concurrency.",
+    ({ maxConcurrency }) => maxConcurrency,
   ],
   [
     "max_batch_bytes",

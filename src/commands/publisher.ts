@@ -7,7 +7,7 @@ import { describePublisherConfig, fingerprintOf } from "../config/describe_confi
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { openDestination } from "../publisher/destinations/open_destination.ts";
-import { checkBatchVersion } from "../publisher/publisher.ts";
+import { checkBatchVersion } from "../publisher/open_queue.ts";
 import { EventTable } from "../storage/events.ts";
 import { queueFilePath } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
@@ -98,7 +98,7 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
     reloading = reloading.then(() => reload()); // one after the other
   });
   const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
-  let session = await Session.open(first, openTelemetry);
+  let session = await Session.open(first, { openTelemetry });
   let next: Session | undefined;
   let onSwitch = (): void => {};
 
@@ -108,7 +108,7 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
       session.publisher.noteReload(undefined);
       if (fingerprintOf(config) === session.fingerprint)
         return void logger.info("SIGHUP: nothing has changed");
-      next = await Session.open(config, openTelemetry, session);
+      next = await Session.open(config, { openTelemetry, current: session });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       session.publisher.noteReload(reason);

@@ -9,12 +9,21 @@ import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.
 import { fingerprintOf } from "../config/describe_config.ts";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { Publisher } from "../publisher/publisher.ts";
+import type { Timings } from "../publisher/timings.ts";
 import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { notify } from "./service_manager.ts";
 
 const logger = getLogger(["eventspool", "publisher"]);
+
+/** What a session is given besides its configuration. */
+export interface SessionOptions {
+  readonly openTelemetry?: Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
+  /** The session that it replaces, if any: see {@link Session.open}. */
+  readonly current?: Session;
+  readonly timings?: Partial<Timings>;
+}
 
 /** A publisher that works as one configuration says. */
 export class Session {
@@ -23,7 +32,7 @@ export class Session {
   readonly fingerprint: string;
   readonly publisher: Publisher;
   readonly admin: AdminServer | undefined;
-  readonly #openTelemetry: OpenTelemetry;
+  readonly #openTelemetry: SessionOptions["openTelemetry"];
   readonly #end = new AbortController();
 
   /**
@@ -31,24 +40,25 @@ export class Session {
    *
    * @throws {ConfigurationError} @throws {EventStorageError} something cannot be used; then `current` is as it was
    */
-  static async open(
-    config: PublisherConfig,
-    openTelemetry: OpenTelemetry,
-    current?: Session,
-  ): Promise<Session> {
+  static async open(config: PublisherConfig, options: SessionOptions = {}): Promise<Session> {
+    const { current } = options;
     const { admin, undo } = await openAdmin(config.admin.listen, current?.admin);
     try {
-      return new Session(config, openTelemetry, admin);
+      return new Session(config, options, admin);
     } catch (error) {
       await undo();
       throw error;
     }
   }
 
-  private constructor(config: PublisherConfig, openTelemetry: OpenTelemetry, admin: AdminServer | undefined) {
+  private constructor(
+    config: PublisherConfig,
+    { openTelemetry, timings = {} }: SessionOptions,
+    admin: AdminServer | undefined,
+  ) {
     this.config = config;
     this.fingerprint = fingerprintOf(config);
-    this.publisher = new Publisher(config, { openTelemetry });
+    this.publisher = new Publisher(config, { openTelemetry }, timings);
     this.admin = admin;
     this.#openTelemetry = openTelemetry;
   }
@@ -68,8 +78,6 @@ export class Session {
     this.#end.abort();
   }
 }
-
-type OpenTelemetry = Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
 
 /** The admin routes at one address, of one publisher after the other. */
 class AdminServer {

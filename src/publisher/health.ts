@@ -60,9 +60,9 @@ export interface PublisherMetrics extends Omit<PublisherStatus, "state"> {
   /** Requests, batches and events, and histograms of them. */
   readonly counts: PublisherFigures;
   /** How many requests may be on their way at once, as far as the collector has been seen to take them. */
-  readonly lanes: number;
+  readonly concurrencyLimit: number;
   /** And never more than these: `publisher.concurrency`. */
-  readonly maxLanes: number;
+  readonly maxConcurrency: number;
   /** Whether so many events are rejected that no more of them become dead letters. */
   readonly isHeld: boolean;
   /** The size at which a batch is full, in bytes: as configured, or as a 413 has taught. */

@@ -10,6 +10,9 @@
  */
 export const DEAD_LETTER_BURST = 10;
 
+/** How long ago dead letters count for a publisher that starts, in milliseconds: ten minutes. */
+export const DEAD_LETTER_MEMORY_MS = 600_000;
+
 /**
  * How many events may become dead letters: a few at once, and in the long run a share of all events. A poison
  * event is rare; when more are rejected, it is the schema, the version or the collector that is wrong, and

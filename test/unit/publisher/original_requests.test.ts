@@ -66,12 +66,12 @@ async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promis
     maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
     minIntervalMs: 50,
   };
-  const gathering = new Batcher(leases, limits);
+  const batcher = new Batcher(leases, limits);
   const bodies: Buffer[] = [];
   while (events.depth() > 0) {
-    gathering.look(0);
-    assert.equal(gathering.dueInMs(true, limits.maxAgeMs), 0);
-    const lease = gathering.claim()!;
+    batcher.look(0);
+    assert.equal(batcher.dueInMs(true, limits.maxAgeMs), 0);
+    const lease = batcher.claim()!;
     bodies.push(frame(BATCH_FORMATS[version], leases.read(lease)));
     await leases.ack(lease);
   }
