@@ -60,7 +60,7 @@ export class RunningCollector {
 
   /** @throws {ConfigurationError | EventStorageError} (rejects) it cannot be used */
   static async start(config: CollectorConfig): Promise<RunningCollector> {
-    const collector = new RunningCollector(config, await openSink(config.sink));
+    const collector = new RunningCollector(config, await openAndAsk(config.sink));
     await collector.#listen(config, new AsyncDisposableStack());
     collector.#use(config);
     return collector;
@@ -158,13 +158,13 @@ export class RunningCollector {
     const old = this.#sink;
     const isSameOutput =
       "path" in config && "path" in this.#config.sink && samePlace(config.path, this.#config.sink.path);
-    if (!isSameOutput) this.#sink = await openSink(config);
+    if (!isSameOutput) this.#sink = await openAndAsk(config);
     await old.close();
     if (!isSameOutput) return;
     try {
-      this.#sink = await openSink(config);
+      this.#sink = await openAndAsk(config);
     } catch (error) {
-      this.#sink = await openSink(this.#config.sink);
+      this.#sink = await openAndAsk(this.#config.sink);
       throw error;
     }
   }
@@ -218,6 +218,13 @@ export class RunningCollector {
         { address },
       );
   }
+}
+
+/** Servers that are away now are asked for their risks when they are back. */
+async function openAndAsk(config: SinkConfig): Promise<Sink> {
+  const sink = await openSink(config);
+  sink.checkRisks?.().catch(() => {});
+  return sink;
 }
 
 function unready(): Response {

@@ -14,7 +14,7 @@ const text = (event: string): Uint8Array => new TextEncoder().encode(event);
 
 /** A process that holds the write lock of a file. */
 async function hold(file: string): Promise<Program & { release(): Promise<unknown> }> {
-  const program = start("test/runtime/queue/lock_holder.ts", [file]);
+  const program = start("test/support/programs/lock_holder.ts", [file]);
   await program.line(/held/);
   return {
     ...program,
@@ -176,7 +176,7 @@ test("takes grouped puts again when the publisher has made room", async () => {
 test("bounds the memory of grouped puts that wait", LIMIT, async () => {
   using opened = openQueue({ maxEvents: 10_000_000, busyTimeoutMs: 100 });
   const { queue } = opened;
-  await using program = start("test/runtime/queue/many_puts.ts", [dirname(queue.file)]);
+  await using program = start("test/support/programs/many_puts.ts", [dirname(queue.file)]);
   const line = await program.line(/"grown_mb"/);
   const { grown_mb, stored, rejected, unit } = JSON.parse(line) as Record<string, number | string>;
   assert.equal(Number(stored) + Number(rejected), 300_000);
