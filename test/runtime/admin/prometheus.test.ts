@@ -85,7 +85,7 @@ test("tells of events put and delivered, of batches, and of the time from put to
     post_duration_seconds_count: collector.batches.length,
     'claimed_batches_total{claim="first"}': collector.batches.length,
     'claimed_batches_total{claim="again"}': 0,
-    max_lanes: 7,
+    max_concurrency: 7,
     max_batch_bytes: 204_800,
     running: 1,
     failing_seconds: 0,
