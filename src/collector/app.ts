@@ -32,8 +32,7 @@ import { type ParsedEvents, parseEvents } from "./events.ts";
 import { ingest } from "./ingest.ts";
 import { logRejection } from "./log.ts";
 import { type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
-import type { BatchVersion } from "./sinks/event_list.ts";
-import type { Sink } from "./sinks/sink.ts";
+import type { BatchVersion, Sink } from "./sinks/sink.ts";
 import { type CollectOutcome, CollectorStatus } from "./status.ts";
 import { type EventValidator, validateEvents } from "./validate.ts";
 

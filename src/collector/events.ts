@@ -23,7 +23,7 @@ import {
   skipSpace,
   skipValue,
 } from "./json_scanner.ts";
-import { type BatchVersion, EventList } from "./sinks/event_list.ts";
+import { type BatchVersion, EventList } from "./sinks/sink.ts";
 import { NO_FIELD, skipStruct } from "./thrift_scanner.ts";
 
 /** What a batch must be besides a batch. */

@@ -9,8 +9,7 @@ import type { BatchReport } from "../wire/rejections.ts";
 import { Unavailable } from "./admission.ts";
 import type { ParsedEvents } from "./events.ts";
 import { logTaken } from "./log.ts";
-import type { BatchVersion } from "./sinks/event_list.ts";
-import type { AcceptedBatch, Sink, Stored } from "./sinks/sink.ts";
+import type { AcceptedBatch, BatchVersion, Sink, Stored } from "./sinks/sink.ts";
 import type { CollectorStatus } from "./status.ts";
 
 /** Where batches go. */

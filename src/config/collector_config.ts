@@ -10,7 +10,6 @@ import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
-import { checkExposedSecret } from "./example_secrets.ts";
 import {
   bytesIn,
   DEFAULT_GRACE_MS,
@@ -21,7 +20,7 @@ import {
   parseBoolean,
   parseText,
 } from "./parsers.ts";
-import { parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
+import { checkExposedSecret, parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
 import { readTlsFiles } from "./tls_files.ts";
 

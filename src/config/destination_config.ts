@@ -5,10 +5,9 @@
  */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
-import { checkExposedSecret } from "./example_secrets.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { durationMsIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
-import { parseSecret, readSecret, Secret } from "./secret.ts";
+import { checkExposedSecret, parseSecret, readSecret, Secret } from "./secret.ts";
 import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
 /**

@@ -25,7 +25,6 @@ import {
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
 import { type DestinationConfig, readDestination } from "./destination_config.ts";
-import { checkExposedSecret } from "./example_secrets.ts";
 import {
   bytesIn,
   DEFAULT_GRACE_MS,
@@ -38,7 +37,7 @@ import {
   parseShare,
   quote,
 } from "./parsers.ts";
-import { parseToken, readSecret, type Secret } from "./secret.ts";
+import { checkExposedSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 
 /**
  * How long an event may wait for others to fill its batch, in milliseconds.

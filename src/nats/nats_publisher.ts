@@ -7,11 +7,10 @@ import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
 import { dial, type NatsLibrary } from "./connect.ts";
-import { whyUnheard } from "./diagnose_no_responders.ts";
 import { failureOf } from "./failure.ts";
 import { Publishing } from "./publishing.ts";
 import { Session } from "./session.ts";
-import { askStreams } from "./stream_api.ts";
+import { askStreams, whyUnheard } from "./stream_api.ts";
 import { streamRisks } from "./stream_settings.ts";
 import type { Failure, Messages, Published } from "./types.ts";
 

@@ -4,10 +4,9 @@
  * @module
  */
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
-import { readAnswer } from "./answer.ts";
 import type { NatsLibrary } from "./connect.ts";
 import { failureOf } from "./failure.ts";
-import type { Publishing } from "./publishing.ts";
+import { type Publishing, readAnswer } from "./publishing.ts";
 import type { Failure } from "./types.ts";
 
 /**

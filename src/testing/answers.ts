@@ -5,7 +5,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { BatchVersion } from "../collector/sinks/event_list.ts";
+import type { BatchVersion } from "../collector/sinks/sink.ts";
 import { formatReport } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 

@@ -8,7 +8,7 @@ import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
 import { parseEvents } from "../collector/events.ts";
 import { requireSignature, verifySignature } from "../collector/signature.ts";
-import type { BatchVersion } from "../collector/sinks/event_list.ts";
+import type { BatchVersion } from "../collector/sinks/sink.ts";
 import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
 import type { SigningKey } from "../wire/signature.ts";
 import type { CollectedRequest } from "./answers.ts";

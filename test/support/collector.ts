@@ -1,6 +1,5 @@
 import { type CollectorOptions, collector } from "../../src/collector/app.ts";
-import type { BatchVersion } from "../../src/collector/sinks/event_list.ts";
-import type { AcceptedBatch, Stored } from "../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, BatchVersion, Stored } from "../../src/collector/sinks/sink.ts";
 import { serveApp } from "../../src/server/serve.ts";
 import { formatEventIds } from "../../src/wire/event_ids.ts";
 import { KEY } from "./keys.ts";

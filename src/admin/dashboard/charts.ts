@@ -4,9 +4,8 @@
  * @module
  */
 import { formatDuration } from "../../format.ts";
-import { formatCount, formatRate } from "./figures.ts";
 import { HISTORY_EVERY_MS, HISTORY_SAMPLES, ratesBetween, type Sample } from "./history.ts";
-import { html, type Markup } from "./markup.ts";
+import { formatCount, formatRate, html, type Markup } from "./markup.ts";
 
 /** The names of the charts: the ids of the elements they fill. */
 export type ChartName = "depth-chart" | "oldest-chart" | "put-chart" | "delivered-chart";

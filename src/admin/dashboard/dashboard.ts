@@ -11,9 +11,8 @@ import type { DeadLetterChoice } from "../../publisher/dead_letters.ts";
 import { type Access, type AccessLevel, isSameOrigin, WRONG_HOST } from "./access.ts";
 import { Charts } from "./charts.ts";
 import { LetterList } from "./dead_letters.ts";
-import { plural } from "./figures.ts";
 import { LiveFeed, type Update } from "./live.ts";
-import { html } from "./markup.ts";
+import { html, plural } from "./markup.ts";
 import {
   dashboardPage,
   loginPage,

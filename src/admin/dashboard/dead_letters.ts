@@ -5,8 +5,7 @@
  */
 import { decodeBody, escapeControls, formatSize, oneLine } from "../../format.ts";
 import type { DeadLetter, DeadLetterSummary } from "../../storage/dead_letters.ts";
-import { formatCount, timeOf } from "./figures.ts";
-import { html, type Markup } from "./markup.ts";
+import { formatCount, html, type Markup, timeOf } from "./markup.ts";
 
 /** How much of an event the dashboard shows, in characters; `queue dead show` has the rest. */
 const DASHBOARD_EVENT_CHARS = 4_000;

@@ -7,8 +7,7 @@ import { formatDuration, oneLine } from "../../format.ts";
 import { type HealthReport, healthOf, type PublisherStatus } from "../../publisher/health.ts";
 import type { ChartName, Charts } from "./charts.ts";
 import type { LetterList } from "./dead_letters.ts";
-import { formatCount, formatRate, formatShare, plural, timeOf } from "./figures.ts";
-import { html, type Markup } from "./markup.ts";
+import { formatCount, formatRate, formatShare, html, type Markup, plural, timeOf } from "./markup.ts";
 import type { QueueRow, QueueRows, Snapshot } from "./snapshot.ts";
 
 /** The names of the parts: the ids of the elements they fill. */

@@ -6,8 +6,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type OptionKinds, oneOf, wholeFrom } from "../../options.ts";
-import type { EventList } from "./event_list.ts";
-import type { AcceptedBatch, Stored } from "./sink.ts";
+import type { AcceptedBatch, EventList, Stored } from "./sink.ts";
 
 /**
  * How many batches a sink commits together at most, and how large they are in bytes: 8 MiB take some 10 ms to

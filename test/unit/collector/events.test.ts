@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type EventChecks, parseEvents } from "../../../src/collector/events.ts";
-import type { BatchVersion } from "../../../src/collector/sinks/event_list.ts";
+import type { BatchVersion } from "../../../src/collector/sinks/sink.ts";
 
 /** The events of a batch, as texts. */
 function textsOf(text: string, version: BatchVersion, checks: EventChecks = {}): string[] {
