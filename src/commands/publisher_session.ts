@@ -4,13 +4,14 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { admin } from "../admin/app.ts";
+import type { admin } from "../admin/app.ts";
 import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.ts";
 import { fingerprintOf } from "../config/describe_config.ts";
 import type { PublisherConfig } from "../config/publisher_config.ts";
+import { loadPackage } from "../load_package.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import type { Timings } from "../publisher/timings.ts";
-import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
+import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { notify } from "./service_manager.ts";
@@ -82,6 +83,7 @@ export class Session {
 /** The admin routes at one address, of one publisher after the other. */
 class AdminServer {
   readonly listen: ListenAddress;
+  #admin: typeof admin | undefined;
   #app: FetchApp | undefined;
   #served: ServedApp | undefined;
 
@@ -89,11 +91,16 @@ class AdminServer {
     this.listen = listen;
   }
 
-  /** @throws {ConfigurationError} it cannot listen there */
+  /** @throws {ConfigurationError} it cannot listen there, or Hono is not installed */
   async open(): Promise<this> {
     const app: FetchApp = {
       fetch: (request, env) => this.#app?.fetch(request, env) ?? new Response(null, { status: 503 }),
     };
+    // Here, so that a publisher without admin routes neither needs nor loads Hono.
+    const [{ admin }, { serveApp }] = await loadPackage("hono", () =>
+      Promise.all([import("../admin/app.ts"), import("../server/serve.ts")]),
+    );
+    this.#admin = admin;
     this.#served = await serveApp(app, this.listen, { key: "admin.listen", ...ADMIN_LISTENER });
     logger.info("Admin at {address}", { address: this.#served.address });
     return this;
@@ -107,7 +114,7 @@ class AdminServer {
   }
 
   show(publisher: Publisher, { token }: PublisherConfig["admin"]): void {
-    this.#app = admin(publisher, {
+    this.#app = this.#admin?.(publisher, {
       token: token && Buffer.from(token.reveal()).toString(),
       isLocal: isLocal(this.listen),
     });

@@ -6,6 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
+import { loadPackage } from "../load_package.ts";
 import { dial, type NatsLibrary } from "./connect.ts";
 import { failureOf } from "./failure.ts";
 import { Publishing } from "./publishing.ts";
@@ -143,7 +144,7 @@ export class NatsPublisher {
 
   async #dial(): Promise<Session> {
     if (this.#isClosed) throw new Error("it is closed");
-    const nats = await import("@nats-io/transport-node");
+    const nats = await loadPackage("@nats-io/transport-node", () => import("@nats-io/transport-node"));
     const connection = await this.#connect(nats);
     const { inboxPrefix } = this.#config;
     const session = new Session(nats, connection, {

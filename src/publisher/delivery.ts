@@ -6,10 +6,11 @@
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { Lease } from "../storage/leases.ts";
 import type { DeliveryPolicy } from "./delivery_policy.ts";
+import { callHook, type PublisherHooks } from "./hooks.ts";
 import * as log from "./log.ts";
 import type { Maintenance } from "./maintenance.ts";
-import type { Sender } from "./sender.ts";
-import type { Settler } from "./settler.ts";
+import type { Sender, Sent } from "./sender.ts";
+import type { Settlement, Settler } from "./settler.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
 import type { WakeableSleep } from "./wakeable_sleep.ts";
 
@@ -23,6 +24,9 @@ export interface DeliveriesDependencies {
   readonly counts: PublisherCounts;
   /** The publisher's, which ends when a delivery has ended. */
   readonly sleep: WakeableSleep;
+  /** The queue's name, for the hooks. */
+  readonly queue: string;
+  readonly hooks: PublisherHooks;
 }
 
 /** Delivers leases, several at a time. */
@@ -70,10 +74,22 @@ export class Deliveries {
       const sent = await sender.send(lease, stop);
       const identity = await settler.identify(lease, sent, stop);
       const settlement = policy.decide(lease, sent, { identity, inFlight: this.#inFlight.size });
-      await settler.settle(lease, settlement, stop);
+      const isOurs = await settler.settle(lease, settlement, stop);
+      if (isOurs) this.#callHooks(lease, sent, settlement);
       maintenance.keepUp();
     } catch (error) {
       storage.failed(error); // the lease expires by itself
     }
+  }
+
+  /** Tells the service what was settled. */
+  #callHooks(lease: Lease, sent: Sent, settlement: Settlement): void {
+    const { queue, hooks } = this.#dependencies;
+    const { firstId, lastId, attempts } = lease;
+    const { acceptedCount: count, sizeBytes, durationMs } = sent;
+    const dead = settlement.kind === "each" ? settlement.dead : [];
+    for (const { id, status, answer } of dead) callHook(hooks, "onDeadLetter", { queue, id, status, answer });
+    if (count === 0 || settlement.kind === "release") return;
+    callHook(hooks, "onDelivered", { queue, firstId, lastId, count, attempts, sizeBytes, durationMs });
   }
 }

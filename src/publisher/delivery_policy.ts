@@ -159,7 +159,7 @@ export class DeliveryPolicy {
     }
     this.#poisonGuard.spend();
     log.logDeadLetter(lease, status, answer);
-    return { kind: "dead-letter", status, answer };
+    return { kind: "each", dead: [{ id: lease.firstId, status, answer }], kept: [] };
   }
 
   #hold(lease: Lease, rejection: Pick<Rejected, "status" | "answer">): void {

@@ -139,6 +139,11 @@ export function logStorageFailure(
   else logger.debug(message, properties);
 }
 
+export function logHookFailed(hook: string, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error);
+  logger.error("The hook {hook} failed, which changes nothing for the events: {reason}", { hook, reason });
+}
+
 export function logBallastReleased(): void {
   logger.error("The disk is full: gave up the ballast, so that the queue can be delivered. Free some space");
 }

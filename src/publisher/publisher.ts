@@ -7,7 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
@@ -23,6 +23,7 @@ import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { openDestination } from "./destinations/open_destination.ts";
 import type { PublisherMetrics, PublisherProblem, PublisherStatus } from "./health.ts";
+import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
 import { Maintenance } from "./maintenance.ts";
 import { type OpenQueue, openQueue } from "./open_queue.ts";
@@ -61,6 +62,7 @@ export class Publisher implements AsyncDisposable {
   /** The queue's dead letters, to look at, retry or purge. */
   readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
+  readonly #hooks: PublisherHooks;
   readonly #timings: Timings;
   readonly #destination: Destination;
   readonly #queue: OpenQueue;
@@ -96,6 +98,7 @@ export class Publisher implements AsyncDisposable {
     checkOptions(options, OPTION_KINDS);
     const counts = this.#counts;
     this.#config = config;
+    this.#hooks = options;
     this.#timings = { ...TIMINGS, ...timings };
     this.#destination = options.destination ?? openDestination(config);
     this.#queue = openQueue(config, { isDestinationGiven: options.destination !== undefined });
@@ -148,6 +151,8 @@ export class Publisher implements AsyncDisposable {
       storage: this.#storage,
       counts,
       sleep: this.#sleep,
+      queue: this.queue,
+      hooks: this.#hooks,
     });
     this.#keepsOrder = config.concurrency === 1;
   }
@@ -226,6 +231,7 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     this.#logStart();
     this.#stop.signal.addEventListener("abort", this.#sleep.wake, { once: true });
+    watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
     while (!this.#stop.signal.aborted) {
@@ -338,7 +344,7 @@ function newer(
 }
 
 /** What a publisher is given besides its configuration. */
-export interface PublisherOptions {
+export interface PublisherOptions extends PublisherHooks {
   /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
   readonly destination?: Destination | undefined;
   /**
@@ -349,4 +355,10 @@ export interface PublisherOptions {
   readonly openTelemetry?: PublishTracing | undefined;
 }
 
-const OPTION_KINDS: OptionKinds<PublisherOptions> = { destination: OBJECT, openTelemetry: OBJECT };
+const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  destination: OBJECT,
+  openTelemetry: OBJECT,
+  onDelivered: FUNCTION,
+  onDeadLetter: FUNCTION,
+  onHealthChange: FUNCTION,
+};

@@ -5,7 +5,6 @@
  */
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { EventOutcomes, Lease, LeaseTable } from "../storage/leases.ts";
-import type { Rejected } from "./destinations/destination.ts";
 import * as log from "./log.ts";
 import type { Sent } from "./sender.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
@@ -18,8 +17,6 @@ export type Settlement =
   | { readonly kind: "release"; readonly wasReceived: boolean }
   /** They are sent again, in two halves. */
   | { readonly kind: "split" }
-  /** Its one event is a dead letter. */
-  | ({ readonly kind: "dead-letter" } & Pick<Rejected, "status" | "answer">)
   /** Some events are dead letters, some are sent again, the others are delivered. */
   | ({ readonly kind: "each" } & EventOutcomes);
 
@@ -44,14 +41,16 @@ export class Settler {
     this.#dependencies = dependencies;
   }
 
-  /** Carries out a settlement. @param stop when it aborts, there is one more try @throws {EventStorageError} that fails, too */
-  async settle(lease: Lease, settlement: Settlement, stop: AbortSignal): Promise<void> {
+  /** Carries out a settlement. Resolves with false when another publisher has the lease. @param stop when it aborts, there is one more try @throws {EventStorageError} that fails, too */
+  async settle(lease: Lease, settlement: Settlement, stop: AbortSignal): Promise<boolean> {
     const { storage, counts } = this.#dependencies;
     const isOurs = await storage.retrySettle(() => this.#carryOut(lease, settlement), stop);
     storage.succeeded();
-    if (isOurs) return;
-    counts.lostLeases++;
-    log.logLeaseLost(lease);
+    if (!isOurs) {
+      counts.lostLeases++;
+      log.logLeaseLost(lease);
+    }
+    return isOurs;
   }
 
   /**
@@ -80,10 +79,8 @@ export class Settler {
         return leases.release(lease, settlement.wasReceived);
       case "split":
         return this.#split(lease);
-      case "dead-letter":
-        return this.#deadLettered(leases.deadLetter(lease, settlement), 1);
       case "each":
-        return this.#deadLettered(leases.settle(lease, settlement), settlement.dead.length);
+        return this.#settleEach(lease, settlement);
     }
   }
 
@@ -94,11 +91,11 @@ export class Settler {
     return isOurs;
   }
 
-  /** @param dropped how many older dead letters made room; undefined: the lease was lost before */
-  #deadLettered(dropped: number | undefined, count: number): boolean {
+  #settleEach(lease: Lease, outcomes: EventOutcomes): boolean {
+    const dropped = this.#dependencies.leases.settle(lease, outcomes);
     if (dropped === undefined) return false;
     if (dropped > 0) log.logDropped(dropped);
-    this.#dependencies.counts.deadLettered += count;
+    this.#dependencies.counts.deadLettered += outcomes.dead.length;
     return true;
   }
 }

@@ -11,7 +11,7 @@ import { requireSignature, verifySignature } from "../collector/signature.ts";
 import type { BatchVersion } from "../collector/sinks/sink.ts";
 import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
 import type { SigningKey } from "../wire/signature.ts";
-import type { CollectedRequest } from "./answers.ts";
+import type { CollectedRequest } from "./responses.ts";
 
 const PATHS: Readonly<Record<string, BatchVersion>> = { "/v2": "2", "/v2j": "2j" };
 

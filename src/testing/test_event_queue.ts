@@ -114,9 +114,9 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
     super.putMany(events);
   }
 
-  override async putGrouped(event: T): Promise<void> {
+  override async putAsync(event: T): Promise<void> {
     this.#failIfTold();
-    await super.putGrouped(event);
+    await super.putAsync(event);
   }
 
   override close(): void {

@@ -11,7 +11,7 @@ import {
   type OutboxOptions,
   type SqliteConnection,
   serializeJsonEvent,
-} from "../../../src/queue/outbox_mod.ts";
+} from "../../../src/queue/outbox.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import {
   openShop,
@@ -163,9 +163,7 @@ test("lets no second SQLite library have the database open in one process", () =
 
 test("imports no SQLite library of its own", () => {
   assert.ok(importsOf("../../../src/mod.ts").has("better-sqlite3"), "they are found where they are");
-  const packages = [...importsOf("../../../src/queue/outbox_mod.ts")].filter(
-    (name) => !name.startsWith("node:"),
-  );
+  const packages = [...importsOf("../../../src/queue/outbox.ts")].filter((name) => !name.startsWith("node:"));
   assert.deepEqual(packages, []);
 });
 
