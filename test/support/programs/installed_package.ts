@@ -34,7 +34,7 @@ let directory = "";
 let fake: FakeCollector;
 
 before(async () => {
-  directory = mkdtempSync("files-");
+  directory = resolve(mkdtempSync("files-"));
   fake = await FakeCollector.open();
 });
 
@@ -133,15 +133,17 @@ test("eventspool/hono: a handler puts", async () => {
 });
 
 test("eventspool/thrift: serializes a struct", () => {
-  class Empty {
-    write(output: ThriftOutput): void {
-      output.writeStructBegin();
-      output.writeFieldStop();
-      output.writeStructEnd();
-    }
-  }
   assert.equal(Buffer.from(serializeV2Event(new Empty())).toString(), "{}");
 });
+
+/** As the compiler makes it: `write` is of the prototype. */
+class Empty {
+  write(output: ThriftOutput): void {
+    output.writeStructBegin();
+    output.writeFieldStop();
+    output.writeStructEnd();
+  }
+}
 
 interface ThriftOutput {
   writeStructBegin(): void;
