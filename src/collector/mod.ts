@@ -10,7 +10,7 @@ export { type CollectorOptions, collector } from "./app.ts";
 export type { CollectorKey, Keys } from "./signature.ts";
 export type { FsyncPolicy, SyncOptions } from "./sinks/group_commit.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";
-export type { AcceptedBatch, BatchVersion, EventList, Sink, Stored } from "./sinks/sink.ts";
+export type { AcceptedBatch, EventList, RequestVersion, Sink, Stored } from "./sinks/sink.ts";
 export { SqliteSink, type SqliteSinkOptions } from "./sinks/sqlite.ts";
 export { CollectorStatus } from "./status.ts";
 export { type EventValidator, schemaValidator } from "./validate.ts";

@@ -25,7 +25,7 @@ import {
 import { configureLogging } from "./logging.ts";
 import { preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { printLines } from "./output.ts";
-import { Session } from "./publisher_session.ts";
+import { PublisherSession } from "./publisher_session.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -98,8 +98,8 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
     reloading = reloading.then(() => reload()); // one after the other
   });
   const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
-  let session = await Session.open(first, { openTelemetry });
-  let next: Session | undefined;
+  let session = await PublisherSession.open(first, { openTelemetry });
+  let next: PublisherSession | undefined;
   let onSwitch = (): void => {};
 
   const reload = async (): Promise<void> => {
@@ -108,7 +108,7 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
       session.publisher.noteReload(undefined);
       if (fingerprintOf(config) === session.fingerprint)
         return void logger.info("SIGHUP: nothing has changed");
-      next = await Session.open(config, { openTelemetry, current: session });
+      next = await PublisherSession.open(config, { openTelemetry, current: session });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       session.publisher.noteReload(reason);

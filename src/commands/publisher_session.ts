@@ -19,21 +19,21 @@ import { notify } from "./service_manager.ts";
 const logger = getLogger(["eventspool", "publisher"]);
 
 /** What a session is given besides its configuration. */
-export interface SessionOptions {
+export interface PublisherSessionOptions {
   readonly openTelemetry?: Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
-  /** The session that it replaces, if any: see {@link Session.open}. */
-  readonly current?: Session;
+  /** The session that it replaces, if any: see {@link PublisherSession.open}. */
+  readonly current?: PublisherSession;
   readonly timings?: Partial<Timings>;
 }
 
 /** A publisher that works as one configuration says. */
-export class Session {
+export class PublisherSession {
   readonly config: PublisherConfig;
   /** Of the configuration and the files that it names, as they were when it was opened. */
   readonly fingerprint: string;
   readonly publisher: Publisher;
   readonly admin: AdminServer | undefined;
-  readonly #openTelemetry: SessionOptions["openTelemetry"];
+  readonly #openTelemetry: PublisherSessionOptions["openTelemetry"];
   readonly #end = new AbortController();
 
   /**
@@ -41,11 +41,14 @@ export class Session {
    *
    * @throws {ConfigurationError} @throws {EventStorageError} something cannot be used; then `current` is as it was
    */
-  static async open(config: PublisherConfig, options: SessionOptions = {}): Promise<Session> {
+  static async open(
+    config: PublisherConfig,
+    options: PublisherSessionOptions = {},
+  ): Promise<PublisherSession> {
     const { current } = options;
     const { admin, undo } = await openAdmin(config.admin.listen, current?.admin);
     try {
-      return new Session(config, options, admin);
+      return new PublisherSession(config, options, admin);
     } catch (error) {
       await undo();
       throw error;
@@ -54,7 +57,7 @@ export class Session {
 
   private constructor(
     config: PublisherConfig,
-    { openTelemetry, timings = {} }: SessionOptions,
+    { openTelemetry, timings = {} }: PublisherSessionOptions,
     admin: AdminServer | undefined,
   ) {
     this.config = config;

@@ -24,7 +24,7 @@ export type NatsLibrary = typeof import("@nats-io/transport-node");
  * @param name what the server's reports call the connection
  * @throws what the last server that was tried said, see {@link failureOf}
  */
-export async function dial(
+export async function connect(
   nats: NatsLibrary,
   config: NatsConnectionConfig,
   name: string,

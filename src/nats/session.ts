@@ -6,7 +6,7 @@
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import type { NatsLibrary } from "./connect.ts";
 import { failureOf } from "./failure.ts";
-import { type Publishing, readAnswer } from "./publishing.ts";
+import { type Publishing, readResponse } from "./publishing.ts";
 import type { Failure } from "./types.ts";
 
 /**
@@ -152,7 +152,7 @@ export class Session {
     const { subject } = message;
     const dot = subject.lastIndexOf(".");
     const caller = this.#callers.get(Number(subject.slice(this.#inbox.length + 1, dot)));
-    const sizeBytes = caller?.answered(Number(subject.slice(dot + 1)), readAnswer(message));
+    const sizeBytes = caller?.answered(Number(subject.slice(dot + 1)), readResponse(message));
     if (sizeBytes === undefined) return; // late: its caller has ended
     this.#inFlight--;
     this.#inFlightBytes -= sizeBytes;

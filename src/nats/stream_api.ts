@@ -62,7 +62,7 @@ function isStreamInfo(response: Response<StreamInfo>): response is StreamInfo {
  * A server says the same of a stream that is missing, of one that has no leader just now, and where there is no
  * JetStream: nobody listens. This asks which streams the subject belongs to.
  */
-export async function whyUnheard(session: Session, subject: string): Promise<Failure> {
+export async function diagnoseNoResponders(session: Session, subject: string): Promise<Failure> {
   try {
     const { streams, error } = await askStreamNames(session, subject);
     if (error !== undefined) return unavailable(subject, error.description);

@@ -21,8 +21,8 @@ export type {
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
 export type { TlsFiles } from "../config/tls_files.ts";
-export type { HistogramFigures } from "../metrics/family.ts";
-export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
+export type { HistogramStats } from "../metrics/family.ts";
+export type { PublisherStats, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
 export type { QueueState } from "../storage/events.ts";
 export type { DeadLetterChoice, DeadLetters, RetryResult } from "./dead_letters.ts";

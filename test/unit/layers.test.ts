@@ -25,7 +25,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   "collector/sinks": "ground wire storage config nats collector/dedup",
   collector: "ground wire serializers config server metrics collector/sinks",
   "admin/dashboard": "ground storage server publisher",
-  admin: "ground server metrics publisher admin/dashboard",
+  admin: "ground storage server metrics publisher admin/dashboard",
   testing: "ground wire storage config queue publisher collector/sinks collector",
   "commands/queue": "ground wire serializers storage config queue",
   commands:

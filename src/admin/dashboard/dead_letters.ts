@@ -17,7 +17,7 @@ const ANSWER_CHARS = 200;
 const LINES = "\n\t";
 
 /** Makes the list of dead letters, and each entry only once: a dead letter never changes. */
-export class LetterList {
+export class DeadLetterList {
   readonly #read: (id: number) => DeadLetter | undefined;
   readonly #isTrusted: boolean;
   #entries: ReadonlyMap<number, Markup> = new Map();

@@ -47,7 +47,7 @@ export interface GroupTarget {
   /** A group was written and could not be synced: takes it back. Throws when it cannot. */
   undo(): void;
   /** Called before each group, and when {@link GroupCommitter.wake} was. */
-  tend(): void;
+  maintain(): void;
 }
 
 interface WaitingBatch {
@@ -120,7 +120,7 @@ export class GroupCommitter {
     const group = this.#takeGroup();
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      this.#target.tend();
+      this.#target.maintain();
       const stored = group.length === 0 ? [] : await this.#commit(group.map(({ batch }) => batch));
       for (const [index, { resolve }] of group.entries()) resolve(stored[index]!);
     } catch (error) {

@@ -103,7 +103,7 @@ export class JsonlSink implements Sink {
 
   #target(): GroupTarget {
     return {
-      tend: () => this.#tend(),
+      maintain: () => this.#maintain(),
       write: (group) => this.#write(group),
       sync: () => this.#output.sync(),
       written: () => this.#remember(),
@@ -111,8 +111,8 @@ export class JsonlSink implements Sink {
     };
   }
 
-  #tend(): void {
-    this.#output.tend();
+  #maintain(): void {
+    this.#output.maintain();
     const { rotateAgeMs = Number.POSITIVE_INFINITY } = this.#options;
     const { sizeBytes, openedAtMs } = this.#output;
     if (sizeBytes > 0 && Date.now() - openedAtMs >= rotateAgeMs) this.#output.rotate();

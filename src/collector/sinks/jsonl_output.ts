@@ -115,7 +115,7 @@ export class JsonlOutput {
   }
 
   /** Sees that file and journal agree, and that the journal stays short. @throws {EventStorageError} */
-  tend(): void {
+  maintain(): void {
     if (this.#failure !== undefined) throw this.#failure;
     const { size } = fstatSync(this.#file.descriptor);
     if (size !== this.sizeBytes) this.#followChange(size);

@@ -9,7 +9,7 @@ import type { EventIds } from "../../wire/event_ids.ts";
 export interface AcceptedBatch {
   readonly events: EventList;
   /** The format they were sent in. */
-  readonly version: BatchVersion;
+  readonly version: RequestVersion;
   /** The name of the key that signed them. */
   readonly keyName: string;
   /** Whose ids they are: the name of that key, or what keys that replace each other have in common. Ids of different sources are different events. */
@@ -54,7 +54,7 @@ export interface Sink {
  * The formats of a batch: `2` is a list of Thrift structs in JSON, `2j` an array of any JSON, `1` the array of
  * objects that was before them.
  */
-export type BatchVersion = "1" | "2" | "2j";
+export type RequestVersion = "1" | "2" | "2j";
 
 const NEWLINE = 0x0a;
 const SPACE = 0x20;

@@ -137,7 +137,7 @@ export class SqliteSink implements Sink {
 
   #target(): GroupTarget {
     return {
-      tend: () => {},
+      maintain: () => {},
       write: (group) => this.#write(group),
       sync: () => this.#sync(),
       written: () => {},

@@ -2,7 +2,7 @@ import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { ConfigurationError } from "../../errors.ts";
 import { countOf, escapeControls, jsonText, lineOf } from "../../format.ts";
-import { EventTable, type StoredEvent } from "../../storage/events.ts";
+import { type EventRow, EventTable } from "../../storage/events.ts";
 import { type Lease, LeaseTable } from "../../storage/leases.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { type Call, openTarget, openToWrite, type Verb } from "./verb.ts";
@@ -65,11 +65,11 @@ async function drainTo(target: number, claiming: Claiming, call: Call): Promise<
   return { drained, unreadableId: undefined };
 }
 
-function eventsOf({ events }: Claiming, { firstId, lastId }: Lease): StoredEvent[] {
+function eventsOf({ events }: Claiming, { firstId, lastId }: Lease): EventRow[] {
   return events.read({ fromId: firstId, toId: lastId, limit: lastId - firstId + 1 });
 }
 
-function write(target: number, events: readonly StoredEvent[]): void {
+function write(target: number, events: readonly EventRow[]): void {
   const isTerminal = target === STDOUT && isatty(STDOUT);
   const toLine = (body: Uint8Array): Uint8Array =>
     isTerminal ? Buffer.from(escapeControls(jsonText(lineOf(body)) ?? "")) : lineOf(body); // the same JSON

@@ -8,7 +8,7 @@ import { argv } from "node:process";
 import { parseArgs } from "node:util";
 import { runCommand, stopOnSignals } from "../../../src/commands/command.ts";
 import { configureLogging } from "../../../src/commands/logging.ts";
-import { Session } from "../../../src/commands/publisher_session.ts";
+import { PublisherSession } from "../../../src/commands/publisher_session.ts";
 import { loadPublisherConfig } from "../../../src/config/publisher_config.ts";
 import type { Timings } from "../../../src/publisher/timings.ts";
 
@@ -23,7 +23,7 @@ await runCommand("publisher", async () => {
   const config = { ...loadPublisherConfig(positionals[0]!), ...(directory !== undefined && { directory }) };
   configureLogging({ debug: false });
   const stop = stopOnSignals();
-  const session = await Session.open(config, { timings: JSON.parse(text) as Partial<Timings> });
+  const session = await PublisherSession.open(config, { timings: JSON.parse(text) as Partial<Timings> });
   await session.run(stop);
   await session.admin?.close();
 });
