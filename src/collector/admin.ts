@@ -5,6 +5,7 @@
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
@@ -74,8 +75,4 @@ function health(c: Context, status: CollectorStatus): Response {
     ignored_event_ids: status.ignoredIds,
   };
   return c.json(body, health.status === "failing" ? 503 : 200);
-}
-
-function isoTime(atMs: number | undefined): string | null {
-  return atMs === undefined ? null : new Date(atMs).toISOString();
 }

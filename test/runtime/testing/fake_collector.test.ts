@@ -82,9 +82,8 @@ test("asks to be left alone for seconds", LIMIT, async () => {
 });
 
 test("hangs until the publisher gives up", LIMIT, async () => {
-  const statuses = statusesOf(
-    await deliver(responses.times(1, responses.hang()), { "collector.timeout": "200ms" }),
-  );
+  const scripted = responses.times(1, responses.hang());
+  const statuses = statusesOf(await deliver(scripted, { "collector.timeout": "200ms" }));
   assert.deepEqual([statuses.at(0), statuses.at(-1)], [undefined, 200]);
 });
 
