@@ -26,12 +26,6 @@ export interface RequestEnv {
   readonly outgoing: ServerResponse;
 }
 
-/** What an app learns of a request besides the request: Node's objects. */
-export interface RequestEnv {
-  readonly incoming: IncomingMessage;
-  readonly outgoing: ServerResponse;
-}
-
 /** Anything that answers requests, such as a Hono app. */
 export interface FetchApp {
   fetch(request: Request, env: RequestEnv): Response | Promise<Response>;

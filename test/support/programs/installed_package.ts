@@ -55,7 +55,7 @@ test("eventspool: puts one, many and grouped, up to the cap", async () => {
 
 test("eventspool/publisher and /admin: publishes what the configuration file says", async (t) => {
   const file = join(directory, "publisher.ini");
-  const settings = { ...fake.settings, "collector.version": "2j", "queue.directory": directory };
+  const settings = { ...fake.settings, "collector.version": "2j", "queue.directory": resolve(directory) };
   const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
   writeFileSync(file, `[event-publisher:main]\n${lines.join("")}`, { mode: 0o600 });
   const publisher = new Publisher(loadPublisherConfig(file, { queueName: "main" }));
