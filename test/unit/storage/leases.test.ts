@@ -155,6 +155,19 @@ test("claims nothing past a lease that is held, when only the oldest events will
   assert.equal(queue.leases.claimExpired({ oldestOnly: true })?.firstId, 1);
 });
 
+test("claims the lease with the fewest attempts, when none may keep the others waiting", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 4);
+  for (const [after, lastId] of [
+    [0, 2],
+    [2, 4],
+  ] as const)
+    queue.leases.release(claim(queue.leases, after, lastId));
+  queue.leases.release(queue.leases.claimExpired()!);
+  assert.equal(queue.leases.claimExpired({ fairly: true })?.firstId, 3);
+  assert.equal(queue.leases.claimExpired({ fairly: true })?.firstId, 1);
+});
+
 test("takes over the lease of a publisher that died once it has expired", () => {
   using queue = testQueue({ leaseMs: -1 });
   putEvents(queue.events, 2);
