@@ -47,6 +47,16 @@ test("finds the one event that the collector rejects, keeps it apart and deliver
   assert.deepEqual([state.deadLetters, failures, lastProblem?.kind], [1, 0, "rejected"]);
 });
 
+test("does not send smaller batches for the sake of one event that is too large by itself", async () => {
+  await using server = await serveHttp((response) => response.writeHead(413).end("too large"));
+  await using main = newQueue(server.url);
+  const { maxBatchBytes } = main.publisher.metrics();
+  putIds(main, 1, "x".repeat(90_000));
+  void main.publisher.run();
+  await eventually("a dead letter", () => main.publisher.status().state.deadLetters === 1);
+  assert.equal(main.publisher.metrics().maxBatchBytes, maxBatchBytes);
+});
+
 test("holds the queue when the collector rejects everything, and goes on when it takes events again", async () => {
   let status = 422;
   await using server = await serveHttp((response) => response.writeHead(status).end("wrong schema"));
