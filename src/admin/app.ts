@@ -6,7 +6,7 @@
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { getPath } from "hono/utils/url";
-import { ageSeconds, isoTime } from "../format.ts";
+import { ageSeconds, escapeControls, isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
@@ -109,7 +109,8 @@ async function health(c: Context, publisher: ObservedPublisher, access: Access):
     in_flight: status.inFlight,
     delivered: status.delivered,
   };
-  return c.json(body, health === "failing" ? 503 : 200);
+  const text = escapeControls(JSON.stringify(body)); // the collector's words, most often read in a terminal
+  return c.body(text, health === "failing" ? 503 : 200, { "Content-Type": "application/json" });
 }
 
 function depth(c: Context, publisher: ObservedPublisher): Response {

@@ -5,7 +5,7 @@
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { isoTime } from "../format.ts";
+import { escapeControls, isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
@@ -74,5 +74,6 @@ function health(c: Context, status: CollectorStatus): Response {
     pending_bytes: status.pendingBytes,
     ignored_event_ids: status.ignoredIds,
   };
-  return c.json(body, health.status === "failing" ? 503 : 200);
+  const text = escapeControls(JSON.stringify(body)); // the system's words, most often read in a terminal
+  return c.body(text, health.status === "failing" ? 503 : 200, { "Content-Type": "application/json" });
 }

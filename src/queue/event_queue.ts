@@ -173,7 +173,7 @@ export class EventQueue<T, Output = T> implements Disposable {
       allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
     });
     this.#events = new EventTable(this.#queueFile);
-    this.#sync = durability === "power" ? new SharedSync(this.file) : undefined;
+    this.#sync = durability === "power" ? new SharedSync(this.#queueFile.path) : undefined;
     const store: GroupStore = {
       putWhatFits: (bodies, timeoutMs) =>
         this.#events.putWhatFits(bodies, this.#tracing && this.#traceOf, timeoutMs),
