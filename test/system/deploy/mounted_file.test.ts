@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { start, startCommand } from "../../support/processes.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const MAKER = new URL("../../support/programs/queue_maker.ts", import.meta.url);
