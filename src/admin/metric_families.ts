@@ -104,7 +104,7 @@ const COUNTERS: readonly MetricRow<PublisherMetrics>[] = [
   ],
   [
     "rollbacks_total",
-    "Batches that the destination had though they were never sent: the queue file was rolled back.",
+    "Batches that the destination had though they were never sent: the queue file was rolled back, or a proxy sends requests twice.",
     ({ counts }) => counts.rollbacks,
   ],
   ["storage_failures_total", "Failures of the queue file.", ({ counts }) => counts.storageFailures],
