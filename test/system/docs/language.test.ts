@@ -57,6 +57,10 @@ test("banned words are found, and others are not", () => {
   assert.deepEqual(bannedIn("recommend, understand, stands for, comes off, a standard"), []);
 });
 
+test("README.md has at most 8 kB", () => {
+  assert.ok(readFileSync(join(ROOT, "README.md")).length <= 8_000);
+});
+
 /** How many are left in src/, where this test only reports them. */
 test("src/ is only counted", (t) => {
   const count = filesUnder("src").flatMap((path) =>

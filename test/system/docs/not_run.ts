@@ -3,7 +3,7 @@ import type { DocBlock } from "../../support/doc_page.ts";
 /** The blocks that no test runs, by page and first line, each with the reason. */
 const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "README.md": {
-    " your service              events-main.db            publisher                      collector":
+    " your service               events-main.db             publisher                      collector":
       "it is a drawing",
     "npx --yes bun@1.4.4 run tarball":
       "test/system/package/install.test.ts packs, and installs under the three runtimes",
