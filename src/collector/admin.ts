@@ -5,7 +5,7 @@
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { escapeControls } from "../format.ts";
+import { escapeControls, isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
@@ -76,8 +76,4 @@ function health(c: Context, status: CollectorStatus): Response {
   };
   const text = escapeControls(JSON.stringify(body)); // the system's words, most often read in a terminal
   return c.body(text, health.status === "failing" ? 503 : 200, { "Content-Type": "application/json" });
-}
-
-function isoTime(atMs: number | undefined): string | null {
-  return atMs === undefined ? null : new Date(atMs).toISOString();
 }

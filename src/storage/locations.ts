@@ -8,8 +8,10 @@ import { homedir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
-import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
 import { temporaryPathsOf } from "./temporary_file.ts";
+
+/** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
+export const MAX_QUEUE_NAME_CHARS = 100;
 
 /** Environment variables, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -17,7 +17,6 @@ import {
 import process from "node:process";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
-import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
 import { realPath, rejectSeveralNames } from "./locations.ts";
@@ -27,6 +26,9 @@ import { prepareSchema, rejectOlderSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 import { libraryOf, useLibrary } from "./user_connection.ts";
+
+/** The mode of a new queue file: events are nobody else's business. */
+export const DEFAULT_FILE_MODE = 0o600;
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000;

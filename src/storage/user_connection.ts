@@ -10,7 +10,7 @@ import { isBusy } from "./lock_wait.ts";
 import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 
 /** What a value of a statement may be. */
-type SqliteValue = string | number | Uint8Array;
+export type SqliteValue = string | number | Uint8Array;
 
 /** What better-sqlite3, bun:sqlite and node:sqlite have in common of a statement. */
 export interface SqliteStatement {

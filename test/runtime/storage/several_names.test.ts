@@ -56,7 +56,7 @@ test("delivers from a queue file that is a link to another place", { timeout: 12
   spool.put(9);
   const options = { directory: linked, durability: "power" } as const;
   using power = new EventQueue("main", (event: object) => Buffer.from(JSON.stringify(event)), options);
-  await power.putGrouped({ n: 10 });
+  await power.putAsync({ n: 10 });
   await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
   await eventually("an empty queue", () => spool.queue.depth() === 0);
   assert.equal(await stop(publisher), 0);

@@ -11,7 +11,7 @@ import {
   type OutboxOptions,
   type SqliteConnection,
   serializeJsonEvent,
-} from "../../../src/queue/outbox_mod.ts";
+} from "../../../src/queue/outbox.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import {
   openShop,
@@ -136,7 +136,7 @@ test("rejects what is no connection, and options that make no sense, naming them
     ["maxEvents", () => open(db, { maxEvents: 0 })],
     ["maxEventBytes", () => open(db, { maxEventBytes: 1.5 })],
   ] as const)
-    assert.throws(work, (error) => error instanceof ConfigurationError && error.place.key === key);
+    assert.throws(work, (error) => error instanceof ConfigurationError && error.location.key === key);
   db.close();
 });
 
@@ -163,9 +163,7 @@ test("lets no second SQLite library have the database open in one process", () =
 
 test("imports no SQLite library of its own", () => {
   assert.ok(importsOf("../../../src/mod.ts").has("better-sqlite3"), "they are found where they are");
-  const packages = [...importsOf("../../../src/queue/outbox_mod.ts")].filter(
-    (name) => !name.startsWith("node:"),
-  );
+  const packages = [...importsOf("../../../src/queue/outbox.ts")].filter((name) => !name.startsWith("node:"));
   assert.deepEqual(packages, []);
 });
 
