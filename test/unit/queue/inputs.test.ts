@@ -46,7 +46,7 @@ const NO_LISTS: readonly (readonly [value: () => unknown, problem: RegExp])[] = 
   [() => () => [], / list is a function, /],
 ];
 
-test("putMany rejects what is no list of events, whatever the serializer", () => {
+test("putMany rejects what is no list of events, whatever the serializer, and counts it", () => {
   for (const serializer of [serializeJsonEvent, bytesOf])
     for (const [value, problem] of NO_LISTS) {
       using queue = new TestEventQueue<Any>("main", serializer);
@@ -165,11 +165,12 @@ test("rejects an event whose members cannot even be looked at", () => {
   using queue: Any = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
-  const hostile = {
-    get then() {
+  const hostile = Object.defineProperty({}, "then", {
+    enumerable: true,
+    get: () => {
       throw new Error("secret");
     },
-  };
+  });
   for (const event of [proxy, hostile, { field: proxy }]) {
     assertRejected(() => queue.put(event), /cannot be read: (?!.*secret)/);
     assertRejected(() => queue.putMany([event]), /cannot be read: /);
