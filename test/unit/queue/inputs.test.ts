@@ -165,6 +165,7 @@ test("rejects an event whose members cannot even be looked at", () => {
   using queue: Any = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
+  // biome-ignore lint/suspicious/noThenProperty: put looks whether an event is a promise
   const hostile = Object.defineProperty({}, "then", {
     enumerable: true,
     get: () => {
