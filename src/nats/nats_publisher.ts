@@ -6,6 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
+import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
 import { connect, type NatsLibrary } from "./connect.ts";
 import { failureOf } from "./failure.ts";
@@ -87,11 +88,13 @@ export class NatsPublisher {
    * Connects if need be, and asks the streams for their settings now.
    *
    * @returns what can be lost by them
-   * @throws {Error} the servers cannot be reached, or the user may not ask
+   * @throws {EventStorageError} `NATS_UNAVAILABLE`, `NATS_MISCONFIGURED`: the servers cannot be reached, or the user may not ask
    */
   async checkStreams(): Promise<readonly string[]> {
     const session = await this.#open().catch((error) => {
-      throw new Error(failureOf(error, this.#config.servers).reason, { cause: error });
+      const { servers } = this.#config;
+      const { kind, reason } = failureOf(error, servers);
+      throw new EventStorageError(`NATS_${kind.toUpperCase()}`, servers.join(", "), reason, { cause: error });
     });
     const { expectedStream, subjects, maxMessageBytes } = this.#options;
     const streams = await askStreams(session, { subjects, stream: expectedStream });

@@ -28,6 +28,8 @@ import { GroupCommit, type GroupStore } from "./group_commit.ts";
 import { type OnRejected, RejectedPuts } from "./rejected_puts.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 
+export type { BatchVersion };
+
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
  * Each time into an array of its own: `putMany` and `putAsync` hold several before they store them.

@@ -57,6 +57,15 @@ test("receives what is put, from the real publisher", LIMIT, async () => {
   assert.equal(headers["content-encoding"], "gzip");
 });
 
+test("says which port cannot be listened on", LIMIT, async () => {
+  await using collector = await FakeCollector.open();
+  const again = FakeCollector.open({ port: collector.port });
+  await assert.rejects(again, {
+    code: "CONFIGURATION",
+    message: /^port: cannot be listened on: .*(?:EADDRINUSE|in use)/,
+  });
+});
+
 test("receives Thrift events", LIMIT, async () => {
   using queue = new TestEventQueue("thrift", serializeV2Event);
   await using collector = await FakeCollector.open();
