@@ -17,6 +17,7 @@ import { readDeployment } from "../../support/deployment.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { type Program, start } from "../../support/processes.ts";
+import { connectTo } from "../../support/raw_http.ts";
 import { ACCEPT, HANG, heldBack, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { freePorts } from "../../support/servers.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
@@ -150,7 +151,7 @@ scene("a collector that goes away, until the queue is full", { skip }, async () 
   const put = (): void => {
     if (spool.queue.depth() < 1_900) spool.put(10);
   };
-  const alerts = ["CollectorAbsent", "QueueFilling", "OldestEventTooOld", "Failing"];
+  const alerts = ["CollectorAbsent", "CollectorDown", "QueueFilling", "OldestEventTooOld", "Failing"];
   await repeat(put, fires(prometheus, ...alerts));
   await repeat(
     () => assert.throws(() => spool.put(2_000), EventQueueFullError),
@@ -180,6 +181,51 @@ scene("a key that the collector does not know", { skip }, async () => {
   );
   publisher.reload({ "key.secret": KEY_BASE64 });
   await resolves(prometheus, "Misconfigured", "CollectorUnauthorized");
+});
+
+scene("configurations that cannot be used when they are read again", { skip }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool);
+  await using publisher = await publisherTo(collector.address, spool);
+  await collector.start();
+  await publisher.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  await prometheus.scrape("eventspool", publisher.address);
+  publisher.reload({ "batch.max_age": "never" });
+  collector.reload({ max_requests: "many" });
+  await fires(prometheus, "ReloadFailed", "CollectorReloadFailed");
+  publisher.reload({});
+  collector.reload({});
+  await resolves(prometheus, "ReloadFailed", "CollectorReloadFailed");
+});
+
+scene("a queue's file that was set back", { skip }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  await using publisher = await publisherTo(`127.0.0.1:${collector.port}`, spool);
+  await publisher.start();
+  await prometheus.scrape("eventspool", publisher.address);
+  collector.script = (_, nth) => ({
+    status: 200,
+    body: JSON.stringify({ accepted: 1, duplicates: nth === 0 ? 1 : 0 }),
+  });
+  spool.put(1);
+  await fires(prometheus, "RolledBack");
+  assert.equal(spool.queue.depth(), 0, "it was sent again");
+  await resolves(prometheus, "RolledBack");
+});
+
+scene("more connections to a collector than it may have", { skip }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool, { max_connections: 8 });
+  await collector.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  const connect = (): Promise<unknown> => connectTo(`http://${collector.address}`);
+  await repeat(connect, fires(prometheus, "CollectorConnectionsCut"));
+  await resolves(prometheus, "CollectorConnectionsCut");
 });
 
 scene("events at fault: one, more than are kept, and all", { skip }, async () => {

@@ -182,6 +182,30 @@ for (const [kind, file] of [
     assert.equal(status, 421);
   });
 
+for (const [what, mode, server] of [
+  ["version 1", "http", "send-proxy"],
+  ["version 2, with health checks that pass", "http", "check send-proxy-v2"],
+  ["mode tcp", "tcp", "send-proxy"],
+] as const)
+  test(`an HAProxy that speaks the PROXY protocol (${what}) makes no dead letters, and is named`, {
+    skip: missing("haproxy") || NO_OPENSSL,
+    timeout: 60_000,
+  }, async () => {
+    using authority = new TestAuthority();
+    using spool = new Spool();
+    await using collector = spool.collector();
+    const port = Number((await addressOf(collector)).port);
+    const config = haproxyOf(` server a 127.0.0.1:9800 ${server}\n`).replace("mode http", `mode ${mode}`);
+    await using balancer = await startBalancer("haproxy", config, { collectors: [port, port], authority });
+    const settings = { "collector.hostname": `127.0.0.1:${balancer.port}`, "collector.scheme": "https" };
+    const environment = { NODE_EXTRA_CA_CERTS: authority.caFile };
+    await using publisher = start("src/commands/publisher.ts", spool.publisherArgs(settings), environment);
+    spool.put(20);
+    await publisher.line(/takes no events from us.* 421.*PROXY protocol.*send-proxy/);
+    assert.equal(spool.queue.depth(), 20);
+    assert.deepEqual(spool.deadLetters(), []);
+  });
+
 test("deploy/nginx keeps those who send slowly away from the collectors", {
   skip: missing("nginx") || NO_OPENSSL,
   timeout: 60_000,
