@@ -12,7 +12,7 @@ import { ROOT } from "../../test/support/project.ts";
 import type { Command, Suite } from "./suites.ts";
 
 /** How long a suite may take. The slowest takes a few minutes beside others: longer means that it hangs. */
-const TIME_LIMIT_MS = 1_200_000;
+const TIME_LIMIT_MS = 1_800_000;
 
 /** What a suite came to. */
 export interface Result {

@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -36,9 +45,11 @@ export class SmallDisk implements Disposable {
     spawnSync("mount", ["-o", "remount,ro", this.path]);
   }
 
-  /** Takes away what filled it. */
+  /** Takes away what filled it, also while a child that is being forked still has it open. */
   free(): void {
-    rmSync(this.#filler, { force: true });
+    if (!existsSync(this.#filler)) return;
+    truncateSync(this.#filler);
+    rmSync(this.#filler);
   }
 
   [Symbol.dispose](): void {

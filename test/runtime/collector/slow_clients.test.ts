@@ -71,7 +71,9 @@ test(
     await using server = await serve({ maxRequests: 8 });
     using attack = new Attack();
     await attack.begin(server.port, 300);
-    await eventually("slow requests", () => server.status.readingRequests >= 300);
+    // On a busy machine the first are answered before the last have come.
+    const begun = (): number => server.status.readingRequests + server.status.requests.too_slow;
+    await eventually("slow requests", () => begun() >= 300);
     assert.equal(server.status.pendingRequests, 0);
     for (let nth = 0; nth < 20; nth++) assert.equal(await send(server.address), 200);
     assert.equal((await fetch(`${server.address}/readyz`)).status, 200);

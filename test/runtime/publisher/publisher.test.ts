@@ -7,6 +7,7 @@ import Database from "better-sqlite3";
 import { EventStorageError } from "../../../src/errors.ts";
 import { serveCollector, type TestCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
+import { start } from "../../support/processes.ts";
 import { newPublisher, newQueue, type PublishedQueue } from "../../support/publisher.ts";
 import { serveHttp } from "../../support/servers.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -238,4 +239,13 @@ test("stores the configured row cap in the queue's file, and leaves it alone oth
 test("fails to start on a directory that is not there", () => {
   using directory = temporaryDirectory();
   assert.throws(() => newPublisher("http://127.0.0.1:9", `${directory.path}/none`), EventStorageError);
+});
+
+test("leaves nothing behind that keeps a process from ending, whatever the grace time", {
+  timeout: 60_000,
+}, async () => {
+  using directory = temporaryDirectory();
+  const args = [directory.path, "1h"];
+  await using service = start("test/support/programs/embedded_publisher.ts", args);
+  assert.equal(await service.ended, 0, service.stderr.join("\n"));
 });

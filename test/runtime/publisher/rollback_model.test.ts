@@ -9,7 +9,10 @@ import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { newPublisher } from "../../support/publisher.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-/** Keeps events as a collector does: under the name that they come with, and the first of each name only. */
+/**
+ * Keeps events as a collector does: under the name that they come with, and the first of each name only. More than two
+ * are rejected, so that batches are split.
+ */
 class NamedEvents implements Destination {
   readonly url = "memory:";
   readonly timeoutMs = 1_000;
@@ -28,6 +31,7 @@ class NamedEvents implements Destination {
   async close(): Promise<void> {}
 
   #keep(events: readonly { readonly name: string; readonly text: string }[]): Outcome {
+    if (events.length > 2) return { kind: "rejected", status: 413, answer: "more than two" };
     const fresh = events.filter(({ name }) => !this.#names.has(name));
     for (const { name, text } of fresh) {
       this.#names.add(name);
