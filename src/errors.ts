@@ -164,6 +164,8 @@ export class EventInvalidError extends EventError {
  * - `EMPTY`: a file of 0 bytes, which was cut off: a queue's never is
  * - `OLDER_SCHEMA`: it must first be upgraded, by a process that may write to it
  * - `NEWER_SCHEMA`: a newer eventspool has made or upgraded it
+ * - `SEVERAL_NAMES`: the file has hard links, or is mounted without its directory: by each name it would lose what was
+ *   put by another
  * - `MOVED`: the file was removed or replaced while it was open
  * - `NETWORK_FILE_SYSTEM`: it is on one, where locks may not hold: use a local disk, or `allowNetworkFileSystem`
  * - `OLD_RUNTIME`: Bun, Deno or Node is too old for better-sqlite3

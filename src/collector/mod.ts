@@ -27,12 +27,18 @@ export type { EventIds, IdRange } from "../wire/event_ids.ts";
 export { type CollectorAdminOptions, collectorAdmin } from "./admin.ts";
 export { type CollectorOptions, collector } from "./app.ts";
 export type { CollectorKey, Keys } from "./signature.ts";
-export type { BatchVersion, EventList } from "./sinks/event_list.ts";
 export type { FsyncPolicy, SyncOptions } from "./sinks/group_commit.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";
 export { NatsSink } from "./sinks/nats.ts";
 export { openSink } from "./sinks/open_sink.ts";
-export type { AcceptedBatch, Sink, Stored, UnkeptEvent } from "./sinks/sink.ts";
+export type {
+  AcceptedBatch,
+  EventList,
+  RequestVersion,
+  Sink,
+  Stored,
+  UnkeptEvent,
+} from "./sinks/sink.ts";
 export { SqliteSink, type SqliteSinkOptions } from "./sinks/sqlite.ts";
 export { type CollectorHealth, CollectorStatus } from "./status.ts";
 export { type EventValidator, schemaValidator } from "./validate.ts";

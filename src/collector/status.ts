@@ -3,10 +3,18 @@
  *
  * @module
  */
-import { MAX_RETRY_AFTER_S, NOT_READY_MS, STORE_STALL_MS } from "../limits.ts";
 import { Histogram } from "../metrics/family.ts";
 import type { ConnectionStats } from "../server/connections.ts";
 import type { AdmissionLimits } from "./admission.ts";
+
+/** How long a sink may take for a batch until the collector counts as failing, in milliseconds. */
+const STORE_STALL_MS = 30_000;
+
+/** For how long after a failure of its sink a collector says that it is not ready, in milliseconds; then it is tried again. */
+const NOT_READY_MS = 10_000;
+
+/** The longest `Retry-After` that a collector asks for, in seconds: its sink may be well again before. */
+const MAX_RETRY_AFTER_S = 32;
 
 /** Seconds of a store: from a file in memory, over a disk's sync, to a cluster in trouble. */
 const STORE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];

@@ -10,6 +10,7 @@ import { fingerprintOf } from "../config/describe_config.ts";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { loadPackage } from "../load_package.ts";
 import { Publisher } from "../publisher/publisher.ts";
+import type { Timings } from "../publisher/timings.ts";
 import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
@@ -17,14 +18,22 @@ import { notify } from "./service_manager.ts";
 
 const logger = getLogger(["eventspool", "publisher"]);
 
+/** What a session is given besides its configuration. */
+export interface PublisherSessionOptions {
+  readonly openTelemetry?: Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
+  /** The session that it replaces, if any: see {@link PublisherSession.open}. */
+  readonly current?: PublisherSession;
+  readonly timings?: Partial<Timings>;
+}
+
 /** A publisher that works as one configuration says. */
-export class Session {
+export class PublisherSession {
   readonly config: PublisherConfig;
   /** Of the configuration and the files that it names, as they were when it was opened. */
   readonly fingerprint: string;
   readonly publisher: Publisher;
   readonly admin: AdminServer | undefined;
-  readonly #openTelemetry: OpenTelemetry;
+  readonly #openTelemetry: PublisherSessionOptions["openTelemetry"];
   readonly #end = new AbortController();
 
   /**
@@ -34,22 +43,26 @@ export class Session {
    */
   static async open(
     config: PublisherConfig,
-    openTelemetry: OpenTelemetry,
-    current?: Session,
-  ): Promise<Session> {
+    options: PublisherSessionOptions = {},
+  ): Promise<PublisherSession> {
+    const { current } = options;
     const { admin, undo } = await openAdmin(config.admin.listen, current?.admin);
     try {
-      return new Session(config, openTelemetry, admin);
+      return new PublisherSession(config, options, admin);
     } catch (error) {
       await undo();
       throw error;
     }
   }
 
-  private constructor(config: PublisherConfig, openTelemetry: OpenTelemetry, admin: AdminServer | undefined) {
+  private constructor(
+    config: PublisherConfig,
+    { openTelemetry, timings = {} }: PublisherSessionOptions,
+    admin: AdminServer | undefined,
+  ) {
     this.config = config;
     this.fingerprint = fingerprintOf(config);
-    this.publisher = new Publisher(config, { openTelemetry });
+    this.publisher = new Publisher(config, { openTelemetry }, timings);
     this.admin = admin;
     this.#openTelemetry = openTelemetry;
   }
@@ -69,8 +82,6 @@ export class Session {
     this.#end.abort();
   }
 }
-
-type OpenTelemetry = Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
 
 /** The admin routes at one address, of one publisher after the other. */
 class AdminServer {

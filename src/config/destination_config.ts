@@ -4,13 +4,17 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
-import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
-import { checkExposedSecret } from "./example_secrets.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
-import { durationMsIn, oneOf, optional, parseText, quote } from "./parsers.ts";
-import { parseSecret, readSecret, Secret } from "./secret.ts";
+import { durationMsIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
+import { checkExposedSecret, parseSecret, readSecret, Secret } from "./secret.ts";
 import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
+
+/**
+ * How long one POST may take, connect to last byte of the answer, in milliseconds. baseplate.py
+ * gives up after 3 s and sends again, which a slow collector sees as twice the load.
+ */
+export const DEFAULT_COLLECTOR_TIMEOUT_MS = 10_000;
 
 /** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
 export type CollectorVersion = "2" | "2j";

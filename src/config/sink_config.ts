@@ -3,16 +3,22 @@
  *
  * @module
  */
-import {
-  DEFAULT_FSYNC_INTERVAL_MS,
-  MAX_DURATION_MS,
-  MAX_ROTATE_BYTES,
-  MIN_ROTATE_AGE_MS,
-  MIN_ROTATE_BYTES,
-} from "../limits.ts";
+
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
-import { bytesIn, durationMsIn, oneOf, optional, parseFileMode } from "./parsers.ts";
+import { bytesIn, durationMsIn, MAX_DURATION_MS, oneOf, optional, parseFileMode } from "./parsers.ts";
+
+/** How far apart the syncs of `output.fsync = interval` are unless configured, in milliseconds: as the publisher's are. */
+export const DEFAULT_FSYNC_INTERVAL_MS = 100;
+
+/** The smallest size at which a file can be told to rotate, in bytes: some batches, or there would be a file for each. */
+const MIN_ROTATE_BYTES = 1_048_576;
+
+/** The largest size at which a file can be told to rotate, in bytes: 1 TiB. */
+const MAX_ROTATE_BYTES = 1_099_511_627_776;
+
+/** The shortest age at which a file can be told to rotate, in milliseconds: 86,400 files a day. */
+const MIN_ROTATE_AGE_MS = 1_000;
 
 /** When what was kept is synced to the disk. All survive the death of the process. */
 export interface SyncConfig {

@@ -5,8 +5,13 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
-import { MAX_SUBJECT_CHARS, MAX_SUBJECT_TOKEN_CHARS } from "../limits.ts";
 import { quote } from "./parsers.ts";
+
+/** The longest token that a queue's name or a field of an event makes in a NATS subject, in characters: what follows is cut off. */
+const MAX_SUBJECT_TOKEN_CHARS = 64;
+
+/** The longest `nats.subject`, in characters: with its fields filled in it stays far below a NATS line of 4,096. */
+const MAX_SUBJECT_CHARS = 255;
 
 /** Tokens with dots between them, each of letters, digits, `_`, `-` and places in braces. */
 const TEMPLATE = /^(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+(?:\.(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+)*$/;

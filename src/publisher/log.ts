@@ -21,7 +21,7 @@ export function logMoved(file: string): void {
 
 export function logRolledBack(lease: Lease, duplicates: number): void {
   logger.error(
-    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were never sent before, so the queue file was rolled back; they are sent again under a new identity and may arrive twice",
+    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were never sent before, so the queue file was rolled back, or a proxy sends requests twice; they are sent again under a new identity and may arrive twice",
     { ...range(lease), duplicates },
   );
 }

@@ -5,7 +5,6 @@
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type EventError, EventQueueClosedError, EventQueueFullError } from "../errors.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS, DEFAULT_FILE_MODE, EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
 import {
   BOOLEAN,
   checkOption,
@@ -18,14 +17,18 @@ import {
   wholeFrom,
 } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
-import { type BatchVersion, EventTable } from "../storage/events.ts";
+import { type BatchVersion, EVENTS_CEILING, EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
-import { isFileMode, QueueFile } from "../storage/queue_file.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
+import { DEFAULT_FILE_MODE, isFileMode, QueueFile } from "../storage/queue_file.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
+import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { checkSerializer, encodeAll, encodeEvent, eventsOf, rememberBatchVersion } from "./encode.ts";
 import { GroupCommit, type GroupStore } from "./group_commit.ts";
 import { type OnRejected, RejectedPuts } from "./rejected_puts.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
+
+export type { BatchVersion };
 
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
@@ -172,7 +175,7 @@ export class EventQueue<T, Output = T> implements Disposable {
       allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
     });
     this.#events = new EventTable(this.#queueFile);
-    this.#sync = durability === "power" ? new SharedSync(this.file) : undefined;
+    this.#sync = durability === "power" ? new SharedSync(this.#queueFile.path) : undefined;
     const store: GroupStore = {
       putWhatFits: (bodies, timeoutMs) =>
         this.#events.putWhatFits(bodies, this.#tracing && this.#traceOf, timeoutMs),

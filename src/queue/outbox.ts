@@ -25,7 +25,6 @@ import {
   EventQueueFullError,
   EventTransactionError,
 } from "../errors.ts";
-import { EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
 import {
   BOOLEAN,
   checkOption,
@@ -38,6 +37,7 @@ import {
 } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
 import { noteLocation } from "../storage/epochs.ts";
+import { EVENTS_CEILING } from "../storage/events.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
 import {
@@ -48,6 +48,7 @@ import {
   type SqliteConnection,
   useLibrary,
 } from "../storage/user_connection.ts";
+import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import {
   checkSerializer,
   encodeAll,

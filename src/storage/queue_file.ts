@@ -3,19 +3,32 @@
  *
  * @module
  */
-import { chmodSync, closeSync, existsSync, linkSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import process from "node:process";
 import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
-import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
+import { realPath, rejectSeveralNames } from "./locations.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { prepareSchema, rejectOlderSchema } from "./schema.ts";
 import { toStorageError } from "./storage_error.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 import { libraryOf, useLibrary } from "./user_connection.ts";
+
+/** The mode of a new queue file: events are nobody else's business. */
+export const DEFAULT_FILE_MODE = 0o600;
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000;
@@ -56,7 +69,7 @@ type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
 
 /** An open queue file. Everything else in this folder works on one. */
 export class QueueFile {
-  /** Absolute path of the `.db` file. */
+  /** Absolute path of the `.db` file. Where a link was given, that of what it leads to: SQLite has its -wal there. */
   readonly path: string;
   /**
    * Prepares a statement, once. It goes through {@link run} or {@link transaction}.
@@ -77,6 +90,7 @@ export class QueueFile {
   readonly #writeLock: LockWait;
   readonly #release: (() => void) | undefined;
   readonly #touch: Database.Statement;
+  readonly #givenPath: string;
   readonly #inode: number | undefined;
   /** Undefined until there is one: SQLite makes it with the first write, and keeps it while we are connected. */
   #walInode: number | undefined;
@@ -96,6 +110,7 @@ export class QueueFile {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
+      rejectSeveralNames(path);
       db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
       prepareFile(db);
       const hasMoved = noteLocationOf(db, path);
@@ -154,7 +169,8 @@ export class QueueFile {
 
   private constructor(path: string, db: Database.Database, options: OpenedOptions) {
     const { busyTimeoutMs, durability, release, hasMoved = false } = options;
-    this.path = path;
+    this.path = isLink(path) ? (realPath(path) ?? path) : path;
+    this.#givenPath = path;
     this.db = db;
     this.isOutbox = release !== undefined;
     this.hasMoved = hasMoved;
@@ -218,7 +234,7 @@ export class QueueFile {
     const wal = `${this.path}-wal`;
     this.#walInode ??= inodeOf(wal);
     for (const [path, inode] of [
-      [this.path, this.#inode],
+      [this.#givenPath, this.#inode],
       [wal, this.#walInode],
     ] as const) {
       if (inodeOf(path) === inode) continue;
@@ -297,6 +313,10 @@ function rejectReadOnly(db: Database.Database): void {
   } catch (error) {
     if (!isBusy(error)) throw error; // who waits for the lock may write
   }
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
 function inodeOf(path: string): number | undefined {

@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { ConfigurationError } from "../errors.ts";
 import { checkOptions, OBJECT, type OptionKinds, wholeFrom } from "../options.ts";
 import type { SigningKey } from "../wire/signature.ts";
 import { namesOf, readRequest } from "./read_request.ts";
@@ -64,12 +65,14 @@ export class FakeCollector implements AsyncDisposable {
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
-  /** Listens. @throws the system's error (rejects), such as EADDRINUSE */
+  /** Listens. @throws {ConfigurationError} (rejects) an option is not valid, or the port cannot be listened on */
   static async open(options: FakeCollectorOptions = {}): Promise<FakeCollector> {
     checkOptions(options, OPTION_KINDS);
     const collector = new FakeCollector(options);
     collector.#server.listen(options.port ?? 0, "127.0.0.1");
-    await once(collector.#server, "listening");
+    await once(collector.#server, "listening").catch((cause: Error) => {
+      throw new ConfigurationError(`cannot be listened on: ${cause.message}`, { key: "port" }, { cause });
+    });
     return collector;
   }
 

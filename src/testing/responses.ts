@@ -5,7 +5,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { BatchVersion } from "../collector/sinks/event_list.ts";
+import type { RequestVersion } from "../collector/sinks/sink.ts";
 import { formatReport } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 
@@ -16,7 +16,7 @@ export interface CollectedRequest {
   /** The header that names them, such as `QUEUE_UUID:101-350`: the same on every attempt. Empty if there is none. */
   readonly eventIds: string;
   /** The format: `2` or `2j`. */
-  readonly version: BatchVersion;
+  readonly version: RequestVersion;
   /** The path it was sent to. */
   readonly path: string;
   /** The request's headers, with names in lower case. */

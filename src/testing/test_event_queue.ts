@@ -4,14 +4,13 @@
  * @module
  */
 import { dirname } from "node:path";
-import { EVENTS_CEILING } from "../limits.ts";
 import {
   EventQueue,
   type EventQueueOptions,
   type EventSchemaOption,
   type EventSerializer,
 } from "../queue/event_queue.ts";
-import { EventTable } from "../storage/events.ts";
+import { EVENTS_CEILING, EventTable } from "../storage/events.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { makeMemoryDirectory, removeMemoryDirectory } from "./memory_directory.ts";
 

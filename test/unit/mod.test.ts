@@ -19,7 +19,7 @@ test("stays light to import: no package but SQLite, and of Node's modules none t
     [],
   );
   const folders = new Set([...files].map((url) => url.replace(/^.*\/src\//, "").replace(/[^/]*$/, "")));
-  assert.deepEqual([...folders].sort(), ["", "queue/", "serializers/", "storage/"]);
+  assert.deepEqual([...folders].sort(), ["", "queue/", "serializers/", "storage/", "wire/"]);
 });
 
 interface Imports {

@@ -2,8 +2,8 @@ import { closeSync, existsSync, fdatasync, openSync, realpathSync } from "node:f
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import Database from "better-sqlite3";
+import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
 import { EventStorageError } from "../../errors.ts";
-import { DEFAULT_FSYNC_INTERVAL_MS, SINK_BUSY_TIMEOUT_MS } from "../../limits.ts";
 import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import { eachId } from "../../wire/event_ids.ts";
 import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
@@ -11,6 +11,9 @@ import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
 import { GroupCommitter, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
 import { OutputLock } from "./output_lock.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+
+/** How long the SQLite sink waits for somebody else's write lock, in milliseconds: the event loop stands still. */
+const SINK_BUSY_TIMEOUT_MS = 250;
 
 const OPTION_KINDS: OptionKinds<SqliteSinkOptions> = {
   ...SYNC_OPTION_KINDS,
@@ -135,7 +138,7 @@ export class SqliteSink implements Sink {
 
   #target(): GroupTarget {
     return {
-      tend: () => {},
+      maintain: () => {},
       write: (group) => this.#write(group),
       sync: () => this.#sync(),
       written: () => {},

@@ -57,6 +57,15 @@ test("receives what is put, from the real publisher", LIMIT, async () => {
   assert.equal(headers["content-encoding"], "gzip");
 });
 
+test("says which port cannot be listened on", LIMIT, async () => {
+  await using collector = await FakeCollector.open();
+  const again = FakeCollector.open({ port: collector.port });
+  await assert.rejects(again, {
+    code: "CONFIGURATION",
+    message: /^port: cannot be listened on: .*(?:EADDRINUSE|in use)/,
+  });
+});
+
 test("receives Thrift events", LIMIT, async () => {
   using queue = new TestEventQueue("thrift", serializeV2Event);
   await using collector = await FakeCollector.open();
@@ -82,9 +91,8 @@ test("asks to be left alone for seconds", LIMIT, async () => {
 });
 
 test("hangs until the publisher gives up", LIMIT, async () => {
-  const statuses = statusesOf(
-    await deliver(responses.times(1, responses.hang()), { "collector.timeout": "200ms" }),
-  );
+  const scripted = responses.times(1, responses.hang());
+  const statuses = statusesOf(await deliver(scripted, { "collector.timeout": "200ms" }));
   assert.deepEqual([statuses.at(0), statuses.at(-1)], [undefined, 200]);
 });
 

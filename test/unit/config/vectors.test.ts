@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { type PublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
-import { DEFAULT_MAX_EVENTS } from "../../../src/limits.ts";
+import { DEFAULT_MAX_EVENTS } from "../../../src/storage/events.ts";
 import { readVectors } from "../../support/vectors.ts";
 import { DIFFERENCES, iniOf } from "./differences.ts";
 import { collectorOf } from "./support.ts";

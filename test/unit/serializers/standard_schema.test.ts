@@ -6,8 +6,7 @@ import fc from "fast-check";
 import * as v from "valibot";
 import * as z from "zod";
 import { ConfigurationError, EventInvalidError, type EventIssue } from "../../../src/errors.ts";
-import { MAX_EVENT_ISSUES } from "../../../src/limits.ts";
-import { withSchema } from "../../../src/serializers/standard_schema.ts";
+import { MAX_EVENT_ISSUES, withSchema } from "../../../src/serializers/standard_schema.ts";
 
 /** A schema that rejects everything with these issues. */
 function rejecting(...issues: StandardSchemaV1.Issue[]): StandardSchemaV1 {
