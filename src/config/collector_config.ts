@@ -69,7 +69,7 @@ export interface CollectorConfig {
    * INI file, and NAME cannot hold `=` or `:` there.
    */
   readonly keys: ReadonlyMap<string, CollectorKeyConfig>;
-  /** `sink`, `output`, `output.*`: where events are kept. Default: the file `events.jsonl`. */
+  /** `sink`, `output`, `output.*`: where events are stored. Default: the file `events.jsonl`. */
   readonly sink: SinkConfig;
   /** `max_body_size`: the largest body after decompression, in bytes. Default: 512,000. */
   readonly maxBodyBytes: number;
@@ -82,7 +82,7 @@ export interface CollectorConfig {
   /** `request_timeout`: how long a request may take to arrive, headers and body, in milliseconds. Default: 30 s. */
   readonly requestTimeoutMs: number;
   /**
-   * `max_connections`: how many connections may be open; beyond, the one that has waited longest makes room. Default: 2,048.
+   * `max_connections`: how many connections may be open; a new one beyond it closes the one that has waited longest. Default: 2,048.
    */
   readonly maxConnections: number;
   /**
@@ -103,7 +103,7 @@ export interface CollectorConfig {
      * received, if only this machine reaches that or there is an `admin.token`.
      */
     readonly listen: ListenAddress | "beside" | undefined;
-    /** `admin.token` or `admin.token_file`: what those who ask there must know. Default: nothing. */
+    /** `admin.token` or `admin.token_file`: the token that requests to `/health` and `/metrics` must carry. Default: nothing. */
     readonly token: Secret | undefined;
   };
   /** What is allowed but likely not meant, one sentence each. */

@@ -41,14 +41,14 @@ export interface CollectorDestinationConfig {
   readonly proxy: Secret | "environment" | undefined;
   /**
    * `collector.tls_ca_file`, `collector.tls_cert_file`, `collector.tls_key_file` (ours): who is trusted, and the
-   * certificate and key that the collector asks for, in PEM. Default: whom the runtime trusts, and none.
+   * certificate and key that the collector asks for, in PEM. Default: the authorities that the runtime trusts, and no certificate.
    */
   readonly tls: TlsFiles | undefined;
   /** The key that batches are signed with. */
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
     readonly name: string;
-    /** `key.secret`, or what the file `key.secret_file` (ours) holds: what batches are signed with. */
+    /** `key.secret`, or what the file `key.secret_file` (ours) holds: the key that signs batches. */
     readonly secret: Secret;
   };
 }

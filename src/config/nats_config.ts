@@ -30,13 +30,13 @@ export type NatsLogin =
 
 /** Servers of one cluster, and how to log in to them. */
 export interface NatsConnectionConfig {
-  /** `nats.servers`: `host:port`, one or more. Others of the cluster are learnt from them. */
+  /** `nats.servers`: `host:port`, one or more. The other servers of the cluster are discovered from them. */
   readonly servers: readonly string[];
   /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`; undefined: none. */
   readonly login: NatsLogin | undefined;
-  /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: only TLS will do. Undefined: as the server wants it. */
+  /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: TLS is required. Undefined: as the server wants it. */
   readonly tls: TlsFiles | undefined;
-  /** `nats.inbox_prefix`: where the servers' answers go, for users that may not subscribe to all of `_INBOX.>`. Default: `_INBOX`. */
+  /** `nats.inbox_prefix`: the prefix of the subjects for replies, for users that may not subscribe to all of `_INBOX.>`. Default: `_INBOX`. */
   readonly inboxPrefix: string;
   /** `nats.timeout`: how long a batch waits for the answers to its messages, in milliseconds. Default: 10 s. */
   readonly timeoutMs: number;
@@ -53,9 +53,9 @@ export interface NatsDestinationConfig extends NatsConnectionConfig {
    * or `{1}`, `{1.2}` for the field ids of a Thrift event. Default: `events.{queue}`.
    */
   readonly subject: SubjectTemplate;
-  /** `nats.messages`: what a message is, one `event` or a whole `batch`. Default: `event`. */
+  /** `nats.messages`: one message for each `event`, or for a whole `batch`. Default: `event`. */
   readonly messages: "event" | "batch";
-  /** `nats.batch_version`: how the events of a batch become one message, as `collector.version` has it. Default: `2`. */
+  /** `nats.batch_version`: the format of a message with a whole batch, as in `collector.version`. Default: `2`. */
   readonly batchVersion: "2" | "2j";
 }
 

@@ -24,16 +24,16 @@ const MIN_ROTATE_AGE_MS = 1_000;
 export interface SyncConfig {
   /**
    * `output.fsync`: `always`, before a batch is answered; `interval`, within `output.fsync_interval`; `never`, when the
-   * operating system sees fit. Default: `always`, as the publisher deletes what was answered: nobody else has it then.
+   * operating system does. Default: `always`, since the publisher deletes events after the answer.
    */
   readonly fsync: "always" | "interval" | "never";
-  /** `output.fsync_interval`, with `output.fsync = interval`: how far apart syncs are, in milliseconds. Default: 100 ms. */
+  /** `output.fsync_interval`, the time between syncs with `interval`, in milliseconds. Default: 100 ms. */
   readonly fsyncIntervalMs: number;
 }
 
 /** Where events are kept in files. */
 export interface OutputConfig extends SyncConfig {
-  /** `output.mode`: the mode of files that are made, in octal; one that is there keeps its own. Default: 0600. */
+  /** `output.mode`: the file mode of new files, in octal; an existing file keeps its mode. Default: 0600. */
   readonly fileMode: number;
 }
 

@@ -23,15 +23,17 @@ for (const block of PAGES.flatMap(readBlocks).filter(
     assert.deepEqual(parse(block.text, { format, env }).warnings, []);
   });
 
+const ROWS = rowsOf(readPage("docs/configuration.md"));
+
 /** The rows of keys: the keys of each, and its default. */
-const ROWS = [
-  ...readPage("docs/configuration.md").matchAll(
-    /^\| (`[a-z][^|]*?) +\| (?:[^|]*) \| ([^|]*?) +\| (?:[^|]*) \|/gm,
-  ),
-].map(([, keys, fallback]) => ({
-  keys: [...keys!.matchAll(/`([^`]+)`/g)].map(([, key]) => key!),
-  fallback: fallback!,
-}));
+function rowsOf(page: string): { keys: string[]; fallback: string }[] {
+  return [...page.matchAll(/^\| (`[a-z][^|]*?) +\| (?:[^|]*) \| ([^|]*?) +\| (?:[^|]*) \|/gm)].map(
+    ([, keys, fallback]) => ({
+      keys: [...keys!.matchAll(/`([^`]+)`/g)].map(([, key]) => key!),
+      fallback: fallback!,
+    }),
+  );
+}
 
 test("has every key that the sources of the configuration read", () => {
   const sources = readdirSync(join(ROOT, "src/config")).map((name) =>
@@ -61,6 +63,22 @@ test("has the publisher's defaults as the code has them", () => {
   for (const [key, value] of shown) {
     const { warnings: __, ...set } = parsePublisherConfig(`${SECTION}${REQUIRED}${key} = ${value}\n`);
     assert.deepEqual(set, without, `${key} = ${value}`);
+  }
+});
+
+test("has the collector's defaults as the code has them", () => {
+  const collectors = rowsOf(readPage("docs/configuration.md").split("\n## The collector\n")[1]!);
+  const key = "[event-collector]\nkey.a = c2VjcmV0\n";
+  const { warnings: _, ...without } = parseCollectorConfig(key);
+  const shown = collectors.flatMap(({ keys, fallback }) => {
+    const value = writtenValue(fallback);
+    const isOfSink = /^(?:output|nats)\b/.test(keys[0]!);
+    return keys.length === 1 && !isOfSink && value !== undefined ? [[keys[0]!, value] as const] : [];
+  });
+  assert.ok(shown.length >= 8, `only ${shown.length} defaults were found`);
+  for (const [name, value] of shown) {
+    const { warnings: __, ...set } = parseCollectorConfig(`${key}${name} = ${value}\n`);
+    assert.deepEqual(set, without, `${name} = ${value}`);
   }
 });
 

@@ -11,7 +11,8 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "test/system/examples/demo.test.ts runs the demo; the other is these tests",
   },
   "docs/collector.md": {
-    "[event-collector]": "test/unit/config/collector_config.test.ts reads the keys of the page's table",
+    "[event-collector]":
+      "its paths are those of a server: test/unit/config/collector_config.test.ts has its keys",
     '$ body=\'{"1":{"lst":["rec",3,{"1":{"str":"view"}},{"1":{"i64":"soon"}},{"x":1}]}}\'':
       "test/runtime/collector/rejecting.test.ts has its like",
     "$ curl -s localhost:9801/health": "test/runtime/collector/admin.test.ts has it",

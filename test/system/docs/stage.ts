@@ -23,7 +23,7 @@ const COMMANDS = {
 
 /** A command that goes on until it is stopped, in a terminal of its own. */
 const SERVER =
-  /^(bun run (publisher|collector)|bunx eventspool-\w+|bun (examples\/)?service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
+  /^(bun run (publisher|collector)|bunx --bun eventspool-\w+|bun (examples\/)?service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
 
 /** What tells in its log that it serves. */
 const IS_SERVING = "grep -qE 'Publishing queue|Collecting at|Serving at'";

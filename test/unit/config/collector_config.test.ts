@@ -10,7 +10,6 @@ import {
 } from "../../../src/config/collector_config.ts";
 import { loadPublisherConfig } from "../../../src/config/publisher_config.ts";
 import { describeSink } from "../../../src/config/sink_config.ts";
-import { readPage } from "../../support/doc_page.ts";
 import { iniOf } from "./differences.ts";
 import { collectorOf, inTemporaryDirectory, rejects } from "./support.ts";
 
@@ -55,22 +54,6 @@ test("takes each key for a source of its own, unless told, and requires no ids",
     ["B-2", "B-2", true],
   ]);
   rejects(() => parse("key.a = aGk=\nkey.b_source = a\n"), /key\.b: no key specified/);
-});
-
-test("the page about the collector has every key, with its default", () => {
-  const [, table = ""] = readPage("docs/collector.md").split("| key ");
-  const rows = [...table.split("\n\n")[0]!.matchAll(/^\| `([\w.]+)`[^|]*\| `?([^|`]+?)`? +\|/gm)];
-  const defaults = rows.filter(([, , value]) => !/^(one or more|see below|none) *$/.test(value!));
-  assert.ok(defaults.length >= 10, `${defaults.length} defaults`);
-  const lines = defaults.map(([, key, value]) => `${key} = ${value}\n`).join("");
-  const { keys: _, ...shown } = parse(`key.K = aGk=\n${lines}`);
-  const { keys: _keys, ...without } = parse("key.K = aGk=\n");
-  assert.deepEqual(shown, without);
-  for (const key of ["key.NAME", "admin.listen", "admin.token"])
-    assert.ok(
-      rows.some(([, name]) => name === key),
-      key,
-    );
 });
 
 test("takes a certificate with its key, and an authority only beside them", () =>
