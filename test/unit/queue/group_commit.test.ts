@@ -9,6 +9,7 @@ import {
   EventTooLargeError,
 } from "../../../src/errors.ts";
 import { EventQueue, type EventQueueOptions } from "../../../src/queue/event_queue.ts";
+import { GroupCommit } from "../../../src/queue/group_commit.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const text = (event: string): Uint8Array => new TextEncoder().encode(event);
@@ -48,6 +49,46 @@ test("rejects only those of a group that do not fit", async () => {
   );
   assert.ok((results[2] as PromiseRejectedResult).reason instanceof EventQueueFullError);
   assert.deepEqual(bodies(opened.queue.file), ["a", "b"]);
+});
+
+test("bounds what waits for a lock in bytes, however often it was tried in vain", async () => {
+  using opened = openQueue({ busyTimeoutMs: 60_000 });
+  const { queue } = opened;
+  const other = new Database(queue.file);
+  other.exec("BEGIN IMMEDIATE");
+  const large = "x".repeat(100_000);
+  const putMany = (count: number) => Array.from({ length: count }, () => queue.putGrouped(large));
+  const first = Promise.allSettled(putMany(600)); // 60 MB of 67
+  for (let turn = 0; turn < 50; turn++) await nextTurn();
+  const second = Promise.allSettled(putMany(200));
+  other.exec("ROLLBACK");
+  other.close();
+  assert.ok((await first).every(({ status }) => status === "fulfilled"));
+  const rejected = (await second).filter(({ status }) => status === "rejected");
+  assert.ok(rejected.length > 100, `${rejected.length} of 200`);
+});
+
+test("rejects what was stored and may not be safe, since it could not be synced", async () => {
+  const failure = new Error("the disk fails");
+  const rejected: [unknown, number][] = [];
+  const unexpected = (): Error => new Error("there is room");
+  const commit = new GroupCommit(
+    {
+      putWhatFits: (bodies) => bodies.length,
+      sync: () => Promise.reject(failure),
+      room: () => 10,
+      full: unexpected,
+      tooLarge: unexpected,
+      onRejected: (error, count) => void rejected.push([error, count]),
+    },
+    1_000,
+  );
+  const puts = await Promise.allSettled([commit.add(text("a")), commit.add(text("b"))]);
+  assert.deepEqual(
+    puts.map((put) => put.status === "rejected" && put.reason),
+    [failure, failure],
+  );
+  assert.deepEqual(rejected, [[failure, 2]]);
 });
 
 test("rejects an event that put would reject, and stores the others of its group", async () => {
