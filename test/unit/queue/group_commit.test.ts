@@ -57,7 +57,7 @@ test("bounds what waits for a lock in bytes, however often it was tried in vain"
   const other = new Database(queue.file);
   other.exec("BEGIN IMMEDIATE");
   const large = "x".repeat(100_000);
-  const putMany = (count: number) => Array.from({ length: count }, () => queue.putGrouped(large));
+  const putMany = (count: number) => Array.from({ length: count }, () => queue.putAsync(large));
   const first = Promise.allSettled(putMany(600)); // 60 MB of 67
   for (let turn = 0; turn < 50; turn++) await nextTurn();
   const second = Promise.allSettled(putMany(200));
