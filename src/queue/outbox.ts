@@ -23,13 +23,12 @@ import {
 import { noteLocation } from "../storage/epochs.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
+import { libraryOf, useLibrary } from "../storage/sqlite/driver.ts";
 import {
   IN_MEMORY,
   isInTransaction,
-  libraryOf,
   outboxPlaceOf,
   type SqliteConnection,
-  useLibrary,
 } from "../storage/user_connection.ts";
 import {
   checkSerializer,

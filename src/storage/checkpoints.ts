@@ -6,10 +6,10 @@
  */
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Statement } from "better-sqlite3";
 import { isNearlyFull } from "./disk_space.ts";
 import { isBusy } from "./lock_wait.ts";
 import type { QueueFile } from "./queue_file.ts";
+import type { Statement } from "./sqlite/sqlite.ts";
 import { toStorageError } from "./storage_error.ts";
 
 /** One frame of the WAL: a page and its header, in bytes. */
@@ -127,8 +127,8 @@ const MAX_LIVE_BYTES = 16_777_216;
  */
 export function compact(file: QueueFile): boolean {
   const { db } = file;
-  const pages = db.pragma("page_count", { simple: true }) as number;
-  const freePages = db.pragma("freelist_count", { simple: true }) as number;
+  const pages = db.pragma("page_count") as number;
+  const freePages = db.pragma("freelist_count") as number;
   const freeBytes = freePages * PAGE_BYTES;
   const liveBytes = (pages - freePages) * PAGE_BYTES;
   if (freeBytes < MIN_FREE_BYTES || freeBytes < liveBytes || liveBytes > MAX_LIVE_BYTES) return false;
