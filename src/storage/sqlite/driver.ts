@@ -27,7 +27,7 @@ const LOADERS: Readonly<Record<DriverName, (path: string) => Driver>> = {
   "bun:sqlite": () => bunSqlite(builtin("bun:sqlite").Database),
   "node:sqlite": () => {
     const { DatabaseSync } = quietly(() => builtin("node:sqlite"));
-    if ("isTransaction" in DatabaseSync.prototype) return nodeSqlite(DatabaseSync);
+    if (new DatabaseSync(":memory:").isTransaction === false) return nodeSqlite(DatabaseSync);
     throw new Error("it is too old: Deno 2.4 or Node 22.16 is needed");
   },
 };
@@ -48,7 +48,7 @@ let chosen: Driver | undefined;
  */
 export function openDatabase(path: string, options: OpenOptions): Database {
   chosen ??= chooseDriver(path);
-  const onClose = useLibrary(path, chosen.library);
+  const onClose = useLibrary(path, libraryOf(chosen.library));
   try {
     const db = chosen.open(path, { ...options, onClose });
     // Debian builds SQLite with it on: then a drain writes 1.5 x as many pages.

@@ -45,7 +45,7 @@ class Connection implements Database {
 
   prepare<Params extends readonly SqliteValue[], Row>(sql: string): Statement<Params, Row> {
     const statement = withCodes(() => this.#db.prepare(sql));
-    return statementOf<Params, Row>(statement, (row) => row as Row);
+    return statementOf<Params, Row>(statement, (row) => ({ ...row }) as Row); // it has no prototype
   }
 
   prepareFirst<Params extends readonly SqliteValue[], Value>(sql: string): Statement<Params, Value> {

@@ -57,7 +57,7 @@ export interface OpenOptions {
 export interface Driver {
   /** The name of its package or module. */
   readonly name: "better-sqlite3" | "bun:sqlite" | "node:sqlite";
-  /** The class of its connections: what {@link libraryOf} finds for a connection that a service opened itself. */
+  /** The prototype of its connections. */
   readonly library: object;
   /** Opens a file that exists. @throws SQLite's error, with its code */
   open(path: string, options: OpenOptions): Database;
@@ -122,9 +122,12 @@ const CODES: Readonly<Record<number, string>> = {
   19: "SQLITE_CONSTRAINT",
   26: "SQLITE_NOTADB",
   261: "SQLITE_BUSY_RECOVERY",
+  275: "SQLITE_CONSTRAINT_CHECK",
   517: "SQLITE_BUSY_SNAPSHOT",
   773: "SQLITE_BUSY_TIMEOUT",
   1544: "SQLITE_READONLY_DIRECTORY",
+  1555: "SQLITE_CONSTRAINT_PRIMARYKEY",
+  1811: "SQLITE_CONSTRAINT_TRIGGER",
   4874: "SQLITE_IOERR_SHMSIZE",
 };
 

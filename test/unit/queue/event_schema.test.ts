@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type } from "arktype";
-import Database from "better-sqlite3";
 import * as v from "valibot";
 import * as z from "zod";
 import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
@@ -11,6 +10,7 @@ import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { openShell } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const ZOD = z.object({
@@ -121,10 +121,12 @@ test("makes Thrift events of what a schema takes", () => {
 });
 
 function readEvents(file: string): unknown[] {
-  const db = new Database(file, { readonly: true });
-  const bodies = db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Buffer[];
+  const db = openShell(file, { isReadOnly: true });
+  const bodies = db
+    .prepareFirst<[], string>("SELECT CAST(body AS TEXT) FROM eventspool_event ORDER BY id")
+    .all();
   db.close();
-  return bodies.map((body) => JSON.parse(String(body)));
+  return bodies.map((body) => JSON.parse(body));
 }
 
 /** Never called: what the type checker must infer and reject. */
