@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { betterSqlite3, checkRuntime } from "./better_sqlite3.ts";
@@ -102,8 +103,12 @@ function logChoice(name: DriverName): void {
 
 // biome-ignore lint/suspicious/noExplicitAny: what a package exports, which its adapter describes
 function requirePackage(name: string): any {
-  const { createRequire } = builtin("node:module");
-  return createRequire(import.meta.url || __filename)(name); // a bundle of CommonJS has only the latter
+  const require: NodeJS.Require = builtin("node:module").createRequire(import.meta.url || __filename); // a bundle of CommonJS has only the latter
+  // Where there is no node_modules at all, Bun would download the package.
+  const isInstalled = (folder: string) => existsSync(join(folder, name));
+  if (process.versions.bun && !require.resolve.paths(name)?.some(isInstalled))
+    throw new Error("it is not installed");
+  return require(name);
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: as above
