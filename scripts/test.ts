@@ -1,6 +1,6 @@
 /**
- * `bun run test [SUITE ...]`: the checks that gate a change, or the named ones. Suites run side by side, one
- * for each core; each prints one line when it ends, and all of its output if it failed. The last line is
+ * `bun run test [SUITE ...]`: the checks that gate a change, or the named ones. Suites run side by side;
+ * each prints one line when it ends, and all of its output if it failed. The last line is
  * `N passed, N failed`, with `, N skipped` if any were; the exit code is 1 if any failed, 2 for an unknown suite.
  */
 import { mkdtempSync, rmSync } from "node:fs";

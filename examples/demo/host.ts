@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { EventQueue, serializeJsonEvent } from "../../src/mod.ts";
+import { EventQueue } from "../../src/mod.ts";
 import type { Child } from "./children.ts";
 
 /** Which way a host's events go to the stream. */
@@ -15,7 +15,7 @@ export class Host implements Disposable {
   put = 0;
   /** The one that runs; undefined: none does. */
   publisher: Child | undefined;
-  readonly #queue: EventQueue<unknown>;
+  readonly #queue: EventQueue<Uint8Array>;
 
   /** @param parent where its directory is made */
   constructor(name: string, way: Way, parent: string) {
@@ -24,7 +24,7 @@ export class Host implements Disposable {
     this.name = name;
     this.way = way;
     this.directory = directory;
-    this.#queue = new EventQueue("main", serializeJsonEvent, { directory }); // only to see its depth
+    this.#queue = new EventQueue("main", (event: Uint8Array) => event, { directory }); // only to see its depth
   }
 
   /** How many events wait, or are on their way. */

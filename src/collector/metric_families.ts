@@ -40,6 +40,11 @@ const GAUGES: readonly Figure<CollectorStatus>[] = [
     (status) => status.storeFailures,
   ],
   [
+    "collector_reload_failed",
+    "1 while the configuration that was last to be read cannot be used, and the one before it still is.",
+    (status) => Number(status.reloadFailure !== undefined),
+  ],
+  [
     "collector_sink_risks",
     "Settings of the sink that can lose kept events, or repeat them: /health names them.",
     (status) => status.sinkRisks().length,

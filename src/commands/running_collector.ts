@@ -39,6 +39,9 @@ interface Listener extends Listening {
   readonly served: ServedApp;
 }
 
+/** Takes back a step of a reload. Not an AsyncDisposableStack: Node 22 has none. */
+type UndoStep = () => Promise<void>;
+
 /** A collector whose configuration can be replaced while it runs, as a whole or not at all. */
 export class RunningCollector {
   readonly #status = new CollectorStatus();
@@ -60,8 +63,8 @@ export class RunningCollector {
 
   /** @throws {ConfigurationError | EventStorageError} (rejects) it cannot be used */
   static async start(config: CollectorConfig): Promise<RunningCollector> {
-    const collector = new RunningCollector(config, await openSink(config.sink));
-    await collector.#listen(config, new AsyncDisposableStack());
+    const collector = new RunningCollector(config, await openAndCheck(config.sink));
+    await collector.#listen(config, []);
     collector.#use(config);
     return collector;
   }
@@ -82,13 +85,13 @@ export class RunningCollector {
 
   async #reload(load: () => CollectorConfig): Promise<void> {
     if (this.#status.isStopping) return;
-    const undo = new AsyncDisposableStack();
+    const undo: UndoStep[] = [];
     try {
       const config = load();
       logWarnings(logger, config.warnings);
       await this.#listen(config, undo);
       await this.#replaceSink(config.sink);
-      undo.move();
+      undo.length = 0;
       this.#use(config);
       this.#status.reloadFailure = undefined;
       logger.info("SIGHUP: took the configuration, the keys are now {keys}", {
@@ -99,12 +102,12 @@ export class RunningCollector {
       this.#status.reloadFailure = reason;
       this.#retired.length = 0;
       logger.error("SIGHUP: going on with the configuration as it was: {reason}", { reason });
-      await undo.disposeAsync();
+      for (const step of undo.reverse()) await step();
     }
   }
 
   /** Opens and closes listeners until there are those of the configuration; `undo` has them as they were. */
-  async #listen(config: CollectorConfig, undo: AsyncDisposableStack): Promise<void> {
+  async #listen(config: CollectorConfig, undo: UndoStep[]): Promise<void> {
     for (const name of ["listen", "admin.listen"] as const) {
       const next = name === "listen" ? listeningOf(config) : adminListeningOf(config);
       const current = this.#listeners.get(name);
@@ -117,14 +120,14 @@ export class RunningCollector {
   async #replaceListener(
     name: "listen" | "admin.listen",
     next: Listening | undefined,
-    undo: AsyncDisposableStack,
+    undo: UndoStep[],
   ): Promise<void> {
     const current = this.#listeners.get(name);
     const clashes =
       current !== undefined && next !== undefined && isDeepStrictEqual(current.address, next.address);
     const taken = clashes ? current.served.port : undefined; // of port 0
     if (clashes) void current.served.close();
-    undo.defer(async () => {
+    undo.push(async () => {
       const fresh = this.#listeners.get(name);
       if (fresh !== current) void fresh?.served.close();
       if (!clashes && current !== undefined) this.#listeners.set(name, current);
@@ -158,13 +161,13 @@ export class RunningCollector {
     const old = this.#sink;
     const isSameOutput =
       "path" in config && "path" in this.#config.sink && samePlace(config.path, this.#config.sink.path);
-    if (!isSameOutput) this.#sink = await openSink(config);
+    if (!isSameOutput) this.#sink = await openAndCheck(config);
     await old.close();
     if (!isSameOutput) return;
     try {
-      this.#sink = await openSink(config);
+      this.#sink = await openAndCheck(config);
     } catch (error) {
-      this.#sink = await openSink(this.#config.sink);
+      this.#sink = await openAndCheck(this.#config.sink);
       throw error;
     }
   }
@@ -222,6 +225,12 @@ export class RunningCollector {
 
 function unready(): Response {
   return Response.json({ error: "The collector is starting. Send it again." }, { status: 503 });
+}
+
+async function openAndCheck(config: SinkConfig): Promise<Sink> {
+  const sink = await openSink(config);
+  sink.checkRisks?.().catch(() => {}); // servers that are away now are asked when they are back
+  return sink;
 }
 
 function samePlace(one: string, other: string): boolean {

@@ -70,6 +70,12 @@ export class Connections implements ConnectionStats {
     connection.outgoing = outgoing;
   }
 
+  /** Whether nothing of a response has been sent yet to what came last on a connection. */
+  isBetweenResponses(socket: Socket): boolean {
+    const outgoing = this.#bySocket.get(socket)?.outgoing;
+    return outgoing === undefined || !outgoing.headersSent || outgoing.writableFinished;
+  }
+
   closeAll(): void {
     for (const { socket } of this.#open) socket.destroy();
   }

@@ -12,6 +12,7 @@ import {
   type IncomingMessage,
   type Server,
   type ServerResponse,
+  STATUS_CODES,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
@@ -19,12 +20,6 @@ import { getRequestListener, RequestError } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
 import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT_MS } from "../limits.ts";
 import { type ConnectionStats, Connections } from "./connections.ts";
-
-/** What an app learns of a request besides the request: Node's objects. */
-export interface RequestEnv {
-  readonly incoming: IncomingMessage;
-  readonly outgoing: ServerResponse;
-}
 
 /** What an app learns of a request besides the request: Node's objects. */
 export interface RequestEnv {
@@ -104,6 +99,9 @@ const UNNAMED_HOST = "localhost";
 /** "Misdirected Request": publishers take it for a wrong address and keep their events. */
 const MISDIRECTED = 421;
 
+/** How long the rest of a request that cannot be read is read and thrown away, in milliseconds: a reset would take our answer with it. */
+const LINGER_MS = 1_000;
+
 /**
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
  * file goes away on close. A request that arrives too slowly is answered 408, one with headers of more than
@@ -125,6 +123,10 @@ export async function serveApp(
   server.on("secureConnection", (socket: Socket) => connections.addTls(socket));
   server.on("tlsClientError", (_error, socket: Socket) => socket.destroy()); // theirs, or a health check's of TCP alone
   server.on("request", (incoming, outgoing) => connections.note(incoming, outgoing));
+  server.on("clientError", (error: UnreadableError, socket: Socket) => {
+    if (connections.isBetweenResponses(socket)) rejectUnreadable(error, socket);
+    else socket.destroy();
+  });
   await listen(server, address, key);
   if ("path" in address && options.socketMode !== undefined) await chmod(address.path, options.socketMode);
   let closing: Promise<void> | undefined;
@@ -152,6 +154,7 @@ function createServer(app: FetchApp, options: ServeOptions): Server {
     keepAliveTimeout: keepAliveMs,
     connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, requestTimeoutMs),
     maxHeaderSize: MAX_HEADER_BYTES,
+    requireHostHeader: false, // its absence is judged by the app, as with HTTP/1.0: a 400 would blame the events
   };
   const server =
     tls === undefined
@@ -169,6 +172,45 @@ function describeFailure(error: unknown): Response {
   if (error instanceof RequestError)
     return Response.json({ error: `${error.message}.` }, { status: MISDIRECTED });
   return Response.json({ error: "The server failed. Send it again." }, { status: 500 });
+}
+
+/** What the parser of HTTP found, and the bytes in which it did. */
+type UnreadableError = NodeJS.ErrnoException & { readonly rawPacket?: Uint8Array };
+
+const UNREADABLE_STATUSES: Readonly<Record<string, number>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_HEADER_OVERFLOW: 431,
+};
+
+/** How the PROXY protocol begins, version 1 and version 2. */
+const PROXY_PROTOCOL = /^(?:PROXY |\r\n\r\n\0\r\nQUIT\n)/;
+
+/**
+ * Answers what is no HTTP request. The runtimes would say 400 without a word, which publishers take for a verdict on
+ * their events: a balancer that speaks the PROXY protocol with us would make dead letters.
+ */
+function rejectUnreadable(error: UnreadableError, socket: Socket): void {
+  if (!socket.writable) return; // the rest of what has been answered already
+  const status = UNREADABLE_STATUSES[error.code ?? ""] ?? MISDIRECTED;
+  const body = JSON.stringify({ error: describeUnreadable(status, error) });
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "Connection: close",
+    "Content-Type: application/json",
+    `Content-Length: ${body.length}`,
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  socket.resume();
+  socket.setTimeout(LINGER_MS, () => socket.destroy());
+}
+
+function describeUnreadable(status: number, { code, rawPacket = new Uint8Array() }: UnreadableError): string {
+  if (status === 408) return "The request arrives too slowly.";
+  if (status === 431) return `The headers are longer than ${MAX_HEADER_BYTES} bytes.`;
+  const beginning = Buffer.from(rawPacket.subarray(0, 16)).toString("latin1");
+  return PROXY_PROTOCOL.test(beginning)
+    ? "The balancer speaks the PROXY protocol, which is not understood here. Remove send-proxy (HAProxy) or proxy_protocol (nginx) from the way to this server."
+    : `This is not an HTTP/1.1 request (${code}): a client or a proxy speaks another protocol, or damages requests.`;
 }
 
 /** Finds out what the runtimes find out at different times: Deno with the first connection. @throws {ConfigurationError} */

@@ -27,7 +27,7 @@ export function schemaVersion(db: SqliteConnection): number | undefined {
  * @param path the database's file, for errors
  * @throws {EventStorageError} `NEWER_SCHEMA`: a newer eventspool created them
  */
-export function needsSchema(
+function needsSchema(
   db: SqliteConnection,
   path: string,
   migrations: readonly string[] = MIGRATIONS,

@@ -60,19 +60,43 @@ export function errorOf({ accepted, rejected = [] }: BatchReport): string {
 
 /**
  * Reads the report of a batch of `count` events. `silent`: it is not JSON, or says nothing of events, as the collectors
- * of baseplate.py do. `contradictory`: it does not account for each event that was sent, is an error, or is broken JSON.
+ * of baseplate.py do. `contradictory`: it does not account for each event that was sent, reports a failure, is a list
+ * of something, or is broken JSON.
  */
 export function readReport(text: string, count: number): BatchReport | "silent" | "contradictory" {
   const json = parseJson(text);
   if (json === undefined) return /^\s*[{[]/.test(text) ? "contradictory" : "silent";
-  if (typeof json !== "object" || json === null || Array.isArray(json)) return "silent";
-  const { accepted, duplicates, rejected, error } = json as Record<string, unknown>;
-  if (rejected === undefined && (accepted === undefined || accepted === true))
-    return error ? "contradictory" : "silent";
+  if (!isRecord(json)) return isFalseOrList(json) ? "contradictory" : "silent";
+  const { accepted, duplicates, rejected } = json;
+  if (!isAboutEvents(json)) return isFailure(json) ? "contradictory" : "silent";
   const named = readRejections(rejected ?? [], count);
   if (named === undefined || accepted !== count - named.length) return "contradictory";
   const isCount = Number.isInteger(duplicates) && Number(duplicates) >= 0 && Number(duplicates) <= accepted;
   return { accepted, rejected: named, ...(isCount && { duplicates: Number(duplicates) }) };
+}
+
+function isRecord(json: unknown): json is Record<string, unknown> {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}
+
+function isAboutEvents({ accepted, rejected }: Record<string, unknown>): boolean {
+  return rejected !== undefined || (accepted !== undefined && accepted !== true);
+}
+
+/** Whether it says something that is not about a batch; `null`, `true`, `"ok"` and an empty list say nothing. */
+function isFalseOrList(json: unknown): boolean {
+  return json === false || (Array.isArray(json) && json.length > 0);
+}
+
+/** Whether JSON says in the words of many APIs that something failed: they answer 200 all the same. */
+function isFailure({ error, errors, ok, success, status }: Record<string, unknown>): boolean {
+  const has = (value: unknown): boolean => Boolean(value) && !(Array.isArray(value) && value.length === 0);
+  return has(error) || has(errors) || ok === false || success === false || isFailedStatus(status);
+}
+
+/** `"error"`, `"failed"`, or the status that the answer should have had. */
+function isFailedStatus(status: unknown): boolean {
+  return typeof status === "number" ? status >= 400 : /^(?:error|fail)/i.test(String(status ?? ""));
 }
 
 /** Whether a response is the 400 of a collector such as ours that could not read the body. */

@@ -12,7 +12,7 @@ export const SIGNATURE_HEADER = "X-Signature";
 export const EVENT_IDS_SIGNATURE_HEADER = "Event-Ids-Signature";
 
 /** How far the time in `Event-Ids-Signature` may be from the collector's clock, in milliseconds: five minutes. */
-export const MAX_SIGNATURE_AGE_MS = 300_000;
+const MAX_SIGNATURE_AGE_MS = 300_000;
 
 /** The key that signs, as the collector knows it. */
 export interface SigningKey {

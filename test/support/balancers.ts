@@ -1,11 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
-import type { TestAuthority } from "./certificates.ts";
+import process from "node:process";
+import { TestAuthority } from "./certificates.ts";
 import { eventually } from "./eventually.ts";
-import { freePorts } from "./nats.ts";
 import { type Program, startCommand } from "./processes.ts";
-import { ROOT } from "./project.ts";
+import { freePorts } from "./servers.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 type BalancerKind = "nginx" | "haproxy";
@@ -30,11 +31,6 @@ export interface Balancer extends AsyncDisposable {
   readonly program: Program;
 }
 
-/** What stands in a file of deploy/. */
-export function readDeployed(name: string): string {
-  return readFileSync(join(ROOT, "deploy", name), "utf8");
-}
-
 /**
  * Starts one with a configuration whose addresses, ports and certificates are as in deploy/: 443, 9800 and 9810, and
  * files of /etc/eventspool.
@@ -47,9 +43,41 @@ export async function startBalancer(
   const directory = temporaryDirectory();
   const [port = 0] = await freePorts(1);
   const text = place(config, { directory: directory.path, port, collectors, authority });
+  return await launch(kind, kind === "nginx" ? nginxAround(text) : text, { directory, port });
+}
+
+/** An nginx in front of an app. */
+export interface Proxy extends AsyncDisposable {
+  /** Where it listens: `http://127.0.0.1:PORT`, or `https:`. */
+  readonly url: URL;
+}
+
+/**
+ * Starts an nginx with one server, whose locations these are; all else is nginx's defaults. With `tls` it ends TLS
+ * with a certificate of its own.
+ */
+export async function startProxy(
+  locations: string,
+  { tls = false }: { readonly tls?: boolean } = {},
+): Promise<Proxy> {
+  const directory = temporaryDirectory();
+  const [port = 0] = await freePorts(1);
+  using authority = tls ? new TestAuthority() : undefined; // nginx reads its files at the start only
+  const { certFile, keyFile } = authority?.issue("proxy") ?? {};
+  const certificate = tls ? `ssl_certificate ${certFile}; ssl_certificate_key ${keyFile};` : "";
+  const server = `server { listen 127.0.0.1:${port}${tls ? " ssl" : ""}; ${certificate} ${locations} }`;
+  const balancer = await launch("nginx", nginxAround(server), { directory, port });
+  return { ...balancer, url: new URL(`${tls ? "https" : "http"}://127.0.0.1:${port}`) };
+}
+
+async function launch(
+  kind: BalancerKind,
+  config: string,
+  { directory, port }: { directory: ReturnType<typeof temporaryDirectory>; port: number },
+): Promise<Balancer> {
   const file = join(directory.path, "config");
-  writeFileSync(file, kind === "nginx" ? nginxAround(text, directory.path) : text);
-  const args = kind === "nginx" ? ["-p", directory.path, "-c", file] : ["-db", "-f", file];
+  writeFileSync(file, config);
+  const args = kind === "nginx" ? ["-p", directory.path, "-e", "stderr", "-c", file] : ["-db", "-f", file];
   const program = startCommand([PROGRAMS[kind]!, args]);
   await eventually(`${kind} to listen`, async () => {
     if (program.child.exitCode !== null) throw new Error(`${kind} ended: ${program.stderr.join("\n")}`);
@@ -59,13 +87,8 @@ export async function startBalancer(
     port,
     program,
     [Symbol.asyncDispose]: async () => {
-      program.child.kill(kind === "nginx" ? "SIGQUIT" : "SIGTERM"); // the worker ends with its master
-      const done = await Promise.race([
-        program.ended,
-        new Promise((resolve) => setTimeout(resolve, 3_000, "late")),
-      ]);
-      if (done === "late") program.child.kill("SIGTERM");
-      await program[Symbol.asyncDispose]();
+      program.signal("SIGTERM"); // its workers would outlive a SIGKILL
+      await program.ended;
       directory[Symbol.dispose]();
     },
   };
@@ -88,19 +111,23 @@ function place(
     .replaceAll("/etc/eventspool/publishers-ca.pem", to.authority.caFile);
 }
 
-function nginxAround(text: string, directory: string): string {
+function nginxAround(text: string): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (name) => `${name}_temp_path ${directory}/${name};`,
+    (name) => `${name}_temp_path ${name};`,
   );
-  return `daemon off; error_log stderr; pid ${directory}/pid; events {}
+  // As the user of the publisher, so that only what it says gives it away.
+  return `${process.getuid?.() === 0 ? "user root;" : ""} daemon off; error_log stderr; pid nginx.pid; events {}
 http { access_log off; ${temporary.join(" ")} ${text} }`;
 }
 
-async function isListening(port: number): Promise<boolean> {
-  const { connect } = await import("node:net");
+function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
+    socket
+      .once("error", () => resolve(false))
+      .once("connect", () => {
+        resolve(true);
+        socket.destroy();
+      });
   });
 }

@@ -1,12 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
 import { eventually } from "./eventually.ts";
 import { type Program, startCommand } from "./processes.ts";
+import { freePorts } from "./servers.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 /** Where Debian's package puts it, which is on root's path alone. */
@@ -143,17 +142,6 @@ function isStopped(pid: number): boolean {
   const tasks = `/proc/${pid}/task`;
   if (!existsSync(tasks)) return true;
   return readdirSync(tasks).every((task) => /\) T/.test(readFileSync(join(tasks, task, "stat"), "utf8")));
-}
-
-/** Ports that are free, and differ: each is held until the last one is found. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  const closed = servers.map((server) => once(server, "close"));
-  for (const server of servers) server.close();
-  await Promise.all(closed);
-  return ports;
 }
 
 /** A message of a stream. */

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { runtimeCommand } from "./runtime.ts";
+import { runtimeCommand } from "./runtimes.ts";
 
 /** A program under the runtime of the tests, with its output by lines. Killed when the test ends. */
 export interface Program extends AsyncDisposable {

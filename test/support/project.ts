@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { runtimeCommand } from "./runtime.ts";
+import { runtimeCommand } from "./runtimes.ts";
 
 /** The root of this repository. */
 export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));

@@ -39,10 +39,32 @@ export async function serveTcp(onConnection: (socket: Socket) => void): Promise<
   return { requests: [], ...(await listen(createTcpServer(onConnection))) };
 }
 
+/**
+ * Ports that are free, and differ: each is held until the last one is found. They are below those that Linux gives to
+ * port 0 and to clients (32,768 and above), so that nobody gets one between its end and its next start.
+ */
+export async function freePorts(count: number): Promise<number[]> {
+  const held = new Map<number, Server>();
+  while (held.size < count) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const server = createTcpServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (isFree) held.set(port, server);
+  }
+  for (const server of held.values()) {
+    server.close();
+    await once(server, "close");
+  }
+  return [...held.keys()];
+}
+
 /** The URL of a port where nothing listens any more. */
 export async function rejectingUrl(): Promise<string> {
-  await using server = await serveTcp(() => {});
-  return server.url;
+  const [port] = await freePorts(1);
+  return `http://127.0.0.1:${port}`;
 }
 
 async function listen(server: Server): Promise<Omit<TestServer, "requests">> {

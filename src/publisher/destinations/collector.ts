@@ -88,6 +88,7 @@ export class CollectorDestination implements Destination {
       mac: signature.mac,
       headers: {
         Accept: "application/json", // or frameworks such as WebOb explain a 400 in HTML
+        "Accept-Encoding": "identity",
         "Content-Type": "application/json",
         "Content-Encoding": "gzip",
         Date: new Date().toUTCString(),

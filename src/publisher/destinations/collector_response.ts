@@ -16,11 +16,13 @@ export interface CollectorResponse {
   readonly status: number;
   /** The `Content-Type` header; empty: there is none. */
   readonly contentType: string;
+  /** The `Content-Encoding` header; empty: there is none. */
+  readonly contentEncoding: string;
   /** The `Retry-After` header, where there is one. */
   readonly retryAfter: string | null;
   /** The beginning of the body. */
   readonly text: string;
-  /** Whether the connection ended before the body did. */
+  /** Whether the body is not all here: the connection ended before it did, or it is longer than any of a collector. */
   readonly isCut: boolean;
 }
 
@@ -38,6 +40,9 @@ const UNPROCESSABLE = 422;
 
 const UNAVAILABLE = new Set([408, 425, 429]);
 const REJECTED = new Set([BAD_REQUEST, TOO_LARGE, UNPROCESSABLE]);
+
+/** Statuses of forms, of parts of files, and of WebDAV (205 to 208, 226): no collector says so of a batch. */
+const FOREIGN_SUCCESSES = new Set([205, 206, 207, 208, 226]);
 
 /** Whether it is a status of a server that cannot do it now, else of one that never does. */
 export function isUnavailable(status: number): boolean {
@@ -63,7 +68,9 @@ export function outcomeOf(response: CollectorResponse, sent: SentEvents): Outcom
  * kind answers 200, too. An empty body and any text are taken for a collector's, as those of baseplate.py say nothing.
  */
 function outcomeOfSuccess(response: CollectorResponse, { count, ranges }: SentEvents): Outcome {
-  if (isMarkup(response)) return misconfigured(response, "a web page, which no collector sends");
+  const foreign = PAGE_WITHIN.test(response.text) ? A_PAGE : foreignContent(response);
+  if (foreign !== undefined) return misconfigured(response, `${foreign}, which no collector sends`);
+  if (FOREIGN_SUCCESSES.has(response.status)) return misconfigured(response, "which no collector does");
   if (response.isCut)
     return { kind: "unavailable", reason: `${describe(response)} (cut off)`, isTransport: true };
   const report = readReport(response.text, count);
@@ -79,10 +86,11 @@ function outcomeOfSuccess(response: CollectorResponse, { count, ranges }: SentEv
 function outcomeOfRejection(response: CollectorResponse, { count, ranges, single }: SentEvents): Outcome {
   const { status, text } = response;
   const rejection: Rejected = { kind: "rejected", status, answer: text.slice(0, MAX_ANSWER_CHARS) };
-  if (isMarkup(response)) {
+  const foreign = foreignContent(response);
+  if (foreign !== undefined) {
     // A proxy's limit is worth knowing, and says nothing of an event.
     if (status === TOO_LARGE && count > 1) return rejection;
-    return misconfigured(response, "a web page, which is a proxy's or another server's");
+    return misconfigured(response, `${foreign}, which is a proxy's or another server's`);
   }
   if (status === BAD_REQUEST && isMalformed(text) && single !== undefined && isJson(single))
     return misconfigured(response, "though the event is JSON: the request was damaged on its way, or by us");
@@ -112,9 +120,31 @@ function describe({ status, text }: CollectorResponse, why?: string): string {
   return `the collector answered ${status}${why ? `, ${why}` : ""}${answer === "" ? "" : `: ${answer}`}`;
 }
 
-/** HTML or XML, by its type or by how it begins: a page for people. */
-function isMarkup({ contentType, text }: CollectorResponse): boolean {
-  return /\b(?:html|xml)\b/i.test(contentType) || text.trimStart().startsWith("<");
+const A_PAGE = "a web page";
+
+/** HTML or XML, by its type. */
+const PAGE_TYPE = /\b(?:html|xml)\b/i;
+
+/** The same by how it begins. */
+const PAGE = /^\s*</;
+
+/** A page behind something else, such as a warning of the program that made it; JSON may quote an event that has one. */
+const PAGE_WITHIN = /^\s*[^\s{[].*<(?:!doctype|html|head|body)\b/is;
+
+/** What a collector may send: JSON, text, and what frameworks call bytes whose type they are not told. */
+const COLLECTOR_TYPE = /^(?:|application\/.*|text\/(?:plain|(?:x-)?json).*)$/i;
+
+/** What nginx has a page for, in the words of Go's servers, such as Caddy and Traefik. */
+const PLAIN_TO_TLS = "Client sent an HTTP request to an HTTPS server.";
+
+/** What is in a response that cannot be a collector's, as it is written for people, or cannot be read. Undefined: nothing. */
+function foreignContent({ contentType, contentEncoding, text }: CollectorResponse): string | undefined {
+  if (PAGE_TYPE.test(contentType) || PAGE.test(text)) return A_PAGE;
+  if (!/^(?:|identity)$/i.test(contentEncoding))
+    return `compressed by ${contentEncoding} though nobody asked`;
+  if (!COLLECTOR_TYPE.test(contentType)) return contentType;
+  if (text.includes("\0")) return "bytes that are not text";
+  return text.trim() === PLAIN_TO_TLS ? "plain HTTP to a TLS port" : undefined;
 }
 
 function isJson(event: Uint8Array): boolean {

@@ -8,7 +8,7 @@ import { logFormatter } from "../../../src/commands/logging.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { Program } from "../../support/processes.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";

@@ -5,9 +5,9 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import type { LogRecord } from "@logtape/logtape";
 import { logFormatter } from "../../../src/commands/logging.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 
-const child = new URL("./logging_child.ts", import.meta.url);
+const child = new URL("../../support/programs/logging_program.ts", import.meta.url);
 
 function start(...args: string[]) {
   const [command, commandArgs] = runtimeCommand(child, args);

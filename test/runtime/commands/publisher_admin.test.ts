@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
 import { startCommand } from "../../support/processes.ts";
 import { connectTo } from "../../support/raw_http.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool } from "../../support/spool.ts";
 

@@ -13,7 +13,7 @@ import {
   StatsdClient,
 } from "../../../src/metrics/statsd.ts";
 import { captureLog } from "../../support/captured_log.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { readVectors } from "../../support/vectors.ts";
 
 const COUNTERS = [1, 9, 100, 1702, 99_999, 999_999, 1_000_000, 1_234_567, 0.5];
@@ -100,7 +100,9 @@ test("finds a statsd by its name, and drops metrics until it has", async () => {
 });
 
 test("keeps no process alive", async () => {
-  const [command, args] = runtimeCommand(new URL("./statsd_child.ts", import.meta.url));
+  const [command, args] = runtimeCommand(
+    new URL("../../support/programs/unclosed_metrics.ts", import.meta.url),
+  );
   const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit"] });
   const [exitCode] = await once(child, "exit");
   assert.equal(exitCode, 0);

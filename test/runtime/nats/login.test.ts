@@ -8,9 +8,9 @@ import type { NatsLogin } from "../../../src/config/nats_config.ts";
 import { Secret } from "../../../src/config/secret.ts";
 import { readBlocks } from "../../support/doc_page.ts";
 import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
-import { makeAccounts } from "../../support/nats_accounts.ts";
 import { messages, publisher, RUNNING } from "../../support/nats_publisher.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
+import { makeAccounts } from "./accounts.ts";
 
 const skip = NO_NATS;
 const NO_TLS =

@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { Hono } from "hono";
 import { ConfigurationError } from "../../../src/errors.ts";
 import { type ServedApp, serveApp } from "../../../src/server/serve.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const LOCAL = { host: "127.0.0.1", port: 0 };
@@ -117,7 +117,10 @@ test("replaces the unix socket of a process that was killed", () =>
   }));
 
 async function startServer(path: string): Promise<ChildProcess> {
-  const [command, args] = runtimeCommand(new URL("./serve_child.ts", import.meta.url), [path]);
+  const [command, args] = runtimeCommand(
+    new URL("../../support/programs/socket_server.ts", import.meta.url),
+    [path],
+  );
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
   await once(child.stdout, "data");
   return child;
@@ -188,6 +191,37 @@ test("rejects headers that are too long, and too many of them", async () => {
   await served.close();
 });
 
+const POST = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n[1]";
+
+for (const [what, sent, expected] of [
+  ["the PROXY protocol, version 1", `PROXY TCP4 10.0.0.1 10.0.0.2 5 6\r\n${POST}`, /PROXY protocol/],
+  [
+    "the PROXY protocol, version 2",
+    `\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\0\0\x01\x0a\0\0\x02\0\x05\0\x06${POST}`,
+    /PROXY protocol/,
+  ],
+  ["TLS", `\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03${"x".repeat(500)}`, /not an HTTP\/1\.1 request/],
+  ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", /not an HTTP\/1\.1 request/],
+  ["a header that is none", "POST / HTTP/1.1\r\nHost: a\r\nA B\r\n\r\n", /not an HTTP\/1\.1 request/],
+  ["two lengths", POST.replace("Host", "Content-Length: 4\r\nHost"), /not an HTTP\/1\.1 request/],
+  ["a long PROXY request", `PROXY TCP4 10.0.0.1 10.0.0.2 5 6\r\n${"x".repeat(500_000)}`, /PROXY protocol/],
+] as const)
+  test(`answers ${what} 421, in words, and never 400, which would blame the events`, async () => {
+    const served = await serveApp(hello, LOCAL);
+    const answer = await rawAnswer(served, sent);
+    const [head = "", body = ""] = answer.split("\r\n\r\n");
+    assert.match(head, /^HTTP\/1\.1 421 Misdirected Request\r\n/);
+    assert.match((JSON.parse(body) as { error: string }).error, expected);
+    await served.close();
+  });
+
+test("leaves it to the app to judge a request of HTTP/1.1 without Host", async () => {
+  const served = await serveApp(hello, LOCAL);
+  const answer = await rawAnswer(served, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  await served.close();
+});
+
 /** What comes back until the connection is closed. */
 async function rawAnswer({ port }: ServedApp, sent: string): Promise<string> {
   const socket = connect(port!, "127.0.0.1");
@@ -197,7 +231,7 @@ async function rawAnswer({ port }: ServedApp, sent: string): Promise<string> {
   });
   const closed = new Promise((resolve) => socket.on("close", resolve));
   socket.on("error", () => {}); // a reset is as good as an end
-  if (sent !== "") socket.write(sent);
+  if (sent !== "") socket.write(sent, "latin1");
   await closed;
   return answer;
 }

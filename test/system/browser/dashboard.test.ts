@@ -1,19 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
-import {
-  faintTexts,
-  inaccessibleParts,
-  noBrowser,
-  openTab,
-  overlappingTexts,
-  textOf,
-} from "../../support/chromium.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { Program } from "../../support/processes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, type Settings, Spool, stop } from "../../support/spool.ts";
+import { faintTexts, inaccessibleParts, noBrowser, openTab, overlappingTexts, textOf } from "./chromium.ts";
 
 const LIMIT = { timeout: 240_000, skip: noBrowser };
 

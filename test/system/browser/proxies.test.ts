@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { noBrowser, openTab, type Tab, textOf } from "../../support/chromium.ts";
+import { missing, startProxy } from "../../support/balancers.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { readBlocks } from "../../support/doc_page.ts";
-import { noNginx, startNginx } from "../../support/nginx.ts";
 import { addressOf, type Settings, Spool } from "../../support/spool.ts";
+import { noBrowser, openTab, type Tab, textOf } from "./chromium.ts";
 
-const LIMIT = { timeout: 240_000, skip: noNginx || noBrowser };
+const LIMIT = { timeout: 240_000, skip: missing("nginx") || noBrowser };
 const TOKEN = "0123456789abcdef";
 const WITH_TOKEN: Settings = { "admin.token": TOKEN };
 
@@ -44,7 +44,7 @@ async function signIn({ page }: Tab): Promise<void> {
 
 test("is live behind a bare proxy_pass, and shows its clients figures only", LIMIT, async () => {
   await using main = await serve();
-  await using nginx = await startNginx(`location / { proxy_pass ${main.url.origin}; }`);
+  await using nginx = await startProxy(`location / { proxy_pass ${main.url.origin}; }`);
   await using tab = await openTab(nginx.url);
   await seesNewEvents(tab, main.spool);
   await textOf(tab.page, "#dead-list", /422/);
@@ -93,7 +93,7 @@ for (const [name, location] of Object.entries(PREFIXES))
       LIMIT,
       async () => {
         await using main = await serve(WITH_TOKEN);
-        await using nginx = await startNginx(location(main.url.origin), { tls });
+        await using nginx = await startProxy(location(main.url.origin), { tls });
         await using tab = await openTab(new URL("/ops/queue/", nginx.url), { ignoreHTTPSErrors: true });
         const { page } = tab;
         await signIn(tab);
@@ -120,7 +120,7 @@ for (const [name, location] of Object.entries(PREFIXES))
 
 test("works under a prefix without a slash, which only the browser knows of", LIMIT, async () => {
   await using main = await serve(WITH_TOKEN);
-  await using nginx = await startNginx(`location /ops { proxy_pass ${main.url.origin}/; }`);
+  await using nginx = await startProxy(`location /ops { proxy_pass ${main.url.origin}/; }`);
   await using tab = await openTab(new URL("/ops?before=99", nginx.url));
   await tab.page.waitForURL("**/ops/?before=99");
   await signIn(tab);
@@ -134,7 +134,7 @@ test("works under a prefix without a slash, which only the browser knows of", LI
 test("is kept up to date by polling behind a proxy that keeps streams back", LIMIT, async () => {
   await using main = await serve();
   const buffering = "proxy_ignore_headers X-Accel-Buffering; proxy_buffers 8 1m; proxy_buffer_size 1m;";
-  await using nginx = await startNginx(`location / { proxy_pass ${main.url.origin}; ${buffering} }`);
+  await using nginx = await startProxy(`location / { proxy_pass ${main.url.origin}; ${buffering} }`);
   await using tab = await openTab(nginx.url);
   await seesNewEvents(tab, main.spool);
   assert.deepEqual(tab.problems, []);

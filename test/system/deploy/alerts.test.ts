@@ -15,16 +15,17 @@ import { serveApp } from "../../../src/server/serve.ts";
 import { memorySink } from "../../support/collector.ts";
 import { readDeployment } from "../../support/deployment.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
-import { freePorts, NO_NATS, openNats, startNats } from "../../support/nats.ts";
+import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { type Program, start } from "../../support/processes.ts";
-import { NO_PROMETHEUS, type PrometheusServer, startPrometheus } from "../../support/prometheus_server.ts";
+import { connectTo } from "../../support/raw_http.ts";
 import { ACCEPT, HANG, heldBack, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { freePorts } from "../../support/servers.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { type Settings, Spool } from "../../support/spool.ts";
+import { NO_PROMETHEUS, type PrometheusServer, startPrometheus } from "./prometheus_server.ts";
 
 const skip = NO_PROMETHEUS;
-const timeout = 400_000;
 const OTHER_KEY = Buffer.from("another key").toString("base64");
 
 /** The alerts that the tests below have seen. */
@@ -123,7 +124,19 @@ function collectorIn(spool: Spool, settings: Settings = {}): Promise<Restartable
   });
 }
 
-test("a collector that goes away, until the queue is full", { skip, timeout }, async () => {
+const begin = Promise.withResolvers<void>();
+
+/** A test that begins with the first of them, not after the one before: each mostly waits. */
+function scene(name: string, { skip }: { skip: string | false | undefined }, run: () => Promise<void>): void {
+  const played = skip ? undefined : begin.promise.then(run);
+  played?.catch(() => {}); // its test says so
+  test(name, { skip, timeout: 400_000 }, () => {
+    begin.resolve();
+    return played;
+  });
+}
+
+scene("a collector that goes away, until the queue is full", { skip }, async () => {
   await using prometheus = await startPrometheus();
   using spool = new Spool();
   await using collector = await collectorIn(spool);
@@ -138,7 +151,7 @@ test("a collector that goes away, until the queue is full", { skip, timeout }, a
   const put = (): void => {
     if (spool.queue.depth() < 1_900) spool.put(10);
   };
-  const alerts = ["CollectorAbsent", "QueueFilling", "OldestEventTooOld", "Failing"];
+  const alerts = ["CollectorAbsent", "CollectorDown", "QueueFilling", "OldestEventTooOld", "Failing"];
   await repeat(put, fires(prometheus, ...alerts));
   await repeat(
     () => assert.throws(() => spool.put(2_000), EventQueueFullError),
@@ -150,7 +163,7 @@ test("a collector that goes away, until the queue is full", { skip, timeout }, a
   await resolves(prometheus, ...alerts, "PutsRejected");
 });
 
-test("a key that the collector does not know", { skip, timeout }, async () => {
+scene("a key that the collector does not know", { skip }, async () => {
   await using prometheus = await startPrometheus();
   using spool = new Spool();
   await using collector = await collectorIn(spool);
@@ -170,7 +183,52 @@ test("a key that the collector does not know", { skip, timeout }, async () => {
   await resolves(prometheus, "Misconfigured", "CollectorUnauthorized");
 });
 
-test("events at fault: one, more than are kept, and all", { skip, timeout }, async () => {
+scene("configurations that cannot be used when they are read again", { skip }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool);
+  await using publisher = await publisherTo(collector.address, spool);
+  await collector.start();
+  await publisher.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  await prometheus.scrape("eventspool", publisher.address);
+  publisher.reload({ "batch.max_age": "never" });
+  collector.reload({ max_requests: "many" });
+  await fires(prometheus, "ReloadFailed", "CollectorReloadFailed");
+  publisher.reload({});
+  collector.reload({});
+  await resolves(prometheus, "ReloadFailed", "CollectorReloadFailed");
+});
+
+scene("a queue's file that was set back", { skip }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  await using publisher = await publisherTo(`127.0.0.1:${collector.port}`, spool);
+  await publisher.start();
+  await prometheus.scrape("eventspool", publisher.address);
+  collector.script = (_, nth) => ({
+    status: 200,
+    body: JSON.stringify({ accepted: 1, duplicates: nth === 0 ? 1 : 0 }),
+  });
+  spool.put(1);
+  await fires(prometheus, "RolledBack");
+  assert.equal(spool.queue.depth(), 0, "it was sent again");
+  await resolves(prometheus, "RolledBack");
+});
+
+scene("more connections to a collector than it may have", { skip }, async () => {
+  await using prometheus = await startPrometheus();
+  using spool = new Spool();
+  await using collector = await collectorIn(spool, { max_connections: 8 });
+  await collector.start();
+  await prometheus.scrape("eventspool-collector", collector.address);
+  const connect = (): Promise<unknown> => connectTo(`http://${collector.address}`);
+  await repeat(connect, fires(prometheus, "CollectorConnectionsCut"));
+  await resolves(prometheus, "CollectorConnectionsCut");
+});
+
+scene("events at fault: one, more than are kept, and all", { skip }, async () => {
   await using prometheus = await startPrometheus();
   using spool = new Spool();
   await using collector = await collectorIn(spool);
@@ -201,34 +259,37 @@ test("events at fault: one, more than are kept, and all", { skip, timeout }, asy
   );
 });
 
-test("a queue's file that is moved away, and one that somebody reads for long", {
-  skip,
-  timeout,
-}, async () => {
-  await using prometheus = await startPrometheus();
-  using spool = new Spool();
-  await using collector = await collectorIn(spool);
-  await using publisher = await publisherTo(collector.address, spool);
-  await collector.start();
-  await publisher.start();
-  await prometheus.scrape("eventspool", publisher.address);
-  const { file } = spool.queue;
-  renameSync(file, `${file}.away`);
-  await fires(prometheus, "StorageFailing");
-  renameSync(`${file}.away`, file);
-  await resolves(prometheus, "StorageFailing");
+scene(
+  "a queue's file that is moved away, and one that somebody reads for long",
+  {
+    skip,
+  },
+  async () => {
+    await using prometheus = await startPrometheus();
+    using spool = new Spool();
+    await using collector = await collectorIn(spool);
+    await using publisher = await publisherTo(collector.address, spool);
+    await collector.start();
+    await publisher.start();
+    await prometheus.scrape("eventspool", publisher.address);
+    const { file } = spool.queue;
+    renameSync(file, `${file}.away`);
+    await fires(prometheus, "StorageFailing");
+    renameSync(`${file}.away`, file);
+    await resolves(prometheus, "StorageFailing");
 
-  const reader = new Database(file);
-  reader.exec("BEGIN");
-  reader.prepare("SELECT count(*) FROM eventspool_event").get();
-  for (let n = 0; n < 40; n++) spool.queue.put({ text: "x".repeat(100_000) });
-  await fires(prometheus, "WalLarge");
-  reader.close();
-  spool.put(1);
-  await resolves(prometheus, "WalLarge");
-});
+    const reader = new Database(file);
+    reader.exec("BEGIN");
+    reader.prepare("SELECT count(*) FROM eventspool_event").get();
+    for (let n = 0; n < 40; n++) spool.queue.put({ text: "x".repeat(100_000) });
+    await fires(prometheus, "WalLarge");
+    reader.close();
+    spool.put(1);
+    await resolves(prometheus, "WalLarge");
+  },
+);
 
-test("a publisher that dies, one that does not end, and one that is late", { skip, timeout }, async () => {
+scene("a publisher that dies, one that does not end, and one that is late", { skip }, async () => {
   await using prometheus = await startPrometheus();
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
@@ -264,42 +325,40 @@ test("a publisher that dies, one that does not end, and one that is late", { ski
   await resolves(prometheus, "LeasesLost");
 });
 
-test("a collector's sink that fails, and a collector that is asked too much", {
-  skip: skip || noSmallDisks,
-  timeout,
-}, async () => {
-  await using prometheus = await startPrometheus();
-  using spool = new Spool();
-  using disk = new SmallDisk(1);
-  await using collector = await collectorIn(spool, {
-    output: join(disk.path, "events.jsonl"),
-    max_requests: 1,
-  });
-  await collector.start();
-  await prometheus.scrape("eventspool-collector", collector.address);
-  const url = `http://${collector.address}/v2j`;
-  const send = async (headers: Record<string, string> = {}): Promise<void> => {
-    const response = await fetch(url, signedBatch(JSON.stringify(["x".repeat(10_000)]), headers));
-    await response.body?.cancel();
-  };
-  await repeat(() => send({ "Event-Ids": "nonsense" }), fires(prometheus, "CollectorIdsIgnored"));
+scene(
+  "a collector's sink that fails, and a collector that is asked too much",
+  {
+    skip: skip || noSmallDisks,
+  },
+  async () => {
+    await using prometheus = await startPrometheus();
+    using spool = new Spool();
+    using disk = new SmallDisk(1);
+    await using collector = await collectorIn(spool, {
+      output: join(disk.path, "events.jsonl"),
+      max_requests: 1,
+    });
+    await collector.start();
+    await prometheus.scrape("eventspool-collector", collector.address);
+    const url = `http://${collector.address}/v2j`;
+    const send = async (headers: Record<string, string> = {}): Promise<void> => {
+      const response = await fetch(url, signedBatch(JSON.stringify(["x".repeat(10_000)]), headers));
+      await response.body?.cancel();
+    };
+    await repeat(() => send({ "Event-Ids": "nonsense" }), fires(prometheus, "CollectorIdsIgnored"));
 
-  disk.fill();
-  await repeat(send, fires(prometheus, "CollectorSinkFailing"));
-  disk.free();
-  await repeat(send, resolves(prometheus, "CollectorSinkFailing", "CollectorIdsIgnored"));
+    disk.fill();
+    await repeat(send, fires(prometheus, "CollectorSinkFailing"));
+    disk.free();
+    await repeat(send, resolves(prometheus, "CollectorSinkFailing", "CollectorIdsIgnored"));
 
-  const slow = new AbortController();
-  const endless = new ReadableStream({ pull: () => sleep(1_000) });
-  const signature = { "X-Signature": signatureOf("") };
-  const open = fetch(url, { method: "POST", body: endless, headers: signature, signal: slow.signal });
-  open.catch(() => {});
-  await repeat(send, fires(prometheus, "CollectorOverloaded"));
-  slow.abort();
-  await resolves(prometheus, "CollectorOverloaded");
-});
+    const sendMany = (): Promise<unknown> => Promise.all(Array.from({ length: 10 }, () => send()));
+    await repeat(sendMany, fires(prometheus, "CollectorOverloaded"));
+    await resolves(prometheus, "CollectorOverloaded");
+  },
+);
 
-test("a collector whose own check throws", { skip, timeout }, async () => {
+scene("a collector whose own check throws", { skip }, async () => {
   await using prometheus = await startPrometheus();
   const status = new CollectorStatus();
   const keys = new Map([[KEY.name, KEY.secret]]);
@@ -321,54 +380,57 @@ test("a collector whose own check throws", { skip, timeout }, async () => {
   await served.close();
 });
 
-test("a JetStream stream that can lose events, and one that does not answer", {
-  skip: skip || NO_NATS,
-  timeout,
-}, async () => {
-  await using prometheus = await startPrometheus();
-  await using server = await startNats();
-  using spool = new Spool();
-  const nats = { "nats.servers": server.address };
-  await using collector = await restartable(spool, "event-collector", {
-    sink: "nats",
-    "nats.timeout": "60s",
-    [`key.${KEY.name}`]: KEY_BASE64,
-    ...nats,
-  });
-  await using publisher = await restartable(spool, "event-publisher:main", {
-    destination: "nats",
-    "queue.directory": spool.directory,
-    ...nats,
-  });
+scene(
+  "a JetStream stream that can lose events, and one that does not answer",
   {
-    await using client = await openNats(server);
-    await client.makeStream({ name: "EVENTS", subjects: ["events.>"], discard: DiscardPolicy.Old });
-  }
-  await collector.start();
-  await publisher.start();
-  await prometheus.scrape("eventspool-collector", collector.address);
-  await prometheus.scrape("eventspool", publisher.address);
-  await fires(prometheus, "DestinationRisky", "CollectorSinkRisky");
+    skip: skip || NO_NATS,
+  },
+  async () => {
+    await using prometheus = await startPrometheus();
+    await using server = await startNats();
+    using spool = new Spool();
+    const nats = { "nats.servers": server.address };
+    await using collector = await restartable(spool, "event-collector", {
+      sink: "nats",
+      "nats.timeout": "60s",
+      [`key.${KEY.name}`]: KEY_BASE64,
+      ...nats,
+    });
+    await using publisher = await restartable(spool, "event-publisher:main", {
+      destination: "nats",
+      "queue.directory": spool.directory,
+      ...nats,
+    });
+    {
+      await using client = await openNats(server);
+      await client.makeStream({ name: "EVENTS", subjects: ["events.>"], discard: DiscardPolicy.Old });
+    }
+    await collector.start();
+    await publisher.start();
+    await prometheus.scrape("eventspool-collector", collector.address);
+    await prometheus.scrape("eventspool", publisher.address);
+    await fires(prometheus, "DestinationRisky", "CollectorSinkRisky");
 
-  const send = (): Promise<Response> => fetch(`http://${collector.address}/v2j`, signedBatch("[1]"));
-  await (await send()).body?.cancel();
-  await server.freeze();
-  const sent = send();
-  await fires(prometheus, "CollectorStalled");
-  server.thaw();
-  assert.equal((await sent).status, 200);
-  await resolves(prometheus, "CollectorStalled");
+    const send = (): Promise<Response> => fetch(`http://${collector.address}/v2j`, signedBatch("[1]"));
+    await (await send()).body?.cancel();
+    await server.freeze();
+    const sent = send();
+    await fires(prometheus, "CollectorStalled");
+    server.thaw();
+    assert.equal((await sent).status, 200);
+    await resolves(prometheus, "CollectorStalled");
 
-  {
-    await using client = await openNats(server);
-    await client.jsm.streams.update("EVENTS", { discard: DiscardPolicy.New });
-  }
-  await server.kill();
-  await server.start();
-  spool.put(1);
-  await (await send()).body?.cancel();
-  await resolves(prometheus, "DestinationRisky", "CollectorSinkRisky");
-});
+    {
+      await using client = await openNats(server);
+      await client.jsm.streams.update("EVENTS", { discard: DiscardPolicy.New });
+    }
+    await server.kill();
+    await server.start();
+    spool.put(1);
+    await (await send()).body?.cancel();
+    await resolves(prometheus, "DestinationRisky", "CollectorSinkRisky");
+  },
+);
 
 test("each alert was seen to fire and to resolve", { skip: skip || NO_NATS || noSmallDisks }, () => {
   const { groups } = parse(readDeployment("prometheus/alerts.yml")) as {

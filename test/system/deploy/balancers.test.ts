@@ -5,19 +5,21 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { type Balancer, missing, readDeployed, startBalancer } from "../../support/balancers.ts";
+import { type Balancer, missing, startBalancer } from "../../support/balancers.ts";
 import { type IssuedCertificate, NO_OPENSSL, TestAuthority } from "../../support/certificates.ts";
+import { readDeployment } from "../../support/deployment.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
-import { freePorts, NO_NATS, openNats, startNats } from "../../support/nats.ts";
+import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { type Program, start } from "../../support/processes.ts";
+import { freePorts } from "../../support/servers.ts";
 import { signatureOf } from "../../support/signed.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
 /** Without mTLS: the publisher of these tests has no certificate. */
 const deployedNginx = (): string =>
-  readDeployed("nginx/eventspool.conf").replace(/^.*ssl_(client|verify).*$/gm, "");
-const deployedHaproxy = (): string => readDeployed("haproxy/eventspool.cfg").replace(/ ca-file .*$/m, "");
+  readDeployment("nginx/eventspool.conf").replace(/^.*ssl_(client|verify).*$/gm, "");
+const deployedHaproxy = (): string => readDeployment("haproxy/eventspool.cfg").replace(/ ca-file .*$/m, "");
 
 const HAPROXY_DEFAULTS =
   "defaults\n mode http\n timeout connect 2s\n timeout client 30s\n timeout server 30s\n";
@@ -156,7 +158,7 @@ for (const [kind, file] of [
       );
       await addressOf(program);
     }
-    await using balancer = await startBalancer(kind, readDeployed(file), { collectors: ports, authority });
+    await using balancer = await startBalancer(kind, readDeployment(file), { collectors: ports, authority });
     const client = authority.issue("publisher");
     const longest = Buffer.from(`[${`"${"x".repeat(50_997)}",`.repeat(10)}"${"x".repeat(1_986)}"]`);
     assert.equal(longest.length, 511_990);
@@ -178,6 +180,30 @@ for (const [kind, file] of [
     const headers = { "X-Long": "x".repeat(40_000) };
     const { status } = await send(balancer, authority, { body: Buffer.from("[1]"), client, headers });
     assert.equal(status, 421);
+  });
+
+for (const [what, mode, server] of [
+  ["version 1", "http", "send-proxy"],
+  ["version 2, with health checks that pass", "http", "check send-proxy-v2"],
+  ["mode tcp", "tcp", "send-proxy"],
+] as const)
+  test(`an HAProxy that speaks the PROXY protocol (${what}) makes no dead letters, and is named`, {
+    skip: missing("haproxy") || NO_OPENSSL,
+    timeout: 60_000,
+  }, async () => {
+    using authority = new TestAuthority();
+    using spool = new Spool();
+    await using collector = spool.collector();
+    const port = Number((await addressOf(collector)).port);
+    const config = haproxyOf(` server a 127.0.0.1:9800 ${server}\n`).replace("mode http", `mode ${mode}`);
+    await using balancer = await startBalancer("haproxy", config, { collectors: [port, port], authority });
+    const settings = { "collector.hostname": `127.0.0.1:${balancer.port}`, "collector.scheme": "https" };
+    const environment = { NODE_EXTRA_CA_CERTS: authority.caFile };
+    await using publisher = start("src/commands/publisher.ts", spool.publisherArgs(settings), environment);
+    spool.put(20);
+    await publisher.line(/takes no events from us.* 421.*PROXY protocol.*send-proxy/);
+    assert.equal(spool.queue.depth(), 20);
+    assert.deepEqual(spool.deadLetters(), []);
   });
 
 test("deploy/nginx keeps those who send slowly away from the collectors", {

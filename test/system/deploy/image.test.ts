@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { FakeCollector } from "../../../src/testing/mod.ts";
 import { readDeployment, readDockerfile, words } from "../../support/deployment.ts";
-import { Image, NEEDS_IMAGE } from "../../support/image.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import type { Program } from "../../support/processes.ts";
 import { addressOf, publishing, stop } from "../../support/spool.ts";
+import { Image, NEEDS_IMAGE } from "./image.ts";
 
 const dockerfile = readDockerfile();
 /** The last instruction of a name: that of the publisher, the last image. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { readBlocks } from "../../support/doc_page.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
-import { NO_SYSTEMD_MACHINE, type SystemdMachine, startMachine } from "../../support/systemd_machine.ts";
+import { NO_SYSTEMD_MACHINE, type SystemdMachine, startMachine } from "./systemd_machine.ts";
 
 const skip = NO_SYSTEMD_MACHINE;
 const timeout = 240_000;
@@ -26,11 +26,10 @@ function property(machine: SystemdMachine, name: string, unit: string = UNIT): s
   return run(machine, `systemctl show --value -p ${name} ${unit}`);
 }
 
-/** Asks the publisher's admin routes. */
-function ask(machine: SystemdMachine, path: string): string {
-  const program = `console.log(await (await fetch("http://127.0.0.1:9900${path}")).text())`;
-  return run(machine, `bun -e '${program}'`);
-}
+const READY = '{"status":"ready"}';
+
+/** Asks the publisher whether it is ready. */
+const ASK = `bun -e 'console.log(await (await fetch("http://127.0.0.1:9900/readyz")).text())'`;
 
 /** A machine on which docs/production.md was followed, with a collector in the place of events.example.com. */
 async function install(machine: SystemdMachine): Promise<void> {
@@ -64,7 +63,7 @@ test("docs/production.md, followed by root, makes a publisher that runs, with th
   await using machine = await startMachine();
   await install(machine);
   assert.equal(property(machine, "ActiveState"), "active");
-  assert.equal(ask(machine, "/readyz"), '{"status":"ready"}');
+  assert.equal(run(machine, ASK), READY);
   assert.equal(run(machine, "systemctl is-enabled eventspool-publisher@main.service"), "enabled");
   assert.equal(
     run(
@@ -136,7 +135,8 @@ test("a publisher that hangs is started again by the watchdog, and one that is k
   const killed = property(machine, "MainPID");
   run(machine, `kill -KILL ${killed}`);
   await eventually("another process than the one that was killed", isOther(killed));
-  assert.equal(ask(machine, "/readyz"), '{"status":"ready"}');
+  // On a busy machine, two seconds are too short for a process that is well, too.
+  await eventually("a publisher", () => machine.run(ASK).stdout.trim() === READY);
 });
 
 test("a configuration that cannot be used leaves the unit failed, and does not start it again and again", {

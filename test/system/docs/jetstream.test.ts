@@ -7,9 +7,9 @@ import { parsePublisherConfig } from "../../../src/config/publisher_config.ts";
 import { streamRisks } from "../../../src/nats/stream_settings.ts";
 import { readPage } from "../../support/doc_page.ts";
 import { NATS_SERVER, NO_NATS } from "../../support/nats.ts";
-import { tableBelow } from "../../support/source_text.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { askedKeys } from "./asked_keys.ts";
+import { tableBelow } from "./source_text.ts";
 
 const CONFIG = "[event-publisher:main]\ndestination = nats\nnats.servers = localhost\n";
 

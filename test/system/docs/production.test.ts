@@ -5,7 +5,7 @@ import { parse } from "yaml";
 import * as errors from "../../../src/errors.ts";
 import { readDeployment } from "../../support/deployment.ts";
 import { readPage } from "../../support/doc_page.ts";
-import { readSources, stringsAfter, tableBelow } from "../../support/source_text.ts";
+import { readSources, stringsAfter, tableBelow } from "./source_text.ts";
 
 const page = readPage("docs/production.md");
 const sources = readSources();

@@ -5,16 +5,10 @@ import { test } from "node:test";
 import { jetstream } from "@nats-io/jetstream";
 import { filesOf, readBlocks, readPrograms } from "../../support/doc_page.ts";
 import { eventually } from "../../support/eventually.ts";
-import {
-  freePorts,
-  NATS_SERVER,
-  type NatsServer,
-  NO_NATS,
-  openNats,
-  startCluster,
-} from "../../support/nats.ts";
+import { NATS_SERVER, type NatsServer, NO_NATS, openNats, startCluster } from "../../support/nats.ts";
 import { start, startCommand } from "../../support/processes.ts";
 import { Project } from "../../support/project.ts";
+import { freePorts } from "../../support/servers.ts";
 import { stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 

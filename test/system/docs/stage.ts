@@ -1,12 +1,11 @@
-import { once } from "node:events";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { type DocBlock, nameOf, readBlocks } from "../../support/doc_page.ts";
 import { ROOT } from "../../support/project.ts";
+import { freePorts } from "../../support/servers.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
-import { Terminal } from "../../support/terminal.ts";
+import { Terminal } from "./terminal.ts";
 
 /** The ports that pages name; for each a free one stands in. */
 const PORTS = ["9900", "9800", "3000"];
@@ -49,9 +48,8 @@ export class Stage implements AsyncDisposable {
   }
 
   static async open(): Promise<Stage> {
-    return new Stage(
-      new Map(await Promise.all(PORTS.map(async (port) => [port, await freePort()] as const))),
-    );
+    const free = await freePorts(PORTS.length);
+    return new Stage(new Map(PORTS.map((port, nth) => [port, String(free[nth])])));
   }
 
   /** Writes the blocks of a page that are files. */
@@ -103,15 +101,6 @@ export class Stage implements AsyncDisposable {
     await this.#terminal[Symbol.asyncDispose]();
     this.#temporary[Symbol.dispose]();
   }
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return String(port);
 }
 
 /** Whether a block is a terminal's: commands, and what they print. */

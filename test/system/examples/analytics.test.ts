@@ -4,15 +4,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { formatSignature, signBody } from "../../../src/wire/signature.ts";
-import { linkSdks, NEEDS_BUN, NEEDS_SDKS } from "../../support/analytics_sdks.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type Program, start, startCommand } from "../../support/processes.ts";
 import { Project, ROOT } from "../../support/project.ts";
 import { newPublisher, newQueue } from "../../support/publisher.ts";
-import { runtimeCommand } from "../../support/runtime.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { type ReceivedRequest, serveHttp, type TestServer } from "../../support/servers.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
+import { linkSdks, NEEDS_BUN, NEEDS_SDKS } from "./analytics_sdks.ts";
 
 type Fields = Record<string, unknown>;
 

@@ -6,7 +6,8 @@ import { start } from "../../../support/processes.ts";
 import { SINK_KINDS } from "../../../support/sinks.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
-const ROUNDS = 30;
+/** Under each runtime. */
+const ROUNDS = 10;
 
 /** The lowest id of which it was not said that it was kept. */
 function firstMissing(kept: ReadonlySet<number>): number {

@@ -4,7 +4,7 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import { LeaseTable } from "../../../../src/storage/leases.ts";
 import { QueueFile } from "../../../../src/storage/queue_file.ts";
-import { runtimeCommand } from "../../../support/runtime.ts";
+import { runtimeCommand } from "../../../support/runtimes.ts";
 import type { Spool } from "../../../support/spool.ts";
 
 export const LIMIT = { timeout: 60_000 };

@@ -53,6 +53,7 @@ test("gives status, Retry-After and body of the answer", async () => {
   assert.deepEqual(await post(server.url), {
     status: 503,
     contentType: "application/json",
+    contentEncoding: "",
     retryAfter: "7",
     text: '{"error":"über quota"}',
     isCut: false,
@@ -64,6 +65,7 @@ test("gives an answer without a body, or without Retry-After", async () => {
   assert.deepEqual(await post(server.url), {
     status: 204,
     contentType: "",
+    contentEncoding: "",
     retryAfter: null,
     text: "",
     isCut: false,
@@ -89,9 +91,9 @@ test("reads the beginning of an answer that never ends, and hangs up", async () 
     writeForEver(response);
   });
 
-  const { status, text } = await post(server.url);
+  const { status, text, isCut } = await post(server.url);
 
-  assert.deepEqual([status, text.length], [200, MAX_RESPONSE_BYTES]);
+  assert.deepEqual([status, text.length, isCut], [200, MAX_RESPONSE_BYTES, true]);
   await closed.promise;
 });
 
@@ -114,6 +116,28 @@ test("says that a response is cut when the connection ends in the middle of it",
   const { status, isCut } = await post(server.url);
   assert.deepEqual([status, isCut], [200, true]);
 });
+
+test("says that a response is cut when it does not tell its length and the connection is reset", async () => {
+  await using server = await serveTcp((socket) => {
+    socket.once("data", () =>
+      socket.write("HTTP/1.1 200 OK\r\n\r\n", () => setTimeout(() => socket.resetAndDestroy(), 50)),
+    );
+  });
+  const { status, isCut } = await post(server.url);
+  assert.deepEqual([status, isCut], [200, true]);
+});
+
+for (const [what, isClosed] of [
+  ["closes the connection", true],
+  ["keeps it open", false],
+] as const)
+  test(`throws when the answer switches to another protocol, and the server ${what}`, async () => {
+    const answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
+    await using server = await serveTcp((socket) => {
+      socket.once("data", () => (isClosed ? socket.end(answer) : socket.write(answer)));
+    });
+    await assert.rejects(post(server.url, { timeoutMs: 2_000 }));
+  });
 
 test("throws when nobody listens", async () => {
   await assert.rejects(post(await rejectingUrl()));

@@ -1,8 +1,18 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { LiveFeed, type Update } from "../../../../src/admin/dashboard/live.ts";
 import { eventually } from "../../../support/eventually.ts";
-import { collectGarbage } from "../../../support/garbage.ts";
+
+/** Frees what nobody holds any more. */
+function collectGarbage(): void {
+  const { Bun } = globalThis as { Bun?: { gc(isSync: boolean): void } };
+  if (process.versions.bun === undefined) setFlagsFromString("--expose-gc");
+  const collect: () => void = Bun === undefined ? runInNewContext("gc") : () => Bun.gc(true);
+  collect();
+}
 
 const NEVER = new AbortController().signal;
 

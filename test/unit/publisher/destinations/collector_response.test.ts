@@ -17,11 +17,12 @@ function outcome(
     retryAfter = null as string | null,
     text = "",
     contentType = "",
+    contentEncoding = "",
     isCut = false,
     sent = SENT as SentEvents,
   } = {},
 ) {
-  return outcomeOf({ status, contentType, retryAfter, text, isCut }, sent);
+  return outcomeOf({ status, contentType, contentEncoding, retryAfter, text, isCut }, sent);
 }
 
 for (const status of [200, 201, 202, 204, 299]) {
@@ -161,18 +162,65 @@ for (const page of PAGES)
     assert.equal(outcome(503, page).kind, "unavailable");
   });
 
+const FOREIGN = [
+  { what: "what nobody asked to be compressed", contentEncoding: "gzip", text: "\u001f\ufffd" },
+  { what: "a picture", contentType: "image/png", text: "PNG" },
+  { what: "a script", contentType: "text/javascript", text: "reload()" },
+  { what: "a page in UTF-16", text: "<\0h\0t\0m\0l\0>\0" },
+  { what: "Go's plain HTTP to a TLS port", text: "Client sent an HTTP request to an HTTPS server.\n" },
+];
+for (const { what, ...response } of FOREIGN)
+  test(`takes no ${what} for an acceptance or a verdict`, () => {
+    for (const status of [200, 202, 400, 422])
+      for (const sent of [SENT, ONE])
+        assert.equal(outcome(status, { ...response, sent }).kind, "misconfigured");
+  });
+
+test("finds a page behind a warning, and lets JSON quote one", () => {
+  const text = "Warning: no database\n<html><body>Welcome</body></html>";
+  assert.equal(outcome(200, { text }).kind, "misconfigured");
+  const quoting = { accepted: 2, rejected: [{ index: 1, error: "no noun <html>" }] };
+  assert.equal(outcome(200, { text: JSON.stringify(quoting) }).kind, "partial");
+});
+
+for (const status of [205, 206, 207, 208, 226])
+  test(`takes ${status}, which is no answer to a batch, for a wrong configuration`, () => {
+    assert.equal(outcome(status).kind, "misconfigured");
+  });
+
 test("learns a size from a proxy's 413, and never makes a dead letter of it", () => {
   const page = { text: PAGE, contentType: "text/html" };
   assert.equal(outcome(413, page).kind, "rejected", "the batch is halved");
   assert.equal(outcome(413, { ...page, sent: ONE }).kind, "misconfigured");
 });
 
-for (const text of ['{"accepted":2}', '{"accepted":0}', '{"accepted":4}', '{"error":"x"}', '{"accepted":3'])
+for (const text of [
+  '{"accepted":2}',
+  '{"accepted":0}',
+  '{"accepted":4}',
+  '{"accepted":3',
+  '{"error":"x"}',
+  '{"errors":[{"message":"x"}]}',
+  '{"ok":false}',
+  '{"success":false}',
+  '{"status":"error"}',
+  '{"status":503}',
+  "false",
+  '["a","list"]',
+])
   test(`takes no 200 for an acceptance that says ${text} of three events`, () => {
     assert.equal(outcome(200, { text, contentType: "application/json" }).kind, "misconfigured");
   });
 
-for (const text of ["", "OK", "accepted", '{"status":"ok"}', "[]"])
+for (const text of [
+  "",
+  "OK",
+  "accepted",
+  '{"status":"ok"}',
+  '{"status":200,"error":null,"errors":[]}',
+  "true",
+  "[]",
+])
   test(`takes a 200 for an acceptance that says ${JSON.stringify(text)}, as other collectors do`, () => {
     assert.deepEqual(outcome(200, { text }), { kind: "accepted" });
   });

@@ -2,10 +2,10 @@ import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { eventually } from "./eventually.ts";
-import { type Program, startCommand } from "./processes.ts";
-import { ROOT } from "./project.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { eventually } from "../../support/eventually.ts";
+import { type Program, startCommand } from "../../support/processes.ts";
+import { ROOT } from "../../support/project.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 const SYSTEMD = "/lib/systemd/systemd";
 

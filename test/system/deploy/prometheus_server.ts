@@ -1,11 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readDeployment } from "./deployment.ts";
-import { eventually } from "./eventually.ts";
-import { freePorts } from "./nats.ts";
-import { startCommand } from "./processes.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { readDeployment } from "../../support/deployment.ts";
+import { eventually } from "../../support/eventually.ts";
+import { startCommand } from "../../support/processes.ts";
+import { freePorts } from "../../support/servers.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 /** Why tests with a real Prometheus are skipped, for `skip`; false: they are not. */
 export const NO_PROMETHEUS: string | false =

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "./project.ts";
+import { ROOT } from "../../support/project.ts";
 
 /** The texts of the files of src/ by their names from there, but for the collector's, which has a page of its own. */
 export function readSources(): Map<string, string> {

@@ -2,10 +2,10 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { readDockerfile } from "./deployment.ts";
-import { type Program, startCommand } from "./processes.ts";
-import { ROOT } from "./project.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { readDockerfile } from "../../support/deployment.ts";
+import { type Program, startCommand } from "../../support/processes.ts";
+import { ROOT } from "../../support/project.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 /** For tests that run commands in what the Dockerfile makes. */
 export const NEEDS_IMAGE: { readonly skip: string | false; readonly timeout: number } = {

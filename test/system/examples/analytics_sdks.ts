@@ -1,7 +1,7 @@
 import { existsSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { type Project, ROOT } from "./project.ts";
+import { type Project, ROOT } from "../../support/project.ts";
 
 const INSTALLED = join(ROOT, "bench/node_modules");
 const SDKS = ["@segment", "posthog-node", "@posthog"];
