@@ -1,11 +1,11 @@
 /** Puts two events into two queues, `logging_producer.ts DIRECTORY`, and prints what is logged. */
 import process from "node:process";
-import { configure } from "@logtape/logtape";
+import { configureSync } from "@logtape/logtape";
 import { EventStorageError } from "../../../src/errors.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 
-await configure({
+configureSync({
   sinks: { print: ({ message }) => console.log(message.join("")) },
   loggers: [
     { category: ["logtape", "meta"], sinks: [] },
