@@ -11,6 +11,7 @@ interface PackageJson {
   readonly license: string;
   readonly exports: Readonly<Record<string, { readonly bun: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
 }
 
 const manifest = JSON.parse(read("package.json")) as PackageJson;
@@ -26,14 +27,17 @@ if (process.argv.includes("--check")) {
 for (const path of stale) writeFileSync(location(path), wanted[path] as string);
 
 function denoJson(): object {
-  const { version, license, exports, dependencies } = manifest;
+  const { version, license, exports, dependencies, optionalDependencies } = manifest;
   return {
     ...JSON.parse(read("deno.json")),
     version,
     license,
     // JSR takes the sources that Bun takes.
     exports: mapValues(exports, ([, { bun }]) => bun),
-    imports: mapValues(dependencies, ([name, range]) => `npm:${name}@${range}`),
+    imports: mapValues(
+      { ...dependencies, ...optionalDependencies },
+      ([name, range]) => `npm:${name}@${range}`,
+    ),
   };
 }
 

@@ -13,10 +13,10 @@ import { nodeSqlite } from "./node_sqlite.ts";
 import type { Database, Driver, OpenOptions } from "./sqlite.ts";
 
 /** The libraries by the names that `$EVENTSPOOL_SQLITE` takes, in the order in which they are tried. */
-export const DRIVER_NAMES: readonly DriverName[] = ["better-sqlite3", "bun:sqlite", "node:sqlite"];
+const DRIVER_NAMES: readonly DriverName[] = ["better-sqlite3", "bun:sqlite", "node:sqlite"];
 
 /** The name of a SQLite library. */
-export type DriverName = Driver["name"];
+type DriverName = Driver["name"];
 
 const LOADERS: Readonly<Record<DriverName, (path: string) => Driver>> = {
   "better-sqlite3": (path) => {
