@@ -18,7 +18,7 @@ export interface Fleet {
   readonly collectorRequestsPerS: number;
   /** For how long nothing is taken, in seconds; it begins at 0. */
   readonly outageS: number;
-  /** How hosts behave: as ours do, or as a fixed retry every second with all lanes would. */
+  /** How hosts behave: as ours do, or as a fixed retry every second with all requests at once would. */
   readonly strategy: "eventspool" | "fixed";
 }
 
@@ -33,7 +33,7 @@ export interface Second {
 
 const BATCH_EVENTS = 1_500;
 const MIN_INTERVAL_MS = 50;
-const MAX_LANES = 32;
+const MAX_IN_FLIGHT = 32;
 const DISTANCE_MS = 50;
 const CLIENT_TIMEOUT_MS = 10_000;
 const REFUSED_MS = 5;
@@ -43,37 +43,37 @@ const MAX_WAIT_MS = 5_000;
 
 /** How a host decides when to send, and how much at once. */
 interface Strategy {
-  shutForMs(nowMs: number): number;
-  readonly lanes: number;
+  openForMs(nowMs: number): number;
+  readonly limit: number;
   accepted(tookMs: number, inFlight: number, nowMs: number): void;
   failed(nowMs: number): void;
 }
 
 function ours(): Strategy {
-  const gate = new CircuitBreaker();
-  const lanes = new ConcurrencyLimit(MAX_LANES);
+  const breaker = new CircuitBreaker();
+  const concurrency = new ConcurrencyLimit(MAX_IN_FLIGHT);
   return {
-    shutForMs: (nowMs) => gate.shutForMs(nowMs),
-    get lanes() {
-      return lanes.count;
+    openForMs: (nowMs) => breaker.openForMs(nowMs),
+    get limit() {
+      return concurrency.count;
     },
     accepted: (tookMs, inFlight, nowMs) => {
-      if (gate.failures === 0) lanes.answered(tookMs, inFlight, nowMs);
-      gate.succeeded(nowMs);
+      if (breaker.failures === 0) concurrency.answered(tookMs, inFlight, nowMs);
+      breaker.succeeded(nowMs);
     },
     failed: (nowMs) => {
-      lanes.failed();
-      gate.failed(0, nowMs);
+      concurrency.failed();
+      breaker.failed(0, nowMs);
     },
   };
 }
 
-/** What many a client does: all lanes, and a second's sleep after a failure. */
+/** What many a client does: all requests at once, and a second's sleep after a failure. */
 function fixed(): Strategy {
   let opensAtMs = 0;
   return {
-    shutForMs: (nowMs) => Math.max(0, opensAtMs - nowMs),
-    lanes: MAX_LANES,
+    openForMs: (nowMs) => Math.max(0, opensAtMs - nowMs),
+    limit: MAX_IN_FLIGHT,
     accepted: () => {},
     failed: (nowMs) => {
       opensAtMs = Math.max(opensAtMs, nowMs + 1_000);
@@ -104,9 +104,9 @@ class Host {
 
   /** Takes a batch out, if it is time for one; else how long until it may be. */
   take(nowMs: number): { readonly events: number } | { readonly waitMs: number } {
-    const shutForMs = this.strategy.shutForMs(nowMs);
-    if (shutForMs > 0) return { waitMs: shutForMs };
-    if (this.#inFlight >= this.strategy.lanes) return { waitMs: Number.POSITIVE_INFINITY };
+    const openForMs = this.strategy.openForMs(nowMs);
+    if (openForMs > 0) return { waitMs: openForMs };
+    if (this.#inFlight >= this.strategy.limit) return { waitMs: Number.POSITIVE_INFINITY };
     const waiting = this.waiting(nowMs);
     const isFull = waiting >= BATCH_EVENTS;
     if (!isFull && this.#inFlight > 0) return { waitMs: Number.POSITIVE_INFINITY };

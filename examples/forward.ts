@@ -1,11 +1,11 @@
 /**
- * A collector that keeps nothing: it sends each batch on, to Segment or to PostHog, and hands their answer back. So
+ * A collector that keeps nothing: it sends each batch on, to Segment or to PostHog, and returns their answer. So
  * the publishers do what it asks for: events stay in the queues until they are taken (429, 5xx, a wrong key), a batch
  * that is too large is halved (413), and an event that they reject by itself (400) becomes a dead letter.
  *
  *     KEY_NAME=web KEY_SECRET=... SEGMENT_WRITE_KEY=... bun examples/forward.ts     # or POSTHOG_KEY=phc_...
  *
- * Publishers: collector.version = 2j, and collector.hostname is this, or what ends TLS before it. Run as many as you
+ * Publishers: collector.version = 2j, and collector.hostname is this, or that of the proxy that ends TLS in front of it. Run as many as you
  * like: it has no state.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
@@ -51,7 +51,7 @@ function isSigned(body: Buffer, signature: string): boolean {
   return expected.length === actual.length && timingSafeEqual(expected, actual);
 }
 
-/** Sends events, a JSON array as it came, to who has a key here. */
+/** Sends events, a JSON array as it came, to the vendor whose key is set. */
 function send(batch: string): Promise<Response> {
   const { SEGMENT_WRITE_KEY, SEGMENT_HOST = "https://api.segment.io" } = env;
   const { POSTHOG_KEY, POSTHOG_HOST = "https://us.i.posthog.com" } = env;

@@ -1,5 +1,5 @@
 /**
- * A shop that keeps its orders in SQLite: an order and the event that tells of it commit together, or not at all.
+ * A shop that keeps its orders in SQLite: an order and the event that describes it commit together, or not at all.
  *
  *     SHOP_DB=shop.db bun examples/outbox.ts
  *     curl -X POST localhost:3000/orders -H 'Content-Type: application/json' -d '{"item":"book","count":2}'
@@ -26,7 +26,7 @@ const outbox = new Outbox(db, serializeJsonEvent);
 const insertOrder = db.prepare<Order>("INSERT INTO orders (item, count) VALUES (:item, :count)");
 const takeFromStock = db.prepare<Order>("UPDATE stock SET count = count - :count WHERE item = :item");
 
-/** The event is put first, to show that it goes, too, when the stock does not suffice and CHECK rejects. */
+/** The event is put first, to show that it is rolled back too when there is not enough stock and CHECK fails. */
 function placeOrder(order: Order): number {
   return outbox.transaction(() => {
     const id = Number(insertOrder.run(order).lastInsertRowid);

@@ -1,13 +1,13 @@
 /**
- * The calls of `posthog-node`, but an event is in the queue's file when they return. In the place of
- * `new PostHog(KEY)`: `import { posthog } from "./posthog.ts";`. examples/forward.ts sends them on. Feature flags
- * and what else asks PostHog something stay with its SDK.
+ * The calls of `posthog-node`, but an event is in the queue file when they return. Instead of
+ * `new PostHog(KEY)`: `import { posthog } from "./posthog.ts";`. examples/forward.ts sends them on. Use its SDK
+ * for feature flags and everything else that asks PostHog.
  */
 import { EventQueue, serializeJsonEvent } from "eventspool";
 
 const events = new EventQueue("main", serializeJsonEvent);
 
-/** What posthog-node adds to each event of a server, whose address says nothing of where the user is. */
+/** What posthog-node adds to each event of a server, whose address does not show where the user is. */
 const OF_A_SERVER = { $lib: "eventspool", $is_server: true, $geoip_disable: true };
 
 /** What `capture` takes. */

@@ -67,7 +67,7 @@ interface Fields {
   readonly 4?: { readonly i64: number };
 }
 
-/** What is no such event is counted, too, as `?`: one of them must not stop the others. */
+/** Anything else is counted as `?`: it must not stop the others. */
 function keyOf(message: JsMsg): Key {
   const event = parse(message.string());
   const atMs = event[4]?.i64 ?? event.client_timestamp;

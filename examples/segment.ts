@@ -1,10 +1,10 @@
 /**
- * The calls of `@segment/analytics-node`, but an event is in the queue's file when they return. In the place of
+ * The calls of `@segment/analytics-node`, but an event is in the queue file when they return. Instead of
  * `new Analytics({ writeKey })`: `import { analytics } from "./segment.ts";`. examples/forward.ts sends them on.
  */
 import { EventQueue, serializeJsonEvent } from "eventspool";
 
-/** Segment takes no larger event. */
+/** Segment accepts no larger event. */
 const MAX_EVENT_BYTES = 32 * 1_024;
 
 const events = new EventQueue("main", serializeJsonEvent, { maxEventBytes: MAX_EVENT_BYTES });
@@ -28,7 +28,7 @@ export interface NamedCall extends Call {
   readonly properties?: object | undefined;
 }
 
-/** Segment's calls. They throw when the queue rejects the event; theirs drop it without a word. */
+/** Segment's calls. They throw when the queue rejects the event; theirs drop it silently. */
 export const analytics = {
   track: (call: Call & { event: string; properties?: object | undefined }): void => put("track", call),
   identify: (call: Call & { traits?: object | undefined }): void => put("identify", call),

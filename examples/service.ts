@@ -1,20 +1,15 @@
 import { serve } from "@hono/node-server";
-import { EventQueue } from "eventspool";
+import { EventQueue, serializeJsonEvent } from "eventspool";
 import { eventQueues } from "eventspool/hono";
-import { serializeV2Event } from "eventspool/thrift";
 import { Hono } from "hono";
-import { Event } from "./thrift/gen-nodejs/event_types.cjs";
 
-const eventsV2 = new EventQueue("main", serializeV2Event);
-const app = new Hono().use(eventQueues({ eventsV2 }));
+const events = new EventQueue("main", serializeJsonEvent);
+const app = new Hono().use(eventQueues({ events }));
 
 app.post("/articles/:id/views", (c) => {
-  const [uuid, client_timestamp] = [crypto.randomUUID(), Date.now()];
-  const labels = { article: c.req.param("id") };
-  c.var.eventsV2.put(
-    new Event({ source: "web", action: "view", noun: "article", client_timestamp, uuid, labels }),
-  );
-  return c.json({ uuid }, 201); // the event is committed: no crash of this process loses it
+  const uuid = crypto.randomUUID();
+  c.var.events.put({ action: "view", article: c.req.param("id"), uuid, at: Date.now() });
+  return c.json({ uuid }, 201); // the event is committed: a crash of this process does not lose it
 });
 
 const port = Number(process.env.PORT ?? 3000);

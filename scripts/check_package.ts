@@ -1,10 +1,10 @@
 /**
  * Checks what npm and JSR would get: packs the package as `npm publish` does, looks at the tarball with publint
- * and attw, at the sources with knip, and lets Deno rehearse publishing to JSR. Says what each had to say, if
+ * and attw, at the sources with knip, looks at the docs of what is exported, and lets Deno rehearse publishing to JSR. Says what each had to say, if
  * anything is wrong.
  */
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -17,6 +17,9 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "eventspool-package-"));
 const tarball = join(directory, "package.tgz");
 
+/** Of other packages: types that ours name and do not export again. */
+const FOREIGN = /references private type '(?:Hono|MiddlewareHandler|StandardSchemaV1)'/;
+
 /** The checks by what they check. The tarball is made first. */
 const CHECKS: Readonly<Record<string, () => SpawnSyncReturns<string>>> = {
   "package.json, deno.json and src/version.ts agree": () => bun("scripts/sync_manifests.ts", "--check"),
@@ -24,6 +27,7 @@ const CHECKS: Readonly<Record<string, () => SpawnSyncReturns<string>>> = {
   "publint: exports and files fit each other": () => bun("x", "publint", "run", "--strict", tarball),
   "attw: the types resolve as the code does": () => bun("x", "attw", "--profile", "esm-only", tarball),
   "knip: nothing is unused or undeclared": () => bun("x", "knip"),
+  "deno doc --lint: each export has a docstring, and names only types that are exported": lintDocs,
   "deno publish --dry-run: JSR would take it": () => bun("x", DENO, "publish", "--dry-run", "--allow-dirty"),
 };
 
@@ -33,6 +37,22 @@ process.exit(failed.length > 0 ? 1 : 0);
 
 function bun(...args: string[]): SpawnSyncReturns<string> {
   return spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
+}
+
+function lintDocs(): SpawnSyncReturns<string> {
+  const { exports } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8")) as {
+    exports: Record<string, string>;
+  };
+  const result = spawnSync(process.execPath, ["x", DENO, "doc", "--lint", ...Object.values(exports)], {
+    cwd: ROOT,
+    encoding: "utf8",
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  const problems = result.stderr.split(/^(?=error\[)/m).filter((text) => text.startsWith("error["));
+  const ours = problems.filter((problem) => !FOREIGN.test(problem));
+  // It ends with 1 for the foreign ones, too; without any, something else went wrong.
+  const isFine = ours.length === 0 && (problems.length > 0 || result.status === 0);
+  return { ...result, status: isFine ? 0 : 1, stdout: "", stderr: ours.join("") || result.stderr };
 }
 
 function passes(what: string, { status, stdout, stderr }: SpawnSyncReturns<string>): boolean {

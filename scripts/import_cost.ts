@@ -14,9 +14,10 @@ import { DENO, NODE } from "./runtimes.ts";
 const EXPORTS: Readonly<Record<string, string>> = {
   eventspool: "mod",
   "eventspool/thrift": "serializers/thrift",
-  "eventspool/hono": "context/hono",
+  "eventspool/outbox": "queue/outbox",
+  "eventspool/hono": "queue/hono",
   "eventspool/publisher": "publisher/mod",
-  "eventspool/admin": "admin/admin",
+  "eventspool/admin": "admin/app",
 };
 
 interface Runtime {

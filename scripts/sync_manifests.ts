@@ -12,6 +12,7 @@ interface PackageJson {
   readonly exports: Readonly<Record<string, { readonly bun: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly optionalDependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<"hono", string>>;
 }
 
 const manifest = JSON.parse(read("package.json")) as PackageJson;
@@ -28,6 +29,7 @@ for (const path of stale) writeFileSync(location(path), wanted[path] as string);
 
 function denoJson(): object {
   const { version, license, exports, dependencies, optionalDependencies } = manifest;
+  const { hono } = manifest.peerDependencies;
   return {
     ...JSON.parse(read("deno.json")),
     version,
@@ -35,7 +37,7 @@ function denoJson(): object {
     // JSR takes the sources that Bun takes.
     exports: mapValues(exports, ([, { bun }]) => bun),
     imports: mapValues(
-      { ...dependencies, ...optionalDependencies },
+      { ...dependencies, ...optionalDependencies, hono },
       ([name, range]) => `npm:${name}@${range}`,
     ),
   };

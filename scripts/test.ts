@@ -1,7 +1,7 @@
 /**
  * `bun run test [SUITE ...]`: the checks that gate a change, or the named ones. Suites run side by side;
  * each prints one line when it ends, and all of its output if it failed. The last line is
- * `N passed, N failed`, with `, N skipped` if any were; the exit code is 1 if any failed, 2 for an unknown suite.
+ * `N passed, N failed`; the exit code is 1 if any failed, 2 for an unknown suite.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -39,7 +39,9 @@ printSlowest(results);
 const hasFailed = results.some(({ failed }) => failed > 0);
 if (hasFailed) console.log(`\nEverything that the suites printed is in ${directory}`);
 else rmSync(directory, { recursive: true });
-console.log(`\n${counts(results.reduce(add))}`);
+const { passed, failed, skipped } = results.reduce(add);
+if (skipped > 0) console.log(`\n${skipped} skipped: this machine or runtime lacks what they need`);
+console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(hasFailed ? 1 : 0);
 
 /** Runs suites in their order, as many at a time as there are lanes. */

@@ -1,18 +1,51 @@
 /**
- * The errors eventspool throws. All of them are {@link EventError}s: a service that must not
+ * The errors eventspool throws. All of them are {@link EventError}s with a `code`: a service that must not
  * fail because of its events catches that one class.
  *
  * @module
  */
 
-/** Base class of every error eventspool throws on purpose. */
-export class EventError extends Error {
-  override name = "EventError";
+/**
+ * Base class of every error eventspool throws on purpose.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   events.put(event);
+ * } catch (error) {
+ *   if (!EventError.is(error)) throw error;
+ *   console.error(error.code, error.message); // the service goes on without this event
+ * }
+ * ```
+ */
+export abstract class EventError extends Error {
+  /** The name of its class, such as `EventQueueFullError`. */
+  override name: string = "EventError";
+  /** What happened, for programs: one fixed code for each class, such as `QUEUE_FULL`; an {@link EventStorageError} has several. */
+  abstract readonly code: string;
+
+  /**
+   * Whether a value is an error of this class, also if another copy of the package made it, where `instanceof` is false.
+   * Every subclass has it: `EventQueueFullError.is(error)`.
+   */
+  static is<T extends EventError>(this: abstract new (...args: never[]) => T, value: unknown): value is T {
+    // biome-ignore lint/complexity/noThisInStatic: it asks for the class that it is called on
+    return isOf(this, value);
+  }
+}
+
+function isOf(errorClass: abstract new (...args: never[]) => EventError, value: unknown): boolean {
+  const [brand] = Object.getOwnPropertySymbols(errorClass.prototype);
+  if (brand === undefined) return value instanceof errorClass; // a subclass that is not ours
+  return typeof value === "object" && value !== null && brand in value;
 }
 
 /** The serialized event is larger than the limit. It was not stored. */
 export class EventTooLargeError extends EventError {
-  override name = "EventTooLargeError";
+  /** The name of the class. */
+  override name: "EventTooLargeError" = "EventTooLargeError";
+  /** Always `EVENT_TOO_LARGE`. */
+  override readonly code: "EVENT_TOO_LARGE" = "EVENT_TOO_LARGE";
   /** Size of the serialized event, in bytes. */
   readonly size: number;
   /** The largest size that passes, in bytes. */
@@ -20,6 +53,7 @@ export class EventTooLargeError extends EventError {
   /** Name of the queue that rejected the event. */
   readonly queue: string;
 
+  /** Of the event's size and the limit, in bytes, and the queue's name. */
   constructor(size: number, limit: number, queue: string) {
     super(
       `Event is too large to send (${size} bytes). ` +
@@ -36,8 +70,11 @@ export class EventTooLargeError extends EventError {
  * not running, or has trouble reaching its collector.
  */
 export class EventQueueFullError extends EventError {
-  override name = "EventQueueFullError";
-  /** How many events the queue held when it rejected; of `bytes`, how large those of `putGrouped` are that wait in this process. */
+  /** The name of the class. */
+  override name: "EventQueueFullError" = "EventQueueFullError";
+  /** Always `QUEUE_FULL`. */
+  override readonly code: "QUEUE_FULL" = "QUEUE_FULL";
+  /** How many events the queue held when it rejected; of `bytes`, how large those of `putAsync` are that wait in this process. */
   readonly size: number;
   /** The queue's row cap; of `bytes`, how large those that wait may be. */
   readonly limit: number;
@@ -46,13 +83,14 @@ export class EventQueueFullError extends EventError {
   /** What `size` and `limit` count: `events` in the queue, or `bytes` that wait in memory for their commit. */
   readonly unit: "events" | "bytes";
 
+  /** Of how much the queue holds, how much it may, and its name. */
   constructor(size: number, limit: number, queue: string, unit: "events" | "bytes" = "events") {
     super(
       unit === "events"
         ? `The event queue is full. Queue ${JSON.stringify(queue)} holds ${size} of at most ${limit} events: ` +
             "see that its publisher runs and reaches its collector, or raise maxEvents."
-        : `Too many grouped puts wait for their commit. Queue ${JSON.stringify(queue)} has ${size} of at most ${limit} ` +
-            "bytes of them in this process: await putGrouped before you put more, or use putMany.",
+        : `Too many puts wait for their commit. Queue ${JSON.stringify(queue)} has ${size} of at most ${limit} ` +
+            "bytes of them in this process: await putAsync before you put more, or use putMany.",
     );
     this.size = size;
     this.limit = limit;
@@ -63,10 +101,14 @@ export class EventQueueFullError extends EventError {
 
 /** The event cannot be written in the queue's format. It was not stored. */
 export class EventSerializationError extends EventError {
-  override name = "EventSerializationError";
+  /** The name of the class. */
+  override name: "EventSerializationError" = "EventSerializationError";
+  /** Always `EVENT_NOT_SERIALIZABLE`. */
+  override readonly code: "EVENT_NOT_SERIALIZABLE" = "EVENT_NOT_SERIALIZABLE";
   /** Where in the event the value is, such as `user.flags[2]`; empty for the event itself. */
   readonly field: string;
 
+  /** Of where in the event the value is, and what is wrong with it. */
   constructor(field: string, problem: string, options?: ErrorOptions) {
     super(field === "" ? `Event ${problem}` : `Event field ${field} ${problem}`, options);
     this.field = field;
@@ -90,7 +132,10 @@ export interface EventIssue {
  * send, an invalid one may be theirs, and is answered with a 400 and its {@link issues}.
  */
 export class EventInvalidError extends EventError {
-  override name = "EventInvalidError";
+  /** The name of the class. */
+  override name: "EventInvalidError" = "EventInvalidError";
+  /** Always `EVENT_INVALID`. */
+  override readonly code: "EVENT_INVALID" = "EVENT_INVALID";
   /** Everything that was found wrong, the first 20 at most. */
   readonly issues: readonly EventIssue[];
   /** The first issue's field. */
@@ -98,6 +143,7 @@ export class EventInvalidError extends EventError {
   /** Which of the events given to `putMany` it is, from 0; undefined for a single put. */
   readonly index: number | undefined;
 
+  /** Of what was found wrong, and with which event of a `putMany`. */
   constructor(issues: readonly EventIssue[], index?: number, options?: ErrorOptions) {
     super(describeIssues(issues, index), options);
     this.issues = issues;
@@ -118,6 +164,8 @@ export class EventInvalidError extends EventError {
  * - `EMPTY`: a file of 0 bytes, which was cut off: a queue's never is
  * - `OLDER_SCHEMA`: it must first be upgraded, by a process that may write to it
  * - `NEWER_SCHEMA`: a newer eventspool has made or upgraded it
+ * - `SEVERAL_NAMES`: the file has hard links, or is mounted without its directory: by each name it would lose what was
+ *   put by another
  * - `MOVED`: the file was removed or replaced while it was open
  * - `NETWORK_FILE_SYSTEM`: it is on one, where locks may not hold: use a local disk, or `allowNetworkFileSystem`
  * - `OLD_RUNTIME`: Bun or Node is too old for better-sqlite3, and has no SQLite of its own that is new enough
@@ -129,12 +177,14 @@ export class EventInvalidError extends EventError {
  * - `ENOENT`, `ENOTDIR`, `EACCES` and others: the system's, about the directory or the file; `UNKNOWN`: it gave none
  */
 export class EventStorageError extends EventError {
-  override name = "EventStorageError";
+  /** The name of the class. */
+  override name: "EventStorageError" = "EventStorageError";
   /** SQLite's result code such as `SQLITE_FULL`, a system code such as `ENOENT`, or one of ours. */
-  readonly code: string;
+  override readonly code: string;
   /** The file or directory. */
   readonly path: string;
 
+  /** Of a code, the file or directory, and the whole message. */
   constructor(code: string, path: string, problem: string, options?: ErrorOptions) {
     super(problem, options);
     this.code = code;
@@ -147,23 +197,30 @@ export class EventStorageError extends EventError {
  * of a transaction where one is required. The event was not stored.
  */
 export class EventTransactionError extends EventError {
-  override name = "EventTransactionError";
+  /** The name of the class. */
+  override name: "EventTransactionError" = "EventTransactionError";
+  /** Always `TRANSACTION`. */
+  override readonly code: "TRANSACTION" = "TRANSACTION";
 }
 
 /** The queue was used after `close()`. The event was not stored. */
 export class EventQueueClosedError extends EventError {
-  override name = "EventQueueClosedError";
+  /** The name of the class. */
+  override name: "EventQueueClosedError" = "EventQueueClosedError";
+  /** Always `QUEUE_CLOSED`. */
+  override readonly code: "QUEUE_CLOSED" = "QUEUE_CLOSED";
   /** Name of the closed queue. */
   readonly queue: string;
 
+  /** Of the queue's name. */
   constructor(queue: string) {
     super(`Event queue ${JSON.stringify(queue)} is closed.`);
     this.queue = queue;
   }
 }
 
-/** Where a configuration value stands. */
-export interface ConfigurationPlace {
+/** Where a configuration value is. */
+export interface ConfigurationLocation {
   /** The file, where there is one. */
   readonly file?: string;
   /** The section, such as `event-publisher:main`. */
@@ -176,21 +233,25 @@ export interface ConfigurationPlace {
 
 /** An option, a queue name or a configuration file is not valid. The message never holds a secret. */
 export class ConfigurationError extends EventError {
-  override name = "ConfigurationError";
-  /** What is wrong, without the place. */
+  /** The name of the class. */
+  override name: "ConfigurationError" = "ConfigurationError";
+  /** Always `CONFIGURATION`. */
+  override readonly code: "CONFIGURATION" = "CONFIGURATION";
+  /** What is wrong, without the location. */
   readonly problem: string;
   /** Where it is wrong. */
-  readonly place: ConfigurationPlace;
+  readonly location: ConfigurationLocation;
 
-  constructor(problem: string, place: ConfigurationPlace = {}, options?: ErrorOptions) {
-    super(describePlace(place) + problem, options);
+  /** Of what is wrong, and where. */
+  constructor(problem: string, location: ConfigurationLocation = {}, options?: ErrorOptions) {
+    super(describeLocation(location) + problem, options);
     this.problem = problem;
-    this.place = place;
+    this.location = location;
   }
 }
 
 /** `config.ini:3: [event-publisher:main] key.secret: `, as far as it is known. */
-function describePlace({ file, section, key, line }: ConfigurationPlace): string {
+function describeLocation({ file, section, key, line }: ConfigurationLocation): string {
   const position = [file, line].filter((part) => part !== undefined).join(":");
   const parts = [position && `${position}:`, section && `[${section}]`, key && `${key}:`];
   const text = parts.filter(Boolean).join(" ");
@@ -212,3 +273,12 @@ function describeIssues(issues: readonly EventIssue[], index: number | undefined
 }
 
 const NO_ISSUE: EventIssue = { field: "", problem: "its schema does not say why", found: undefined };
+
+const CLASSES = {
+  ...{ EventError, EventTooLargeError, EventQueueFullError, EventSerializationError, EventInvalidError },
+  ...{ EventStorageError, EventTransactionError, EventQueueClosedError, ConfigurationError },
+};
+
+// By name and in the registry of symbols, which all copies of the package share.
+for (const [name, { prototype }] of Object.entries(CLASSES))
+  Object.defineProperty(prototype, Symbol.for(`eventspool.${name}`), { value: true });

@@ -79,6 +79,11 @@ export function isoTime(atMs: number | undefined): string | null {
   return atMs === undefined ? null : new Date(atMs).toISOString();
 }
 
+/** The age of something in seconds, for programs; null where there is none. Never negative: the clock may have been set back. */
+export function ageSeconds(sinceMs: number | undefined): number | null {
+  return sinceMs === undefined ? null : Math.max(0, Date.now() - sinceMs) / 1_000;
+}
+
 /** The longest number or name of a class shown, in characters. */
 const MAX_SHOWN_CHARS = 40;
 

@@ -11,7 +11,7 @@
  *
  * @module
  */
-export type { ConfigurationPlace, EventIssue } from "./errors.ts";
+export type { ConfigurationLocation, EventIssue } from "./errors.ts";
 export {
   ConfigurationError,
   EventError,
@@ -23,8 +23,15 @@ export {
   EventTooLargeError,
   EventTransactionError,
 } from "./errors.ts";
-export { DEFAULT_MAX_EVENTS, MAX_EVENT_BYTES } from "./limits.ts";
-export type { EventQueueOptions, EventSchemaOption, EventSerializer } from "./queue/event_queue.ts";
+export type {
+  BatchVersion,
+  EventQueueOptions,
+  EventSchemaOption,
+  EventSerializer,
+} from "./queue/event_queue.ts";
 export { EventQueue } from "./queue/event_queue.ts";
+export type { OnRejected } from "./queue/rejected_puts.ts";
 export type { PutTracing } from "./queue/trace_context.ts";
 export { serializeJsonEvent } from "./serializers/json.ts";
+export { DEFAULT_MAX_EVENTS } from "./storage/events.ts";
+export { MAX_EVENT_BYTES } from "./wire/batch_format.ts";

@@ -67,10 +67,10 @@ export async function put(settings: Settings): Promise<Table[]> {
   for (const synchronous of ["NORMAL", "FULL"] as const) {
     await table(
       synchronous === "FULL" ? "64 callers at once, surviving power cuts" : "64 callers at once",
-      "64 callers, each of which puts its next event when its last is safe. The ratio is to `putGrouped`.",
+      "64 callers, each of which puts its next event when its last is safe. The ratio is to `putAsync`.",
       { ...base, mode: "grouped", synchronous, width: 64, events: 50_000 * scale },
       [
-        ["**eventspool `putGrouped`**", "put_eventspool.ts"],
+        ["**eventspool `putAsync`**", "put_eventspool.ts"],
         ["bunqueue, embedded, durable", "put_bunqueue.ts", "NORMAL"],
         [
           "BullMQ, redis-server",

@@ -1,4 +1,4 @@
-/** Ours: `put`, `putMany` and `putGrouped`, with the cap checked and no publisher beside it. */
+/** Ours: `put`, `putMany` and `putAsync`, with the cap checked and no publisher beside it. */
 import { EventQueue } from "../../src/mod.ts";
 import { makeEvent, measure, ownDirectory, task } from "./rounds.ts";
 
@@ -12,6 +12,6 @@ const event = makeEvent();
 await measure({
   one: () => queue.put(event),
   many: (count) => queue.putMany(new Array<Uint8Array>(count).fill(event)),
-  grouped: () => queue.putGrouped(event),
+  grouped: () => queue.putAsync(event),
 });
 queue.close();

@@ -57,7 +57,7 @@ export class Child {
     }
   }
 
-  /** Is told of each line that the child writes from now on. */
+  /** Is called with each line that the child writes from now on. */
   onLine(listener: (line: string) => void): void {
     this.#output.on("line", listener);
   }
@@ -71,12 +71,12 @@ export class Child {
     this.#process.kill("SIGCONT");
   }
 
-  /** Ends it the rough way; resolves when it is gone. */
+  /** Kills it (SIGKILL); resolves when it has ended. */
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
   }
 
-  /** Ends it the polite way. Rejects when it did not end well. */
+  /** Ends it with SIGTERM. Rejects if it fails. */
   async stop(): Promise<void> {
     const how = await this.#end("SIGTERM");
     if (how !== 0 && how !== "SIGTERM") throw this.#failure(how);

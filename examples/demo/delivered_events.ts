@@ -44,10 +44,9 @@ export class DeliveredEvents implements Disposable {
     closeSync(this.#file);
   }
 
-  /** An event on the wire names its fields by their numbers in examples/thrift/event.thrift: 5 is the uuid. */
   #add(line: string): void {
-    const event = JSON.parse(line) as { "5": { str: string } };
-    this.#uuids.add(event["5"].str);
+    const event = JSON.parse(line) as { uuid: string };
+    this.#uuids.add(event.uuid);
     this.#total++;
   }
 }

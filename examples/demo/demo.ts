@@ -4,8 +4,8 @@
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LEASE_MARGIN_MS } from "../../src/limits.ts";
 import { EventQueue, serializeJsonEvent } from "../../src/mod.ts";
+import { LEASE_MARGIN_MS } from "../../src/wire/retry_after.ts";
 import { Children } from "./children.ts";
 import { DeliveredEvents } from "./delivered_events.ts";
 import { Progress } from "./progress.ts";

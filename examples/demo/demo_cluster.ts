@@ -4,7 +4,7 @@
  * number it shows is counted. `--events N` makes it larger or smaller.
  */
 import process from "node:process";
-import { LEASE_MARGIN_MS } from "../../src/limits.ts";
+import { LEASE_MARGIN_MS } from "../../src/wire/retry_after.ts";
 import { Children } from "./children.ts";
 import { ClusterDemo } from "./cluster_demo.ts";
 import { findNatsServer } from "./nats_cluster.ts";

@@ -46,6 +46,7 @@ export class Servers {
       "[event-publisher:main]",
       "collector.scheme = http",
       `collector.hostname = ${new URL(collector.address).host}`,
+      "collector.version = 2j",
       `collector.timeout = ${this.#collectorTimeoutMs}ms`,
       "key.name = demo",
       `key.secret = ${this.#secret}`,

@@ -1,5 +1,5 @@
 /*
- * An example of a v2 event. Real schemas belong to whoever runs the collector; this one has the
+ * An example of a v2 event. Real schemas belong to the team that runs the collector; this one has the
  * usual parts: who did what to what, when, from where.
  *
  * Generate the code with: bun run thrift examples/thrift/event.thrift
@@ -43,7 +43,7 @@ struct Geo {
   3: optional double lon;
 }
 
-/** What came of the action. */
+/** The result of the action. */
 struct ActionInfo {
   1: optional string type;
   2: optional string reason;

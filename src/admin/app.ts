@@ -6,19 +6,23 @@
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { getPath } from "hono/utils/url";
+import { ageSeconds, escapeControls, isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
+import { depthJson } from "../storage/events.ts";
 import { Access } from "./dashboard/access.ts";
 import { dashboard } from "./dashboard/dashboard.ts";
-import type { WatchedPublisher } from "./dashboard/snapshot.ts";
 import { fileFamilies, publisherFamilies } from "./metric_families.ts";
 
 /** What the routes need of a publisher. */
-export type ObservedPublisher = WatchedPublisher & Pick<Publisher, "metrics">;
+export type ObservedPublisher = Pick<
+  Publisher,
+  "queue" | "file" | "status" | "metrics" | "deadLetters" | "stopSignal"
+>;
 
 /** Options of {@link admin}. */
 export interface AdminOptions {
@@ -31,7 +35,7 @@ export interface AdminOptions {
    * Whether only this machine reaches the routes: on loopback or a unix socket. Then no token is needed to see events
    * and to use the dashboard's buttons for programs of this user: requests that name this machine (`localhost`,
    * `127.0.0.1`), come through no proxy and, where a server shows us its sockets as `serveApp` does, from a process of
-   * our user or of root. All others see figures only. Requests that name another host are answered 403. Default: false.
+   * our user or of root. All others see counts only. Requests that name another host are answered 403. Default: false.
    */
   readonly isLocal?: boolean | undefined;
 }
@@ -105,29 +109,20 @@ async function health(c: Context, publisher: ObservedPublisher, access: Access):
     in_flight: status.inFlight,
     delivered: status.delivered,
   };
-  return c.json(body, health === "failing" ? 503 : 200);
+  const text = escapeControls(JSON.stringify(body)); // the collector's words, most often read in a terminal
+  return c.body(text, health === "failing" ? 503 : 200, { "Content-Type": "application/json" });
 }
 
 function depth(c: Context, publisher: ObservedPublisher): Response {
   const { queue, state } = publisher.status();
-  return c.json({
-    queue,
-    depth: state.depth,
-    max_events: state.maxEvents,
-    leased: state.leased,
-    dead_letters: state.deadLetters,
-    dead_letter_bytes: state.deadLetterBytes,
-    dropped_dead_letters: state.droppedDeadLetters,
-    rejected_puts: state.rejectedPuts,
-    oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
-  });
+  return c.json(depthJson(queue, state));
 }
 
 function metrics(c: Context, publisher: ObservedPublisher): Promise<Response> {
-  const figures = publisher.metrics();
+  const current = publisher.metrics();
   const state = stateOf(publisher);
-  const families = [...(state ? fileFamilies(state) : []), ...publisherFamilies(figures)];
-  return respondWithMetrics(c, families, { queue: figures.queue });
+  const families = [...(state ? fileFamilies(state) : []), ...publisherFamilies(current)];
+  return respondWithMetrics(c, families, { queue: current.queue });
 }
 
 /** Undefined when the queue's file cannot be read: then the counts of its failures must be seen all the same. */
@@ -150,13 +145,4 @@ function describeProblem(problem: PublisherProblem | undefined, isTrusted: boole
   return { at: isoTime(problem.atMs), kind: problem.kind, message: isTrusted ? problem.message : NOT_SHOWN };
 }
 
-function isoTime(atMs: number | undefined): string | null {
-  return atMs === undefined ? null : new Date(atMs).toISOString();
-}
-
 const NOT_SHOWN = "not shown without admin.token, or to other users of this machine";
-
-/** Never negative: the clock may have been set back since the put. */
-function ageSeconds(putAtMs: number | undefined): number | null {
-  return putAtMs === undefined ? null : Math.max(0, Date.now() - putAtMs) / 1_000;
-}

@@ -1,15 +1,15 @@
 /**
- * Every metric there is: its name, what it means, and where its figures come from. Names follow
+ * Every metric there is: its name, what it means, and where its value comes from. Names follow
  * https://prometheus.io/docs/practices/naming/: base units, `_total` for what only grows.
  *
  * @module
  */
-import { type Family, type Figure, histogram, samplesBy, single } from "../metrics/family.ts";
+import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
 import type { PublisherMetrics, QueueState } from "../publisher/mod.ts";
 
 const OF_THE_FILE = "It is the queue file's, the same for every publisher of the queue.";
 
-const FILE_GAUGES: readonly Figure<QueueState>[] = [
+const FILE_GAUGES: readonly MetricRow<QueueState>[] = [
   ["queue_depth", "Events waiting and leased.", ({ depth }) => depth],
   ["queue_max_events", "The row cap: at this depth puts are rejected.", ({ maxEvents }) => maxEvents],
   ["queue_leased", "Events in leases that have not expired.", ({ leased }) => leased],
@@ -22,7 +22,7 @@ const FILE_GAUGES: readonly Figure<QueueState>[] = [
   ["dead_letter_bytes", "Bodies and answers of the dead letters.", ({ deadLetterBytes }) => deadLetterBytes],
 ];
 
-const FILE_COUNTERS: readonly Figure<QueueState>[] = [
+const FILE_COUNTERS: readonly MetricRow<QueueState>[] = [
   [
     "put_events_total",
     "Events ever put into the queue, dead letters that were put back included.",
@@ -35,14 +35,18 @@ const FILE_COUNTERS: readonly Figure<QueueState>[] = [
   ],
 ];
 
-const GAUGES: readonly Figure<PublisherMetrics>[] = [
+const GAUGES: readonly MetricRow<PublisherMetrics>[] = [
   ["running", "1 while it publishes, 0 before and after.", ({ isRunning }) => Number(isRunning)],
   ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
-  ["lanes", "Batches that may be on their way at once, as the collector answers now.", ({ lanes }) => lanes],
   [
-    "max_lanes",
-    "Batches that may ever be on their way at once: publisher.concurrency.",
-    ({ maxLanes }) => maxLanes,
+    "concurrency_limit",
+    "Batches that may be in flight at once, as the collector answers now.",
+    ({ concurrencyLimit }) => concurrencyLimit,
+  ],
+  [
+    "max_concurrency",
+    "Batches that may ever be in flight at once: publisher.concurrency.",
+    ({ maxConcurrency }) => maxConcurrency,
   ],
   [
     "max_batch_bytes",
@@ -79,7 +83,7 @@ const GAUGES: readonly Figure<PublisherMetrics>[] = [
   ["queue_wal_bytes", `Size of the -wal file. ${OF_THE_FILE}`, ({ walBytes }) => walBytes],
 ];
 
-const COUNTERS: readonly Figure<PublisherMetrics>[] = [
+const COUNTERS: readonly MetricRow<PublisherMetrics>[] = [
   ["delivered_events_total", "Events accepted since the publisher started.", ({ delivered }) => delivered],
   [
     "transport_errors_total",
@@ -100,7 +104,7 @@ const COUNTERS: readonly Figure<PublisherMetrics>[] = [
   ],
   [
     "rollbacks_total",
-    "Batches that the destination had though they were never sent: the queue file was rolled back.",
+    "Batches that the destination had though they were never sent: the queue file was rolled back, or a proxy sends requests twice.",
     ({ counts }) => counts.rollbacks,
   ],
   ["storage_failures_total", "Failures of the queue file.", ({ counts }) => counts.storageFailures],
@@ -109,8 +113,8 @@ const COUNTERS: readonly Figure<PublisherMetrics>[] = [
 /** The metrics of a queue's file. */
 export function fileFamilies(state: QueueState): Family[] {
   return [
-    ...FILE_GAUGES.map((figure) => single("gauge", inFile(figure), state)),
-    ...FILE_COUNTERS.map((figure) => single("counter", inFile(figure), state)),
+    ...FILE_GAUGES.map((row) => single("gauge", inFile(row), state)),
+    ...FILE_COUNTERS.map((row) => single("counter", inFile(row), state)),
     {
       name: "rejected_puts_total",
       help: `Events that puts rejected, ever, by the reason. ${OF_THE_FILE}`,
@@ -130,8 +134,8 @@ export function publisherFamilies(metrics: PublisherMetrics): Family[] {
       type: "gauge",
       samples: [{ labels: { version: metrics.version }, value: 1 }],
     },
-    ...GAUGES.map((figure) => single("gauge", figure, metrics)),
-    ...COUNTERS.map((figure) => single("counter", figure, metrics)),
+    ...GAUGES.map((row) => single("gauge", row, metrics)),
+    ...COUNTERS.map((row) => single("counter", row, metrics)),
     {
       name: "claimed_batches_total",
       help: "Batches claimed: first, or again after a failure, a halving or another publisher's death.",
@@ -159,6 +163,6 @@ export function publisherFamilies(metrics: PublisherMetrics): Family[] {
   ];
 }
 
-function inFile<From>([name, help, read]: Figure<From>): Figure<From> {
+function inFile<From>([name, help, read]: MetricRow<From>): MetricRow<From> {
   return [name, `${help} ${OF_THE_FILE}`, read];
 }

@@ -5,6 +5,7 @@
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { escapeControls, isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
@@ -73,9 +74,6 @@ function health(c: Context, status: CollectorStatus): Response {
     pending_bytes: status.pendingBytes,
     ignored_event_ids: status.ignoredIds,
   };
-  return c.json(body, health.status === "failing" ? 503 : 200);
-}
-
-function isoTime(atMs: number | undefined): string | null {
-  return atMs === undefined ? null : new Date(atMs).toISOString();
+  const text = escapeControls(JSON.stringify(body)); // the system's words, most often read in a terminal
+  return c.body(text, health.status === "failing" ? 503 : 200, { "Content-Type": "application/json" });
 }

@@ -35,7 +35,7 @@ const MIN_READING_BYTES = 16_777_216;
 const CHECK_EVERY_MS = 1_000;
 
 /** Not now: to be sent again. */
-export class Unavailable extends HTTPException {
+export class ServiceUnavailable extends HTTPException {
   readonly outcome: "overloaded" | "not_stored";
   readonly retryAfterS: number;
 
@@ -80,7 +80,7 @@ export interface SignedBatch {
 /**
  * Takes a batch on. Where there are several keys, none may take up more than half of what there is.
  *
- * @throws {Unavailable} there is too much to do
+ * @throws {ServiceUnavailable} there is too much to do
  */
 export function admit(status: CollectorStatus, { keyName, bytes, keyCount }: SignedBatch): Disposable {
   assertRoom(status);
@@ -95,7 +95,7 @@ export function admit(status: CollectorStatus, { keyName, bytes, keyCount }: Sig
   return new Admission(status, keyName, bytes);
 }
 
-/** @throws {Unavailable} there is too much to do, or it is stopping: nothing of the request need be read */
+/** @throws {ServiceUnavailable} there is too much to do, or it is stopping: nothing of the request need be read */
 export function assertOpen(status: CollectorStatus): void {
   if (status.isStopping) throw overloaded("The collector is stopping.");
   assertRoom(status);
@@ -109,8 +109,10 @@ function assertRoom({ pendingRequests, pendingBytes, limits }: CollectorStatus):
     throw overloaded(`The collector has ${pendingBytes} bytes to store, and ${maxPendingBytes} are allowed.`);
 }
 
-function overloaded(message: string): Unavailable {
-  return new Unavailable("overloaded", `${message} Send it again.`, { retryAfterS: BUSY_RETRY_AFTER_S });
+function overloaded(message: string): ServiceUnavailable {
+  return new ServiceUnavailable("overloaded", `${message} Send it again.`, {
+    retryAfterS: BUSY_RETRY_AFTER_S,
+  });
 }
 
 /** A body that is being read: `using reading = intake.begin(address);`. */

@@ -11,8 +11,7 @@ import {
   DEFAULT_MAX_PENDING_BYTES,
   DEFAULT_MAX_REQUEST_EVENTS,
   DEFAULT_MAX_REQUESTS,
-  MAX_BATCH_BYTES,
-} from "../limits.ts";
+} from "../config/collector_config.ts";
 import {
   BOOLEAN,
   checkOption,
@@ -24,16 +23,16 @@ import {
   type OptionKinds,
   wholeFrom,
 } from "../options.ts";
+import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
-import { admit, assertOpen, Intake, Unavailable } from "./admission.ts";
+import { admit, assertOpen, Intake, ServiceUnavailable } from "./admission.ts";
 import { readBody } from "./body.ts";
 import { type ParsedEvents, parseEvents } from "./events.ts";
 import { ingest } from "./ingest.ts";
 import { logRejection } from "./log.ts";
 import { type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
-import type { BatchVersion } from "./sinks/event_list.ts";
-import type { Sink } from "./sinks/sink.ts";
+import type { RequestVersion, Sink } from "./sinks/sink.ts";
 import { type CollectOutcome, CollectorStatus } from "./status.ts";
 import { type EventValidator, validateEvents } from "./validate.ts";
 
@@ -157,7 +156,7 @@ function keysOf({ keys }: CollectorOptions): Keys {
   }
 }
 
-function versionsOf({ v1 = false }: CollectorOptions): BatchVersion[] {
+function versionsOf({ v1 = false }: CollectorOptions): RequestVersion[] {
   return v1 ? ["2", "2j", "1"] : ["2", "2j"];
 }
 
@@ -171,7 +170,7 @@ export function addProbes(app: Hono, status: CollectorStatus): void {
   });
 }
 
-async function collect(c: Context, version: BatchVersion, collecting: Collecting): Promise<Response> {
+async function collect(c: Context, version: RequestVersion, collecting: Collecting): Promise<Response> {
   const { headers } = c.req.raw;
   const { status, keysNow } = collecting;
   const signature = requireSignature(headers, keysNow());
@@ -199,7 +198,7 @@ function addressOf(c: Context): string {
 }
 
 /** What is in the body, and which of its events are at fault. */
-function check(body: Uint8Array, version: BatchVersion, collecting: Collecting): ParsedEvents {
+function check(body: Uint8Array, version: RequestVersion, collecting: Collecting): ParsedEvents {
   const { maxEvents = DEFAULT_MAX_REQUEST_EVENTS, checkStructs, validate } = collecting;
   const parsed = parseEvents(body, version, { maxEvents, checkStructs });
   if (validate) validateEvents(parsed, validate);
@@ -225,13 +224,15 @@ function reject(error: Error, c: Context, status: CollectorStatus): Response {
   const { message, cause } = rejection;
   logRejection({ status: rejection.status, message, path: c.req.path, cause });
   const headers: Record<string, string> =
-    rejection instanceof Unavailable ? { [RETRY_AFTER_HEADER]: formatRetryAfter(rejection.retryAfterS) } : {};
+    rejection instanceof ServiceUnavailable
+      ? { [RETRY_AFTER_HEADER]: formatRetryAfter(rejection.retryAfterS) }
+      : {};
   const code = rejection.status === 400 ? { code: MALFORMED } : {};
   return c.json({ error: message, ...code }, rejection.status, headers);
 }
 
 function outcomeOf(rejection: HTTPException): CollectOutcome {
-  if (rejection instanceof Unavailable) return rejection.outcome;
+  if (rejection instanceof ServiceUnavailable) return rejection.outcome;
   return OUTCOMES[rejection.status] ?? "failed";
 }
 

@@ -6,7 +6,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { HTTPException } from "hono/http-exception";
-import { MAX_EVENT_BYTES } from "../limits.ts";
+import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { MAX_REJECTION_CHARS, MAX_REJECTIONS_BYTES, type Rejection } from "../wire/rejections.ts";
 import {
   CLOSE_BRACE,
@@ -23,7 +23,7 @@ import {
   skipSpace,
   skipValue,
 } from "./json_scanner.ts";
-import { type BatchVersion, EventList } from "./sinks/event_list.ts";
+import { EventList, type RequestVersion } from "./sinks/sink.ts";
 import { NO_FIELD, skipStruct } from "./thrift_scanner.ts";
 
 /** What a batch must be besides a batch. */
@@ -54,7 +54,7 @@ type SkipEvent = (body: Uint8Array, at: number) => number;
  */
 export function parseEvents(
   body: Uint8Array,
-  version: BatchVersion,
+  version: RequestVersion,
   { maxEvents = Number.POSITIVE_INFINITY, checkStructs = true }: EventChecks = {},
 ): ParsedEvents {
   if (!isUtf8(body)) throw notJson();
@@ -69,7 +69,7 @@ export function parseEvents(
   return { events: new EventList(body, Uint32Array.from(elements.bounds)), rejections: elements.rejections };
 }
 
-function skipperOf(version: BatchVersion, checkStructs: boolean): SkipEvent {
+function skipperOf(version: RequestVersion, checkStructs: boolean): SkipEvent {
   if (version === "2j") return (body, at) => skipValue(body, at, 0);
   if (version === "2" && checkStructs) return (body, at) => skipStruct(body, at, 1);
   return (body, at) => {
@@ -195,7 +195,7 @@ class Elements {
 }
 
 /** Tells what is JSON, but another, from what is not. */
-function describeFault(body: Uint8Array, version: BatchVersion, cause: JsonFault): HTTPException {
+function describeFault(body: Uint8Array, version: RequestVersion, cause: JsonFault): HTTPException {
   try {
     expectEnd(body, skipValue(body, skipSpace(body, 0), 0));
   } catch (fault) {

@@ -6,22 +6,21 @@
 
 import { type EventIds, selectIds } from "../wire/event_ids.ts";
 import type { BatchReport } from "../wire/rejections.ts";
-import { Unavailable } from "./admission.ts";
+import { ServiceUnavailable } from "./admission.ts";
 import type { ParsedEvents } from "./events.ts";
 import { logTaken } from "./log.ts";
-import type { BatchVersion } from "./sinks/event_list.ts";
-import type { AcceptedBatch, Sink, Stored } from "./sinks/sink.ts";
+import type { AcceptedBatch, RequestVersion, Sink, Stored } from "./sinks/sink.ts";
 import type { CollectorStatus } from "./status.ts";
 
 /** Where batches go. */
-export interface Destination {
+export interface IngestDependencies {
   readonly sink: Pick<Sink, "store">;
   readonly status: CollectorStatus;
 }
 
 /** What is known of a batch besides its events. */
 export interface BatchMeta {
-  readonly version: BatchVersion;
+  readonly version: RequestVersion;
   readonly keyName: string;
   /** Whose ids they are: see {@link AcceptedBatch}. */
   readonly source: string;
@@ -32,12 +31,12 @@ export interface BatchMeta {
 /**
  * Has those events kept that are not at fault.
  *
- * @throws {Unavailable} they are not kept
+ * @throws {ServiceUnavailable} they are not kept
  */
 export async function ingest(
   parsed: ParsedEvents,
   meta: BatchMeta,
-  to: Destination,
+  to: IngestDependencies,
 ): Promise<Required<BatchReport>> {
   const batch = acceptedBatch(parsed, meta);
   const { duplicates, rejected: unkept = [] } = await store(batch, to);
@@ -61,13 +60,13 @@ function acceptedBatch({ events, rejections }: ParsedEvents, meta: BatchMeta): A
   return { ...meta, events: events.filter(isGood), ids: meta.ids && selectIds(meta.ids, isGood) };
 }
 
-async function store(batch: AcceptedBatch, { sink, status }: Destination): Promise<Stored> {
+async function store(batch: AcceptedBatch, { sink, status }: IngestDependencies): Promise<Stored> {
   if (batch.events.count === 0) return { stored: 0, duplicates: 0 };
   try {
     return await status.watch(() => sink.store(batch));
   } catch (cause) {
     const { retryAfterS } = status;
-    throw new Unavailable("not_stored", "The events were not stored. Send them again.", {
+    throw new ServiceUnavailable("not_stored", "The events were not stored. Send them again.", {
       retryAfterS,
       cause,
     });

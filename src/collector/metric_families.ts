@@ -1,13 +1,13 @@
 /**
- * Every metric of a collector: its name, what it means, and where its figures come from.
+ * Every metric of a collector: its name, what it means, and where its value comes from.
  *
  * @module
  */
-import { type Family, type Figure, histogram, samplesBy, single } from "../metrics/family.ts";
+import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
 import { VERSION } from "../version.ts";
 import type { CollectorStatus, KeyCounts } from "./status.ts";
 
-const GAUGES: readonly Figure<CollectorStatus>[] = [
+const GAUGES: readonly MetricRow<CollectorStatus>[] = [
   ["collector_reading_requests", "Requests whose bodies are being read.", (status) => status.readingRequests],
   [
     "collector_reading_bytes",
@@ -71,7 +71,7 @@ export function collectorFamilies(status: CollectorStatus): Family[] {
       type: "gauge",
       samples: [{ labels: { version: VERSION }, value: 1 }],
     },
-    ...GAUGES.map((figure) => single("gauge", figure, status)),
+    ...GAUGES.map((row) => single("gauge", row, status)),
     ...OF_KEYS.map((metric) => byKey(metric, status)),
     {
       name: "collector_requests_total",
@@ -104,9 +104,9 @@ export function collectorFamilies(status: CollectorStatus): Family[] {
 }
 
 function byKey(
-  [name, help, figure]: readonly [name: string, help: string, key: keyof KeyCounts],
+  [name, help, count]: readonly [name: string, help: string, key: keyof KeyCounts],
   { keys }: CollectorStatus,
 ): Family {
-  const samples = [...keys].map(([key, counts]) => ({ labels: { key }, value: counts[figure] }));
+  const samples = [...keys].map(([key, counts]) => ({ labels: { key }, value: counts[count] }));
   return { name, help, type: "counter", samples };
 }

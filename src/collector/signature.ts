@@ -19,6 +19,7 @@ import { type CollectorStatus, IGNORED_IDS_REASONS, type IgnoredIdsReason } from
 
 /** A key that a collector knows. */
 export interface CollectorKey {
+  /** What batches are signed with; at least one byte. */
   readonly secret: Uint8Array;
   /**
    * Within what `Event-Ids` are unique; default: the key's name. Keys that replace each other have the same, so that

@@ -3,10 +3,18 @@
  *
  * @module
  */
-import { MAX_RETRY_AFTER_S, NOT_READY_MS, STORE_STALL_MS } from "../limits.ts";
 import { Histogram } from "../metrics/family.ts";
 import type { ConnectionStats } from "../server/connections.ts";
 import type { AdmissionLimits } from "./admission.ts";
+
+/** How long a sink may take for a batch until the collector counts as failing, in milliseconds. */
+const STORE_STALL_MS = 30_000;
+
+/** For how long after a failure of its sink a collector says that it is not ready, in milliseconds; then it is tried again. */
+const NOT_READY_MS = 10_000;
+
+/** The longest `Retry-After` that a collector asks for, in seconds: its sink may be well again before. */
+const MAX_RETRY_AFTER_S = 32;
 
 /** Seconds of a store: from a file in memory, over a disk's sync, to a cluster in trouble. */
 const STORE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -68,6 +76,7 @@ export interface CollectorHealth {
 
 /** What a collector tells {@link collectorAdmin} of itself. Make one and give it to both. */
 export class CollectorStatus {
+  /** @internal */
   readonly requests: Record<CollectOutcome, number> = {
     accepted: 0,
     partly_rejected: 0,
@@ -79,48 +88,55 @@ export class CollectorStatus {
     not_stored: 0,
     failed: 0,
   };
-  /** By the names of those keys that have signed a batch. */
+  /** @internal By the names of those keys that have signed a batch. */
   readonly keys: Map<string, KeyCounts> = new Map();
+  /** @internal */
   readonly storeSeconds: Histogram = new Histogram(STORE_SECONDS);
+  /** @internal */
   readonly batchEvents: Histogram = new Histogram(EVENTS);
-  /** Requests whose `Event-Ids` could not be used: their events may be stored twice. */
+  /** @internal Requests whose `Event-Ids` could not be used: their events may be stored twice. */
   readonly ignoredIds: Record<IgnoredIdsReason, number> = { malformed: 0, unsigned: 0, bad_mac: 0, clock: 0 };
   /** The last time that it was by a fault that somebody must look at. */
   #lastIgnored:
     | { readonly atMs: number; readonly keyName: string; readonly reason: IgnoredIdsReason }
     | undefined;
-  /** Requests being read, and what has arrived of their bodies. Who sent them is not known yet. */
+  /** @internal Requests being read, and what has arrived of their bodies. Who sent them is not known yet. */
   readingRequests = 0;
+  /** @internal */
   readingBytes = 0;
-  /** Requests being stored. */
+  /** @internal Requests being stored. */
   pendingRequests = 0;
-  /** Bodies of such requests, decompressed. */
+  /** @internal Bodies of such requests, decompressed. */
   pendingBytes = 0;
-  /** How many of both there may be. Set by {@link collector}. */
+  /** @internal How many of both there may be. Set by {@link collector}. */
   limits: AdmissionLimits = {
     maxRequests: Number.POSITIVE_INFINITY,
     maxPendingBytes: Number.POSITIVE_INFINITY,
   };
-  /** The connections of the server in front, where it counts them. */
+  /** @internal The connections of the server in front, where it counts them. */
   connections: ConnectionStats | undefined;
-  /** Why the configuration in use is not the one that was last to be read; undefined: it is. */
+  /** @internal Why the configuration in use is not the one that was last to be read; undefined: it is. */
   reloadFailure: string | undefined;
-  /** Failures of the sink since it last kept a batch. */
+  /** @internal Failures of the sink since it last kept a batch. */
   storeFailures = 0;
+  /** @internal */
   lastFailure: StoreFailure | undefined;
+  /** @internal */
   lastStoredAtMs: number | undefined;
-  /** How the sink's own settings can lose events, or repeat them; {@link collector} sets it. */
+  /** @internal How the sink's own settings can lose events, or repeat them; {@link collector} sets it. */
   sinkRisks: () => readonly string[] = () => [];
   #isStopping = false;
   /** When each store that runs began, by `performance.now()`, in this order. */
   readonly #stores = new Set<{ readonly startedAtMs: number }>();
+  /** @internal */
   readonly #whenIdle: (() => void)[] = [];
 
-  /** From now on batches are answered 503. */
+  /** Has batches answered with 503 from now on, before the server stops. */
   stop(): void {
     this.#isStopping = true;
   }
 
+  /** Whether {@link stop} was called. */
   get isStopping(): boolean {
     return this.#isStopping;
   }
@@ -183,35 +199,35 @@ export class CollectorStatus {
     return reasons;
   }
 
-  /** When those should come back whose batch the sink did not keep, in seconds. */
+  /** @internal When those should come back whose batch the sink did not keep, in seconds. */
   get retryAfterS(): number {
     return Math.min(2 ** Math.max(0, this.storeFailures - 1), MAX_RETRY_AFTER_S);
   }
 
-  /** Counts a batch in. @param bytes its body */
+  /** @internal Counts a batch in. @param bytes its body */
   enter(keyName: string, bytes: number): void {
     this.#count(keyName, 1, bytes);
   }
 
-  /** Counts it out. */
+  /** @internal Counts it out. */
   leave(keyName: string, bytes: number): void {
     this.#count(keyName, -1, -bytes);
     this.#tellIfIdle();
   }
 
-  /** Counts a request out whose body was read, or was not to be read on. */
+  /** @internal Counts a request out whose body was read, or was not to be read on. */
   endReading(): void {
     this.readingRequests--;
     this.#tellIfIdle();
   }
 
-  /** Counts a request whose `Event-Ids` could not be used. An old publisher, which does not sign them, is no fault. */
+  /** @internal Counts a request whose `Event-Ids` could not be used. An old publisher, which does not sign them, is no fault. */
   ignoreIds(keyName: string, reason: IgnoredIdsReason): void {
     this.ignoredIds[reason]++;
     if (reason !== "unsigned") this.#lastIgnored = { atMs: Date.now(), keyName, reason };
   }
 
-  /** What was done for a key; counts go on from there. */
+  /** @internal What was done for a key; counts go on from there. */
   of(keyName: string): KeyCounts {
     let counts = this.keys.get(keyName);
     if (counts === undefined) {
@@ -221,7 +237,7 @@ export class CollectorStatus {
     return counts;
   }
 
-  /** Watches a store. @throws what it throws */
+  /** @internal Watches a store. @throws what it throws */
   async watch<T>(store: () => Promise<T>): Promise<T> {
     const running = { startedAtMs: performance.now() };
     this.#stores.add(running);

@@ -5,11 +5,11 @@ import { getLogger } from "@logtape/logtape";
 import { openSink } from "../collector/sinks/open_sink.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
 import { describeCollectorConfig } from "../config/describe_config.ts";
+import { loadPackage } from "../load_package.ts";
 import { VERSION } from "../version.ts";
 import { logWarnings, onlyFile, parseCommandLine, risksOf, runCommand, stopOnSignals } from "./command.ts";
 import { configureLogging } from "./logging.ts";
 import { printLines } from "./output.ts";
-import { RunningCollector } from "./running_collector.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Collects events from publishers and appends them to a file, one JSON text a line.
@@ -65,6 +65,7 @@ async function collect(config: CollectorConfig, file: string): Promise<void> {
   logWarnings(logger, config.warnings);
   const stop = stopOnSignals();
   feedWatchdog(stop);
+  const { RunningCollector } = await loadPackage("hono", () => import("./running_collector.ts"));
   const starting = RunningCollector.start(config);
   process.on(
     "SIGHUP",

@@ -6,11 +6,11 @@ import { getLogger } from "@logtape/logtape";
 import { describePublisherConfig, fingerprintOf } from "../config/describe_config.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { openDestination } from "../publisher/destinations/open_destination.ts";
-import { checkBatchVersion } from "../publisher/publisher.ts";
+import { checkBatchVersion } from "../publisher/open_queue.ts";
 import { EventTable } from "../storage/events.ts";
 import { queueFilePath } from "../storage/locations.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { VERSION } from "../version.ts";
 import {
@@ -25,7 +25,7 @@ import {
 import { configureLogging } from "./logging.ts";
 import { preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { printLines } from "./output.ts";
-import { Session } from "./publisher_session.ts";
+import { PublisherSession } from "./publisher_session.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
 
 const HELP = `Publishes the events of one queue to an event collector.
@@ -98,8 +98,8 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
     reloading = reloading.then(() => reload()); // one after the other
   });
   const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
-  let session = await Session.open(first, openTelemetry);
-  let next: Session | undefined;
+  let session = await PublisherSession.open(first, { openTelemetry });
+  let next: PublisherSession | undefined;
   let onSwitch = (): void => {};
 
   const reload = async (): Promise<void> => {
@@ -108,7 +108,7 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
       session.publisher.noteReload(undefined);
       if (fingerprintOf(config) === session.fingerprint)
         return void logger.info("SIGHUP: nothing has changed");
-      next = await Session.open(config, openTelemetry, session);
+      next = await PublisherSession.open(config, { openTelemetry, current: session });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       session.publisher.noteReload(reason);

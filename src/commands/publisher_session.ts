@@ -4,26 +4,36 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { admin } from "../admin/app.ts";
+import type { admin } from "../admin/app.ts";
 import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.ts";
 import { fingerprintOf } from "../config/describe_config.ts";
 import type { PublisherConfig } from "../config/publisher_config.ts";
+import { loadPackage } from "../load_package.ts";
 import { Publisher } from "../publisher/publisher.ts";
-import { type FetchApp, type ServedApp, serveApp } from "../server/serve.ts";
+import type { Timings } from "../publisher/timings.ts";
+import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { notify } from "./service_manager.ts";
 
 const logger = getLogger(["eventspool", "publisher"]);
 
+/** What a session is given besides its configuration. */
+export interface PublisherSessionOptions {
+  readonly openTelemetry?: Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
+  /** The session that it replaces, if any: see {@link PublisherSession.open}. */
+  readonly current?: PublisherSession;
+  readonly timings?: Partial<Timings>;
+}
+
 /** A publisher that works as one configuration says. */
-export class Session {
+export class PublisherSession {
   readonly config: PublisherConfig;
   /** Of the configuration and the files that it names, as they were when it was opened. */
   readonly fingerprint: string;
   readonly publisher: Publisher;
   readonly admin: AdminServer | undefined;
-  readonly #openTelemetry: OpenTelemetry;
+  readonly #openTelemetry: PublisherSessionOptions["openTelemetry"];
   readonly #end = new AbortController();
 
   /**
@@ -33,22 +43,26 @@ export class Session {
    */
   static async open(
     config: PublisherConfig,
-    openTelemetry: OpenTelemetry,
-    current?: Session,
-  ): Promise<Session> {
+    options: PublisherSessionOptions = {},
+  ): Promise<PublisherSession> {
+    const { current } = options;
     const { admin, undo } = await openAdmin(config.admin.listen, current?.admin);
     try {
-      return new Session(config, openTelemetry, admin);
+      return new PublisherSession(config, options, admin);
     } catch (error) {
       await undo();
       throw error;
     }
   }
 
-  private constructor(config: PublisherConfig, openTelemetry: OpenTelemetry, admin: AdminServer | undefined) {
+  private constructor(
+    config: PublisherConfig,
+    { openTelemetry, timings = {} }: PublisherSessionOptions,
+    admin: AdminServer | undefined,
+  ) {
     this.config = config;
     this.fingerprint = fingerprintOf(config);
-    this.publisher = new Publisher(config, { openTelemetry });
+    this.publisher = new Publisher(config, { openTelemetry }, timings);
     this.admin = admin;
     this.#openTelemetry = openTelemetry;
   }
@@ -69,11 +83,10 @@ export class Session {
   }
 }
 
-type OpenTelemetry = Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
-
 /** The admin routes at one address, of one publisher after the other. */
 class AdminServer {
   readonly listen: ListenAddress;
+  #admin: typeof admin | undefined;
   #app: FetchApp | undefined;
   #served: ServedApp | undefined;
 
@@ -81,11 +94,16 @@ class AdminServer {
     this.listen = listen;
   }
 
-  /** @throws {ConfigurationError} it cannot listen there */
+  /** @throws {ConfigurationError} it cannot listen there, or Hono is not installed */
   async open(): Promise<this> {
     const app: FetchApp = {
       fetch: (request, env) => this.#app?.fetch(request, env) ?? new Response(null, { status: 503 }),
     };
+    // Here, so that a publisher without admin routes neither needs nor loads Hono.
+    const [{ admin }, { serveApp }] = await loadPackage("hono", () =>
+      Promise.all([import("../admin/app.ts"), import("../server/serve.ts")]),
+    );
+    this.#admin = admin;
     this.#served = await serveApp(app, this.listen, { key: "admin.listen", ...ADMIN_LISTENER });
     logger.info("Admin at {address}", { address: this.#served.address });
     return this;
@@ -99,7 +117,7 @@ class AdminServer {
   }
 
   show(publisher: Publisher, { token }: PublisherConfig["admin"]): void {
-    this.#app = admin(publisher, {
+    this.#app = this.#admin?.(publisher, {
       token: token && Buffer.from(token.reveal()).toString(),
       isLocal: isLocal(this.listen),
     });

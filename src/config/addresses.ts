@@ -4,7 +4,9 @@ import { integerIn, parseText, quote, type ValueParser } from "./parsers.ts";
 
 /** A host, by name or address, and a port. */
 export interface HostPort {
+  /** A name or an IP address. */
   readonly host: string;
+  /** The port, from 0. */
   readonly port: number;
 }
 

@@ -5,29 +5,46 @@
  * @module
  */
 
-import {
-  BODY_BYTES_CEILING,
-  DEFAULT_GRACE_MS,
-  DEFAULT_MAX_PENDING_BYTES,
-  DEFAULT_MAX_REQUEST_EVENTS,
-  DEFAULT_MAX_REQUESTS,
-  MAX_BATCH_BYTES,
-  MAX_DURATION_MS,
-  PENDING_BYTES_CEILING,
-  REQUEST_TIMEOUT_MS,
-  REQUESTS_CEILING,
-} from "../limits.ts";
+import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
+import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
-import { checkExposedSecret } from "./example_secrets.ts";
-import { bytesIn, durationMsIn, integerIn, optional, parseBoolean, parseText } from "./parsers.ts";
-import { parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
+import {
+  bytesIn,
+  DEFAULT_GRACE_MS,
+  durationMsIn,
+  integerIn,
+  MAX_DURATION_MS,
+  optional,
+  parseBoolean,
+  parseText,
+} from "./parsers.ts";
+import { checkExposedSecret, parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
 import { readTlsFiles } from "./tls_files.ts";
 
+/** The largest body one can let a collector take, in bytes, before compression: it is held in memory whole. */
+const BODY_BYTES_CEILING = 1_073_741_824;
+
+/** How many events a collector takes in one request, until someone says otherwise: a full batch of 4 bytes each has more. */
+export const DEFAULT_MAX_REQUEST_EVENTS = 100_000;
+
+/** How many bytes of events, decompressed, a collector holds for its sink until it answers 503: 64 MiB. */
+export const DEFAULT_MAX_PENDING_BYTES = 67_108_864;
+
+/** The most bytes one can let it hold: 64 GiB. */
+const PENDING_BYTES_CEILING = 68_719_476_736;
+
+/** How many requests a collector reads and stores at once until it answers 503; each holds up to its largest body. */
+export const DEFAULT_MAX_REQUESTS = 256;
+
+/** The most requests at once one can allow. */
+const REQUESTS_CEILING = 65_536;
+
 /** A key that publishers sign with. */
 export interface CollectorKeyConfig {
+  /** What its batches are signed with. */
   readonly secret: Secret;
   /**
    * `key.NAME_source`: within what the ids of events are unique. Keys that replace each other share one, so that an
@@ -79,6 +96,7 @@ export interface CollectorConfig {
   readonly v1: boolean;
   /** `check_structs`: whether each event of version 2 must be a Thrift struct, else any object. Default: true. */
   readonly checkStructs: boolean;
+  /** The admin routes. */
   readonly admin: {
     /**
      * `admin.listen`: where /health and /metrics are; undefined: `off`. Default, `beside`: where the batches are
@@ -94,7 +112,9 @@ export interface CollectorConfig {
 
 /** PEM files, by their paths. */
 export interface ListenerTls {
+  /** The listener's certificate. */
   readonly certFile: string;
+  /** The certificate's key. */
   readonly keyFile: string;
   /** Undefined: clients need no certificate. */
   readonly caFile: string | undefined;

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
-import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
+import { ConfigurationError, type ConfigurationLocation } from "../errors.ts";
 import { ConfigSection, type Env, processEnv, type Setting } from "./config_section.ts";
 import { type IniSection, parseIni } from "./ini.ts";
 import { flattenTable, parseToml, type TomlTable, tableAt, tableNames } from "./toml.ts";
@@ -59,7 +59,7 @@ export function openSection(text: string, name: SectionName, options: ParseOptio
   return new ConfigSection(settings, { place, env, openMode });
 }
 
-type SectionPlace = ConfigurationPlace & { readonly section: string };
+type SectionPlace = ConfigurationLocation & { readonly section: string };
 
 function iniSettings(text: string, place: SectionPlace): Map<string, Setting> {
   const { defaults, sections } = parseIni(text, place);
@@ -89,12 +89,12 @@ function tomlSettings(text: string, name: SectionName, place: SectionPlace): Map
   return new Map([...texts].map(([key, value]) => [key, { name: key, value, isInherited: false }]));
 }
 
-function placed<T>(place: ConfigurationPlace, read: () => T): T {
+function placed<T>(place: ConfigurationLocation, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
-    throw new ConfigurationError(error.problem, { ...place, ...error.place });
+    throw new ConfigurationError(error.problem, { ...place, ...error.location });
   }
 }
 
@@ -118,7 +118,7 @@ function quotesMissing(path: readonly string[]): string {
 }
 
 function missingSection(
-  place: ConfigurationPlace,
+  place: ConfigurationLocation,
   names: readonly string[],
   hint: string = "",
 ): ConfigurationError {

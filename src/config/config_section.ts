@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import process from "node:process";
 import { didYouMean } from "../did_you_mean.ts";
-import { ConfigurationError, type ConfigurationPlace } from "../errors.ts";
+import { ConfigurationError, type ConfigurationLocation } from "../errors.ts";
 import { absolutePath } from "../storage/locations.ts";
 import { parseText, type ValueParser } from "./parsers.ts";
 
@@ -26,7 +26,7 @@ export interface ReadOptions {
 
 /** What a section is part of. */
 export interface SectionContext {
-  readonly place: ConfigurationPlace;
+  readonly place: ConfigurationLocation;
   /** Where `$NAME` and `${NAME}` come from. */
   readonly env: Env;
   /** The mode of the file when others than its owner can read it. */
@@ -42,7 +42,7 @@ const ONE_VARIABLE = /^\$(\w+|\{[^}]*\})$/;
  */
 export class ConfigSection {
   readonly #settings: ReadonlyMap<string, Setting>;
-  readonly #place: ConfigurationPlace;
+  readonly #place: ConfigurationLocation;
   readonly #env: Env;
   /** The mode of a file that others than its owner can read; else undefined. */
   readonly #openMode: number | undefined;
@@ -168,7 +168,7 @@ export class ConfigSection {
     );
   }
 
-  #placeOf(key: string): ConfigurationPlace {
+  #placeOf(key: string): ConfigurationLocation {
     const line = this.#settings.get(key)?.line;
     return { ...this.#place, key, ...(line !== undefined && { line }) };
   }

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { DEFAULT_MAX_EVENTS } from "../limits.ts";
+import { DEFAULT_MAX_EVENTS } from "../storage/events.ts";
 import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
 import type { CollectorDestinationConfig, DestinationConfig } from "./destination_config.ts";

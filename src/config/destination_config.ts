@@ -4,19 +4,24 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
-import { DEFAULT_COLLECTOR_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
-import { checkExposedSecret } from "./example_secrets.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
-import { durationMsIn, oneOf, optional, parseText, quote } from "./parsers.ts";
-import { parseSecret, readSecret, Secret } from "./secret.ts";
+import { durationMsIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
+import { checkExposedSecret, parseSecret, readSecret, Secret } from "./secret.ts";
 import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
+
+/**
+ * How long one POST may take, connect to last byte of the answer, in milliseconds. baseplate.py
+ * gives up after 3 s and sends again, which a slow collector sees as twice the load.
+ */
+export const DEFAULT_COLLECTOR_TIMEOUT_MS = 10_000;
 
 /** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
 export type CollectorVersion = "2" | "2j";
 
 /** `destination = collector`: an HTTP collector. */
 export interface CollectorDestinationConfig {
+  /** Always `collector`. */
   readonly kind: "collector";
   /**
    * Where batches are sent, made of:
@@ -39,6 +44,7 @@ export interface CollectorDestinationConfig {
    * certificate and key that the collector asks for, in PEM. Default: whom the runtime trusts, and none.
    */
   readonly tls: TlsFiles | undefined;
+  /** The key that batches are signed with. */
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
     readonly name: string;
@@ -49,6 +55,7 @@ export interface CollectorDestinationConfig {
 
 /** `destination = file`: a file of JSON lines, for development. */
 export interface FileDestinationConfig {
+  /** Always `file`. */
   readonly kind: "file";
   /**
    * `file.path` (ours): as an absolute path. Relative in a configuration file, it is so to that file's directory.

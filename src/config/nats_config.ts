@@ -4,12 +4,22 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
-import { DEFAULT_NATS_TIMEOUT_MS, MAX_DURATION_MS } from "../limits.ts";
 import type { ConfigSection } from "./config_section.ts";
-import { durationMsIn, oneOf, optional, parseText, quote, type ValueParser } from "./parsers.ts";
+import {
+  durationMsIn,
+  MAX_DURATION_MS,
+  oneOf,
+  optional,
+  parseText,
+  quote,
+  type ValueParser,
+} from "./parsers.ts";
 import { readSecret, Secret } from "./secret.ts";
 import { SubjectTemplate } from "./subject_template.ts";
 import { readableFileIn, readTlsFiles, type TlsFiles } from "./tls_files.ts";
+
+/** How long a batch may wait for the answers of a NATS server to its messages, in milliseconds. */
+const DEFAULT_NATS_TIMEOUT_MS = 10_000;
 
 /** How one logs in. */
 export type NatsLogin =
@@ -34,6 +44,7 @@ export interface NatsConnectionConfig {
 
 /** `destination = nats`: a JetStream stream. All keys are ours. */
 export interface NatsDestinationConfig extends NatsConnectionConfig {
+  /** Always `nats`. */
   readonly kind: "nats";
   /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
   readonly stream: string | undefined;
@@ -50,6 +61,7 @@ export interface NatsDestinationConfig extends NatsConnectionConfig {
 
 /** `sink = nats`: a JetStream stream keeps what a collector accepts. */
 export interface NatsSinkConfig extends NatsConnectionConfig {
+  /** Always `nats`. */
   readonly kind: "nats";
   /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
   readonly stream: string | undefined;

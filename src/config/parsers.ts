@@ -7,6 +7,12 @@
 
 import { ConfigurationError } from "../errors.ts";
 
+/** The longest duration one can configure, in milliseconds: a longer one than a day is a slip of the unit. */
+export const MAX_DURATION_MS = 86_400_000;
+
+/** How long a stopping publisher waits for batches in flight before it releases them, in milliseconds. */
+export const DEFAULT_GRACE_MS = 10_000;
+
 /** Turns the text of a value into what it means. A key that is absent reads as the empty text. */
 export type ValueParser<T> = (text: string) => T;
 

@@ -3,36 +3,43 @@
  *
  * @module
  */
-import {
-  DEFAULT_FSYNC_INTERVAL_MS,
-  MAX_DURATION_MS,
-  MAX_ROTATE_BYTES,
-  MIN_ROTATE_AGE_MS,
-  MIN_ROTATE_BYTES,
-} from "../limits.ts";
+
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
-import { bytesIn, durationMsIn, oneOf, optional, parseFileMode } from "./parsers.ts";
+import { bytesIn, durationMsIn, MAX_DURATION_MS, oneOf, optional, parseFileMode } from "./parsers.ts";
+
+/** How far apart the syncs of `output.fsync = interval` are unless configured, in milliseconds: as the publisher's are. */
+export const DEFAULT_FSYNC_INTERVAL_MS = 100;
+
+/** The smallest size at which a file can be told to rotate, in bytes: some batches, or there would be a file for each. */
+const MIN_ROTATE_BYTES = 1_048_576;
+
+/** The largest size at which a file can be told to rotate, in bytes: 1 TiB. */
+const MAX_ROTATE_BYTES = 1_099_511_627_776;
+
+/** The shortest age at which a file can be told to rotate, in milliseconds: 86,400 files a day. */
+const MIN_ROTATE_AGE_MS = 1_000;
 
 /** When what was kept is synced to the disk. All survive the death of the process. */
-interface SyncConfig {
+export interface SyncConfig {
   /**
    * `output.fsync`: `always`, before a batch is answered; `interval`, within `output.fsync_interval`; `never`, when the
    * operating system sees fit. Default: `always`, as the publisher deletes what was answered: nobody else has it then.
    */
-  readonly fsync: (typeof POLICIES)[number];
+  readonly fsync: "always" | "interval" | "never";
   /** `output.fsync_interval`, with `output.fsync = interval`: how far apart syncs are, in milliseconds. Default: 100 ms. */
   readonly fsyncIntervalMs: number;
 }
 
 /** Where events are kept in files. */
-interface OutputConfig extends SyncConfig {
+export interface OutputConfig extends SyncConfig {
   /** `output.mode`: the mode of files that are made, in octal; one that is there keeps its own. Default: 0600. */
   readonly fileMode: number;
 }
 
 /** `sink = file`: JSON texts, one a line. */
 export interface FileSinkConfig extends OutputConfig {
+  /** Always `file`. */
   readonly kind: "file";
   /** `output`: the file, as an absolute path. Relative in a configuration file, it is so to that file's directory. Default: `events.jsonl`. */
   readonly path: string;
@@ -44,6 +51,7 @@ export interface FileSinkConfig extends OutputConfig {
 
 /** `sink = sqlite`: a table of a SQLite database. */
 export interface SqliteSinkConfig extends OutputConfig {
+  /** Always `sqlite`. */
   readonly kind: "sqlite";
   /** `output`: the database's file, as for `sink = file`. Default: `events.db`. */
   readonly path: string;

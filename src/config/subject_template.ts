@@ -5,8 +5,13 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
-import { MAX_SUBJECT_CHARS, MAX_SUBJECT_TOKEN_CHARS } from "../limits.ts";
 import { quote } from "./parsers.ts";
+
+/** The longest token that a queue's name or a field of an event makes in a NATS subject, in characters: what follows is cut off. */
+const MAX_SUBJECT_TOKEN_CHARS = 64;
+
+/** The longest `nats.subject`, in characters: with its fields filled in it stays far below a NATS line of 4,096. */
+const MAX_SUBJECT_CHARS = 255;
 
 /** Tokens with dots between them, each of letters, digits, `_`, `-` and places in braces. */
 const TEMPLATE = /^(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+(?:\.(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+)*$/;
@@ -22,14 +27,19 @@ const ANY_TOKEN = "*";
 /** A part of a subject: text, or the way to a field. */
 type Part = string | readonly string[];
 
-/** Makes subjects. */
+/** A template of the subjects of messages, with fields of the event in braces. */
 export class SubjectTemplate {
   /** As it is written. */
   readonly text: string;
   readonly #parts: readonly Part[];
   readonly #shared: string;
 
-  /** @param shared what stands in braces for the shared name, such as `queue` @throws {ConfigurationError} it is none */
+  /**
+   * Of a text such as `events.{queue}.{user.country}`.
+   *
+   * @param shared the name in braces that is the same for all events: `queue` of a publisher, `key` of a collector
+   * @throws {ConfigurationError} the text is not a template
+   */
   constructor(text: string, shared: string) {
     if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw noTemplate(text, shared);
     const parts = text.split(PLACE).map((part, index) => (index % 2 === 0 ? part : part.split(".")));

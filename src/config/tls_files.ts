@@ -12,8 +12,9 @@ import { optional, quote, type ValueParser } from "./parsers.ts";
 export interface TlsFiles {
   /** Who is trusted; undefined: whom the runtime trusts. */
   readonly caFile: string | undefined;
-  /** A certificate of our own and its key, both or none. */
+  /** A certificate of our own; with {@link keyFile} or not at all. */
   readonly certFile: string | undefined;
+  /** The certificate's key. */
   readonly keyFile: string | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Metrics whose figures somebody else has counted.
+ * Metrics of what somebody else has counted.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 /** Labels and their values. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** One figure. */
+/** One value. */
 export interface Sample {
   readonly labels: Labels;
   readonly value: number;
@@ -15,10 +15,10 @@ export interface Sample {
   readonly suffix?: string;
 }
 
-/** A metric with one figure. */
-export type Figure<From> = readonly [name: string, help: string, read: (from: From) => number];
+/** A metric with one value. */
+export type MetricRow<From> = readonly [name: string, help: string, read: (from: From) => number];
 
-/** All figures of one name. */
+/** All values of one name. */
 export interface Family {
   /** Without the prefix. */
   readonly name: string;
@@ -29,7 +29,7 @@ export interface Family {
 }
 
 /** A histogram: as Prometheus has it, each bucket counts what those before it do, too. */
-export function histogram(name: string, help: string, { bounds, counts, sum }: HistogramFigures): Family {
+export function histogram(name: string, help: string, { bounds, counts, sum }: HistogramStats): Family {
   let count = 0;
   const buckets = counts.map((inBucket, index): Sample => {
     count += inBucket;
@@ -43,18 +43,18 @@ export function histogram(name: string, help: string, { bounds, counts, sum }: H
   return { name, help, type: "histogram", samples };
 }
 
-/** A metric with one figure, read. */
-export function single<From>(type: Family["type"], [name, help, read]: Figure<From>, from: From): Family {
+/** A metric with one value, read. */
+export function single<From>(type: Family["type"], [name, help, read]: MetricRow<From>, from: From): Family {
   return { name, help, type, samples: [{ labels: {}, value: read(from) }] };
 }
 
-/** A figure for each value of a label. */
+/** A value for each value of a label. */
 export function samplesBy(label: string, counts: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(counts).map(([key, value]) => ({ labels: { [label]: key } as Labels, value }));
 }
 
 /** What a histogram has counted. */
-export interface HistogramFigures {
+export interface HistogramStats {
   /** The upper bound of each bucket, included in it, ascending. */
   readonly bounds: readonly number[];
   /** How many values each bucket has, without those of the buckets before it; one more for values above all bounds. */
@@ -64,7 +64,7 @@ export interface HistogramFigures {
 }
 
 /** Counts values in buckets that are set once: 0.03 us a value, and no memory but the buckets. */
-export class Histogram implements HistogramFigures {
+export class Histogram implements HistogramStats {
   readonly bounds: readonly number[];
   readonly counts: number[];
   sum = 0;

@@ -6,6 +6,7 @@
 import type { Context } from "hono";
 import { accepts } from "hono/accepts";
 import type { Metric, RegistryContentType } from "prom-client";
+import { loadPackage } from "../load_package.ts";
 import type { Family, Labels } from "./family.ts";
 
 /** What every name begins with. */
@@ -29,7 +30,7 @@ export async function respondWithMetrics(
 ): Promise<Response> {
   const supports = Object.keys(METRIC_TYPES);
   const type = METRIC_TYPES[accepts(c, { header: "Accept", supports, default: "text/plain" })]!;
-  const { Registry } = await import("prom-client"); // with the first look: a process starts 30 ms sooner
+  const { Registry } = await loadPackage("prom-client", () => import("prom-client")); // with the first look: a process starts 30 ms sooner
   const registry = new Registry<RegistryContentType>();
   registry.setContentType(type);
   registry.setDefaultLabels(labels);

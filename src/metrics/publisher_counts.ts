@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Histogram, type HistogramFigures } from "./family.ts";
+import { Histogram, type HistogramStats } from "./family.ts";
 
 /** Events: one, and then three buckets for each factor of ten, up to what fits in 500 KiB at 50 bytes each. */
 const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
@@ -24,7 +24,7 @@ const ACCEPTED_SECONDS = [
 export type RequestOutcome = "accepted" | "unavailable" | "misconfigured" | "rejected" | "partial";
 
 /** The counts as others see them, all since the publisher started. */
-export interface PublisherFigures {
+export interface PublisherStats {
   /** Requests that have ended, by what came of them. */
   readonly requests: Readonly<Record<RequestOutcome, number>>;
   /** Requests to which no answer came; a stop that cuts a request is none. They are among the `unavailable`. */
@@ -44,17 +44,17 @@ export interface PublisherFigures {
   /** Failures of the queue's file. */
   readonly storageFailures: number;
   /** Events of a request. */
-  readonly batchEvents: HistogramFigures;
+  readonly batchEvents: HistogramStats;
   /** Size of a request's body before compression, in bytes. */
-  readonly batchBytes: HistogramFigures;
+  readonly batchBytes: HistogramStats;
   /** How long a request took to be answered or to fail, in seconds. */
-  readonly postSeconds: HistogramFigures;
+  readonly postSeconds: HistogramStats;
   /** How long events took from put to the collector's yes, in seconds. */
-  readonly acceptedSeconds: HistogramFigures;
+  readonly acceptedSeconds: HistogramStats;
 }
 
 /** Counts in plain numbers: whoever shows them, /metrics say, makes a text of them when asked. */
-export class PublisherCounts implements PublisherFigures {
+export class PublisherCounts implements PublisherStats {
   readonly requests: Record<RequestOutcome, number> = {
     accepted: 0,
     unavailable: 0,

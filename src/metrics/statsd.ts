@@ -5,8 +5,11 @@
  * @module
  */
 
+import { createSocket, type Socket } from "node:dgram";
+import { type LookupAddress, lookup } from "node:dns";
+import { isIP } from "node:net";
+import { setInterval } from "node:timers";
 import { getLogger } from "@logtape/logtape";
-import { type UdpEndpoint, UdpSender } from "./udp_sender.ts";
 
 /** Options of a {@link StatsdClient}. */
 export interface StatsdOptions {
@@ -93,4 +96,168 @@ export function formatNumber(value: number): string {
 function roundToSixDigits(value: number): string {
   const tie = /^(-?\d\.\d{4}[02468])50*(e.*)$/.exec(value.toExponential(30));
   return tie ? `${tie[1]}${tie[2]}` : value.toExponential(5);
+}
+
+// the global one returns a bare number in older Denos, without unref
+
+/** Where to send packets. Unix datagram sockets are not among it: `node:dgram` has none. */
+export interface UdpEndpoint {
+  /** A host name or an IP address. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How often a host name is looked up again, in milliseconds: a statsd that moved is found within it. */
+const LOOKUP_INTERVAL_MS = 30_000;
+
+/** How many packets may be on their way to the kernel; more are dropped, so memory stays bounded. */
+const MAX_IN_FLIGHT = 256;
+
+/** How often trouble is logged at most, in milliseconds. */
+const LOG_INTERVAL_MS = 60_000;
+
+/** How long `close` waits for packets on their way, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 250;
+
+const logger = getLogger(["eventspool", "metrics"]);
+
+/**
+ * Sends UDP packets, as far as that is possible without waiting. What cannot leave at once, such as
+ * while the host's name is being looked up, is dropped and counted. Keeps no process alive.
+ */
+export class UdpSender {
+  readonly #endpoint: UdpEndpoint;
+  readonly #inFlight: Set<Promise<void>> = new Set();
+  #socket: Socket | undefined;
+  #address: LookupAddress | undefined;
+  readonly #lookupTimer: NodeJS.Timeout;
+  #lookingUp = false;
+  #closed = false;
+  #dropped = 0;
+  #lastLogMs = Number.NEGATIVE_INFINITY;
+
+  constructor(endpoint: UdpEndpoint) {
+    this.#endpoint = endpoint;
+    const family = isIP(endpoint.host);
+    if (family === 0) this.#lookUp();
+    else this.#useAddress({ address: endpoint.host, family });
+    this.#lookupTimer = setInterval(() => this.#lookUp(), LOOKUP_INTERVAL_MS).unref();
+  }
+
+  /** Sends one packet, or drops it. Never throws. */
+  readonly send = (packet: string): void => {
+    if (this.#socket === undefined || this.#closed || this.#inFlight.size >= MAX_IN_FLIGHT) {
+      this.#dropped++;
+      return;
+    }
+    const sent = this.#transmit(this.#socket, packet)
+      .catch((error: Error) => this.#report(error))
+      .finally(() => this.#inFlight.delete(sent));
+    this.#inFlight.add(sent);
+  };
+
+  /** Waits shortly for packets on their way, then closes the socket. Never rejects. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#lookupTimer);
+    const { promise: timeout, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+    await Promise.race([Promise.all(this.#inFlight), timeout]);
+    clearTimeout(timer);
+    this.#discardSocket();
+  }
+
+  #transmit(socket: Socket, packet: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      socket.send(packet, this.#endpoint.port, this.#address?.address, (error) =>
+        error ? reject(error) : resolve(),
+      );
+    });
+  }
+
+  /** One look-up at a time: a DNS server that does not answer must not pile them up. */
+  #lookUp(): void {
+    if (this.#lookingUp) return;
+    this.#lookingUp = true;
+    lookup(this.#endpoint.host, { all: true }, (error, addresses) => {
+      this.#lookingUp = false;
+      if (this.#closed) return;
+      if (error) this.#report(error);
+      // baseplate.py knows IPv4 only, and a statsd often listens on nothing else.
+      else this.#useAddress(addresses.find(({ family }) => family === 4) ?? addresses[0]);
+    });
+  }
+
+  #useAddress(address: LookupAddress | undefined): void {
+    if (address === undefined) return;
+    if (this.#address?.family !== address.family && this.#isAllowed(address))
+      this.#openSocket(address.family === 6 ? "udp6" : "udp4");
+    this.#address = address;
+  }
+
+  /** A publisher that may not send metrics goes on without them. */
+  #isAllowed(address: LookupAddress): boolean {
+    const missing = missingUdpPermission({ ...address, port: this.#endpoint.port });
+    if (missing === undefined) return true;
+    this.#report(
+      new Error(`Deno does not allow it, and goes on without: start it with --allow-net=${missing}`),
+    );
+    return false;
+  }
+
+  #openSocket(type: "udp4" | "udp6"): void {
+    this.#discardSocket();
+    this.#socket = createSocket(type).unref();
+    this.#socket.on("error", (error) => {
+      this.#report(error);
+      this.#discardSocket();
+    });
+  }
+
+  /** Until the next look-up opens another. A broken socket may never say what became of its packets. */
+  #discardSocket(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+    this.#address = undefined;
+    this.#inFlight.clear();
+  }
+
+  #report(error: Error): void {
+    const nowMs = performance.now();
+    if (this.#closed || nowMs - this.#lastLogMs < LOG_INTERVAL_MS) return;
+    this.#lastLogMs = nowMs;
+    const { host, port } = this.#endpoint;
+    logger.warn("Cannot send metrics to {host}:{port}: {problem}", {
+      host,
+      port,
+      problem: error.message,
+      dropped: this.#dropped,
+    });
+  }
+}
+
+/** The part of `Deno` that is asked. */
+interface DenoPermissions {
+  readonly permissions: { querySync(asked: { name: "net"; host: string }): { readonly state: string } };
+}
+
+/** An IP address and a port, as `--allow-net` has them. */
+interface UdpAddress {
+  readonly address: string;
+  readonly family: number;
+  readonly port: number;
+}
+
+/**
+ * What `--allow-net` must name for packets to leave for an address, and does not; undefined: nothing, or this is not
+ * Deno. To be asked before a socket is opened: what `node:dgram` may not do under Deno is an uncaught error.
+ */
+export function missingUdpPermission({ address, family, port }: UdpAddress): string | undefined {
+  const { Deno: deno } = globalThis as { Deno?: DenoPermissions };
+  if (deno === undefined) return undefined;
+  const hosts = family === 6 ? ["[::]:0", `[${address}]:${port}`] : ["0.0.0.0:0", `${address}:${port}`];
+  const missing = hosts.filter(
+    (host) => deno.permissions.querySync({ name: "net", host }).state !== "granted",
+  );
+  return missing.length === 0 ? undefined : missing.join(",");
 }

@@ -7,7 +7,12 @@ import { readFileSync } from "node:fs";
 import type { Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig, NatsLogin } from "../config/nats_config.ts";
 import type { TlsFiles } from "../config/tls_files.ts";
-import { NATS_DIAL_TIMEOUT_MS, NATS_PING_INTERVAL_MS } from "../limits.ts";
+
+/** How long one NATS server may take to connect to, in milliseconds: then the next one is tried. */
+const NATS_DIAL_TIMEOUT_MS = 3_000;
+
+/** How often a NATS server is asked whether it is still there, in milliseconds: it is given up after three times without an answer. */
+const NATS_PING_INTERVAL_MS = 5_000;
 
 /** The library, loaded when the first connection is made: who has no NATS servers does not pay for it. */
 export type NatsLibrary = typeof import("@nats-io/transport-node");
@@ -19,7 +24,7 @@ export type NatsLibrary = typeof import("@nats-io/transport-node");
  * @param name what the server's reports call the connection
  * @throws what the last server that was tried said, see {@link failureOf}
  */
-export async function dial(
+export async function connect(
   nats: NatsLibrary,
   config: NatsConnectionConfig,
   name: string,

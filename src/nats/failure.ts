@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ConfigurationError } from "../errors.ts";
 import type { Failure } from "./types.ts";
 
 /** Names of the library's errors that say that the server does not want us. */
@@ -14,6 +15,7 @@ const CREDENTIALS_PROBLEM = /credentials|nkey|invalid seed|invalid checksum|inva
 /** Tells what an error of connecting, or of a connection, means for the messages, and what is to be done. */
 export function failureOf(error: unknown, servers: readonly string[]): Failure {
   const { name, message, code } = toError(error);
+  if (ConfigurationError.is(error)) return { kind: "misconfigured", reason: message };
   const where = `NATS at ${servers.join(", ")}`;
   if (LOGIN_ERRORS.has(name) || CREDENTIALS_PROBLEM.test(message))
     return {

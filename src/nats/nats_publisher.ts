@@ -6,12 +6,13 @@
 import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
-import { dial, type NatsLibrary } from "./connect.ts";
-import { whyUnheard } from "./diagnose_no_responders.ts";
+import { EventStorageError } from "../errors.ts";
+import { loadPackage } from "../load_package.ts";
+import { connect, type NatsLibrary } from "./connect.ts";
 import { failureOf } from "./failure.ts";
 import { Publishing } from "./publishing.ts";
 import { Session } from "./session.ts";
-import { askStreams } from "./stream_api.ts";
+import { askStreams, diagnoseNoResponders } from "./stream_api.ts";
 import { streamRisks } from "./stream_settings.ts";
 import type { Failure, Messages, Published } from "./types.ts";
 
@@ -40,7 +41,7 @@ export class NatsPublisher {
   readonly #config: NatsConnectionConfig;
   readonly #options: NatsPublisherOptions;
   #session: Session | undefined;
-  #dialing: Promise<Session> | undefined;
+  #connecting: Promise<Session> | undefined;
   #learnt: readonly string[] = [];
   #isClosed = false;
   #risks: readonly string[] = [];
@@ -87,11 +88,13 @@ export class NatsPublisher {
    * Connects if need be, and asks the streams for their settings now.
    *
    * @returns what can be lost by them
-   * @throws {Error} the servers cannot be reached, or the user may not ask
+   * @throws {EventStorageError} `NATS_UNAVAILABLE`, `NATS_MISCONFIGURED`: the servers cannot be reached, or the user may not ask
    */
   async checkStreams(): Promise<readonly string[]> {
     const session = await this.#open().catch((error) => {
-      throw new Error(failureOf(error, this.#config.servers).reason, { cause: error });
+      const { servers } = this.#config;
+      const { kind, reason } = failureOf(error, servers);
+      throw new EventStorageError(`NATS_${kind.toUpperCase()}`, servers.join(", "), reason, { cause: error });
     });
     const { expectedStream, subjects, maxMessageBytes } = this.#options;
     const streams = await askStreams(session, { subjects, stream: expectedStream });
@@ -105,7 +108,7 @@ export class NatsPublisher {
   /** Lets go of the connection. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const session = await this.#dialing?.catch(() => undefined);
+    const session = await this.#connecting?.catch(() => undefined);
     await (this.#session ?? session)?.close();
   }
 
@@ -136,16 +139,16 @@ export class NatsPublisher {
       this.#learnt = this.#session.learntServers;
       return this.#session;
     }
-    this.#dialing ??= this.#dial().finally(() => {
-      this.#dialing = undefined;
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
     });
-    return await this.#dialing;
+    return await this.#connecting;
   }
 
-  async #dial(): Promise<Session> {
+  async #connect(): Promise<Session> {
     if (this.#isClosed) throw new Error("it is closed");
-    const nats = await import("@nats-io/transport-node");
-    const connection = await this.#connect(nats);
+    const nats = await loadPackage("@nats-io/transport-node", () => import("@nats-io/transport-node"));
+    const connection = await this.#connectToAny(nats);
     const { inboxPrefix } = this.#config;
     const session = new Session(nats, connection, {
       inboxPrefix,
@@ -157,13 +160,13 @@ export class NatsPublisher {
   }
 
   /** The servers that were learnt are tried when none of the configured ones can be had: their addresses may mean nothing here. */
-  async #connect(nats: NatsLibrary): Promise<NatsConnection> {
+  async #connectToAny(nats: NatsLibrary): Promise<NatsConnection> {
     const { name } = this.#options;
     try {
-      return await dial(nats, this.#config, name);
+      return await connect(nats, this.#config, name);
     } catch (error) {
       if (this.#learnt.length === 0) throw error;
-      return await dial(nats, { ...this.#config, servers: this.#learnt }, name).catch(() =>
+      return await connect(nats, { ...this.#config, servers: this.#learnt }, name).catch(() =>
         Promise.reject(error),
       );
     }
@@ -172,7 +175,7 @@ export class NatsPublisher {
   async #explain({ unheardSubject }: Publishing, failure: Failure | undefined): Promise<Failure | undefined> {
     const session = this.#session;
     if (unheardSubject === undefined || failure === undefined || session === undefined) return failure;
-    return await whyUnheard(session, unheardSubject);
+    return await diagnoseNoResponders(session, unheardSubject);
   }
 }
 

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Answer } from "./answer.ts";
-import type { Failure, Messages, Published, Rejection } from "./types.ts";
+import type { Msg } from "@nats-io/transport-node";
+import type { Failure, Messages, Published, RejectedMessage } from "./types.ts";
 
 /** What a message is: not sent or not answered, answered and stored or rejected, or answered and not stored. */
 const PENDING = 0;
@@ -24,7 +24,7 @@ export class Publishing {
   readonly #states: Uint8Array;
   readonly #sizes: Uint32Array;
   readonly #resolve: (published: Published) => void;
-  readonly #rejected: Rejection[] = [];
+  readonly #rejected: RejectedMessage[] = [];
   #next = 0;
   #duplicates = 0;
   #failure: Failure | undefined;
@@ -53,7 +53,7 @@ export class Publishing {
   }
 
   /** Notes an answer, and returns how many bytes are no longer on their way; undefined: none was awaited. */
-  answered(index: number, answer: Answer): number | undefined {
+  answered(index: number, answer: PublishResponse): number | undefined {
     if (this.#isOver || index >= this.#next || this.#states[index] !== PENDING) return undefined;
     const sizeBytes = this.#sizes[index]!;
     this.inFlight--;
@@ -64,7 +64,7 @@ export class Publishing {
   }
 
   /** Notes a message that is rejected before it is sent. */
-  reject({ index, ...rejection }: Rejection): void {
+  reject({ index, ...rejection }: RejectedMessage): void {
     this.#settle(index, { kind: "rejected", ...rejection });
   }
 
@@ -92,7 +92,7 @@ export class Publishing {
     return false;
   }
 
-  #settle(index: number, answer: Answer): void {
+  #settle(index: number, answer: PublishResponse): void {
     this.#states[index] = SETTLED;
     switch (answer.kind) {
       case "stored":
@@ -121,4 +121,68 @@ export class Publishing {
     const rejected = this.#rejected.sort((a, b) => a.index - b.index);
     this.#resolve({ duplicates: this.#duplicates, rejected, undelivered, failure });
   }
+}
+
+/**
+ * - `stored`: the stream has it, from now on or from before.
+ * - `rejected`: the stream never takes this message.
+ * - `no_stream`: nobody listens to the subject: no stream, one without a leader, or no JetStream at all.
+ * - `unavailable`, `misconfigured`: as of a {@link Failure}.
+ */
+export type PublishResponse =
+  | { readonly kind: "stored"; readonly isDuplicate: boolean }
+  | { readonly kind: "no_stream" }
+  | { readonly kind: "rejected"; readonly reason: string; readonly isTooLarge: boolean }
+  | { readonly kind: "unavailable" | "misconfigured"; readonly reason: string };
+
+interface PubAck {
+  readonly stream?: string;
+  readonly duplicate?: boolean;
+  readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
+}
+
+/** `err_code` of a message beyond the stream's `max_msg_size`. */
+const MESSAGE_TOO_LARGE = 10_054;
+
+/** `err_code` of `Nats-Expected-Stream` naming another stream than the one that took the subject. */
+const OTHER_STREAM = 10_060;
+
+const STORED: PublishResponse = { kind: "stored", isDuplicate: false };
+const DUPLICATE: PublishResponse = { kind: "stored", isDuplicate: true };
+const NO_STREAM: PublishResponse = { kind: "no_stream" };
+
+/** Reads an answer. */
+export function readResponse(message: Msg): PublishResponse {
+  const text = message.string();
+  if (text === "" && message.headers?.code === 503) return NO_STREAM;
+  const ack = parse(text);
+  if (ack?.error !== undefined) return explain(ack.error);
+  if (typeof ack?.stream === "string") return ack.duplicate === true ? DUPLICATE : STORED;
+  return { kind: "misconfigured", reason: `who answered is no JetStream stream: ${text.slice(0, 200)}` };
+}
+
+function parse(text: string): PubAck | undefined {
+  try {
+    return JSON.parse(text) as PubAck;
+  } catch {
+    return undefined;
+  }
+}
+
+function explain({
+  code,
+  err_code,
+  description = "no reason given",
+}: PubAck["error"] & object): PublishResponse {
+  const reason = `the stream answered ${code}: ${description} (${err_code ?? "no error code"})`;
+  if (err_code === MESSAGE_TOO_LARGE)
+    return { kind: "rejected", reason: `${reason}: see its max_msg_size`, isTooLarge: true };
+  if (err_code === OTHER_STREAM)
+    return { kind: "misconfigured", reason: `${reason}: another stream than nats.stream takes the subject` };
+  if (description.startsWith("maximum "))
+    return {
+      kind: "unavailable",
+      reason: `${reason}: the stream is full: raise its limits, or let it drop old messages`,
+    };
+  return { kind: code >= 500 || code === 429 || code === 408 ? "unavailable" : "misconfigured", reason };
 }

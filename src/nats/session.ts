@@ -4,12 +4,19 @@
  * @module
  */
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
-import { NATS_MAX_IN_FLIGHT, NATS_MAX_IN_FLIGHT_BYTES } from "../limits.ts";
-import { readAnswer } from "./answer.ts";
 import type { NatsLibrary } from "./connect.ts";
 import { failureOf } from "./failure.ts";
-import type { Publishing } from "./publishing.ts";
+import { type Publishing, readResponse } from "./publishing.ts";
 import type { Failure } from "./types.ts";
+
+/**
+ * How many messages a publisher has on their way to JetStream at once, at most. Half of them are answered before more
+ * are sent: 2,000 by halves take 21 us of CPU an event, 1,000 or 4,000 take 23 to 27.
+ */
+const NATS_MAX_IN_FLIGHT = 2_000;
+
+/** How many bytes of messages a publisher has on their way to JetStream at once, at most, besides the first message. */
+const NATS_MAX_IN_FLIGHT_BYTES = 8_388_608;
 
 /** From how many messages on their way more are sent. */
 const REFILL = NATS_MAX_IN_FLIGHT / 2;
@@ -145,7 +152,7 @@ export class Session {
     const { subject } = message;
     const dot = subject.lastIndexOf(".");
     const caller = this.#callers.get(Number(subject.slice(this.#inbox.length + 1, dot)));
-    const sizeBytes = caller?.answered(Number(subject.slice(dot + 1)), readAnswer(message));
+    const sizeBytes = caller?.answered(Number(subject.slice(dot + 1)), readResponse(message));
     if (sizeBytes === undefined) return; // late: its caller has ended
     this.#inFlight--;
     this.#inFlightBytes -= sizeBytes;

@@ -5,9 +5,12 @@
  *
  * @module
  */
-import { NATS_STREAM_NAMES_TIMEOUT_MS } from "../limits.ts";
 import type { Session } from "./session.ts";
 import type { StreamInfo } from "./stream_settings.ts";
+import type { Failure } from "./types.ts";
+
+/** How long a NATS server may take to say which stream a subject belongs to, in milliseconds: it is asked when nobody answers to that. */
+const NATS_STREAM_NAMES_TIMEOUT_MS = 1_000;
 
 /** How many streams are asked about, at most: a subject with a place for a field may belong to many. */
 const MAX_STREAMS = 32;
@@ -53,4 +56,30 @@ async function ask<T>(session: Session, question: string, body: string): Promise
 /** A stream that does not exist is an error here, and the business of the publishing itself. */
 function isStreamInfo(response: Response<StreamInfo>): response is StreamInfo {
   return response.config !== undefined;
+}
+
+/**
+ * A server says the same of a stream that is missing, of one that has no leader just now, and where there is no
+ * JetStream: nobody listens. This asks which streams the subject belongs to.
+ */
+export async function diagnoseNoResponders(session: Session, subject: string): Promise<Failure> {
+  try {
+    const { streams, error } = await askStreamNames(session, subject);
+    if (error !== undefined) return unavailable(subject, error.description);
+    const [stream] = streams ?? [];
+    if (stream !== undefined) return unavailable(subject, `stream ${stream} has no leader just now`);
+    const reason = `no stream takes subject ${subject}: make one, such as: nats stream add EVENTS --subjects='${subject}'`;
+    return { kind: "misconfigured", reason };
+  } catch (error) {
+    const { name, message, cause } = error as Error;
+    const isUnheard = (cause as Error | undefined)?.name === "NoResponders" || name === "NoResponders";
+    if (!isUnheard)
+      return unavailable(subject, `no stream answers, and which there are is not known: ${message}`);
+    const reason = `JetStream is not enabled on the server at ${session.server}, or not for this account`;
+    return { kind: "misconfigured", reason };
+  }
+}
+
+function unavailable(subject: string, why: string): Failure {
+  return { kind: "unavailable", reason: `subject ${subject}: ${why}` };
 }

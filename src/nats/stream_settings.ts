@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { BACKOFF_MAX_MS, LEASE_MARGIN_MS, MAX_EVENT_BYTES } from "../limits.ts";
+import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
+import { BACKOFF_MAX_MS, LEASE_MARGIN_MS } from "../wire/retry_after.ts";
 
 /** What `$JS.API.STREAM.INFO` answers, as far as it is read. Durations are in nanoseconds; a server leaves out what it does not know. */
 export interface StreamInfo {

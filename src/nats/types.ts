@@ -31,7 +31,7 @@ export interface Failure {
 }
 
 /** A message that the server, or its stream, never takes. */
-export interface Rejection {
+export interface RejectedMessage {
   readonly index: number;
   readonly reason: string;
   /** Whether it is its size. */
@@ -42,7 +42,7 @@ export interface Rejection {
 export interface Published {
   /** How many of those that are stored had been there before. */
   readonly duplicates: number;
-  readonly rejected: readonly Rejection[];
+  readonly rejected: readonly RejectedMessage[];
   /** The indexes of those that may or may not be stored: to be published again, under the same ids. Ascending. */
   readonly undelivered: readonly number[];
   /** Why; undefined when none is undelivered. */

@@ -4,8 +4,13 @@
  * @module
  */
 
-import { BATCH_REGROWTH_MS, MIN_LEARNT_BATCH_BYTES } from "../limits.ts";
 import type { Lease, LeaseTable, ReclaimOptions } from "../storage/leases.ts";
+
+/** The smallest batch size that a collector's 413 can teach, in bytes: below, requests cost more than they carry. */
+export const MIN_LEARNT_BATCH_BYTES = 16_384;
+
+/** In what time a learnt batch size doubles again, in milliseconds: ten minutes. */
+export const BATCH_REGROWTH_MS = 600_000;
 
 /** When a batch goes. */
 export interface BatchLimits {

@@ -1,20 +1,22 @@
 /**
- * Whether the collector, or the queue file, may be asked now.
+ * Whether the collector, or the queue file, may be used now.
  *
  * @module
  */
-import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "../limits.ts";
+import { BACKOFF_MAX_MS } from "../wire/retry_after.ts";
+
+/** The first ceiling of the full-jitter backoff, in milliseconds; it doubles with each failure. */
+export const BACKOFF_BASE_MS = 500;
 
 /**
- * Opens and shuts the way to the collector. A failure concerns the collector and not one batch, so it
- * stops all of them: for a backoff that grows with each failure in a row. Then one request probes, and
- * its success opens the gate again.
+ * A circuit breaker. A failure concerns the collector and not one batch, so it stops all of them: the breaker is open
+ * for a backoff that grows with each failure in a row. Then one request probes, and its success closes the breaker.
  */
 export class CircuitBreaker {
   readonly #maxBackoffMs: number;
   #failures = 0;
   #failingSinceMs = 0;
-  #opensAtMs = 0;
+  #closesAtMs = 0;
 
   /** @param maxBackoffMs the last ceiling of the backoff, in milliseconds */
   constructor(maxBackoffMs: number = BACKOFF_MAX_MS) {
@@ -26,9 +28,9 @@ export class CircuitBreaker {
     return this.#failures;
   }
 
-  /** How long nothing may be sent, in milliseconds. @param nowMs a monotonic time */
-  shutForMs(nowMs: number = performance.now()): number {
-    return Math.max(0, this.#opensAtMs - nowMs);
+  /** For how long it is still open, in milliseconds: nothing may be sent. 0: closed. @param nowMs a monotonic time */
+  openForMs(nowMs: number = performance.now()): number {
+    return Math.max(0, this.#closesAtMs - nowMs);
   }
 
   /** How long there have been only failures, in milliseconds. @param nowMs a monotonic time */
@@ -37,30 +39,30 @@ export class CircuitBreaker {
   }
 
   /**
-   * An answer that shows a working collector. While the gate is shut, it is one that was in flight beside
-   * a failure: it opens nothing, or a Retry-After would last until the next answer.
+   * Notes a response that shows a working collector. While the breaker is open, it belongs to a request that was in
+   * flight beside a failure, and closes nothing: otherwise a Retry-After would last only until the next response.
    *
    * @param nowMs a monotonic time
    */
   succeeded(nowMs: number = performance.now()): void {
-    if (this.shutForMs(nowMs) === 0) this.#failures = 0;
+    if (this.openForMs(nowMs) === 0) this.#failures = 0;
   }
 
   /**
-   * A request that failed. Those that were in flight beside it tell the same story: they count once.
+   * Notes a request that failed. Failures of requests that were in flight beside it count once.
    *
-   * @param retryAfterMs how long the collector asked to be left alone; jitter is added, or a fleet would come back as one
+   * @param retryAfterMs how long the collector asked us to wait; jitter is added, so that a fleet does not come back as one
    * @param nowMs a monotonic time
-   * @returns how long the gate is shut, in milliseconds
+   * @returns for how long the breaker is open, in milliseconds
    */
   failed(retryAfterMs: number = 0, nowMs: number = performance.now()): number {
     if (this.#failures === 0) this.#failingSinceMs = nowMs;
-    if (this.shutForMs(nowMs) === 0) this.#failures++;
-    this.#opensAtMs = Math.max(
-      this.#opensAtMs,
+    if (this.openForMs(nowMs) === 0) this.#failures++;
+    this.#closesAtMs = Math.max(
+      this.#closesAtMs,
       nowMs + retryAfterMs + backoffMs(this.#failures, { maxMs: this.#maxBackoffMs }),
     );
-    return this.shutForMs(nowMs);
+    return this.openForMs(nowMs);
   }
 }
 

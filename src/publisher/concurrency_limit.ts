@@ -4,10 +4,10 @@
  * @module
  */
 
-/** Below this many lanes the publisher's own work, not the collector's distance, decides the speed. */
-const FIRST_LANES = 4;
+/** Below this limit the publisher's own work, not the collector's distance, decides the speed. */
+const FIRST_LIMIT = 4;
 
-/** An answer that takes so many times the quickest one has waited behind others: more lanes would not help. */
+/** A response that takes this many times the quickest one has waited behind others: a higher limit would not help. */
 const SLOW_FACTOR = 2;
 
 /** How long the quickest answer is remembered, in milliseconds, since a collector may move away. */
@@ -30,7 +30,7 @@ export class ConcurrencyLimit {
   /** @param max never more than these */
   constructor(max: number) {
     this.#max = max;
-    this.#first = Math.min(max, FIRST_LANES);
+    this.#first = Math.min(max, FIRST_LIMIT);
     this.#count = this.#first;
   }
 

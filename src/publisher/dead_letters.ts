@@ -8,6 +8,7 @@ import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../sto
 import type { EventTable } from "../storage/events.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import * as log from "./log.ts";
+import type { WakeableSleep } from "./wakeable_sleep.ts";
 
 /** Which dead letters are meant: some by their ids, or all that had died by a time, in Unix milliseconds. */
 export type DeadLetterChoice = { readonly ids: readonly number[] } | { readonly diedByMs: number };
@@ -24,13 +25,13 @@ export interface RetryResult {
 export class DeadLetters {
   readonly #table: DeadLetterTable;
   readonly #events: EventTable;
-  readonly #onRetry: () => void;
+  readonly #publisherSleep: WakeableSleep;
 
-  /** @param onRetry told when events are in the queue again */
-  constructor(file: QueueFile, events: EventTable, onRetry: () => void) {
+  /** @internal @param publisherSleep ends when events are in the queue again */
+  constructor(file: QueueFile, events: EventTable, publisherSleep: WakeableSleep) {
     this.#table = new DeadLetterTable(file);
     this.#events = events;
-    this.#onRetry = onRetry;
+    this.#publisherSleep = publisherSleep;
   }
 
   /** Those with an id below `beforeId`, at most `limit` of them, the newest event first and without their bodies. */
@@ -54,7 +55,7 @@ export class DeadLetters {
     });
     if (retried > 0) {
       log.logRetried(retried);
-      this.#onRetry();
+      this.#publisherSleep.wake();
     }
     return { retried, isFull: this.#events.isFull() };
   }

@@ -4,9 +4,9 @@
  * @module
  */
 import { countOf } from "../format.ts";
-import type { PublisherFigures } from "../metrics/publisher_counts.ts";
+import type { PublisherStats } from "../metrics/publisher_counts.ts";
 import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
-import type { QueueState } from "../storage/events.ts";
+import { NEARLY_FULL, type QueueState } from "../storage/events.ts";
 
 /** The last thing that went wrong. */
 export interface PublisherProblem {
@@ -58,11 +58,11 @@ export interface PublisherMetrics extends Omit<PublisherStatus, "state"> {
   /** Of this package. */
   readonly version: string;
   /** Requests, batches and events, and histograms of them. */
-  readonly counts: PublisherFigures;
+  readonly counts: PublisherStats;
   /** How many requests may be on their way at once, as far as the collector has been seen to take them. */
-  readonly lanes: number;
+  readonly concurrencyLimit: number;
   /** And never more than these: `publisher.concurrency`. */
-  readonly maxLanes: number;
+  readonly maxConcurrency: number;
   /** Whether so many events are rejected that no more of them become dead letters. */
   readonly isHeld: boolean;
   /** The size at which a batch is full, in bytes: as configured, or as a 413 has taught. */
@@ -78,9 +78,6 @@ export type Health = "ok" | "degraded" | "failing";
 
 /** A collector that has been away this long, in milliseconds, is not a hiccup any more. */
 const FAILING_AFTER_MS = 60_000;
-
-/** A queue this full will soon reject. */
-const DEGRADED_FILL = 0.8;
 
 /** A status summed up: in one word, and what speaks against `ok`, in words for people. */
 export interface HealthReport {
@@ -106,7 +103,7 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are rejected`];
-  else if (depth >= DEGRADED_FILL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
+  else if (depth >= NEARLY_FULL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
   const rejected = countOf(deadLetters, "event");
   if (deadLetters > 0) yield ["degraded", `the collector rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");

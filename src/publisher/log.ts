@@ -21,7 +21,7 @@ export function logMoved(file: string): void {
 
 export function logRolledBack(lease: Lease, duplicates: number): void {
   logger.error(
-    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were never sent before, so the queue file was rolled back; they are sent again under a new identity and may arrive twice",
+    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were never sent before, so the queue file was rolled back, or a proxy sends requests twice; they are sent again under a new identity and may arrive twice",
     { ...range(lease), duplicates },
   );
 }
@@ -104,11 +104,11 @@ export function logDropped(droppedCount: number): void {
 }
 
 export function logRetried(retriedCount: number): void {
-  logger.info("Put dead letters back into the queue, as told: {retriedCount}", { retriedCount });
+  logger.info("Put dead letters back into the queue: {retriedCount}", { retriedCount });
 }
 
 export function logPurged(purgedCount: number): void {
-  logger.warn("Deleted dead letters for good, as told: {purgedCount}", { purgedCount });
+  logger.warn("Purged dead letters: {purgedCount}", { purgedCount });
 }
 
 export function logShrunk(sizeBytes: number, maxBytes: number): void {
@@ -137,6 +137,11 @@ export function logStorageFailure(
   const message = "The queue file fails, trying again in {retryInMs} ms: {reason}";
   if (isNews) logger.error(message, properties);
   else logger.debug(message, properties);
+}
+
+export function logHookFailed(hook: string, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error);
+  logger.error("The hook {hook} failed, which changes nothing for the events: {reason}", { hook, reason });
 }
 
 export function logBallastReleased(): void {

@@ -3,6 +3,8 @@
  *
  * @module
  */
+export type { HostPort, ListenAddress } from "../config/addresses.ts";
+export type { Env } from "../config/config_section.ts";
 export type {
   CollectorDestinationConfig,
   CollectorVersion,
@@ -18,13 +20,16 @@ export type {
   MetricsConfig,
   PublisherConfig,
   PublisherConfigOptions,
+  QueueLocation,
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
+export { Secret } from "../config/secret.ts";
+export { SubjectTemplate } from "../config/subject_template.ts";
 export type { TlsFiles } from "../config/tls_files.ts";
-export type { HistogramFigures } from "../metrics/family.ts";
-export type { PublisherFigures, RequestOutcome } from "../metrics/publisher_counts.ts";
+export type { HistogramStats } from "../metrics/family.ts";
+export type { PublisherStats, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
-export type { QueueState } from "../storage/events.ts";
+export type { QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
 export type { DeadLetterChoice, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {
   Accepted,
@@ -41,6 +46,7 @@ export type {
 } from "./destinations/destination.ts";
 export type { Health, HealthReport, PublisherMetrics, PublisherProblem, PublisherStatus } from "./health.ts";
 export { healthOf } from "./health.ts";
+export type { DeliveredEvents, NewDeadLetter, PublisherHooks } from "./hooks.ts";
 export type { PublisherOptions } from "./publisher.ts";
 export { Publisher } from "./publisher.ts";
 export type { PublishTracing } from "./trace_links.ts";

@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { DEAD_LETTER_BURST } from "../limits.ts";
+
+/**
+ * How many events may become dead letters in a row before the publisher holds the queue: a poison event
+ * comes alone or in a small group. `dead_letters.max_share` says how many may in the long run.
+ */
+export const DEAD_LETTER_BURST = 10;
+
+/** How long ago dead letters count for a publisher that starts, in milliseconds: ten minutes. */
+export const DEAD_LETTER_MEMORY_MS = 600_000;
 
 /**
  * How many events may become dead letters: a few at once, and in the long run a share of all events. A poison

@@ -5,33 +5,34 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
-import { ConfigurationError } from "../errors.ts";
-import { DEAD_LETTER_MEMORY_MS, DEFAULT_BUSY_TIMEOUT_MS } from "../limits.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
+import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
-import { EventTable } from "../storage/events.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
-import { exposuresOf, locateQueueFile } from "../storage/locations.ts";
-import { QueueFile } from "../storage/queue_file.ts";
-import { isDiskFull } from "../storage/storage_error.ts";
+import { exposuresOf } from "../storage/locations.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
 import { Batcher, BatchSize } from "./batcher.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Deliveries } from "./delivery.ts";
+import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { openDestination } from "./destinations/open_destination.ts";
-import type { PublisherMetrics, PublisherStatus } from "./health.ts";
+import type { PublisherMetrics, PublisherProblem, PublisherStatus } from "./health.ts";
+import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
 import { Maintenance } from "./maintenance.ts";
-import { PoisonGuard } from "./poison_guard.ts";
+import { type OpenQueue, openQueue } from "./open_queue.ts";
+import { DEAD_LETTER_MEMORY_MS, PoisonGuard } from "./poison_guard.ts";
 import { Sender } from "./sender.ts";
+import { Settler } from "./settler.ts";
+import { StorageBreaker } from "./storage_breaker.ts";
+import { TIMINGS, type Timings } from "./timings.ts";
 import type { PublishTracing } from "./trace_links.ts";
-import { waits } from "./waits.ts";
 import { WakeableSleep } from "./wakeable_sleep.ts";
 
 /**
@@ -41,7 +42,7 @@ import { WakeableSleep } from "./wakeable_sleep.ts";
 const OTHER_COMMIT_MS = 20;
 
 /** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
-const GATHER_MS = 25;
+const FILL_CHECK_MS = 25;
 
 /**
  * Takes events from a queue file to a collector, at least once, and removes them when the collector
@@ -61,89 +62,99 @@ export class Publisher implements AsyncDisposable {
   /** The queue's dead letters, to look at, retry or purge. */
   readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
+  readonly #hooks: PublisherHooks;
+  readonly #timings: Timings;
   readonly #destination: Destination;
-  readonly #queueFile: QueueFile;
-  readonly #events: EventTable;
+  readonly #queue: OpenQueue;
   readonly #leases: LeaseTable;
+  readonly #storage: StorageBreaker;
   readonly #maintenance: Maintenance;
-  readonly #batcher: Batcher;
-  readonly #deliveries: Deliveries;
-  readonly #metrics: StatsdClient;
-  readonly #durable: DurableHead;
   readonly #batchSize: BatchSize;
-  readonly #counts = new PublisherCounts();
-  /** With one lane, events go in order: what a publisher that died had claimed goes before what came later. */
-  readonly #keepsOrder: boolean;
-  readonly #sleeper = new WakeableSleep();
+  readonly #batcher: Batcher;
+  readonly #sender: Sender;
+  readonly #policy: DeliveryPolicy;
+  readonly #deliveries: Deliveries;
   readonly #watch: WalWatcher;
+  readonly #counts = new PublisherCounts();
+  readonly #sleep = new WakeableSleep();
   readonly #stop = new AbortController();
+  /** With one batch in flight, events go in order: what a publisher that died had claimed goes before what came later. */
+  readonly #keepsOrder: boolean;
   #claimedAtMs = performance.now();
-  /** Whether the last step found nothing to do, and the watch will tell of the next put. */
-  #isIdle = false;
   #running: Promise<void> | undefined;
   #reloadProblem: string | undefined;
 
   /**
-   * Opens the queue's file, and makes it if it is not there. Nothing is sent before {@link run}.
+   * Opens the queue's file, and makes it if it does not exist. Nothing is sent before {@link run}.
    *
    * @throws {ConfigurationError} the queue's name is not valid
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; of a service's
-   * database: it is not there, or has no outbox
+   * database: it does not exist, or has no outbox
    */
-  constructor(config: PublisherConfig, options: PublisherOptions = {}) {
+  constructor(config: PublisherConfig, options?: PublisherOptions);
+  /** @internal */
+  constructor(config: PublisherConfig, options: PublisherOptions, timings: Partial<Timings>);
+  constructor(config: PublisherConfig, options: PublisherOptions = {}, timings: Partial<Timings> = {}) {
     checkOptions(options, OPTION_KINDS);
-    const { destination, openTelemetry } = options;
-    const { batch, deadLetters, metrics } = config;
-    this.queue = config.queueName;
-    this.file = config.file ?? locateQueueFile(config.queueName, config.directory);
+    const counts = this.#counts;
     this.#config = config;
-    this.#destination = destination ?? openDestination(config);
-    this.#queueFile = openFile(this.file, config);
-    this.#events = new EventTable(this.#queueFile);
-    if (destination === undefined) checkBatchVersion(config, this.#events);
-    if (config.maxQueueSize !== undefined) this.#setMaxEvents(config.maxQueueSize);
-    this.deadLetters = new DeadLetters(this.#queueFile, this.#events, this.#sleeper.wake);
-    this.#leases = new LeaseTable(
-      this.#queueFile,
-      this.#destination.timeoutMs + waits.leaseMarginMs,
-      deadLetters,
-    );
-    this.#maintenance = new Maintenance({
-      file: this.#queueFile,
-      ballastBytes: config.ballastBytes,
-      isIdle: () => this.#isIdle,
-      onFailure: (error) => this.#deliveries.storageFailed(error),
+    this.#hooks = options;
+    this.#timings = { ...TIMINGS, ...timings };
+    this.#destination = options.destination ?? openDestination(config);
+    this.#queue = openQueue(config, { isDestinationGiven: options.destination !== undefined });
+    const { file, events } = this.#queue;
+    this.queue = config.queueName;
+    this.file = file.path;
+    this.deadLetters = new DeadLetters(file, events, this.#sleep);
+    const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
+    this.#leases = new LeaseTable(file, leaseMs, config.deadLetters);
+
+    const disk = {
+      file,
+      ballast: new Ballast(file.path, config.ballastBytes),
+      checkpoints: new Checkpoints(file),
+    };
+    this.#storage = new StorageBreaker({ ...disk, counts });
+    this.#maintenance = new Maintenance({ ...disk, storage: this.#storage, timings: this.#timings });
+    this.#watch = new WalWatcher(file.path, () => {
+      this.#sleep.wake();
+      this.#maintenance.written();
     });
-    this.#batchSize = new BatchSize(batch.maxBytes);
-    const limits = { ...batch, emptyBytes: this.#destination.emptyBatchBytes, size: this.#batchSize };
-    this.#batcher = new Batcher(this.#leases, limits);
-    this.#metrics = new StatsdClient(metrics);
-    this.#durable = new DurableHead(this.file, this.#events);
-    const sender = new Sender({
+
+    this.#batchSize = new BatchSize(config.batch.maxBytes);
+    this.#batcher = new Batcher(this.#leases, {
+      ...config.batch,
+      emptyBytes: this.#destination.emptyBatchBytes,
+      size: this.#batchSize,
+    });
+    this.#sender = new Sender({
       leases: this.#leases,
       queue: this.queue,
       destination: this.#destination,
-      metrics: this.#metrics,
-      durable: this.#durable,
-      counts: this.#counts,
-      tracing: openTelemetry,
+      metrics: new StatsdClient(config.metrics),
+      durable: new DurableHead(file.path, events),
+      counts,
+      tracing: options.openTelemetry,
+    });
+    const recentCount = new DeadLetterTable(file).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
+    this.#policy = new DeliveryPolicy({
+      batchSize: this.#batchSize,
+      poisonGuard: new PoisonGuard(config.deadLetters.maxShare, recentCount),
+      maxConcurrency: config.concurrency,
+      counts,
     });
     this.#deliveries = new Deliveries({
-      leases: this.#leases,
-      onSettled: () => this.#maintenance.keepUp(),
-      freeSpace: (error) => this.#maintenance.freeSpace(error),
-      sender,
-      batchSize: this.#batchSize,
-      budget: new PoisonGuard(deadLetters.maxShare, countRecent(this.#queueFile)),
-      concurrency: config.concurrency,
-      onEnd: this.#sleeper.wake,
-      counts: this.#counts,
+      sender: this.#sender,
+      policy: this.#policy,
+      settler: new Settler({ leases: this.#leases, storage: this.#storage, counts }),
+      maintenance: this.#maintenance,
+      storage: this.#storage,
+      counts,
+      sleep: this.#sleep,
+      queue: this.queue,
+      hooks: this.#hooks,
     });
     this.#keepsOrder = config.concurrency === 1;
-    this.#watch = new WalWatcher(this.file, () => {
-      this.#sleeper.wake();
-      this.#maintenance.written();
-    });
   }
 
   /**
@@ -177,132 +188,120 @@ export class Publisher implements AsyncDisposable {
 
   /** How the publisher and its queue are now. */
   status(): PublisherStatus {
-    return { ...this.#now(), state: this.#events.state() };
+    return { ...this.#now(), state: this.#queue.events.state() };
   }
 
-  /** What it has counted since it started, and what else it can tell without reading the queue's file. */
+  /** What it has counted since it started, and what else it knows without reading the queue's file. */
   metrics(): PublisherMetrics {
     return {
       ...this.#now(),
       version: VERSION,
       counts: this.#counts,
-      lanes: this.#deliveries.laneCount,
-      maxLanes: this.#config.concurrency,
-      isHeld: this.#deliveries.isHeld,
+      concurrencyLimit: this.#policy.concurrency.count,
+      maxConcurrency: this.#config.concurrency,
+      isHeld: this.#policy.isHeld,
       maxBatchBytes: this.#batchSize.bytes(),
-      ...this.#queueFile.sizes(),
+      ...this.#queue.file.sizes(),
     };
   }
 
   #now(): Omit<PublisherStatus, "state"> {
-    const isRunning = this.#running !== undefined && !this.#stop.signal.aborted;
-    const { risks: destinationRisks = [] } = this.#destination;
+    const stats = this.#policy.stats();
     return {
+      ...stats,
       queue: this.queue,
-      isRunning,
-      destinationRisks,
+      isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
+      inFlight: this.#deliveries.inFlight.size,
+      retries: this.#counts.claims.again,
+      storageFailures: this.#storage.failures,
+      lastProblem: newer(stats.lastProblem, this.#storage.lastProblem),
+      destinationRisks: this.#destination.risks ?? [],
       reloadProblem: this.#reloadProblem,
-      ...this.#deliveries.figures(),
     };
-  }
-
-  #setMaxEvents(maxEvents: number): void {
-    try {
-      this.#events.setMaxEvents(maxEvents);
-    } catch (error) {
-      this.#queueFile.close(); // nobody else can: the constructor throws
-      throw error;
-    }
   }
 
   /** Stops as an aborted signal would, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;
-    await this.#metrics.close();
-    await this.#durable.close();
-    await this.#destination.close();
-    this.#queueFile.close();
+    await this.#sender.close();
+    this.#queue.file.close();
   }
 
   async #run(): Promise<void> {
-    log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
-    if (this.#queueFile.hasMoved) log.logMoved(this.file);
-    if (!this.#queueFile.isOutbox)
-      // the mode of its database is the service's decision
-      for (const { problem, advice } of exposuresOf(this.file)) log.logExposed(problem, advice);
-    this.#stop.signal.addEventListener("abort", this.#sleeper.wake, { once: true });
-    const keeping = this.#maintenance.run(this.#stop.signal);
+    this.#logStart();
+    this.#stop.signal.addEventListener("abort", this.#sleep.wake, { once: true });
+    watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
+    const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
     while (!this.#stop.signal.aborted) {
       const waitMs = this.#tryStep();
-      if (waitMs > 0) await this.#sleeper.sleep(waitMs);
+      if (waitMs > 0) await this.#sleep.sleep(waitMs);
       else await setImmediate();
     }
     this.#watch.disarm();
     await this.#deliveries.drain(this.#config.graceMs);
-    await keeping;
+    await maintained;
     try {
-      log.logStopped({ delivered: this.#deliveries.figures().delivered, depth: this.#events.depth() });
+      log.logStopped({ delivered: this.#policy.stats().delivered, depth: this.#queue.events.depth() });
     } catch (error) {
-      this.#deliveries.storageFailed(error); // whoever waits for the end is not to hear of the file
+      this.#storage.failed(error); // not a failure of the stop
+    }
+  }
+
+  #logStart(): void {
+    log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
+    const { file } = this.#queue;
+    if (file.hasMoved) log.logMoved(this.file);
+    if (file.isOutbox) return; // the mode of its database is the service's decision
+    for (const { problem, advice } of exposuresOf(this.file)) log.logExposed(problem, advice);
+  }
+
+  /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
+  #tryStep(): number {
+    this.#maintenance.isIdle = false;
+    const openForMs = this.#storage.openForMs();
+    if (openForMs > 0) return openForMs;
+    try {
+      this.#storage.probe();
+      const waitMs = this.#step();
+      this.#storage.succeeded();
+      return waitMs;
+    } catch (error) {
+      return this.#storage.failed(error);
     }
   }
 
   /** Starts what may start now, one batch at most. Returns how long nothing else can, in milliseconds. */
   #step(): number {
-    const shutForMs = this.#deliveries.collectorBreaker.shutForMs();
-    if (shutForMs > 0) return shutForMs;
+    const openForMs = this.#policy.breaker.openForMs();
+    if (openForMs > 0) return openForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
     this.#maintenance.keepUp();
-    // New events first, while the queue is held: only one that the collector takes ends that, and those in
+    // New events first, while the queue is held: only one that the collector accepts ends that, and those in
     // leases may all be at fault.
-    if (this.#deliveries.isHeld && !this.#keepsOrder && this.#lookIsDue())
+    if (this.#policy.isHeld && !this.#keepsOrder && this.#batchDueInMs() === 0)
       return this.#start(this.#batcher.claim());
-    // A lease of ours may look lost, when the clock jumps or this process was stopped: its answer decides.
+    // A lease of ours may look lost, when the clock jumps or this process was stopped: its outcome decides.
     const reclaimed = this.#batcher.reclaim({
       except: this.#deliveries.inFlight,
       oldestOnly: this.#keepsOrder,
-      fairly: this.#deliveries.isHeld,
+      fairly: this.#policy.isHeld,
     });
     if (reclaimed !== undefined) return this.#start(reclaimed);
 
-    // Looked at before the leases are counted: whoever claims in between moves the cursor, and we claim nothing.
-    this.#batcher.look();
-    if (this.#keepsOrder && this.#leases.count() > 0) return waits.pollMs;
-    const dueInMs = this.#batcher.dueInMs(this.#isBusy);
+    // Before the leases are counted: another publisher that claims in between moves the cursor, and we claim nothing.
+    const dueInMs = this.#batchDueInMs();
+    if (this.#keepsOrder && this.#leases.count() > 0) return this.#timings.pollMs;
     if (dueInMs === 0) return this.#start(this.#batcher.claim());
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
-    return Math.min(dueInMs, GATHER_MS);
+    return Math.min(dueInMs, FILL_CHECK_MS);
   }
 
-  get #isBusy(): boolean {
-    return this.#deliveries.inFlight.size > 0;
-  }
-
-  #lookIsDue(): boolean {
+  #batchDueInMs(): number {
     this.#batcher.look();
-    return this.#batcher.dueInMs(this.#isBusy) === 0;
-  }
-
-  #idle(): number {
-    this.#queueFile.checkPlace(); // only here, so that what a removed file holds is still delivered
-    const quietForMs = this.#watch.quietForMs();
-    if (this.#queueFile.isOutbox && quietForMs < OTHER_COMMIT_MS) {
-      this.#watch.disarm();
-      return Math.max(1, quietForMs);
-    }
-    if (this.#watch.arm()) return 0;
-    const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
-    if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
-    this.#isIdle = this.#watch.isArmed;
-    return Math.min(waits.pollMs, Math.max(1, this.#watch.quietForMs()));
-  }
-
-  #endIdling(): void {
-    this.#watch.disarm();
-    this.#maintenance.written();
+    return this.#batcher.dueInMs(this.#deliveries.inFlight.size > 0);
   }
 
   #start(lease: Lease | undefined): number {
@@ -314,56 +313,38 @@ export class Publisher implements AsyncDisposable {
     return 0;
   }
 
-  /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
-  #tryStep(): number {
-    this.#isIdle = false;
-    const shutForMs = this.#deliveries.storageBreaker.shutForMs();
-    if (shutForMs > 0) return shutForMs;
-    try {
-      if (this.#deliveries.storageBreaker.failures > 0) this.#queueFile.checkWritable(); // a step may only read
-      const waitMs = this.#step();
-      this.#deliveries.storageBreaker.succeeded();
-      return waitMs;
-    } catch (error) {
-      return this.#deliveries.storageFailed(error);
+  #idle(): number {
+    const { file } = this.#queue;
+    file.checkPlace(); // only here, so that what a removed file holds is still delivered
+    const quietForMs = this.#watch.quietForMs();
+    if (file.isOutbox && quietForMs < OTHER_COMMIT_MS) {
+      this.#watch.disarm();
+      return Math.max(1, quietForMs);
     }
+    if (this.#watch.arm()) return 0;
+    const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
+    if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
+    this.#maintenance.isIdle = this.#watch.isArmed;
+    return Math.min(this.#timings.pollMs, Math.max(1, this.#watch.quietForMs()));
+  }
+
+  #endIdling(): void {
+    this.#watch.disarm();
+    this.#maintenance.written();
   }
 }
 
-/** The dead letters of a publisher that ran a short while ago. */
-function countRecent(file: QueueFile): number {
-  return new DeadLetterTable(file).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
-}
-
-/**
- * Opens a queue's own file, or the service's database that the configuration names; on a full disk in the place of
- * the ballast that an earlier publisher has left there.
- *
- * @throws {EventStorageError} it cannot be used, or is not a queue
- */
-function openFile(path: string, config: PublisherConfig): QueueFile {
-  const { file, fileMode, ballastBytes, allowNetworkFileSystem } = config;
-  const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
-  const open = () =>
-    file === undefined
-      ? QueueFile.open(path, {
-          role: "publisher",
-          durability: "process",
-          busyTimeoutMs,
-          fileMode,
-          allowNetworkFileSystem,
-        })
-      : QueueFile.openOutbox(path, { busyTimeoutMs });
-  try {
-    return open();
-  } catch (error) {
-    if (!isDiskFull(error) || !new Ballast(path, ballastBytes).release()) throw error;
-    return open();
-  }
+/** The later of two problems. */
+function newer(
+  one: PublisherProblem | undefined,
+  other: PublisherProblem | undefined,
+): PublisherProblem | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one.atMs > other.atMs ? one : other;
 }
 
 /** What a publisher is given besides its configuration. */
-export interface PublisherOptions {
+export interface PublisherOptions extends PublisherHooks {
   /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
   readonly destination?: Destination | undefined;
   /**
@@ -374,20 +355,10 @@ export interface PublisherOptions {
   readonly openTelemetry?: PublishTracing | undefined;
 }
 
-const OPTION_KINDS: OptionKinds<PublisherOptions> = { destination: OBJECT, openTelemetry: OBJECT };
-
-/**
- * Rejects a configuration that sends events as another version than their serializer has written them for: the collector
- * would reject each of them.
- *
- * @throws {ConfigurationError}
- */
-export function checkBatchVersion({ destination, queueName }: PublisherConfig, events: EventTable): void {
-  const written = events.batchVersion();
-  if (destination.kind !== "collector" || written === undefined || written === destination.version) return;
-  const problem = `is ${destination.version}, and the events of this queue are written for version ${written}: set collector.version = ${written}, or use another serializer.`;
-  throw new ConfigurationError(problem, {
-    section: `event-publisher:${queueName}`,
-    key: "collector.version",
-  });
-}
+const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  destination: OBJECT,
+  openTelemetry: OBJECT,
+  onDelivered: FUNCTION,
+  onDeadLetter: FUNCTION,
+  onHealthChange: FUNCTION,
+};

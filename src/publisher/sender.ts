@@ -4,7 +4,6 @@
  * @module
  */
 
-import { MAX_SPAN_LINKS } from "../limits.ts";
 import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
@@ -12,6 +11,9 @@ import type { DurableHead } from "../storage/wal_sync.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
 import { type PublishTracing, withPublishSpan } from "./trace_links.ts";
+
+/** How many spans the span of a request is linked to, at most: what OpenTelemetry's SDKs keep of them by default. */
+const MAX_SPAN_LINKS = 128;
 
 /** What a sender works with. */
 export interface SenderDependencies {
@@ -21,13 +23,13 @@ export interface SenderDependencies {
   readonly destination: Destination;
   readonly metrics: StatsdClient;
   /** What is sent must survive a power cut: see there. */
-  readonly durable: Pick<DurableHead, "reach">;
+  readonly durable: Pick<DurableHead, "reach" | "close">;
   readonly counts: PublisherCounts;
-  /** With what each request is to be told of; undefined: not at all. */
+  /** OpenTelemetry's API, for a span of each request; undefined: none. */
   readonly tracing?: PublishTracing | undefined;
 }
 
-/** What became of a lease's events, how many they were, and their size before compression. */
+/** A lease that was sent, and the outcome. */
 export interface Sent {
   readonly outcome: Outcome;
   /** The UUID that named them. */
@@ -40,17 +42,17 @@ export interface Sent {
   readonly durationMs: number;
 }
 
-/** Sends leases to the destination; what to do about the outcome is the publisher's decision. */
+/** Sends leases to the destination; what follows from the outcome is the policy's decision. */
 export class Sender {
-  readonly #parts: SenderDependencies;
+  readonly #dependencies: SenderDependencies;
 
-  constructor(parts: SenderDependencies) {
-    this.#parts = parts;
+  constructor(dependencies: SenderDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /** @param stop ends the delivery when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, queue, destination, durable } = this.#parts;
+    const { leases, queue, destination, durable } = this.#dependencies;
     const { firstId, lastId } = lease;
     const { putAtMs, ...events } = leases.read(lease);
     const { count } = events;
@@ -70,12 +72,20 @@ export class Sender {
     return sent;
   }
 
+  /** Closes what it sends with. Nothing is in flight then. */
+  async close(): Promise<void> {
+    const { metrics, durable, destination } = this.#dependencies;
+    await metrics.close();
+    await durable.close();
+    await destination.close();
+  }
+
   #count(
     lease: Lease,
     { outcome, count, acceptedCount, sizeBytes, durationMs }: Sent,
     { putAtMs, stop }: { putAtMs: readonly number[]; stop: AbortSignal },
   ): void {
-    const { metrics, counts } = this.#parts;
+    const { metrics, counts } = this.#dependencies;
     metrics.timer("post", durationMs);
     counts.requested(outcome.kind, { count, sizeBytes, durationMs });
     const isTransport = outcome.kind === "unavailable" && outcome.isTransport === true;
@@ -93,7 +103,7 @@ export class Sender {
     batch: { readonly count: number; readonly sizeBytes: number },
     request: () => Promise<Outcome>,
   ): Promise<Outcome> {
-    const { leases, queue, tracing } = this.#parts;
+    const { leases, queue, tracing } = this.#dependencies;
     if (tracing === undefined) return request();
     const traces = leases.traces(lease, MAX_SPAN_LINKS);
     return withPublishSpan(tracing, { ...batch, queue, attempts: lease.attempts, traces }, request);

@@ -41,12 +41,16 @@ interface Tracer {
   startActiveSpan<T>(name: string, options: SpanOptions, work: (span: Span) => T): T;
 }
 
-/** What a publisher needs of the package `@opentelemetry/api`: pass all of it. */
+/** What a publisher needs of the package `@opentelemetry/api`: pass all of it, as in `import * as openTelemetry`. */
 export interface PublishTracing {
-  readonly trace: { getTracer(name: string, version: string): Tracer };
+  /** The package's `trace`: what makes spans. */
+  readonly trace: { getTracer(name: string, version: string): object };
+  /** The package's kinds of spans. */
   readonly SpanKind: { readonly CLIENT: number };
+  /** The package's results of spans. */
   readonly SpanStatusCode: { readonly ERROR: number };
-  createTraceState(text: string): TraceState;
+  /** Reads a `tracestate`. */
+  createTraceState(text: string): object;
 }
 
 /** What a span tells of a batch. */
@@ -79,7 +83,7 @@ export async function withPublishSpan(
     return outcome;
   };
   try {
-    const tracer = api.trace.getTracer("eventspool", VERSION);
+    const tracer = api.trace.getTracer("eventspool", VERSION) as Tracer;
     const work = async (span: Span): Promise<void> => finish(api, span, await once());
     await tracer.startActiveSpan("eventspool publish", optionsOf(api, batch), work);
   } catch {
@@ -110,7 +114,7 @@ function optionsOf(api: PublishTracing, batch: TracedBatch): SpanOptions {
 function linkTo(api: PublishTracing, trace: string): { context: SpanContext }[] {
   const [, traceId, spanId, flags, state] = TRACE.exec(trace) ?? [];
   if (traceId === undefined || spanId === undefined) return [];
-  const traceState = state === undefined ? {} : { traceState: api.createTraceState(state) };
+  const traceState = state === undefined ? {} : { traceState: api.createTraceState(state) as TraceState };
   return [{ context: { traceId, spanId, traceFlags: Number(`0x${flags}`), isRemote: true, ...traceState } }];
 }
 

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { ConfigurationError, EventSerializationError, EventTooLargeError } from "../errors.ts";
+import {
+  ConfigurationError,
+  EventError,
+  EventInvalidError,
+  EventSerializationError,
+  EventTooLargeError,
+} from "../errors.ts";
 import { describe } from "../format.ts";
 import type { EventTable } from "../storage/events.ts";
 import type { EventSerializer } from "./event_queue.ts";
@@ -18,8 +24,9 @@ export interface EncodeLimits {
 /**
  * The bytes of an event, as they go on the wire.
  *
- * @throws what the serializer throws; {@link EventSerializationError}: it gives no bytes, or the event is a promise;
- * {@link EventTooLargeError}
+ * @throws {EventSerializationError} the serializer throws or gives no bytes, or the event is a promise
+ * @throws {EventInvalidError} the schema rejects the event
+ * @throws {EventTooLargeError} there are too many bytes
  */
 export function encodeEvent<T>(
   serialize: EventSerializer<T>,
@@ -27,7 +34,12 @@ export function encodeEvent<T>(
   { maxEventBytes, queue }: EncodeLimits,
 ): Uint8Array {
   if (isThenable(event)) throw ofPromise(event);
-  const body = serialize(event);
+  let body: Uint8Array;
+  try {
+    body = serialize(event);
+  } catch (error) {
+    throw EventError.is(error) ? error : ofSerializer(error);
+  }
   if (!(body instanceof Uint8Array)) throw notBytes(body);
   if (body.length === 0)
     throw new EventSerializationError(
@@ -36,6 +48,31 @@ export function encodeEvent<T>(
     );
   if (body.length > maxEventBytes) throw new EventTooLargeError(body.length, maxEventBytes, queue);
   return body;
+}
+
+/**
+ * The bytes of all events.
+ *
+ * @throws what `encode` throws; an EventInvalidError says which event it is about
+ */
+export function encodeAll<T>(events: readonly T[], encode: (event: T) => Uint8Array): Uint8Array[] {
+  const bodies: Uint8Array[] = [];
+  try {
+    for (const event of events) bodies.push(encode(event));
+  } catch (error) {
+    if (!(error instanceof EventInvalidError)) throw error;
+    const { issues, cause } = error;
+    throw new EventInvalidError(issues, bodies.length, cause === undefined ? undefined : { cause });
+  }
+  return bodies;
+}
+
+/** Its message may quote the event: it is in the cause alone. */
+function ofSerializer(cause: unknown): EventSerializationError {
+  const name = cause instanceof Error ? cause.name : typeof cause;
+  return new EventSerializationError("", `was not serialized: the queue's serializer threw ${name}.`, {
+    cause,
+  });
 }
 
 function ofPromise(promise: PromiseLike<unknown>): EventSerializationError {

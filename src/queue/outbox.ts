@@ -1,8 +1,23 @@
 /**
- * Putting events in the service's own transactions.
+ * The transactional outbox: events that commit together with the service's own rows, or not at all.
+ *
+ * It loads no SQLite library: it uses the connection that it is given.
+ *
+ * @example
+ * ```ts
+ * import { Database } from "bun:sqlite"; // or better-sqlite3, or DatabaseSync of node:sqlite
+ * import { Outbox, serializeJsonEvent } from "eventspool/outbox";
+ *
+ * const outbox = new Outbox(db, serializeJsonEvent);
+ * outbox.transaction(() => {
+ *   insertOrder.run(42);
+ *   outbox.put({ action: "buy", noun: "order", order: 42 });
+ * });
+ * ```
  *
  * @module
  */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import {
   ConfigurationError,
   EventError,
@@ -10,17 +25,19 @@ import {
   EventQueueFullError,
   EventTransactionError,
 } from "../errors.ts";
-import { EVENTS_CEILING, MAX_EVENT_BYTES } from "../limits.ts";
 import {
   BOOLEAN,
   checkOption,
   checkOptions,
   FUNCTION,
+  OBJECT,
   type OptionKinds,
   STRING,
   wholeFrom,
 } from "../options.ts";
+import { withSchema } from "../serializers/standard_schema.ts";
 import { noteLocation } from "../storage/epochs.ts";
+import { EVENTS_CEILING } from "../storage/events.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
 import { libraryOf, useLibrary } from "../storage/sqlite/driver.ts";
@@ -30,17 +47,36 @@ import {
   outboxPlaceOf,
   type SqliteConnection,
 } from "../storage/user_connection.ts";
+import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import {
   checkSerializer,
+  encodeAll,
   encodeEvent,
   eventsOf,
   isThenable,
   rememberBatchVersion,
   silence,
 } from "./encode.ts";
-import type { EventSerializer } from "./event_queue.ts";
-import { RejectedPuts } from "./rejected_puts.ts";
+import type { EventSchemaOption, EventSerializer } from "./event_queue.ts";
+import { type OnRejected, RejectedPuts } from "./rejected_puts.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
+
+export type { EventIssue } from "../errors.ts";
+export {
+  ConfigurationError,
+  EventError,
+  EventInvalidError,
+  EventQueueClosedError,
+  EventQueueFullError,
+  EventSerializationError,
+  EventStorageError,
+  EventTooLargeError,
+  EventTransactionError,
+} from "../errors.ts";
+export { serializeJsonEvent } from "../serializers/json.ts";
+export type { SqliteValue } from "../storage/sqlite/sqlite.ts";
+export type { SqliteConnection, SqliteStatement } from "../storage/user_connection.ts";
+export type { EventSchemaOption, EventSerializer, OnRejected, PutTracing };
 
 /** Options of an {@link Outbox}; all of them may be left out. */
 export interface OutboxOptions {
@@ -67,6 +103,8 @@ export interface OutboxOptions {
    * the same option links the span of its request to it. Default: none, and a put costs nothing more.
    */
   readonly openTelemetry?: PutTracing;
+  /** Is told of each event that is not stored, for a counter or a log of the service's own. Default: none. */
+  readonly onRejected?: OnRejected;
 }
 
 /**
@@ -84,8 +122,11 @@ export interface OutboxOptions {
  *   outbox.put({ action: "buy", noun: "order", order: order.id });
  * });
  * ```
+ *
+ * @typeParam T - what put takes
+ * @typeParam Output - what the serializer takes: the same, unless a schema makes something else of it
  */
-export class Outbox<T> implements Disposable {
+export class Outbox<T, Output = T> implements Disposable {
   /** What errors call the outbox. */
   readonly name: string;
   /** The database's file: what the publisher's `queue.file` names. */
@@ -109,17 +150,35 @@ export class Outbox<T> implements Disposable {
    * @throws {EventStorageError} `IN_MEMORY`, `NOT_WAL`, `NEWER_SCHEMA`, `TWO_LIBRARIES`; the database cannot be
    * written, such as one that is read-only (`SQLITE_READONLY`)
    */
-  constructor(db: SqliteConnection, serializer: EventSerializer<T>, options: OutboxOptions = {}) {
+  constructor(
+    db: SqliteConnection,
+    serializer: EventSerializer<Output>,
+    options: OutboxOptions & EventSchemaOption<T, Output>,
+  );
+  /** The same without a schema: only the serializer looks at events. */
+  constructor(
+    db: SqliteConnection,
+    serializer: EventSerializer<T>,
+    options?: OutboxOptions & { readonly schema?: undefined },
+  );
+  constructor(
+    db: SqliteConnection,
+    serializer: EventSerializer<T> | EventSerializer<Output>,
+    options: OutboxOptions & { readonly schema?: StandardSchemaV1<T, Output> | undefined } = {},
+  ) {
     checkSerializer(serializer);
     checkOptions(options, OPTION_KINDS);
     const { name = "main", maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
-    const { requireTransaction = false, allowMemory = false } = options;
+    const { requireTransaction = false, allowMemory = false, schema } = options;
     checkConnection(db);
 
     this.name = name;
     this.file = outboxPlaceOf(db, { allowsMemory: allowMemory });
     this.#db = db;
-    this.#serialize = serializer;
+    this.#serialize =
+      schema === undefined
+        ? (serializer as EventSerializer<T>)
+        : withSchema(schema, serializer as EventSerializer<Output>);
     this.#maxEventBytes = maxEventBytes;
     this.#requiresTransaction = requireTransaction;
     this.#tracing = options.openTelemetry;
@@ -131,7 +190,7 @@ export class Outbox<T> implements Disposable {
       this.#release();
       throw error;
     }
-    this.#rejected = new RejectedPuts((counts) => this.#addRejected(counts));
+    this.#rejected = new RejectedPuts((counts) => this.#addRejected(counts), options.onRejected);
   }
 
   /**
@@ -141,6 +200,7 @@ export class Outbox<T> implements Disposable {
    *
    * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
    * @throws {EventQueueFullError} the outbox holds `maxEvents` events
+   * @throws {EventInvalidError} the event is not what the outbox's schema asks for
    * @throws {EventSerializationError} the event cannot be written in the queue's format
    * @throws {EventTransactionError} no transaction is open, and `requireTransaction` is set
    * @throws {EventStorageError} the database cannot be written; `SQLITE_BUSY`: it stayed locked for longer than the
@@ -148,8 +208,8 @@ export class Outbox<T> implements Disposable {
    * @throws {EventQueueClosedError} the outbox is closed
    */
   put(event: T): void {
-    this.#rejectClosed();
     try {
+      this.#assertOpen();
       this.#checkTransaction();
       if (!this.#table.put(this.#encode(event), this.#activeTrace())) throw this.#full();
     } catch (error) {
@@ -161,15 +221,16 @@ export class Outbox<T> implements Disposable {
   /**
    * Stores all of the events, in order, or none of them: in the transaction that is open, or else in one of its own.
    *
-   * @throws the same as {@link put}; then none of the events is stored
+   * @throws the same as {@link put}; then none of the events is stored. An EventInvalidError has the `index` of the
+   * event that it is about.
    */
   putMany(events: Iterable<T>): void {
-    this.#rejectClosed();
     let all: readonly T[] = [];
     try {
+      this.#assertOpen();
       all = eventsOf(events);
       this.#checkTransaction();
-      const bodies = all.map((event) => this.#encode(event));
+      const bodies = encodeAll(all, (event) => this.#encode(event));
       if (bodies.length > 0 && !this.#table.putMany(bodies, this.#activeTrace())) throw this.#full();
     } catch (error) {
       this.#rejected.count(error, Math.max(1, all.length));
@@ -188,7 +249,7 @@ export class Outbox<T> implements Disposable {
    * @throws {EventQueueClosedError} the outbox is closed
    */
   transaction<R>(work: () => R): R {
-    this.#rejectClosed();
+    this.#assertOpen();
     checkOption("work", work, FUNCTION);
     if (isAsyncFunction(work)) throw asyncRejected("nothing was run");
     return this.#table.atomically(() => {
@@ -201,7 +262,7 @@ export class Outbox<T> implements Disposable {
 
   /** How many events wait for the collector or are on their way there; O(1). What the open transaction has put counts. */
   depth(): number {
-    this.#rejectClosed();
+    this.#assertOpen();
     return this.#table.counters().depth;
   }
 
@@ -218,7 +279,7 @@ export class Outbox<T> implements Disposable {
     this.close();
   }
 
-  #rejectClosed(): void {
+  #assertOpen(): void {
     if (this.#isClosed) throw new EventQueueClosedError(this.name);
   }
 
@@ -254,13 +315,15 @@ export class Outbox<T> implements Disposable {
   }
 }
 
-const OPTION_KINDS: OptionKinds<OutboxOptions> = {
+const OPTION_KINDS: OptionKinds<OutboxOptions & { readonly schema?: unknown }> = {
   name: STRING,
   maxEvents: wholeFrom(1, EVENTS_CEILING),
   maxEventBytes: wholeFrom(1),
   requireTransaction: BOOLEAN,
   allowMemory: BOOLEAN,
   openTelemetry: TRACING,
+  onRejected: FUNCTION,
+  schema: OBJECT,
 };
 
 function openTable(db: SqliteConnection, file: string, maxEvents: number | undefined): OutboxTable {

@@ -3,12 +3,23 @@
  *
  * @module
  */
+import process from "node:process";
 import { setTimeout } from "node:timers";
-import { EventQueueFullError, EventStorageError, EventTooLargeError } from "../errors.ts";
+import { EventError, EventQueueFullError, EventStorageError, EventTooLargeError } from "../errors.ts";
 import type { RejectionReason } from "../storage/events.ts";
+import { isThenable } from "./encode.ts";
 
 /** How often counts are added to those in the file, in milliseconds. */
 const FLUSH_EVERY_MS = 1_000;
+
+/**
+ * Is told of events that a put rejected, before the put throws. What it throws or rejects with is a warning of the
+ * process, and changes nothing for the put.
+ *
+ * @param error what the put throws; `error.code` says why
+ * @param count how many events were rejected: those of a `putMany`, else 1 or more with the same reason
+ */
+export type OnRejected = (error: EventError, count: number) => void;
 
 /** Where counts are kept; it may throw, then they are kept here and tried again. */
 type AddRejected = (counts: ReadonlyMap<RejectionReason, number>) => void;
@@ -20,18 +31,21 @@ type AddRejected = (counts: ReadonlyMap<RejectionReason, number>) => void;
  */
 export class RejectedPuts {
   readonly #add: AddRejected;
+  readonly #onRejected: OnRejected | undefined;
   #counts = new Map<RejectionReason, number>();
   #flushAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(add: AddRejected) {
+  constructor(add: AddRejected, onRejected?: OnRejected) {
     this.#add = add;
+    this.#onRejected = onRejected;
   }
 
   /** Counts `events` events that were rejected with `error`. */
   count(error: unknown, events: number = 1): void {
-    if (this.#closed) return; // a grouped put that close() itself has rejected
+    if (this.#onRejected !== undefined && EventError.is(error)) tell(this.#onRejected, error, events);
+    if (this.#closed) return; // too late for the file
     const reason = reasonOf(error);
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + events);
     const nowMs = performance.now();
@@ -63,6 +77,19 @@ export class RejectedPuts {
     this.#flushAtMs = nowMs + FLUSH_EVERY_MS;
     this.#timer = setTimeout(() => this.flush(), FLUSH_EVERY_MS).unref(); // does not keep the service alive
   }
+}
+
+function tell(onRejected: OnRejected, error: EventError, count: number): void {
+  try {
+    const result: unknown = onRejected(error, count);
+    if (isThenable(result)) void Promise.resolve(result).catch(warn);
+  } catch (thrown) {
+    warn(thrown);
+  }
+}
+
+function warn(thrown: unknown): void {
+  process.emitWarning(`The hook onRejected failed: ${thrown}`, "EventspoolWarning");
 }
 
 function reasonOf(error: unknown): RejectionReason {

@@ -14,9 +14,10 @@ interface SpanContext {
   readonly traceState?: { serialize(): string } | undefined;
 }
 
-/** What a queue needs of the package `@opentelemetry/api`: pass all of it. */
+/** What a queue needs of the package `@opentelemetry/api`: pass all of it, as in `import * as openTelemetry`. */
 export interface PutTracing {
-  readonly trace: { getActiveSpan(): { spanContext(): SpanContext } | undefined };
+  /** The package's `trace`: which span is active. */
+  readonly trace: { getActiveSpan(): { spanContext(): object } | undefined };
 }
 
 /** The kind of the option. */
@@ -33,7 +34,7 @@ const SAMPLED = 1;
  * not recorded, so that nothing could be linked to it.
  */
 export function activeTrace({ trace }: PutTracing): string | undefined {
-  const context = trace.getActiveSpan()?.spanContext();
+  const context = trace.getActiveSpan()?.spanContext() as SpanContext | undefined;
   if (context === undefined || (context.traceFlags & SAMPLED) === 0) return undefined;
   const { traceId, spanId, traceFlags, traceState } = context;
   const traceparent = `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`;

@@ -7,8 +7,10 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigurationError, EventInvalidError, type EventIssue } from "../errors.ts";
 import { abbreviate, describe } from "../format.ts";
-import { MAX_EVENT_ISSUES } from "../limits.ts";
 import { pathSegment } from "./problems.ts";
+
+/** How many of the issues that a schema finds in one event are kept: a list of 100,000 may have as many. */
+export const MAX_EVENT_ISSUES = 20;
 
 /**
  * A serializer that takes what `schema` takes, and serializes what it makes of that: with its defaults, and without

@@ -6,6 +6,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
+/** How long a request to the collector or the admin routes may take to arrive, in milliseconds. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+
 /** Figures of a listener's connections. */
 export interface ConnectionStats {
   /** How many are open. */

@@ -18,8 +18,13 @@ import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { getRequestListener, RequestError } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
-import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT_MS } from "../limits.ts";
-import { type ConnectionStats, Connections } from "./connections.ts";
+import { type ConnectionStats, Connections, REQUEST_TIMEOUT_MS } from "./connections.ts";
+
+/** The longest headers of such a request together, in bytes: 16 KiB, Node's default. */
+const MAX_HEADER_BYTES = 16_384;
+
+/** How many headers of such a request are read; a publisher sends a dozen. */
+const MAX_HEADERS = 100;
 
 /** What an app learns of a request besides the request: Node's objects. */
 export interface RequestEnv {

@@ -3,9 +3,14 @@
  *
  * @module
  */
-import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../limits.ts";
 import type { EventTable } from "./events.ts";
 import type { QueueFile } from "./queue_file.ts";
+
+/** How many dead letters are kept until someone says otherwise, in rows: the oldest make room for new ones. */
+export const MAX_DEAD_LETTERS = 10_000;
+
+/** How large the dead letters may grow until someone says otherwise, in bytes of bodies and answers: 64 MiB. */
+export const MAX_DEAD_LETTER_BYTES = 67_108_864;
 
 /** A dead letter without its body. */
 export interface DeadLetterSummary {

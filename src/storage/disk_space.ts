@@ -11,8 +11,13 @@
 import { type StatsFs, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { EventStorageError } from "../errors.ts";
-import { MAX_RESERVE_BYTES } from "../limits.ts";
 import type { QueueFile } from "./queue_file.ts";
+
+/**
+ * What puts leave free on the queue's disk, in bytes: 4 MiB, and no more than an eighth of a small disk. It is
+ * for the publisher, whose claims and acks need room to drain the queue.
+ */
+const MAX_RESERVE_BYTES = 4_194_304;
 
 /** What a put writes besides its body, in bytes: two or three pages and their headers. */
 const PUT_BYTES = 12_288;

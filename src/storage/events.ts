@@ -3,8 +3,18 @@
  *
  * @module
  */
+import { ageSeconds } from "../format.ts";
 import { DiskSpace } from "./disk_space.ts";
 import type { QueueFile } from "./queue_file.ts";
+
+/**
+ * How many events a queue holds, in rows, until someone says otherwise.
+ * Source: baseplate.py `baseplate/lib/events.py`, `MAX_QUEUE_SIZE`.
+ */
+export const DEFAULT_MAX_EVENTS = 10_000;
+
+/** The largest row cap one can ask for, in rows: ids and counts stay exact as JavaScript numbers. */
+export const EVENTS_CEILING = 1_000_000_000_000;
 
 /** What a queue file holds, at one moment. */
 export interface QueueState {
@@ -30,8 +40,26 @@ export interface QueueState {
   readonly oldestPutAtMs: number | undefined;
 }
 
+/** A queue this full, as a share of its row cap, will soon reject puts. */
+export const NEARLY_FULL = 0.8;
+
+/** A queue's state for programs: what `/depth` and `queue depth --json` print. */
+export function depthJson(queue: string, state: QueueState): object {
+  return {
+    queue,
+    depth: state.depth,
+    max_events: state.maxEvents,
+    leased: state.leased,
+    dead_letters: state.deadLetters,
+    dead_letter_bytes: state.deadLetterBytes,
+    dropped_dead_letters: state.droppedDeadLetters,
+    rejected_puts: state.rejectedPuts,
+    oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
+  };
+}
+
 /** An event as it is stored. */
-export interface StoredEvent {
+export interface EventRow {
   readonly id: number;
   /** When it was put, in Unix milliseconds. */
   readonly putAtMs: number;
@@ -160,7 +188,7 @@ export class EventTable {
     this.#counters = file.prepare<[], Counters>(COUNTERS);
     this.#state = file.prepare<[number], StateRow>(STATE);
     this.#setMaxEvents = file.prepare<[number]>(SET_MAX_EVENTS);
-    this.#read = file.prepare<[number, number, number], StoredEvent>(READ);
+    this.#read = file.prepare<[number, number, number], EventRow>(READ);
     this.#addRejected = file.prepare<[RejectionReason, number]>(ADD_REFUSED);
   }
 
@@ -274,7 +302,7 @@ export class EventTable {
     fromId: number;
     toId?: number;
     limit: number;
-  }): StoredEvent[] {
+  }): EventRow[] {
     return this.#file.run(() => this.#read.all(fromId, toId, limit));
   }
 

@@ -36,8 +36,8 @@ export interface LeasedEvents {
   readonly putAtMs: readonly number[];
 }
 
-/** What becomes of a lease's events one by one; those that are named nowhere are delivered. */
-export interface Settlement {
+/** What is done with each event of a lease; those that are named nowhere are delivered. */
+export interface EventOutcomes {
   /** Those that become dead letters. */
   readonly dead: readonly ({ readonly id: number } & Pick<Rejection, "status" | "answer">)[];
   /** The ids of those that are given back, in ascending order. */
@@ -222,7 +222,7 @@ export class LeaseTable {
    * Ends the lease event by event; what is given back may be claimed at once, in as many leases as it has gaps.
    * Returns how many older dead letters were dropped to make room; undefined: the lease was lost before.
    */
-  settle(lease: Lease, { dead, kept }: Settlement): number | undefined {
+  settle(lease: Lease, { dead, kept }: EventOutcomes): number | undefined {
     const { id, firstId, lastId, attempts, sends } = lease;
     const nowMs = Date.now();
     return this.#file.transaction(() => {

@@ -3,12 +3,15 @@
  *
  * @module
  */
-import { mkdirSync, type Stats, statSync } from "node:fs";
+import { mkdirSync, readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
-import { MAX_QUEUE_NAME_CHARS } from "../limits.ts";
+import { temporaryPathsOf } from "./temporary_file.ts";
+
+/** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
+export const MAX_QUEUE_NAME_CHARS = 100;
 
 /** Environment variables, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -198,4 +201,60 @@ export function checkQueueName(name: string): string {
     `${JSON.stringify(name)} is not a queue name: use letters, digits, ".", "_" and "-", ` +
       `not starting with ".", at most ${MAX_QUEUE_NAME_CHARS} of them.`,
   );
+}
+
+/**
+ * SQLite finds the -wal by the file's name. Processes that open one file by two names write to two of them, and each
+ * overwrites what the other has put: by experiment, 400 of 800 puts were gone, and integrity_check was clean.
+ * Source: https://www.sqlite.org/howtocorrupt.html, "Multiple links to the same file".
+ *
+ * @throws {EventStorageError} `SEVERAL_NAMES`: the file has hard links, or is mounted by itself, without its directory
+ */
+export function rejectSeveralNames(path: string): void {
+  const file = realPath(path);
+  if (file === undefined) return; // SQLite says why
+  const advice = "what was put by one of them would overwrite what was put by another";
+  if (hasLinks(file)) {
+    const problem = `The queue file ${path} has several names (hard links): ${advice}. Keep one, and make backups by copying.`;
+    throw new EventStorageError("SEVERAL_NAMES", path, problem);
+  }
+  if (!isMountPoint(file)) return;
+  const problem = `The queue file ${path} is mounted by itself and has another name outside: ${advice}. Mount its directory.`;
+  throw new EventStorageError("SEVERAL_NAMES", path, problem);
+}
+
+/** A path free of links; undefined: there is no such file, or it is out of sight. */
+export function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether it has names besides those under which it is made, which go away by themselves. */
+function hasLinks(path: string): boolean {
+  const { nlink, ino } = statSync(path);
+  if (nlink === 1) return false;
+  const temporary = temporaryPathsOf(path).filter((made) => inodeOf(made) === ino);
+  return nlink - temporary.length > 1 && statSync(path).nlink > 1; // again, since one may have gone meanwhile
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+/** Linux tells; Deno may not read it, and would ask the person at the terminal. */
+function isMountPoint(path: string): boolean {
+  if (process.versions.deno !== undefined) return false;
+  try {
+    const escaped = path.replaceAll(
+      /[ \t\n\\]/g,
+      (char) => `\\0${char.charCodeAt(0).toString(8).padStart(2, "0")}`,
+    );
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+    return mounts.some((line) => line.split(" ")[4] === escaped);
+  } catch {
+    return false;
+  }
 }

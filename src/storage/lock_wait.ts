@@ -7,6 +7,13 @@
  *
  * @module
  */
+
+/**
+ * How long a put waits for SQLite's write lock before it gives up, in milliseconds.
+ * Waits are microseconds in practice (four saturated producers and a publisher: worst 60 ms);
+ * the bound is for a process that was stopped while it held the lock.
+ */
+export const DEFAULT_BUSY_TIMEOUT_MS = 1_000;
 const SPIN_MS = 0.03;
 const FIRST_SLEEP_MS = 0.02;
 const MAX_SLEEP_MS = 0.2;

@@ -3,11 +3,21 @@
  *
  * @module
  */
-import { chmodSync, closeSync, existsSync, linkSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { EventStorageError } from "../errors.ts";
-import { DEFAULT_FILE_MODE } from "../limits.ts";
 import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
+import { realPath, rejectSeveralNames } from "./locations.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { prepareSchema, rejectOlderSchema } from "./schema.ts";
@@ -15,6 +25,9 @@ import { openDatabase } from "./sqlite/driver.ts";
 import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
 import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
+
+/** The mode of a new queue file: events are nobody else's business. */
+export const DEFAULT_FILE_MODE = 0o600;
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000;
@@ -54,7 +67,7 @@ type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
 
 /** An open queue file. Everything else in this folder works on one. */
 export class QueueFile {
-  /** Absolute path of the `.db` file. */
+  /** Absolute path of the `.db` file. Where a link was given, that of what it leads to: SQLite has its -wal there. */
   readonly path: string;
   /** Prepares a statement, once. It goes through {@link run} or {@link transaction}. */
   readonly prepare: Database["prepare"];
@@ -72,6 +85,7 @@ export class QueueFile {
   readonly #readLock: LockWait;
   readonly #writeLock: LockWait;
   readonly #touch: Statement<[], unknown>;
+  readonly #givenPath: string;
   readonly #inode: number | undefined;
   /** Undefined until there is one: SQLite makes it with the first write, and keeps it while we are connected. */
   #walInode: number | undefined;
@@ -90,6 +104,7 @@ export class QueueFile {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
+      rejectSeveralNames(path);
       db = openDatabase(path, { isReadOnly: false, busyTimeoutMs: OPEN_TIMEOUT_MS });
       prepareFile(db);
       const hasMoved = noteLocationOf(db, path);
@@ -145,7 +160,8 @@ export class QueueFile {
 
   private constructor(path: string, db: Database, options: OpenedOptions) {
     const { busyTimeoutMs, durability, isOutbox = false, hasMoved = false } = options;
-    this.path = path;
+    this.path = isLink(path) ? (realPath(path) ?? path) : path;
+    this.#givenPath = path;
     this.db = db;
     this.isOutbox = isOutbox;
     this.hasMoved = hasMoved;
@@ -209,7 +225,7 @@ export class QueueFile {
     const wal = `${this.path}-wal`;
     this.#walInode ??= inodeOf(wal);
     for (const [path, inode] of [
-      [this.path, this.#inode],
+      [this.#givenPath, this.#inode],
       [wal, this.#walInode],
     ] as const) {
       if (inodeOf(path) === inode) continue;
@@ -286,6 +302,10 @@ function rejectReadOnly(db: Database): void {
   } catch (error) {
     if (!isBusy(error)) throw error; // who waits for the lock may write
   }
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
 function inodeOf(path: string): number | undefined {

@@ -19,15 +19,19 @@ export function temporaryPathFor(path: string): string {
 
 /** Removes what killed processes have left of {@link temporaryPathFor} a path. What cannot be removed stays. */
 export function removeAbandoned(path: string): void {
-  const directory = dirname(path);
-  const own = basename(path);
   try {
-    for (const name of readdirSync(directory)) {
-      if (!name.startsWith(own) || !SUFFIX.test(name.slice(own.length))) continue;
-      const left = join(directory, name);
+    for (const left of temporaryPathsOf(path))
       if (Date.now() - lstatSync(left).mtimeMs > ABANDONED_AFTER_MS) rmSync(left, { force: true });
-    }
   } catch {
     // gone meanwhile, or not ours to remove: it only takes space
   }
+}
+
+/** The files that are there of {@link temporaryPathFor} a path. @throws the system's error */
+export function temporaryPathsOf(path: string): string[] {
+  const directory = dirname(path);
+  const own = basename(path);
+  return readdirSync(directory)
+    .filter((name) => name.startsWith(own) && SUFFIX.test(name.slice(own.length)))
+    .map((name) => join(directory, name));
 }

@@ -1,5 +1,5 @@
 /**
- * A collector on loopback that fails as told.
+ * A collector on loopback that responds as a test tells it to.
  *
  * @module
  */
@@ -7,16 +7,17 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { ConfigurationError } from "../errors.ts";
 import { checkOptions, OBJECT, type OptionKinds, wholeFrom } from "../options.ts";
 import type { SigningKey } from "../wire/signature.ts";
-import { type Answer, accept, type CollectedRequest, type Script } from "./answers.ts";
 import { namesOf, readRequest } from "./read_request.ts";
+import { accept, type CollectedRequest, type FakeResponse, type Responder } from "./responses.ts";
 
 /** Options of {@link FakeCollector.open}; all of them may be left out. */
 export interface FakeCollectorOptions {
   /** The port on 127.0.0.1. Default: a free one. */
   readonly port?: number;
-  /** The key that batches must be signed with. Default: one that {@link FakeCollector.settings} tells. */
+  /** The key that batches must be signed with. Default: the one in {@link FakeCollector.settings}. */
   readonly key?: SigningKey;
 }
 
@@ -32,23 +33,23 @@ const DEFAULT_KEY = { name: "tests", secret: Buffer.from("not a secret, but for 
 const DEFAULT_WAIT_MS = 10_000;
 
 /**
- * A real HTTP server on 127.0.0.1 that checks batches as a collector does (signature, gzip, framing), and answers
- * as its {@link script} says.
+ * A real HTTP server on 127.0.0.1 that checks batches as a collector does (signature, gzip, framing), and responds
+ * as {@link respond} says.
  *
  * @example
  * ```ts
  * await using collector = await FakeCollector.open();
- * collector.script = times(2, status(503)); // then it accepts
+ * collector.respond = responses.times(2, responses.status(503)); // then it accepts
  * await using _publishing = publish(queue, collector);
  * assert.deepEqual(await collector.waitFor(1), [{ action: "view" }]);
  * ```
  */
 export class FakeCollector implements AsyncDisposable {
-  /** How the next requests are answered. Default: `accept`. */
-  script: Script = accept;
-  /** Every batch that was signed, in order of arrival, whatever the answer. */
+  /** Responds to the next requests. Default: `responses.accept()`. */
+  respond: Responder = accept();
+  /** Every batch that was signed, in order of arrival, whatever the response. */
   readonly requests: CollectedRequest[] = [];
-  /** What was not a signed batch, and what the script threw, a line each: none, unless something is wrong. */
+  /** What was not a signed batch, and what `respond` threw, a line each: none, unless something is wrong. */
   readonly problems: string[] = [];
   readonly #key: NonNullable<FakeCollectorOptions["key"]>;
   readonly #server: Server;
@@ -64,12 +65,14 @@ export class FakeCollector implements AsyncDisposable {
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
-  /** Listens. @throws the system's error (rejects), such as EADDRINUSE */
+  /** Listens. @throws {ConfigurationError} (rejects) an option is not valid, or the port cannot be listened on */
   static async open(options: FakeCollectorOptions = {}): Promise<FakeCollector> {
     checkOptions(options, OPTION_KINDS);
     const collector = new FakeCollector(options);
     collector.#server.listen(options.port ?? 0, "127.0.0.1");
-    await once(collector.#server, "listening");
+    await once(collector.#server, "listening").catch((cause: Error) => {
+      throw new ConfigurationError(`cannot be listened on: ${cause.message}`, { key: "port" }, { cause });
+    });
     return collector;
   }
 
@@ -165,7 +168,7 @@ export class FakeCollector implements AsyncDisposable {
   }
 
   async #answer(request: CollectedRequest, response: ServerResponse): Promise<void> {
-    const answer: Answer = await this.script(request, this.requests.length - 1);
+    const answer: FakeResponse = await this.respond(request, this.requests.length - 1);
     const { status, headers = {}, body = "", rejected, cut } = answer;
     if (!cut) Object.assign(request, { status });
     if (rejected !== undefined || (status >= 200 && status < 300)) {

@@ -1,5 +1,6 @@
 /**
- * For the tests of services that put events: a queue that is gone after the test, and a collector that fails as told.
+ * For the tests of services that put events: a queue that is removed after the test, and a collector that
+ * responds as the test tells it to.
  *
  * @example
  * ```ts
@@ -10,23 +11,13 @@
  *
  * @module
  */
-export type { Answer, CollectedRequest, Script } from "./answers.ts";
-export {
-  accept,
-  hang,
-  loseAnswer,
-  maxBytes,
-  reject,
-  rejectNamed,
-  reset,
-  retryAfter,
-  slow,
-  status,
-  times,
-} from "./answers.ts";
+
+export type { SigningKey } from "../wire/signature.ts";
 export type { FakeCollectorOptions, WaitOptions } from "./fake_collector.ts";
 export { FakeCollector } from "./fake_collector.ts";
 export type { PublisherSettings } from "./publish.ts";
 export { publish } from "./publish.ts";
+export type { CollectedRequest, FakeResponse, Responder } from "./responses.ts";
+export * as responses from "./responses.ts";
 export type { FailOptions, TestEventQueueOptions } from "./test_event_queue.ts";
 export { TestEventQueue } from "./test_event_queue.ts";

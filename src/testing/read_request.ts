@@ -8,12 +8,12 @@ import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
 import { parseEvents } from "../collector/events.ts";
 import { requireSignature, verifySignature } from "../collector/signature.ts";
-import type { BatchVersion } from "../collector/sinks/event_list.ts";
+import type { RequestVersion } from "../collector/sinks/sink.ts";
 import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
 import type { SigningKey } from "../wire/signature.ts";
-import type { CollectedRequest } from "./answers.ts";
+import type { CollectedRequest } from "./responses.ts";
 
-const PATHS: Readonly<Record<string, BatchVersion>> = { "/v2": "2", "/v2j": "2j" };
+const PATHS: Readonly<Record<string, RequestVersion>> = { "/v2": "2", "/v2j": "2j" };
 
 /**
  * Reads a batch, and checks its signature, that it is gzip and what it is framed in.

@@ -4,14 +4,13 @@
  * @module
  */
 import { dirname } from "node:path";
-import { EVENTS_CEILING } from "../limits.ts";
 import {
   EventQueue,
   type EventQueueOptions,
   type EventSchemaOption,
   type EventSerializer,
 } from "../queue/event_queue.ts";
-import { EventTable } from "../storage/events.ts";
+import { EVENTS_CEILING, EventTable } from "../storage/events.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { makeMemoryDirectory, removeMemoryDirectory } from "./memory_directory.ts";
 
@@ -58,6 +57,7 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
     serializer: EventSerializer<Output>,
     options: TestEventQueueOptions & EventSchemaOption<T, Output>,
   );
+  /** The same without a schema. */
   constructor(
     name: string,
     serializer: EventSerializer<T>,
@@ -105,21 +105,25 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
     this.#failure = error && { error, left: times };
   }
 
+  /** As {@link EventQueue.put}, or throws what {@link failWith} says. */
   override put(event: T): void {
     this.#failIfTold();
     super.put(event);
   }
 
+  /** As {@link EventQueue.putMany}, or throws what {@link failWith} says. */
   override putMany(events: Iterable<T>): void {
     this.#failIfTold();
     super.putMany(events);
   }
 
-  override async putGrouped(event: T): Promise<void> {
+  /** As {@link EventQueue.putAsync}, or rejects with what {@link failWith} says. */
+  override async putAsync(event: T): Promise<void> {
     this.#failIfTold();
-    await super.putGrouped(event);
+    await super.putAsync(event);
   }
 
+  /** Closes the queue and removes its file. {@link events} and {@link bodies} keep what was in it. */
   override close(): void {
     if (this.#leftBodies !== undefined) return;
     super.close(); // commits what is still gathering

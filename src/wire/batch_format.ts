@@ -4,6 +4,18 @@
  * @module
  */
 
+/**
+ * The largest serialized event, in bytes: 102,400 passes, 102,401 does not.
+ * Source: baseplate.py `baseplate/lib/events.py`, `MAX_EVENT_SIZE`.
+ */
+export const MAX_EVENT_BYTES = 102_400;
+
+/**
+ * The size at which a batch is full, in bytes before compression: 500 KiB.
+ * Source: baseplate.py `baseplate/sidecars/event_publisher.py`, `MAX_BATCH_SIZE`.
+ */
+export const MAX_BATCH_BYTES = 512_000;
+
 /** How the events of a batch, already serialized and joined by commas, become one body. */
 export interface BatchFormat {
   /** What the size of an empty batch counts as, in bytes: the original's estimate, kept so that batches are cut alike. */

@@ -11,7 +11,9 @@ export const EVENT_IDS_HEADER = "Event-Ids";
 
 /** A range of ids, both included. */
 export interface IdRange {
+  /** The first id. */
   readonly firstId: number;
+  /** The last id, which is part of the range. */
   readonly lastId: number;
 }
 

@@ -4,6 +4,15 @@
  * @module
  */
 
+/**
+ * How much longer than its POST a lease lasts, in milliseconds: time to read, sign and gzip
+ * before the POST and to settle after it. Only a publisher that died lets a lease run out.
+ */
+export const LEASE_MARGIN_MS = 5_000;
+
+/** The last ceiling of the full-jitter backoff, in milliseconds. */
+export const BACKOFF_MAX_MS = 60_000;
+
 /** The header's name. */
 export const RETRY_AFTER_HEADER = "Retry-After";
 

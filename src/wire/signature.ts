@@ -16,7 +16,9 @@ const MAX_SIGNATURE_AGE_MS = 300_000;
 
 /** The key that signs, as the collector knows it. */
 export interface SigningKey {
+  /** The name by which the collector finds the secret. */
   readonly name: string;
+  /** What is signed with. */
   readonly secret: Uint8Array;
 }
 

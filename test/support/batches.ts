@@ -1,5 +1,4 @@
-import { EventList } from "../../src/collector/sinks/event_list.ts";
-import type { AcceptedBatch } from "../../src/collector/sinks/sink.ts";
+import { type AcceptedBatch, EventList } from "../../src/collector/sinks/sink.ts";
 import { parseEventIds } from "../../src/wire/event_ids.ts";
 
 /** The UUID of a queue, by number. */

@@ -1,6 +1,5 @@
 import { type CollectorOptions, collector } from "../../src/collector/app.ts";
-import type { BatchVersion } from "../../src/collector/sinks/event_list.ts";
-import type { AcceptedBatch, Stored } from "../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, RequestVersion, Stored } from "../../src/collector/sinks/sink.ts";
 import { serveApp } from "../../src/server/serve.ts";
 import { formatEventIds } from "../../src/wire/event_ids.ts";
 import { KEY } from "./keys.ts";
@@ -9,7 +8,7 @@ import { KEY } from "./keys.ts";
 export interface StoredBatch {
   readonly events: readonly string[];
   readonly meta: {
-    readonly version: BatchVersion;
+    readonly version: RequestVersion;
     readonly keyName: string;
     /** The ids of the events, as the header `Event-Ids` has them. */
     readonly eventIds: string | undefined;

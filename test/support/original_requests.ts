@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readVectors } from "./vectors.ts";
 
-type BatchVersion = "2" | "2j";
+type RequestVersion = "2" | "2j";
 
 interface HttpVector {
   name: string;
-  version: BatchVersion;
+  version: RequestVersion;
   event_count: number;
   events: string[] | { recipe: string; all_lens: number[] | null };
   requests: {
@@ -23,7 +23,7 @@ interface HttpVector {
 /** A request that baseplate.py sent, with its body before compression. */
 export interface OriginalRequest {
   name: string;
-  version: BatchVersion;
+  version: RequestVersion;
   path: string;
   headers: Record<string, string>;
   signature: string;
@@ -34,7 +34,7 @@ export interface OriginalRequest {
 /** What was put into a queue of baseplate.py, and the requests that its publisher made of it. */
 export interface OriginalRun {
   name: string;
-  version: BatchVersion;
+  version: RequestVersion;
   /** Those without a byte, which it drops, included. */
   events: Buffer[];
   requests: OriginalRequest[];
@@ -99,7 +99,7 @@ function rebuildEvents({ version, event_count, events }: HttpVector): Buffer[] {
   });
 }
 
-function tiny(i: number, version: BatchVersion): Buffer {
+function tiny(i: number, version: RequestVersion): Buffer {
   return Buffer.from(JSON.stringify(version === "2" ? { 1: { i64: i } } : { id: i }));
 }
 
@@ -109,7 +109,7 @@ function sized(i: number, length: number): Buffer {
 }
 
 /** As many events as make a body of `bodyLength` bytes. */
-function takeEvents(events: Buffer[], version: BatchVersion, bodyLength: number): Buffer[] {
+function takeEvents(events: Buffer[], version: RequestVersion, bodyLength: number): Buffer[] {
   let count = 1;
   let size = events[0]!.length;
   while (count < events.length && frame([], version, count).length + size < bodyLength) {
@@ -120,7 +120,7 @@ function takeEvents(events: Buffer[], version: BatchVersion, bodyLength: number)
 }
 
 /** On purpose not the framing under test. */
-function frame(events: Buffer[], version: BatchVersion, count: number = events.length): Buffer {
+function frame(events: Buffer[], version: RequestVersion, count: number = events.length): Buffer {
   const [head, tail] = version === "2" ? [`{"1":{"lst":["rec",${count},`, "]}}"] : ["[", "]"];
   return Buffer.concat([Buffer.from(head), joinEvents(events), Buffer.from(tail)]);
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Outbox } from "../../src/queue/outbox_mod.ts";
+import { Outbox } from "../../src/queue/outbox.ts";
 import { openShop, SQLITE_LIBRARIES, type TestConnection } from "./sqlite_libraries.ts";
 import { temporaryDirectory } from "./temporary.ts";
 

@@ -40,7 +40,7 @@ export interface PublishedQueue extends AsyncDisposable {
   readonly queue: EventQueue<unknown>;
 }
 
-/** Makes a queue in a directory of its own, with a publisher that does not run yet. `options` are for both. */
+/** Makes a queue in a directory of its own, with a publisher that does not run yet. `openTelemetry` is for both. */
 export function newQueue(
   url: string,
   settings: Settings = {},
@@ -48,7 +48,11 @@ export function newQueue(
 ): PublishedQueue {
   const directory = temporaryDirectory();
   const publisher = newPublisher(url, directory.path, settings, options);
-  const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, ...options });
+  const { openTelemetry } = options;
+  const queue = new EventQueue("main", serializeJsonEvent, {
+    directory: directory.path,
+    ...(openTelemetry !== undefined && { openTelemetry }),
+  });
   return {
     directory: directory.path,
     publisher,

@@ -1,9 +1,6 @@
-import { accept, hang } from "../../src/testing/answers.ts";
-import { type Answer, type CollectedRequest, FakeCollector } from "../../src/testing/mod.ts";
+import { type CollectedRequest, FakeCollector, type FakeResponse, responses } from "../../src/testing/mod.ts";
 import { eachId, parseEventIds } from "../../src/wire/event_ids.ts";
 import { KEY } from "./keys.ts";
-
-export type { Answer };
 
 /** An event of the tests of processes: a number, which is its row's id too, and whatever a test adds. */
 export interface NumberedEvent {
@@ -19,13 +16,13 @@ export interface ReceivedBatch extends CollectedRequest {
 }
 
 /** Decides on a batch; `nth` counts requests from 0. */
-export type Script = (batch: ReceivedBatch, nth: number) => Answer | Promise<Answer>;
+export type Script = (batch: ReceivedBatch, nth: number) => FakeResponse | Promise<FakeResponse>;
 
 /** Takes everything. */
-export const ACCEPT: Script = accept;
+export const ACCEPT: Script = responses.accept();
 
 /** Answers nothing, ever. */
-export const HANG: Script = hang;
+export const HANG: Script = responses.hang();
 
 /** Takes everything, but not before it is released. */
 export function heldBack(): { readonly script: Script; release(): void } {
@@ -47,7 +44,7 @@ export class ScriptedCollector implements AsyncDisposable {
   private constructor(fake: FakeCollector) {
     this.#fake = fake;
     this.port = fake.port;
-    fake.script = (request, nth) => {
+    fake.respond = (request, nth) => {
       const numbers = (request as ReceivedBatch).events.map(({ n }) => n);
       return this.script(Object.assign(request as ReceivedBatch, { numbers }), nth);
     };

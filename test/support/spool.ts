@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { waits } from "../../src/publisher/waits.ts";
+import type { Timings } from "../../src/publisher/timings.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { EventTable } from "../../src/storage/events.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
@@ -63,7 +63,7 @@ export class Spool implements Disposable {
   }
 
   /** Starts one that waits less: `spool.quickPublisher({ leaseMarginMs: 100 }, settings)`. */
-  quickPublisher(shorter: Partial<typeof waits>, settings: Settings): Program {
+  quickPublisher(shorter: Partial<Timings>, settings: Settings): Program {
     const args = [JSON.stringify(shorter), ...this.publisherArgs(settings)];
     return start("test/support/programs/quick_publisher.ts", args);
   }

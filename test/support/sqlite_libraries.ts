@@ -1,6 +1,6 @@
 import process from "node:process";
 import Database from "better-sqlite3";
-import type { SqliteConnection } from "../../src/queue/outbox_mod.ts";
+import type { SqliteConnection } from "../../src/queue/outbox.ts";
 
 /** A connection of one of the libraries. */
 export interface TestConnection extends SqliteConnection {

@@ -16,21 +16,21 @@ const ROOMS: Readonly<Record<string, string>> = {
   storage: "ground storage/sqlite",
   server: "ground",
   metrics: "ground",
-  config: "ground storage",
-  nats: "ground config",
-  queue: "ground serializers storage/sqlite storage",
+  config: "ground wire server storage",
+  nats: "ground wire config",
+  queue: "ground wire serializers storage/sqlite storage",
   "publisher/destinations": "ground wire config nats",
   publisher: "ground wire storage config metrics publisher/destinations",
   "collector/dedup": "ground wire",
   "collector/sinks": "ground wire storage/sqlite storage config nats collector/dedup",
   collector: "ground wire serializers config server metrics collector/sinks",
   "admin/dashboard": "ground storage server publisher",
-  admin: "ground server metrics publisher admin/dashboard",
+  admin: "ground storage server metrics publisher admin/dashboard",
   testing: "ground wire storage config queue publisher collector/sinks collector",
-  "commands/queue": "ground serializers storage config queue",
+  "commands/queue": "ground wire serializers storage config queue",
   commands:
     "ground storage config server publisher publisher/destinations collector collector/sinks admin commands/queue",
-  roof: "ground serializers queue",
+  roof: "ground wire serializers storage queue",
 };
 
 const SRC = fileURLToPath(new URL("../../src/", import.meta.url));

@@ -7,9 +7,11 @@ import { randomBytes } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { timingSafeEqual } from "hono/utils/buffer";
-import { SESSION_MS } from "../../limits.ts";
 import type { TokenCheck } from "../../server/bearer_guard.ts";
 import { isOverTls, isOwnUser, isProxied, namesThisMachine } from "../../server/request_origin.ts";
+
+/** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
+export const SESSION_MS = 43_200_000;
 
 /** What access is decided by. */
 export interface AccessOptions {
@@ -22,10 +24,10 @@ export interface AccessOptions {
 }
 
 /**
- * `full`: events, answers and buttons. `figures`: neither of them. `none`: nothing until one has signed in.
+ * `full`: events, answers and buttons. `counts`: neither of them. `none`: nothing until one has signed in.
  * `wrong-host`: nothing, since the request does not name this machine.
  */
-export type AccessLevel = "full" | "figures" | "none" | "wrong-host";
+export type AccessLevel = "full" | "counts" | "none" | "wrong-host";
 
 /** How many browsers may be signed in at once; then the one that came first is signed out. */
 const MAX_SESSIONS = 1_000;
@@ -58,7 +60,7 @@ export class Access {
   async levelOf(c: Context): Promise<AccessLevel> {
     if (this.tokens !== undefined) return (await this.#isSignedIn(c, this.tokens)) ? "full" : "none";
     if (!this.isRightHost(c)) return "wrong-host";
-    return this.#isLocal && !isProxied(c) && (await isOwnUser(c)) ? "full" : "figures";
+    return this.#isLocal && !isProxied(c) && (await isOwnUser(c)) ? "full" : "counts";
   }
 
   /** Whether the request names this machine, where it has to: on a local address without a token. */

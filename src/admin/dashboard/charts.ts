@@ -4,10 +4,8 @@
  * @module
  */
 import { formatDuration } from "../../format.ts";
-import { HISTORY_EVERY_MS, HISTORY_SAMPLES } from "../../limits.ts";
-import { formatCount, formatRate } from "./figures.ts";
-import { ratesBetween, type Sample } from "./history.ts";
-import { html, type Markup } from "./markup.ts";
+import { type DepthSample, HISTORY_EVERY_MS, HISTORY_SAMPLES, ratesBetween } from "./history.ts";
+import { formatCount, formatRate, html, type Markup } from "./markup.ts";
 
 /** The names of the charts: the ids of the elements they fill. */
 export type ChartName = "depth-chart" | "oldest-chart" | "put-chart" | "delivered-chart";
@@ -16,11 +14,11 @@ type Drawn = Readonly<Record<ChartName, Markup>>;
 
 /** Draws the charts, and only once for each sample: they are most of the work that the page makes. */
 export class Charts {
-  #newest: Sample | undefined;
+  #newest: DepthSample | undefined;
   #drawn: Drawn | undefined;
 
   /** The charts of samples, the oldest first. */
-  of(samples: readonly Sample[]): Drawn {
+  of(samples: readonly DepthSample[]): Drawn {
     const newest = samples.at(-1);
     if (this.#drawn === undefined || newest !== this.#newest) this.#drawn = draw(samples);
     this.#newest = newest;
@@ -28,7 +26,7 @@ export class Charts {
   }
 }
 
-function draw(samples: readonly Sample[]): Drawn {
+function draw(samples: readonly DepthSample[]): Drawn {
   const depth = { label: "Depth", format: formatCount };
   const oldest = { label: "Age of the oldest event", format: formatDuration };
   const put = { label: "Events put a second", format: formatRate };
@@ -41,11 +39,11 @@ function draw(samples: readonly Sample[]): Drawn {
   };
 }
 
-function pointOf(key: "depth" | "oldestAgeMs"): (sample: Sample) => Point {
+function pointOf(key: "depth" | "oldestAgeMs"): (sample: DepthSample) => Point {
   return (sample) => ({ atMs: sample.atMs, value: sample[key] });
 }
 
-function ratePoints(samples: readonly Sample[], key: "put" | "delivered"): Point[] {
+function ratePoints(samples: readonly DepthSample[], key: "put" | "delivered"): Point[] {
   return samples
     .slice(1)
     .map((sample, index) => ({ atMs: sample.atMs, value: ratesBetween(samples[index]!, sample)[key] }));

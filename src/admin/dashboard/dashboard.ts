@@ -7,25 +7,26 @@ import { randomUUID } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
-import { DASHBOARD_DEAD_LETTERS, MAX_FORM_BYTES } from "../../limits.ts";
 import type { DeadLetterChoice } from "../../publisher/dead_letters.ts";
 import { type Access, type AccessLevel, isSameOrigin, WRONG_HOST } from "./access.ts";
 import { Charts } from "./charts.ts";
-import { LetterList } from "./dead_letters.ts";
-import { plural } from "./figures.ts";
+import { DeadLetterList } from "./dead_letters.ts";
 import { LiveFeed, type Update } from "./live.ts";
-import { html } from "./markup.ts";
+import { html, plural } from "./markup.ts";
 import {
   dashboardPage,
   loginPage,
   messagePage,
-  type Place,
+  type PageLocation,
   SCRIPT_HASH,
   SLASH_HASH,
   STYLE_HASH,
 } from "./page.ts";
 import { regionsOf } from "./regions.ts";
-import { type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
+import { DASHBOARD_DEAD_LETTERS, type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
+
+/** How large a form may be that the dashboard takes, in bytes. */
+const MAX_FORM_BYTES = 4_096;
 
 /** How soon one that finds too many live pages may try again, in seconds. */
 const RETRY_AFTER_S = "10";
@@ -84,7 +85,7 @@ type BoardContext = Context<BoardEnv>;
 /** What those see who have the same access: they share the work, and the pages of one kind cannot use up the other's. */
 interface View {
   readonly isTrusted: boolean;
-  readonly letters: LetterList;
+  readonly letters: DeadLetterList;
   readonly feed: LiveFeed;
 }
 
@@ -93,7 +94,7 @@ class Board {
   readonly #publisher: WatchedPublisher;
   readonly #access: Access;
   readonly #watch: Watch;
-  readonly #views: Readonly<Record<"full" | "figures", View>>;
+  readonly #views: Readonly<Record<"full" | "counts", View>>;
   readonly #charts = new Charts();
   readonly #boot = randomUUID();
 
@@ -101,7 +102,7 @@ class Board {
     this.#publisher = publisher;
     this.#access = access;
     this.#watch = new Watch(publisher);
-    this.#views = { full: this.#newView(true), figures: this.#newView(false) };
+    this.#views = { full: this.#newView(true), counts: this.#newView(false) };
   }
 
   /** Lets those go on who may see the page. */
@@ -127,7 +128,7 @@ class Board {
     const beforeId = idIn(c.req.query("before"));
     const snapshot = this.#look(beforeId);
     if (snapshot instanceof Error)
-      return c.html(messagePage("The queue's file cannot be read", snapshot.message, placeOf(c)), 503);
+      return c.html(messagePage("The queue's file cannot be read", snapshot.message, locationOf(c)), 503);
     const { view } = c.var;
     const { isTrusted } = view;
     // A page of older ones has a list of its own: the list of the newest forgets what is not on it.
@@ -137,7 +138,7 @@ class Board {
     const page = dashboardPage({
       queue,
       file,
-      place: placeOf(c),
+      location: locationOf(c),
       regions: regionsOf(snapshot, { isTrusted, letters, charts: this.#charts }),
       boot: this.#boot,
       atMs: snapshot.atMs,
@@ -198,13 +199,13 @@ class Board {
 
   #turnAway(c: Context, level: Extract<AccessLevel, "wrong-host" | "none">): Response | Promise<Response> {
     if (level === "wrong-host")
-      return c.html(messagePage("Not under this name", WRONG_HOST, placeOf(c)), 403);
+      return c.html(messagePage("Not under this name", WRONG_HOST, locationOf(c)), 403);
     c.header("WWW-Authenticate", "Bearer");
     return this.#askForToken(c, 401);
   }
 
   #askForToken(c: Context, status: 401 | 429, problem?: string): Response | Promise<Response> {
-    return c.html(loginPage(this.#publisher.queue, placeOf(c), problem), status);
+    return c.html(loginPage(this.#publisher.queue, locationOf(c), problem), status);
   }
 
   #newView(isTrusted: boolean): View {
@@ -213,8 +214,8 @@ class Board {
     return { isTrusted, letters, feed };
   }
 
-  #newLetterList(isTrusted: boolean): LetterList {
-    return new LetterList((id) => this.#publisher.deadLetters.get(id), isTrusted);
+  #newLetterList(isTrusted: boolean): DeadLetterList {
+    return new DeadLetterList((id) => this.#publisher.deadLetters.get(id), isTrusted);
   }
 
   #look(beforeId?: number): Snapshot | Error {
@@ -240,7 +241,7 @@ class Board {
 }
 
 /** Where the page is from the request's point of view, when it is at `/queue` say, and its routes at `/queue/events`. */
-function placeOf(c: Context): Place {
+function locationOf(c: Context): PageLocation {
   const isPage = c.req.method === "GET" && !c.req.path.endsWith("/events");
   const pagePath = isPage ? c.req.path : parentOf(c.req.path);
   const name = pagePath.slice(pagePath.lastIndexOf("/") + 1);
@@ -254,11 +255,11 @@ function parentOf(path: string): string {
 }
 
 function backTo(c: Context, rest: string = ""): Response {
-  return c.redirect(placeOf(c).home + rest, 303);
+  return c.redirect(locationOf(c).home + rest, 303);
 }
 
 function notDone(c: Context, text: string, status: 400 | 403): Response | Promise<Response> {
-  return c.html(messagePage("Not done", text, placeOf(c)), status);
+  return c.html(messagePage("Not done", text, locationOf(c)), status);
 }
 
 type Fields = Readonly<Record<string, unknown>>;

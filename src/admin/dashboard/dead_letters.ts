@@ -4,10 +4,11 @@
  * @module
  */
 import { decodeBody, escapeControls, formatSize, oneLine } from "../../format.ts";
-import { DASHBOARD_EVENT_CHARS } from "../../limits.ts";
 import type { DeadLetter, DeadLetterSummary } from "../../storage/dead_letters.ts";
-import { formatCount, timeOf } from "./figures.ts";
-import { html, type Markup } from "./markup.ts";
+import { formatCount, html, type Markup, timeOf } from "./markup.ts";
+
+/** How much of an event the dashboard shows, in characters; `queue dead show` has the rest. */
+const DASHBOARD_EVENT_CHARS = 4_000;
 
 /** How much of an answer stands in the one line of a dead letter, in characters. */
 const ANSWER_CHARS = 200;
@@ -16,7 +17,7 @@ const ANSWER_CHARS = 200;
 const LINES = "\n\t";
 
 /** Makes the list of dead letters, and each entry only once: a dead letter never changes. */
-export class LetterList {
+export class DeadLetterList {
   readonly #read: (id: number) => DeadLetter | undefined;
   readonly #isTrusted: boolean;
   #entries: ReadonlyMap<number, Markup> = new Map();

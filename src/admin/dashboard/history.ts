@@ -4,11 +4,16 @@
  * @module
  */
 import { clearInterval, setInterval } from "node:timers";
-import { HISTORY_EVERY_MS, HISTORY_SAMPLES } from "../../limits.ts";
 import type { PublisherStatus } from "../../publisher/health.ts";
 
+/** How often the dashboard takes a sample for its charts, in milliseconds; it costs the publisher some 20 us. */
+export const HISTORY_EVERY_MS = 5_000;
+
+/** How many samples it keeps: 15 minutes, and the one that they begin with. */
+export const HISTORY_SAMPLES = 181;
+
 /** The figures of one moment; the differences of counts are rates. */
-export interface Sample {
+export interface DepthSample {
   /** When, by the monotonic clock, in milliseconds. */
   readonly atMs: number;
   readonly depth: number;
@@ -31,7 +36,7 @@ const MIN_WINDOW_MS = 0.5 * HISTORY_EVERY_MS;
 
 /** Keeps the newest {@link HISTORY_SAMPLES} samples, one every {@link HISTORY_EVERY_MS}; put pays nothing for it. */
 export class History {
-  readonly #samples: Sample[] = [];
+  readonly #samples: DepthSample[] = [];
 
   /** Samples until `signal` aborts. A queue file that cannot be read leaves a gap. */
   static of(read: () => PublisherStatus, signal: AbortSignal): History {
@@ -52,32 +57,35 @@ export class History {
   }
 
   /** The samples, the oldest first. */
-  get samples(): readonly Sample[] {
+  get samples(): readonly DepthSample[] {
     return this.#samples;
   }
 
   /** Adds a sample, and drops the oldest where there are too many. */
-  add(sample: Sample): void {
+  add(sample: DepthSample): void {
     this.#samples.push(sample);
     if (this.#samples.length > HISTORY_SAMPLES) this.#samples.shift();
   }
 
   /** Rates up to now, over the last few seconds; undefined while nothing is known yet. */
-  ratesUntil(now: Sample): Rates | undefined {
+  ratesUntil(now: DepthSample): Rates | undefined {
     const from = this.#samples.findLast(({ atMs }) => now.atMs - atMs >= MIN_WINDOW_MS);
     return from && ratesBetween(from, now);
   }
 }
 
 /** The figures of a status. @param atMs when it was read, by the monotonic clock, in milliseconds */
-export function toSample({ state, delivered }: PublisherStatus, atMs: number = performance.now()): Sample {
+export function toSample(
+  { state, delivered }: PublisherStatus,
+  atMs: number = performance.now(),
+): DepthSample {
   const { head, depth, oldestPutAtMs } = state;
   const oldestAgeMs = oldestPutAtMs === undefined ? 0 : Math.max(0, Date.now() - oldestPutAtMs);
   return { atMs, depth, oldestAgeMs, put: head, delivered };
 }
 
 /** Rates between two samples, never negative. */
-export function ratesBetween(from: Sample, to: Sample): Rates {
+export function ratesBetween(from: DepthSample, to: DepthSample): Rates {
   const seconds = (to.atMs - from.atMs) / 1_000;
   const rate = (before: number, after: number): number =>
     seconds > 0 ? Math.max(0, after - before) / seconds : 0;

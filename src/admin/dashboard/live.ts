@@ -3,7 +3,18 @@
  *
  * @module
  */
-import { LIVE_EVERY_MS, LIVE_MAX_MS, LIVE_STALL_MS, MAX_LIVE_PAGES } from "../../limits.ts";
+
+/** How often a dashboard that somebody looks at is brought up to date, in milliseconds. */
+const LIVE_EVERY_MS = 1_000;
+
+/** How many dashboards are kept up to date at once. They share the work, some 0.5 ms a second, and each is a connection. */
+export const MAX_LIVE_PAGES = 16;
+
+/** How long a dashboard may take nothing of what it is sent before it is given up, in milliseconds. */
+const LIVE_STALL_MS = 30_000;
+
+/** How long one stream of updates lasts, in milliseconds: a browser asks for the next, and must still be signed in. */
+const LIVE_MAX_MS = 3_600_000;
 
 /** What a page is told; regions that did not change are left out on the way. */
 export interface Update {

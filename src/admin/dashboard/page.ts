@@ -11,7 +11,7 @@ import { SCRIPT } from "./script.ts";
 import { STYLE } from "./style.ts";
 
 /** Where a page is: relative, so that it works under a prefix, and behind a proxy that takes one away. */
-export interface Place {
+export interface PageLocation {
   /** The path of the page itself. */
   readonly home: string;
   /** What the paths of its routes begin with. */
@@ -24,7 +24,7 @@ export interface Place {
 export interface DashboardPage {
   readonly queue: string;
   readonly file: string;
-  readonly place: Place;
+  readonly location: PageLocation;
   readonly regions: Regions;
   /** Names this process to the page's script. */
   readonly boot: string;
@@ -59,21 +59,21 @@ export const SLASH_HASH: string = hashOf(ADD_SLASH);
 
 /** The dashboard. */
 export function dashboardPage(page: DashboardPage): Markup {
-  const { queue, place, regions, boot, atMs, isOlder } = page;
+  const { queue, location, regions, boot, atMs, isOlder } = page;
   return document(
     `${queue} · eventspool`,
-    place,
-    html`<body data-events="${place.routes}events" data-boot="${boot}" data-now="${atMs}">
+    location,
+    html`<body data-events="${location.routes}events" data-boot="${boot}" data-now="${atMs}">
 <a class="skip" href="#figures">Skip to the figures</a>
 <header class="top">
 <p class="brand">eventspool queue</p>
 <h1>${queue}</h1>
 <div id="badge" role="status">${regions.badge}</div>
 <p class="live" id="live" role="status">As of ${new Date(atMs).toISOString().slice(11, 19)} UTC</p>
-${page.canSignOut && html`<form method="post" action="${place.routes}logout">${formToken(page)}<button>Sign out</button></form>`}
+${page.canSignOut && html`<form method="post" action="${location.routes}logout">${formToken(page)}<button>Sign out</button></form>`}
 </header>
 <main>
-<noscript><p class="note">Without JavaScript the figures are those of when the page was loaded. <a href="${place.home}">Load again</a></p></noscript>
+<noscript><p class="note">Without JavaScript the figures are those of when the page was loaded. <a href="${location.home}">Load again</a></p></noscript>
 <div class="health" id="health">${regions.health}</div>
 ${figures(regions)}
 ${deadLetters(page)}
@@ -98,7 +98,7 @@ ${tile("Delivered", "delivered")}
 }
 
 function deadLetters(page: DashboardPage): Markup {
-  const { regions, place, olderThanId, isOlder, said } = page;
+  const { regions, location, olderThanId, isOlder, said } = page;
   return html`<section id="dead" aria-labelledby="dead-heading">
 <div class="head">
 <div><h2 id="dead-heading" tabindex="-1">Dead letters</h2>
@@ -108,17 +108,17 @@ ${page.formToken !== undefined && bulkActions(page)}
 ${said && html`<p class="said" role="status">${said}</p>`}
 ${page.formToken === undefined && html`<p class="note">Events are shown, and can be retried or purged, with an admin token, or by programs of the publisher's user on its own machine.</p>`}
 <ul class="letters card" id="${isOlder ? "older" : "dead-list"}">${regions["dead-list"]}</ul>
-<p class="pager">${isOlder && html`<a href="${place.home}#dead">The newest</a>`}
-${olderThanId !== undefined && html`<a href="${place.home}?before=${olderThanId}#dead">Older ones</a>`}</p>
+<p class="pager">${isOlder && html`<a href="${location.home}#dead">The newest</a>`}
+${olderThanId !== undefined && html`<a href="${location.home}?before=${olderThanId}#dead">Older ones</a>`}</p>
 </section>`;
 }
 
 /** Buttons elsewhere belong to these two forms by their names. All means those that had died when the page was made. */
 function bulkActions(page: DashboardPage): Markup {
-  const { place, deadLetters, atMs } = page;
+  const { location, deadLetters, atMs } = page;
   const seen = html`<input type="hidden" name="seen" value="${atMs}">`;
-  return html`<form id="retry" method="post" action="${place.routes}retry">${formToken(page)}${seen}</form>
-<form id="purge" method="post" action="${place.routes}purge">${formToken(page)}${seen}</form>
+  return html`<form id="retry" method="post" action="${location.routes}retry">${formToken(page)}${seen}</form>
+<form id="purge" method="post" action="${location.routes}purge">${formToken(page)}${seen}</form>
 <div class="actions" id="dead-actions"${deadLetters === 0 && raw(" hidden")}>
 <button form="retry" name="all" value="yes">Retry all</button>
 <details class="confirm"><summary>Purge all…</summary>
@@ -141,15 +141,15 @@ function formToken({ formToken }: DashboardPage): Markup {
 }
 
 /** Asks for the token. */
-export function loginPage(queue: string, place: Place, problem?: string): Markup {
+export function loginPage(queue: string, location: PageLocation, problem?: string): Markup {
   return document(
     `Sign in · ${queue} · eventspool`,
-    place,
+    location,
     html`<body>
 <main class="card narrow">
 <h1>Queue ${queue}</h1>
 ${problem && html`<p class="said bad" role="alert">${problem}</p>`}
-<form method="post" action="${place.routes}login">
+<form method="post" action="${location.routes}login">
 <input name="username" autocomplete="username" value="${queue}" hidden>
 <label for="token">Token</label>
 <input id="token" name="token" type="password" required autofocus autocomplete="current-password" aria-describedby="hint">
@@ -162,21 +162,21 @@ ${problem && html`<p class="said bad" role="alert">${problem}</p>`}
 }
 
 /** Says why something was not done. */
-export function messagePage(title: string, text: string, place: Place): Markup {
+export function messagePage(title: string, text: string, location: PageLocation): Markup {
   return document(
     `${title} · eventspool`,
-    place,
+    location,
     html`<body>
 <main class="card narrow">
 <h1>${title}</h1>
 <p>${text}</p>
-<p><a href="${place.home}">To the dashboard</a></p>
+<p><a href="${location.home}">To the dashboard</a></p>
 </main>
 </body>`,
   );
 }
 
-function document(title: string, { needsSlash }: Place, body: Markup): Markup {
+function document(title: string, { needsSlash }: PageLocation, body: Markup): Markup {
   return html`<!doctype html>
 <html lang="en">
 <head>

@@ -5,10 +5,10 @@
  */
 import { formatDuration, oneLine } from "../../format.ts";
 import { type HealthReport, healthOf, type PublisherStatus } from "../../publisher/health.ts";
+import { NEARLY_FULL } from "../../storage/events.ts";
 import type { ChartName, Charts } from "./charts.ts";
-import type { LetterList } from "./dead_letters.ts";
-import { formatCount, formatRate, formatShare, plural, timeOf } from "./figures.ts";
-import { html, type Markup } from "./markup.ts";
+import type { DeadLetterList } from "./dead_letters.ts";
+import { formatCount, formatRate, formatShare, html, type Markup, plural, timeOf } from "./markup.ts";
 import type { QueueRow, QueueRows, Snapshot } from "./snapshot.ts";
 
 /** The names of the parts: the ids of the elements they fill. */
@@ -28,14 +28,11 @@ export type Region =
 /** The content of each part. */
 export type Regions = Readonly<Record<Region, Markup>>;
 
-/** A queue this full will soon reject: as in healthOf. */
-const NEARLY_FULL = 0.8;
-
 /** For whom the parts are made, and what makes those that are kept while they do not change. */
 export interface KeptParts {
   /** Whether what the collector said, which may hold parts of events, is shown. */
   readonly isTrusted: boolean;
-  readonly letters: LetterList;
+  readonly letters: DeadLetterList;
   readonly charts: Charts;
 }
 

@@ -4,12 +4,17 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import { DASHBOARD_DEAD_LETTERS, DASHBOARD_QUEUES } from "../../limits.ts";
 import type { PublisherStatus } from "../../publisher/health.ts";
 import type { Publisher } from "../../publisher/publisher.ts";
 import type { DeadLetterSummary } from "../../storage/dead_letters.ts";
 import { lookAtQueue, type QueueLook, queuesIn } from "../../storage/queue_directory.ts";
-import { History, type Rates, type Sample, toSample } from "./history.ts";
+import { type DepthSample, History, type Rates, toSample } from "./history.ts";
+
+/** How many dead letters the dashboard shows on a page. */
+export const DASHBOARD_DEAD_LETTERS = 20;
+
+/** How many queues of the directory the dashboard shows: each is opened to look into it. */
+const DASHBOARD_QUEUES = 50;
 
 /** What the page needs of a publisher. */
 export type WatchedPublisher = Pick<Publisher, "queue" | "file" | "status" | "deadLetters" | "stopSignal">;
@@ -34,7 +39,7 @@ export interface Snapshot {
   readonly status: PublisherStatus;
   /** Undefined while nothing is known yet. */
   readonly rates: Rates | undefined;
-  readonly samples: readonly Sample[];
+  readonly samples: readonly DepthSample[];
   readonly letters: readonly DeadLetterSummary[];
   readonly queues: QueueRows;
 }

@@ -5,10 +5,15 @@
  */
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { MAX_GROUP_BATCHES, MAX_GROUP_BYTES } from "../../limits.ts";
 import { type OptionKinds, oneOf, wholeFrom } from "../../options.ts";
-import type { EventList } from "./event_list.ts";
-import type { AcceptedBatch, Stored } from "./sink.ts";
+import type { AcceptedBatch, EventList, Stored } from "./sink.ts";
+
+/**
+ * How many batches a sink commits together at most, and how large they are in bytes: 8 MiB take some 10 ms to
+ * write, for which the event loop stands still.
+ */
+const MAX_GROUP_BATCHES = 64;
+export const MAX_GROUP_BYTES = 8_388_608;
 
 /**
  * When what was written is synced to the disk: `always`, before the publisher is told that its events arrived;
@@ -42,7 +47,7 @@ export interface GroupTarget {
   /** A group was written and could not be synced: takes it back. Throws when it cannot. */
   undo(): void;
   /** Called before each group, and when {@link GroupCommitter.wake} was. */
-  tend(): void;
+  maintain(): void;
 }
 
 interface WaitingBatch {
@@ -115,7 +120,7 @@ export class GroupCommitter {
     const group = this.#takeGroup();
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      this.#target.tend();
+      this.#target.maintain();
       const stored = group.length === 0 ? [] : await this.#commit(group.map(({ batch }) => batch));
       for (const [index, { resolve }] of group.entries()) resolve(stored[index]!);
     } catch (error) {

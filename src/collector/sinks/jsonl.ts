@@ -1,6 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
+import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
 import { EventStorageError } from "../../errors.ts";
-import { DEFAULT_FSYNC_INTERVAL_MS, MAX_GROUP_BYTES } from "../../limits.ts";
 import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import type { DedupIndex } from "../dedup/index.ts";
 import { DEFAULT_OUTPUT_MODE } from "./append_file.ts";
@@ -8,6 +8,7 @@ import {
   GroupCommitter,
   type GroupTarget,
   linesSizeBytes,
+  MAX_GROUP_BYTES,
   SYNC_OPTION_KINDS,
   type SyncOptions,
 } from "./group_commit.ts";
@@ -86,6 +87,7 @@ export class JsonlSink implements Sink {
     return this.#closing;
   }
 
+  /** Closes the sink, as {@link close} does, at the end of the scope of an `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -102,7 +104,7 @@ export class JsonlSink implements Sink {
 
   #target(): GroupTarget {
     return {
-      tend: () => this.#tend(),
+      maintain: () => this.#maintain(),
       write: (group) => this.#write(group),
       sync: () => this.#output.sync(),
       written: () => this.#remember(),
@@ -110,8 +112,8 @@ export class JsonlSink implements Sink {
     };
   }
 
-  #tend(): void {
-    this.#output.tend();
+  #maintain(): void {
+    this.#output.maintain();
     const { rotateAgeMs = Number.POSITIVE_INFINITY } = this.#options;
     const { sizeBytes, openedAtMs } = this.#output;
     if (sizeBytes > 0 && Date.now() - openedAtMs >= rotateAgeMs) this.#output.rotate();

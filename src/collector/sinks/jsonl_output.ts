@@ -5,7 +5,6 @@ import { EventStorageError } from "../../errors.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
 import type { DedupIndex } from "../dedup/index.ts";
 import { AppendFile, syncDirectory } from "./append_file.ts";
-import type { EventList } from "./event_list.ts";
 import {
   type JournalBatch,
   type JournalHeader,
@@ -14,6 +13,7 @@ import {
   recover,
 } from "./jsonl_journal.ts";
 import { OutputLock } from "./output_lock.ts";
+import type { EventList } from "./sink.ts";
 
 /** What is to be written of a batch. */
 export interface BatchLines {
@@ -115,7 +115,7 @@ export class JsonlOutput {
   }
 
   /** Sees that file and journal agree, and that the journal stays short. @throws {EventStorageError} */
-  tend(): void {
+  maintain(): void {
     if (this.#failure !== undefined) throw this.#failure;
     const { size } = fstatSync(this.#file.descriptor);
     if (size !== this.sizeBytes) this.#followChange(size);

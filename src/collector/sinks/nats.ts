@@ -21,6 +21,7 @@ export class NatsSink implements Sink {
   readonly #storing = new Set<Promise<Published>>();
   readonly #never = new AbortController().signal;
 
+  /** Connects to nothing before the first batch. It takes what `loadCollectorConfig(file).sink` says for `sink = nats`. */
   constructor(config: NatsSinkConfig) {
     this.#config = config;
     this.#publisher = new NatsPublisher(config, {

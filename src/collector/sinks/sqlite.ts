@@ -1,8 +1,8 @@
 import { closeSync, existsSync, fdatasync, openSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
+import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
 import { EventStorageError } from "../../errors.ts";
-import { DEFAULT_FSYNC_INTERVAL_MS, SINK_BUSY_TIMEOUT_MS } from "../../limits.ts";
 import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import { openDatabase } from "../../storage/sqlite/driver.ts";
 import {
@@ -18,6 +18,9 @@ import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
 import { GroupCommitter, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
 import { OutputLock } from "./output_lock.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+
+/** How long the SQLite sink waits for somebody else's write lock, in milliseconds: the event loop stands still. */
+const SINK_BUSY_TIMEOUT_MS = 250;
 
 const OPTION_KINDS: OptionKinds<SqliteSinkOptions> = {
   ...SYNC_OPTION_KINDS,
@@ -127,6 +130,7 @@ export class SqliteSink implements Sink {
     return this.#closing;
   }
 
+  /** Closes the sink, as {@link close} does, at the end of the scope of an `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -143,7 +147,7 @@ export class SqliteSink implements Sink {
 
   #target(): GroupTarget {
     return {
-      tend: () => {},
+      maintain: () => {},
       write: (group) => this.#write(group),
       sync: () => this.#sync(),
       written: () => {},

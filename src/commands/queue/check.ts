@@ -5,7 +5,7 @@ import { EventStorageError } from "../../errors.ts";
 import { countOf, formatDuration, formatSize } from "../../format.ts";
 import { freeBytesOf, isNearlyFull, networkFileSystemOf } from "../../storage/disk_space.ts";
 import { type Epoch, EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
-import { EventTable, type QueueState } from "../../storage/events.ts";
+import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
 import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
 import { exposuresOf, octal } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
@@ -143,9 +143,6 @@ const OLD_AFTER_MS = 300_000;
 
 /** Clocks that are a little apart are no finding, in milliseconds. */
 const CLOCK_SLACK_MS = 5_000;
-
-/** A queue this full will soon reject. */
-const NEARLY_FULL = 0.8;
 
 /** Everything but the write lock. */
 function* examineQueue(file: QueueFile): Generator<Finding> {

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { durationMsIn } from "../../config/parsers.ts";
 import { formatDuration, formatTable } from "../../format.ts";
-import { EventTable, type QueueState } from "../../storage/events.ts";
-import { ageSeconds } from "./list.ts";
+import { depthJson, EventTable, type QueueState } from "../../storage/events.ts";
 import { type Call, openToRead, type Verb } from "./verb.ts";
 
 /** The counters at one moment: their differences are rates. */
-interface Sample {
+interface DepthReading {
   readonly atMs: number;
   /** Events ever put. */
   readonly put: number;
@@ -39,7 +38,7 @@ export const depth: Verb = {
     const file = openToRead(call);
     const events = new EventTable(file);
     const isWatched = values.watch === true;
-    let last: Sample | undefined;
+    let last: DepthReading | undefined;
     while (!stop.aborted) {
       const now = sample(events);
       const rates = last && ratesBetween(last, now);
@@ -55,12 +54,12 @@ export const depth: Verb = {
   },
 };
 
-function sample(events: EventTable): Sample {
+function sample(events: EventTable): DepthReading {
   const { head, depth: waiting } = events.counters();
   return { atMs: performance.now(), put: head, left: head - waiting };
 }
 
-function ratesBetween(last: Sample, now: Sample): Rates {
+function ratesBetween(last: DepthReading, now: DepthReading): Rates {
   const seconds = (now.atMs - last.atMs) / 1_000;
   const rate = (from: number, to: number): number => Math.round((to - from) / seconds);
   return { put: rate(last.put, now.put), left: rate(last.left, now.left) };
@@ -69,7 +68,7 @@ function ratesBetween(last: Sample, now: Sample): Rates {
 function toLines(state: QueueState, rates: Rates | undefined, isWatched: boolean): string[] {
   const rejected = Object.values(state.rejectedPuts).reduce((sum, count) => sum + count, 0);
   const oldest = state.oldestPutAtMs === undefined ? "-" : formatDuration(Date.now() - state.oldestPutAtMs);
-  const header = ["DEPTH", "CAP", "LEASED", "DEAD", "REFUSED", "OLDEST"];
+  const header = ["DEPTH", "CAP", "LEASED", "DEAD", "REJECTED", "OLDEST"];
   const row = [state.depth, state.maxEvents, state.leased, state.deadLetters, rejected, oldest].map(String);
   if (isWatched) {
     header.push("PUT/S", "GONE/S");
@@ -79,18 +78,7 @@ function toLines(state: QueueState, rates: Rates | undefined, isWatched: boolean
   return formatTable(wide(header), [wide(row)]);
 }
 
-/** The same names as the publisher's /depth. */
 function toJson(queue: string, state: QueueState, rates: Rates | undefined): object {
-  return {
-    queue,
-    depth: state.depth,
-    max_events: state.maxEvents,
-    leased: state.leased,
-    dead_letters: state.deadLetters,
-    dead_letter_bytes: state.deadLetterBytes,
-    dropped_dead_letters: state.droppedDeadLetters,
-    rejected_puts: state.rejectedPuts,
-    oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
-    ...(rates && { put_per_second: rates.put, gone_per_second: rates.left }),
-  };
+  const perSecond = rates && { put_per_second: rates.put, gone_per_second: rates.left };
+  return { ...depthJson(queue, state), ...perSecond };
 }

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
-import { formatDuration, formatSize, formatTable } from "../../format.ts";
+import { ageSeconds, formatDuration, formatSize, formatTable } from "../../format.ts";
 import { queueFilePath } from "../../storage/locations.ts";
 import { lookAtQueue, type QueueLook, queuesIn } from "../../storage/queue_directory.ts";
 import { type Call, type Output, rejectOutbox, type Verb } from "./verb.ts";
@@ -61,11 +61,6 @@ function toJson({ queue, state, fileBytes, walBytes, error }: Row): object {
     dead_letters: state.deadLetters,
     oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
   };
-}
-
-/** Never negative: the clock may have been set back since the put. */
-export function ageSeconds(putAtMs: number | undefined): number | null {
-  return putAtMs === undefined ? null : Math.max(0, Date.now() - putAtMs) / 1_000;
 }
 
 function sizeOf(path: string): number {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { integerIn } from "../../config/parsers.ts";
 import { decodeBody, eventJson, formatDuration, formatSize, isoTime, oneLine } from "../../format.ts";
-import { EventTable, type StoredEvent } from "../../storage/events.ts";
+import { type EventRow, EventTable } from "../../storage/events.ts";
 import { LeaseTable } from "../../storage/leases.ts";
 import { type Call, openToRead, type Verb } from "./verb.ts";
 
@@ -65,7 +65,7 @@ It looks ten times a second: what is put and delivered in between is not seen.
 };
 
 /** An event that was claimed is on its way, or was given back after a failure. */
-function show({ id, putAtMs, body }: StoredEvent, claimedId: number, { values, output }: Call): void {
+function show({ id, putAtMs, body }: EventRow, claimedId: number, { values, output }: Call): void {
   const state = id <= claimedId ? "claimed" : "waiting";
   const age = formatDuration(Date.now() - putAtMs);
   const { json, text } = decodeBody(body);

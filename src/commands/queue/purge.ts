@@ -1,6 +1,6 @@
 import { countOf } from "../../format.ts";
-import { Claiming, progressOf } from "./claiming.ts";
 import { confirmed } from "./dead.ts";
+import { Claiming, progressOf } from "./drain.ts";
 import { type Call, openToWrite, type Verb } from "./verb.ts";
 
 /** `queue purge` */

@@ -2,9 +2,9 @@ import { isUtf8 } from "node:buffer";
 import { bytesIn } from "../../config/parsers.ts";
 import { EventError } from "../../errors.ts";
 import { countOf, jsonText } from "../../format.ts";
-import { MAX_EVENT_BYTES } from "../../limits.ts";
 import { EventQueue } from "../../queue/event_queue.ts";
 import { MAX_EVENT_DEPTH } from "../../serializers/problems.ts";
+import { MAX_EVENT_BYTES } from "../../wire/batch_format.ts";
 import { type Call, existingFile, rejectOutbox, type Verb } from "./verb.ts";
 
 /** How many lines are put in one transaction. */

@@ -30,7 +30,7 @@ export interface Call {
 }
 
 /** Which queue is meant. */
-export type Place = Pick<Call, "queue" | "directory" | "file">;
+export type QueueLocation = Pick<Call, "queue" | "directory" | "file">;
 
 /** How long a write waits for the lock, in milliseconds: people wait longer than services. */
 const BUSY_TIMEOUT_MS = 5_000;
@@ -61,14 +61,14 @@ export interface Verb {
 }
 
 /** Opens the queue for reading; nothing is changed or made. The caller closes it. @throws {EventStorageError} */
-export function openToRead(call: Place): QueueFile {
+export function openToRead(call: QueueLocation): QueueFile {
   const path = existingFile(call);
   if (call.file === undefined) return QueueFile.openReadOnly(path);
   return QueueFile.openOutbox(path, { busyTimeoutMs: BUSY_TIMEOUT_MS, isReadOnly: true });
 }
 
 /** Opens the queue for writing, as one more process beside those that use it. The caller closes it. @throws {EventStorageError} */
-export function openToWrite(call: Place): QueueFile {
+export function openToWrite(call: QueueLocation): QueueFile {
   const path = existingFile(call);
   if (call.file !== undefined) return QueueFile.openOutbox(path, { busyTimeoutMs: BUSY_TIMEOUT_MS });
   return QueueFile.open(path, {
@@ -80,7 +80,7 @@ export function openToWrite(call: Place): QueueFile {
 }
 
 /** The path of a queue that is there: a name that is not is a typing error more often than a new queue. */
-export function existingFile({ queue, directory, file }: Place): string {
+export function existingFile({ queue, directory, file }: QueueLocation): string {
   if (file !== undefined) return existingDatabase(resolve(file));
   const path = queueFilePath(queue, directory);
   if (existsSync(path)) return path;
@@ -103,7 +103,7 @@ function existingDatabase(path: string): string {
 }
 
 /** For verbs that know only the queues of a directory. @throws {ConfigurationError} `--file` is given */
-export function rejectOutbox({ file }: Place, reason: string): void {
+export function rejectOutbox({ file }: QueueLocation, reason: string): void {
   if (file !== undefined) throw new ConfigurationError(`cannot be used here: ${reason}`, { key: "--file" });
 }
 

@@ -59,7 +59,13 @@ export class CollectorClient {
     const { protocol, hostname, port, pathname, search, host } = new URL(url);
     this.#transport = protocol === "https:" ? https : http;
     this.#timeoutMs = timeoutMs;
-    const options: AgentOptions = { keepAlive: true, proxyEnv: proxyEnv ?? {}, ...tls };
+    // Certificates are checked whatever NODE_TLS_REJECT_UNAUTHORIZED in the environment says.
+    const options: AgentOptions = {
+      keepAlive: true,
+      proxyEnv: proxyEnv ?? {},
+      rejectUnauthorized: true,
+      ...tls,
+    };
     const agent = new this.#transport.Agent(options);
     if (proxyEnv !== undefined && !knowsProxies(agent)) throw new ConfigurationError(NO_PROXIES);
     this.#target = {

@@ -63,6 +63,7 @@ export interface Destination {
 
 /** The destination has the events; they are removed. */
 export interface Accepted {
+  /** Always `accepted`. */
   readonly kind: "accepted";
   /** How many of the events it had already, if it says so: they arrived before, or other events arrived under their ids. */
   readonly duplicates?: number;
@@ -70,6 +71,7 @@ export interface Accepted {
 
 /** It cannot take anything now; the events are kept, and sent again after a while, for ever. */
 export interface Unavailable {
+  /** Always `unavailable`. */
   readonly kind: "unavailable";
   /** Why, for people. */
   readonly reason: string;
@@ -86,6 +88,7 @@ export interface Unavailable {
  * told, since it is not the events' fault and does not pass by itself.
  */
 export interface Misconfigured {
+  /** Always `misconfigured`. */
   readonly kind: "misconfigured";
   /** Why, for people. */
   readonly reason: string;
@@ -93,6 +96,7 @@ export interface Misconfigured {
 
 /** It does not take these events, and has none of them. The batch is halved down to the one at fault. */
 export interface Rejected {
+  /** Always `rejected`. */
   readonly kind: "rejected";
   /** As HTTP has them: 413 is too large. */
   readonly status: number;
@@ -112,6 +116,7 @@ export interface RejectedEvent {
 
 /** It has said of each event what becomes of it: those that are not named here are accepted. */
 export interface PartlyAccepted {
+  /** Always `partial`. */
   readonly kind: "partial";
   /** Those at fault become dead letters. */
   readonly rejected: readonly RejectedEvent[];

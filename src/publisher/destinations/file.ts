@@ -5,8 +5,8 @@
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
+import { DEFAULT_COLLECTOR_TIMEOUT_MS } from "../../config/destination_config.ts";
 import { lineOf } from "../../format.ts";
-import { DEFAULT_COLLECTOR_TIMEOUT_MS } from "../../limits.ts";
 import type { Delivery, Destination, LeasedBatch, Outcome } from "./destination.ts";
 
 const NEWLINE = 0x0a;

@@ -4,10 +4,9 @@
  * @module
  */
 import type { NatsDestinationConfig } from "../../config/nats_config.ts";
-import { MAX_BATCH_BYTES } from "../../limits.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
 import type { Messages, Published } from "../../nats/types.ts";
-import { BATCH_FORMATS, frame } from "../../wire/batch_format.ts";
+import { BATCH_FORMATS, frame, MAX_BATCH_BYTES } from "../../wire/batch_format.ts";
 import { formatEventIds } from "../../wire/event_ids.ts";
 import type {
   Delivery,

@@ -113,6 +113,22 @@ test("GET /health answers 503 with the last error while the key is wrong", async
   assert.match(open.message, /^not shown/, "an answer may quote events");
 });
 
+test("GET /health escapes what the collector said: it is most often read in a terminal", async () => {
+  const hostile = "\u001b]0;owned\u0007\u009b2J\u202eno";
+  await using server = await serveHttp((response) => response.writeHead(403).end(hostile));
+  await using main = newQueue(server.url);
+  main.queue.put({ id: 1 });
+  void main.publisher.run();
+  await eventually("a failure", () => main.publisher.status().failures > 0);
+
+  const response = await admin(main.publisher, { isLocal: true }).request("/health");
+  const text = await response.text();
+
+  assert.match(response.headers.get("content-type")!, /^application\/json/);
+  assert.doesNotMatch(text, /[\p{Cc}\p{Bidi_Control}]/u);
+  assert.ok((JSON.parse(text) as { last_error: { message: string } }).last_error.message.endsWith(hostile));
+});
+
 test("GET /health is degraded, and answers 200, while the collector is away for a moment", async () => {
   await using server = await serveHttp((response) => response.writeHead(503).end());
   await using main = newQueue(server.url);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Hono } from "hono";
 import { type AdminOptions, admin } from "../../../src/admin/app.ts";
-import { SESSION_MS } from "../../../src/limits.ts";
+import { SESSION_MS } from "../../../src/admin/dashboard/access.ts";
 import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
 import { countsOf, fieldOf, firstUpdate, pageOf, send } from "../../support/dashboard.ts";
 import { buryEvents } from "../../support/dead_letters.ts";

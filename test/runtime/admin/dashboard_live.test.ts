@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Hono } from "hono";
 import { admin } from "../../../src/admin/app.ts";
-import { MAX_LIVE_PAGES } from "../../../src/limits.ts";
+import { MAX_LIVE_PAGES } from "../../../src/admin/dashboard/live.ts";
 import { serveApp } from "../../../src/server/serve.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";

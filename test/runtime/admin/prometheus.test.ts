@@ -14,7 +14,7 @@ const PROMETHEUS_ACCEPTS = `${OPEN_METRICS};version=1.0.0,${OPEN_METRICS};versio
 
 /** Base units, what only grows, and what is counted; no ms, no kB, no percent. */
 const UNITS =
-  /_(seconds|bytes|total|info|events|batches|failures|lanes|depth|leased|letters|held|failed|risks|running)$/;
+  /_(seconds|bytes|total|info|events|batches|failures|limit|concurrency|depth|leased|letters|held|failed|risks|running)$/;
 
 /** Some of a publisher's figures. */
 async function pick(publisher: Parameters<typeof figuresOf>[0], names: readonly string[]) {
@@ -85,7 +85,7 @@ test("tells of events put and delivered, of batches, and of the time from put to
     post_duration_seconds_count: collector.batches.length,
     'claimed_batches_total{claim="first"}': collector.batches.length,
     'claimed_batches_total{claim="again"}': 0,
-    max_lanes: 7,
+    max_concurrency: 7,
     max_batch_bytes: 204_800,
     running: 1,
     failing_seconds: 0,
@@ -99,7 +99,7 @@ test("tells of events put and delivered, of batches, and of the time from put to
     "queue_wal_bytes",
   ])
     assert.ok(figures[name]! > 0, `${name}: ${figures[name]}`);
-  assert.ok(figures.lanes! >= 1 && figures.lanes! <= 7);
+  assert.ok(figures.concurrency_limit! >= 1 && figures.concurrency_limit! <= 7);
 });
 
 test("counts requests that end without an answer, and for how long there are only such", async () => {

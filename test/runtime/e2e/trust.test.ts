@@ -276,6 +276,8 @@ test(
   async () => {
     await using collector = await openTlsCollector();
     await keepsItsEvents(collector.url, /certificate/);
+    const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+    await keepsItsEvents(collector.url, /certificate/, {}, env);
   },
 );
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
-import { missingUdpPermission } from "../../../src/metrics/udp_sender.ts";
+import { missingUdpPermission } from "../../../src/metrics/statsd.ts";
 import { startCommand } from "../../support/processes.ts";
 import { listenAsStatsd } from "../../support/statsd.ts";
 

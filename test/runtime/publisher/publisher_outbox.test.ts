@@ -3,8 +3,13 @@ import { readdirSync, statSync } from "node:fs";
 import { test } from "node:test";
 import { admin } from "../../../src/admin/app.ts";
 import { EventStorageError } from "../../../src/errors.ts";
+import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
 import { Maintenance } from "../../../src/publisher/maintenance.ts";
 import type { Publisher } from "../../../src/publisher/publisher.ts";
+import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
+import { TIMINGS } from "../../../src/publisher/timings.ts";
+import { Ballast } from "../../../src/storage/ballast.ts";
+import { Checkpoints } from "../../../src/storage/checkpoints.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -76,15 +81,12 @@ test("neither compacts a service's database, nor checkpoints it itself, nor take
   assert.ok((before[0] as number) > 8_000_000, "a queue's own file would be checkpointed and compacted");
 
   const file = QueueFile.openOutbox(shop.path, { busyTimeoutMs: 1_000 });
-  const maintenance = new Maintenance({
-    file,
-    ballastBytes: 0,
-    isIdle: () => false,
-    onFailure: (error) => assert.fail(String(error)),
-  });
+  const disk = { file, ballast: new Ballast(file.path, 0), checkpoints: new Checkpoints(file) };
+  const storage = new StorageBreaker({ ...disk, counts: new PublisherCounts() });
+  const maintenance = new Maintenance({ ...disk, storage, timings: TIMINGS });
   maintenance.keepUp();
   maintenance.onIdle(3_600_000);
-  maintenance.freeSpace(new EventStorageError("SQLITE_FULL", shop.path, "full"));
+  storage.failed(new EventStorageError("SQLITE_FULL", shop.path, "full"));
   assert.deepEqual(figures(), before);
   assert.deepEqual(readdirSync(shop.directory).sort(), ["shop.db", "shop.db-shm", "shop.db-wal"]);
   file.close();

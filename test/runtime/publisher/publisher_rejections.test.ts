@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import Database from "better-sqlite3";
-import { DEAD_LETTER_BURST } from "../../../src/limits.ts";
 import { healthOf } from "../../../src/publisher/health.ts";
+import { DEAD_LETTER_BURST } from "../../../src/publisher/poison_guard.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serveCollector, type TestCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -45,6 +45,16 @@ test("finds the one event that the collector rejects, keeps it apart and deliver
   assert.equal(db.get("SELECT status FROM eventspool_dead_letter"), 400);
   const { state, failures, lastProblem } = main.publisher.status();
   assert.deepEqual([state.deadLetters, failures, lastProblem?.kind], [1, 0, "rejected"]);
+});
+
+test("does not send smaller batches for the sake of one event that is too large by itself", async () => {
+  await using server = await serveHttp((response) => response.writeHead(413).end("too large"));
+  await using main = newQueue(server.url);
+  const { maxBatchBytes } = main.publisher.metrics();
+  putIds(main, 1, "x".repeat(90_000));
+  void main.publisher.run();
+  await eventually("a dead letter", () => main.publisher.status().state.deadLetters === 1);
+  assert.equal(main.publisher.metrics().maxBatchBytes, maxBatchBytes);
 });
 
 test("holds the queue when the collector rejects everything, and goes on when it takes events again", async () => {

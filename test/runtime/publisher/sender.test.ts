@@ -89,14 +89,15 @@ test("sends nothing before it survives a power cut, and nothing when that fails"
   using queue = testQueue();
   await using collector = await serveCollector();
   const seen: number[] = [];
+  const close = async (): Promise<void> => {};
   const reach = async (id: number): Promise<void> => void seen.push(id, collector.batches.length);
-  await send(queue, collector.url, { parts: { durable: { reach } } });
+  await send(queue, collector.url, { parts: { durable: { reach, close } } });
   assert.deepEqual(seen, [EVENTS.length, 0]);
   assert.equal(collector.batches.length, 1);
 
   const fail = (): Promise<void> => Promise.reject(new Error("the disk is gone"));
   await assert.rejects(
-    send(queue, collector.url, { parts: { durable: { reach: fail } }, lease: claimed(queue) }),
+    send(queue, collector.url, { parts: { durable: { reach: fail, close } }, lease: claimed(queue) }),
     /is gone/,
   );
   assert.equal(collector.batches.length, 1);

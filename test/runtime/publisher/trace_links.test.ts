@@ -122,7 +122,7 @@ test("sends a request once, and takes its answer, whenever a tracer throws", asy
     ...openTelemetry,
     trace: {
       getTracer: () => ({
-        startActiveSpan: (_name, _options, work) => {
+        startActiveSpan: (_name: string, _options: object, work: (span: object) => unknown) => {
           if (where === "before") throw new Error("no tracer");
           return work({
             setAttribute: () => {

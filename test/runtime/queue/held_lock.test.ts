@@ -90,7 +90,7 @@ for (const stopped of [false, true]) {
     await using process = await hold(queue.file);
     if (stopped) process.signal("SIGSTOP");
 
-    const puts = Array.from({ length: 500 }, (_, n) => queue.putGrouped(`e${n}`));
+    const puts = Array.from({ length: 500 }, (_, n) => queue.putAsync(`e${n}`));
     const results = Promise.allSettled(puts);
     assert.ok((await turnsDuring(results)) > 100, "the event loop has its turns");
     for (const result of await results) isLocked((result as PromiseRejectedResult).reason);
@@ -103,7 +103,7 @@ test("stores grouped puts in order once the lock is free", LIMIT, async () => {
   const { queue } = opened;
   await using process = await hold(queue.file);
   const order: number[] = [];
-  const put = (n: number) => queue.putGrouped(`e${n}`).then(() => order.push(n));
+  const put = (n: number) => queue.putAsync(`e${n}`).then(() => order.push(n));
   const puts = Array.from({ length: 250 }, (_, n) => put(n));
   await nextTurn();
   await nextTurn();
@@ -125,7 +125,7 @@ test(
     using opened = openQueue({ busyTimeoutMs: 2_000 });
     const { queue } = opened;
     await using process = await hold(queue.file);
-    const put = queue.putGrouped("x");
+    const put = queue.putAsync("x");
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500); // a service that computes
     process.child.stdin!.end();
     await put;
@@ -136,7 +136,7 @@ test(
 test("closing a queue settles what waits for a lock", LIMIT, async () => {
   using opened = openQueue({ busyTimeoutMs: 100 });
   await using _ = await hold(opened.queue.file);
-  const results = Promise.allSettled(Array.from({ length: 1_000 }, () => opened.queue.putGrouped("x")));
+  const results = Promise.allSettled(Array.from({ length: 1_000 }, () => opened.queue.putAsync("x")));
   await nextTurn();
   opened.queue.close();
   for (const result of await results) isLocked((result as PromiseRejectedResult).reason);
@@ -154,7 +154,7 @@ test("rejects grouped puts for which the queue has no room before it stores any"
   const { queue } = opened;
   queue.putMany(Array.from({ length: 40 }, () => "x"));
   let rejected = 0;
-  const puts = Array.from({ length: 10_000 }, () => queue.putGrouped("y"));
+  const puts = Array.from({ length: 10_000 }, () => queue.putAsync("y"));
   for (const put of puts) put.catch(() => rejected++);
   await Promise.resolve();
   await Promise.resolve();
@@ -171,7 +171,7 @@ test("rejects grouped puts for which the queue has no room before it stores any"
 test("takes grouped puts again when the publisher has made room", async () => {
   using opened = openQueue({ maxEvents: 10 });
   const { queue } = opened;
-  const fill = () => Promise.allSettled(Array.from({ length: 12 }, () => queue.putGrouped("y")));
+  const fill = () => Promise.allSettled(Array.from({ length: 12 }, () => queue.putAsync("y")));
   const stored = async () => (await fill()).filter(({ status }) => status === "fulfilled").length;
   assert.equal(await stored(), 10);
   assert.equal(await stored(), 0);

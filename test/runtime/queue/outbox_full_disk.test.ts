@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { EventStorageError, Outbox, serializeJsonEvent } from "../../../src/queue/outbox_mod.ts";
+import { EventStorageError, Outbox, serializeJsonEvent } from "../../../src/queue/outbox.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 

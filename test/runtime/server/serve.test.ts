@@ -215,6 +215,14 @@ for (const [what, sent, expected] of [
     await served.close();
   });
 
+test("keeps idle connections for longer than the 60 s of nginx and other balancers, and says so", async () => {
+  const served = await serveApp(hello, LOCAL);
+  const response = await send({ port: served.port });
+  response.resume();
+  assert.equal(response.headers["keep-alive"], "timeout=75");
+  await served.close();
+});
+
 test("leaves it to the app to judge a request of HTTP/1.1 without Host", async () => {
   const served = await serveApp(hello, LOCAL);
   const answer = await rawAnswer(served, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n");

@@ -63,7 +63,7 @@ test("rejects a mode with which the owner could not use the file", () => {
   for (const fileMode of [0, 0o400, 0o1600, 600, -1, Number.NaN, 0o600 + 0.5])
     assert.throws(
       () => new EventQueue("main", serializeJsonEvent, { directory: directory.path, fileMode }),
-      (error) => error instanceof ConfigurationError && error.place.key === "fileMode",
+      (error) => error instanceof ConfigurationError && error.location.key === "fileMode",
     );
 });
 

@@ -8,21 +8,11 @@ import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import {
-  accept,
   FakeCollector,
-  hang,
-  loseAnswer,
-  maxBytes,
   publish,
-  reject,
-  rejectNamed,
-  reset,
-  retryAfter,
-  type Script,
-  slow,
-  status,
+  type Responder,
+  responses,
   TestEventQueue,
-  times,
 } from "../../../src/testing/mod.ts";
 import { queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -39,11 +29,11 @@ interface Numbered {
 const numbered = (count: number): Numbered[] =>
   Array.from({ length: count }, (_, index) => ({ n: index + 1 }));
 
-/** Has a publisher send three events to a collector with such a script, and returns the collector. */
-async function deliver(script: Script, settings: Record<string, string> = {}): Promise<FakeCollector> {
+/** Has a publisher send three events to a collector with such responses, and returns the collector. */
+async function deliver(respond: Responder, settings: Record<string, string> = {}): Promise<FakeCollector> {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
-  collector.script = script;
+  collector.respond = respond;
   queue.putMany(numbered(3));
   await using _publisher = publish(queue, collector, settings);
   const received = await collector.waitFor(3, PATIENT);
@@ -59,12 +49,21 @@ const QUEUE = queueUuid(1);
 const OTHER_QUEUE = queueUuid(2);
 
 test("receives what is put, from the real publisher", LIMIT, async () => {
-  const collector = await deliver(accept);
+  const collector = await deliver(responses.accept());
   assert.deepEqual(statusesOf(collector), [200]);
   const [{ eventIds, path, bytes, headers, version } = assert.fail()] = collector.requests;
   assert.match(eventIds, /^[0-9a-f-]{36}:1-3$/);
   assert.deepEqual([path, version, bytes], ["/v2j", "2j", '[{"n":1},{"n":2},{"n":3}]'.length]);
   assert.equal(headers["content-encoding"], "gzip");
+});
+
+test("says which port cannot be listened on", LIMIT, async () => {
+  await using collector = await FakeCollector.open();
+  const again = FakeCollector.open({ port: collector.port });
+  await assert.rejects(again, {
+    code: "CONFIGURATION",
+    message: /^port: cannot be listened on: .*(?:EADDRINUSE|in use)/,
+  });
 });
 
 test("receives Thrift events", LIMIT, async () => {
@@ -77,42 +76,46 @@ test("receives Thrift events", LIMIT, async () => {
 });
 
 test("fails with a status for as long as told", LIMIT, async () => {
-  assert.deepEqual(statusesOf(await deliver(times(2, status(503, "later")))), [503, 503, 200]);
+  assert.deepEqual(
+    statusesOf(await deliver(responses.times(2, responses.status(503, "later")))),
+    [503, 503, 200],
+  );
 });
 
 test("asks to be left alone for seconds", LIMIT, async () => {
-  const collector = await deliver(times(1, retryAfter(1)));
+  const collector = await deliver(responses.times(1, responses.retryAfter(1)));
   const [rejected, accepted] = collector.requests;
   assert.deepEqual(statusesOf(collector), [503, 200]);
   assert.ok(accepted!.atMs - rejected!.atMs > 990, `it came ${accepted!.atMs - rejected!.atMs} ms later`);
-  assert.deepEqual(statusesOf(await deliver(times(1, retryAfter(0, 429)))), [429, 200]);
+  assert.deepEqual(statusesOf(await deliver(responses.times(1, responses.retryAfter(0, 429)))), [429, 200]);
 });
 
 test("hangs until the publisher gives up", LIMIT, async () => {
-  const statuses = statusesOf(await deliver(times(1, hang), { "collector.timeout": "200ms" }));
+  const scripted = responses.times(1, responses.hang());
+  const statuses = statusesOf(await deliver(scripted, { "collector.timeout": "200ms" }));
   assert.deepEqual([statuses.at(0), statuses.at(-1)], [undefined, 200]);
 });
 
 test("cuts the connection", LIMIT, async () => {
-  assert.deepEqual(statusesOf(await deliver(times(1, reset))), [undefined, 200]);
+  assert.deepEqual(statusesOf(await deliver(responses.times(1, responses.reset()))), [undefined, 200]);
 });
 
 test("receives events once of which it lost the answer, and counts that they came again", LIMIT, async () => {
-  const collector = await deliver(times(1, loseAnswer));
+  const collector = await deliver(responses.times(1, responses.lose()));
   assert.deepEqual(statusesOf(collector), [undefined, 200]);
   assert.equal(collector.repeated, 3);
 });
 
-test("answers slowly", LIMIT, async () => {
+test("responds slowly", LIMIT, async () => {
   const startedAtMs = performance.now();
-  await deliver(slow(300));
+  await deliver(responses.delay(300));
   assert.ok(performance.now() - startedAtMs > 290);
 });
 
 test("rejects one event, and takes the others", LIMIT, async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
-  collector.script = reject(({ n }: Numbered) => n === 2);
+  collector.respond = responses.reject(({ n }: Numbered) => n === 2);
   queue.putMany(numbered(3));
   await using _publisher = publish(queue, collector);
   const received = await collector.waitFor(2, PATIENT);
@@ -126,7 +129,7 @@ test("rejects one event, and takes the others", LIMIT, async () => {
 test("takes the good events of a batch, and names the others", LIMIT, async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
-  collector.script = rejectNamed(({ n }: Numbered) => n === 2);
+  collector.respond = responses.rejectNamed(({ n }: Numbered) => n === 2);
   queue.putMany(numbered(3));
   await using publisher = publish(queue, collector);
   const received = await collector.waitFor(2, PATIENT);
@@ -137,7 +140,9 @@ test("takes the good events of a batch, and names the others", LIMIT, async () =
 });
 
 test("rejects batches that are too large, so that smaller ones come", LIMIT, async () => {
-  const collector = await deliver(maxBytes('[{"n":1},{"n":2}]'.length), { "publisher.concurrency": "1" });
+  const collector = await deliver(responses.maxBytes('[{"n":1},{"n":2}]'.length), {
+    "publisher.concurrency": "1",
+  });
   assert.ok(statusesOf(collector).includes(413));
   for (const { bytes, status } of collector.requests) assert.equal(status, bytes > 17 ? 413 : 200);
 });
@@ -145,7 +150,7 @@ test("rejects batches that are too large, so that smaller ones come", LIMIT, asy
 test("says what came instead of the events that are waited for", LIMIT, async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
-  collector.script = status(403);
+  collector.respond = responses.status(403);
   queue.put(1);
   await using _publisher = publish(queue, collector);
   await eventually("a request", () => collector.requests.length > 0);
@@ -155,13 +160,13 @@ test("says what came instead of the events that are waited for", LIMIT, async ()
   );
 });
 
-test("notes a script that throws, and answers 500", LIMIT, async () => {
-  const failing: Script = () => {
+test("notes a responder that throws, and responds with 500", LIMIT, async () => {
+  const failing: Responder = () => {
     throw new Error("a slip of the test");
   };
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
-  collector.script = times(1, failing);
+  collector.respond = responses.times(1, failing);
   queue.put(1);
   await using _publisher = publish(queue, collector);
   await collector.waitFor(1, PATIENT);

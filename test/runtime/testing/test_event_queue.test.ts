@@ -21,7 +21,7 @@ test("shows what was put, in order, as it would be sent", async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   queue.put({ n: 1, at: new Date(0), left: undefined });
   queue.putMany([{ n: 2 }, { n: 3 }]);
-  await queue.putGrouped({ n: 4 });
+  await queue.putAsync({ n: 4 });
   assert.deepEqual(queue.events, [{ n: 1, at: "1970-01-01T00:00:00.000Z" }, { n: 2 }, { n: 3 }, { n: 4 }]);
   assert.deepEqual(queue.bodies.slice(1, 2).map(String), ['{"n":2}']);
   assert.equal(queue.depth(), 4);
@@ -78,7 +78,7 @@ test("fails as told, and stores nothing then", async () => {
   queue.failWith(full);
   assert.throws(() => queue.put(1), full);
   assert.throws(() => queue.putMany([1, 2]), full);
-  await assert.rejects(queue.putGrouped(1), full);
+  await assert.rejects(queue.putAsync(1), full);
   assert.equal(queue.depth(), 0);
   queue.failWith(undefined);
   queue.put(1);
@@ -96,7 +96,7 @@ test("still tells after close what was left, and leaves nothing on the disk", as
   const queue = new TestEventQueue("main", serializeJsonEvent);
   const directory = dirname(queue.file);
   queue.put(1);
-  const gathering = queue.putGrouped(2);
+  const gathering = queue.putAsync(2);
   assert.ok(existsSync(directory));
   queue.close();
   queue.close();

@@ -18,7 +18,7 @@ import { collector, collectorAdmin, JsonlSink, SqliteSink } from "eventspool/col
 import { eventQueues } from "eventspool/hono";
 import { Outbox } from "eventspool/outbox";
 import { loadPublisherConfig, Publisher } from "eventspool/publisher";
-import { FakeCollector, publish, reject, TestEventQueue } from "eventspool/testing";
+import { FakeCollector, publish, responses, TestEventQueue } from "eventspool/testing";
 import { serializeV2Event } from "eventspool/thrift";
 import { Hono } from "hono";
 
@@ -44,7 +44,7 @@ test("eventspool: puts one, many and grouped, up to the cap", async () => {
   const events = new EventQueue("main", serializeJsonEvent, { directory, maxEvents: 4 });
   events.put({ n: 1 });
   events.putMany([{ n: 2 }, { n: 3 }]);
-  await events.putGrouped({ n: 4 });
+  await events.putAsync({ n: 4 });
   assert.equal(events.depth(), 4);
   assert.throws(() => events.put({ n: 5 }), eventspool.EventQueueFullError);
   assert.throws(() => events.put({ n: 1n }), eventspool.EventSerializationError);
@@ -76,13 +76,13 @@ test("eventspool/testing: dead letters that the collector rejects, and that are 
   const events = new TestEventQueue("main", serializeJsonEvent);
   const strict = await FakeCollector.open();
   t.after(() => strict[Symbol.asyncDispose]());
-  strict.script = reject(({ n }: Numbered) => n === 2);
+  strict.respond = responses.reject(({ n }: Numbered) => n === 2);
   const publisher = publish(events, strict);
   t.after(() => publisher[Symbol.asyncDispose]());
   events.putMany([{ n: 1 }, { n: 2 }, { n: 3 }]);
   assert.equal((await strict.waitFor(2)).length, 2);
   while (publisher.deadLetters.newest({ limit: 10 }).length === 0) await setImmediate();
-  strict.script = () => ({ status: 200 });
+  strict.respond = () => ({ status: 200 });
   await publisher.deadLetters.retry({ ids: [2] });
   const received = (await strict.waitFor(3)) as Numbered[];
   assert.deepEqual(received.map(({ n }) => n).toSorted(), [1, 2, 3]);

@@ -7,7 +7,7 @@ const encoder = new TextEncoder();
 const queue = new EventQueue("main", (event: string) => encoder.encode(event), {
   directory: process.argv[2]!,
 });
-await queue.putGrouped("warm"); // code and statements
+await queue.putAsync("warm"); // code and statements
 const before = process.memoryUsage().rss;
 const settled = Promise.withResolvers<void>();
 let [stored, rejected, unit] = [1, 0, ""];
@@ -24,7 +24,7 @@ const onRejected = (error: unknown): void => {
   count();
 };
 for (let n = 1; n < 300_000; n++)
-  void queue.putGrouped(`{"n":${n},"padding":"${"x".repeat(100)}"}`).then(onStored, onRejected);
+  void queue.putAsync(`{"n":${n},"padding":"${"x".repeat(100)}"}`).then(onStored, onRejected);
 const grownBytes = process.memoryUsage().rss - before; // the most: nothing is stored yet
 await settled.promise;
 queue.close();

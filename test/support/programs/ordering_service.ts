@@ -4,7 +4,7 @@
  * of its runtime, and prints `ready` once it has begun.
  */
 import process from "node:process";
-import { Outbox, serializeJsonEvent } from "../../../src/queue/outbox_mod.ts";
+import { Outbox, serializeJsonEvent } from "../../../src/queue/outbox.ts";
 import { openShop, runtimeLibrary } from "../sqlite_libraries.ts";
 
 /** Orders with these numbers are never committed. */

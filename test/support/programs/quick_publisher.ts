@@ -1,12 +1,29 @@
 /**
- * `quick_publisher.ts WAITS ...`: src/commands/publisher.ts with shorter {@link waits}, as JSON, such as
- * `{"leaseMarginMs":100}`.
+ * `quick_publisher.ts TIMINGS --directory DIR CONFIG_FILE`: a publisher as the command runs it, with other
+ * {@link Timings}, as JSON, such as `{"leaseMarginMs":100}`.
  *
  * @module
  */
 import { argv } from "node:process";
-import { waits } from "../../../src/publisher/waits.ts";
+import { parseArgs } from "node:util";
+import { runCommand, stopOnSignals } from "../../../src/commands/command.ts";
+import { configureLogging } from "../../../src/commands/logging.ts";
+import { PublisherSession } from "../../../src/commands/publisher_session.ts";
+import { loadPublisherConfig } from "../../../src/config/publisher_config.ts";
+import type { Timings } from "../../../src/publisher/timings.ts";
 
-const [text = "{}"] = argv.splice(2, 1);
-Object.assign(waits, JSON.parse(text));
-await import("../../../src/commands/publisher.ts");
+await runCommand("publisher", async () => {
+  const [text = "{}", ...args] = argv.slice(2);
+  const { values, positionals } = parseArgs({
+    args,
+    options: { directory: { type: "string" } },
+    allowPositionals: true,
+  });
+  const { directory } = values;
+  const config = { ...loadPublisherConfig(positionals[0]!), ...(directory !== undefined && { directory }) };
+  configureLogging({ debug: false });
+  const stop = stopOnSignals();
+  const session = await PublisherSession.open(config, { timings: JSON.parse(text) as Partial<Timings> });
+  await session.run(stop);
+  await session.admin?.close();
+});

@@ -12,6 +12,7 @@ import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { type Program, start } from "../../support/processes.ts";
+import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { freePorts } from "../../support/servers.ts";
 import { signatureOf } from "../../support/signed.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
@@ -26,6 +27,9 @@ const HAPROXY_DEFAULTS =
 const haproxyOf = (backend: string): string =>
   `${HAPROXY_DEFAULTS}frontend f\n bind :443 ssl crt /etc/eventspool/balancer.pem\n default_backend b\nbackend b\n${backend}`;
 
+const TWO_SERVERS =
+  " server a 127.0.0.1:9800 check inter 200ms\n server b 127.0.0.1:9810 check inter 200ms\n";
+
 const nginxOf = (
   location: string,
   upstream = "",
@@ -34,7 +38,12 @@ server { listen 443 ssl; ssl_certificate /etc/eventspool/balancer.pem; ssl_certi
 location / { proxy_pass http://c; ${location} } }`;
 
 /** Balancers as people configure them. */
-const BALANCERS: readonly (readonly [what: string, kind: "nginx" | "haproxy", config: () => string])[] = [
+const BALANCERS: readonly (readonly [
+  what: string,
+  kind: "nginx" | "haproxy",
+  config: () => string,
+  prefix?: string,
+])[] = [
   ["deploy/nginx", "nginx", deployedNginx],
   ["an nginx that says nothing but proxy_pass (HTTP/1.0)", "nginx", () => nginxOf("")],
   [
@@ -63,13 +72,54 @@ const BALANCERS: readonly (readonly [what: string, kind: "nginx" | "haproxy", co
         " option httpchk HEAD /readyz HTTP/1.1\\r\\nHost:\\ collectors\n option httpclose\n server a 127.0.0.1:9800 check inter 500ms\n server b 127.0.0.1:9810 check inter 500ms\n",
       ),
   ],
+  [
+    "two nginx in a row, over a unix socket, that cut off a path prefix and compress",
+    "nginx",
+    () => `upstream c { server 127.0.0.1:9800; server 127.0.0.1:9810; keepalive 2; keepalive_requests 5; }
+server { listen 443 ssl; ssl_certificate /etc/eventspool/balancer.pem; ssl_certificate_key /etc/eventspool/balancer.key;
+location /in/ { proxy_pass http://unix:inner.sock:/; gzip on; gzip_types *; gzip_min_length 1; } }
+server { listen unix:inner.sock; location / { rewrite ^/v2j$ /v2j/ break; proxy_pass http://c;
+proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host ""; proxy_request_buffering off;
+proxy_set_header Forwarded "for=unknown;proto=https"; proxy_set_header X-Forwarded-Prefix /in; } }`,
+    "/in",
+  ],
+  [
+    "an HAProxy in mode tcp that ends TLS",
+    "haproxy",
+    () => haproxyOf(TWO_SERVERS).replaceAll("mode http", "mode tcp"),
+  ],
+  [
+    "an HAProxy with HTTP/2 in front, shared connections, compression and little patience",
+    "haproxy",
+    () =>
+      haproxyOf(
+        ` http-reuse always\n option forwardfor\n compression algo gzip\n compression type application/json\n option httpchk\n http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host collectors\n${TWO_SERVERS}`,
+      )
+        .replace("balancer.pem", "balancer.pem alpn h2,http/1.1")
+        .replace("timeout client 30s", "timeout client 50ms"),
+  ],
 ];
+
+interface Publishing {
+  readonly spool: Spool;
+  readonly authority: TestAuthority;
+  /** A path in front of the collector's. */
+  readonly prefix?: string;
+}
+
+function publisherBehind({ port }: Balancer, { spool, authority, prefix = "" }: Publishing): Program {
+  return spool.publisher({
+    "collector.hostname": `127.0.0.1:${port}${prefix}`,
+    "collector.scheme": "https",
+    "collector.tls_ca_file": authority.caFile,
+  });
+}
 
 /** How many events are put at a time, and how often. */
 const BURST = 40;
 const BURSTS = 60;
 
-for (const [what, kind, config] of BALANCERS)
+for (const [what, kind, config, prefix = ""] of BALANCERS)
   test(`behind ${what}, each event is stored once while collectors are killed and started again`, {
     skip: missing(kind) || NO_NATS || NO_OPENSSL,
     timeout: 120_000,
@@ -93,9 +143,7 @@ for (const [what, kind, config] of BALANCERS)
     const running = await Promise.all(ports.map(startCollector));
     for (const program of running) collectors.use(program);
     await using balancer = await startBalancer(kind, config(), { collectors: ports, authority });
-    const settings = { "collector.hostname": `127.0.0.1:${balancer.port}`, "collector.scheme": "https" };
-    const environment = { NODE_EXTRA_CA_CERTS: authority.caFile };
-    await using publisher = start("src/commands/publisher.ts", spool.publisherArgs(settings), environment);
+    await using publisher = publisherBehind(balancer, { spool, authority, prefix });
     await publishing(publisher);
 
     for (let burst = 1; burst <= BURSTS; burst++) {
@@ -197,14 +245,107 @@ for (const [what, mode, server] of [
     const port = Number((await addressOf(collector)).port);
     const config = haproxyOf(` server a 127.0.0.1:9800 ${server}\n`).replace("mode http", `mode ${mode}`);
     await using balancer = await startBalancer("haproxy", config, { collectors: [port, port], authority });
-    const settings = { "collector.hostname": `127.0.0.1:${balancer.port}`, "collector.scheme": "https" };
-    const environment = { NODE_EXTRA_CA_CERTS: authority.caFile };
-    await using publisher = start("src/commands/publisher.ts", spool.publisherArgs(settings), environment);
+    await using publisher = publisherBehind(balancer, { spool, authority });
     spool.put(20);
     await publisher.line(/takes no events from us.* 421.*PROXY protocol.*send-proxy/);
     assert.equal(spool.queue.depth(), 20);
     assert.deepEqual(spool.deadLetters(), []);
   });
+
+const IN_THE_WAY: readonly (readonly [
+  what: string,
+  kind: "nginx" | "haproxy",
+  config: () => string,
+  said: RegExp,
+])[] = [
+  [
+    "a maintenance page with 200",
+    "nginx",
+    () => nginxOf("default_type text/html; return 200 '<h1>Back soon</h1>';"),
+    /no events from us.* 200, a web page/,
+  ],
+  [
+    "a maintenance page with 503",
+    "nginx",
+    () => nginxOf("default_type text/html; return 503 '<h1>Back soon</h1>';"),
+    /cannot take events now.* 503/,
+  ],
+  ["a sign-in page", "nginx", () => nginxOf("return 302 /login;"), /no events from us.* 302/],
+  [
+    "its own demand for a certificate",
+    "nginx",
+    () =>
+      nginxOf("").replace(
+        "location",
+        "ssl_client_certificate /etc/eventspool/publishers-ca.pem; ssl_verify_client on; location",
+      ),
+    /no events from us.* 400, a web page/,
+  ],
+  [
+    "buffers too small for our headers",
+    "nginx",
+    () =>
+      nginxOf("").replace(
+        "location",
+        "connection_pool_size 256; client_header_buffer_size 128; large_client_header_buffers 1 256; location",
+      ),
+    /no events from us.* 400, a web page/,
+  ],
+  [
+    "a limit below one event",
+    "nginx",
+    () => nginxOf("client_max_body_size 10;"),
+    /no events from us.* 413, a web page/,
+  ],
+  [
+    "a rule that denies with 400",
+    "haproxy",
+    () => haproxyOf(" http-request deny deny_status 400\n server a 127.0.0.1:9800\n"),
+    /no events from us.* 400, a web page/,
+  ],
+  ["no server that is up", "haproxy", () => haproxyOf(""), /cannot take events now.* 503/],
+];
+
+for (const [what, kind, config, said] of IN_THE_WAY)
+  test(`a balancer that answers with ${what} (${kind}) loses no event, and makes no dead letter`, {
+    skip: missing(kind) || NO_OPENSSL,
+    timeout: 60_000,
+  }, async () => {
+    using authority = new TestAuthority();
+    using spool = new Spool();
+    const [port = 0] = await freePorts(1);
+    await using balancer = await startBalancer(kind, config(), { collectors: [port, port], authority });
+    await using publisher = publisherBehind(balancer, { spool, authority });
+    spool.put(20);
+    await publisher.line(said);
+    assert.equal(spool.queue.depth(), 20);
+    assert.deepEqual(spool.deadLetters(), []);
+  });
+
+test("a balancer that sends a POST again after a collector died is named, and no event is lost", {
+  skip: missing("haproxy") || NO_OPENSSL,
+  timeout: 60_000,
+}, async () => {
+  using authority = new TestAuthority();
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  const stored: number[] = [];
+  collector.script = ({ numbers }, nth) => {
+    const duplicates = nth === 1 ? numbers.length : 0; // the second collector has what the first one stored
+    if (duplicates === 0) stored.push(...numbers);
+    if (nth === 0) return { status: 0, cut: true };
+    return { status: 200, body: JSON.stringify({ accepted: numbers.length, duplicates }) };
+  };
+  const config = haproxyOf(" retries 3\n retry-on all-retryable-errors\n server a 127.0.0.1:9800\n");
+  const collectors = [collector.port, collector.port];
+  await using balancer = await startBalancer("haproxy", config, { collectors, authority });
+  spool.put(1);
+  await using publisher = publisherBehind(balancer, { spool, authority });
+  await publisher.line(/rolled back, or a proxy sends requests twice/);
+  await eventually("an empty queue", () => spool.queue.depth() === 0);
+  assert.deepEqual(stored, [1, 1], "twice, and never not at all");
+  assert.deepEqual(spool.deadLetters(), []);
+});
 
 test("deploy/nginx keeps those who send slowly away from the collectors", {
   skip: missing("nginx") || NO_OPENSSL,

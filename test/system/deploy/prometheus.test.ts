@@ -96,7 +96,7 @@ test("the dashboard shows every metric but the version, a setting, and what fail
   const shown = expressions.join("\n");
   const untold = new Set([
     "eventspool_build_info",
-    "eventspool_max_lanes",
+    "eventspool_max_concurrency",
     "eventspool_consecutive_failures",
     "eventspool_consecutive_storage_failures",
   ]);

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse, parseAllDocuments } from "yaml";
-import {
-  DEFAULT_BALLAST_BYTES,
-  DEFAULT_MAX_EVENTS,
-  MAX_DEAD_LETTER_BYTES,
-  MAX_EVENT_BYTES,
-} from "../../../src/limits.ts";
+import { DEFAULT_BALLAST_BYTES } from "../../../src/config/publisher_config.ts";
+import { MAX_DEAD_LETTER_BYTES } from "../../../src/storage/dead_letters.ts";
+import { DEFAULT_MAX_EVENTS } from "../../../src/storage/events.ts";
+import { MAX_EVENT_BYTES } from "../../../src/wire/batch_format.ts";
 import { readDeployment } from "../../support/deployment.ts";
 import { readPage } from "../../support/doc_page.ts";
 

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { DEFAULT_GRACE_MS } from "../../../src/limits.ts";
+import { DEFAULT_GRACE_MS } from "../../../src/config/parsers.ts";
 import { readDeployment, secondsOf } from "../../support/deployment.ts";
 import { KEY_BASE64 } from "../../support/keys.ts";
 import { run } from "../../support/project.ts";

@@ -9,6 +9,7 @@ const WITH_PROGRAMS = [
   "README.md",
   "docs/production.md",
   "docs/scale.md",
+  "docs/service.md",
   "docs/testing.md",
   "docs/typed-events.md",
   "docs/tutorial.md",

@@ -16,7 +16,7 @@ const onlyBun = {
 };
 
 /** A command that only looks, so that it can look again until it sees what the page shows. */
-const LOOKS = /^(curl|cat|grep|bun run queue (list|depth|peek|check|dead (list|show)))\b/;
+const LOOKS = /^(curl|cat|grep|(bun run queue|bunx eventspool) (list|depth|peek|check|dead (list|show)))\b/;
 
 const PATIENCE_MS = 30_000;
 

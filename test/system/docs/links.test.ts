@@ -18,7 +18,7 @@ test("a link to a file or a heading that is not there is found", () => {
   const from = (target: string): string | undefined => problemOf({ page: "docs/operating.md", target });
   assert.equal(from("nowhere.md"), "docs/operating.md: nowhere.md: there is no docs/nowhere.md");
   assert.equal(from("../README.md#nowhere"), "docs/operating.md: ../README.md#nowhere: no such heading");
-  assert.equal(from("../README.md#moving-from-baseplatepy"), undefined);
+  assert.equal(from("../README.md#when-to-use-it"), undefined);
   assert.equal(from("#disk-space"), undefined);
 });
 

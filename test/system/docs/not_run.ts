@@ -3,11 +3,12 @@ import type { DocBlock } from "../../support/doc_page.ts";
 /** The blocks that no test runs, by page and first line, each with the reason. */
 const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "README.md": {
+    " your service               events-main.db             publisher                      collector":
+      "it is a drawing",
+    "npx --yes bun@1.4.4 run tarball":
+      "test/system/package/install.test.ts packs, and installs under the three runtimes",
     "npx --yes bun@1.4.4 run demo":
       "test/system/examples/demo.test.ts runs the demo; the other is these tests",
-    "bun add eventspool hono": "it is not on npm yet",
-    " service                 |   one SQLite file    |  publisher                                      |  collector":
-      "it is a drawing",
   },
   "docs/collector.md": {
     "[event-collector]": "test/unit/config/collector_config.test.ts reads the keys of the page's table",
@@ -18,14 +19,17 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "a few lines of an app: test/collector mounts one",
   },
   "docs/dashboard.md": {
-    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue, as told: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
+    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
       "it is a line of the log",
     'import { admin } from "eventspool/admin";': "two lines of an app: test/admin mounts one",
     "$ curl -i localhost:9900/events": "it takes sixteen open pages: test/dashboard has them",
   },
   "docs/install.md": {
-    "$ bun run setup && bun pm pack --filename eventspool.tgz": "test/package packs",
-    "bun add ./eventspool.tgz     # or: npm install ./eventspool.tgz": "test/package installs",
+    "bun run tarball": "test/system/package/install.test.ts packs",
+    "bun add ../eventspool/eventspool.tgz     # or: npm install ../eventspool/eventspool.tgz":
+      "test/system/package/install.test.ts installs",
+    "deno run -A npm:npm install ../eventspool/eventspool.tgz":
+      "it downloads npm: test/system/package/install.test.ts installs the package for Deno",
     "bun --no-install --no-env-file --config=/dev/null node_modules/eventspool/dist/commands/publisher.js --queue-name main config.ini":
       "test/system/deploy/foreign_directory.test.ts starts it in a directory of somebody else",
     "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":

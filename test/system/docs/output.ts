@@ -22,8 +22,8 @@ export function stepsOf(text: string): Step[] {
 }
 
 /**
- * Whether a program's output is what a page shows, but for what differs from run to run: times, ages, sizes of files,
- * versions, directories, and the room between columns. JSON must have the same members with the same values, except for
+ * Whether a program's output is what a page shows, except for what differs from run to run: times, ages, sizes of
+ * files, UUIDs, versions, directories, and the room between columns. JSON must have the same members with the same values, except for
  * fractions and times.
  */
 export function isAsShown(actual: string, shown: string): boolean {
@@ -61,6 +61,7 @@ function withoutChance(value: unknown): unknown {
 
 const CHANCES: readonly (readonly [RegExp, string])[] = [
   [/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>"],
+  [/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b/g, "<uuid>"],
   [/(?<![\w.:/])(?:\/[\w.@+-]+)+\/([\w.@+-]+)/g, "<directory>/$1"],
   [/(?<![\w.-])\d+(?:\.\d+)?(?:ms|s|m|h|d)\b/g, "<age>"],
   [/(?<![\w.-])\d+(?:\.\d+)? (?:KiB|MiB|GiB|TiB)\b/g, "<size>"],

@@ -1,11 +1,8 @@
 import { readdirSync, rmSync } from "node:fs";
-import type { ServerResponse } from "node:http";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
-import { readBlocks } from "../../support/doc_page.ts";
-import { serveHttp } from "../../support/servers.ts";
 import type { Stage } from "./stage.ts";
 
 /** What there is before a page's first command. */
@@ -21,40 +18,9 @@ export async function prepare(page: string, stage: Stage): Promise<Scene> {
 }
 
 const SCENES: Readonly<Record<string, (stage: Stage, page: string) => Promise<Scene | undefined>>> = {
-  "README.md": afterRequests,
   "docs/operating.md": withDeadLetters,
   "docs/production.md": onTwoHosts,
 };
-
-/** 42 requests have been served; the collector answers when /health is looked at. */
-async function afterRequests(stage: Stage, page: string): Promise<Scene> {
-  const held: ServerResponse[] = [];
-  let isOpen = false;
-  const accept = (response: ServerResponse): void => void response.writeHead(200).end();
-  const collector = await serveHttp((response) => void (isOpen ? accept(response) : held.push(response)));
-  const ini = readBlocks(page).find(({ language }) => language === "ini")!.text;
-  stage.write(
-    "config.ini",
-    ini.replace("events.example.com", collector.url.replace("http://", "")) +
-      "collector.scheme = http\nadmin.listen = 127.0.0.1:9900\n",
-  );
-  await stage.run("export EVENTS_KEY_SECRET=c2VjcmV0");
-  put(
-    stage,
-    "main",
-    Array.from({ length: 42 }, (_, article) => ({ action: "view", article })),
-  );
-  const open = (): void => {
-    isOpen = true;
-    for (const response of held.splice(0)) accept(response);
-  };
-  return {
-    before: (command) => {
-      if (command.includes("/health")) open();
-    },
-    [Symbol.asyncDispose]: () => collector[Symbol.asyncDispose](),
-  };
-}
 
 /** Two queues; two of main's events were rejected. */
 async function withDeadLetters(stage: Stage): Promise<undefined> {

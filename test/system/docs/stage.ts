@@ -14,9 +14,16 @@ const NAMED_PORT = new RegExp(`(?<=:\\s?)(${PORTS.join("|")})\\b`, "g");
 /** What of a clone a page's commands use. */
 const CLONE = ["package.json", "src", "scripts", "node_modules"];
 
+/** The commands that the package installs, by what they run. */
+const COMMANDS = {
+  eventspool: "queue",
+  "eventspool-publisher": "publisher",
+  "eventspool-collector": "collector",
+};
+
 /** A command that goes on until it is stopped, in a terminal of its own. */
 const SERVER =
-  /^(bun run (publisher|collector)|bun examples\/service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
+  /^(bun run (publisher|collector)|bunx eventspool-\w+|bun (examples\/)?service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
 
 /** What tells in its log that it serves. */
 const IS_SERVING = "grep -qE 'Publishing queue|Collecting at|Serving at'";
@@ -41,7 +48,11 @@ export class Stage implements AsyncDisposable {
     this.queues = join(home, "eventspool");
     const bin = join(this.directory, "bin");
     for (const path of [this.queues, bin]) mkdirSync(path, { recursive: true, mode: 0o700 });
-    symlinkSync(process.execPath, join(bin, "bun"));
+    for (const name of ["bun", "bunx"]) symlinkSync(process.execPath, join(bin, name));
+    for (const [name, program] of Object.entries(COMMANDS)) {
+      const script = `#!/bin/sh\nexec bun ${join(ROOT, "src", "commands", `${program}.ts`)} "$@"\n`;
+      writeFileSync(join(bin, name), script, { mode: 0o700 });
+    }
     const { EVENTSPOOL_DIR: _, STATE_DIRECTORY: __, ...inherited } = process.env;
     const env = { ...inherited, PATH: `${bin}:${inherited.PATH}`, XDG_STATE_HOME: home, NO_COLOR: "1" };
     this.#terminal = new Terminal({ cwd: this.directory, env });

@@ -4,8 +4,9 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
+import type { FakeResponse } from "../../../src/testing/mod.ts";
 import { eventually } from "../../support/eventually.ts";
-import { type Answer, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, type Settings, Spool, stop } from "../../support/spool.ts";
 import { type Counts, countUp, type Fault, sumOf } from "./fault.ts";
 import { passOn, Spoiler } from "./spoiler.ts";
@@ -18,7 +19,7 @@ interface Trouble {
   readonly name: string;
   readonly kind: Kind;
   /** How it answers a request it has read. */
-  readonly answer?: Answer;
+  readonly answer?: FakeResponse;
   /** What it does with a connection, instead. */
   readonly connection?: (socket: Socket) => void;
   /** Settings that are wrong, and mended by a restart. */

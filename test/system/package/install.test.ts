@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -20,13 +20,21 @@ const OPTIONS = {
 };
 
 /** What a user of TypeScript writes, with all that can be imported. */
-const CONSUMER = `import { EventQueue, EventQueueFullError, serializeJsonEvent } from "eventspool";
+const CONSUMER = `import { EventError, EventQueue, EventQueueFullError, serializeJsonEvent } from "eventspool";
 import { collector } from "eventspool/collector";
 import { eventQueues } from "eventspool/hono";
 import { serializeV2Event } from "eventspool/thrift";
 
-using events = new EventQueue<{ action: string }>("main", serializeJsonEvent, { maxEvents: 10 });
-events.put({ action: "view" });
+using events = new EventQueue<{ action: string }>("main", serializeJsonEvent, {
+  maxEvents: 10,
+  onRejected: ({ code }, count) => console.error(code, count),
+});
+try {
+  events.put({ action: "view" });
+} catch (error) {
+  if (EventQueueFullError.is(error)) console.error(error.limit, error.code satisfies "QUEUE_FULL");
+  else if (EventError.is(error)) console.error(error.code);
+}
 // @ts-expect-error: not what this queue takes
 events.put({ act: "view" });
 export const depth: number = events.depth();
@@ -36,9 +44,13 @@ export const others: unknown[] = [collector, eventQueues({ events }), serializeV
 const PUBLISHING_CONSUMER = `import { admin } from "eventspool/admin";
 import { Outbox } from "eventspool/outbox";
 import { loadPublisherConfig, Publisher } from "eventspool/publisher";
-import { TestEventQueue } from "eventspool/testing";
+import { type Responder, responses, TestEventQueue } from "eventspool/testing";
 
-await using publisher = new Publisher(loadPublisherConfig("config.ini", { queueName: "main" }));
+await using publisher = new Publisher(loadPublisherConfig("config.ini", { queueName: "main" }), {
+  onDelivered: ({ count }) => console.log(count),
+  onHealthChange: ({ health }) => console.log(health satisfies "ok" | "degraded" | "failing"),
+});
+export const responder: Responder = responses.times(1, responses.hang());
 export const app = admin(publisher).fetch;
 export const letters: number[] = publisher.deadLetters.newest({ limit: 10 }).map(({ id }) => id);
 export const others: unknown[] = [Outbox, TestEventQueue];
@@ -78,6 +90,32 @@ test("serves an empty Node project from the tarball: queue, publisher, collector
       assert.match(run(node.path, ["--test", "installed_package.ts"], project), /pass 9\n/);
     });
   }
+});
+
+test("puts with the fewest packages, and names the one that a command needs besides", OPTIONS, async () => {
+  const project = emptyProject("least");
+  run("npm", ["install", "--omit=optional", "--omit=peer", "--no-audit", "--no-fund", tarball], project);
+  for (const name of ["hono", "prom-client", "@nats-io", "thrift", "@hono"])
+    assert.ok(!existsSync(join(project, "node_modules", name)), `${name} is installed`);
+  const imports = [
+    "eventspool",
+    "eventspool/outbox",
+    "eventspool/thrift",
+    "eventspool/hono",
+    "eventspool/publisher",
+  ];
+  writeFileSync(join(project, "imports.mjs"), imports.map((name) => `import "${name}";`).join("\n"));
+  run(process.execPath, ["imports.mjs"], project);
+
+  const secret = Buffer.from("secret").toString("base64");
+  writeFileSync(
+    join(project, "config.ini"),
+    `[event-collector]\nlisten = 127.0.0.1:0\nkey.main = ${secret}\n`,
+  );
+  const command = join("node_modules", ".bin", "eventspool-collector");
+  await using collector = startCommand([process.execPath, [command, "config.ini"]], { cwd: project });
+  assert.equal(await collector.ended, 2);
+  await collector.line(/The package hono is not installed, and is needed here: run "npm install hono"/);
 });
 
 test(

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type EventChecks, parseEvents } from "../../../src/collector/events.ts";
-import type { BatchVersion } from "../../../src/collector/sinks/event_list.ts";
+import type { RequestVersion } from "../../../src/collector/sinks/sink.ts";
 
 /** The events of a batch, as texts. */
-function textsOf(text: string, version: BatchVersion, checks: EventChecks = {}): string[] {
+function textsOf(text: string, version: RequestVersion, checks: EventChecks = {}): string[] {
   const { events } = parseEvents(Buffer.from(text), version, checks);
   return Array.from({ length: events.count }, (_, index) => events.text(index));
 }
@@ -62,7 +62,7 @@ test("splits any v2 list into the texts of its elements", () => {
   );
 });
 
-const rejected: [BatchVersion, string, RegExp][] = [
+const rejected: [RequestVersion, string, RegExp][] = [
   ["2", '{"1":{"lst":["rec",1,{}],"x":[1]}}', /not a version 2 batch/],
   ["2", '{"1":{"lst":["rec",1,{}]},"2":{"x":[1]}}', /not a version 2 batch/],
   ["2", '{"1":{"lst":["rec",1,{}]},"1":{"lst":["rec",1,{}]}}', /not a version 2 batch/],
@@ -91,7 +91,7 @@ test("rejects what is not UTF-8", () => {
 });
 
 /** What is rejected of a batch: the errors by their indexes. */
-function rejectedOf(text: string, version: BatchVersion, checks: EventChecks = {}): Record<number, string> {
+function rejectedOf(text: string, version: RequestVersion, checks: EventChecks = {}): Record<number, string> {
   const { rejections } = parseEvents(Buffer.from(text), version, checks);
   return Object.fromEntries(rejections.list().map(({ index, error }) => [index, error]));
 }

@@ -1,6 +1,6 @@
 /**
  * Where eventspool's reading of a publisher's configuration differs from baseplate.py's on purpose.
- * "Moving from baseplate.py" in the README lists the same.
+ * docs/moving-from-baseplate.md lists the same.
  */
 
 /** A configuration that baseplate.py takes, and eventspool rejects. */

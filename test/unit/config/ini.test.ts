@@ -99,10 +99,10 @@ for (const [what, text, line, section] of [
   ["a byte order mark", "\ufeff[s]\n", 1, undefined],
 ] as const) {
   test(`rejects ${what} and names its line`, () => {
-    const { place } = rejection(text);
-    assert.equal(place.line, line);
-    assert.equal(place.section, section);
-    assert.equal(place.file, "f.ini");
+    const { location } = rejection(text);
+    assert.equal(location.line, line);
+    assert.equal(location.section, section);
+    assert.equal(location.file, "f.ini");
   });
 }
 
@@ -149,7 +149,7 @@ test("reads any text, or rejects it with the line", () => {
         document = parseIni(text);
       } catch (error) {
         assert.ok(error instanceof ConfigurationError, String(error));
-        assert.ok(error.place.line !== undefined && error.place.line >= 1);
+        assert.ok(error.location.line !== undefined && error.location.line >= 1);
         return;
       }
       for (const options of [document.defaults, ...document.sections.values()]) {

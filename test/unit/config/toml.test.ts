@@ -8,7 +8,7 @@ test("names line and column where text is not TOML, and shows none of it", () =>
     () => parseToml('[a]\nkey.secret = "aHVudGVyMg==" x\n', { file: "c.toml" }),
     (error) =>
       error instanceof ConfigurationError &&
-      error.place.line === 2 &&
+      error.location.line === 2 &&
       /^c\.toml:2: column \d+: not valid TOML: /.test(error.message) &&
       !/aHVu/.test(error.message) &&
       error.cause === undefined,
@@ -29,7 +29,7 @@ test("makes dotted keys and text of nested tables, numbers and booleans", () => 
 test("rejects arrays, dates, keys that are the same when dotted, and bottomless nesting", () => {
   const flatten = (text: string) => () => flattenTable(parseToml(text));
   const key = (expected: string) => (error: unknown) =>
-    error instanceof ConfigurationError && error.place.key === expected;
+    error instanceof ConfigurationError && error.location.key === expected;
   assert.throws(flatten("a.b = [1]\n"), key("a.b"));
   assert.throws(flatten("c = 2020-01-01\n"), key("c"));
   assert.throws(flatten('"a.b" = 1\na.b = 2\n'), key("a.b"));

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { type PublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
-import { DEFAULT_MAX_EVENTS } from "../../../src/limits.ts";
+import { DEFAULT_MAX_EVENTS } from "../../../src/storage/events.ts";
 import { readVectors } from "../../support/vectors.ts";
 import { DIFFERENCES, iniOf } from "./differences.ts";
 import { collectorOf } from "./support.ts";
@@ -89,13 +89,13 @@ for (const vector of vectors) {
   if (difference !== undefined) {
     test(`rejects ${vector.name}, which baseplate.py takes: ${difference.reason}`, () => {
       assert.ok(vector.outcome.ok, "not a difference: the original rejects it too");
-      assert.equal(rejection(() => read(vector)).place.key, difference.key);
+      assert.equal(rejection(() => read(vector)).location.key, difference.key);
     });
   } else if (vector.outcome.ok) {
     test(`reads ${vector.name} as baseplate.py does`, () => assertSameReading(read(vector), vector.outcome));
   } else {
     test(`rejects ${vector.name} as baseplate.py does, naming the same key`, () => {
-      assert.equal(rejection(() => read(vector)).place.key, keyOf(vector.outcome));
+      assert.equal(rejection(() => read(vector)).location.key, keyOf(vector.outcome));
     });
   }
 }
@@ -112,12 +112,12 @@ test("knows every vector that is set apart", () => {
 for (const { reason, key, settings, env = {}, queueName = "main" } of DIFFERENCES) {
   const shown = queueName === "main" ? JSON.stringify(settings) : JSON.stringify(queueName.slice(0, 20));
   test(`is stricter than baseplate.py with ${shown}: ${reason}`, () => {
-    const { place } = rejection(() =>
+    const { location } = rejection(() =>
       parsePublisherConfig(iniOf(settings, queueName), { file: "f.ini", env, queueName }),
     );
-    assert.equal(place.key, key);
+    assert.equal(location.key, key);
     if (key === undefined) return;
-    assert.equal(place.section, "event-publisher:main");
-    assert.equal(iniOf(settings).split("\n")[(place.line ?? 0) - 1]?.split(" = ")[0], key);
+    assert.equal(location.section, "event-publisher:main");
+    assert.equal(iniOf(settings).split("\n")[(location.line ?? 0) - 1]?.split(" = ")[0], key);
   });
 }

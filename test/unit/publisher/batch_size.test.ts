@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BATCH_REGROWTH_MS, MIN_LEARNT_BATCH_BYTES } from "../../../src/limits.ts";
-import { BatchSize } from "../../../src/publisher/batcher.ts";
+import { BATCH_REGROWTH_MS, BatchSize, MIN_LEARNT_BATCH_BYTES } from "../../../src/publisher/batcher.ts";
 
 test("is what was configured until a batch is too large", () => {
   assert.equal(new BatchSize(500_000).bytes(1e9), 500_000);

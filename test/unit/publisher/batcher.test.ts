@@ -4,11 +4,10 @@ import fc from "fast-check";
 import {
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_BATCH_MIN_INTERVAL_MS,
-  MAX_BATCH_BYTES,
-} from "../../../src/limits.ts";
+} from "../../../src/config/publisher_config.ts";
 import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
-import { BATCH_FORMATS } from "../../../src/wire/batch_format.ts";
+import { BATCH_FORMATS, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 interface Limits {
@@ -18,7 +17,7 @@ interface Limits {
   readonly minIntervalMs?: number;
 }
 
-function gatheringOf({ leases }: TestQueue, limits: Limits = {}): Batcher {
+function batcherOf({ leases }: TestQueue, limits: Limits = {}): Batcher {
   const { maxBytes = MAX_BATCH_BYTES, size = new BatchSize(maxBytes) } = limits;
   const { maxAgeMs = DEFAULT_BATCH_MAX_AGE_MS, minIntervalMs = DEFAULT_BATCH_MIN_INTERVAL_MS } = limits;
   return new Batcher(leases, {
@@ -39,106 +38,106 @@ function rangeOf(lease: Lease | undefined): [number, number] | undefined {
 
 test("has nothing to send while the queue is empty", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue);
+  const batcher = batcherOf(queue);
 
-  gathering.look(0);
+  batcher.look(0);
 
-  assert.equal(gathering.dueInMs(true, 1_000_000), Number.POSITIVE_INFINITY);
+  assert.equal(batcher.dueInMs(true, 1_000_000), Number.POSITIVE_INFINITY);
 });
 
 test("is due when its first event has waited, whatever came after it", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue);
-  gathering.look(0);
+  const batcher = batcherOf(queue);
+  batcher.look(0);
   putEvents(queue.events, 1);
-  gathering.look(5_000);
-  assert.equal(gathering.dueInMs(true, 5_000), 1_000);
+  batcher.look(5_000);
+  assert.equal(batcher.dueInMs(true, 5_000), 1_000);
 
   putEvents(queue.events, 2);
-  gathering.look(5_900);
+  batcher.look(5_900);
 
-  assert.equal(gathering.dueInMs(true, 5_900), 100);
-  assert.equal(gathering.dueInMs(true, 6_000), 0);
-  assert.equal(gathering.dueInMs(true, 9_000), 0);
-  assert.deepEqual(rangeOf(gathering.claim()), [1, 3]);
+  assert.equal(batcher.dueInMs(true, 5_900), 100);
+  assert.equal(batcher.dueInMs(true, 6_000), 0);
+  assert.equal(batcher.dueInMs(true, 9_000), 0);
+  assert.deepEqual(rangeOf(batcher.claim()), [1, 3]);
 });
 
 test("sends an event that comes alone at once, and lets those that come soon after gather", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { minIntervalMs: 50 });
+  const batcher = batcherOf(queue, { minIntervalMs: 50 });
   putEvents(queue.events, 1);
-  gathering.look(5_000);
-  assert.equal(gathering.dueInMs(false, 5_000), 0);
-  gathering.claim(5_000);
+  batcher.look(5_000);
+  assert.equal(batcher.dueInMs(false, 5_000), 0);
+  batcher.claim(5_000);
 
   putEvents(queue.events, 1);
-  gathering.look(5_010);
-  assert.equal(gathering.dueInMs(false, 5_010), 40);
-  assert.equal(gathering.dueInMs(false, 5_050), 0);
+  batcher.look(5_010);
+  assert.equal(batcher.dueInMs(false, 5_010), 40);
+  assert.equal(batcher.dueInMs(false, 5_050), 0);
 });
 
 test("gathers while the batch before is on its way, but for no longer than the maximum age", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { minIntervalMs: 50, maxAgeMs: 1_000 });
+  const batcher = batcherOf(queue, { minIntervalMs: 50, maxAgeMs: 1_000 });
   putEvents(queue.events, 1);
-  gathering.look(5_000);
+  batcher.look(5_000);
 
-  assert.equal(gathering.dueInMs(true, 5_100), 900);
-  assert.equal(gathering.dueInMs(true, 6_000), 0);
-  assert.equal(gathering.dueInMs(false, 5_100), 0, "it is not any more");
+  assert.equal(batcher.dueInMs(true, 5_100), 900);
+  assert.equal(batcher.dueInMs(true, 6_000), 0);
+  assert.equal(batcher.dueInMs(false, 5_100), 0, "it is not any more");
 });
 
 test("never waits longer than the maximum age, though the interval is longer", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { minIntervalMs: 60_000, maxAgeMs: 1_000 });
+  const batcher = batcherOf(queue, { minIntervalMs: 60_000, maxAgeMs: 1_000 });
   putEvents(queue.events, 1);
-  gathering.look(5_000);
-  gathering.claim(5_000);
+  batcher.look(5_000);
+  batcher.claim(5_000);
   putEvents(queue.events, 1);
-  gathering.look(5_500);
+  batcher.look(5_500);
 
-  assert.equal(gathering.dueInMs(false, 5_500), 1_000);
+  assert.equal(batcher.dueInMs(false, 5_500), 1_000);
 });
 
 test("claims a gap that was deleted by hand together with the events behind it", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue);
+  const batcher = batcherOf(queue);
   putEvents(queue.events, 5_000);
   queue.file.db.exec("DELETE FROM eventspool_event WHERE id < 4999");
 
-  gathering.look();
-  gathering.look();
+  batcher.look();
+  batcher.look();
 
-  assert.deepEqual(rangeOf(gathering.claim()), [1, 5_000]);
+  assert.deepEqual(rangeOf(batcher.claim()), [1, 5_000]);
 });
 
 test("is due at once with a maximum age of zero", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { maxAgeMs: 0 });
+  const batcher = batcherOf(queue, { maxAgeMs: 0 });
   putEvents(queue.events, 1);
-  gathering.look(7);
-  assert.equal(gathering.dueInMs(true, 7), 0);
+  batcher.look(7);
+  assert.equal(batcher.dueInMs(true, 7), 0);
 });
 
 test("is due at once when the next event would not fit, and takes exactly those that do", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 48, 48, 1);
 
-  gathering.look(0);
+  batcher.look(0);
 
-  assert.equal(gathering.dueInMs(true, 0), 0);
-  assert.deepEqual(rangeOf(gathering.claim()), [1, 2]);
-  gathering.look(10);
-  assert.equal(gathering.dueInMs(true, 10), 1_000, "the rest waits for company");
+  assert.equal(batcher.dueInMs(true, 0), 0);
+  assert.deepEqual(rangeOf(batcher.claim()), [1, 2]);
+  batcher.look(10);
+  assert.equal(batcher.dueInMs(true, 10), 1_000, "the rest waits for company");
 });
 
 test("sends an event that is larger than any batch alone, without jamming the queue", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 10, 500, 10);
 
-  assert.deepEqual(claimAll(gathering), [
+  assert.deepEqual(claimAll(batcher), [
     [1, 1],
     [2, 2],
     [3, 3],
@@ -147,28 +146,28 @@ test("sends an event that is larger than any batch alone, without jamming the qu
 
 test("starts anew behind what another publisher has claimed in between", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue);
+  const batcher = batcherOf(queue);
   putEvents(queue.events, 5);
-  gathering.look(0);
+  batcher.look(0);
 
   assert.ok(queue.leases.claim(0, 3));
 
-  assert.equal(gathering.claim(), undefined, "the other was faster");
-  gathering.look(500);
-  assert.equal(gathering.dueInMs(true, 500), 1_000);
-  assert.deepEqual(rangeOf(gathering.claim()), [4, 5]);
+  assert.equal(batcher.claim(), undefined, "the other was faster");
+  batcher.look(500);
+  assert.equal(batcher.dueInMs(true, 500), 1_000);
+  assert.deepEqual(rangeOf(batcher.claim()), [4, 5]);
 });
 
 test("ages by a clock that nobody can set", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { maxAgeMs: 60_000 });
+  const batcher = batcherOf(queue, { maxAgeMs: 60_000 });
   const wallClock = Date.now;
   putEvents(queue.events, 1);
-  gathering.look();
+  batcher.look();
   try {
     for (const stepMs of [-3_600_000, 3_600_000]) {
       Date.now = () => wallClock() + stepMs;
-      const dueInMs = gathering.dueInMs(true);
+      const dueInMs = batcher.dueInMs(true);
       assert.ok(dueInMs > 0 && dueInMs <= 60_000, String(dueInMs));
     }
   } finally {
@@ -178,46 +177,46 @@ test("ages by a clock that nobody can set", () => {
 
 test("claims a lease that was given back before anything else", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue);
+  const batcher = batcherOf(queue);
   putEvents(queue.events, 4);
-  assert.equal(gathering.reclaim(), undefined);
+  assert.equal(batcher.reclaim(), undefined);
   queue.leases.release(queue.leases.claim(0, 3)!);
 
-  assert.deepEqual(gathering.reclaim(), { id: 1, firstId: 1, lastId: 3, attempts: 2, sends: 2 });
-  assert.equal(gathering.reclaim(), undefined);
+  assert.deepEqual(batcher.reclaim(), { id: 1, firstId: 1, lastId: 3, attempts: 2, sends: 2 });
+  assert.equal(batcher.reclaim(), undefined);
 });
 
 test("cuts a lease of larger batches to today's limit", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 48, 48, 48, 48, 48);
   queue.leases.release(queue.leases.claim(0, 5)!);
 
-  const ranges = [gathering.reclaim(), gathering.reclaim(), gathering.reclaim()].map(rangeOf);
+  const ranges = [batcher.reclaim(), batcher.reclaim(), batcher.reclaim()].map(rangeOf);
 
   assert.deepEqual(ranges, [
     [1, 2],
     [3, 4],
     [5, 5],
   ]);
-  assert.equal(gathering.reclaim(), undefined);
+  assert.equal(batcher.reclaim(), undefined);
 });
 
 test("hands out a lease of one event however large it is", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { maxBytes: 100 });
+  const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 500);
   queue.leases.release(queue.leases.claim(0, 1)!);
-  assert.deepEqual(rangeOf(gathering.reclaim()), [1, 1]);
+  assert.deepEqual(rangeOf(batcher.reclaim()), [1, 1]);
 });
 
 test("gets past rows that someone deleted by hand", () => {
   using queue = testQueue();
-  const gathering = gatheringOf(queue, { maxAgeMs: 0 });
+  const batcher = batcherOf(queue, { maxAgeMs: 0 });
   putEvents(queue.events, 12);
   queue.file.db.exec("DELETE FROM eventspool_event WHERE id IN (1, 2, 3, 7, 8)");
 
-  const claimed = claimAll(gathering);
+  const claimed = claimAll(batcher);
 
   assert.equal(claimed.at(-1)?.[1], 12);
   assert.ok(claimed.every(([first], index) => first === (claimed[index - 1]?.[1] ?? 0) + 1));
@@ -228,14 +227,14 @@ test("claims each event once and in order, whatever is put between the looks", (
   fc.assert(
     fc.property(puts, (puts) => {
       using queue = testQueue();
-      const gathering = gatheringOf(queue, { maxBytes: 100 });
+      const batcher = batcherOf(queue, { maxBytes: 100 });
       const claimed: [number, number][] = [];
       for (const sizes of puts) {
         putSized(queue, ...sizes);
-        gathering.look(0);
-        if (gathering.dueInMs(true, 0) === 0) claimed.push(rangeOf(gathering.claim())!);
+        batcher.look(0);
+        if (batcher.dueInMs(true, 0) === 0) claimed.push(rangeOf(batcher.claim())!);
       }
-      claimed.push(...claimAll(gathering));
+      claimed.push(...claimAll(batcher));
       assert.equal(claimed.at(-1)?.[1] ?? 0, puts.flat().length);
       assert.ok(claimed.every(([first], index) => first === (claimed[index - 1]?.[1] ?? 0) + 1));
     }),
@@ -244,23 +243,23 @@ test("claims each event once and in order, whatever is put between the looks", (
 });
 
 /** Claims until nothing is left, each batch as soon as it is old enough. */
-function claimAll(gathering: Batcher): [number, number][] {
+function claimAll(batcher: Batcher): [number, number][] {
   const ranges: [number, number][] = [];
-  for (gathering.look(0); gathering.dueInMs(true, 1_000_000) === 0; gathering.look(0))
-    ranges.push(rangeOf(gathering.claim())!);
+  for (batcher.look(0); batcher.dueInMs(true, 1_000_000) === 0; batcher.look(0))
+    ranges.push(rangeOf(batcher.claim())!);
   return ranges;
 }
 
 test("gathers anew when a batch was too large meanwhile, though it was full before", () => {
   using queue = testQueue();
   const size = new BatchSize(200_000);
-  const gathering = gatheringOf(queue, { size });
+  const batcher = batcherOf(queue, { size });
   putSized(queue, ...Array.from({ length: 30 }, () => 10_000));
-  gathering.look(0);
-  assert.equal(gathering.dueInMs(true, 0), 0, "full");
+  batcher.look(0);
+  assert.equal(batcher.dueInMs(true, 0), 0, "full");
 
   size.tooLarge(100_000);
-  gathering.look(0);
+  batcher.look(0);
 
-  assert.deepEqual(rangeOf(gathering.claim()), [1, 4]);
+  assert.deepEqual(rangeOf(batcher.claim()), [1, 4]);
 });

@@ -1,12 +1,12 @@
 /**
- * The original's batching loop by the clock, and where ours differs on purpose. "Moving from
- * baseplate.py" in the README lists the same.
+ * The original's batching loop by the clock, and where ours differs on purpose.
+ * docs/moving-from-baseplate.md lists the same.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../../src/limits.ts";
+import { DEFAULT_BATCH_MAX_AGE_MS } from "../../../src/config/publisher_config.ts";
 import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
-import { BATCH_FORMATS } from "../../../src/wire/batch_format.ts";
+import { BATCH_FORMATS, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 import { readVectors } from "../../support/vectors.ts";
 
@@ -62,23 +62,23 @@ function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
     maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
     minIntervalMs: 50,
   };
-  const gathering = new Batcher(queue.leases, limits);
+  const batcher = new Batcher(queue.leases, limits);
   const sent: Sent[] = [];
   let dueAtMs = Number.POSITIVE_INFINITY;
   for (const [seconds, eventBytes] of script) {
     const nowMs = toMs(seconds);
-    sent.push(...sendDue(gathering, nowMs));
+    sent.push(...sendDue(batcher, nowMs));
     if (eventBytes !== null) putEvent(queue, eventBytes);
-    sent.push(...sendDue(gathering, nowMs));
-    dueAtMs = nowMs + gathering.dueInMs(true, nowMs);
+    sent.push(...sendDue(batcher, nowMs));
+    dueAtMs = nowMs + batcher.dueInMs(true, nowMs);
   }
   return { sent, dueAtMs };
 }
 
-function sendDue(gathering: Batcher, nowMs: number): Sent[] {
+function sendDue(batcher: Batcher, nowMs: number): Sent[] {
   const sent: Sent[] = [];
-  for (gathering.look(nowMs); gathering.dueInMs(true, nowMs) === 0; gathering.look(nowMs)) {
-    const lease = gathering.claim()!;
+  for (batcher.look(nowMs); batcher.dueInMs(true, nowMs) === 0; batcher.look(nowMs)) {
+    const lease = batcher.claim()!;
     sent.push([nowMs, lease.lastId - lease.firstId + 1]);
   }
   return sent;

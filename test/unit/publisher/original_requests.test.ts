@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DEFAULT_BATCH_MAX_AGE_MS } from "../../../src/config/publisher_config.ts";
 import { EventSerializationError } from "../../../src/errors.ts";
-import { DEFAULT_BATCH_MAX_AGE_MS, MAX_BATCH_BYTES } from "../../../src/limits.ts";
 import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
-import { BATCH_FORMATS, frame } from "../../../src/wire/batch_format.ts";
+import { BATCH_FORMATS, frame, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.ts";
 import { formatSignature, type SigningKey, signBody } from "../../../src/wire/signature.ts";
 import {
   joinEvents,
@@ -66,12 +66,12 @@ async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promis
     maxAgeMs: DEFAULT_BATCH_MAX_AGE_MS,
     minIntervalMs: 50,
   };
-  const gathering = new Batcher(leases, limits);
+  const batcher = new Batcher(leases, limits);
   const bodies: Buffer[] = [];
   while (events.depth() > 0) {
-    gathering.look(0);
-    assert.equal(gathering.dueInMs(true, limits.maxAgeMs), 0);
-    const lease = gathering.claim()!;
+    batcher.look(0);
+    assert.equal(batcher.dueInMs(true, limits.maxAgeMs), 0);
+    const lease = batcher.claim()!;
     bodies.push(frame(BATCH_FORMATS[version], leases.read(lease)));
     await leases.ack(lease);
   }

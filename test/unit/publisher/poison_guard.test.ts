@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { DEAD_LETTER_BURST } from "../../../src/limits.ts";
-import { PoisonGuard } from "../../../src/publisher/poison_guard.ts";
+import { DEAD_LETTER_BURST, PoisonGuard } from "../../../src/publisher/poison_guard.ts";
 
 /** Spends until it is rejected, and returns how often that went well. */
 function spendAll(budget: PoisonGuard): number {

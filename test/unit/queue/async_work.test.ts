@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { EventTransactionError, Outbox, serializeJsonEvent } from "../../../src/queue/outbox_mod.ts";
+import { EventTransactionError, Outbox, serializeJsonEvent } from "../../../src/queue/outbox.ts";
 import { openShop, runtimeLibrary, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 

@@ -152,14 +152,18 @@ test("rejects an event that serializes to nothing or to something other than byt
   assert.equal(wrong.depth(), 0);
 });
 
-test("lets an error of the serializer through and stores nothing", () => {
+test("says what a serializer of the service threw, as the cause of its own error, and stores nothing", async () => {
   using directory = temporaryDirectory();
-  const failure = new RangeError("mine");
+  const cause = new RangeError("secret text of the event");
   const serialize = (): Uint8Array => {
-    throw failure;
+    throw cause;
   };
   using queue = new EventQueue("main", serialize, { directory: directory.path });
-  assert.throws(() => queue.put({}), failure);
+  const message = "Event was not serialized: the queue's serializer threw RangeError.";
+  const expected = { name: "EventSerializationError", message, cause };
+  assert.throws(() => queue.put({}), expected);
+  assert.throws(() => queue.putMany([{}]), expected);
+  await assert.rejects(queue.putAsync({}), expected);
   assert.equal(queue.depth(), 0);
 });
 
@@ -208,7 +212,9 @@ test("rejects options that make no sense, naming them", () => {
     assert.throws(
       () => open({ [key]: value }),
       (error) =>
-        error instanceof ConfigurationError && error.place.key === key && error.message.includes(`${value}`),
+        error instanceof ConfigurationError &&
+        error.location.key === key &&
+        error.message.includes(`${value}`),
     );
   }
 });

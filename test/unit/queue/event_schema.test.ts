@@ -6,11 +6,13 @@ import * as z from "zod";
 import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
 import { ConfigurationError, EventInvalidError, EventSerializationError } from "../../../src/errors.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { Outbox } from "../../../src/queue/outbox.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { openShell } from "../../support/shell.ts";
+import { SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const ZOD = z.object({
@@ -57,8 +59,8 @@ for (const [name, schema] of [
     assert.throws(() => queue.put({ ...EVENT, items }), isInvalid("items[3].price"));
     assert.throws(() => queue.put(null as never), isInvalid(""));
     assert.throws(() => queue.putMany([EVENT, { ...EVENT, items }]), isInvalid("items[3].price", 1));
-    await assert.rejects(queue.putGrouped({ ...EVENT, kind: "click" as never }), isInvalid("kind"));
-    await queue.putGrouped({ ...EVENT, items: [] });
+    await assert.rejects(queue.putAsync({ ...EVENT, kind: "click" as never }), isInvalid("kind"));
+    await queue.putAsync({ ...EVENT, items: [] });
     queue.putMany([{ ...EVENT, items: [], source: "app" }]);
 
     const stored = (source: string): object => ({ ...EVENT, items: [], source });
@@ -96,7 +98,7 @@ test("rejects an asynchronous schema, and stores nothing", async () => {
   const isRejected = (error: unknown): boolean =>
     error instanceof ConfigurationError && /validates asynchronously/.test(error.message);
   assert.throws(() => refined.put("x"), isRejected);
-  await assert.rejects(object.putGrouped({ a: "x" }), isRejected);
+  await assert.rejects(object.putAsync({ a: "x" }), isRejected);
   assert.deepEqual([refined.depth(), object.depth()], [0, 0]);
 });
 
@@ -140,7 +142,7 @@ export function typeErrors(): void {
   // @ts-expect-error - items are missing
   viaZod.putMany([{ kind: "view", user: { id: "u1" } }]);
   // @ts-expect-error - nor has it a colour
-  void viaZod.putGrouped({ kind: "view", user: { id: "u1" }, items: [], colour: "red" });
+  void viaZod.putAsync({ kind: "view", user: { id: "u1" }, items: [], colour: "red" });
 
   const viaValibot = new EventQueue("main", serializeJsonEvent, { schema: VALIBOT });
   viaValibot.put({ kind: "view", user: { id: "u1" }, items: [] });
@@ -172,3 +174,23 @@ export function typeErrors(): void {
   const takes: EventQueue<number> = texts;
   takes.put(5);
 }
+
+test("an outbox takes a schema as a queue does, and stores what it makes of an event", () => {
+  const db = SQLITE_LIBRARIES[0].open(":memory:");
+  using outbox = new Outbox(db, serializeJsonEvent, { schema: ZOD, allowMemory: true });
+  outbox.transaction(() => outbox.putMany([EVENT, { ...EVENT, source: "app" }]));
+  assert.throws(() => outbox.put({ ...EVENT, user: { id: 5 as never } }), {
+    field: "user.id",
+    index: undefined,
+  });
+  assert.throws(() => outbox.putMany([EVENT, { ...EVENT, kind: "click" as never }]), {
+    field: "kind",
+    index: 1,
+  });
+  const bodies = db.prepare("SELECT body FROM eventspool_event ORDER BY id").all() as { body: Uint8Array }[];
+  assert.deepEqual(
+    bodies.map(({ body }) => JSON.parse(new TextDecoder().decode(body)).source),
+    ["web", "app"],
+  );
+  db.close();
+});

@@ -28,7 +28,7 @@ function openQueue(options: EventQueueOptions = {}): { queue: EventQueue<string>
 test("commits the puts of one turn together, in order, before any of them resolves", async () => {
   using opened = openQueue();
   const { queue } = opened;
-  const puts = ["a", "b", "c"].map((event) => queue.putGrouped(event));
+  const puts = ["a", "b", "c"].map((event) => queue.putAsync(event));
   assert.equal(queue.depth(), 0, "nothing is committed yet");
 
   await puts[0];
@@ -41,9 +41,7 @@ test("commits the puts of one turn together, in order, before any of them resolv
 
 test("rejects only those of a group that do not fit", async () => {
   using opened = openQueue({ maxEvents: 2 });
-  const results = await Promise.allSettled(
-    ["a", "b", "c", "d"].map((event) => opened.queue.putGrouped(event)),
-  );
+  const results = await Promise.allSettled(["a", "b", "c", "d"].map((event) => opened.queue.putAsync(event)));
   assert.deepEqual(
     results.map(({ status }) => status),
     ["fulfilled", "fulfilled", "rejected", "rejected"],
@@ -54,8 +52,8 @@ test("rejects only those of a group that do not fit", async () => {
 
 test("rejects an event that put would reject, and stores the others of its group", async () => {
   using opened = openQueue();
-  const good = opened.queue.putGrouped("good");
-  await assert.rejects(opened.queue.putGrouped("x".repeat(102_401)), EventTooLargeError);
+  const good = opened.queue.putAsync("good");
+  await assert.rejects(opened.queue.putAsync("x".repeat(102_401)), EventTooLargeError);
   await good;
   assert.equal(opened.queue.depth(), 1);
 });
@@ -64,20 +62,20 @@ test("rejects all of a group whose commit fails, and stores the next", async () 
   using opened = openQueue({ busyTimeoutMs: 5 });
   const shell = openShell(opened.queue.file);
   shell.exec("BEGIN IMMEDIATE");
-  const puts = ["a", "b"].map((event) => opened.queue.putGrouped(event));
+  const puts = ["a", "b"].map((event) => opened.queue.putAsync(event));
   for (const put of puts) await assert.rejects(put, EventStorageError);
   shell.close();
-  await opened.queue.putGrouped("c");
+  await opened.queue.putAsync("c");
   assert.deepEqual(bodies(opened.queue.file), ["c"]);
 });
 
 test("commits what is still gathering when the queue is closed", async () => {
   using opened = openQueue();
-  const put = opened.queue.putGrouped("last");
+  const put = opened.queue.putAsync("last");
   opened.queue.close();
   await put;
   assert.deepEqual(bodies(opened.queue.file), ["last"]);
-  await assert.rejects(opened.queue.putGrouped("late"), EventQueueClosedError);
+  await assert.rejects(opened.queue.putAsync("late"), EventQueueClosedError);
 });
 
 function bodies(file: string): string[] {
@@ -92,7 +90,7 @@ function bodies(file: string): string[] {
 test("commits a large group part by part, so that the event loop has its turns", async () => {
   using opened = openQueue();
   const { queue } = opened;
-  const puts = Array.from({ length: 1_000 }, (_, n) => queue.putGrouped(`${n}`));
+  const puts = Array.from({ length: 1_000 }, (_, n) => queue.putAsync(`${n}`));
   const depths = new Set<number>();
   const looking = (): void => {
     depths.add(queue.depth());
@@ -108,7 +106,7 @@ test("commits a large group part by part, so that the event loop has its turns",
 test("resolves a put that is to survive a power cut once the -wal is synced, and shares syncs", async () => {
   using opened = openQueue({ durability: "power" });
   const { queue } = opened;
-  const puts = Array.from({ length: 300 }, (_, n) => queue.putGrouped(`${n}`));
+  const puts = Array.from({ length: 300 }, (_, n) => queue.putAsync(`${n}`));
   await Promise.all(puts);
   queue.put("after"); // commits as before, with a sync of its own
   assert.equal(queue.depth(), 301);
@@ -116,7 +114,7 @@ test("resolves a put that is to survive a power cut once the -wal is synced, and
 
 test("keeps what a closing queue has committed and not yet synced", async () => {
   using opened = openQueue({ durability: "power" });
-  const puts = ["a", "b"].map((event) => opened.queue.putGrouped(event));
+  const puts = ["a", "b"].map((event) => opened.queue.putAsync(event));
   opened.queue.close();
   await Promise.all(puts);
   assert.deepEqual(bodies(opened.queue.file), ["a", "b"]);

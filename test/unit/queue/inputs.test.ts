@@ -78,7 +78,7 @@ test("a promise is no event: await it", async () => {
     assertRejected(() => queue.putMany([failing()]), /^Event is a promise: await it/);
     // biome-ignore lint/suspicious/noThenProperty: like a promise
     assertRejected(() => queue.put({ then: () => {} }), /^Event is a promise: await it/);
-    await assert.rejects(queue.putGrouped(failing()), EventSerializationError);
+    await assert.rejects(queue.putAsync(failing()), EventSerializationError);
     assert.equal(queue.depth(), 0);
   }
 });

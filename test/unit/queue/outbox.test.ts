@@ -9,7 +9,7 @@ import {
   EventTooLargeError,
   Outbox,
   type OutboxOptions,
-} from "../../../src/queue/outbox_mod.ts";
+} from "../../../src/queue/outbox.ts";
 import { openShop, SQLITE_LIBRARIES, type TestConnection } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 

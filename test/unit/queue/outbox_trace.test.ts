@@ -7,7 +7,7 @@ import {
   Outbox,
   type OutboxOptions,
   serializeJsonEvent,
-} from "../../../src/queue/outbox_mod.ts";
+} from "../../../src/queue/outbox.ts";
 import { openShop, SQLITE_LIBRARIES, type TestConnection } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { traced, traceparentOf } from "../../support/tracing.ts";

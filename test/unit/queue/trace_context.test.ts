@@ -52,8 +52,8 @@ test("keeps it with each event of putMany", async () => {
 test("keeps with each grouped put its own, although all share a commit", async () => {
   using tracing = traced();
   using main = openQueue();
-  const put = (id: number) => tracing.span(() => main.queue.putGrouped({ id }));
-  const [first, , second] = await Promise.all([put(1), main.queue.putGrouped({ id: 2 }), put(3)]);
+  const put = (id: number) => tracing.span(() => main.queue.putAsync({ id }));
+  const [first, , second] = await Promise.all([put(1), main.queue.putAsync({ id: 2 }), put(3)]);
   await setImmediate();
 
   assert.deepEqual(main.traces(), [traceparentOf(first), null, traceparentOf(second)]);
@@ -82,7 +82,7 @@ test("keeps none of a span that is not recorded, and none where the queue was no
   using tracing = traced();
   using main = openQueue({});
   await tracing.span(() => main.queue.put({ id: 1 }));
-  await tracing.span(() => main.queue.putGrouped({ id: 2 }));
+  await tracing.span(() => main.queue.putAsync({ id: 2 }));
   assert.deepEqual(main.traces(), [null, null]);
 });
 

@@ -6,8 +6,7 @@ import fc from "fast-check";
 import * as v from "valibot";
 import * as z from "zod";
 import { ConfigurationError, EventInvalidError, type EventIssue } from "../../../src/errors.ts";
-import { MAX_EVENT_ISSUES } from "../../../src/limits.ts";
-import { withSchema } from "../../../src/serializers/standard_schema.ts";
+import { MAX_EVENT_ISSUES, withSchema } from "../../../src/serializers/standard_schema.ts";
 
 /** A schema that rejects everything with these issues. */
 function rejecting(...issues: StandardSchemaV1.Issue[]): StandardSchemaV1 {
@@ -166,7 +165,7 @@ test("rejects a schema that validates asynchronously, whatever becomes of its pr
     () => withSchema(late, noBytes)({}),
     (error) =>
       error instanceof ConfigurationError &&
-      error.place.key === "schema" &&
+      error.location.key === "schema" &&
       /tests that validates asynchronously, and put does not wait/.test(error.message),
   );
   await new Promise(setImmediate); // an unhandled rejection would fail this test
@@ -176,7 +175,7 @@ test("rejects at once what is no schema", () => {
   for (const wrong of [null, 5, {}, { "~standard": { version: 2, validate: () => {} } }, class Event {}]) {
     assert.throws(
       () => withSchema(wrong as never, noBytes),
-      (error) => error instanceof ConfigurationError && error.place.key === "schema",
+      (error) => error instanceof ConfigurationError && error.location.key === "schema",
     );
   }
 });

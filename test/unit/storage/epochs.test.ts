@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Outbox } from "../../../src/queue/outbox_mod.ts";
+import { Outbox } from "../../../src/queue/outbox.ts";
 import { type Epoch, EpochTable, hasMoved, locate, noteLocation } from "../../../src/storage/epochs.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";

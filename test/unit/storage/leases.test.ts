@@ -155,6 +155,28 @@ test("claims nothing past a lease that is held, when only the oldest events will
   assert.equal(queue.leases.claimExpired({ oldestOnly: true })?.firstId, 1);
 });
 
+test("reads each trace of a lease once, and no more than asked for", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 1);
+  for (const trace of ["a", "a", "b", "c"]) queue.events.put(Buffer.from("e"), trace);
+  const lease = claim(queue.leases, 0, 5);
+  assert.deepEqual(queue.leases.traces(lease, 10).toSorted(), ["a", "b", "c"]);
+  assert.equal(queue.leases.traces(lease, 2).length, 2);
+});
+
+test("claims the lease with the fewest attempts, when none may keep the others waiting", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 4);
+  for (const [after, lastId] of [
+    [0, 2],
+    [2, 4],
+  ] as const)
+    queue.leases.release(claim(queue.leases, after, lastId));
+  queue.leases.release(queue.leases.claimExpired()!);
+  assert.equal(queue.leases.claimExpired({ fairly: true })?.firstId, 3);
+  assert.equal(queue.leases.claimExpired({ fairly: true })?.firstId, 1);
+});
+
 test("takes over the lease of a publisher that died once it has expired", () => {
   using queue = testQueue({ leaseMs: -1 });
   putEvents(queue.events, 2);

@@ -10,7 +10,7 @@ import {
   type OutboxOptions,
   type SqliteConnection,
   serializeJsonEvent,
-} from "../../../src/queue/outbox_mod.ts";
+} from "../../../src/queue/outbox.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -130,7 +130,7 @@ test("rejects what is no connection, and options that make no sense, naming them
     ["maxEvents", () => open(db, { maxEvents: 0 })],
     ["maxEventBytes", () => open(db, { maxEventBytes: 1.5 })],
   ] as const)
-    assert.throws(work, (error) => error instanceof ConfigurationError && error.place.key === key);
+    assert.throws(work, (error) => error instanceof ConfigurationError && error.location.key === key);
   db.close();
 });
 
@@ -160,9 +160,7 @@ test("imports no SQLite library of its own", () => {
     importsOf("../../../src/publisher/mod.ts").has("@logtape/logtape"),
     "they are found where they are",
   );
-  const packages = [...importsOf("../../../src/queue/outbox_mod.ts")].filter(
-    (name) => !name.startsWith("node:"),
-  );
+  const packages = [...importsOf("../../../src/queue/outbox.ts")].filter((name) => !name.startsWith("node:"));
   assert.deepEqual(packages, []);
 });
 

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EventList } from "../../../../src/collector/sinks/event_list.ts";
 import { NatsSink } from "../../../../src/collector/sinks/nats.ts";
-import type { AcceptedBatch } from "../../../../src/collector/sinks/sink.ts";
+import { type AcceptedBatch, EventList } from "../../../../src/collector/sinks/sink.ts";
 import type { NatsSinkConfig } from "../../../../src/config/nats_config.ts";
 import { SubjectTemplate } from "../../../../src/config/subject_template.ts";
 import { EventStorageError } from "../../../../src/errors.ts";

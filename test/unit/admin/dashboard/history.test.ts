@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { History, ratesBetween, type Sample, toSample } from "../../../../src/admin/dashboard/history.ts";
-import { HISTORY_EVERY_MS, HISTORY_SAMPLES } from "../../../../src/limits.ts";
+import {
+  type DepthSample,
+  HISTORY_EVERY_MS,
+  HISTORY_SAMPLES,
+  History,
+  ratesBetween,
+  toSample,
+} from "../../../../src/admin/dashboard/history.ts";
 import { newQueue } from "../../../support/publisher.ts";
 
-function sample(atMs: number, counts: Partial<Sample> = {}): Sample {
+function sample(atMs: number, counts: Partial<DepthSample> = {}): DepthSample {
   return { atMs, depth: 0, oldestAgeMs: 0, put: 0, delivered: 0, ...counts };
 }
 

@@ -38,7 +38,7 @@ class Target implements GroupTarget {
     this.steps.push("written");
   }
 
-  tend(): void {}
+  maintain(): void {}
 }
 
 function open(target: GroupTarget, fsync: FsyncPolicy, maxGroupBytes = 1_000): GroupCommitter {

@@ -3,7 +3,6 @@ import {
   appendFileSync,
   chmodSync,
   linkSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -12,7 +11,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { JsonlSink, type JsonlSinkOptions } from "../../../../src/collector/sinks/jsonl.ts";
@@ -319,28 +317,6 @@ test("leaves another file as it is though there is a journal beside it", async (
   writeFileSync(place.path, "root:x:0\n"); // smaller than what the journal tells of: it would be cut
   assert.throws(() => place.open(), { code: "NOT_JSON_LINES" });
   assert.equal(place.content, "root:x:0\n");
-});
-
-test("makes its files for their owner alone, or with the mode that is asked for, whatever the umask", async () => {
-  const umask = process.umask(0o002);
-  try {
-    for (const fileMode of [undefined, 0o640]) {
-      using place = new Place();
-      {
-        await using sink = place.open({ fileMode, rotateSizeBytes: 3 });
-        for (const id of [1, 2, 3]) await sink.store(numberedBatch(id, id));
-      }
-      const modes = readdirSync(place.directory).map((name) => [
-        name.replace(/.*events/, "events"),
-        modeOf(place, name),
-      ]);
-      assert.ok(modes.length >= 5, String(modes));
-      for (const [name, mode] of modes)
-        assert.equal(mode, String(name).endsWith("-lock") ? 0o600 : (fileMode ?? 0o600), String(name));
-    }
-  } finally {
-    process.umask(umask);
-  }
 });
 
 function modeOf(place: Place, name: string): number {

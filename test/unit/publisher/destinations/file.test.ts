@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { EventQueue, serializeJsonEvent } from "../../../../src/mod.ts";
 import { FileDestination } from "../../../../src/publisher/destinations/file.ts";
@@ -75,15 +74,4 @@ test("is a destination of a publisher by its configuration", async () => {
     .split("\n")
     .map((line) => JSON.parse(line).n);
   assert.deepEqual(lines, ["before", ...Array.from({ length: 2_000 }, (_, n) => n)]);
-});
-
-test("makes a file that only its owner can read, whatever the umask", async () => {
-  using directory = temporaryDirectory();
-  const path = join(directory.path, "events.jsonl");
-  const destination = new FileDestination(path);
-  const umask = process.umask(0);
-  await deliver(destination, "{}");
-  process.umask(umask);
-  await destination.close();
-  assert.equal(statSync(path).mode & 0o777, 0o600);
 });

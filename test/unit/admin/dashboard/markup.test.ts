@@ -6,7 +6,7 @@ import {
   formatShare,
   plural,
   timeOf,
-} from "../../../../src/admin/dashboard/figures.ts";
+} from "../../../../src/admin/dashboard/markup.ts";
 
 test("writes counts and rates for people", () => {
   assert.deepEqual([0, 999, 1_234_567].map(formatCount), ["0", "999", "1,234,567"]);
