@@ -1,6 +1,6 @@
 /**
  * `bun run build:binary [--target TARGET] [--outfile FILE]`: the publisher as one executable file, with Bun and
- * SQLite in it, for machines that have neither Bun nor node_modules. Without a target it is for this machine;
+ * its SQLite in it, for machines that have neither Bun nor node_modules. Without a target it is for this machine;
  * for another, Bun gets that target's runtime from npm.
  */
 import { mkdirSync, readFileSync, statSync } from "node:fs";
@@ -14,11 +14,7 @@ declare const Bun: {
   build(options: object): Promise<unknown>;
 };
 
-interface Builder {
-  onResolve(where: { filter: RegExp }, resolve: () => { path: string }): void;
-}
-
-/** What better-sqlite3 has an addon for, and what Bun calls it. */
+/** The targets, and what Bun calls them. */
 const TARGETS: Readonly<Record<string, string>> = {
   "linux-x64": "bun-linux-x64",
   "linux-arm64": "bun-linux-arm64",
@@ -60,14 +56,7 @@ async function build(target: string, outfile: string): Promise<void> {
       autoloadBunfig: false,
       autoloadDotenv: false,
     },
-    plugins: [{ name: "addon", setup: (builder: Builder) => bundleAddon(builder, target) }],
   });
-}
-
-/** `better-sqlite3` looks for its addon on the disk when it runs; `better-sqlite3/TARGET` names one to bundle. */
-function bundleAddon(builder: Builder, target: string): void {
-  const path = fileURLToPath(import.meta.resolve(`better-sqlite3/${target}`));
-  builder.onResolve({ filter: /^better-sqlite3$/ }, () => ({ path }));
 }
 
 function hostTarget(): string {

@@ -50,6 +50,9 @@ export const GATE: Readonly<Record<string, Suite>> = {
   "node-unit": nodeTests(() => testFiles("unit"), "--test-isolation=none"), // a third of the time
   deno: denoTests(() => testFiles("{unit,runtime}")),
   runtime: bunTests(() => testFiles("runtime")),
+  "bun-sqlite": withLibrary("bun:sqlite", bunTests(storageTests)),
+  "node-sqlite": withLibrary("node:sqlite", nodeTests(storageTests)),
+  "deno-sqlite": withLibrary("node:sqlite", denoTests(storageTests)),
   package: check("scripts/check_package.ts"),
 };
 
@@ -76,6 +79,19 @@ function testFiles(tier: string): string[] {
 
 function check(...args: string[]): Suite {
   return { command: () => ({ program: process.execPath, args }) };
+}
+
+/** Each runtime's own tests use better-sqlite3; what works on a queue's file runs with the SQLite that is built in, too. */
+function storageTests(): string[] {
+  return testFiles("{unit/{storage,queue,collector/sinks},runtime/storage}");
+}
+
+function withLibrary(library: string, suite: Suite): Suite {
+  const command = (report: string, files: readonly string[]): Command => {
+    const { env, ...command } = suite.command(report, files);
+    return { ...command, env: { ...env, EVENTSPOOL_SQLITE: library } };
+  };
+  return { ...suite, command };
 }
 
 function bunTests(files: () => string[]): Suite {

@@ -40,13 +40,12 @@ import { noteLocation } from "../storage/epochs.ts";
 import { EVENTS_CEILING } from "../storage/events.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
+import { libraryOf, useLibrary } from "../storage/sqlite/driver.ts";
 import {
   IN_MEMORY,
   isInTransaction,
-  libraryOf,
   outboxPlaceOf,
   type SqliteConnection,
-  useLibrary,
 } from "../storage/user_connection.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import {
@@ -75,7 +74,8 @@ export {
   EventTransactionError,
 } from "../errors.ts";
 export { serializeJsonEvent } from "../serializers/json.ts";
-export type { SqliteConnection, SqliteStatement, SqliteValue } from "../storage/user_connection.ts";
+export type { SqliteValue } from "../storage/sqlite/sqlite.ts";
+export type { SqliteConnection, SqliteStatement } from "../storage/user_connection.ts";
 export type { EventSchemaOption, EventSerializer, OnRejected, PutTracing };
 
 /** Options of an {@link Outbox}; all of them may be left out. */

@@ -4,12 +4,11 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Statement } from "better-sqlite3";
 import { isNearlyFull } from "./disk_space.ts";
 import { isBusy } from "./lock_wait.ts";
 import type { QueueFile } from "./queue_file.ts";
+import type { Statement } from "./sqlite/sqlite.ts";
 import { toStorageError } from "./storage_error.ts";
 
 /** One frame of the WAL: a page and its header, in bytes. */
@@ -38,11 +37,14 @@ export class Checkpoints {
   readonly #file: QueueFile;
   /** By mode: preparing one each time costs 25 us, and they are looked at with every batch. */
   readonly #statements: Readonly<Record<Mode, Statement<[], { log: number }>>>;
+  readonly #hasNoop: boolean;
   #isLow = false;
   #lookAtDiskAtMs = 0;
 
-  constructor(file: QueueFile) {
+  /** @param hasNoop whether SQLite tells the WAL's length without a checkpoint: an older one takes NOOP for PASSIVE */
+  constructor(file: QueueFile, hasNoop: boolean = hasNoopCheckpoint(file)) {
     this.#file = file;
+    this.#hasNoop = hasNoop;
     const prepare = (mode: Mode) => file.db.prepare<[], { log: number }>(`PRAGMA wal_checkpoint(${mode})`);
     this.#statements = {
       NOOP: prepare("NOOP"),
@@ -57,23 +59,26 @@ export class Checkpoints {
    * that is nearly full it moves everything at once, while there is room for it.
    */
   keepUp(): void {
-    const frames = this.#run("NOOP");
+    const frames = this.#hasNoop ? this.#run("NOOP") : this.#walBytes() / FRAME_BYTES;
     if (frames < LOW_DISK_FRAMES) return;
     if (this.#diskIsLow()) this.truncateWal();
-    else if (frames >= PASSIVE_FRAMES) this.#moveMost(frames);
+    else if (frames >= PASSIVE_FRAMES) this.#moveMost();
   }
 
   /** To be called when the queue is idle: gives the WAL's space back. Never under load: a reused WAL makes a put 1.2 x faster. */
   onIdle(): void {
     // By the size of the file: once it was started again, the frames in use say little about it (44 MB were seen).
-    const wal = statSync(`${this.#file.path}-wal`, { throwIfNoEntry: false });
-    if (wal !== undefined && wal.size >= IDLE_BYTES) this.truncateWal();
+    if (this.#walBytes() >= IDLE_BYTES) this.truncateWal();
   }
 
   /** To be called when the disk is full: gives back all of the WAL's space that can be. */
   truncateWal(): void {
     this.#run("PASSIVE");
     this.#run("TRUNCATE");
+  }
+
+  #walBytes(): number {
+    return this.#file.sizes().walBytes;
   }
 
   #diskIsLow(): boolean {
@@ -84,10 +89,9 @@ export class Checkpoints {
     return this.#isLow;
   }
 
-  #moveMost(frames: number): void {
+  #moveMost(): void {
     // Most of it beside the puts, which RESTART locks out: 50 MB of it made a put wait 130 to 170 ms, now 35 to 65.
-    this.#run("PASSIVE");
-    if (frames >= RESTART_FRAMES) this.#restart();
+    if (this.#run("PASSIVE") >= RESTART_FRAMES) this.#restart();
   }
 
   #restart(): void {
@@ -110,6 +114,12 @@ export class Checkpoints {
   }
 }
 
+/** Since SQLite 3.51. The SQLite that is built into Node 22 and 24 and older versions of Bun and Deno may be older. */
+function hasNoopCheckpoint(file: QueueFile): boolean {
+  const version = file.prepareFirst<[], string>("SELECT sqlite_version()").get() as string;
+  return version.localeCompare("3.51", "en", { numeric: true }) >= 0;
+}
+
 const PAGE_BYTES = 4_096;
 
 /** A file with less to give back is left as it is, in bytes: the next load would only make it grow again. */
@@ -127,8 +137,8 @@ const MAX_LIVE_BYTES = 16_777_216;
  */
 export function compact(file: QueueFile): boolean {
   const { db } = file;
-  const pages = db.pragma("page_count", { simple: true }) as number;
-  const freePages = db.pragma("freelist_count", { simple: true }) as number;
+  const pages = db.pragma("page_count") as number;
+  const freePages = db.pragma("freelist_count") as number;
   const freeBytes = freePages * PAGE_BYTES;
   const liveBytes = (pages - freePages) * PAGE_BYTES;
   if (freeBytes < MIN_FREE_BYTES || freeBytes < liveBytes || liveBytes > MAX_LIVE_BYTES) return false;

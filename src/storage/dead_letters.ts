@@ -177,9 +177,9 @@ function prepareStatements(file: QueueFile) {
       `SELECT dead_letter_count AS count, dead_letter_bytes AS bytes, dropped_dead_letter_count AS droppedCount
        FROM eventspool_queue WHERE one = 1`,
     ),
-    countSince: file
-      .prepare<[number], number>("SELECT count(*) FROM eventspool_dead_letter WHERE dead_at_ms >= ?")
-      .pluck(),
+    countSince: file.prepareFirst<[number], number>(
+      "SELECT count(*) FROM eventspool_dead_letter WHERE dead_at_ms >= ?",
+    ),
     list: file.prepare<[number, number], DeadLetterSummary>(
       `SELECT ${SUMMARY} FROM eventspool_dead_letter WHERE id > ? ORDER BY id LIMIT ?`,
     ),

@@ -35,7 +35,7 @@ export class DiskSpace {
     this.#file = file;
     this.#directory = dirname(file.path);
     this.#reserveBytes = reserveOf(this.#directory);
-    this.#pageCount = file.db.prepare<[], number>("PRAGMA page_count").pluck();
+    this.#pageCount = file.db.prepareFirst<[], number>("PRAGMA page_count");
   }
 
   /**

@@ -46,15 +46,13 @@ export class EpochTable {
   constructor(file: QueueFile) {
     this.#file = file;
     this.#sql = {
-      uuid: file.prepare<[number], string>(UUID_AT).pluck(),
-      next: file
-        .prepare<[number], number | null>("SELECT min(first_id) FROM eventspool_epoch WHERE first_id > ?")
-        .pluck(),
-      movedAfter: file
-        .prepare<[number], number>(
-          "SELECT EXISTS (SELECT 1 FROM eventspool_epoch WHERE first_id > ? AND reason = 'moved')",
-        )
-        .pluck(),
+      uuid: file.prepareFirst<[number], string>(UUID_AT),
+      next: file.prepareFirst<[number], number | null>(
+        "SELECT min(first_id) FROM eventspool_epoch WHERE first_id > ?",
+      ),
+      movedAfter: file.prepareFirst<[number], number>(
+        "SELECT EXISTS (SELECT 1 FROM eventspool_epoch WHERE first_id > ? AND reason = 'moved')",
+      ),
       list: file.prepare<[], Epoch>(
         `SELECT first_id AS firstId, uuid, reason, began_at_ms AS beganAtMs
          FROM eventspool_epoch ORDER BY first_id`,

@@ -184,7 +184,7 @@ export class EventTable {
     this.#putTraced = file.prepare<[number, Uint8Array, string]>(PUT_TRACED);
     this.#insert = file.prepare<[number, number, Uint8Array]>(INSERT);
     this.#insertTraced = file.prepare<[number, number, Uint8Array, string | null]>(INSERT_TRACED);
-    this.#insertRows = file.prepare<[(number | Uint8Array)[]]>(INSERT_ROWS);
+    this.#insertRows = file.prepare<(number | Uint8Array)[]>(INSERT_ROWS);
     this.#counters = file.prepare<[], Counters>(COUNTERS);
     this.#state = file.prepare<[number], StateRow>(STATE);
     this.#setMaxEvents = file.prepare<[number]>(SET_MAX_EVENTS);
@@ -335,7 +335,7 @@ export class EventTable {
     for (; next + ROWS <= bodies.length; next += ROWS) {
       const values: (number | Uint8Array)[] = [];
       for (let row = next; row < next + ROWS; row++) values.push(++id, nowMs, bodies[row] as Uint8Array);
-      this.#insertRows.run(values);
+      this.#insertRows.run(...values);
     }
     for (; next < bodies.length; next++) this.#insert.run(++id, nowMs, bodies[next] as Uint8Array);
   }

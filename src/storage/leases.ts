@@ -146,7 +146,7 @@ export class LeaseTable {
   /** Reads a lease's events, joined inside SQLite (0.19 us an event; row by row and Buffer.concat 0.33). */
   read(lease: Lease): LeasedEvents {
     const row = this.#file.run(() => this.#sql.join.get(lease.firstId, lease.lastId));
-    const putAtMs = this.#file.run(() => this.#sql.putTimes.all(spreadIds(lease)));
+    const putAtMs = this.#file.run(() => this.#sql.putTimes.all(...spreadIds(lease)));
     return { count: row?.count ?? 0, joined: row?.joined ?? new Uint8Array(), putAtMs };
   }
 
@@ -272,13 +272,13 @@ function prepareStatements(file: QueueFile) {
 
 function claimStatements(file: QueueFile) {
   return {
-    claimedId: file.prepare<[], number>("SELECT claimed_id FROM eventspool_queue WHERE one = 1").pluck(),
-    firstAfter: file
-      .prepare<[number], number | null>("SELECT min(id) FROM eventspool_event WHERE id > ?")
-      .pluck(),
-    sizesAfter: file
-      .prepare<[number], number>("SELECT length(body) FROM eventspool_event WHERE id > ? ORDER BY id")
-      .pluck(),
+    claimedId: file.prepareFirst<[], number>("SELECT claimed_id FROM eventspool_queue WHERE one = 1"),
+    firstAfter: file.prepareFirst<[number], number | null>(
+      "SELECT min(id) FROM eventspool_event WHERE id > ?",
+    ),
+    sizesAfter: file.prepareFirst<[number], number>(
+      "SELECT length(body) FROM eventspool_event WHERE id > ? ORDER BY id",
+    ),
     sum: file.prepare<[number, number], { count: number; bytes: number; lastId: number }>(
       `SELECT count(*) AS count, coalesce(sum(length(body)), 0) AS bytes, coalesce(max(id), 0) AS lastId
        FROM eventspool_event WHERE id BETWEEN ? AND ?`,
@@ -290,21 +290,15 @@ function claimStatements(file: QueueFile) {
       `INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
        VALUES (?, ?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     ),
-    findExpired: file
-      .prepare<[number, number], number>(
-        `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY first_id`,
-      )
-      .pluck(),
-    findFairly: file
-      .prepare<[number, number], number>(
-        `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
-      )
-      .pluck(),
-    findOldestExpired: file
-      .prepare<[number, number], number>(
-        `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} AND first_id = (SELECT min(first_id) FROM eventspool_lease)`,
-      )
-      .pluck(),
+    findExpired: file.prepareFirst<[number, number], number>(
+      `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY first_id`,
+    ),
+    findFairly: file.prepareFirst<[number, number], number>(
+      `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
+    ),
+    findOldestExpired: file.prepareFirst<[number, number], number>(
+      `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} AND first_id = (SELECT min(first_id) FROM eventspool_lease)`,
+    ),
     renew: file.prepare<[number, number, number, number, number], Lease>(
       `UPDATE eventspool_lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1, sends = sends + 1
        WHERE id = ? AND ${IS_EXPIRED} RETURNING ${COLUMNS}`,
@@ -312,7 +306,7 @@ function claimStatements(file: QueueFile) {
     all: file.prepare<[], LeaseInfo>(
       `SELECT ${COLUMNS}, claimed_at_ms AS claimedAtMs, expires_at_ms AS expiresAtMs FROM eventspool_lease ORDER BY first_id`,
     ),
-    count: file.prepare<[], number>("SELECT count(*) FROM eventspool_lease").pluck(),
+    count: file.prepareFirst<[], number>("SELECT count(*) FROM eventspool_lease"),
   };
 }
 
@@ -325,25 +319,21 @@ function readStatements(file: QueueFile) {
     each: file.prepare<[number, number], { id: number; body: Uint8Array }>(
       "SELECT id, CAST(body AS BLOB) AS body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id",
     ),
-    putTimes: file
-      .prepare<[number[]], number>(
-        `SELECT put_at_ms FROM eventspool_event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,
-      )
-      .pluck(),
-    traces: file
-      .prepare<[number, number, number], string>(
-        "SELECT DISTINCT trace FROM eventspool_event WHERE id BETWEEN ? AND ? AND trace IS NOT NULL LIMIT ?",
-      )
-      .pluck(),
+    putTimes: file.prepareFirst<number[], number>(
+      `SELECT put_at_ms FROM eventspool_event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,
+    ),
+    traces: file.prepareFirst<[number, number, number], string>(
+      "SELECT DISTINCT trace FROM eventspool_event WHERE id BETWEEN ? AND ? AND trace IS NOT NULL LIMIT ?",
+    ),
   };
 }
 
 function settleStatements(file: QueueFile) {
   return {
-    dataVersion: file.prepare<[], number>("PRAGMA data_version").pluck(),
-    firstId: file
-      .prepare<[number, number], number>(`SELECT first_id FROM eventspool_lease WHERE ${IS_MINE}`)
-      .pluck(),
+    dataVersion: file.prepareFirst<[], number>("PRAGMA data_version"),
+    firstId: file.prepareFirst<[number, number], number>(
+      `SELECT first_id FROM eventspool_lease WHERE ${IS_MINE}`,
+    ),
     remove: file.prepare<[number, number]>(`DELETE FROM eventspool_lease WHERE ${IS_MINE}`),
     shrink: file.prepare<[number, number, number]>(
       `UPDATE eventspool_lease SET first_id = ? WHERE ${IS_MINE}`,

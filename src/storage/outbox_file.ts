@@ -5,10 +5,11 @@
  * @module
  */
 import { statSync } from "node:fs";
-import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { retryWhileBusy } from "./lock_wait.ts";
 import { prepareSchema, rejectOlderSchema, schemaVersion } from "./schema.ts";
+import { openDatabase } from "./sqlite/driver.ts";
+import type { Database } from "./sqlite/sqlite.ts";
 import { rejectOtherJournal } from "./user_connection.ts";
 
 /** The `application_id` of a queue's own file: "evsp". */
@@ -27,12 +28,9 @@ export interface OutboxFileOptions {
  *
  * @throws {EventStorageError} there is no such file, or no outbox in it; it is not in WAL mode; or SQLite's error
  */
-export function openOutboxFile(
-  path: string,
-  { isReadOnly, openTimeoutMs }: OutboxFileOptions,
-): Database.Database {
+export function openOutboxFile(path: string, { isReadOnly, openTimeoutMs }: OutboxFileOptions): Database {
   rejectNoDatabase(path);
-  const db = new Database(path, { readonly: isReadOnly, fileMustExist: true, timeout: openTimeoutMs });
+  const db = openDatabase(path, { isReadOnly, busyTimeoutMs: openTimeoutMs });
   try {
     retryWhileBusy(() => rejectNoOutbox(db, path), openTimeoutMs);
     rejectOtherJournal(db, path);
@@ -52,8 +50,8 @@ function rejectNoDatabase(path: string): void {
   throw new EventStorageError("ENOENT", path, problem);
 }
 
-function rejectNoOutbox(db: Database.Database, path: string): void {
-  const isQueue = db.pragma("application_id", { simple: true }) === APPLICATION_ID;
+function rejectNoOutbox(db: Database, path: string): void {
+  const isQueue = db.pragma("application_id") === APPLICATION_ID;
   if (!isQueue && schemaVersion(db) !== undefined) return;
   const problem = isQueue
     ? `The file ${path} is a queue's own file, not a service's database: name its directory and its queue (queue.directory, --directory, --queue-name) instead.`

@@ -14,8 +14,6 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import process from "node:process";
-import Database from "better-sqlite3";
 import { EventStorageError } from "../errors.ts";
 import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
@@ -23,9 +21,10 @@ import { realPath, rejectSeveralNames } from "./locations.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { prepareSchema, rejectOlderSchema } from "./schema.ts";
-import { toStorageError } from "./storage_error.ts";
+import { openDatabase } from "./sqlite/driver.ts";
+import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
+import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
-import { libraryOf, useLibrary } from "./user_connection.ts";
 
 /** The mode of a new queue file: events are nobody else's business. */
 export const DEFAULT_FILE_MODE = 0o600;
@@ -62,8 +61,7 @@ export interface OutboxOptions {
 }
 
 type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
-  /** Of an outbox: to be called when it is closed. */
-  readonly release?: () => void;
+  readonly isOutbox?: boolean;
   readonly hasMoved?: boolean;
 };
 
@@ -71,14 +69,12 @@ type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
 export class QueueFile {
   /** Absolute path of the `.db` file. Where a link was given, that of what it leads to: SQLite has its -wal there. */
   readonly path: string;
-  /**
-   * Prepares a statement, once. It goes through {@link run} or {@link transaction}.
-   *
-   * @internal Not in the package's types, which must not want `@types/better-sqlite3`: see tsconfig.build.json.
-   */
-  readonly prepare: Database.Database["prepare"];
-  /** The connection, for what names no table. @internal As {@link prepare}. */
-  readonly db: Database.Database;
+  /** Prepares a statement, once. It goes through {@link run} or {@link transaction}. */
+  readonly prepare: Database["prepare"];
+  /** As {@link prepare}, for a statement of which only the first column is wanted. */
+  readonly prepareFirst: Database["prepareFirst"];
+  /** The connection, for what names no table. */
+  readonly db: Database;
   /** Whether it was moved, copied or restored since it was last open: opening it has begun a new epoch. */
   readonly hasMoved: boolean;
   /** Whether a commit waits until it is on the disk: durability `power`. */
@@ -88,14 +84,13 @@ export class QueueFile {
   /** Readers and writers wait for different locks: a reader that succeeds says nothing of the write lock. */
   readonly #readLock: LockWait;
   readonly #writeLock: LockWait;
-  readonly #release: (() => void) | undefined;
-  readonly #touch: Database.Statement;
+  readonly #touch: Statement<[], unknown>;
   readonly #givenPath: string;
   readonly #inode: number | undefined;
   /** Undefined until there is one: SQLite makes it with the first write, and keeps it while we are connected. */
   #walInode: number | undefined;
   #placeCheckedAtMs = Number.NEGATIVE_INFINITY;
-  readonly #transaction: Database.Transaction<(work: () => unknown) => unknown>;
+  readonly #transaction: Transaction;
 
   /**
    * Opens the file, and makes or migrates it first where needed; several processes may do so at once.
@@ -104,14 +99,13 @@ export class QueueFile {
    * system, or cannot be used
    */
   static open(path: string, options: QueueFileOptions): QueueFile {
-    checkRuntime(path);
-    let db: Database.Database | undefined;
+    let db: Database | undefined;
     try {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
       rejectSeveralNames(path);
-      db = new Database(path, { fileMustExist: true, timeout: OPEN_TIMEOUT_MS });
+      db = openDatabase(path, { isReadOnly: false, busyTimeoutMs: OPEN_TIMEOUT_MS });
       prepareFile(db);
       const hasMoved = noteLocationOf(db, path);
       setPragmas(db, options);
@@ -130,11 +124,10 @@ export class QueueFile {
    * @throws {EventStorageError} as {@link open}; also for a file that is empty or of an older version
    */
   static openReadOnly(path: string, busyTimeoutMs: number = OPEN_TIMEOUT_MS): QueueFile {
-    checkRuntime(path);
-    let db: Database.Database | undefined;
+    let db: Database | undefined;
     try {
       rejectNoFile(path);
-      db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
+      db = openDatabase(path, { isReadOnly: true, busyTimeoutMs });
       rejectForeign(db);
       rejectOlderSchema(db, path);
       return new QueueFile(path, db, { busyTimeoutMs, durability: "process" });
@@ -152,35 +145,33 @@ export class QueueFile {
    */
   static openOutbox(path: string, options: OutboxOptions): QueueFile {
     const { busyTimeoutMs, isReadOnly = false } = options;
-    const release = useLibrary(path, libraryOf(Database.prototype));
-    let db: Database.Database | undefined;
+    let db: Database | undefined;
     try {
       db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });
       const hasMoved = !isReadOnly && noteLocationOf(db, path);
       setOutboxPragmas(db);
       if (!isReadOnly) rejectReadOnly(db);
-      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", release, hasMoved });
+      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", isOutbox: true, hasMoved });
     } catch (error) {
       db?.close();
-      release();
       throw toStorageError(error, path);
     }
   }
 
-  private constructor(path: string, db: Database.Database, options: OpenedOptions) {
-    const { busyTimeoutMs, durability, release, hasMoved = false } = options;
+  private constructor(path: string, db: Database, options: OpenedOptions) {
+    const { busyTimeoutMs, durability, isOutbox = false, hasMoved = false } = options;
     this.path = isLink(path) ? (realPath(path) ?? path) : path;
     this.#givenPath = path;
     this.db = db;
-    this.isOutbox = release !== undefined;
+    this.isOutbox = isOutbox;
     this.hasMoved = hasMoved;
-    this.#release = release;
     this.prepare = db.prepare.bind(db);
+    this.prepareFirst = db.prepareFirst.bind(db);
     this.syncsCommits = durability === "power";
     this.#readLock = new LockWait(busyTimeoutMs);
     this.#writeLock = new LockWait(busyTimeoutMs);
     this.#inode = inodeOf(path);
-    this.#transaction = db.transaction((work: () => unknown) => work());
+    this.#transaction = new Transaction(db);
     this.#touch = this.prepare("UPDATE eventspool_queue SET max_events = max_events");
   }
 
@@ -208,7 +199,7 @@ export class QueueFile {
 
   /** Runs `work` in one `BEGIN IMMEDIATE` transaction; whatever it throws rolls back. @throws {EventStorageError} */
   transaction<T>(work: () => T, busyTimeoutMs?: number): T {
-    return this.write(() => this.#transaction.immediate(work) as T, busyTimeoutMs);
+    return this.write(() => this.#transaction.run(work), busyTimeoutMs);
   }
 
   /** As {@link transaction}, but never waits for the disk: a power cut may take it until a {@link SharedSync} has ended. */
@@ -259,7 +250,6 @@ export class QueueFile {
   /** Closes the connection. Closing twice is fine. */
   close(): void {
     this.db.close();
-    this.#release?.();
   }
 }
 
@@ -275,23 +265,22 @@ function rejectNoFile(path: string): void {
 }
 
 /** Upgrades the tables where needed; several processes may do so at once. */
-function prepareFile(db: Database.Database): void {
+function prepareFile(db: Database): void {
   // In a transaction, so that what is read is from before or after another process upgraded it, not both.
-  const look = db.transaction(() => rejectForeign(db));
-  retryWhileBusy(look, OPEN_TIMEOUT_MS);
+  retryWhileBusy(() => inDeferred(db, () => rejectForeign(db)), OPEN_TIMEOUT_MS);
   // Readers and a writer side by side need WAL, and it can only be set outside of a transaction. The file
   // keeps it, but a copy by VACUUM INTO does not.
   retryWhileBusy(() => db.pragma("journal_mode = WAL"), OPEN_TIMEOUT_MS);
   retryWhileBusy(() => prepareSchema(db, db.name), OPEN_TIMEOUT_MS);
 }
 
-function noteLocationOf(db: Database.Database, path: string): boolean {
+function noteLocationOf(db: Database, path: string): boolean {
   return retryWhileBusy(() => noteLocation(db, path), OPEN_TIMEOUT_MS);
 }
 
 /** @throws {EventStorageError} `EMPTY`; `NOT_A_QUEUE`: another program's database */
-function rejectForeign(db: Database.Database): void {
-  if (db.pragma("application_id", { simple: true }) === APPLICATION_ID) return;
+function rejectForeign(db: Database): void {
+  if (db.pragma("application_id") === APPLICATION_ID) return;
   if (db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined) throw emptyFile(db.name);
   const problem = `The file ${db.name} is not a queue file: it is another program's SQLite database. Move it away, or name another queue.`;
   throw new EventStorageError("NOT_A_QUEUE", db.name, problem);
@@ -307,7 +296,7 @@ function emptyFile(path: string): EventStorageError {
  * SQLite opens a file that this process may not write as a read-only one, without a word, and it stays so
  * until it is opened again: every put would fail, whatever is done about the file's mode.
  */
-function rejectReadOnly(db: Database.Database): void {
+function rejectReadOnly(db: Database): void {
   try {
     db.exec(NO_WRITE);
   } catch (error) {
@@ -325,32 +314,6 @@ function inodeOf(path: string): number | undefined {
   } catch {
     return undefined; // removed, or out of sight
   }
-}
-
-/**
- * The oldest that run better-sqlite3 13, found by trying: Bun 1.4.0 panics (`NAPI FATAL ERROR`), Node 22.13 ends
- * with a segmentation fault. Deno has run it since 2.0. `engines` in package.json says the same.
- */
-const OLDEST_BUN = "1.4.1";
-const OLDEST_NODE = "22.14.0";
-
-/** The part of `process.versions` that tells the runtimes apart: Bun and Deno have a Node version, too. */
-export interface RuntimeVersions {
-  readonly bun?: string | undefined;
-  readonly deno?: string | undefined;
-  readonly node: string;
-}
-
-/** @throws {EventStorageError} `OLD_RUNTIME`: the runtime would crash when it opens the file */
-export function checkRuntime(path: string, { bun, deno, node }: RuntimeVersions = process.versions): void {
-  if (bun !== undefined) rejectOldRuntime(path, "Bun", bun, OLDEST_BUN);
-  else if (deno === undefined) rejectOldRuntime(path, "Node", node, OLDEST_NODE);
-}
-
-function rejectOldRuntime(path: string, name: string, version: string, oldest: string): void {
-  if (version.localeCompare(oldest, "en", { numeric: true }) >= 0) return;
-  const problem = `The file ${path} is not opened: ${name} ${version} crashes in SQLite's addon. Upgrade to ${name} ${oldest} or later.`;
-  throw new EventStorageError("OLD_RUNTIME", path, problem);
 }
 
 /**
@@ -372,7 +335,7 @@ export function makeFile(path: string, mode: number): void {
     moveTo(path, temporary);
   } catch (error) {
     // Another process was first, or no file can be made here: then SQLite says so when it opens it.
-    if (error instanceof Database.SqliteError) throw error;
+    if (error instanceof EventStorageError || sqliteCodeOf(error) !== undefined) throw error;
   } finally {
     removeQuietly(temporary);
   }
@@ -393,13 +356,13 @@ export function isFileMode(mode: number): boolean {
 }
 
 function fill(path: string): void {
-  const db = new Database(path);
+  const db = openDatabase(path, { isReadOnly: false, busyTimeoutMs: OPEN_TIMEOUT_MS });
   try {
-    db.transaction(() => {
+    inImmediate(db, () => {
       db.pragma(`application_id = ${APPLICATION_ID}`);
       prepareSchema(db, path);
       noteLocation(db, path); // that of its inode, which it keeps under its own name
-    })();
+    });
     db.pragma("journal_mode = WAL"); // the file keeps it
   } finally {
     db.close();
@@ -427,10 +390,7 @@ const PRODUCER_AUTOCHECKPOINT_PAGES = 16_000;
 const CACHE_KIB = 2_000;
 
 /** On a connection to a queue's own file. */
-function setPragmas(
-  db: Database.Database,
-  { role, durability }: Pick<QueueFileOptions, "role" | "durability">,
-): void {
+function setPragmas(db: Database, { role, durability }: Pick<QueueFileOptions, "role" | "durability">): void {
   // After journal_mode: on its own, SQLite may choose another level for WAL.
   db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
   db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);
@@ -443,7 +403,7 @@ function setPragmas(
  * that wait for readers or lock writers out are not ours to make. It is the service's `synchronous` that counts:
  * what we commit are claims and acks, and losing one brings a duplicate, not a loss.
  */
-function setOutboxPragmas(db: Database.Database): void {
+function setOutboxPragmas(db: Database): void {
   db.pragma("synchronous = NORMAL");
   db.pragma(`cache_size = -${CACHE_KIB}`);
   db.pragma("busy_timeout = 0"); // from here on lock_wait.ts waits

@@ -5,6 +5,7 @@
  */
 import { EventStorageError } from "../errors.ts";
 import { formatDuration } from "../format.ts";
+import { codeName } from "./sqlite/sqlite.ts";
 
 /** What happened and what to do about it, by the beginning of SQLite's result code; the first that fits. */
 const ADVICE: ReadonlyArray<readonly [code: string, advice: string]> = [
@@ -22,27 +23,11 @@ const ADVICE: ReadonlyArray<readonly [code: string, advice: string]> = [
   ["SQLITE_IOERR", "cannot be read or written: the disk or the file system reports an error."],
 ];
 
-/** SQLite's result codes as node:sqlite has them, in numbers; those that are met. */
-const NAMES: Readonly<Record<number, string>> = {
-  5: "SQLITE_BUSY",
-  6: "SQLITE_LOCKED",
-  8: "SQLITE_READONLY",
-  10: "SQLITE_IOERR",
-  11: "SQLITE_CORRUPT",
-  13: "SQLITE_FULL",
-  14: "SQLITE_CANTOPEN",
-  26: "SQLITE_NOTADB",
-  517: "SQLITE_BUSY_SNAPSHOT",
-};
-
 /** SQLite's result code, whichever library tells of it: by name or, node:sqlite, by number. Undefined: no error of SQLite's. */
 export function sqliteCodeOf(error: unknown): string | undefined {
   if (error instanceof EventStorageError) return undefined; // it has been told what to do
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown };
-  if (code === "ERR_SQLITE_ERROR") {
-    const number = Number(errcode ?? 1);
-    return NAMES[number] ?? NAMES[number & 0xff] ?? "SQLITE_ERROR"; // the low byte is the kind
-  }
+  if (code === "ERR_SQLITE_ERROR") return codeName(Number(errcode ?? 1));
   return typeof code === "string" && code.startsWith("SQLITE_") ? code : undefined;
 }
 

@@ -35,7 +35,7 @@ export interface WalSyncOptions {
 export async function syncWal(file: QueueFile, { signal, onSync, written }: WalSyncOptions): Promise<void> {
   // Changes when another connection has committed, and costs 2 us to look at. What this process
   // commits itself are acks: losing one brings a duplicate, not a loss.
-  const dataVersion = file.db.prepare<[], number>("PRAGMA data_version").pluck();
+  const dataVersion = file.db.prepareFirst<[], number>("PRAGMA data_version");
   await using wal = await openWal(file.path);
   let syncedVersion: number | undefined; // what was committed before is synced first
   while (!signal.aborted) {

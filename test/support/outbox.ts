@@ -12,11 +12,11 @@ export interface TestShop extends Disposable {
   readonly outbox: Outbox<object>;
 }
 
-/** Opens one with better-sqlite3, as publishers and tests do, so that all may be in one process. */
+/** Opens one with the library that publishers and tests use, so that all may be in one process. */
 export function testShop(): TestShop {
   const directory = temporaryDirectory();
   const path = join(directory.path, "shop.db");
-  const db = openShop(SQLITE_LIBRARIES[0]!, path);
+  const db = openShop(SQLITE_LIBRARIES[0], path);
   const outbox = new Outbox<object>(db, (event) => Buffer.from(JSON.stringify(event)));
   return {
     directory: directory.path,

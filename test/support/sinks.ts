@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import type { FsyncPolicy } from "../../src/collector/sinks/group_commit.ts";
 import { JsonlSink } from "../../src/collector/sinks/jsonl.ts";
 import type { Sink } from "../../src/collector/sinks/sink.ts";
 import { SqliteSink } from "../../src/collector/sinks/sqlite.ts";
+import { openShell } from "./shell.ts";
 
 /** A kind of sink, in a directory. */
 export interface SinkKind {
@@ -48,9 +48,9 @@ function readLines(directory: string): string[] {
 }
 
 function readRows(directory: string): string[] {
-  const db = new Database(join(directory, "events.db"), { readonly: true });
+  const db = openShell(join(directory, "events.db"), { isReadOnly: true });
   try {
-    return db.prepare<[], string>("SELECT body FROM event ORDER BY id").pluck().all();
+    return db.prepareFirst<[], string>("SELECT body FROM event ORDER BY id").all();
   } finally {
     db.close();
   }

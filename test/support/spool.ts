@@ -105,7 +105,7 @@ export class Spool implements Disposable {
 
   /** What SQLite finds wrong with the file: `ok`. */
   integrity(): string {
-    return this.#file.db.pragma("integrity_check", { simple: true }) as string;
+    return this.#file.db.pragma("integrity_check") as string;
   }
 
   /** Whether a publisher keeps a ballast beside the file. */

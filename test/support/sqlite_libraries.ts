@@ -11,6 +11,7 @@ export interface TestConnection extends SqliteConnection {
 /** A SQLite library that this runtime has. */
 export interface SqliteLibrary {
   readonly name: string;
+  readonly Connection: OpenAny;
   open(path: string): TestConnection;
   openReadOnly(path: string): TestConnection;
 }
@@ -22,26 +23,30 @@ const RUNTIME_LIBRARIES: Readonly<Record<string, string>> = {
   "node:sqlite": "DatabaseSync",
 };
 
-/** Those that the runtime of the tests has: better-sqlite3, and its own. */
-export const SQLITE_LIBRARIES: readonly SqliteLibrary[] = [
-  {
-    name: "better-sqlite3",
-    open: (path) => new Database(path) as unknown as TestConnection,
-    openReadOnly: (path) => new Database(path, { readonly: true }) as unknown as TestConnection,
-  },
-  await ownLibrary(process.versions.bun === undefined ? "node:sqlite" : "bun:sqlite"),
-];
+const betterSqlite3: SqliteLibrary = {
+  name: "better-sqlite3",
+  Connection: Database as unknown as OpenAny,
+  open: (path) => new Database(path) as unknown as TestConnection,
+  openReadOnly: (path) => new Database(path, { readonly: true }) as unknown as TestConnection,
+};
 
 /** The runtime's own library. */
-export function runtimeLibrary(): SqliteLibrary {
-  return SQLITE_LIBRARIES.at(-1) as SqliteLibrary;
-}
+export const runtimeLibrary: SqliteLibrary = await ownLibrary(
+  process.versions.bun === undefined ? "node:sqlite" : "bun:sqlite",
+);
+
+/** Those that the runtime of the tests has; the first is the one that eventspool uses in this process. */
+export const SQLITE_LIBRARIES: readonly [SqliteLibrary, SqliteLibrary] =
+  process.env.EVENTSPOOL_SQLITE === runtimeLibrary.name
+    ? [runtimeLibrary, betterSqlite3]
+    : [betterSqlite3, runtimeLibrary];
 
 async function ownLibrary(name: string): Promise<SqliteLibrary> {
   const module = (await import(name)) as Record<string, OpenAny>;
   const Connection = module[RUNTIME_LIBRARIES[name] as string] as OpenAny;
   return {
     name,
+    Connection,
     open: (path) => new Connection(path),
     openReadOnly: (path) =>
       new Connection(path, name === "bun:sqlite" ? { readonly: true } : { readOnly: true }),

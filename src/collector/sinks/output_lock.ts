@@ -4,9 +4,9 @@
  * @module
  */
 import { chmodSync, closeSync, lstatSync } from "node:fs";
-import Database from "better-sqlite3";
 import { EventStorageError } from "../../errors.ts";
-import { checkRuntime } from "../../storage/queue_file.ts";
+import { openDatabase } from "../../storage/sqlite/driver.ts";
+import type { Database } from "../../storage/sqlite/sqlite.ts";
 import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
 
 /**
@@ -18,15 +18,15 @@ import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
  * file, a backup say, neither hold it nor keep us from it.
  */
 export class OutputLock {
-  readonly #db: Database.Database;
+  readonly #db: Database;
 
   /** @throws {EventStorageError} `LOCKED`: another sink has the output, in this process or another one */
   constructor(outputPath: string) {
-    checkRuntime(outputPath);
     const path = `${outputPath}-lock`;
     this.#db = open(path);
     try {
-      this.#db.exec("PRAGMA journal_mode = OFF; BEGIN IMMEDIATE"); // there is nothing to roll back
+      this.#db.pragma("journal_mode = OFF"); // there is nothing to roll back
+      this.#db.exec("BEGIN IMMEDIATE");
     } catch (cause) {
       this.#db.close();
       throw lockError(outputPath, path, cause);
@@ -38,10 +38,10 @@ export class OutputLock {
   }
 }
 
-function open(path: string): Database.Database {
+function open(path: string): Database {
   try {
     makeLockFile(path);
-    return new Database(path, { timeout: 0 });
+    return openDatabase(path, { isReadOnly: false, busyTimeoutMs: 0 });
   } catch (cause) {
     if (cause instanceof EventStorageError) throw cause;
     const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;

@@ -1,10 +1,17 @@
 import { closeSync, existsSync, fdatasync, openSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
-import Database from "better-sqlite3";
 import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
 import { EventStorageError } from "../../errors.ts";
 import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
+import { openDatabase } from "../../storage/sqlite/driver.ts";
+import {
+  type Database,
+  inImmediate,
+  type SqliteValue,
+  type Statement,
+  Transaction,
+} from "../../storage/sqlite/sqlite.ts";
 import { eachId } from "../../wire/event_ids.ts";
 import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
 import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
@@ -62,12 +69,13 @@ export interface SqliteSinkOptions extends SyncOptions {
 export class SqliteSink implements Sink {
   readonly #path: string;
   readonly #lock: OutputLock;
-  readonly #db: Database.Database;
+  readonly #db: Database;
   /** The -wal: what commits are in until a checkpoint. To sync it by ourselves does not hold up the event loop. */
   readonly #wal: number;
-  readonly #insert: Database.Statement<unknown[]>;
-  readonly #remember: Database.Statement<[string, string, number, string]>;
-  readonly #forget: Database.Statement<[string, string]>;
+  readonly #insert: Statement<SqliteValue[], unknown>;
+  readonly #transaction: Transaction;
+  readonly #remember: Statement<[string, string, number, string], unknown>;
+  readonly #forget: Statement<[string, string], unknown>;
   readonly #loop: GroupCommitter;
   /** Undefined: to be read from the file. */
   #seen: DedupIndex | undefined;
@@ -88,12 +96,13 @@ export class SqliteSink implements Sink {
     try {
       const made = createFile(this.#path, options.fileMode ?? DEFAULT_OUTPUT_MODE); // SQLite gives its -wal the same mode
       if (made !== undefined) closeSync(made);
-      this.#db = openDatabase(this.#path);
+      this.#db = openEvents(this.#path);
       this.#wal = openSync(`${this.#path}-wal`, "r+");
     } catch (error) {
       this.#lock.release();
       throw describeError(error, path);
     }
+    this.#transaction = new Transaction(this.#db);
     this.#insert = this.#db.prepare(
       "INSERT INTO event (received_at_ms, key_name, version, queue, event_id, body) VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT))",
     );
@@ -153,7 +162,7 @@ export class SqliteSink implements Sink {
     try {
       this.#seen ??= this.#load();
       const seen = this.#seen;
-      return this.#db.transaction(() => this.#insertAll(group, seen)).immediate();
+      return this.#transaction.run(() => this.#insertAll(group, seen));
     } catch (cause) {
       this.#seen = undefined; // it knows of ids that were not kept
       throw describeError(cause, this.#path);
@@ -197,16 +206,16 @@ export class SqliteSink implements Sink {
 
   #load(): DedupIndex {
     const seen = new DedupIndex({}, ({ source, queue }) => this.#forget.run(source, queue));
-    const lines = this.#db.prepare<[], string>("SELECT ids FROM seen_ids ORDER BY seen_order").pluck();
+    const lines = this.#db.prepareFirst<[], string>("SELECT ids FROM seen_ids ORDER BY seen_order");
     for (const line of lines.all()) seen.restore(line);
-    const last = this.#db.prepare<[], number>("SELECT coalesce(max(seen_order), 0) FROM seen_ids").pluck();
+    const last = this.#db.prepareFirst<[], number>("SELECT coalesce(max(seen_order), 0) FROM seen_ids");
     this.#seenOrder = last.get()!;
     return seen;
   }
 }
 
-function openDatabase(path: string): Database.Database {
-  const db = new Database(path, { timeout: SINK_BUSY_TIMEOUT_MS });
+function openEvents(path: string): Database {
+  const db = openDatabase(path, { isReadOnly: false, busyTimeoutMs: SINK_BUSY_TIMEOUT_MS });
   try {
     prepareDatabase(db, path);
     return db;
@@ -216,16 +225,16 @@ function openDatabase(path: string): Database.Database {
   }
 }
 
-function prepareDatabase(db: Database.Database, path: string): void {
-  const version = db.pragma("user_version", { simple: true });
-  const isOurs = db.pragma("application_id", { simple: true }) === APPLICATION_ID;
-  const isEmpty = db.prepare("SELECT count(*) FROM sqlite_schema").pluck().get() === 0;
+function prepareDatabase(db: Database, path: string): void {
+  const version = db.pragma("user_version");
+  const isOurs = db.pragma("application_id") === APPLICATION_ID;
+  const isEmpty = db.prepareFirst("SELECT count(*) FROM sqlite_schema").get() === 0;
   if (!isEmpty && !(isOurs && version === 1)) throw foreign(path);
   db.pragma("journal_mode = WAL");
   // NORMAL with every policy: OFF breaks files when power is cut, and FULL syncs while the event loop waits.
   db.pragma("synchronous = NORMAL");
   db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-  if (isEmpty) db.transaction(() => db.exec(SCHEMA)).immediate();
+  if (isEmpty) inImmediate(db, () => db.exec(SCHEMA));
 }
 
 function realPathOf(path: string): string {

@@ -171,8 +171,7 @@ function* examineLock(file: QueueFile): Generator<Finding> {
 function* examineIntegrity(file: QueueFile): Generator<Finding> {
   const isLarge = statSync(file.path).size > QUICK_CHECK_BYTES;
   const pragma = isLarge ? "quick_check" : "integrity_check";
-  const rows = file.run(() => file.db.pragma(`${pragma}(5)`)) as Record<string, string>[];
-  const found = rows.map((row) => Object.values(row)[0]!);
+  const found = file.run(() => file.prepareFirst<[], string>(`PRAGMA ${pragma}(5)`).all());
   if (found.length === 1 && found[0] === "ok") yield ok(`${pragma}: ok`);
   else
     yield problem(
@@ -225,7 +224,7 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
 
 /** What schema.sql says holds at every commit. */
 function* examineCounters(file: QueueFile): Generator<Finding> {
-  const count = (sql: string): number => file.prepare<[], number>(sql).pluck().get() as number;
+  const count = (sql: string): number => file.prepareFirst<[], number>(sql).get() as number;
   const deadLetters = count(
     "SELECT count(*) - (SELECT dead_letter_count FROM eventspool_queue) FROM eventspool_dead_letter",
   );

@@ -1,4 +1,4 @@
-import type { Database, Driver, SqliteValue, Statement } from "./sqlite.ts";
+import { type Database, type Driver, firstColumn, type SqliteValue, type Statement } from "./sqlite.ts";
 
 /** What is used of bun:sqlite, whose types are Bun's alone. */
 interface BunStatement {
@@ -24,11 +24,9 @@ export function bunSqlite(library: BunSqlite): Driver {
   return {
     name: "bun:sqlite",
     library: library.prototype as object,
-    open: (path, { isReadOnly, busyTimeoutMs }) => {
-      const db = new Connection(
-        path,
-        new library(path, isReadOnly ? { readonly: true } : { readwrite: true }),
-      );
+    open: (path, { isReadOnly, busyTimeoutMs, onClose }) => {
+      const connection = new library(path, isReadOnly ? { readonly: true } : { readwrite: true });
+      const db = new Connection(path, connection, onClose);
       db.pragma(`busy_timeout = ${busyTimeoutMs}`);
       return db;
     },
@@ -38,12 +36,14 @@ export function bunSqlite(library: BunSqlite): Driver {
 class Connection implements Database {
   readonly name: string;
   readonly #db: BunDatabase;
+  readonly #onClose: (() => void) | undefined;
   /** Bun keeps the file open, with its locks, until the last statement is finished. */
   readonly #statements: BunStatement[] = [];
 
-  constructor(path: string, db: BunDatabase) {
+  constructor(path: string, db: BunDatabase, onClose: (() => void) | undefined) {
     this.name = path;
     this.#db = db;
+    this.#onClose = onClose;
   }
 
   get inTransaction(): boolean {
@@ -91,6 +91,7 @@ class Connection implements Database {
   close(): void {
     for (const statement of this.#statements.splice(0)) statement.finalize();
     this.#db.close();
+    this.#onClose?.();
   }
 
   #prepare(sql: string): BunStatement {
@@ -98,9 +99,4 @@ class Connection implements Database {
     this.#statements.push(statement);
     return statement;
   }
-}
-
-function firstColumn<Value>(row: object): Value {
-  for (const name in row) return row[name as keyof typeof row] as Value;
-  throw new Error("a row without columns");
 }

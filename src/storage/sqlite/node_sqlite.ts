@@ -1,6 +1,13 @@
 import { existsSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { codeName, type Database, type Driver, type SqliteValue, type Statement } from "./sqlite.ts";
+import {
+  codeName,
+  type Database,
+  type Driver,
+  firstColumn,
+  type SqliteValue,
+  type Statement,
+} from "./sqlite.ts";
 
 type NodeSqlite = typeof DatabaseSync;
 
@@ -9,11 +16,11 @@ export function nodeSqlite(library: NodeSqlite): Driver {
   return {
     name: "node:sqlite",
     library: library.prototype,
-    open: (path, { isReadOnly, busyTimeoutMs }) =>
+    open: (path, { isReadOnly, busyTimeoutMs, onClose }) =>
       withCodes(() => {
         // Unlike the others, it creates a file that is not there.
         if (!existsSync(path)) throw Object.assign(new Error("no such file"), { code: "SQLITE_CANTOPEN" });
-        const db = new Connection(path, new library(path, { readOnly: isReadOnly }));
+        const db = new Connection(path, new library(path, { readOnly: isReadOnly }), onClose);
         db.pragma(`busy_timeout = ${busyTimeoutMs}`);
         return db;
       }),
@@ -23,22 +30,22 @@ export function nodeSqlite(library: NodeSqlite): Driver {
 class Connection implements Database {
   readonly name: string;
   readonly #db: DatabaseSync;
+  readonly #onClose: (() => void) | undefined;
   #isOpen = true;
-  /** Node < 22.16 and Deno < 2.4 cannot tell, and a rollback of nothing fails. */
-  #depth = 0;
 
-  constructor(path: string, db: DatabaseSync) {
+  constructor(path: string, db: DatabaseSync, onClose: (() => void) | undefined) {
     this.name = path;
     this.#db = db;
+    this.#onClose = onClose;
   }
 
   get inTransaction(): boolean {
-    return this.#db.isTransaction ?? this.#depth > 0;
+    return this.#db.isTransaction;
   }
 
   prepare<Params extends readonly SqliteValue[], Row>(sql: string): Statement<Params, Row> {
     const statement = withCodes(() => this.#db.prepare(sql));
-    return statementOf<Params, Row>(statement, (row) => row as Row);
+    return statementOf<Params, Row>(statement, (row) => ({ ...row }) as Row); // it has no prototype
   }
 
   prepareFirst<Params extends readonly SqliteValue[], Value>(sql: string): Statement<Params, Value> {
@@ -47,11 +54,8 @@ class Connection implements Database {
   }
 
   exec(sql: string): void {
-    // Prepared and not by exec, whose errors have no code in Deno, where it is one statement.
-    if (/^(?:BEGIN|COMMIT|ROLLBACK)/.test(sql)) {
-      withCodes(() => this.#db.prepare(sql).run());
-      this.#depth = sql.startsWith("BEGIN") ? 1 : 0;
-    } else withCodes(() => this.#db.exec(sql));
+    // One statement is prepared, since errors of exec have no code in Deno.
+    withCodes(() => (/;\s*\S/.test(sql) ? this.#db.exec(sql) : this.#db.prepare(sql).run()));
   }
 
   pragma(text: string): unknown {
@@ -63,6 +67,7 @@ class Connection implements Database {
     if (!this.#isOpen) return; // it throws when it is closed twice
     this.#isOpen = false;
     this.#db.close();
+    this.#onClose?.();
   }
 }
 
@@ -84,11 +89,6 @@ function statementOf<Params extends readonly SqliteValue[], Row>(
       for (const row of withCodes(() => statement.iterate(...params))) yield toRow(row as object);
     },
   };
-}
-
-function firstColumn<Value>(row: object): Value {
-  for (const name in row) return row[name as keyof typeof row] as Value;
-  throw new Error("a row without columns");
 }
 
 /** Gives an error SQLite's code by name: node:sqlite tells its number, as `errcode`. */

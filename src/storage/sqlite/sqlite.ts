@@ -39,7 +39,7 @@ export interface Database {
   exec(sql: string): void;
   /** Sets or reads a pragma; the first column of its first row. */
   pragma(text: string): unknown;
-  /** Closes the connection and finishes its statements, so that the file is let go of at once. Twice is fine. */
+  /** Closes the connection and finishes its statements, which releases the file at once. Twice is fine. */
   close(): void;
 }
 
@@ -49,13 +49,15 @@ export interface OpenOptions {
   readonly isReadOnly: boolean;
   /** SQLite's own busy timeout, in milliseconds. */
   readonly busyTimeoutMs: number;
+  /** Is called when the database is closed. */
+  readonly onClose?: () => void;
 }
 
 /** A library that provides SQLite. */
 export interface Driver {
   /** The name of its package or module. */
   readonly name: "better-sqlite3" | "bun:sqlite" | "node:sqlite";
-  /** The class of its connections: what {@link libraryOf} finds for a connection that a service opened itself. */
+  /** The prototype of its connections. */
   readonly library: object;
   /** Opens a file that exists. @throws SQLite's error, with its code */
   open(path: string, options: OpenOptions): Database;
@@ -63,24 +65,46 @@ export interface Driver {
 
 /** Runs `work` in a transaction that has the write lock from its beginning; an error undoes it, and passes. */
 export function inImmediate<T>(db: Database, work: () => T): T {
-  return within(db, "BEGIN IMMEDIATE", work);
+  return new Transaction(db).run(work);
 }
 
 /** Runs `work` in a transaction that reads one state of the file; an error undoes it, and passes. */
 export function inDeferred<T>(db: Database, work: () => T): T {
-  return within(db, "BEGIN", work);
+  return new Transaction(db, "BEGIN").run(work);
 }
 
-function within<T>(db: Database, begin: string, work: () => T): T {
-  db.exec(begin);
-  try {
-    const result = work();
-    db.exec("COMMIT");
-    return result;
-  } catch (error) {
-    if (db.inTransaction) db.exec("ROLLBACK"); // on a full disk, for example, SQLite has done so itself
-    throw error;
+/** Transactions of one connection, whose statements are prepared once. */
+export class Transaction {
+  readonly #db: Database;
+  readonly #begin: Statement<[], unknown>;
+  readonly #commit: Statement<[], unknown>;
+  readonly #rollback: Statement<[], unknown>;
+
+  constructor(db: Database, begin: "BEGIN" | "BEGIN IMMEDIATE" = "BEGIN IMMEDIATE") {
+    this.#db = db;
+    this.#begin = db.prepare(begin);
+    this.#commit = db.prepare("COMMIT");
+    this.#rollback = db.prepare("ROLLBACK");
   }
+
+  /** Runs `work` in a transaction; an error undoes it, and passes. */
+  run<T>(work: () => T): T {
+    this.#begin.run();
+    try {
+      const result = work();
+      this.#commit.run();
+      return result;
+    } catch (error) {
+      if (this.#db.inTransaction) this.#rollback.run(); // on a full disk, for example, SQLite has done so itself
+      throw error;
+    }
+  }
+}
+
+/** The value of a row's first column. */
+export function firstColumn<Value>(row: object): Value {
+  for (const name in row) return row[name as keyof typeof row] as Value;
+  throw new Error("a row without columns");
 }
 
 /** SQLite's result codes by number, as node:sqlite tells them: the primary ones, and the extended ones that are used. */
@@ -98,9 +122,12 @@ const CODES: Readonly<Record<number, string>> = {
   19: "SQLITE_CONSTRAINT",
   26: "SQLITE_NOTADB",
   261: "SQLITE_BUSY_RECOVERY",
+  275: "SQLITE_CONSTRAINT_CHECK",
   517: "SQLITE_BUSY_SNAPSHOT",
   773: "SQLITE_BUSY_TIMEOUT",
   1544: "SQLITE_READONLY_DIRECTORY",
+  1555: "SQLITE_CONSTRAINT_PRIMARYKEY",
+  1811: "SQLITE_CONSTRAINT_TRIGGER",
   4874: "SQLITE_IOERR_SHMSIZE",
 };
 

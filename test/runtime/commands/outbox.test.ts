@@ -41,8 +41,8 @@ test("publisher --check names the service's database", LIMIT, async () => {
 
 test("the publisher says what is wrong with a service's database, in one line", LIMIT, async () => {
   using shop = testShop();
-  openShop(SQLITE_LIBRARIES[0]!, join(shop.directory, "bare.db")).close();
-  const journal = SQLITE_LIBRARIES[0]!.open(join(shop.directory, "bare.db"));
+  openShop(SQLITE_LIBRARIES[0], join(shop.directory, "bare.db")).close();
+  const journal = SQLITE_LIBRARIES[0].open(join(shop.directory, "bare.db"));
   const bare = await publisher(shop, "queue.file = bare.db\n");
   assertRejection(bare, /bare\.db has no outbox: start the service first/);
   journal.close();

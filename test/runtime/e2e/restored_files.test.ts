@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { EpochTable } from "../../../src/storage/epochs.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
@@ -10,6 +9,7 @@ import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type Program, start } from "../../support/processes.ts";
 import { numbersFrom } from "../../support/scripted_collector.ts";
+import { openShell } from "../../support/shell.ts";
 import { addressOf, publishing, type Settings, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -90,7 +90,7 @@ class Host implements AsyncDisposable {
     await eventually("an empty queue", () => {
       const file = QueueFile.openReadOnly(join(directory, "events-main.db"));
       try {
-        return file.db.prepare("SELECT count(*) = 0 FROM eventspool_event").pluck().get() === 1;
+        return file.db.prepareFirst("SELECT count(*) = 0 FROM eventspool_event").get() === 1;
       } finally {
         file.close();
       }
@@ -168,8 +168,8 @@ const BACKUPS: Readonly<Record<string, Backup>> = {
   },
   "a copy by VACUUM INTO": {
     take: (file, backup) => {
-      const db = new Database(file);
-      db.prepare("VACUUM INTO ?").run(backup);
+      const db = openShell(file);
+      db.prepare<[string]>("VACUUM INTO ?").run(backup);
       db.close();
     },
     restore: (backup, file) => {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { MIGRATIONS, prepareSchema, schemaVersion } from "../../../src/storage/schema.ts";
+import { type Database, inImmediate } from "../../../src/storage/sqlite/sqlite.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type Program, start } from "../../support/processes.ts";
+import { openShell } from "../../support/shell.ts";
 import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -16,7 +17,7 @@ const KINDS: Readonly<Record<string, (path: string) => void>> = {
   "a queue's own file": (path) =>
     QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: 1_000 }).close(),
   "an outbox": (path) => {
-    const db = openShop(SQLITE_LIBRARIES[0]!, path);
+    const db = openShop(SQLITE_LIBRARIES[0], path);
     prepareSchema(db, path);
     db.close();
   },
@@ -31,7 +32,7 @@ for (const [name, make] of Object.entries(KINDS))
     using directory = temporaryDirectory();
     const path = join(directory.path, "events.db");
     make(path);
-    const db = new Database(path, { timeout: 0 });
+    const db = openShell(path, { busyTimeoutMs: 0 });
     db.exec("INSERT INTO eventspool_event (id, put_at_ms, body) VALUES (1, 2, x'65')");
 
     await using killed = upgrade(path, 1e12); // longer than anybody waits
@@ -39,12 +40,7 @@ for (const [name, make] of Object.entries(KINDS))
     killed.signal("SIGKILL");
     assert.equal(await killed.ended, "SIGKILL");
     assert.equal(schemaVersion(db), NEWEST);
-    assert.deepEqual(db.prepare("SELECT * FROM eventspool_event").get(), {
-      id: 1,
-      put_at_ms: 2,
-      body: Buffer.from("e"),
-      trace: null,
-    });
+    assert.equal(db.prepareFirst("SELECT CAST(body AS TEXT) FROM eventspool_event").get(), "e");
 
     const others = Array.from({ length: 3 }, () => upgrade(path, 300_000));
     for (const other of others) {
@@ -52,14 +48,14 @@ for (const [name, make] of Object.entries(KINDS))
       await program.line(new RegExp(`^version ${NEWEST + 1}$`));
       assert.equal(await program.ended, 0);
     }
-    assert.equal(db.prepare("SELECT hue FROM eventspool_event").pluck().get(), null);
-    assert.equal(db.pragma("integrity_check", { simple: true }), "ok");
+    assert.equal(db.prepareFirst("SELECT hue FROM eventspool_event").get(), null);
+    assert.equal(db.pragma("integrity_check"), "ok");
     db.close();
   });
 
-function isLocked(db: Database.Database): boolean {
+function isLocked(db: Database): boolean {
   try {
-    db.exec("BEGIN IMMEDIATE; ROLLBACK");
+    inImmediate(db, () => {});
     return false;
   } catch {
     return true;

@@ -47,7 +47,7 @@ for (const driver of DRIVERS) {
     const all = db.prepare<[number], { id: number; body: string }>(
       "SELECT id, body FROM a WHERE id > ? ORDER BY id",
     );
-    assert.deepEqual({ ...all.get(1) }, { id: 2, body: "text" });
+    assert.deepEqual(all.get(1), { id: 2, body: "text" });
     assert.deepEqual(
       all.all(1).map(({ id }) => id),
       [2, 3],

@@ -14,7 +14,7 @@ const ROLLED_BACK = 1_000_000;
 const READY_AFTER = 20;
 
 const [path = "", first = "1"] = process.argv.slice(2);
-const db = openShop(runtimeLibrary(), path);
+const db = openShop(runtimeLibrary, path);
 const outbox = new Outbox(db, serializeJsonEvent, { maxEvents: 1_000_000, requireTransaction: true });
 const insert = db.prepare("INSERT INTO orders (id) VALUES (?)");
 

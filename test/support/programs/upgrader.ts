@@ -3,11 +3,11 @@
  * STEPS, and so takes its time. Prints the version.
  */
 import process from "node:process";
-import Database from "better-sqlite3";
 import { MIGRATIONS, prepareSchema, schemaVersion } from "../../../src/storage/schema.ts";
+import { openShell } from "../shell.ts";
 
 const [path = "", steps] = process.argv.slice(2);
-const db = new Database(path, { timeout: 60_000 });
+const db = openShell(path, { busyTimeoutMs: 60_000 });
 console.log("ready");
 prepareSchema(db, path, [
   ...MIGRATIONS,

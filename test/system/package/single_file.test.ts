@@ -34,18 +34,14 @@ test("is one file that delivers where there is no node_modules", onlyBun, async 
     producer: () => start("test/support/programs/delivery_producer.ts", [queue]),
     publisher: (file) => startCommand([binary, ["--directory", queue, file]], options),
   });
-  assert.deepEqual(
-    readdirSync(home).filter((name) => !/^\.bun-.*\.node$/.test(name)),
-    ["eventspool-publisher"],
-    "only SQLite's addon is unpacked",
-  );
+  assert.deepEqual(readdirSync(home), ["eventspool-publisher"], "nothing is unpacked");
 
   await using version = startCommand([binary, ["--version"]], options);
   assert.equal(await version.ended, 0);
   assert.deepEqual(version.stdout, [VERSION]);
 });
 
-test("fails to build for a target that there is no addon for, and names those there are", onlyBun, () => {
+test("fails to build for an unknown target, and names those there are", onlyBun, () => {
   const args = [BUILD, "--target", "sunos-sparc"];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
   assert.equal(status, 2);

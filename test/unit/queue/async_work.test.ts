@@ -46,7 +46,7 @@ for (const library of SQLITE_LIBRARIES) {
 
 test("rejects a put outside of a transaction where one is required", () => {
   using directory = temporaryDirectory();
-  const db = openShop(runtimeLibrary(), join(directory.path, "shop.db"));
+  const db = openShop(runtimeLibrary, join(directory.path, "shop.db"));
   const outbox = new Outbox(db, serializeJsonEvent, { requireTransaction: true });
   assert.throws(() => outbox.put({}), EventTransactionError);
   assert.throws(() => outbox.putMany([{}]), EventTransactionError);
@@ -63,7 +63,7 @@ test("finds the puts behind an await in bun:sqlite's own transaction, which comm
   skip: process.versions.bun === undefined ? "bun:sqlite is Bun's" : false,
 }, async () => {
   using directory = temporaryDirectory();
-  const db = openShop(runtimeLibrary(), join(directory.path, "shop.db"));
+  const db = openShop(runtimeLibrary, join(directory.path, "shop.db"));
   const outbox = new Outbox(db, serializeJsonEvent, { requireTransaction: true });
   const { transaction } = db as unknown as { transaction(work: () => unknown): () => Promise<void> };
   const work = transaction.call(db, async () => {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { rmSync, statSync } from "node:fs";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import fc from "fast-check";
 import {
   ConfigurationError,
@@ -13,6 +12,8 @@ import {
   EventTooLargeError,
 } from "../../../src/errors.ts";
 import { EventQueue, type EventQueueOptions } from "../../../src/queue/event_queue.ts";
+import type { Database } from "../../../src/storage/sqlite/sqlite.ts";
+import { openShell } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const bytes = (event: Uint8Array): Uint8Array => event;
@@ -55,8 +56,7 @@ test("stores any bytes exactly", () => {
       queue.put(body);
       using db = openReadonly(queue.file);
       const stored = db.db
-        .prepare("SELECT body FROM eventspool_event ORDER BY id DESC LIMIT 1")
-        .pluck()
+        .prepareFirst("SELECT body FROM eventspool_event ORDER BY id DESC LIMIT 1")
         .get() as Buffer;
       assert.deepEqual(new Uint8Array(stored), body);
     }),
@@ -180,7 +180,7 @@ test("says that it is closed after close, and can be closed twice", () => {
 test("waits for a lock that another process holds, and says so when it takes too long", () => {
   using directory = temporaryDirectory();
   using queue = new EventQueue("main", text, { directory: directory.path, busyTimeoutMs: 20 });
-  const shell = new Database(queue.file);
+  const shell = openShell(queue.file);
   shell.exec("BEGIN IMMEDIATE");
 
   assert.throws(
@@ -237,13 +237,13 @@ test("makes one file a queue", () => {
 
 function readBodies(file: string): string[] {
   using reader = openReadonly(file);
-  return (reader.db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Buffer[]).map(
-    String,
-  );
+  return reader.db
+    .prepareFirst<[], string>("SELECT CAST(body AS TEXT) FROM eventspool_event ORDER BY id")
+    .all();
 }
 
 /** A second connection of the same library: what it sees is committed. */
-function openReadonly(file: string): { db: Database.Database } & Disposable {
-  const db = new Database(file, { readonly: true });
+function openReadonly(file: string): { db: Database } & Disposable {
+  const db = openShell(file, { isReadOnly: true });
   return { db, [Symbol.dispose]: () => db.close() };
 }

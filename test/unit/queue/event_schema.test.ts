@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type } from "arktype";
-import Database from "better-sqlite3";
 import * as v from "valibot";
 import * as z from "zod";
 import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
@@ -12,6 +11,8 @@ import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { openShell } from "../../support/shell.ts";
+import { SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const ZOD = z.object({
@@ -122,10 +123,12 @@ test("makes Thrift events of what a schema takes", () => {
 });
 
 function readEvents(file: string): unknown[] {
-  const db = new Database(file, { readonly: true });
-  const bodies = db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Buffer[];
+  const db = openShell(file, { isReadOnly: true });
+  const bodies = db
+    .prepareFirst<[], string>("SELECT CAST(body AS TEXT) FROM eventspool_event ORDER BY id")
+    .all();
   db.close();
-  return bodies.map((body) => JSON.parse(String(body)));
+  return bodies.map((body) => JSON.parse(body));
 }
 
 /** Never called: what the type checker must infer and reject. */
@@ -173,7 +176,7 @@ export function typeErrors(): void {
 }
 
 test("an outbox takes a schema as a queue does, and stores what it makes of an event", () => {
-  const db = new Database(":memory:");
+  const db = SQLITE_LIBRARIES[0].open(":memory:");
   using outbox = new Outbox(db, serializeJsonEvent, { schema: ZOD, allowMemory: true });
   outbox.transaction(() => outbox.putMany([EVENT, { ...EVENT, source: "app" }]));
   assert.throws(() => outbox.put({ ...EVENT, user: { id: 5 as never } }), {
@@ -184,9 +187,9 @@ test("an outbox takes a schema as a queue does, and stores what it makes of an e
     field: "kind",
     index: 1,
   });
-  const bodies = db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Uint8Array[];
+  const bodies = db.prepare("SELECT body FROM eventspool_event ORDER BY id").all() as { body: Uint8Array }[];
   assert.deepEqual(
-    bodies.map((body) => JSON.parse(new TextDecoder().decode(body)).source),
+    bodies.map(({ body }) => JSON.parse(new TextDecoder().decode(body)).source),
     ["web", "app"],
   );
   db.close();

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import Database from "better-sqlite3";
 import {
   EventQueueClosedError,
   EventQueueFullError,
@@ -10,6 +9,7 @@ import {
 } from "../../../src/errors.ts";
 import { EventQueue, type EventQueueOptions } from "../../../src/queue/event_queue.ts";
 import { GroupCommit } from "../../../src/queue/group_commit.ts";
+import { openShell } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const text = (event: string): Uint8Array => new TextEncoder().encode(event);
@@ -101,7 +101,7 @@ test("rejects an event that put would reject, and stores the others of its group
 
 test("rejects all of a group whose commit fails, and stores the next", async () => {
   using opened = openQueue({ busyTimeoutMs: 5 });
-  const shell = new Database(opened.queue.file);
+  const shell = openShell(opened.queue.file);
   shell.exec("BEGIN IMMEDIATE");
   const puts = ["a", "b"].map((event) => opened.queue.putAsync(event));
   for (const put of puts) await assert.rejects(put, EventStorageError);
@@ -120,10 +120,12 @@ test("commits what is still gathering when the queue is closed", async () => {
 });
 
 function bodies(file: string): string[] {
-  const db = new Database(file, { readonly: true });
-  const rows = db.prepare("SELECT body FROM eventspool_event ORDER BY id").pluck().all() as Buffer[];
+  const db = openShell(file, { isReadOnly: true });
+  const rows = db
+    .prepareFirst<[], string>("SELECT CAST(body AS TEXT) FROM eventspool_event ORDER BY id")
+    .all();
   db.close();
-  return rows.map(String);
+  return rows;
 }
 
 test("commits a large group part by part, so that the event loop has its turns", async () => {

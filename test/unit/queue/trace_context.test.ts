@@ -3,10 +3,10 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import * as openTelemetry from "@opentelemetry/api";
 import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base";
-import Database from "better-sqlite3";
 import { EventQueueFullError } from "../../../src/errors.ts";
 import { EventQueue, type EventQueueOptions } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { openShell } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { traced, traceparentOf } from "../../support/tracing.ts";
 
@@ -14,8 +14,8 @@ import { traced, traceparentOf } from "../../support/tracing.ts";
 function openQueue(options: EventQueueOptions = { openTelemetry }) {
   const directory = temporaryDirectory();
   const queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, ...options });
-  const db = new Database(queue.file, { readonly: true });
-  const select = db.prepare<[], string | null>("SELECT trace FROM eventspool_event ORDER BY id").pluck();
+  const db = openShell(queue.file, { isReadOnly: true });
+  const select = db.prepareFirst<[], string | null>("SELECT trace FROM eventspool_event ORDER BY id");
   return {
     queue,
     traces: () => select.all(),

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { copyFileSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import { Outbox } from "../../../src/queue/outbox.ts";
 import { type Epoch, EpochTable, hasMoved, locate, noteLocation } from "../../../src/storage/epochs.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { openShell } from "../../support/shell.ts";
 import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -25,8 +25,8 @@ function putInto(path: string, count = 0): Epoch[] {
 const COPIES: Readonly<Record<string, (from: string, to: string) => void>> = {
   "a copy of the file": copyFileSync,
   "a copy by VACUUM INTO": (from, to) => {
-    const db = new Database(from);
-    db.prepare("VACUUM INTO ?").run(to);
+    const db = openShell(from);
+    db.prepare<[string]>("VACUUM INTO ?").run(to);
     db.close();
   },
 };
@@ -70,7 +70,7 @@ test("a rename, a compaction and another name for the directory begin no epoch",
   using directory = temporaryDirectory();
   const [path, renamed] = [join(directory.path, "events-a.db"), join(directory.path, "events-b.db")];
   const epochs = putInto(path, 5);
-  const db = new Database(path);
+  const db = openShell(path);
   db.exec("DELETE FROM eventspool_event WHERE id < 5; VACUUM");
   db.close();
   assert.deepEqual(putInto(path), epochs);
@@ -131,7 +131,7 @@ test("what a process cannot find out begins no epoch, and is noted by one that c
   const path = join(directory.path, "events-a.db");
   const file = QueueFile.open(path, OPTIONS);
   const notedNow = (): unknown =>
-    JSON.parse(file.db.prepare<[], string>("SELECT location FROM eventspool_queue").pluck().get()!);
+    JSON.parse(file.db.prepareFirst<[], string>("SELECT location FROM eventspool_queue").get()!);
   noteLocation(file.db, path, { device: 7, inode: 1 }); // where it is now, say
   for (const known of [{ inode: 1 }, { machine: "m", inode: 1 }, { boot: "b", inode: 1 }, {}])
     assert.equal(noteLocation(file.db, path, known), false, JSON.stringify(known));

@@ -7,7 +7,7 @@ import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.t
 const REFUSAL = { status: 422, answer: "no noun" };
 
 function idsIn({ file }: TestQueue): number[] {
-  return file.db.prepare<[], number>("SELECT id FROM eventspool_event ORDER BY id").pluck().all();
+  return file.db.prepareFirst<[], number>("SELECT id FROM eventspool_event ORDER BY id").all();
 }
 
 function deadIdsIn({ file }: TestQueue): number[] {

@@ -75,14 +75,10 @@ class Model implements Disposable {
     assert.equal(depth + deadLetters + this.#acked, this.#put);
     assert.equal(depth, totalRows(this.#queue));
     const { db } = this.#queue.file;
-    const ranges = db.prepare("SELECT first_id, last_id FROM eventspool_lease ORDER BY 1").raw().all() as [
-      number,
-      number,
-    ][];
-    const leased = ranges.flatMap(([first, last]) =>
-      Array.from({ length: last - first + 1 }, (_, i) => first + i),
-    );
-    const claimed = db.prepare("SELECT id FROM eventspool_event WHERE id <= ? ORDER BY 1").pluck();
+    const leased = this.#queue.leases
+      .all()
+      .flatMap(({ firstId, lastId }) => Array.from({ length: lastId - firstId + 1 }, (_, i) => firstId + i));
+    const claimed = db.prepareFirst<[number]>("SELECT id FROM eventspool_event WHERE id <= ? ORDER BY 1");
     assert.deepEqual(leased, claimed.all(this.#queue.leases.claimedId()), "each claimed event in one lease");
   }
 
@@ -102,5 +98,5 @@ function claim(leases: LeaseTable, claimedId: number, lastId: number): Lease {
 }
 
 function totalRows(queue: TestQueue): number {
-  return queue.file.db.prepare("SELECT count(*) FROM eventspool_event").pluck().get() as number;
+  return queue.file.db.prepareFirst("SELECT count(*) FROM eventspool_event").get() as number;
 }

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import {
   ConfigurationError,
   EventStorageError,
@@ -13,15 +12,10 @@ import {
   serializeJsonEvent,
 } from "../../../src/queue/outbox.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
-import {
-  openShop,
-  runtimeLibrary,
-  SQLITE_LIBRARIES,
-  type SqliteLibrary,
-} from "../../support/sqlite_libraries.ts";
+import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const [betterSqlite3] = SQLITE_LIBRARIES as [SqliteLibrary, SqliteLibrary];
+const [sameLibrary, otherLibrary] = SQLITE_LIBRARIES;
 
 function hasCode(code: string, words: RegExp): (error: unknown) => boolean {
   return (error) => error instanceof EventStorageError && error.code === code && words.test(error.message);
@@ -127,7 +121,7 @@ for (const library of SQLITE_LIBRARIES) {
 
 test("rejects what is no connection, and options that make no sense, naming them", () => {
   using directory = temporaryDirectory();
-  const db = openShop(betterSqlite3, join(directory.path, "shop.db"));
+  const db = openShop(sameLibrary, join(directory.path, "shop.db"));
   const open = (connection: unknown, options: OutboxOptions = {}): Outbox<unknown> =>
     new Outbox(connection as SqliteConnection, serializeJsonEvent, options);
   for (const [key, work] of [
@@ -143,16 +137,16 @@ test("rejects what is no connection, and options that make no sense, naming them
 test("lets no second SQLite library have the database open in one process", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "shop.db");
-  const db = openShop(runtimeLibrary(), path);
+  const db = openShop(otherLibrary, path);
   const outbox = new Outbox(db, serializeJsonEvent);
   const open = (): QueueFile => QueueFile.openOutbox(path, { busyTimeoutMs: 1_000 });
   assert.throws(open, hasCode("TWO_LIBRARIES", /a process of its own/));
   outbox.close();
   db.close();
 
-  const same = openShop(betterSqlite3, path);
+  const same = openShop(sameLibrary, path);
   const beside = new Outbox(same, serializeJsonEvent);
-  const derived = new (class extends Database {})(path);
+  const derived = new (class extends sameLibrary.Connection {})(path);
   new Outbox(derived, serializeJsonEvent).close();
   derived.close();
   open().close();
@@ -162,7 +156,10 @@ test("lets no second SQLite library have the database open in one process", () =
 });
 
 test("imports no SQLite library of its own", () => {
-  assert.ok(importsOf("../../../src/mod.ts").has("better-sqlite3"), "they are found where they are");
+  assert.ok(
+    importsOf("../../../src/publisher/mod.ts").has("@logtape/logtape"),
+    "they are found where they are",
+  );
   const packages = [...importsOf("../../../src/queue/outbox.ts")].filter((name) => !name.startsWith("node:"));
   assert.deepEqual(packages, []);
 });

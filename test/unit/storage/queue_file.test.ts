@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import { EventStorageError } from "../../../src/errors.ts";
 import { type Epoch, EpochTable } from "../../../src/storage/epochs.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { SCHEMA_SQL } from "../../../src/storage/schema.generated.ts";
+import { openShell } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
@@ -20,7 +20,7 @@ test("makes a new file a queue in WAL mode, which names its events the same when
   const path = join(directory.path, "events-new.db");
   const epochs = (): readonly Epoch[] => {
     const file = QueueFile.open(path, OPTIONS);
-    assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
+    assert.equal(file.db.pragma("journal_mode"), "wal");
     const list = new EpochTable(file).list();
     file.close();
     return list;
@@ -36,11 +36,11 @@ test("takes a copy that VACUUM INTO made back to WAL mode", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
   const original = QueueFile.open(join(directory.path, "events-original.db"), OPTIONS);
-  original.db.prepare("VACUUM INTO ?").run(path);
+  original.db.prepare<[string]>("VACUUM INTO ?").run(path);
   original.close();
 
   const file = QueueFile.open(path, OPTIONS);
-  assert.equal(file.db.pragma("journal_mode", { simple: true }), "wal");
+  assert.equal(file.db.pragma("journal_mode"), "wal");
   file.close();
 });
 
@@ -49,9 +49,7 @@ test("syncs as much as was asked for, and leaves checkpoints to the publisher", 
   const path = join(directory.path, "events-main.db");
   const pragmas = (options: Parameters<typeof QueueFile.open>[1]): unknown[] => {
     const file = QueueFile.open(path, options);
-    const values = ["synchronous", "wal_autocheckpoint"].map((name) =>
-      file.db.pragma(name, { simple: true }),
-    );
+    const values = ["synchronous", "wal_autocheckpoint"].map((name) => file.db.pragma(name));
     file.close();
     return values;
   };
@@ -102,7 +100,7 @@ test("rejects a file that is no database, and leaves it as it was", () => {
 test("rejects another program's database, and leaves it as it was", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  const foreign = new Database(path);
+  const foreign = openShell(path);
   foreign.exec("CREATE TABLE bookmarks (url TEXT)");
   foreign.close();
   const before = readFileSync(path);
@@ -145,7 +143,7 @@ test("rolls back whatever throws in a transaction", () => {
       }),
     failure,
   );
-  assert.equal(file.db.prepare("SELECT max_events FROM eventspool_queue").pluck().get(), 10_000);
+  assert.equal(file.db.prepareFirst("SELECT max_events FROM eventspool_queue").get(), 10_000);
   file.close();
 });
 

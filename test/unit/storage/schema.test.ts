@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import { EventStorageError } from "../../../src/errors.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { MIGRATIONS, prepareSchema, schemaVersion } from "../../../src/storage/schema.ts";
+import { openShell } from "../../support/shell.ts";
 import { openShop, SQLITE_LIBRARIES, type TestConnection } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -29,7 +29,7 @@ const KINDS: readonly {
 test("creates the same tables and triggers in a service's database as in a queue's own file, beside the service's", () => {
   using directory = temporaryDirectory();
   const [shop, queue] = KINDS.map(({ open }, index) => {
-    const db = open(SQLITE_LIBRARIES[0]!, join(directory.path, `${index}.db`));
+    const db = open(SQLITE_LIBRARIES[0], join(directory.path, `${index}.db`));
     prepareSchema(db, "a.db");
     const rows = db
       .prepare("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'eventspool_*' ORDER BY 1")
@@ -88,8 +88,8 @@ test("leaves nothing of an outbox that could not be created whole", () => {
 test("rejects a file of an older version that may only be read", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  KINDS[0]!.open(SQLITE_LIBRARIES[0]!, path).close();
-  const db = new Database(path);
+  KINDS[0]!.open(SQLITE_LIBRARIES[0], path).close();
+  const db = openShell(path);
   db.exec("UPDATE eventspool_schema SET version = 0");
   assert.throws(
     () => QueueFile.openReadOnly(path),

@@ -13,11 +13,11 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import Database from "better-sqlite3";
 import { JsonlSink, type JsonlSinkOptions } from "../../../../src/collector/sinks/jsonl.ts";
 import { EventStorageError } from "../../../../src/errors.ts";
 import { batchOf, numberedBatch, queueUuid } from "../../../support/batches.ts";
 import { eventually } from "../../../support/eventually.ts";
+import { openShell } from "../../../support/shell.ts";
 import { linesFiles } from "../../../support/sinks.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
@@ -335,7 +335,7 @@ test("opens while somebody reads its lock, which is nobody else's from then on",
   using place = new Place();
   const lock = `${place.path}-lock`;
   writeFileSync(lock, "", { mode: 0o644 });
-  const reader = new Database(lock, { readonly: true });
+  const reader = openShell(lock, { isReadOnly: true });
   using _closing = new DisposableStack();
   _closing.defer(() => void reader.close());
   reader.exec("BEGIN; SELECT * FROM sqlite_schema");

@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import Database from "better-sqlite3";
 import { SqliteSink } from "../../../../src/collector/sinks/sqlite.ts";
+import type { Database } from "../../../../src/storage/sqlite/sqlite.ts";
 import { batchOf, numberedBatch, queueUuid } from "../../../support/batches.ts";
+import { openShell } from "../../../support/shell.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
 /** Opens the database as an analyst would, beside the sink. */
-function analyst(path: string): Database.Database {
-  return new Database(path, { timeout: 5_000 });
+function analyst(path: string): Database {
+  return openShell(path);
 }
 
 test("makes its files for their owner alone, or with the mode that is asked for", async () => {
@@ -44,7 +45,7 @@ test("fills in the columns that its table documents, for others to query while i
       [4, "host", "2j", queueUuid(2), null, "4"],
     ],
   );
-  assert.equal(db.prepare("SELECT body ->> 'a' FROM event WHERE id = 1").pluck().get(), 1);
+  assert.equal(db.prepareFirst("SELECT body ->> 'a' FROM event WHERE id = 1").get(), 1);
   db.close();
 });
 
@@ -56,7 +57,7 @@ test("does without what an analyst deletes, and drops it still when it is sent a
   const db = analyst(path);
   db.exec("DELETE FROM event");
   assert.deepEqual(await sink.store(numberedBatch(1, 4)), { stored: 1, duplicates: 3 });
-  assert.deepEqual(db.prepare("SELECT body FROM event").pluck().all(), ["4"]);
+  assert.deepEqual(db.prepareFirst("SELECT body FROM event").all(), ["4"]);
   db.close();
 });
 
@@ -106,10 +107,10 @@ test("takes up the file that a link points to", async () => {
 test("leaves the databases and files of others as they are", () => {
   using directory = temporaryDirectory();
   const [other, later, text] = ["other.db", "later.db", "text.db"].map((name) => join(directory.path, name));
-  const db = new Database(other!);
+  const db = openShell(other!);
   db.exec("CREATE TABLE t (a)");
   db.close();
-  const newer = new Database(later!);
+  const newer = openShell(later!);
   newer.exec("CREATE TABLE event (a); PRAGMA application_id = 0x65767363; PRAGMA user_version = 2");
   newer.close();
   writeFileSync(text!, "1\n2\n".repeat(1_000));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { checkRuntime } from "../../../src/storage/queue_file.ts";
+import { checkRuntime } from "../../../../src/storage/sqlite/better_sqlite3.ts";
 
 const FILE = "/var/lib/eventspool/events-main.db";
 
@@ -24,7 +24,7 @@ test("lets newer ones be, and every Deno, whichever Node they say they are like"
 });
 
 test("asks for what package.json asks for", () => {
-  const { engines } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  const { engines } = JSON.parse(readFileSync(new URL("../../../../package.json", import.meta.url), "utf8"));
   const oldest = (range: string): string => range.replace(">=", "");
   checkRuntime(FILE, { bun: oldest(engines.bun), node: "22.14.0" });
   checkRuntime(FILE, { node: oldest(engines.node) });
