@@ -54,7 +54,7 @@ test("rejects only those of a group that do not fit", async () => {
 test("bounds what waits for a lock in bytes, however often it was tried in vain", async () => {
   using opened = openQueue({ busyTimeoutMs: 60_000 });
   const { queue } = opened;
-  const other = new Database(queue.file);
+  const other = openShell(queue.file);
   other.exec("BEGIN IMMEDIATE");
   const large = "x".repeat(100_000);
   const putMany = (count: number) => Array.from({ length: count }, () => queue.putAsync(large));
