@@ -47,6 +47,7 @@ export class CollectorDestination implements Destination {
   readonly #key: SigningKey;
   readonly #gzipLevel: number;
   readonly #scratch = new Scratch();
+  #isAccounted = false;
 
   constructor({ url, version, key, gzipLevel, ...client }: CollectorLocation) {
     this.url = url;
@@ -112,7 +113,10 @@ export class CollectorDestination implements Destination {
 
   async #send(post: HttpPost, sent: SentEvents, stop: AbortSignal): Promise<Outcome> {
     try {
-      return outcomeOf(await this.#client.post(post, stop), sent);
+      const response = await this.#client.post(post, stop);
+      const outcome = outcomeOf(response, { ...sent, isAccounted: this.#isAccounted });
+      this.#isAccounted ||= "duplicates" in outcome; // as ours says of each batch
+      return outcome;
     } catch (error) {
       const reason = `POST ${this.url}: ${describeTransportError(error)}`;
       if (isMisconfiguration(error)) return { kind: "misconfigured", reason };

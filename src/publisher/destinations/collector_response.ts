@@ -32,6 +32,8 @@ export interface SentEvents {
   readonly count: number;
   /** The event, where it is only one. */
   readonly single: Uint8Array | undefined;
+  /** Whether the collector has accounted for a batch before: then it does so for each. Default: false. */
+  readonly isAccounted?: boolean;
 }
 
 const BAD_REQUEST = 400;
@@ -65,9 +67,10 @@ export function outcomeOf(response: CollectorResponse, sent: SentEvents): Outcom
 
 /**
  * A 2xx accepts the events only if a collector sent it: a balancer's default page, a portal or a program of another
- * kind answers 200, too. An empty body and any text are taken for a collector's, as those of baseplate.py say nothing.
+ * kind answers 200, too. An empty body and any text are taken for a collector's, as those of baseplate.py say nothing,
+ * until one has accounted for a batch: a maintenance page of plain text took 480 of 480 events.
  */
-function outcomeOfSuccess(response: CollectorResponse, { count, ranges }: SentEvents): Outcome {
+function outcomeOfSuccess(response: CollectorResponse, { count, ranges, isAccounted }: SentEvents): Outcome {
   const foreign = PAGE_WITHIN.test(response.text) ? A_PAGE : foreignContent(response);
   if (foreign !== undefined) return misconfigured(response, `${foreign}, which no collector sends`);
   if (FOREIGN_SUCCESSES.has(response.status)) return misconfigured(response, "which no collector does");
@@ -76,7 +79,10 @@ function outcomeOfSuccess(response: CollectorResponse, { count, ranges }: SentEv
   const report = readReport(response.text, count);
   if (report === "contradictory")
     return misconfigured(response, `which does not account for the ${count} events that were sent`);
-  if (report === "silent") return { kind: "accepted" };
+  if (report === "silent")
+    return isAccounted
+      ? misconfigured(response, "which does not account for the events, as the collector did before")
+      : { kind: "accepted" };
   const { duplicates, rejected = [] } = report;
   if (rejected.length > 0) return partial(rejected, { ranges, duplicates });
   return { kind: "accepted", ...(duplicates !== undefined && { duplicates }) };

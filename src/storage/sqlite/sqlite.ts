@@ -87,8 +87,9 @@ export class Transaction {
     this.#rollback = db.prepare("ROLLBACK");
   }
 
-  /** Runs `work` in a transaction; an error undoes it, and passes. */
+  /** Runs `work` in a transaction; an error undoes it, and passes. Within an open one it is a part of that. */
   run<T>(work: () => T): T {
+    if (this.#db.inTransaction) return work();
     this.#begin.run();
     try {
       const result = work();

@@ -203,7 +203,10 @@ for (const name of THROUGH_THE_COMMAND) {
   test(`ends on ${name} as baseplate.py does`, LIMIT, async () => {
     using directory = withFile(ini);
     const files = name === "bad_args_no_file" ? [] : [directory.file];
-    const result = await publisher(["--check", ...args, ...files], env);
+    const result = await publisher(["--check", ...args, ...files], {
+      EVENTSPOOL_DIR: directory.path,
+      ...env,
+    });
     assert.equal(result.code, outcome.ok ? 0 : 2);
     if (outcome.ok) assert.equal(JSON.parse(result.stdout).url, outcome.url);
     else assertRejection(result, /./, outcome.exit === undefined ? undefined : "publisher");

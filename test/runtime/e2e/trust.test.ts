@@ -300,3 +300,24 @@ test("a publisher reads its certificates anew after SIGHUP", LIMIT, async () => 
   publisher.signal("SIGHUP");
   await eventually("an empty queue", () => spool.queue.depth() === 0);
 });
+
+test(
+  "keeps events from a maintenance page in plain text that comes in the collector's place",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    let isMaintained = false;
+    await using server = await serveHttp((response) => {
+      response.end(isMaintained ? "We are back soon." : '{"accepted":3,"duplicates":0}');
+    });
+    await using publisher = publisherOf(spool, server.url);
+    spool.put(3);
+    await eventually("an acceptance", () => spool.queue.depth() === 0);
+    isMaintained = true;
+    spool.put(3);
+    await publisher.line(/does not account for the events, as the collector did before/);
+    assert.equal(spool.queue.depth(), 3);
+    isMaintained = false;
+    await eventually("the end of it", () => spool.queue.depth() === 0);
+  },
+);

@@ -31,6 +31,20 @@ for (const status of [200, 201, 202, 204, 299]) {
   });
 }
 
+test("takes a silent 2xx for another server's, once the collector has accounted for a batch", () => {
+  const sent = { ...SENT, isAccounted: true };
+  for (const [status, text] of [
+    [200, ""],
+    [204, ""],
+    [200, "We are back soon."],
+  ] as const)
+    assert.equal(outcome(status, { text, sent }).kind, "misconfigured", `${status} ${text}`);
+  assert.deepEqual(outcome(200, { text: '{"accepted":3,"duplicates":0}', sent }), {
+    kind: "accepted",
+    duplicates: 0,
+  });
+});
+
 for (const status of [408, 425, 429, 500, 502, 503, 504, 507, 599]) {
   test(`takes ${status} for a collector that cannot take events now`, () => {
     const reason = `the collector answered ${status}`;
