@@ -105,10 +105,12 @@ export function rejectNamed(
 ): Responder {
   return ({ events }) => {
     const rejected = events.flatMap((event, index) => (isBad(event as never) ? [index] : []));
-    if (rejected.length === 0) return { status: 200 };
-    const accepted = events.length - rejected.length;
-    const body = formatReport({ accepted, rejected: rejected.map((index) => ({ index, error })) });
-    return { status: 422, rejected, body };
+    const report = {
+      accepted: events.length - rejected.length,
+      duplicates: 0,
+      rejected: rejected.map((index) => ({ index, error })),
+    };
+    return { status: rejected.length === 0 ? 200 : 422, rejected, body: formatReport(report) };
   };
 }
 

@@ -4,6 +4,7 @@ import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
 import { Checkpoints } from "../../../src/storage/checkpoints.ts";
+import { eventually } from "../../support/eventually.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 const NEVER = new AbortController().signal;
@@ -30,6 +31,7 @@ test("settles until the file allows it, counts each failure and keeps the last o
   assert.equal(counts.storageFailures, 2);
   assert.equal(storage.lastProblem?.message, "failure 2");
   assert.ok(storage.failures > 0, "only the caller knows that the file was written");
+  await eventually("the end of the backoff", () => storage.openForMs() === 0);
   storage.succeeded();
   assert.equal(storage.failures, 0);
 });
