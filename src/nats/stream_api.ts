@@ -27,7 +27,7 @@ export interface StreamQuery {
 }
 
 /** The names of the streams that take a subject. @throws the library's error when the question may not be asked or is not answered */
-export async function askStreamNames(
+async function askStreamNames(
   session: Session,
   subject: string,
 ): Promise<Response<{ readonly streams: readonly string[] | null }>> {

@@ -78,7 +78,7 @@ async function isOwnUserAt(socket: Socket): Promise<boolean> {
 }
 
 /** The user whose program connected to a socket over loopback; undefined: the system does not tell. */
-export async function uidOfPeer(socket: Socket): Promise<number | undefined> {
+async function uidOfPeer(socket: Socket): Promise<number | undefined> {
   const theirs = kernelNames(socket.remoteAddress, socket.remotePort);
   const ours = kernelNames(socket.localAddress, socket.localPort);
   for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { logFormatter } from "../../../src/commands/logging.ts";
+import { queue } from "../../runtime/commands/queue/queue_support.ts";
 import { buryEvents } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { Program } from "../../support/processes.ts";
@@ -12,7 +13,6 @@ import { runtimeCommand } from "../../support/runtimes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
-import { queue } from "./queue/queue_support.ts";
 
 const LIMIT = { timeout: 240_000 };
 
