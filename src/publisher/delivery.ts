@@ -88,7 +88,8 @@ export class Deliveries {
     const { firstId, lastId, attempts } = lease;
     const { acceptedCount: count, sizeBytes, durationMs } = sent;
     const dead = settlement.kind === "each" ? settlement.dead : [];
-    for (const { id, status, answer } of dead) callHook(hooks, "onDeadLetter", { queue, id, status, answer });
+    for (const { id, status, response } of dead)
+      callHook(hooks, "onDeadLetter", { queue, id, status, response });
     if (count === 0 || settlement.kind === "release") return;
     callHook(hooks, "onDelivered", { queue, firstId, lastId, count, attempts, sizeBytes, durationMs });
   }

@@ -134,7 +134,7 @@ export class DeliveryPolicy {
     const kept = [...undelivered, ...rejected.slice(dead.length).map(({ id }) => id)].sort((a, b) => a - b);
     for (const event of dead) {
       this.#noteProblem("rejected", describe(event));
-      log.logDeadLetter({ ...lease, firstId: event.id }, event.status, event.answer);
+      log.logDeadLetter({ ...lease, firstId: event.id }, event.status, event.response);
     }
     if (held !== undefined) this.#hold(lease, held);
     else if (failure !== undefined) this.#failed(lease, failure);
@@ -145,7 +145,7 @@ export class DeliveryPolicy {
   /** The batch is halved, down to the one event at fault, which becomes a dead letter unless too many do. */
   #rejected(lease: Lease, outcome: Rejected): Settlement {
     const isOneEvent = lease.firstId === lease.lastId;
-    const { status, answer } = outcome;
+    const { status, response } = outcome;
     if (this.isHeld) {
       // An outage, as far as these events go: what was rejected waits, and something else is tried.
       this.#hold(lease, outcome);
@@ -154,17 +154,17 @@ export class DeliveryPolicy {
     this.#answered(); // the collector works; it does not like these events
     this.#noteProblem("rejected", describe(outcome));
     if (!isOneEvent) {
-      log.logSplit(lease, status, answer);
+      log.logSplit(lease, status, response);
       return { kind: "split" };
     }
     this.#poisonGuard.spend();
-    log.logDeadLetter(lease, status, answer);
-    return { kind: "each", dead: [{ id: lease.firstId, status, answer }], kept: [] };
+    log.logDeadLetter(lease, status, response);
+    return { kind: "each", dead: [{ id: lease.firstId, status, response }], kept: [] };
   }
 
-  #hold(lease: Lease, rejection: Pick<Rejected, "status" | "answer">): void {
+  #hold(lease: Lease, rejection: Pick<Rejected, "status" | "response">): void {
     this.#noteProblem("held", describe(rejection));
-    log.logHeld(lease, rejection.status, rejection.answer, this.#open());
+    log.logHeld(lease, rejection.status, rejection.response, this.#open());
   }
 
   #learnSize(sizeBytes: number): void {
@@ -202,6 +202,6 @@ function mayHaveArrived(failure: Unavailable | Misconfigured): boolean {
   return failure.kind === "unavailable" && failure.isUnsent !== true;
 }
 
-function describe({ status, answer }: Pick<Rejected, "status" | "answer">): string {
-  return `the collector answered ${status}: ${answer}`;
+function describe({ status, response }: Pick<Rejected, "status" | "response">): string {
+  return `the collector answered ${status}: ${response}`;
 }

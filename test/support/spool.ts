@@ -25,7 +25,7 @@ export interface DeadLetterRow {
   readonly id: number;
   readonly body: string;
   readonly status: number;
-  readonly answer: string;
+  readonly response: string;
 }
 
 /** The queue `main` in a directory of its own, and the processes that use it: `using spool = new Spool();`. */
@@ -125,7 +125,7 @@ export class Spool implements Disposable {
   deadLetters(): DeadLetterRow[] {
     return this.#file.db
       .prepare<[], DeadLetterRow>(
-        "SELECT id, CAST(body AS TEXT) AS body, status, answer FROM eventspool_dead_letter ORDER BY id",
+        "SELECT id, CAST(body AS TEXT) AS body, status, response FROM eventspool_dead_letter ORDER BY id",
       )
       .all();
   }

@@ -77,7 +77,7 @@ export interface Unavailable {
   readonly reason: string;
   /** How long it wants to be left alone, in milliseconds, if it said so. */
   readonly retryAfterMs?: number;
-  /** Whether no answer came: then it may or may not have the events. Default: false. */
+  /** Whether no response came: then it may or may not have the events. Default: false. */
   readonly isTransport?: boolean;
   /** Whether it surely has none of the events, since it could not be reached. Default: false. */
   readonly isUnsent?: boolean;
@@ -101,7 +101,7 @@ export interface Rejected {
   /** As HTTP has them: 413 is too large. */
   readonly status: number;
   /** What it said. */
-  readonly answer: string;
+  readonly response: string;
 }
 
 /** An event that the destination rejects by itself. */
@@ -111,7 +111,7 @@ export interface RejectedEvent {
   /** As HTTP has them. */
   readonly status: number;
   /** What the destination said. */
-  readonly answer: string;
+  readonly response: string;
 }
 
 /** It has said of each event what becomes of it: those that are not named here are accepted. */

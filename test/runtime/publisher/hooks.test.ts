@@ -38,7 +38,7 @@ test(
     void main.publisher.run();
     await eventually("an empty queue", () => main.queue.depth() === 0);
 
-    assert.deepEqual(dead, [{ queue: "main", id: 2, status: 422, answer: "", body: '{"n":2}' }]);
+    assert.deepEqual(dead, [{ queue: "main", id: 2, status: 422, response: "", body: '{"n":2}' }]);
     assert.deepEqual(
       delivered.map(({ firstId, lastId, count, queue }) => [queue, firstId, lastId, count]).sort(),
       [
@@ -65,7 +65,7 @@ test(
       {},
       {
         onDelivered: ({ count }) => told.push(count),
-        onDeadLetter: ({ id, answer }) => told.push([id, answer]),
+        onDeadLetter: ({ id, response }) => told.push([id, response]),
       },
     );
     main.queue.putMany(numbered(3));

@@ -31,7 +31,7 @@ class NamedEvents implements Destination {
   async close(): Promise<void> {}
 
   #keep(events: readonly { readonly name: string; readonly text: string }[]): Outcome {
-    if (events.length > 2) return { kind: "rejected", status: 413, answer: "more than two" };
+    if (events.length > 2) return { kind: "rejected", status: 413, response: "more than two" };
     const fresh = events.filter(({ name }) => !this.#names.has(name));
     for (const { name, text } of fresh) {
       this.#names.add(name);

@@ -101,12 +101,12 @@ test("an event that is too large is rejected by itself; a batch that is, as a wh
     outcome.rejected.map(({ id, status }) => [id, status]),
     [[12, 413]],
   );
-  assert.match(outcome.rejected[0]!.answer, answer);
+  assert.match(outcome.rejected[0]!.response, answer);
 
   await using whole = open(server, { "nats.messages": "batch" });
   const rejected = await deliver(whole, "1", large);
   assert.ok(rejected.kind === "rejected" && rejected.status === 413);
-  assert.match(rejected.answer, answer);
+  assert.match(rejected.response, answer);
 });
 
 test("a stream that fills up takes some of a batch, and names the others", { skip }, async () => {
