@@ -10,7 +10,7 @@ import { fingerprintOf } from "../config/describe_config.ts";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { loadPackage } from "../load_package.ts";
 import { Publisher } from "../publisher/publisher.ts";
-import type { Timings } from "../publisher/timings.ts";
+import type { Timings } from "../publisher/waiting.ts";
 import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";

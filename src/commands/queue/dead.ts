@@ -157,8 +157,8 @@ function idsIn({ args }: Call): number[] {
 
 function* allOf(table: DeadLetterTable, { values }: Call): Generator<DeadLetterSummary> {
   const olderThan = values["older-than"] as string | undefined;
-  const diedByMs = olderThan === undefined ? undefined : Date.now() - parseAge(olderThan);
-  for (const page of table.pages(diedByMs)) yield* page;
+  const deadUntilMs = olderThan === undefined ? undefined : Date.now() - parseAge(olderThan);
+  for (const page of table.pages(deadUntilMs)) yield* page;
 }
 
 function chunksOf(ids: readonly number[]): number[][] {

@@ -135,9 +135,9 @@ const CANNOT_CONNECT =
   /ConnectionRefused|FailedToOpenSocket|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|client error \(Connect\)/;
 
 /** The ids of a batch, event by event: between the first and the last some are missing where rows were deleted by hand. */
-function idsOf({ firstId, lastId, count, each }: LeasedBatch): readonly IdRange[] {
+function idsOf({ firstId, lastId, count, events }: LeasedBatch): readonly IdRange[] {
   if (lastId - firstId + 1 === count) return [{ firstId, lastId }];
-  return rangesOf(each().map(({ id }) => id));
+  return rangesOf(events().map(({ id }) => id));
 }
 
 /** The message, and what it does not say: the code, or the reason in its cause. */

@@ -16,18 +16,18 @@ import { serveHttp } from "../../../support/servers.ts";
 const NEVER = new AbortController().signal;
 
 /** Events as a queue leases them, by their ids. */
-function batchOf(events: Readonly<Record<number, string>>, lastId?: number): LeasedBatch {
-  const each = () =>
-    Object.entries(events).map(([id, text]) => ({ id: Number(id), body: Buffer.from(text) }));
-  const ids = each().map(({ id }) => id);
+function batchOf(texts: Readonly<Record<number, string>>, lastId?: number): LeasedBatch {
+  const events = () =>
+    Object.entries(texts).map(([id, text]) => ({ id: Number(id), body: Buffer.from(text) }));
+  const ids = events().map(({ id }) => id);
   return {
     queue: "main",
     queueUuid: queueUuid(1),
     firstId: ids[0]!,
     lastId: lastId ?? ids.at(-1)!,
     count: ids.length,
-    joined: Buffer.from(Object.values(events).join(",")),
-    each,
+    joined: Buffer.from(Object.values(texts).join(",")),
+    events,
   };
 }
 
