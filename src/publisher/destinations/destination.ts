@@ -25,7 +25,7 @@ export interface LeasedBatch {
   readonly lastId: number;
   /** How many events there are: as many as ids, unless somebody deleted rows by hand. One at least. */
   readonly count: number;
-  /** All events, with commas between them. */
+  /** All events, with commas between them: the destination's own copy, which it may change. */
   readonly joined: Uint8Array;
   /** The events one by one, in the order of their ids; they are read from the file each time. */
   events(): StoredEvent[];
