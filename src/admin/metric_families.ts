@@ -26,7 +26,7 @@ const FILE_COUNTERS: readonly MetricRow<QueueState>[] = [
   [
     "put_events_total",
     "Events ever put into the queue, dead letters that were put back included.",
-    ({ head }) => head,
+    ({ newestId }) => newestId,
   ],
   [
     "dropped_dead_letters_total",

@@ -6,8 +6,8 @@
 import { setImmediate } from "node:timers/promises";
 import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../storage/dead_letters.ts";
 import type { EventTable } from "../storage/events.ts";
-import type { QueueFile } from "../storage/queue_file.ts";
 import * as log from "./log.ts";
+import type { OpenQueue } from "./open_queue.ts";
 import type { WakeableSleep } from "./wakeable_sleep.ts";
 
 /** Which dead letters are meant: some by their ids, or all that had died by a time, in Unix milliseconds. */
@@ -28,8 +28,8 @@ export class DeadLetters {
   readonly #publisherSleep: WakeableSleep;
 
   /** @internal @param publisherSleep ends when events are in the queue again */
-  constructor(file: QueueFile, events: EventTable, publisherSleep: WakeableSleep) {
-    this.#table = new DeadLetterTable(file);
+  constructor({ file, events }: OpenQueue, subscription: string, publisherSleep: WakeableSleep) {
+    this.#table = new DeadLetterTable(file, { subscription });
     this.#events = events;
     this.#publisherSleep = publisherSleep;
   }

@@ -25,6 +25,8 @@ export interface PublisherProblem {
 export interface PublisherStatus {
   /** The queue's name. */
   readonly queue: string;
+  /** The subscription that it publishes. */
+  readonly subscription: string;
   /** Publishing: started, and not told to stop. */
   readonly isRunning: boolean;
   /** Why the configuration that was to replace this one cannot be used; undefined: it was not replaced, or can be. */

@@ -41,6 +41,9 @@ import { WakeableSleep } from "./wakeable_sleep.ts";
  */
 const OTHER_COMMIT_MS = 20;
 
+/** How long to leave the file to others between two chunks of a trim, in milliseconds. */
+const TRIM_PAUSE_MS = 1;
+
 /** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
 const FILL_CHECK_MS = 25;
 
@@ -59,7 +62,9 @@ export class Publisher implements AsyncDisposable {
   readonly queue: string;
   /** The queue's file. */
   readonly file: string;
-  /** The queue's dead letters, to look at, retry or purge. */
+  /** The subscription that it publishes. */
+  readonly subscription: string;
+  /** The subscription's dead letters, to look at, retry or purge. */
   readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
   readonly #hooks: PublisherHooks;
@@ -105,9 +110,11 @@ export class Publisher implements AsyncDisposable {
     const { file, events } = this.#queue;
     this.queue = config.queueName;
     this.file = file.path;
-    this.deadLetters = new DeadLetters(file, events, this.#sleep);
+    this.subscription = config.subscription.name;
+    this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
-    this.#leases = new LeaseTable(file, leaseMs, config.deadLetters);
+    const subscription = config.subscription.name;
+    this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });
 
     const disk = {
       file,
@@ -136,7 +143,7 @@ export class Publisher implements AsyncDisposable {
       counts,
       tracing: options.openTelemetry,
     });
-    const recentCount = new DeadLetterTable(file).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
+    const recentCount = new DeadLetterTable(file, { subscription }).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
     this.#policy = new DeliveryPolicy({
       batchSize: this.#batchSize,
       poisonGuard: new PoisonGuard(config.deadLetters.maxShare, recentCount),
@@ -210,6 +217,7 @@ export class Publisher implements AsyncDisposable {
     return {
       ...stats,
       queue: this.queue,
+      subscription: this.subscription,
       isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
       inFlight: this.#deliveries.inFlight.size,
       retries: this.#counts.claims.again,
@@ -294,6 +302,9 @@ export class Publisher implements AsyncDisposable {
     const dueInMs = this.#batchDueInMs();
     if (this.#keepsOrder && this.#leases.count() > 0) return this.#timings.pollMs;
     if (dueInMs === 0) return this.#start(this.#batcher.claim());
+    // What is sent again waits for what is sent for the first time.
+    const replayed = this.#batcher.claimReplay();
+    if (replayed !== undefined) return this.#start(replayed);
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
     return Math.min(dueInMs, FILL_CHECK_MS);
@@ -323,8 +334,9 @@ export class Publisher implements AsyncDisposable {
     }
     if (this.#watch.arm()) return 0;
     const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
-    if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
+    const hasMore = this.#deliveries.inFlight.size === 0 && this.#maintenance.onIdle(idleForMs);
     this.#maintenance.isIdle = this.#watch.isArmed;
+    if (hasMore) return TRIM_PAUSE_MS;
     return Math.min(this.#timings.pollMs, Math.max(1, this.#watch.quietForMs()));
   }
 

@@ -55,8 +55,8 @@ export const depth: Verb = {
 };
 
 function sample(events: EventTable): DepthReading {
-  const { head, depth: waiting } = events.counters();
-  return { atMs: performance.now(), put: head, left: head - waiting };
+  const { newestId, depth: waiting } = events.counters();
+  return { atMs: performance.now(), put: newestId, left: newestId - waiting };
 }
 
 function ratesBetween(last: DepthReading, now: DepthReading): Rates {

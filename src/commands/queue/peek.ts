@@ -51,7 +51,7 @@ It looks ten times a second: what is put and delivered in between is not seen.
     const file = openToRead(call);
     const events = new EventTable(file);
     const leases = new LeaseTable(file, 0);
-    let fromId = Math.max(1, events.counters().head - count + 1);
+    let fromId = Math.max(1, events.counters().newestId - count + 1);
     while (!call.stop.aborted) {
       const page = events.read({ fromId, limit: PAGE_EVENTS });
       for (const event of page) show(event, leases.claimedId(), call);

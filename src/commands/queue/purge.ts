@@ -34,7 +34,7 @@ What a publisher holds is left to it; so are the dead letters (queue dead purge)
 
 async function purgeAll(claiming: Claiming, call: Call, depth: number): Promise<number> {
   const tell = progressOf(call, depth);
-  const lastId = claiming.events.counters().head; // not what is put meanwhile, or there may be no end
+  const lastId = claiming.events.counters().newestId; // not what is put meanwhile, or there may be no end
   let purged = 0;
   while (!call.stop.aborted) {
     const lease = claiming.next();
