@@ -54,7 +54,7 @@ test("gives each subscription each event, counts exactly, and trims neither earl
       }
       model.finish();
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });
 
