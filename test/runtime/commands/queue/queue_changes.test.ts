@@ -156,3 +156,34 @@ test("purges all that waits, and leaves no trace but the ids", LIMIT, async () =
   spool.put(1);
   assert.equal((await json(spool, ["peek"]))[0]?.id, 5_001);
 });
+
+test("lists dead letters by reason, each with --all, and those that a filter leaves", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(12);
+  insertDeadLetters(spool, 10);
+  const list = async (...args: string[]): Promise<string[]> =>
+    (await queue(spool, ["dead", "list", ...args])).stdout.trimEnd().split("\n");
+  const [header, group, ...others] = await list();
+  assert.match(header!, /^COUNT +STATUS +FIRST +LAST +LAST ID +RESPONSE$/);
+  assert.match(group!, /^ +10 +422 .* 10 {2}no noun in #$/);
+  assert.deepEqual(others, []);
+  assert.equal((await list("--all")).length, 1 + 10);
+  assert.match((await list("--all", "--limit", "1"))[1]!, /^10 .* no noun in 10$/);
+  assert.equal((await list("--all", "--reason", "NOUN IN 1")).length, 1 + 2);
+  assert.deepEqual(await list("--status", "400"), ["No dead letters."]);
+  assert.deepEqual(await json(spool, ["dead", "retry", "--reason", "noun in 1"]), [{ retried: 2 }]);
+  assert.deepEqual(await json(spool, ["dead", "purge", "--older-than", "0s", "--yes"]), [{ purged: 8 }]);
+});
+
+test("follows dead letters as they come, and no other than the filter leaves", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(5);
+  insertDeadLetters(spool, 2);
+  const args = ["dead", "list", "--follow", "--limit", "1", "--directory", spool.directory];
+  await using follow = start("src/commands/queue.ts", args);
+  await follow.line(/no noun in 2$/);
+  insertDeadLetters(spool, 3, 3);
+  await follow.line(/no noun in 5$/);
+  assert.equal(await stop(follow, "SIGINT"), 0);
+  assert.equal(follow.stdout.length, 1 + 3);
+});
