@@ -25,11 +25,7 @@ SIGHUP reads the configuration again. The new one is used once the batches in fl
     debug: { type: "boolean", help: "log every batch" },
     version: { type: "boolean", help: "print the version" },
   },
-  examples: [
-    "config.ini",
-    "--check --strict config.ini",
-    "--queue-name audit config.ini",
-  ],
+  examples: ["config.ini", "--check --strict config.ini", "--queue-name audit config.ini"],
   run: async (call) => (await import("./publisher_session.ts")).runPublisher(call),
 };
 

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import type { PublisherCounts } from "../metrics/publisher_counts.ts";
+
 import type { Lease } from "../storage/leases.ts";
 import type { BatchSize } from "./batcher.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import type { Misconfigured, PartlyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
+import type { PublisherCounts } from "./counts.ts";
+import type { Misconfigured, PartiallyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
 import type { PublisherProblem, PublisherStatus } from "./health.ts";
 import * as log from "./log.ts";
 import type { PoisonGuard } from "./poison_guard.ts";
@@ -55,12 +56,17 @@ export class DeliveryPolicy {
   /** What a status says of the deliveries that have ended. */
   stats(): Pick<
     PublisherStatus,
-    "delivered" | "failedRequests" | "failures" | "failingForMs" | "lastSuccessAtMs" | "lastProblem"
+    | "delivered"
+    | "failedRequests"
+    | "consecutiveFailures"
+    | "failingForMs"
+    | "lastSuccessAtMs"
+    | "lastProblem"
   > {
     return {
       delivered: this.#delivered,
       failedRequests: this.#failedRequests,
-      failures: this.breaker.failures,
+      consecutiveFailures: this.breaker.failures,
       failingForMs: this.breaker.failingForMs(),
       lastSuccessAtMs: this.#lastSuccessAtMs,
       lastProblem: this.#lastProblem,
@@ -113,7 +119,7 @@ export class DeliveryPolicy {
   /** What the collector takes, and how quickly, says how large batches may be and how many are in flight. */
   #acceptedAll({ count, sizeBytes, durationMs }: Sent, inFlight: number): void {
     this.#batchSize.accepted(sizeBytes);
-    if (count > 0 && this.breaker.failures === 0) this.concurrency.answered(durationMs, inFlight);
+    if (count > 0 && this.breaker.failures === 0) this.concurrency.succeeded(durationMs, inFlight);
   }
 
   #accepted(count: number): void {
@@ -125,7 +131,7 @@ export class DeliveryPolicy {
   /** The events at fault are known: they become dead letters as far as the guard allows, and the others need not wait. */
   #partial(
     lease: Lease,
-    { rejected, undelivered, failure }: PartlyAccepted,
+    { rejected, undelivered, failure }: PartiallyAccepted,
     acceptedCount: number,
   ): Settlement {
     if (acceptedCount > 0) this.#accepted(acceptedCount);

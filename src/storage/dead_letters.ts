@@ -111,13 +111,13 @@ export class DeadLetterTable {
    * Pages of those that died at a time or before, by id and without their bodies: a hundred thousand of them
    * fit in little memory, and what is read may be retried or purged before the next page.
    *
-   * @param diedByMs in Unix milliseconds. Default: whenever they died
+   * @param deadUntilMs in Unix milliseconds. Default: whenever they died
    */
-  *pages(diedByMs: number = Number.POSITIVE_INFINITY): Generator<DeadLetterSummary[]> {
+  *pages(deadUntilMs: number = Number.POSITIVE_INFINITY): Generator<DeadLetterSummary[]> {
     for (let afterId = 0; ; ) {
       const page = this.list({ afterId, limit: PAGE_ROWS });
       if (page.length === 0) return;
-      yield page.filter(({ deadAtMs }) => deadAtMs <= diedByMs);
+      yield page.filter(({ deadAtMs }) => deadAtMs <= deadUntilMs);
       afterId = page.at(-1)!.id;
     }
   }

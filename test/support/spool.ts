@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Timings } from "../../src/publisher/timings.ts";
+import type { Timings } from "../../src/publisher/waiting.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { EventTable } from "../../src/storage/events.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";

@@ -296,10 +296,10 @@ function idsIn({ args }: Call): number[] {
 /** All that the filters leave, by the ids of the events. */
 function* chosenBy(table: DeadLetterTable, call: Call): Generator<DeadLetterSummary> {
   const ageMs = readOption(call, "older-than", parseAge);
-  const diedByMs = ageMs === undefined ? undefined : Date.now() - ageMs;
+  const deadUntilMs = ageMs === undefined ? undefined : Date.now() - ageMs;
   const wantedStatus = readOption(call, "status", parseStatus);
   const wantedText = String(call.values.reason ?? "").toLowerCase();
-  for (const page of table.pages(diedByMs))
+  for (const page of table.pages(deadUntilMs))
     for (const letter of page)
       if (
         (wantedStatus === undefined || letter.status === wantedStatus) &&

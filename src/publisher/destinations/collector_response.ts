@@ -6,7 +6,7 @@
 import { eachId, type IdRange } from "../../wire/event_ids.ts";
 import { isMalformed, type Rejection, readReport } from "../../wire/rejections.ts";
 import { parseRetryAfter } from "../../wire/retry_after.ts";
-import type { Misconfigured, Outcome, PartlyAccepted, Rejected } from "./destination.ts";
+import type { Misconfigured, Outcome, PartiallyAccepted, Rejected } from "./destination.ts";
 
 /** How much of a response is kept for logs and dead letters, in characters. */
 export const KEPT_RESPONSE_CHARS = 1_024;
@@ -109,7 +109,7 @@ function outcomeOfRejection(response: CollectorResponse, { count, ranges, single
 function partial(
   rejections: readonly Rejection[],
   { ranges, duplicates }: { ranges: readonly IdRange[]; duplicates: number | undefined },
-): PartlyAccepted {
+): PartiallyAccepted {
   const ids = [...eachId(ranges)];
   const rejected = rejections.map(({ index, error }) => {
     return { id: ids[index]!, status: UNPROCESSABLE, response: error.slice(0, KEPT_RESPONSE_CHARS) };

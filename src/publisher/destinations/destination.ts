@@ -25,10 +25,10 @@ export interface LeasedBatch {
   readonly lastId: number;
   /** How many events there are: as many as ids, unless somebody deleted rows by hand. One at least. */
   readonly count: number;
-  /** All events, with commas between them. */
+  /** All events, with commas between them: the destination's own copy, which it may change. */
   readonly joined: Uint8Array;
   /** The events one by one, in the order of their ids; they are read from the file each time. */
-  each(): StoredEvent[];
+  events(): StoredEvent[];
 }
 
 /** A batch that is ready to go. */
@@ -115,7 +115,7 @@ export interface RejectedEvent {
 }
 
 /** It has said of each event what becomes of it: those that are not named here are accepted. */
-export interface PartlyAccepted {
+export interface PartiallyAccepted {
   /** Always `partial`. */
   readonly kind: "partial";
   /** Those at fault become dead letters. */
@@ -129,4 +129,4 @@ export interface PartlyAccepted {
 }
 
 /** What came of a delivery. */
-export type Outcome = Accepted | Unavailable | Misconfigured | Rejected | PartlyAccepted;
+export type Outcome = Accepted | Unavailable | Misconfigured | Rejected | PartiallyAccepted;

@@ -65,7 +65,7 @@ export class NatsDestination implements Destination {
 
   #prepareEach(batch: LeasedBatch): Delivery {
     const { queueUuid } = batch; // not the batch: its bytes would live as long as the delivery
-    const events = batch.each();
+    const events = batch.events();
     const messages: Messages = {
       count: events.length,
       subject: (index) => this.#subjectOf(events[index]!.body),

@@ -22,7 +22,7 @@ test("delivers a dead letter that is retried while it publishes, as an event lik
   const batch = await eventually("a batch", () => collector.batches[0]);
   assert.deepEqual(batch.events, ['{"id":2}']);
   assert.deepEqual(
-    main.publisher.deadLetters.newest({ limit: 5 }).map(({ id }) => id),
+    main.publisher.deadLetters.list({ limit: 5 }).map(({ id }) => id),
     [1],
   );
 });
@@ -31,10 +31,10 @@ test("retries many in pages, as far as they had died by a time", async () => {
   await using main = newQueue(NOWHERE);
   insertDeadLetters(main.directory, numbers(250));
   const { deadLetters } = main.publisher;
-  const { deadAtMs } = deadLetters.newest({ limit: 1 })[0]!;
+  const { deadAtMs } = deadLetters.list({ limit: 1 })[0]!;
 
-  assert.deepEqual(await deadLetters.retry({ diedByMs: 0 }), { retried: 0, isFull: false });
-  assert.deepEqual(await deadLetters.retry({ diedByMs: deadAtMs }), { retried: 250, isFull: false });
+  assert.deepEqual(await deadLetters.retry({ deadUntilMs: 0 }), { retried: 0, isFull: false });
+  assert.deepEqual(await deadLetters.retry({ deadUntilMs: deadAtMs }), { retried: 250, isFull: false });
   assert.equal(main.queue.depth(), 250);
 });
 
@@ -42,17 +42,17 @@ test("purges many in pages, as far as they had died by a time", async () => {
   await using main = newQueue(NOWHERE);
   insertDeadLetters(main.directory, numbers(250));
   const { deadLetters } = main.publisher;
-  const { deadAtMs } = deadLetters.newest({ limit: 1 })[0]!;
+  const { deadAtMs } = deadLetters.list({ limit: 1 })[0]!;
 
-  assert.equal(await deadLetters.purge({ diedByMs: 0 }), 0);
-  assert.equal(await deadLetters.purge({ diedByMs: deadAtMs }), 250);
-  assert.deepEqual(deadLetters.newest({ limit: 1 }), []);
+  assert.equal(await deadLetters.purge({ deadUntilMs: 0 }), 0);
+  assert.equal(await deadLetters.purge({ deadUntilMs: deadAtMs }), 250);
+  assert.deepEqual(deadLetters.list({ limit: 1 }), []);
 });
 
 test("retries what the queue has room for, and leaves the others as they are", async () => {
   await using main = newQueue(NOWHERE, { max_queue_size: "150" });
   insertDeadLetters(main.directory, numbers(250));
-  const result = await main.publisher.deadLetters.retry({ diedByMs: Date.now() });
+  const result = await main.publisher.deadLetters.retry({ deadUntilMs: Date.now() });
   assert.deepEqual(result, { retried: 150, isFull: true });
   assert.equal(main.publisher.status().state.deadLetters, 100);
 });

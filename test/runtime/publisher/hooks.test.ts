@@ -127,7 +127,7 @@ test("a hook that throws or rejects is logged, and publishing goes on", LIMIT, a
       failed().some((failure) => isOf(failure, { hook, reason: `a slip in ${hook}` })),
       hook,
     );
-  assert.equal(main.publisher.status().storageFailures, 0);
+  assert.equal(main.publisher.status().consecutiveStorageFailures, 0);
 });
 
 function isOf(failure: unknown, { hook, reason }: { hook: string; reason: string }): boolean {

@@ -20,8 +20,8 @@ class NamedEvents implements Destination {
   readonly #names = new Set<string>();
   readonly bodies: string[] = [];
 
-  async prepare({ queueUuid, joined, each }: LeasedBatch) {
-    const events = each().map(({ id, body }) => ({
+  async prepare({ queueUuid, joined, events: readEvents }: LeasedBatch) {
+    const events = readEvents().map(({ id, body }) => ({
       name: `${queueUuid}:${id}`,
       text: String(Buffer.from(body)),
     }));
