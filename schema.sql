@@ -46,6 +46,7 @@ CREATE TABLE eventspool_queue (
   retention_bytes INTEGER CHECK (retention_bytes > 0),                   -- how many bytes of them
   measured_id     INTEGER NOT NULL DEFAULT 0,                            -- up to which id retained_bytes counts
   retained_bytes  INTEGER NOT NULL DEFAULT 0,                            -- the bodies of the events up to it
+  paused_at_ms    INTEGER,                                               -- since when publishers hold; NULL: not paused
   location        TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/epochs.ts
 ) STRICT;
 
@@ -109,7 +110,7 @@ CREATE TABLE eventspool_dead_letter (
   dead_at_ms      INTEGER NOT NULL,
   attempts        INTEGER NOT NULL,
   status          INTEGER NOT NULL,              -- the HTTP status of the rejection
-  answer          TEXT    NOT NULL,              -- the beginning of the response
+  response        TEXT    NOT NULL,              -- the beginning of the response
   body            BLOB    NOT NULL,
   UNIQUE (subscription_id, id)
 ) STRICT;
@@ -117,12 +118,12 @@ CREATE TABLE eventspool_dead_letter (
 -- Counting 200,000 dead letters takes 43 ms, and /depth asks for it. No put runs these triggers, so they may be slow.
 CREATE TRIGGER eventspool_dead_letter_added AFTER INSERT ON eventspool_dead_letter BEGIN
   UPDATE eventspool_subscription SET dead_letter_count = dead_letter_count + 1,
-    dead_letter_bytes = dead_letter_bytes + length(NEW.body) + length(CAST(NEW.answer AS BLOB))
+    dead_letter_bytes = dead_letter_bytes + length(NEW.body) + length(CAST(NEW.response AS BLOB))
   WHERE id = NEW.subscription_id;
 END;
 CREATE TRIGGER eventspool_dead_letter_removed AFTER DELETE ON eventspool_dead_letter BEGIN
   UPDATE eventspool_subscription SET dead_letter_count = dead_letter_count - 1,
-    dead_letter_bytes = dead_letter_bytes - length(OLD.body) - length(CAST(OLD.answer AS BLOB))
+    dead_letter_bytes = dead_letter_bytes - length(OLD.body) - length(CAST(OLD.response AS BLOB))
   WHERE id = OLD.subscription_id;
 END;
 

@@ -37,6 +37,11 @@ const FILE_COUNTERS: readonly MetricRow<QueueState>[] = [
 
 const GAUGES: readonly MetricRow<PublisherMetrics>[] = [
   ["running", "1 while it publishes, 0 before and after.", ({ isRunning }) => Number(isRunning)],
+  [
+    "paused",
+    "1 while the queue is paused by eventspool pause.",
+    ({ pausedAtMs }) => Number(pausedAtMs !== undefined),
+  ],
   ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
   [
     "concurrency_limit",
@@ -63,11 +68,11 @@ const GAUGES: readonly MetricRow<PublisherMetrics>[] = [
     "How long there have been only failed requests; 0 when the last one did not fail.",
     ({ failingForMs }) => failingForMs / 1_000,
   ],
-  ["consecutive_failures", "Failed requests in a row.", ({ failures }) => failures],
+  ["consecutive_failures", "Failed requests in a row.", ({ consecutiveFailures }) => consecutiveFailures],
   [
     "consecutive_storage_failures",
     "Failures of the queue file in a row.",
-    ({ storageFailures }) => storageFailures,
+    ({ consecutiveStorageFailures }) => consecutiveStorageFailures,
   ],
   [
     "reload_failed",

@@ -4,9 +4,9 @@
  * @module
  */
 import { countOf } from "../format.ts";
-import type { PublisherStats } from "../metrics/publisher_counts.ts";
 import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
 import { NEARLY_FULL, type QueueState } from "../storage/events.ts";
+import type { PublisherStats } from "./counts.ts";
 
 /** The last thing that went wrong. */
 export interface PublisherProblem {
@@ -31,6 +31,8 @@ export interface PublisherStatus {
   readonly isRunning: boolean;
   /** Why the configuration that was to replace this one cannot be used; undefined: it was not replaced, or can be. */
   readonly reloadProblem?: string | undefined;
+  /** Since when the queue is paused, in Unix milliseconds; undefined: it is not. */
+  readonly pausedAtMs?: number | undefined;
   /** What the queue's file holds. */
   readonly state: QueueState;
   /** Batches on their way to the collector. */
@@ -42,11 +44,11 @@ export interface PublisherStatus {
   /** Requests since the start that failed, not for an event's sake: no answer, or one that says to come back. */
   readonly failedRequests: number;
   /** Failed requests in a row. */
-  readonly failures: number;
+  readonly consecutiveFailures: number;
   /** How long there have been only failed requests, in milliseconds. */
   readonly failingForMs: number;
   /** Failures of the queue file in a row. */
-  readonly storageFailures: number;
+  readonly consecutiveStorageFailures: number;
   /** When the collector last accepted a batch, in Unix milliseconds. */
   readonly lastSuccessAtMs: number | undefined;
   /** The last failure, whether or not it is over; undefined: there was none since the start. */
@@ -101,7 +103,9 @@ export function healthOf(status: PublisherStatus): HealthReport {
 
 type Finding = readonly [health: "degraded" | "failing", reason: string];
 
-function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
+function* examineQueue({ state, pausedAtMs }: PublisherStatus): Generator<Finding> {
+  if (pausedAtMs !== undefined)
+    yield ["degraded", "the queue is paused: events wait until eventspool resume"];
   const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are rejected`];
@@ -111,14 +115,14 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
   if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
-    yield ["degraded", "the queue file was rolled back within the last day: see queue check"];
+    yield ["degraded", "the queue file was rolled back within the last day: see eventspool check"];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {
   if (status.reloadProblem !== undefined)
     yield ["degraded", "the configuration was to be read again and cannot be used: see reload_error"];
-  if (status.storageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
-  if (status.failures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
+  if (status.consecutiveStorageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
+  if (status.consecutiveFailures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
   if (status.lastProblem?.kind === "misconfigured")
     yield ["failing", "the collector takes no events from us: its address or our key is wrong"];
   else if (status.lastProblem?.kind === "held")

@@ -3,9 +3,9 @@
  *
  * @module
  */
+import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
-import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
@@ -13,16 +13,19 @@ import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
+import { Pause } from "../storage/pause.ts";
+import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
 import { Batcher, BatchSize } from "./batcher.ts";
+import { PublisherCounts } from "./counts.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Deliveries } from "./delivery.ts";
 import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { openDestination } from "./destinations/open_destination.ts";
-import type { PublisherMetrics, PublisherProblem, PublisherStatus } from "./health.ts";
+import { healthOf, type PublisherMetrics, type PublisherProblem, type PublisherStatus } from "./health.ts";
 import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -31,9 +34,8 @@ import { DEAD_LETTER_MEMORY_MS, PoisonGuard } from "./poison_guard.ts";
 import { Sender } from "./sender.ts";
 import { Settler } from "./settler.ts";
 import { StorageBreaker } from "./storage_breaker.ts";
-import { TIMINGS, type Timings } from "./timings.ts";
-import type { PublishTracing } from "./trace_links.ts";
-import { WakeableSleep } from "./wakeable_sleep.ts";
+import type { PublishTracing } from "./tracing.ts";
+import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
 
 /**
  * A service's database is written to without an event, too. How long such a commit keeps the watch off, in
@@ -85,6 +87,10 @@ export class Publisher implements AsyncDisposable {
   readonly #stop = new AbortController();
   /** With one batch in flight, events go in order: what a publisher that died had claimed goes before what came later. */
   readonly #keepsOrder: boolean;
+  readonly #pause: Pause;
+  readonly #presence: Presence | undefined;
+  /** Since when the queue is paused, as last seen, in Unix milliseconds; undefined: it is not. */
+  #pausedAtMs: number | undefined;
   #claimedAtMs = performance.now();
   #running: Promise<void> | undefined;
   #reloadProblem: string | undefined;
@@ -112,6 +118,8 @@ export class Publisher implements AsyncDisposable {
     this.file = file.path;
     this.subscription = config.subscription.name;
     this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
+    this.#pause = new Pause(file);
+    this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
     const subscription = config.subscription.name;
     this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });
@@ -184,7 +192,7 @@ export class Publisher implements AsyncDisposable {
    *
    * @param problem what is wrong with it, without a secret; undefined: nothing
    */
-  noteReload(problem: string | undefined): void {
+  setReloadProblem(problem: string | undefined): void {
     this.#reloadProblem = problem;
   }
 
@@ -221,10 +229,11 @@ export class Publisher implements AsyncDisposable {
       isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
       inFlight: this.#deliveries.inFlight.size,
       retries: this.#counts.claims.again,
-      storageFailures: this.#storage.failures,
+      consecutiveStorageFailures: this.#storage.failures,
       lastProblem: newer(stats.lastProblem, this.#storage.lastProblem),
       destinationRisks: this.#destination.risks ?? [],
       reloadProblem: this.#reloadProblem,
+      pausedAtMs: this.#pausedAtMs,
     };
   }
 
@@ -240,6 +249,7 @@ export class Publisher implements AsyncDisposable {
     this.#logStart();
     this.#stop.signal.addEventListener("abort", this.#sleep.wake, { once: true });
     watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
+    const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
     while (!this.#stop.signal.aborted) {
@@ -250,6 +260,8 @@ export class Publisher implements AsyncDisposable {
     this.#watch.disarm();
     await this.#deliveries.drain(this.#config.graceMs);
     await maintained;
+    clearInterval(shown);
+    this.#presence?.end();
     try {
       log.logStopped({ delivered: this.#policy.stats().delivered, depth: this.#queue.events.depth() });
     } catch (error) {
@@ -282,6 +294,7 @@ export class Publisher implements AsyncDisposable {
 
   /** Starts what may start now, one batch at most. Returns how long nothing else can, in milliseconds. */
   #step(): number {
+    if (this.#isPaused()) return this.#timings.pollMs;
     const openForMs = this.#policy.breaker.openForMs();
     if (openForMs > 0) return openForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
@@ -308,6 +321,28 @@ export class Publisher implements AsyncDisposable {
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
     return Math.min(dueInMs, FILL_CHECK_MS);
+  }
+
+  /** Read before each batch, for 2 us. A pause and its end are logged once. */
+  #isPaused(): boolean {
+    const sinceMs = this.#pause.sinceMs();
+    if (sinceMs !== undefined && this.#pausedAtMs === undefined) log.logPaused();
+    if (sinceMs === undefined && this.#pausedAtMs !== undefined)
+      log.logResumed(Date.now() - this.#pausedAtMs);
+    this.#pausedAtMs = sinceMs;
+    return sinceMs !== undefined;
+  }
+
+  /** Shows other processes that this publisher lives, and how it is. */
+  #show(): void {
+    if (this.#presence === undefined) return;
+    try {
+      const status = this.status();
+      const { delivered, lastSuccessAtMs } = status;
+      this.#presence.show({ ...healthOf(status), delivered, lastSuccessAtMs });
+    } catch {
+      this.#presence.show({ health: "failing", reasons: ["the queue file cannot be read"], delivered: 0 });
+    }
   }
 
   #batchDueInMs(): number {

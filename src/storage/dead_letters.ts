@@ -26,7 +26,7 @@ export interface DeadLetterSummary {
   /** The HTTP status of the rejection. */
   readonly status: number;
   /** The beginning of the response. */
-  readonly answer: string;
+  readonly response: string;
   /** The size of its body, in bytes. */
   readonly sizeBytes: number;
 }
@@ -38,9 +38,9 @@ export interface DeadLetter extends DeadLetterSummary {
 }
 
 /** Why an event is dead. */
-export interface Rejection {
+export interface DeadLetterCause {
   readonly status: number;
-  readonly answer: string;
+  readonly response: string;
   /** How often it was sent, or was part of what was sent, under its last lease. */
   readonly attempts: number;
 }
@@ -68,7 +68,7 @@ export interface DeadLetterTotals {
 const PAGE_ROWS = 100;
 
 const SUMMARY =
-  "id, put_at_ms AS putAtMs, dead_at_ms AS deadAtMs, attempts, status, answer, length(body) AS sizeBytes";
+  "id, put_at_ms AS putAtMs, dead_at_ms AS deadAtMs, attempts, status, response, length(body) AS sizeBytes";
 
 /** Keeps the events of a subscription that were rejected, within bounds; they can be retried or purged. */
 export class DeadLetterTable {
@@ -92,7 +92,7 @@ export class DeadLetterTable {
     return this.#file.run(() => this.#sql.totals.get(this.#subscriptionId)) as DeadLetterTotals;
   }
 
-  /** How many died since a time, in Unix milliseconds. */
+  /** How many were inserted since a time, in Unix milliseconds. */
   countSince(sinceMs: number): number {
     return this.#file.run(() => this.#sql.countSince.get(this.#subscriptionId, sinceMs)) as number;
   }
@@ -117,13 +117,13 @@ export class DeadLetterTable {
    * Pages of those that died at a time or before, by id and without their bodies: a hundred thousand of them
    * fit in little memory, and what is read may be retried or purged before the next page.
    *
-   * @param diedByMs in Unix milliseconds. Default: whenever they died
+   * @param deadUntilMs in Unix milliseconds. Default: whenever they died
    */
-  *pages(diedByMs: number = Number.POSITIVE_INFINITY): Generator<DeadLetterSummary[]> {
+  *pages(deadUntilMs: number = Number.POSITIVE_INFINITY): Generator<DeadLetterSummary[]> {
     for (let afterId = 0; ; ) {
       const page = this.list({ afterId, limit: PAGE_ROWS });
       if (page.length === 0) return;
-      yield page.filter(({ deadAtMs }) => deadAtMs <= diedByMs);
+      yield page.filter(({ deadAtMs }) => deadAtMs <= deadUntilMs);
       afterId = page.at(-1)!.id;
     }
   }
@@ -137,10 +137,10 @@ export class DeadLetterTable {
    * Copies events to the dead letters, in a transaction of the caller's, who settles them. Returns how
    * many older dead letters were dropped for them: a destination that rejects must not fill the disk.
    */
-  insert(firstId: number, lastId: number, { status, answer, attempts }: Rejection): number {
+  insert(firstId: number, lastId: number, { status, response, attempts }: DeadLetterCause): number {
     const mine = this.#subscriptionId;
     this.#sql.removeRange.run(mine, firstId, lastId); // one that is replayed may be here already
-    this.#sql.insert.run(mine, Date.now(), attempts, status, answer, firstId, lastId);
+    this.#sql.insert.run(mine, Date.now(), attempts, status, response, firstId, lastId);
     let dropped = 0;
     while (this.#isOverfull() && this.#sql.dropOldest.run(mine).changes > 0) dropped++;
     if (dropped > 0) this.#sql.addDropped.run(dropped, mine);
@@ -205,7 +205,7 @@ function prepareStatements(file: QueueFile) {
     ),
     insert: file.prepare<[number, number, number, number, string, number, number]>(
       `INSERT INTO eventspool_dead_letter
-         (subscription_id, id, put_at_ms, dead_at_ms, attempts, status, answer, body)
+         (subscription_id, id, put_at_ms, dead_at_ms, attempts, status, response, body)
        SELECT ?, id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id BETWEEN ? AND ?`,
     ),
     dropOldest: file.prepare<[number]>(

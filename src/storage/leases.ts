@@ -7,7 +7,7 @@
  * @module
  */
 import { EventStorageError } from "../errors.ts";
-import { type DeadLetterOptions, DeadLetterTable, type Rejection } from "./dead_letters.ts";
+import { type DeadLetterCause, type DeadLetterOptions, DeadLetterTable } from "./dead_letters.ts";
 import { EpochTable } from "./epochs.ts";
 import type { QueueFile } from "./queue_file.ts";
 import { DEFAULT_SUBSCRIPTION, type IdBounds, SETTLE_QUEUE, SubscriptionTable } from "./subscriptions.ts";
@@ -40,7 +40,7 @@ export interface LeasedEvents {
 /** What is done with each event of a lease; those that are named nowhere are delivered. */
 export interface EventOutcomes {
   /** Those that become dead letters. */
-  readonly dead: readonly ({ readonly id: number } & Pick<Rejection, "status" | "answer">)[];
+  readonly dead: readonly ({ readonly id: number } & Pick<DeadLetterCause, "status" | "response">)[];
   /** The ids of those that are given back, in ascending order. */
   readonly kept: readonly number[];
 }
@@ -240,7 +240,7 @@ export class LeaseTable {
    * Moves the events of the lease to the dead letters. Returns how many older dead letters were dropped
    * to make room; undefined: the lease was lost before.
    */
-  deadLetter(lease: Lease, rejection: Pick<Rejection, "status" | "answer">): number | undefined {
+  deadLetter(lease: Lease, rejection: Pick<DeadLetterCause, "status" | "response">): number | undefined {
     const { id, firstId, lastId, attempts } = lease;
     return this.#file.transaction(() => {
       if (!this.#remove(id, attempts)) return undefined;

@@ -31,8 +31,8 @@ const SUBSCRIPTIONS = `
     SELECT id, 1, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends FROM eventspool_lease_1;
   DELETE FROM sqlite_sequence WHERE name = 'eventspool_lease';
   INSERT INTO sqlite_sequence (name, seq) SELECT 'eventspool_lease', seq FROM eventspool_sequence_1;
-  INSERT INTO eventspool_dead_letter (subscription_id, id, put_at_ms, dead_at_ms, attempts, status, answer, body)
-    SELECT 1, id, put_at_ms, dead_at_ms, attempts, status, answer, body FROM eventspool_dead_letter_1;
+  INSERT INTO eventspool_dead_letter (subscription_id, id, put_at_ms, dead_at_ms, attempts, status, response, body)
+    SELECT 1, * FROM eventspool_dead_letter_1;
   UPDATE eventspool_subscription
     SET dropped_dead_letter_count = (SELECT dropped_dead_letter_count FROM eventspool_queue_1);
   DROP TABLE eventspool_queue_1;

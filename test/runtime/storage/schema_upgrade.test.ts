@@ -57,7 +57,7 @@ for (const [name, { make, open }] of Object.entries(KINDS)) {
       [12, 7, 77, 1, 4, 3, 4],
     );
     assert.equal(events.batchVersion(), "2j");
-    assert.equal(new DeadLetterTable(file).get(5)?.answer, "no");
+    assert.equal(new DeadLetterTable(file).get(5)?.response, "no");
     const leases = new LeaseTable(file, 60_000);
     assert.deepEqual(
       leases.all().map(({ id, firstId, lastId, attempts }) => [id, firstId, lastId, attempts]),

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
-const REFUSAL = { status: 422, answer: "no noun" };
+const REFUSAL = { status: 422, response: "no noun" };
 
 function idsIn({ events }: TestQueue): number[] {
   return events.readWaiting({ fromId: 1, limit: 1_000 }).map(({ id }) => id);

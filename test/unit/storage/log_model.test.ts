@@ -14,7 +14,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 const NAMES = ["default", "one", "two"] as const;
 const EVENT_BYTES = 10;
 const RETAINED_EVENTS = 7;
-const REJECTION = { status: 422, answer: "no" };
+const REJECTION = { status: 422, response: "no" };
 
 test("gives each subscription each event, counts exactly, and trims neither early nor never, in any order of operations", () => {
   const operation = fc.constantFrom<OperationName>(
