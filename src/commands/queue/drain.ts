@@ -123,7 +123,7 @@ const CLAIM_BYTES = 4_194_304;
 /** How often progress is printed, in milliseconds. */
 const PROGRESS_EVERY_MS = 1_000;
 
-/** Claims all events that no publisher has claimed, batch by batch. */
+/** Claims all events of a subscription that no publisher has claimed, batch by batch. */
 export class Claiming {
   readonly leases: LeaseTable;
   readonly events: EventTable;
@@ -136,26 +136,7 @@ export class Claiming {
 
   /** The next batch; undefined: there is none. */
   next(): Lease | undefined {
-    const expired = this.leases.claimExpired();
-    if (expired !== undefined) return expired;
-    for (;;) {
-      const claimedId = this.leases.claimedId();
-      const firstId = this.leases.firstIdAfter(claimedId);
-      if (firstId === undefined) return undefined;
-      const lease = this.leases.claim(claimedId, firstId + this.#countFrom(firstId) - 1);
-      if (lease !== undefined) return lease; // else a publisher was faster
-    }
-  }
-
-  #countFrom(firstId: number): number {
-    let count = 0;
-    let bytes = 0;
-    for (const eventBytes of this.leases.sizesAfter(firstId - 1)) {
-      bytes += eventBytes;
-      if (count > 0 && (count === CLAIM_EVENTS || bytes > CLAIM_BYTES)) break;
-      count++;
-    }
-    return count;
+    return this.leases.claimNext({ maxEvents: CLAIM_EVENTS, maxBytes: CLAIM_BYTES });
   }
 }
 
