@@ -370,8 +370,11 @@ export class Publisher implements AsyncDisposable {
       return Math.max(1, quietForMs);
     }
     if (this.#watch.arm()) return 0;
-    const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
-    const hasMore = this.#deliveries.inFlight.size === 0 && this.#maintenance.onIdle(idleForMs);
+    const idle = {
+      unclaimedForMs: performance.now() - this.#claimedAtMs,
+      unwrittenForMs: this.#watch.quietForMs(),
+    };
+    const hasMore = this.#deliveries.inFlight.size === 0 && this.#maintenance.onIdle(idle);
     this.#maintenance.isIdle = this.#watch.isArmed;
     if (hasMore) return TRIM_PAUSE_MS;
     return Math.min(this.#timings.pollMs, Math.max(1, this.#watch.quietForMs()));
