@@ -1,23 +1,29 @@
 /**
- * The dead letters of a queue that is being published, for those who look after it.
+ * The dead letters of a queue that is being published, for its operator.
  *
  * @module
  */
 import { setImmediate } from "node:timers/promises";
+import { type DeadLetterGroup, groupByReason, reasonOf } from "../storage/dead_letter_groups.ts";
 import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../storage/dead_letters.ts";
 import type { EventTable } from "../storage/events.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import * as log from "./log.ts";
 import type { WakeableSleep } from "./waiting.ts";
 
-/** Which dead letters are meant: some by their ids, or all that had died by a time, in Unix milliseconds. */
-export type DeadLetterSelection = { readonly ids: readonly number[] } | { readonly deadUntilMs: number };
+/**
+ * Which dead letters are meant: some by their ids, or all that were rejected until a time, in Unix milliseconds. With
+ * `likeId` only those with the reason of one of them: its status, and its response but for numbers and ids.
+ */
+export type DeadLetterSelection =
+  | { readonly ids: readonly number[] }
+  | { readonly deadUntilMs: number; readonly likeId?: number };
 
-/** What became of dead letters that were to be retried. */
+/** The result of a retry. */
 export interface RetryResult {
   /** How many are in the queue again. */
   readonly retried: number;
-  /** Whether the queue is full now, so that others may have had no room. */
+  /** Whether the queue is full now, so that others may not fit. */
   readonly isFull: boolean;
 }
 
@@ -39,6 +45,11 @@ export class DeadLetters {
     return this.#table.listNewest(range);
   }
 
+  /** The newest `limit` of them by reason, the largest group first: see {@link DeadLetterGroup}. */
+  groups(limit: number): DeadLetterGroup[] {
+    return groupByReason(this.#table.listNewest({ limit }));
+  }
+
   /** One of them; undefined: there is none with this id. */
   get(id: number): DeadLetter | undefined {
     return this.#table.get(id);
@@ -48,8 +59,8 @@ export class DeadLetters {
    * Puts dead letters back into the queue, as new events with new ids, as far as the row cap allows.
    * @throws {EventStorageError} (rejects) the queue's file fails; what was done before stays done
    */
-  async retry(choice: DeadLetterSelection): Promise<RetryResult> {
-    const retried = await this.#inPages(choice, (ids) => {
+  async retry(selection: DeadLetterSelection): Promise<RetryResult> {
+    const retried = await this.#inPages(selection, (ids) => {
       const done = this.#table.retry(ids, this.#events);
       return { done, isEnough: this.#events.isFull() };
     });
@@ -61,19 +72,23 @@ export class DeadLetters {
   }
 
   /** Deletes dead letters for good. Resolves with how many. @throws {EventStorageError} as {@link retry} does */
-  async purge(choice: DeadLetterSelection): Promise<number> {
-    const purged = await this.#inPages(choice, (ids) => ({ done: this.#table.purge(ids), isEnough: false }));
+  async purge(selection: DeadLetterSelection): Promise<number> {
+    const purged = await this.#inPages(selection, (ids) => ({
+      done: this.#table.purge(ids),
+      isEnough: false,
+    }));
     if (purged > 0) log.logPurged(purged);
     return purged;
   }
 
   /** One short transaction a page, and deliveries go on in between. */
   async #inPages(
-    choice: DeadLetterSelection,
+    selection: DeadLetterSelection,
     work: (ids: readonly number[]) => { done: number; isEnough: boolean },
   ): Promise<number> {
     let total = 0;
-    for (const ids of this.#idPages(choice)) {
+    for (const ids of this.#idPages(selection)) {
+      if (ids.length === 0) continue;
       const { done, isEnough } = work(ids);
       total += done;
       if (isEnough) break;
@@ -82,8 +97,16 @@ export class DeadLetters {
     return total;
   }
 
-  *#idPages(choice: DeadLetterSelection): Generator<readonly number[]> {
-    if ("ids" in choice) yield choice.ids;
-    else for (const page of this.#table.pages(choice.deadUntilMs)) yield page.map(({ id }) => id);
+  *#idPages(selection: DeadLetterSelection): Generator<readonly number[]> {
+    if ("ids" in selection) {
+      yield selection.ids;
+      return;
+    }
+    const { deadUntilMs, likeId } = selection;
+    const like = likeId === undefined ? undefined : this.#table.get(likeId);
+    if (likeId !== undefined && like === undefined) return; // retried or purged meanwhile
+    const reason = like && reasonOf(like);
+    for (const page of this.#table.pages(deadUntilMs))
+      yield page.flatMap((letter) => (reason === undefined || reasonOf(letter) === reason ? letter.id : []));
   }
 }

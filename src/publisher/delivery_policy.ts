@@ -37,7 +37,6 @@ export class DeliveryPolicy {
   readonly #poisonGuard: PoisonGuard;
   readonly #counts: PublisherCounts;
   #delivered = 0;
-  #failedRequests = 0;
   #lastSuccessAtMs: number | undefined;
   #lastProblem: PublisherProblem | undefined;
 
@@ -65,7 +64,7 @@ export class DeliveryPolicy {
   > {
     return {
       delivered: this.#delivered,
-      failedRequests: this.#failedRequests,
+      failedRequests: notAccepted(this.#counts.requests),
       consecutiveFailures: this.breaker.failures,
       failingForMs: this.breaker.failingForMs(),
       lastSuccessAtMs: this.#lastSuccessAtMs,
@@ -193,7 +192,6 @@ export class DeliveryPolicy {
 
   /** Opens the breaker. Returns for how long, in milliseconds. */
   #open(retryAfterMs?: number): number {
-    this.#failedRequests++;
     this.concurrency.failed();
     return this.breaker.failed(retryAfterMs);
   }
@@ -201,6 +199,10 @@ export class DeliveryPolicy {
   #noteProblem(kind: PublisherProblem["kind"], message: string): void {
     this.#lastProblem = { atMs: Date.now(), kind, message };
   }
+}
+
+function notAccepted({ accepted: _, ...others }: PublisherCounts["requests"]): number {
+  return Object.values(others).reduce((sum, count) => sum + count, 0);
 }
 
 /** Whether the destination may have events that it did not accept. */

@@ -39,7 +39,7 @@ export interface PublisherStatus {
   readonly delivered: number;
   /** Batches that were sent again since the start: leases that had been claimed before. */
   readonly retries: number;
-  /** Requests since the start that failed, not for an event's sake: no answer, or one that says to come back. */
+  /** Requests since the start that were not accepted whole: no response, a failure, or rejected events. */
   readonly failedRequests: number;
   /** Failed requests in a row. */
   readonly consecutiveFailures: number;
