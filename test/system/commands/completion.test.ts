@@ -22,10 +22,11 @@ const ASK: Readonly<Record<string, (line: string) => string[]>> = {
     `zmodload zsh/zpty
      zpty -b shell zsh -f -i
      zpty -w shell "PS1= ; autoload -U compinit; compinit -u -D; source <(eventspool completion zsh)"
-     zpty -w shell "zstyle ':completion:*' list-prompt ''; LISTMAX=9999; bindkey '^X' list-choices; stty -echo; print READY"
-     zpty -r -m shell text '*READY*' || exit 1
-     zpty -n -w shell $'${line}\\x18\\x15print DONE$((1 + 1))\\n'
-     zpty -r -m shell text '*DONE2*'; print -r -- $text`,
+     zpty -w shell "zstyle ':completion:*' list-prompt ''; LISTMAX=9999"
+     zpty -w shell 'lister() { zle list-choices; zle -R; print LISTED$((1 + 1)) }; zle -N lister; bindkey "^X" lister; print READY$((1 + 1))'
+     zpty -r -m shell text '*READY2*' || exit 1
+     zpty -n -w shell $'${line}\\x18'
+     zpty -r -m shell text '*LISTED2*'; print -r -- $text`,
   ],
   fish: (line) => ["--no-config", "-c", `eventspool completion fish | source; complete -C '${line}'`],
 };
