@@ -7,7 +7,9 @@ import { isTerminal } from "./stage.ts";
 /** The pages whose TypeScript is compiled and run, by this folder's tests. */
 const WITH_PROGRAMS = [
   "README.md",
-  "docs/production.md",
+  "docs/cookbook.md",
+  "docs/frameworks.md",
+  "docs/moving-from-segment.md",
   "docs/scale.md",
   "docs/service.md",
   "docs/testing.md",

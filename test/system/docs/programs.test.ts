@@ -41,8 +41,10 @@ test("the tutorial's program compiles", { timeout: 120_000 }, () => {
   assert.deepEqual(project.check(), { status: 0, output: "" });
 });
 
-test("what stands in for other SDKs is called as docs/production.md does", { timeout: 120_000 }, () => {
-  const programs = readPrograms("docs/production.md");
+test("what stands in for other SDKs is called as docs/moving-from-segment.md does", {
+  timeout: 120_000,
+}, () => {
+  const programs = readPrograms("docs/moving-from-segment.md");
   assert.deepEqual(
     programs.map(({ name }) => name),
     ["signup.ts", "paid.ts"],
