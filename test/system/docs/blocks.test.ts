@@ -8,6 +8,7 @@ import { isTerminal } from "./stage.ts";
 const WITH_PROGRAMS = [
   "README.md",
   "docs/cookbook.md",
+  "docs/destinations.md",
   "docs/frameworks.md",
   "docs/moving-from-segment.md",
   "docs/scale.md",

@@ -19,14 +19,21 @@ test("a service under Deno needs no more permissions than docs/install.md names"
   if ("missing" in deno) return t.skip(deno.missing);
   using project = new Project({ "service.ts": SERVICE });
   using queues = temporaryDirectory();
-  const block = readBlocks("docs/install.md").find(({ text }) => /^deno run [^]* service\.ts\n/.test(text));
+  const block = readBlocks("docs/install.md").find(({ text }) => /^deno run .* service\.ts$/ms.test(text));
   const flags = block!.text
     .replaceAll("$EVENTSPOOL_DIR", queues.path)
     .split(/[\s\\]+/)
     .slice(2, -2);
   const put = (all: readonly string[]) => {
     // The sources are linked as a package, which Deno reads as part of the program.
-    const args = ["run", "--no-prompt", "--conditions=bun", "--no-check", "--node-modules-dir=manual", ...all];
+    const args = [
+      "run",
+      "--no-prompt",
+      "--conditions=bun",
+      "--no-check",
+      "--node-modules-dir=manual",
+      ...all,
+    ];
     const env = { ...process.env, EVENTSPOOL_DIR: queues.path };
     return spawnSync(deno.path, [...args, "service.ts"], { cwd: project.path, encoding: "utf8", env });
   };

@@ -30,14 +30,17 @@ test("pages are linked to by their headings as GitHub names them", () => {
   ]);
 });
 
-test("docs/README.md leads to every page of docs", () => {
-  const linked = linksOf("docs/README.md").map(({ target }) => join("docs", target));
-  const pages = pagesUnder(join(ROOT, "docs")).filter((page) => page !== "docs/README.md");
-  assert.deepEqual(
-    pages.filter((page) => !linked.includes(page)),
-    [],
-  );
-});
+for (const index of ["docs/README.md", "llms.txt"])
+  test(`${index} leads to every page of docs`, () => {
+    const links = linksOf(index);
+    assert.deepEqual(links.map(problemOf).filter(Boolean), []);
+    const linked = links.map(({ target }) => join(dirname(index), target));
+    const pages = pagesUnder(join(ROOT, "docs")).filter((page) => page !== "docs/README.md");
+    assert.deepEqual(
+      pages.filter((page) => !linked.includes(page)),
+      [],
+    );
+  });
 
 interface Link {
   readonly page: string;

@@ -33,10 +33,10 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "it downloads npm: test/system/package/install.test.ts installs the package for Deno",
     "bun --no-install --no-env-file --config=/dev/null node_modules/eventspool/dist/commands/publisher.js --queue-name main config.ini":
       "test/system/deploy/foreign_directory.test.ts starts it in a directory of somebody else",
-    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
-      "test/package runs it with these permissions, taken from the page",
-    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=config.ini,$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
-      "test/package runs it with these permissions, taken from the page",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR --allow-write=$EVENTSPOOL_DIR \\":
+      "test/system/docs/deno.test.ts runs it",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=config.ini,$EVENTSPOOL_DIR --allow-write=$EVENTSPOOL_DIR \\":
+      "its collector has a name: test/system/package/install.test.ts runs a publisher with such permissions",
     "$ bun run build:binary": "test/package builds one and runs it",
   },
   "docs/jetstream.md": {

@@ -15,10 +15,8 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 const PAGE = "docs/scale.md";
 const EVENTS = 1_000;
 
-test("the programs of docs/scale.md compile, the sketch of Kafka against the interface, too", {
-  timeout: 120_000,
-}, () => {
-  const programs = readPrograms(PAGE);
+test("the programs of docs/scale.md and the sketch of Kafka compile", { timeout: 120_000 }, () => {
+  const programs = [PAGE, "docs/destinations.md"].flatMap(readPrograms);
   assert.deepEqual(
     programs.map(({ name }) => name),
     ["stream.ts", "lag.ts", "kafka.ts"],
