@@ -79,8 +79,8 @@ function show(text: string): void {
 function head(): string {
   const [cpu] = cpus();
   const machine = `${cpus().length} x ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${process.platform}`;
-  return `\`bun run bench\` prints these tables. Each figure is the median of several runs, all contestants in turn, with the least
-and the most in brackets; a ratio is the median of the ratios within each turn. Ratios hold elsewhere, figures do not.
+  return `Each figure is the median of several runs, with minimum and maximum in brackets. All contestants run in turn, and a ratio is the
+median of the ratios within each turn. Ratios hold on other machines, figures do not.
 
 Measured on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions()}.
 `;
