@@ -1,5 +1,5 @@
 /**
- * The publisher with little to do: starting, waking up, waiting for company.
+ * The publisher with little to do: start, wake-up, few events.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What a put costs while others put and a publisher works.
+ * The latency of a put while others put and a publisher works.
  *
  * @module
  */

@@ -27,7 +27,7 @@ const PUBLISHER_AT = 0.7;
 
 const LOOK_MS = 50;
 
-/** What {@link ClusterDemo} is told. */
+/** Options of a {@link ClusterDemo}. */
 export interface ClusterDemoOptions {
   readonly directory: string;
   /** Its program. */
@@ -44,7 +44,7 @@ export interface ClusterDemoOptions {
   readonly maxDrainMs: number;
 }
 
-/** One run: the story that is told, and what is counted. */
+/** One run: the story that it prints, and the counts. */
 export class ClusterDemo implements Disposable {
   readonly #options: ClusterDemoOptions;
   readonly #children: Children;

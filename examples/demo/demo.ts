@@ -27,7 +27,7 @@ const MAX_DRAIN_MS = LEASE_MS + 10_000;
 
 const LOOK_MS = 20;
 
-/** One run: the story that is told, and what is counted. */
+/** One run: the story that it prints, and the counts. */
 class Demo implements Disposable {
   readonly #requests: number;
   readonly #servers: Servers;
