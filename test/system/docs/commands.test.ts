@@ -52,5 +52,6 @@ async function perform({ command, output }: Step, stage: Stage): Promise<void> {
 
 function skipReason(): string | false {
   if (process.versions.bun === undefined) return "the pages' commands are Bun's: its suite runs them";
-  return spawnSync("curl", ["--version"]).error !== undefined && "curl is not installed";
+  const missing = ["curl", "openssl"].find((name) => spawnSync(name, ["version"]).error !== undefined);
+  return missing !== undefined && `${missing} is not installed`;
 }

@@ -18,9 +18,12 @@ for (const block of PAGES.flatMap(readBlocks).filter(
   test(`the configuration in ${block.page}, line ${block.line}, is read without a warning`, () => {
     const format = block.language as "ini" | "toml";
     const env = { EVENTS_KEY_SECRET: "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==" };
-    const isCollectors = !block.text.includes("event-publisher");
-    const parse = isCollectors ? parseCollectorConfig : parsePublisherConfig;
-    assert.deepEqual(parse(block.text, { format, env }).warnings, []);
+    const publishers = [...block.text.matchAll(/^\[event-publisher[:.](\w+)\]/gm)];
+    for (const [, queueName] of publishers)
+      assert.deepEqual(parsePublisherConfig(block.text, { format, env, queueName }).warnings, []);
+    if (/^\[event-collector\]/m.test(block.text))
+      assert.deepEqual(parseCollectorConfig(block.text, { format, env }).warnings, []);
+    else assert.ok(publishers.length > 0);
   });
 
 const ROWS = rowsOf(readPage("docs/configuration.md"));

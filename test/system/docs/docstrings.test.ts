@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { readPage } from "../../support/doc_page.ts";
+import { PAGES, readBlocks, readPage } from "../../support/doc_page.ts";
 import { Project, ROOT } from "../../support/project.ts";
+import { PROGRAM_PAGES } from "./not_run.ts";
 
 const SOURCES = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".ts"))
@@ -35,9 +36,15 @@ test("the docstring of EventStorageError has every code that the sources give it
   );
 });
 
-test("the examples in docstrings compile, with what they take for granted", { timeout: 120_000 }, () => {
-  const examples = SOURCES.flatMap(examplesOf);
-  assert.ok(examples.length > 8, `only ${examples.length} examples were found`);
+/** The TypeScript of pages that is not a program. */
+const FRAGMENTS = PAGES.filter((page) => !PROGRAM_PAGES.includes(page))
+  .flatMap(readBlocks)
+  .filter(({ language }) => language === "ts")
+  .map(({ text }) => text);
+
+test("the examples in docstrings and the fragments of pages compile", { timeout: 120_000 }, () => {
+  const examples = [...SOURCES.flatMap(examplesOf), ...FRAGMENTS];
+  assert.ok(examples.length > 12 && FRAGMENTS.length > 3, `only ${examples.length} examples were found`);
   const files = Object.fromEntries(examples.map((text, at) => [`example_${at}.ts`, withImports(text)]));
   using project = new Project({ ...files, "bun.d.ts": 'declare module "bun:sqlite";\n' });
   // The names of the service around an example are any; no other problem may be left then.

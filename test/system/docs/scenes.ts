@@ -18,9 +18,18 @@ export async function prepare(page: string, stage: Stage): Promise<Scene> {
 }
 
 const SCENES: Readonly<Record<string, (stage: Stage, page: string) => Promise<Scene | undefined>>> = {
+  "docs/collector.md": withCollector,
   "docs/operating.md": withDeadLetters,
   "docs/production.md": onTwoHosts,
 };
+
+/** A collector with the key of the page. */
+async function withCollector(stage: Stage): Promise<undefined> {
+  const key = Buffer.from("secret key").toString("base64");
+  const lines = ["[event-collector]", "listen = 127.0.0.1:9800", "admin.listen = 127.0.0.1:9801"];
+  stage.write("collector.ini", [...lines, `key.main = ${key}`, ""].join("\n"));
+  await stage.run("bun run collector collector.ini");
+}
 
 /** Two queues; two of main's events were rejected. */
 async function withDeadLetters(stage: Stage): Promise<undefined> {

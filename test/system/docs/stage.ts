@@ -8,7 +8,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 import { Terminal } from "./terminal.ts";
 
 /** The ports that pages name; for each a free one stands in. */
-const PORTS = ["9900", "9800", "3000"];
+const PORTS = ["9900", "9801", "9800", "3000"];
 const NAMED_PORT = new RegExp(`(?<=:\\s?)(${PORTS.join("|")})\\b`, "g");
 
 /** What of a clone a page's commands use. */
