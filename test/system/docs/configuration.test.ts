@@ -20,7 +20,7 @@ for (const block of PAGES.flatMap(readBlocks).filter(
     const env = { EVENTS_KEY_SECRET: "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==" };
     const publishers = [...block.text.matchAll(/^\[event-publisher[:.](\w+)\]/gm)];
     for (const [, queueName] of publishers)
-      assert.deepEqual(parsePublisherConfig(block.text, { format, env, queueName }).warnings, []);
+      assert.deepEqual(parsePublisherConfig(block.text, { format, env, queueName: queueName! }).warnings, []);
     if (/^\[event-collector\]/m.test(block.text))
       assert.deepEqual(parseCollectorConfig(block.text, { format, env }).warnings, []);
     else assert.ok(publishers.length > 0);
