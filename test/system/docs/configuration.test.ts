@@ -85,7 +85,7 @@ test("has the collector's defaults as the code has them", () => {
   }
 });
 
-/** A default as it is written in a file, if it is a value: `512000` for `512,000`, `10s` for `10 s, since ...`. */
+/** A default as in a file, if it is a value: `512000` for `512,000`, `10s` for `10 s, since ...`. */
 function writtenValue(fallback: string): string | undefined {
   const [first = ""] = fallback.replace(/(?<=\d),(?=\d)/g, "").split(",");
   const text = first.replaceAll("`", "").replace(/(?<=\d) (?=[a-zA-Z%])/, "");

@@ -13,7 +13,7 @@ test("the README's service compiles", { timeout: 120_000 }, () => {
   assert.deepEqual(project.check(), { status: 0, output: "" });
 });
 
-test("the program of docs/service.md compiles, and puts", { timeout: 120_000 }, () => {
+test("the program of docs/service.md compiles and puts events", { timeout: 120_000 }, () => {
   const programs = readPrograms("docs/service.md");
   assert.deepEqual(
     programs.map(({ name }) => name),
@@ -35,7 +35,7 @@ test("the tutorial's program compiles", { timeout: 120_000 }, () => {
   assert.deepEqual(project.check(), { status: 0, output: "" });
 });
 
-test("what stands in for other SDKs is called as docs/moving-from-segment.md does", {
+test("the replacements of other SDKs are called as docs/moving-from-segment.md does", {
   timeout: 120_000,
 }, () => {
   const programs = readPrograms("docs/moving-from-segment.md");
