@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
 import { StatsdClient } from "../../../src/metrics/statsd.ts";
+import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import {
   CollectorDestination,
   type CollectorLocation,
@@ -148,7 +148,7 @@ test("gives a wrong key as misconfigured, and shows no secret", async () => {
   const { outcome } = await send(queue, collector.url, { place: { key } });
 
   assert.equal(outcome.kind, "misconfigured");
-  assert.match((outcome as { reason: string }).reason, /^the collector answered 403: .*wrong MAC/);
+  assert.match((outcome as { reason: string }).reason, /^the collector responded with 403: .*wrong MAC/);
   assert.doesNotMatch(JSON.stringify(outcome), /secret/);
 });
 

@@ -29,7 +29,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "its paths are those of a server: test/unit/config/collector_config.test.ts has its keys",
   },
   "docs/dashboard.md": {
-    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
+    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put 1 dead letters back into the queue","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
       "it is a line of the log",
     "$ curl -i localhost:9900/events":
       "it takes sixteen open pages: test/runtime/admin/dashboard_live.test.ts has them",
