@@ -103,6 +103,7 @@ async function health(c: Context, publisher: ObservedPublisher, access: Access):
     oldest_event_age_seconds: ageSeconds(status.state.oldestPutAtMs),
     last_success: isoTime(status.lastSuccessAtMs),
     last_error: describeProblem(status.lastProblem, isTrusted),
+    ...(status.pausedAtMs !== undefined && { paused_since: isoTime(status.pausedAtMs) }),
     ...(status.reloadProblem !== undefined && { reload_error: status.reloadProblem }),
     failures_in_a_row: status.consecutiveFailures,
     failing_for_seconds: Math.round(status.failingForMs) / 1_000,

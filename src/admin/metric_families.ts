@@ -37,6 +37,11 @@ const FILE_COUNTERS: readonly MetricRow<QueueState>[] = [
 
 const GAUGES: readonly MetricRow<PublisherMetrics>[] = [
   ["running", "1 while it publishes, 0 before and after.", ({ isRunning }) => Number(isRunning)],
+  [
+    "paused",
+    "1 while the queue is paused by eventspool pause.",
+    ({ pausedAtMs }) => Number(pausedAtMs !== undefined),
+  ],
   ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
   [
     "concurrency_limit",

@@ -33,6 +33,8 @@ export interface PublisherStatus {
   readonly isRunning: boolean;
   /** Why the new configuration cannot be used; undefined: there is none, or it is in use. */
   readonly reloadProblem?: string | undefined;
+  /** Since when the queue is paused, in Unix milliseconds; undefined: it is not. */
+  readonly pausedAtMs?: number | undefined;
   /** The contents of the queue file. */
   readonly state: QueueState;
   /** Batches in flight to the destination. */
@@ -103,7 +105,9 @@ export function healthOf(status: PublisherStatus): HealthReport {
 
 type Finding = readonly [health: "degraded" | "failing", reason: string];
 
-function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
+function* examineQueue({ state, pausedAtMs }: PublisherStatus): Generator<Finding> {
+  if (pausedAtMs !== undefined)
+    yield ["degraded", "the queue is paused: events wait until eventspool resume"];
   const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are rejected`];
@@ -113,7 +117,7 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
   if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
-    yield ["degraded", "the queue file was rolled back within the last day: see queue check"];
+    yield ["degraded", "the queue file was rolled back within the last day: see eventspool check"];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {

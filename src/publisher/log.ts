@@ -37,6 +37,14 @@ export function logDuplicates(lease: Lease, duplicates: number): void {
   );
 }
 
+export function logPaused(): void {
+  logger.warn("The queue is paused: events wait until eventspool resume");
+}
+
+export function logResumed(pausedForMs: number): void {
+  logger.info("The queue is resumed, after {pausedForMs} ms", { pausedForMs });
+}
+
 export function logStopping(inFlight: number, graceMs: number): void {
   logger.info("Stopping: {inFlight} batches in flight have {graceMs} ms to finish", { inFlight, graceMs });
 }

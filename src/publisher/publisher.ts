@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
@@ -12,6 +13,8 @@ import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
+import { Pause } from "../storage/pause.ts";
+import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
@@ -22,7 +25,7 @@ import { Deliveries } from "./delivery.ts";
 import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { openDestination } from "./destinations/open_destination.ts";
-import type { PublisherMetrics, PublisherProblem, PublisherStatus } from "./health.ts";
+import { healthOf, type PublisherMetrics, type PublisherProblem, type PublisherStatus } from "./health.ts";
 import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -79,6 +82,10 @@ export class Publisher implements AsyncDisposable {
   readonly #stop = new AbortController();
   /** With one batch in flight events keep their order, so those that a dead publisher had claimed are sent first. */
   readonly #keepsOrder: boolean;
+  readonly #pause: Pause;
+  readonly #presence: Presence | undefined;
+  /** Since when the queue is paused, as last seen, in Unix milliseconds; undefined: it is not. */
+  #pausedAtMs: number | undefined;
   #claimedAtMs = performance.now();
   #running: Promise<void> | undefined;
   #reloadProblem: string | undefined;
@@ -106,6 +113,8 @@ export class Publisher implements AsyncDisposable {
     this.queue = config.queueName;
     this.file = file.path;
     this.deadLetters = new DeadLetters(file, events, this.#sleep);
+    this.#pause = new Pause(file);
+    this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
     this.#leases = new LeaseTable(file, leaseMs, config.deadLetters);
 
@@ -218,6 +227,7 @@ export class Publisher implements AsyncDisposable {
       lastProblem: newer(stats.lastProblem, this.#storage.lastProblem),
       destinationRisks: this.#destination.risks ?? [],
       reloadProblem: this.#reloadProblem,
+      pausedAtMs: this.#pausedAtMs,
     };
   }
 
@@ -233,6 +243,7 @@ export class Publisher implements AsyncDisposable {
     this.#logStart();
     this.#stop.signal.addEventListener("abort", this.#sleep.wake, { once: true });
     watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
+    const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is down is checked once it is back
     while (!this.#stop.signal.aborted) {
@@ -243,6 +254,8 @@ export class Publisher implements AsyncDisposable {
     this.#watch.disarm();
     await this.#deliveries.drain(this.#config.graceMs);
     await maintained;
+    clearInterval(shown);
+    this.#presence?.end();
     try {
       log.logStopped({ delivered: this.#policy.stats().delivered, depth: this.#queue.events.depth() });
     } catch (error) {
@@ -275,6 +288,7 @@ export class Publisher implements AsyncDisposable {
 
   /** Starts one delivery, if there is one to start. Returns how long to wait before the next step, in milliseconds. */
   #step(): number {
+    if (this.#isPaused()) return this.#timings.pollMs;
     const openForMs = this.#policy.breaker.openForMs();
     if (openForMs > 0) return openForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery wakes us when it ends
@@ -298,6 +312,28 @@ export class Publisher implements AsyncDisposable {
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
     return Math.min(dueInMs, FILL_CHECK_MS);
+  }
+
+  /** Read before each batch, for 2 us. A pause and its end are logged once. */
+  #isPaused(): boolean {
+    const sinceMs = this.#pause.sinceMs();
+    if (sinceMs !== undefined && this.#pausedAtMs === undefined) log.logPaused();
+    if (sinceMs === undefined && this.#pausedAtMs !== undefined)
+      log.logResumed(Date.now() - this.#pausedAtMs);
+    this.#pausedAtMs = sinceMs;
+    return sinceMs !== undefined;
+  }
+
+  /** Shows other processes that this publisher lives, and how it is. */
+  #show(): void {
+    if (this.#presence === undefined) return;
+    try {
+      const status = this.status();
+      const { delivered, lastSuccessAtMs } = status;
+      this.#presence.show({ ...healthOf(status), delivered, lastSuccessAtMs });
+    } catch {
+      this.#presence.show({ health: "failing", reasons: ["the queue file cannot be read"], delivered: 0 });
+    }
   }
 
   #batchDueInMs(): number {

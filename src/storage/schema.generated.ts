@@ -39,6 +39,7 @@ CREATE TABLE eventspool_queue (
   dead_letter_count         INTEGER NOT NULL DEFAULT 0,                -- kept by the triggers below
   dead_letter_bytes         INTEGER NOT NULL DEFAULT 0,                -- their bodies and responses
   dropped_dead_letter_count INTEGER NOT NULL DEFAULT 0,                -- dead letters that made room for newer ones
+  paused_at_ms  INTEGER,                                               -- since when publishers hold; NULL: not paused
   location      TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/epochs.ts
 ) STRICT;
 

@@ -1,24 +1,22 @@
 import { countOf } from "../../format.ts";
-import { confirmed } from "./dead.ts";
 import { Claiming, progressOf } from "./drain.ts";
-import { type Call, openToWrite, type Verb } from "./verb.ts";
+import { type Call, confirmed, JSON_OUTPUT, openToWrite, QUEUE_OR_OUTBOX, type Verb, YES } from "./verb.ts";
 
-/** `queue purge` */
+/** `eventspool purge` */
 export const purge: Verb = {
-  summary: "delete all waiting events for good; asks",
-  usage: "[--yes]",
-  help: `  --yes             do not ask
-
-What a publisher holds is left to it; so are the dead letters (queue dead purge).
-`,
-  options: { yes: { type: "boolean" } },
+  summary: "delete all waiting events; it asks first",
+  options: { ...YES, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
+  details: 'Events that a publisher has claimed stay, and so do dead letters ("dead purge" deletes these).',
+  json: "one document: purged and left.",
+  fails: "it was interrupted, or not confirmed",
+  examples: ["", "--yes --queue-name audit"],
   async run(call: Call): Promise<number> {
     const file = openToWrite(call);
     const claiming = new Claiming(file);
     const depth = claiming.events.depth();
     const isSure = await confirmed(
       call,
-      `Delete ${countOf(depth, "event")} of queue ${call.queue} for good?`,
+      `Delete ${countOf(depth, "event")} of queue ${call.queue}? They cannot be restored.`,
     );
     const purged = isSure ? await purgeAll(claiming, call, depth) : 0;
     const left = claiming.events.depth();
@@ -26,7 +24,7 @@ What a publisher holds is left to it; so are the dead letters (queue dead purge)
     call.output.line(
       call.values.json
         ? JSON.stringify({ purged, left })
-        : `${countOf(purged, "event")} deleted, ${left} left.`,
+        : `Purged ${countOf(purged, "event")}, ${left} left.`,
     );
     return isSure && !call.stop.aborted ? 0 : 1;
   },
