@@ -1,7 +1,7 @@
 /**
- * `bun scripts/import_cost.ts [ROUNDS]`: what importing eventspool costs a service that starts, against a program
- * that imports nothing, under Bun, Deno and Node: whole processes, from start to end, by turns; medians.
- * Bun takes the sources, the others what `bun run build` makes of them, as they do in an installed package.
+ * `bun scripts/import_cost.ts [ROUNDS]`: compares programs that import eventspool with one that imports nothing, under
+ * Bun, Deno and Node: medians of whole processes that run in turn. Bun loads the sources, the others load what
+ * `bun run build` makes, as in an installed package.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +27,7 @@ interface Runtime {
   readonly from: readonly [folder: string, suffix: string];
 }
 
-/** One run of a program. Its CPU time tells more than its time on a machine that has other things to do. */
+/** One run of a program. On a busy machine its CPU time says more than its duration. */
 interface Sample {
   readonly elapsedMs: number;
   readonly cpuMs: number;
@@ -38,7 +38,7 @@ const MEASURES = ["elapsedMs", "cpuMs", "rssMb"] as const;
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** Says where the programs, which lie elsewhere, find packages. */
+/** Makes packages available to the programs, which are in another directory. */
 const DENO_JSON = join(ROOT, "deno.json");
 
 const RUNTIMES: readonly Runtime[] = [
@@ -60,7 +60,7 @@ spawnSync(process.execPath, ["run", "build"], { cwd: ROOT, stdio: ["ignore", "ig
 const rounds = Number(process.argv[2] ?? 15);
 const directory = mkdtempSync(join(tmpdir(), "eventspool-import-"));
 console.log(
-  `Medians of ${rounds} runs by turns, in brackets against a program that imports nothing, on ${cpus()[0]?.model ?? "an unknown CPU"}.\n`,
+  `Medians of ${rounds} runs in turn, in brackets against a program that imports nothing, on ${cpus()[0]?.model ?? "an unknown CPU"}.\n`,
 );
 console.log("| runtime | import | whole process, ms | CPU, ms | RSS, MB |");
 console.log("| --- | --- | --: | --: | --: |");
@@ -93,7 +93,7 @@ function importOf({ from: [folder, suffix] }: Runtime, path: string): string {
   return `import ${JSON.stringify(new URL(`../${folder}/${path}${suffix}`, import.meta.url).href)};\n`;
 }
 
-/** Writes a program that ends with printing what it took. */
+/** Writes a program that prints its time and memory at its end. */
 function program({ name }: Runtime, what: string, imports: string): string {
   const file = join(directory, `${name}-${what.replace("/", "-")}.mjs`);
   writeFileSync(file, imports + PRINT_COST);
@@ -114,7 +114,7 @@ function medianOf(samples: readonly Sample[]): Sample {
   return Object.fromEntries(entries) as Record<(typeof MEASURES)[number], number>;
 }
 
-/** The executable itself: `bun x` would be measured too. */
+/** The executable itself, because `bun x` would be measured too. */
 function pathOf(pinned: string, evaluate: string): string {
   const print = "console.log(globalThis.Deno?.execPath() ?? process.execPath)";
   const { stdout } = spawnSync(process.execPath, ["x", pinned, evaluate, print], { encoding: "utf8" });

@@ -13,7 +13,7 @@ const COPIED = ["package.json", "tsconfig.json", "tsconfig.build.json", "src", "
   "LICENSE",
 ]);
 
-/** Builds and packs the package as `npm publish` does, in a copy: `dist/` is one folder, and checks run side by side. */
+/** Builds and packs the package as `npm publish` does, in a copy, because other checks use `dist/` at the same time. */
 export function pack(tarball: string): SpawnSyncReturns<string> {
   const copy = mkdtempSync(join(tmpdir(), "eventspool-pack-"));
   try {

@@ -274,7 +274,7 @@ test(
     writeFileSync(host.file, bytes);
     host.put(40);
     await using publisher = await host.publisher();
-    await publisher.line(/The collector cannot take events now/);
+    await publisher.line(/The destination is unavailable/);
     await host.startCollector();
     await publisher.line(ROLLED_BACK);
     await host.drained();

@@ -89,7 +89,7 @@ test("stops at once when it waits for a collector that is down, and keeps the ev
   collector.script = () => ({ status: 503, headers: { "Retry-After": "3600" } });
   spool.put(3);
   await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
-  await publisher.line(/"The collector cannot take events now/);
+  await publisher.line(/"The destination is unavailable/);
   assert.equal(await stop(publisher), 0);
   assert.equal(spool.queue.depth(), 3);
 });
@@ -99,7 +99,7 @@ test("stops when it is idle", LIMIT, async () => {
   await using publisher = spool.publisher({ "collector.hostname": "127.0.0.1:9" });
   await publishing(publisher);
   assert.equal(await stop(publisher, "SIGINT"), 0);
-  await publisher.line(/"Stopped: 0 events delivered, 0 stay in the queue"/);
+  await publisher.line(/"Stopped: 0 events delivered, 0 still in the queue"/);
 });
 
 test("stops while a dashboard is open: its stream of updates ends by itself", LIMIT, async () => {

@@ -33,7 +33,7 @@ for (const { allowed, missing } of [
     await using program = sender(8125, allowed);
     assert.equal(await program.ended, 0, program.stderr.join("\n"));
     assert.deepEqual(program.stdout, [
-      `Cannot send metrics to 127.0.0.1:8125: Deno does not allow it, and goes on without: start it with --allow-net=${missing.replace("PORT", "8125")}`,
+      `Cannot send metrics to 127.0.0.1:8125: Deno does not allow it: metrics are off; start it with --allow-net=${missing.replace("PORT", "8125")}`,
       "went on",
     ]);
   });

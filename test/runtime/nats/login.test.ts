@@ -100,13 +100,13 @@ test("says which subject a user may not publish or listen to", { skip }, async (
   await using toDeaf = publisher(deaf, { login });
   const { failure } = await toDeaf.publishAll(messages(["a"]), RUNNING);
   assert.equal(failure?.kind, "misconfigured");
-  assert.match(failure.reason, /does not let this user subscribe to _INBOX\..*see nats\.inbox_prefix/);
+  assert.match(failure.reason, /does not allow this user to subscribe to _INBOX\..*see nats\.inbox_prefix/);
 
   await using mute = await startNats(permissions('publish: "$JS.API.>", subscribe: "_INBOX.>"'));
   await using toMute = publisher(mute, { login });
   assert.deepEqual((await toMute.publishAll(messages(["a", "b"]), RUNNING)).failure, {
     kind: "misconfigured",
-    reason: "the server does not let this user publish to events.v2: allow it, or see nats.subject",
+    reason: "the server does not allow this user to publish to events.v2: allow it, or see nats.subject",
   });
 });
 
@@ -129,7 +129,7 @@ test("needs no other permissions than the page says, and one less if it may not 
   await using toStrict = publisher(strict, { login });
   const { failure } = await toStrict.publishAll(messages(["a"]), RUNNING);
   assert.equal(failure?.kind, "unavailable");
-  assert.match(failure.reason, /^subject events\.v2: no stream answers, and which there are is not known: /);
+  assert.match(failure.reason, /^subject events\.v2: no stream responds, and the streams cannot be listed: /);
 });
 
 test("its answers come to an inbox of one's own, where the user may listen to no other", {

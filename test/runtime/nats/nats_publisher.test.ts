@@ -86,7 +86,7 @@ test("a message beyond max_payload is rejected by itself, and the others are sto
   await using nats = publisher(server);
 
   const published = await nats.publishAll(messages(["a", "x".repeat(1_000), "c"]), RUNNING);
-  const reason = "1000 bytes and its headers are more than the server takes, 1000: see its max_payload";
+  const reason = "1000 bytes and its headers exceed the server's limit of 1000: see its max_payload";
   assert.deepEqual(published.rejected, [{ index: 1, reason, isTooLarge: true }]);
   assert.deepEqual(published.undelivered, []);
   assert.deepEqual(

@@ -41,7 +41,7 @@ test("a missing stream is a mistake of the configuration", { skip }, async () =>
   assert.deepEqual(failure, {
     kind: "misconfigured",
     reason:
-      "no stream takes subject events.v2: make one, such as: nats stream add EVENTS --subjects='events.v2'",
+      "no stream takes subject events.v2: create one, such as: nats stream add EVENTS --subjects='events.v2'",
   });
 });
 
@@ -64,7 +64,7 @@ test("a subject that another stream takes is a mistake of the configuration", { 
   assert.equal(failure?.kind, "misconfigured");
   assert.match(
     failure.reason,
-    /expected stream does not match.*another stream than nats.stream takes the subject/,
+    /expected stream does not match.*the subject belongs to another stream than nats\.stream/,
   );
 });
 
@@ -77,7 +77,7 @@ test("an answer of who is no stream is a mistake of the configuration", { skip }
   const { failure } = await nats.publishAll(messages(["a"]), RUNNING);
   assert.deepEqual(failure, {
     kind: "misconfigured",
-    reason: "who answered is no JetStream stream: thanks",
+    reason: "the response is not from a JetStream stream: thanks",
   });
 });
 
@@ -151,7 +151,7 @@ test("a server that does not answer is waited for until the timeout, and what it
   assert.deepEqual(undelivered, [0]);
   assert.deepEqual(failure, {
     kind: "unavailable",
-    reason: "not every message was answered within 1000 ms: see nats.timeout",
+    reason: "some messages got no response within 1000 ms: see nats.timeout",
     isTransport: true,
   });
   await eventually(

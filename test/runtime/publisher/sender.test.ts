@@ -148,7 +148,7 @@ test("gives a wrong key as misconfigured, and shows no secret", async () => {
   const { outcome } = await send(queue, collector.url, { place: { key } });
 
   assert.equal(outcome.kind, "misconfigured");
-  assert.match((outcome as { reason: string }).reason, /^the collector answered 403: .*wrong MAC/);
+  assert.match((outcome as { reason: string }).reason, /^the collector responded with 403: .*wrong MAC/);
   assert.doesNotMatch(JSON.stringify(outcome), /secret/);
 });
 

@@ -40,7 +40,7 @@ test("has nothing to send while the queue is empty", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
 
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.equal(batcher.dueInMs(true, 1_000_000), Number.POSITIVE_INFINITY);
 });
@@ -48,13 +48,13 @@ test("has nothing to send while the queue is empty", () => {
 test("is due when its first event has waited, whatever came after it", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
-  batcher.look(0);
+  batcher.refresh(0);
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
   assert.equal(batcher.dueInMs(true, 5_000), 1_000);
 
   putEvents(queue.events, 2);
-  batcher.look(5_900);
+  batcher.refresh(5_900);
 
   assert.equal(batcher.dueInMs(true, 5_900), 100);
   assert.equal(batcher.dueInMs(true, 6_000), 0);
@@ -66,12 +66,12 @@ test("sends an event that comes alone at once, and lets those that come soon aft
   using queue = testQueue();
   const batcher = batcherOf(queue, { minIntervalMs: 50 });
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
   assert.equal(batcher.dueInMs(false, 5_000), 0);
   batcher.claim(5_000);
 
   putEvents(queue.events, 1);
-  batcher.look(5_010);
+  batcher.refresh(5_010);
   assert.equal(batcher.dueInMs(false, 5_010), 40);
   assert.equal(batcher.dueInMs(false, 5_050), 0);
 });
@@ -80,7 +80,7 @@ test("gathers while the batch before is on its way, but for no longer than the m
   using queue = testQueue();
   const batcher = batcherOf(queue, { minIntervalMs: 50, maxAgeMs: 1_000 });
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
 
   assert.equal(batcher.dueInMs(true, 5_100), 900);
   assert.equal(batcher.dueInMs(true, 6_000), 0);
@@ -91,10 +91,10 @@ test("never waits longer than the maximum age, though the interval is longer", (
   using queue = testQueue();
   const batcher = batcherOf(queue, { minIntervalMs: 60_000, maxAgeMs: 1_000 });
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
   batcher.claim(5_000);
   putEvents(queue.events, 1);
-  batcher.look(5_500);
+  batcher.refresh(5_500);
 
   assert.equal(batcher.dueInMs(false, 5_500), 1_000);
 });
@@ -105,8 +105,8 @@ test("claims a gap that was deleted by hand together with the events behind it",
   putEvents(queue.events, 5_000);
   queue.file.db.exec("DELETE FROM eventspool_event WHERE id < 4999");
 
-  batcher.look();
-  batcher.look();
+  batcher.refresh();
+  batcher.refresh();
 
   assert.deepEqual(rangeOf(batcher.claim()), [1, 5_000]);
 });
@@ -115,7 +115,7 @@ test("is due at once with a maximum age of zero", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxAgeMs: 0 });
   putEvents(queue.events, 1);
-  batcher.look(7);
+  batcher.refresh(7);
   assert.equal(batcher.dueInMs(true, 7), 0);
 });
 
@@ -124,11 +124,11 @@ test("is due at once when the next event would not fit, and takes exactly those 
   const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 48, 48, 1);
 
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.equal(batcher.dueInMs(true, 0), 0);
   assert.deepEqual(rangeOf(batcher.claim()), [1, 2]);
-  batcher.look(10);
+  batcher.refresh(10);
   assert.equal(batcher.dueInMs(true, 10), 1_000, "the rest waits for company");
 });
 
@@ -148,12 +148,12 @@ test("starts anew behind what another publisher has claimed in between", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
   putEvents(queue.events, 5);
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.ok(queue.leases.claim(0, 3));
 
   assert.equal(batcher.claim(), undefined, "the other was faster");
-  batcher.look(500);
+  batcher.refresh(500);
   assert.equal(batcher.dueInMs(true, 500), 1_000);
   assert.deepEqual(rangeOf(batcher.claim()), [4, 5]);
 });
@@ -163,7 +163,7 @@ test("ages by a clock that nobody can set", () => {
   const batcher = batcherOf(queue, { maxAgeMs: 60_000 });
   const wallClock = Date.now;
   putEvents(queue.events, 1);
-  batcher.look();
+  batcher.refresh();
   try {
     for (const stepMs of [-3_600_000, 3_600_000]) {
       Date.now = () => wallClock() + stepMs;
@@ -231,7 +231,7 @@ test("claims each event once and in order, whatever is put between the looks", (
       const claimed: [number, number][] = [];
       for (const sizes of puts) {
         putSized(queue, ...sizes);
-        batcher.look(0);
+        batcher.refresh(0);
         if (batcher.dueInMs(true, 0) === 0) claimed.push(rangeOf(batcher.claim())!);
       }
       claimed.push(...claimAll(batcher));
@@ -245,7 +245,7 @@ test("claims each event once and in order, whatever is put between the looks", (
 /** Claims until nothing is left, each batch as soon as it is old enough. */
 function claimAll(batcher: Batcher): [number, number][] {
   const ranges: [number, number][] = [];
-  for (batcher.look(0); batcher.dueInMs(true, 1_000_000) === 0; batcher.look(0))
+  for (batcher.refresh(0); batcher.dueInMs(true, 1_000_000) === 0; batcher.refresh(0))
     ranges.push(rangeOf(batcher.claim())!);
   return ranges;
 }
@@ -255,11 +255,11 @@ test("gathers anew when a batch was too large meanwhile, though it was full befo
   const size = new BatchSize(200_000);
   const batcher = batcherOf(queue, { size });
   putSized(queue, ...Array.from({ length: 30 }, () => 10_000));
-  batcher.look(0);
+  batcher.refresh(0);
   assert.equal(batcher.dueInMs(true, 0), 0, "full");
 
   size.tooLarge(100_000);
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.deepEqual(rangeOf(batcher.claim()), [1, 4]);
 });

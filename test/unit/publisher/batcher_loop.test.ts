@@ -77,7 +77,7 @@ function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
 
 function sendDue(batcher: Batcher, nowMs: number): Sent[] {
   const sent: Sent[] = [];
-  for (batcher.look(nowMs); batcher.dueInMs(true, nowMs) === 0; batcher.look(nowMs)) {
+  for (batcher.refresh(nowMs); batcher.dueInMs(true, nowMs) === 0; batcher.refresh(nowMs)) {
     const lease = batcher.claim()!;
     sent.push([nowMs, lease.lastId - lease.firstId + 1]);
   }

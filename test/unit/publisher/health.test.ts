@@ -141,7 +141,7 @@ test("is degraded while there are dead letters, which someone must look at", () 
 test("speaks of one event in the singular", () => {
   const { reasons } = report({ deadLetters: 1, droppedDeadLetters: 1 });
   assert.deepEqual(reasons, [
-    "the collector rejected 1 event: see the dead letters",
+    "the destination rejected 1 event: see the dead letters",
     "dropped 1 dead letter to make room for newer ones",
   ]);
 });
@@ -166,8 +166,8 @@ test("gives every reason in words, and none when it is ok", () => {
   assert.equal(health, "failing");
   assert.deepEqual(reasons, [
     "the queue is full (10 of at most 10 events): puts are rejected",
-    "the collector rejected 3 events: see the dead letters",
+    "the destination rejected 3 events: see the dead letters",
     "the queue file fails: see last_error",
-    "the collector cannot take events now",
+    "the destination is unavailable",
   ]);
 });

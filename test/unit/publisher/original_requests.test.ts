@@ -69,7 +69,7 @@ async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promis
   const batcher = new Batcher(leases, limits);
   const bodies: Buffer[] = [];
   while (events.depth() > 0) {
-    batcher.look(0);
+    batcher.refresh(0);
     assert.equal(batcher.dueInMs(true, limits.maxAgeMs), 0);
     const lease = batcher.claim()!;
     bodies.push(frame(BATCH_FORMATS[version], leases.read(lease)));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type StreamInfo, type StreamNeeds, streamRisks } from "../../../src/nats/stream_settings.ts";
+import { type StreamInfo, type StreamNeeds, streamRisks } from "../../../src/nats/streams.ts";
 
 const NEEDS: StreamNeeds = { timeoutMs: 10_000 };
 const MINUTE_NS = 60e9;
