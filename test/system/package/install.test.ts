@@ -23,6 +23,7 @@ import { pack } from "../../../scripts/pack.ts";
 import { DENO, NODE, OLDEST_NODE } from "../../../scripts/runtimes.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertDelivers, PRODUCER, queueDirectory } from "../../support/delivery.ts";
+import { pathWith, whyMissing } from "../../support/installs.ts";
 import { type Program, startCommand } from "../../support/processes.ts";
 import { ROOT } from "../../support/project.ts";
 import { getRuntime } from "../../support/runtimes.ts";
@@ -71,6 +72,8 @@ export const others: unknown[] = [Outbox, TestEventQueue];
 await publisher.run({ signal: AbortSignal.timeout(1000) });
 `;
 
+const PNPM = "pnpm@10.34.9";
+
 let directory = "";
 let tarball = "";
 
@@ -105,6 +108,32 @@ test("serves an empty Node project from the tarball: queue, publisher, collector
     });
   }
 });
+
+test(
+  "serves an empty project of pnpm, whose bins are shell scripts, as a service manager starts it",
+  OPTIONS,
+  async (t) => {
+    const node = getRuntime(NODE);
+    if ("missing" in node) return t.skip(node.missing);
+    const env = pathWith(node.path);
+    const missing = whyMissing(PNPM, env);
+    if (missing !== undefined) return t.skip(missing);
+    const project = emptyProject("pnpm");
+    await using add = startCommand([process.execPath, ["x", PNPM, "add", "--store-dir", "store", tarball]], {
+      cwd: project,
+      env,
+    });
+    assert.equal(await add.ended, 0, [...add.stdout, ...add.stderr].join("\n"));
+    // Without a shell of its own: systemd sends signals to the process that it has started.
+    const start = (program: string, ...args: string[]): Program =>
+      startCommand([program, args], { cwd: project, env: { ...env, ...environment(project) } });
+    await assertDelivers(project, {
+      collector: (file) => start(node.path, "node_modules/eventspool/dist/commands/collector.js", file),
+      producer: () => start(node.path, "producer.mjs"),
+      publisher: (file) => start("node_modules/.bin/eventspool-publisher", file),
+    });
+  },
+);
 
 test("puts with the fewest packages, and names the one that a command needs besides", OPTIONS, async () => {
   const project = emptyProject("least");
