@@ -11,7 +11,8 @@ import {
   EventTooLargeError,
 } from "../errors.ts";
 import { describe } from "../format.ts";
-import type { EventTable } from "../storage/events.ts";
+import { checkOption, type OptionKind, oneOf } from "../options.ts";
+import type { BatchVersion, EventTable } from "../storage/events.ts";
 import type { EventSerializer } from "./event_queue.ts";
 
 /** What an event's bytes must keep to. */
@@ -136,34 +137,60 @@ export function silence(promise: PromiseLike<unknown>): void {
   void Promise.resolve(promise).catch(() => {});
 }
 
-/** @throws {ConfigurationError} it is no function */
+const BATCH_VERSION: OptionKind = oneOf("2", "2j");
+
+/** @throws {ConfigurationError} it is not a function, or its `batchVersion` is unknown */
 export function checkSerializer(serializer: unknown): void {
-  if (typeof serializer === "function") return;
-  const problem =
-    serializer == null
-      ? "is missing: pass serializeJsonEvent, serializeV2Event, or a function that returns a Uint8Array."
-      : `is ${describe(serializer)}, and must be a function, such as serializeJsonEvent; the options follow it.`;
-  throw new ConfigurationError(problem, { key: "serializer" });
+  if (typeof serializer !== "function") {
+    const problem =
+      serializer == null
+        ? "is missing: pass serializeJsonEvent, serializeV2Event, or a function that returns a Uint8Array."
+        : `must be a function such as serializeJsonEvent, got ${describe(serializer)}; the options follow it.`;
+    throw new ConfigurationError(problem, { key: "serializer" });
+  }
+  const { batchVersion } = serializer as { batchVersion?: unknown };
+  if (batchVersion !== undefined) checkOption("serializer.batchVersion", batchVersion, BATCH_VERSION);
 }
 
 /** What remembers the version. */
 type VersionedTable = Pick<EventTable, "batchVersion" | "setBatchVersion" | "depth">;
 
 /**
- * Remembers which version of a batch the serializer writes, if it says so, for the publisher.
+ * Remembers in the queue which version of a batch the serializer writes, if it says so, for the publisher. A queue that
+ * is empty and has another version keeps it until the first event is put: to open it, only to look at it, changes nothing.
  *
+ * @param serialize what puts call: the serializer, or what checks events before it
+ * @returns what puts are to call instead
  * @throws {ConfigurationError} the queue holds events of another version
  */
-export function rememberBatchVersion(
+export function rememberBatchVersion<T>(
   table: VersionedTable,
   { batchVersion }: Pick<EventSerializer<never>, "batchVersion">,
+  serialize: EventSerializer<T>,
   queue: string,
-): void {
+): EventSerializer<T> {
   const kept = table.batchVersion();
-  if (batchVersion === undefined || batchVersion === kept) return;
-  if (kept !== undefined && table.depth() > 0) {
-    const problem = `writes events of version ${batchVersion}, and queue ${JSON.stringify(queue)} holds events of version ${kept}: publish those first, or use another queue.`;
-    throw new ConfigurationError(problem, { key: "serializer" });
+  if (batchVersion === undefined || batchVersion === kept) return serialize;
+  if (kept === undefined) {
+    table.setBatchVersion(batchVersion);
+    return serialize;
   }
-  table.setBatchVersion(batchVersion);
+  rejectOtherVersion(table, batchVersion, queue);
+  let isRemembered = false;
+  return (event) => {
+    const body = serialize(event);
+    if (!isRemembered) {
+      rejectOtherVersion(table, batchVersion, queue);
+      table.setBatchVersion(batchVersion);
+      isRemembered = true;
+    }
+    return body;
+  };
+}
+
+function rejectOtherVersion(table: VersionedTable, batchVersion: BatchVersion, queue: string): void {
+  const kept = table.batchVersion();
+  if (kept === batchVersion || table.depth() === 0) return;
+  const problem = `writes events of version ${batchVersion}, and queue ${JSON.stringify(queue)} holds events of version ${kept}: publish those first, or use another queue.`;
+  throw new ConfigurationError(problem, { key: "serializer" });
 }
