@@ -30,6 +30,7 @@ export type { HistogramStats } from "../metrics/family.ts";
 export type { PublisherStats, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
 export type { QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
+export type { DriverName } from "../storage/sqlite/sqlite.ts";
 export type { DeadLetterChoice, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {
   Accepted,

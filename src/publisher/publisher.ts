@@ -7,12 +7,14 @@ import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds, oneOf } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
+import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
+import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
@@ -96,6 +98,7 @@ export class Publisher implements AsyncDisposable {
   constructor(config: PublisherConfig, options: PublisherOptions, timings: Partial<Timings>);
   constructor(config: PublisherConfig, options: PublisherOptions = {}, timings: Partial<Timings> = {}) {
     checkOptions(options, OPTION_KINDS);
+    if (options.driver !== undefined) useDriver(options.driver);
     const counts = this.#counts;
     this.#config = config;
     this.#hooks = options;
@@ -345,6 +348,8 @@ function newer(
 
 /** What a publisher is given besides its configuration. */
 export interface PublisherOptions extends PublisherHooks {
+  /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
+  readonly driver?: DriverName | undefined;
   /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
   readonly destination?: Destination | undefined;
   /**
@@ -356,6 +361,7 @@ export interface PublisherOptions extends PublisherHooks {
 }
 
 const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  driver: oneOf(...DRIVER_NAMES),
   destination: OBJECT,
   openTelemetry: OBJECT,
   onDelivered: FUNCTION,
