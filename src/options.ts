@@ -65,33 +65,31 @@ export function checkOptions<Options extends object>(
   options: Options,
   kinds: OptionKinds<NoInfer<Options>>,
 ): Options {
+  checkOption("options", options, OPTIONS);
+  const unknown = readOption("options", () => Object.keys(options).find((key) => !Object.hasOwn(kinds, key)));
+  if (unknown !== undefined) throw unknownOption(unknown, Object.keys(kinds));
   const copy: Partial<Options> = {};
-  let key = "options";
-  try {
-    checkOption(key, options, OPTIONS);
-    for (key of Object.keys(options))
-      if (!Object.hasOwn(kinds, key)) throw unknownOption(key, Object.keys(kinds));
-    for (key in kinds) {
-      const name = key as string & keyof Options;
-      const value = options[name];
-      if (value === undefined) continue;
-      checkOption(name, value, kinds[name]);
-      copy[name] = value;
-    }
-  } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
-    throw new ConfigurationError(
-      `cannot be read: ${errorName(error)} was thrown.`,
-      { key },
-      { cause: error },
-    );
+  for (const name of Object.keys(kinds) as (string & keyof Options)[]) {
+    const value = readOption(name, () => options[name]);
+    if (value === undefined) continue;
+    checkOption(name, value, kinds[name]);
+    copy[name] = value;
   }
   return copy as Options;
 }
 
+/** @throws {ConfigurationError} instead of what `read` throws: a getter, say, or a Proxy that was revoked */
+export function readOption<T>(key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new ConfigurationError(`cannot be read: ${errorName(cause)} was thrown.`, { key }, { cause });
+  }
+}
+
 /** @throws {ConfigurationError} the value is of another kind */
 export function checkOption(key: string, value: unknown, { expected, matches }: OptionKind): void {
-  if (matches(value)) return;
+  if (readOption(key, () => matches(value))) return;
   const shown = typeof value === "string" ? JSON.stringify(value) : describe(value);
   throw new ConfigurationError(`must be ${expected}, got ${shown}.`, { key });
 }

@@ -32,6 +32,7 @@ import {
   FUNCTION,
   OBJECT,
   type OptionKinds,
+  readOption,
   STRING,
   wholeFrom,
 } from "../options.ts";
@@ -335,8 +336,10 @@ function openTable(db: SqliteConnection, file: string, maxEvents: number | undef
 }
 
 function checkConnection(db: SqliteConnection): void {
-  const isConnection = typeof db?.prepare === "function" && typeof db.exec === "function";
-  const isOpen = isConnection ? isInTransaction(db) : undefined;
+  const isOpen = readOption("db", () => {
+    const isConnection = typeof db?.prepare === "function" && typeof db.exec === "function";
+    return isConnection ? isInTransaction(db) : undefined;
+  });
   if (isOpen === undefined) {
     const problem =
       "is no connection of better-sqlite3, bun:sqlite (Database) or node:sqlite (DatabaseSync of Node 22.16 or later).";

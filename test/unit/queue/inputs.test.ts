@@ -167,7 +167,8 @@ test("options that do not exist and values of another kind are rejected where th
       /^fsync: must be always or interval/,
     ],
     [() => new SqliteSink(`${directory.path}/b`, { sync: "never" } as Any), /did you mean fsync/],
-    [() => eventQueues({ events: undefined } as Any), /^events: is undefined, and must be an EventQueue/],
+    [() => eventQueues({ events: undefined } as Any), /^events: must be an EventQueue, got undefined/],
+    [() => eventQueues(5 as Any), /^queues: must be an object, got 5/],
   ];
   for (const [work, message] of wrong)
     assert.throws(work, (error) => {
