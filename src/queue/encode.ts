@@ -92,8 +92,7 @@ function notBytes(body: unknown): EventSerializationError {
  */
 export function eventsOf<T>(events: Iterable<T>): readonly T[] {
   try {
-    if (Array.isArray(events)) return events;
-    const problem = listProblem(events);
+    const problem = Array.isArray(events) ? undefined : listProblem(events);
     if (problem === undefined) return Array.from(events);
     throw new EventSerializationError(
       "",

@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { EventSerializationError } from "../errors.ts";
 import { describe, errorName } from "../format.ts";
-import { fieldPath, MAX_EVENT_DEPTH, pathSegment } from "./problems.ts";
+import { fieldPath, MAX_EVENT_DEPTH, pathSegment, SYMBOL_PROBLEM } from "./problems.ts";
 
 /** What TypeScript's library does not know yet. Source: https://github.com/tc39/proposal-json-parse-with-source */
 const { rawJSON, isRawJSON } = JSON as unknown as {
@@ -147,8 +147,7 @@ function copyMembers(object: object, container: Container): Record<string, unkno
   } catch (error) {
     throw asRejection(error, container, findThrowing(object));
   }
-  if (Object.getOwnPropertySymbols(copy).length > 0)
-    throw rejection(container, undefined, "has a member named by a symbol, which JSON does not have");
+  if (Object.getOwnPropertySymbols(copy).length > 0) throw rejection(container, undefined, SYMBOL_PROBLEM);
   return copy;
 }
 

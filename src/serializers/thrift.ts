@@ -16,7 +16,7 @@
 import { didYouMean } from "../did_you_mean.ts";
 import { EventSerializationError } from "../errors.ts";
 import { describe, errorName } from "../format.ts";
-import { fieldPath, pathSegment } from "./problems.ts";
+import { fieldPath, hasSymbols, isPlainObject, pathSegment, SYMBOL_PROBLEM } from "./problems.ts";
 import { NO_STRUCT, ThriftJsonWriter } from "./thrift_protocol.ts";
 
 /**
@@ -111,14 +111,10 @@ function construct<Fields>(type: new (fields?: Fields) => ThriftStruct, fields: 
 /** Rejects what a generated constructor drops or converts: unknown fields, a Set for a list, a string for a struct. */
 function checkTaken(given: unknown, made: unknown, path: string): void {
   if (typeof made !== "object" || made === null || made === given) return;
-  const isList = Array.isArray(made);
-  const isStruct = typeof (made as Partial<ThriftStruct>).write === "function";
-  if (isList ? !Array.isArray(given) : !isPlain(given)) {
-    const expected = isList
-      ? "list and set take an array"
-      : `${isStruct ? "a struct" : "map"} takes a plain object`;
-    throw new EventSerializationError(fieldPath(path), `is ${describe(given)}: ${expected}`);
-  }
+  const expected = expectedShape(given, made);
+  const problem = expected === undefined ? undefined : `is ${describe(given)}: ${expected}`;
+  if (problem !== undefined) throw new EventSerializationError(fieldPath(path), problem);
+  if (hasSymbols(given as object)) throw new EventSerializationError(fieldPath(path), SYMBOL_PROBLEM);
   for (const [key, member] of Object.entries(given as object)) {
     const field = path + pathSegment(made, key, path);
     if (Object.hasOwn(made, key)) checkTaken(member, (made as Record<string, unknown>)[key], field);
@@ -126,8 +122,14 @@ function checkTaken(given: unknown, made: unknown, path: string): void {
   }
 }
 
-function isPlain(value: unknown): boolean {
-  return !Array.isArray(value) && Object.prototype.toString.call(value) === "[object Object]";
+/** What must be given for the list, struct or map that was made; undefined: it was. */
+function expectedShape(given: unknown, made: object): string | undefined {
+  if (Array.isArray(made)) return Array.isArray(given) ? undefined : "list and set take an array";
+  if (typeof (made as Partial<ThriftStruct>).write !== "function")
+    return isPlainObject(given) ? undefined : "map takes a plain object";
+  // An instance of the struct's class has its fields, too.
+  const isObject = Object.prototype.toString.call(given) === "[object Object]";
+  return isObject ? undefined : "a struct takes a plain object";
 }
 
 function unknownField(path: string, key: string, made: object): EventSerializationError {
