@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import process from "node:process";
+import { inspect } from "node:util";
 import { EventSerializationError } from "../errors.ts";
 import { describe, errorName } from "../format.ts";
 import { fieldPath, MAX_EVENT_DEPTH, pathSegment, SYMBOL_PROBLEM } from "./problems.ts";
@@ -220,13 +220,10 @@ const MANY_ELEMENTS = 64;
  * 1 us (Deno: 7), where the names of 1,000 elements take 40 (Node: 130), five times as long as JSON.stringify.
  */
 function hasOnlyElements(array: readonly unknown[]): boolean {
-  util ??= process.getBuiltinModule("node:util"); // to import it takes each service 3 MB
-  return ELEMENTS.test(util.inspect(array, { maxArrayLength: 0, depth: 0, customInspect: false }));
+  return ELEMENTS.test(inspect(array, { maxArrayLength: 0, depth: 0, customInspect: false }));
 }
 
 const ELEMENTS = /^\[ \.\.\. \d+ more items \]$/;
-
-let util: typeof import("node:util") | undefined;
 
 /** Rejects members that are not elements, unless they are hidden from enumeration, as a template's `raw`. */
 function checkElements(array: readonly unknown[], container: Container): void {
