@@ -7,7 +7,7 @@ import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds, oneOf } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
@@ -15,6 +15,8 @@ import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
 import { Pause } from "../storage/pause.ts";
 import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
+import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
+import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
@@ -108,6 +110,7 @@ export class Publisher implements AsyncDisposable {
   constructor(config: PublisherConfig, options: PublisherOptions, timings: Partial<Timings>);
   constructor(config: PublisherConfig, options: PublisherOptions = {}, timings: Partial<Timings> = {}) {
     checkOptions(options, OPTION_KINDS);
+    if (options.driver !== undefined) useDriver(options.driver);
     const counts = this.#counts;
     this.#config = config;
     this.#hooks = options;
@@ -399,6 +402,8 @@ function newer(
 
 /** Options of a {@link Publisher}, besides its configuration. */
 export interface PublisherOptions extends PublisherHooks {
+  /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
+  readonly driver?: DriverName | undefined;
   /** Where events are sent. It is closed with the publisher. Default: the `destination` of the configuration. */
   readonly destination?: Destination | undefined;
   /**
@@ -410,6 +415,7 @@ export interface PublisherOptions extends PublisherHooks {
 }
 
 const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  driver: oneOf(...DRIVER_NAMES),
   destination: OBJECT,
   openTelemetry: OBJECT,
   onDelivered: FUNCTION,

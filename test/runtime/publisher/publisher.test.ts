@@ -118,7 +118,10 @@ test("sends a batch again until the collector takes it", async () => {
     delivered,
   } = main.publisher.status();
   assert.deepEqual([failures, failedRequests, retries, delivered], [0, 2, 2, 3]);
-  assert.deepEqual([lastProblem?.kind, lastProblem?.message], ["unavailable", "the collector responded with 503"]);
+  assert.deepEqual(
+    [lastProblem?.kind, lastProblem?.message],
+    ["unavailable", "the collector responded with 503"],
+  );
 });
 
 test("leaves the collector alone for as long as Retry-After says", async () => {
