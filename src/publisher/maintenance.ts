@@ -6,9 +6,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
 import { type Checkpoints, compact } from "../storage/checkpoints.ts";
+import { removeAbandoned } from "../storage/locations.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
-import { removeAbandoned } from "../storage/temporary_file.ts";
 import { Trimmer } from "../storage/trim.ts";
 import { syncWal } from "../storage/wal_sync.ts";
 import * as log from "./log.ts";
@@ -47,7 +47,7 @@ export interface MaintenanceDependencies {
 export class Maintenance {
   /**
    * Whether the publisher has nothing to do but to look once a second, which is when it calls {@link onIdle}; it
-   * calls {@link written} when somebody writes.
+   * calls {@link written} when another process writes.
    */
   isIdle = false;
   readonly #file: QueueFile;
@@ -87,12 +87,12 @@ export class Maintenance {
     ]);
   }
 
-  /** To be called when somebody has written while the publisher was idle, or was found to have. */
+  /** Call it when another process has written while the publisher was idle. */
   written(): void {
     this.#syncSleep.wake();
   }
 
-  /** To be called as leases are settled. @throws {EventStorageError} */
+  /** Call it when leases are settled. @throws {EventStorageError} */
   keepUp(): void {
     if (!this.#file.isOutbox) this.#checkpoints.keepUp();
     for (let chunks = 0; this.#trimmer.keepUp() && chunks < MAX_CHUNKS; chunks++)
@@ -100,7 +100,7 @@ export class Maintenance {
   }
 
   /**
-   * To be called while the queue is idle. Returns whether there is more to do, soon.
+   * Call it while the queue is idle. Returns whether there is more to do, soon.
    *
    * @param idle for how long nothing was claimed, and for how long nothing was written, in milliseconds: a trim writes
    * @throws {EventStorageError}
@@ -130,7 +130,7 @@ export class Maintenance {
     }
   }
 
-  /** Looking ten times a second for nothing was a third of an idle publisher's CPU. */
+  /** To check ten times a second took a third of an idle publisher's CPU. */
   readonly #untilWritten = (): Promise<void> | undefined =>
     this.isIdle ? this.#syncSleep.sleep(Number.POSITIVE_INFINITY) : undefined;
 

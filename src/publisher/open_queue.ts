@@ -39,7 +39,7 @@ export function openQueue(
     openSubscription(config, new SubscriptionTable(file));
     return { file, events };
   } catch (error) {
-    file.close(); // nobody else can
+    file.close(); // the caller cannot
     throw error;
   }
 }

@@ -13,7 +13,7 @@ export const PRESENCE_EVERY_MS = 1_000;
 /** A publisher that has not shown itself for so long is dead, or hangs, in milliseconds. */
 const PRESENCE_EXPIRES_MS = 5_000;
 
-/** What a publisher says of itself. Without events, responses and secrets: whoever reads the directory may see it. */
+/** What a publisher says of itself. Without events, responses and secrets: all who can read the directory can read it. */
 export interface PresenceReport {
   readonly health: string;
   readonly reasons: readonly string[];

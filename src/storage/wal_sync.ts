@@ -19,9 +19,9 @@ const SYNC_EVERY_MS = 100;
 export interface WalSyncOptions {
   /** Ends it. */
   readonly signal: AbortSignal;
-  /** Told of each sync that was done. */
+  /** Is called after each sync. */
   readonly onSync?: () => void;
-  /** Resolves when somebody may have written, where that is known; else it is looked, ten times a second. */
+  /** Resolves when another process may have written. Default: it is checked ten times a second. */
   readonly written?: () => Promise<void> | undefined;
 }
 
@@ -59,7 +59,7 @@ async function openWal(path: string): Promise<FileHandle> {
   }
 }
 
-/** What to tell of a -wal that cannot be opened or synced. */
+/** The error for a -wal that cannot be opened or synced. */
 function syncError(path: string, cause: unknown): EventStorageError {
   const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
   const problem = `The queue file ${path}-wal cannot be synced to the disk (${code}): if it was removed, restart every process that uses it.`;
@@ -67,9 +67,9 @@ function syncError(path: string, cause: unknown): EventStorageError {
 }
 
 /**
- * Sees to it that an event survives a power cut before it is sent. Ids name events for ever: if the disk forgot
- * one that the collector has, its id would be given to another event, and a collector that drops what it has seen
- * would drop that one. An event that was put before the last sync costs nothing, so there is one sync a request at
+ * Makes sure that an event survives a power cut before it is sent. Ids name events for ever: if the disk lost an event
+ * that the collector has, its id would be assigned to another event, and a collector that drops duplicates would drop
+ * that one. An event that was put before the last sync costs nothing, so there is one sync a request at
  * most, and none while a full queue is drained.
  */
 export class DurableHead {
@@ -118,7 +118,7 @@ export class SharedSync {
    */
   async sync(): Promise<void> {
     try {
-      // Before anything is waited for: whoever closes the queue now may remove the -wal, as SQLite does then.
+      // Before the first await: when the queue is closed meanwhile, SQLite may remove the -wal.
       this.#wal ??= openSync(`${this.#path}-wal`, "r+");
       this.#next ??= this.#syncAfter(this.#running, this.#wal);
       await this.#next;
@@ -135,7 +135,7 @@ export class SharedSync {
   }
 
   async #syncAfter(running: Promise<void>, wal: number): Promise<void> {
-    await running.catch(() => {}); // whoever waits for that one has been told
+    await running.catch(() => {}); // those who wait for that one get its error
     this.#running = this.#next as Promise<void>;
     this.#next = undefined; // what is committed from here on may come too late for this sync
     await datasync(wal);

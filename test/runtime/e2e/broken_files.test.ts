@@ -58,7 +58,7 @@ const BREAKAGES: readonly Breakage[] = [
     name: "holds random bytes",
     breakIt: (file) => writeFileSync(file, randomBytes(50_000)),
     code: "SQLITE_NOTADB",
-    reason: /is no SQLite database/,
+    reason: /is not an SQLite database/,
   },
   {
     name: "is another program's database",
