@@ -72,7 +72,7 @@ function syncError(path: string, cause: unknown): EventStorageError {
  * that one. An event that was put before the last sync costs nothing, so there is one sync a request at
  * most, and none while a full queue is drained.
  */
-export class DurableHead {
+export class DurableEvents {
   readonly #events: Pick<EventTable, "counters">;
   readonly #sync: SharedSync;
   #durableId = 0;
