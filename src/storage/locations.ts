@@ -136,7 +136,7 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
     code === "ENOENT"
       ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${directory}), or name another ` +
         "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
-      : `The queue directory ${directory} cannot be used (${code}): see to its owner and mode, or name another.`;
+      : `The queue directory ${directory} cannot be used (${code}): check its owner and mode, or name another.`;
   return new EventStorageError(code, directory, problem, { cause });
 }
 

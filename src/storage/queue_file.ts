@@ -434,7 +434,7 @@ function openOutboxFile(path: string, { isReadOnly }: { isReadOnly: boolean }): 
 /** A database that does not exist is not created here: the service creates it, with its own tables. */
 function rejectNoDatabase(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isFile()) return;
-  const problem = `The database ${path} does not exist: name the service's (queue.file, --file), and start the service first, which creates it.`;
+  const problem = `The database ${path} does not exist or is not a file: name the service's (queue.file, --file), and start the service first, which creates it.`;
   throw new EventStorageError("ENOENT", path, problem);
 }
 
