@@ -22,7 +22,7 @@ import { fileFamilies, publisherFamilies } from "./metric_families.ts";
 /** What the routes need of a publisher. */
 export type ObservedPublisher = Pick<
   Publisher,
-  "queue" | "file" | "status" | "metrics" | "deadLetters" | "stopSignal"
+  "queue" | "subscription" | "file" | "status" | "metrics" | "deadLetters" | "stopSignal"
 >;
 
 /** Options of {@link admin}. */

@@ -128,7 +128,11 @@ const SUBSCRIPTION_GAUGES: readonly MetricRow<SubscriptionState>[] = [
     "How long its oldest event has waited; 0 when there is none.",
     ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
   ],
-  ["subscription_replay_left", "Events that a replay is yet to send again.", ({ replayLeft }) => replayLeft],
+  [
+    "subscription_replay_events",
+    "Events that a replay is yet to send again.",
+    ({ replayLeft }) => replayLeft,
+  ],
   ["subscription_dead_letters", "Events its destination rejected.", ({ deadLetters }) => deadLetters],
 ];
 

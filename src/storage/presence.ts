@@ -1,11 +1,13 @@
 /**
- * How other processes see that a queue has a publisher: a small file beside the queue's, `events-NAME.db-publisher`.
+ * How other processes see that a queue has a publisher: a small file beside the queue's, `events-NAME.db-publisher`, with `-SUBSCRIPTION` unless it
+ * is `default`.
  *
  * @module
  */
 import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { VERSION } from "../version.ts";
+import { DEFAULT_SUBSCRIPTION } from "./subscriptions.ts";
 
 /** How often a publisher shows that it lives, in milliseconds. */
 export const PRESENCE_EVERY_MS = 1_000;
@@ -39,8 +41,8 @@ export class Presence {
   #written = "";
 
   /** @param queuePath the queue's file @param mode the mode of the file, such as 0o600 */
-  constructor(queuePath: string, mode: number) {
-    this.#path = presencePath(queuePath);
+  constructor(queuePath: string, subscription: string, mode: number) {
+    this.#path = presencePath(queuePath, subscription);
     this.#mode = mode;
   }
 
@@ -67,11 +69,12 @@ export class Presence {
 }
 
 /** Undefined: none has been here, or the last one has stopped. */
-export function seenPublisher(queuePath: string): SeenPublisher | undefined {
-  const stats = statSync(presencePath(queuePath), { throwIfNoEntry: false });
+export function seenPublisher(queuePath: string, subscription: string): SeenPublisher | undefined {
+  const path = presencePath(queuePath, subscription);
+  const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
   const isAlive = Date.now() - stats.mtimeMs < PRESENCE_EXPIRES_MS;
-  return { ...reportIn(presencePath(queuePath)), isAlive, seenAtMs: stats.mtimeMs };
+  return { ...reportIn(path), isAlive, seenAtMs: stats.mtimeMs };
 }
 
 function reportIn(path: string): Partial<SeenPublisher> {
@@ -82,6 +85,6 @@ function reportIn(path: string): Partial<SeenPublisher> {
   }
 }
 
-function presencePath(queuePath: string): string {
-  return `${queuePath}-publisher`;
+function presencePath(queuePath: string, subscription: string): string {
+  return `${queuePath}-publisher${subscription === DEFAULT_SUBSCRIPTION ? "" : `-${subscription}`}`;
 }

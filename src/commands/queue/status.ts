@@ -4,7 +4,17 @@ import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
 import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
 import { Pause } from "../../storage/pause.ts";
 import { type SeenPublisher, seenPublisher } from "../../storage/presence.ts";
-import { type Call, hint, JSON_OUTPUT, openToRead, QUEUE_OR_OUTBOX, type Style, type Verb } from "./verb.ts";
+import {
+  type Call,
+  hint,
+  JSON_OUTPUT,
+  openToRead,
+  QUEUE_OR_OUTBOX,
+  type Style,
+  SUBSCRIPTION,
+  subscriptionOf,
+  type Verb,
+} from "./verb.ts";
 
 /** All that the page shows. */
 interface Overview {
@@ -21,8 +31,9 @@ interface Overview {
 /** `eventspool status` */
 export const status: Verb = {
   summary: "show a queue and its publisher on one page",
-  options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
-  details: '"check" examines more, and its exit code is for scripts.',
+  options: { ...SUBSCRIPTION, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
+  details:
+    'The publisher is that of one subscription; "subscriptions list" shows all of them. "check" examines more, and its exit code is for scripts.',
   json: "one document: queue, file, depth, max_events, leased, oldest_event_age_seconds (null: no event), dead_letters, paused_since (null: not paused), publisher (state: running, stopped or unknown; seen_at, pid, version, health, reasons, delivered and last_success where they are known), disk_free_bytes (null: unknown), file_bytes and wal_bytes.",
   examples: ["", "--file shop.db"],
   run(call: Call): number {
@@ -42,7 +53,7 @@ function read(call: Call): Overview {
     isOutbox: file.isOutbox,
     state: new EventTable(file).state(),
     pausedAtMs: new Pause(file).sinceMs(),
-    publisher: seenPublisher(file.path),
+    publisher: seenPublisher(file.path, subscriptionOf(call).subscription),
     freeBytes: freeBytesOf(dirname(file.path)),
     ...file.sizes(),
   };
