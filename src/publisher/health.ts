@@ -108,10 +108,10 @@ export function healthOf(status: PublisherStatus): HealthReport {
 
 type Finding = readonly [health: "degraded" | "failing", reason: string];
 
-/** For how long skipped events are worth a warning, in milliseconds: a day, so that someone sees it. */
+/** How long skipped events degrade the health, in milliseconds: a day, so that somebody sees it. */
 const SKIPPED_WARNING_MS = 86_400_000;
 
-/** What the publisher's own subscription has: others have publishers of their own. */
+/** The state of the publisher's own subscription. Other subscriptions have publishers of their own. */
 function ownOf({
   state,
   subscription,
