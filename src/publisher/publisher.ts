@@ -17,7 +17,7 @@ import { Pause } from "../storage/pause.ts";
 import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
 import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
 import type { DriverName } from "../storage/sqlite/sqlite.ts";
-import { DurableHead } from "../storage/wal_sync.ts";
+import { DurableEvents } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
 import { Batcher, BatchSize } from "./batcher.ts";
@@ -151,7 +151,7 @@ export class Publisher implements AsyncDisposable {
       queue: this.queue,
       destination: this.#destination,
       metrics: new StatsdClient(config.metrics),
-      durable: new DurableHead(file.path, events),
+      durable: new DurableEvents(file.path, events),
       counts,
       tracing: options.openTelemetry,
     });
