@@ -56,7 +56,7 @@ await runCommand("collector", async () => {
 
 /** Opens no file: a running collector holds the lock of its own. */
 async function check(config: CollectorConfig): Promise<string> {
-  const risks = config.sink.kind === "nats" ? await risksOf(await openSink(config.sink)) : [];
+  const risks = "path" in config.sink ? [] : await risksOf(await openSink(config.sink));
   const warnings = [...config.warnings, ...risks];
   return `${JSON.stringify(describeCollectorConfig({ ...config, warnings }), null, 2)}\n`;
 }

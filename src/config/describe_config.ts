@@ -10,6 +10,7 @@ import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
 import type { CollectorDestinationConfig, DestinationConfig } from "./destination_config.ts";
 import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
+import type { PostgresConfig } from "./postgres_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
 import { Secret } from "./secret.ts";
 import type { SinkConfig } from "./sink_config.ts";
@@ -38,6 +39,7 @@ export function describeCollectorConfig(config: CollectorConfig): Record<string,
 
 function describeSinkConfig(sink: SinkConfig): Record<string, unknown> {
   if (sink.kind === "nats") return describeNats(sink);
+  if (sink.kind === "postgres") return describePostgres(sink);
   const { kind: _, path, fsync, fsyncIntervalMs, ...rotation } = sink;
   return {
     output: path,
@@ -100,6 +102,8 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
         ...describeNats(destination),
         nats_messages: destination.messages,
       };
+    case "postgres":
+      return describePostgres(destination);
     case "file":
       return { file_path: destination.path };
   }
@@ -120,6 +124,25 @@ function describeNats(nats: NatsDestinationConfig | NatsSinkConfig): Record<stri
     nats_stream: nats.stream ?? null,
     nats_subject: nats.subject.text,
     nats_timeout_ms: nats.timeoutMs,
+  };
+}
+
+function describePostgres({
+  address,
+  tls,
+  table,
+  partition,
+  timeoutMs,
+}: PostgresConfig): Record<string, unknown> {
+  return {
+    postgres_host: address.host,
+    postgres_port: address.port,
+    postgres_database: address.database,
+    postgres_user: address.user,
+    postgres_tls: tls === undefined ? (address.sslMode ?? "disable") : "verify-full",
+    postgres_table: table,
+    postgres_partition: partition,
+    postgres_timeout_ms: timeoutMs,
   };
 }
 

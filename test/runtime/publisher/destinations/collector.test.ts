@@ -18,7 +18,7 @@ const NEVER = new AbortController().signal;
 /** Events as a queue leases them, by their ids. */
 function batchOf(events: Readonly<Record<number, string>>, lastId?: number): LeasedBatch {
   const each = () =>
-    Object.entries(events).map(([id, text]) => ({ id: Number(id), body: Buffer.from(text) }));
+    Object.entries(events).map(([id, text]) => ({ id: Number(id), putAtMs: 0, body: Buffer.from(text) }));
   const ids = each().map(({ id }) => id);
   return {
     queue: "main",

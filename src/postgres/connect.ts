@@ -1,0 +1,130 @@
+/**
+ * Connections to a Postgres server.
+ *
+ * @module
+ */
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { isIP, connect as netConnect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import type postgres from "postgres";
+import { isSocket, type PostgresConfig } from "../config/postgres_config.ts";
+import { loadPackage } from "../load_package.ts";
+
+/** How many batches are stored at once, a connection each. On two cores more than two bring nothing. */
+const MAX_CONNECTIONS = 4;
+
+/** How long a connection stays open without a batch, in seconds: a fleet's are many. */
+const IDLE_TIMEOUT_S = 60;
+
+/** How long a further connection waits, in milliseconds: the library retries at once where a proxy closes what it took. */
+const RECONNECT_MS = 100;
+
+/** Connections that are opened as they are needed, and end together. */
+export interface Client {
+  /** Runs one statement. Parameters are texts, and the server sees them as such: cast them. */
+  query(statement: string, parameters?: readonly string[]): Promise<Record<string, unknown>[]>;
+  /** Runs several statements without parameters, all or none of them. */
+  script(statements: string): Promise<void>;
+  /** Ends each connection once its statement is done, or at once. Never rejects. */
+  end(options: { readonly isNow: boolean }): Promise<void>;
+}
+
+/**
+ * Makes a client. It connects with the first statement. After an error that is not the server's answer to a statement it
+ * is of no use.
+ *
+ * @param name what `pg_stat_activity` calls it
+ * @throws {ConfigurationError} (rejects) the package is not installed
+ */
+export async function openClient(config: PostgresConfig, name: string): Promise<Client> {
+  const { default: library } = await loadPackage("postgres", () => import("postgres"));
+  const ended = new AbortController();
+  let opened = 0;
+  const sql = library(
+    optionsOf(config, name, async () => {
+      if (++opened > MAX_CONNECTIONS) await sleep(RECONNECT_MS);
+      return await openSocket(config, ended.signal);
+    }),
+  );
+  return {
+    // One statement each: the library's transactions throw where nobody catches when the server goes away.
+    query: async (statement, parameters = []) => await sql.unsafe(statement, [...parameters]),
+    script: async (statements) => void (await sql.unsafe(statements).simple()),
+    end: async ({ isNow }) => {
+      if (isNow) ended.abort();
+      await sql.end(isNow ? { timeout: 0 } : {}).catch(() => {});
+      ended.abort();
+    },
+  };
+}
+
+/** All that the library would else take from the environment is said here. */
+function optionsOf(
+  config: PostgresConfig,
+  name: string,
+  socket: () => Promise<Socket>,
+): postgres.Options<Record<string, never>> {
+  const { address, timeoutMs } = config;
+  const options: postgres.Options<Record<string, never>> & { socket: () => Promise<Socket> } = {
+    host: address.host,
+    port: address.port,
+    database: address.database,
+    user: address.user,
+    password: address.password === undefined ? "" : new TextDecoder().decode(address.password.reveal()),
+    socket,
+    ssl: false, // the socket's own
+    max: MAX_CONNECTIONS,
+    idle_timeout: IDLE_TIMEOUT_S,
+    connect_timeout: Math.ceil(timeoutMs / 1_000),
+    max_lifetime: null,
+    keep_alive: 60,
+    backoff: false,
+    prepare: false, // poolers give each statement another connection
+    fetch_types: false,
+    debug: false,
+    onnotice: () => {},
+    // Else a statement that waits for a lock would outlive the batch that gave it up.
+    connection: { application_name: name, statement_timeout: timeoutMs },
+  };
+  return options;
+}
+
+/** The first bytes of a client that asks for TLS; the answer is `S` or `N`. Source: PostgreSQL, 55.2.12. */
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
+
+async function openSocket(config: PostgresConfig, signal: AbortSignal): Promise<Socket> {
+  const { address } = config;
+  const { host, port } = address;
+  const socket = isSocket(address) ? netConnect(`${host}/.s.PGSQL.${port}`) : netConnect(port, host);
+  const destroy = (): void => void socket.destroy();
+  signal.addEventListener("abort", destroy, { once: true });
+  socket.once("close", () => signal.removeEventListener("abort", destroy));
+  await once(socket, "connect", { signal });
+  const tls = tlsOptionsOf(config);
+  if (tls === undefined) return socket;
+  socket.write(SSL_REQUEST);
+  const [answer] = (await once(socket, "data", { signal })) as [Buffer];
+  if (answer.toString("latin1") !== "S") {
+    socket.destroy();
+    throw new Error("the server has TLS switched off (ssl = off)");
+  }
+  const secured = tlsConnect({ ...tls, socket });
+  await once(secured, "secureConnect", { signal });
+  return secured;
+}
+
+/** Undefined: no TLS. The files are read for each connection: certificates expire. */
+function tlsOptionsOf({ address: { host, sslMode }, tls }: PostgresConfig): ConnectionOptions | undefined {
+  if (tls === undefined && (sslMode === undefined || sslMode === "disable")) return undefined;
+  const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
+  return {
+    host,
+    ...(isIP(host) === 0 && { servername: host }),
+    ca: read(tls?.caFile),
+    cert: read(tls?.certFile),
+    key: read(tls?.keyFile),
+    rejectUnauthorized: tls !== undefined || sslMode === "verify-full",
+  };
+}

@@ -1,0 +1,213 @@
+/**
+ * Storing events in a Postgres table, each once.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { describePostgres, type PostgresConfig } from "../config/postgres_config.ts";
+import { EventStorageError } from "../errors.ts";
+import { type Client, openClient } from "./connect.ts";
+import { type Failure, failureOf, isAboutEvents } from "./failure.ts";
+import { insertionOf, prepareTable } from "./table.ts";
+
+/** Events of one queue, in ascending order of their ids. */
+export interface EventRows {
+  /** The queue's UUID. */
+  readonly queue: string;
+  /** Whose queue: the same queue and id of two sources are two events. */
+  readonly source: string;
+  readonly ids: readonly number[];
+  /** When they were put, in Unix milliseconds; empty: not known. */
+  readonly putAtMs: readonly number[];
+  /** Their JSON texts, without line feeds. */
+  readonly texts: readonly string[];
+}
+
+/** What became of events. Where `failure` is there, they may be stored or not. */
+export interface InsertResult {
+  /** How many had been stored before. */
+  readonly duplicates: number;
+  /** Those that the server never takes, by their index, in ascending order. */
+  readonly rejected: readonly { readonly index: number; readonly error: string }[];
+  /** Why not all others are stored. */
+  readonly failure: (Failure & { readonly isUnsent: boolean }) | undefined;
+}
+
+/** Connections, and the check of the table with which they begin. */
+interface Session {
+  readonly client: Promise<Client>;
+  /** Resolves with how the server's settings can lose events. */
+  readonly checked: Promise<readonly string[]>;
+}
+
+const logger = getLogger(["eventspool", "postgres"]);
+
+/** Inserts events into a table. It connects when there is something to insert, and again after a failure. */
+export class EventTable {
+  readonly #config: PostgresConfig;
+  readonly #name: string;
+  readonly #insertion: string;
+  readonly #inserting = new Set<Promise<InsertResult>>();
+  #session: Session | undefined;
+  #risks: readonly string[] = [];
+  #isClosed = false;
+
+  /** @param name what the server's `pg_stat_activity` calls us */
+  constructor(config: PostgresConfig, name: string) {
+    this.#config = config;
+    this.#name = name;
+    this.#insertion = insertionOf(config);
+  }
+
+  /** What the server's settings can lose, as they were when we connected; none before that. */
+  get risks(): readonly string[] {
+    return this.#risks;
+  }
+
+  /**
+   * Connects if need be, and asks for the settings now.
+   *
+   * @throws {EventStorageError} (rejects) `POSTGRES_UNAVAILABLE`, `POSTGRES_MISCONFIGURED`
+   */
+  async checkRisks(): Promise<readonly string[]> {
+    const session = this.#open();
+    try {
+      await session.checked;
+      return await this.#check(await session.client);
+    } catch (cause) {
+      this.#drop(session, { isNow: true });
+      throw storageErrorOf(failureOf(cause, this.#config), this.#config);
+    }
+  }
+
+  /**
+   * Inserts events, those that the table does not have, and resolves after the configured timeout at the latest. Never
+   * rejects.
+   *
+   * @param stop ends the waiting when it aborts
+   */
+  insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
+    const inserting = this.#insert(events, stop).finally(() => this.#inserting.delete(inserting));
+    this.#inserting.add(inserting);
+    return inserting;
+  }
+
+  /** Resolves when all that was begun is stored or given up, and the connections are closed. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#inserting);
+    await (await this.#session?.client.catch(() => undefined))?.end({ isNow: false });
+  }
+
+  async #insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
+    const { timeoutMs } = this.#config;
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    const giveUp = (reason: string): void => reject(new GivenUp(reason));
+    const cut = (): void => giveUp("the grace time of the stop is over");
+    const timer = setTimeout(
+      () => giveUp(`no answer within ${timeoutMs} ms, see postgres.timeout`),
+      timeoutMs,
+    );
+    stop.addEventListener("abort", cut, { once: true });
+    if (stop.aborted) cut();
+    const session = this.#open();
+    let isUnsent = true;
+    try {
+      await Promise.race([session.checked, givenUp]);
+      isUnsent = false;
+      return await Promise.race([this.#insertAll(await session.client, events), givenUp]);
+    } catch (error) {
+      this.#drop(session, { isNow: error instanceof GivenUp });
+      return { duplicates: 0, rejected: [], failure: { ...failureOf(error, this.#config), isUnsent } };
+    } finally {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", cut);
+    }
+  }
+
+  async #insertAll(client: Client, events: EventRows): Promise<InsertResult> {
+    const rejected: RejectedRow[] = [];
+    const count = events.texts.length;
+    const stored = await this.#insertRange(client, { events, from: 0, to: count, rejected });
+    rejected.sort((one, other) => one.index - other.index);
+    return { duplicates: count - stored - rejected.length, rejected, failure: undefined };
+  }
+
+  /**
+   * Inserts a range of the events. If the server rejects one of them, in parts: about as many as each has events. So one
+   * event among 1,500 is found with some 50 statements, in four rounds.
+   *
+   * @returns how many are stored now
+   */
+  async #insertRange(client: Client, range: Range): Promise<number> {
+    const { events, from, to, rejected } = range;
+    try {
+      const [row] = await client.query(this.#insertion, parametersOf(range));
+      return Number(row!["stored"]);
+    } catch (error) {
+      if (!isAboutEvents(error)) throw error;
+      if (to - from === events.texts.length) await this.#check(client); // someone may have changed the table
+      if (to - from === 1) {
+        const { message, code } = error as Error & { code: string };
+        rejected.push({ index: from, error: `${message} (${code})` });
+        return 0;
+      }
+    }
+    const size = Math.floor(Math.sqrt(to - from));
+    const parts: Promise<number>[] = [];
+    for (let at = from; at < to; at += size)
+      parts.push(this.#insertRange(client, { ...range, from: at, to: Math.min(at + size, to) }));
+    return (await Promise.all(parts)).reduce((sum, stored) => sum + stored, 0);
+  }
+
+  /** The session that there is, or one that begins now, together with all who ask meanwhile. */
+  #open(): Session {
+    if (this.#session !== undefined) return this.#session;
+    const client = this.#isClosed
+      ? Promise.reject(new Error("it is closed"))
+      : openClient(this.#config, this.#name);
+    const session = { client, checked: client.then((opened) => this.#check(opened)) };
+    session.checked.catch(() => {}); // who asked may have given up
+    this.#session = session;
+    return session;
+  }
+
+  async #check(client: Client): Promise<readonly string[]> {
+    const risks = await prepareTable(client, this.#config);
+    for (const risk of risks)
+      if (!this.#risks.includes(risk))
+        logger.warn("The server's settings put events at risk: {risk}", { risk });
+    this.#risks = risks;
+    return risks;
+  }
+
+  /** After a failure nothing more is sent over its connections: they may lead to what is no primary any more. */
+  #drop(session: Session, { isNow }: { readonly isNow: boolean }): void {
+    if (this.#session === session) this.#session = undefined;
+    void session.client.then((client) => client.end({ isNow })).catch(() => {});
+  }
+}
+
+/** A batch took too long. */
+class GivenUp extends Error {}
+
+type RejectedRow = InsertResult["rejected"][number];
+
+interface Range {
+  readonly events: EventRows;
+  readonly from: number;
+  /** Not part of the range. */
+  readonly to: number;
+  readonly rejected: RejectedRow[];
+}
+
+function parametersOf({ events, from, to }: Range): string[] {
+  const { queue, source, ids, putAtMs, texts } = events;
+  const array = (numbers: readonly number[]) => `{${numbers.slice(from, to).join()}}`;
+  return [queue, source, array(ids), array(putAtMs), texts.slice(from, to).join("\n")];
+}
+
+/** The error of a failure. */
+export function storageErrorOf({ kind, reason }: Failure, config: PostgresConfig): EventStorageError {
+  return new EventStorageError(`POSTGRES_${kind.toUpperCase()}`, describePostgres(config), reason);
+}

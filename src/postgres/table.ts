@@ -1,0 +1,179 @@
+/**
+ * The table of events: how it is made, checked and written to.
+ *
+ * @module
+ */
+import type { PostgresConfig } from "../config/postgres_config.ts";
+import { ConfigurationError } from "../errors.ts";
+import type { Client } from "./connect.ts";
+
+/** The columns, and what stands in them. */
+const COLUMNS: Readonly<Record<string, string>> = {
+  queue: "uuid",
+  id: "bigint",
+  put_at: "timestamp with time zone",
+  received_at: "timestamp with time zone",
+  source: "text",
+  event: "jsonb",
+};
+
+/** The statements that make the table; several processes may run them at the same time. */
+export function creationOf({ table, partition }: PostgresConfig): string {
+  const isPartitioned = partition === "day";
+  return `
+    SELECT pg_advisory_xact_lock(hashtext('eventspool'));
+    CREATE TABLE IF NOT EXISTS ${quoted(table)} (
+      queue       uuid        NOT NULL, -- of the queue's file, or of the batch where the publisher names no queue
+      id          bigint      NOT NULL, -- of the event in its queue
+      put_at      timestamptz,          -- when the service put it; NULL: a collector received it
+      received_at timestamptz NOT NULL DEFAULT now(),
+      source      text        NOT NULL, -- whose queue: a collector's key or source; '' for a publisher
+      event       jsonb       NOT NULL,
+      PRIMARY KEY (queue, id, source${isPartitioned ? ", received_at" : ""})
+    )${isPartitioned ? " PARTITION BY RANGE (received_at)" : ""};
+    ${isPartitioned ? insertFunction(table) : ""}`;
+}
+
+const SOURCE_ROWS =
+  "FROM unnest($3::text::bigint[], $4::text::float8[], string_to_array($5::text, E'\\n')) AS r (id, put_at_ms, event)";
+
+/**
+ * The statement that stores events, and says how many it stored. Its parameters: queue, source, ids, put times, and the
+ * events as lines.
+ */
+export function insertionOf({ table, partition }: PostgresConfig): string {
+  if (partition === "day")
+    return `SELECT ${quoted(`${table}_insert`)}($1::text::uuid, $2::text, $3::text::bigint[], $4::text::float8[], $5::text) AS stored`;
+  return `WITH stored AS (
+      INSERT INTO ${quoted(table)} (queue, id, put_at, source, event)
+      SELECT $1::text::uuid, id, to_timestamp(put_at_ms / 1000), $2::text, event::jsonb ${SOURCE_ROWS}
+      ON CONFLICT (queue, id, source) DO NOTHING RETURNING 1
+    ) SELECT count(*) AS stored FROM stored`;
+}
+
+/**
+ * No key of a partitioned table can span its partitions. So each insert looks for its ids in all of them, one range of an
+ * index each, and inserts of one queue wait for each other: that takes a lock before the snapshot, and so a function.
+ */
+function insertFunction(table: string): string {
+  return `
+    CREATE OR REPLACE FUNCTION ${quoted(`${table}_insert`)}(uuid, text, bigint[], float8[], text) RETURNS bigint LANGUAGE plpgsql AS $$
+    DECLARE
+      today timestamp := date_trunc('day', now() AT TIME ZONE 'UTC');
+      part text := ${literal(`${table}_`)} || to_char(today, 'YYYYMMDD');
+      stored bigint;
+    BEGIN
+      PERFORM pg_advisory_xact_lock(hashtextextended($1 || $2, 0));
+      IF to_regclass(part) IS NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtext('eventspool'));
+        EXECUTE format('CREATE TABLE IF NOT EXISTS %s PARTITION OF ${quoted(table)} FOR VALUES FROM (%L) TO (%L)',
+          part, today AT TIME ZONE 'UTC', (today + interval '1 day') AT TIME ZONE 'UTC');
+      END IF;
+      INSERT INTO ${quoted(table)} (queue, id, put_at, source, event)
+      SELECT $1, id, to_timestamp(put_at_ms / 1000), $2, event::jsonb ${SOURCE_ROWS}
+      WHERE id NOT IN (
+        SELECT known.id FROM ${quoted(table)} AS known
+        WHERE known.queue = $1 AND known.source = $2 AND known.id BETWEEN $3[1] AND $3[cardinality($3)]
+      );
+      GET DIAGNOSTICS stored = ROW_COUNT;
+      RETURN stored;
+    END $$;`;
+}
+
+/** The table as the server has it; no row: there is none. */
+const INSPECTION = `
+  SELECT c.relkind AS kind, c.relpersistence = 'u' AS "isUnlogged",
+    current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS "synchronousCommit",
+    has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AS "isGranted",
+    EXISTS (
+      SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+      AND i.indpred IS NULL AND i.indnkeyatts = 3 AND 3 = (
+        SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+        AND a.attname IN ('queue', 'id', 'source'))
+    ) AS "hasKey",
+    (SELECT json_agg(json_build_object(
+      'name', attname, 'type', format_type(atttypid, NULL),
+      'isRequired', attnotnull AND NOT atthasdef AND attidentity = ''))
+     FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
+  FROM pg_class c WHERE c.oid = to_regclass($1::text)`;
+
+interface TableInfo {
+  readonly kind: string;
+  readonly isUnlogged: boolean;
+  readonly fsync: string;
+  readonly synchronousCommit: string;
+  readonly isGranted: boolean;
+  readonly hasKey: boolean;
+  readonly columns: readonly { readonly name: string; readonly type: string; readonly isRequired: boolean }[];
+}
+
+/**
+ * Checks the table, after making it where there is none.
+ *
+ * @returns how the server's settings can lose what it stores
+ * @throws {ConfigurationError} (rejects) it has other columns or another key, or the user may not use it
+ */
+export async function prepareTable(client: Client, config: PostgresConfig): Promise<readonly string[]> {
+  let [info] = await client.query(INSPECTION, [quoted(config.table)]);
+  if (info === undefined) {
+    await client.script(creationOf(config));
+    [info] = await client.query(INSPECTION, [quoted(config.table)]);
+  }
+  const table = info as unknown as TableInfo | undefined;
+  const problem = table === undefined ? "cannot be seen after it was created" : problemOf(table, config);
+  if (table === undefined || problem !== undefined)
+    throw new ConfigurationError(
+      `The table ${config.table} ${problem}: change it, or choose another with postgres.table.`,
+    );
+  return risksOf(table, config);
+}
+
+function problemOf(table: TableInfo, { partition }: PostgresConfig): string | undefined {
+  const expected = partition === "day" ? "p" : "r";
+  if (table.kind !== expected)
+    return `is ${KINDS[table.kind] ?? "no table"}, and postgres.partition = ${partition} needs ${KINDS[expected]}`;
+  for (const [name, type] of Object.entries(COLUMNS)) {
+    const column = table.columns.find((candidate) => candidate.name === name);
+    if (column === undefined) return `has no column ${name}, which must be ${type}`;
+    if (column.type !== type) return `has a column ${name} of type ${column.type}, which must be ${type}`;
+  }
+  const foreign = table.columns.find(({ name, isRequired }) => isRequired && !(name in COLUMNS));
+  if (foreign !== undefined) return `has a column ${foreign.name} that is NOT NULL without a default`;
+  if (partition === "none" && !table.hasKey)
+    return "has no primary key or unique index on (queue, id, source)";
+  if (!table.isGranted) return "may not be read and inserted into by this user: GRANT SELECT, INSERT";
+  return undefined;
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  r: "a plain table",
+  p: "a partitioned table",
+  v: "a view",
+  m: "a materialized view",
+  f: "a foreign table",
+};
+
+function risksOf({ isUnlogged, fsync, synchronousCommit }: TableInfo, { table }: PostgresConfig): string[] {
+  const risks: string[] = [];
+  if (isUnlogged)
+    risks.push(`The table ${table} is UNLOGGED: a crash of the server empties it. Use SET LOGGED.`);
+  if (fsync === "off")
+    risks.push("The server runs with fsync = off: a power cut loses events that it stored.");
+  if (synchronousCommit === "off")
+    risks.push(
+      "The server runs with synchronous_commit = off: a crash loses the last events that it stored.",
+    );
+  return risks;
+}
+
+/** `"schema"."table"`. The configuration allows no quotes in names. */
+function quoted(table: string): string {
+  return table
+    .split(".")
+    .map((name) => `"${name}"`)
+    .join(".");
+}
+
+function literal(text: string): string {
+  return `'${text}'`;
+}
