@@ -83,7 +83,7 @@ const FORM = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 /** The messages never show the value: it holds a password. */
 function parseAddress(text: string): PostgresAddress {
   // A URL has no empty host beside a user: a Unix socket's name is a parameter.
-  const standard = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=\/)/, "$1localhost");
+  const standard = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[:/])/, "$1localhost");
   if (!/^postgres(?:ql)?:\/\//.test(text) || !URL.canParse(standard)) throw new ConfigurationError(FORM);
   const { username, password, hostname, port, pathname, searchParams } = new URL(standard);
   const unknown = [...searchParams.keys()].find((name) => name !== "sslmode" && name !== "host");

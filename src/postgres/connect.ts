@@ -97,7 +97,9 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 async function openSocket(config: PostgresConfig, signal: AbortSignal): Promise<Socket> {
   const { address } = config;
   const { host, port } = address;
+  signal.throwIfAborted(); // the library connects once more after its end
   const socket = isSocket(address) ? netConnect(`${host}/.s.PGSQL.${port}`) : netConnect(port, host);
+  socket.on("error", () => {}); // who waits for it is told; it may come when nobody does
   const destroy = (): void => void socket.destroy();
   signal.addEventListener("abort", destroy, { once: true });
   socket.once("close", () => signal.removeEventListener("abort", destroy));
@@ -111,6 +113,7 @@ async function openSocket(config: PostgresConfig, signal: AbortSignal): Promise<
     throw new Error("the server has TLS switched off (ssl = off)");
   }
   const secured = tlsConnect({ ...tls, socket });
+  secured.on("error", () => {});
   await once(secured, "secureConnect", { signal });
   return secured;
 }

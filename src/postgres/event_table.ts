@@ -7,7 +7,7 @@ import { getLogger } from "@logtape/logtape";
 import { describePostgres, type PostgresConfig } from "../config/postgres_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { type Client, openClient } from "./connect.ts";
-import { type Failure, failureOf, isAboutEvents } from "./failure.ts";
+import { type Failure, failureOf, GivenUp, isAboutEvents } from "./failure.ts";
 import { insertionOf, prepareTable } from "./table.ts";
 
 /** Events of one queue, in ascending order of their ids. */
@@ -117,8 +117,9 @@ export class EventTable {
       isUnsent = false;
       return await Promise.race([this.#insertAll(await session.client, events), givenUp]);
     } catch (error) {
-      this.#drop(session, { isNow: error instanceof GivenUp });
-      return { duplicates: 0, rejected: [], failure: { ...failureOf(error, this.#config), isUnsent } };
+      const failure = failureOf(error, this.#config);
+      this.#drop(session, { isNow: failure.isTransport });
+      return { duplicates: 0, rejected: [], failure: { ...failure, isUnsent } };
     } finally {
       clearTimeout(timer);
       stop.removeEventListener("abort", cut);
@@ -187,9 +188,6 @@ export class EventTable {
     void session.client.then((client) => client.end({ isNow })).catch(() => {});
   }
 }
-
-/** A batch took too long. */
-class GivenUp extends Error {}
 
 type RejectedRow = InsertResult["rejected"][number];
 

@@ -15,6 +15,9 @@ export interface Failure {
   readonly isTransport: boolean;
 }
 
+/** A batch was given up before the server answered. */
+export class GivenUp extends Error {}
+
 /** An error with a code: SQLSTATE, five characters, of the server; else one of the system or the library. */
 interface PostgresError extends Error {
   readonly code?: unknown;
@@ -75,6 +78,8 @@ export function failureOf(error: unknown, config: PostgresConfig): Failure {
       isTransport: /^(?:57P|08)/.test(code),
     };
   }
+  if (error instanceof GivenUp)
+    return { kind: "unavailable", reason: `${where}: ${message}`, isTransport: true };
   if (TLS_PROBLEM.test(`${code} ${message}`))
     return {
       kind: "misconfigured",

@@ -62,7 +62,7 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
       try {
         return await sql.unsafe(statement);
       } finally {
-        await sql.end();
+        await sql.end({ timeout: 0 }); // it waits for ever for a connection that was cut
       }
     },
     kill: async () => {
@@ -75,7 +75,15 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
     start: async (...more) => {
       const settings = ["listen_addresses=127.0.0.1", "ssl=on", ...options, ...more];
       program = startCommand(
-        unprivileged("postgres", ["-D", data, "-p", String(port), "-k", directory, ...settings.flatMap((s) => ["-c", s])]),
+        unprivileged("postgres", [
+          "-D",
+          data,
+          "-p",
+          String(port),
+          "-k",
+          directory,
+          ...settings.flatMap((s) => ["-c", s]),
+        ]),
       );
       await program.line(/ready to accept connections/);
     },
@@ -102,9 +110,25 @@ function initialize(directory: string, data: string): void {
   const file = join(directory, "password");
   const write = `printf %s "$PASSWORD" > "$0" && exec "$@"`;
   const initdb = `${PROGRAMS}initdb`;
-  const options = ["-D", data, "-U", USER, "-A", "scram-sha-256", "--pwfile", file, "-E", "UTF8", "--locale=C", "--no-sync"];
+  const options = [
+    "-D",
+    data,
+    "-U",
+    USER,
+    "-A",
+    "scram-sha-256",
+    "--pwfile",
+    file,
+    "-E",
+    "UTF8",
+    "--locale=C",
+    "--no-sync",
+  ];
   const [command, args] = unprivileged("", ["-c", write, file, initdb, ...options], "/bin/sh");
-  const { status, stderr } = spawnSync(command, args, { env: { ...process.env, PASSWORD }, encoding: "utf8" });
+  const { status, stderr } = spawnSync(command, args, {
+    env: { ...process.env, PASSWORD },
+    encoding: "utf8",
+  });
   if (status !== 0) throw new Error(stderr);
   rmSync(file);
   for (const name of ["server.pem", "server.key"]) {
@@ -115,7 +139,11 @@ function initialize(directory: string, data: string): void {
   }
 }
 
-function unprivileged(name: string, args: readonly string[], command: string = `${PROGRAMS}${name}`): [string, string[]] {
+function unprivileged(
+  name: string,
+  args: readonly string[],
+  command: string = `${PROGRAMS}${name}`,
+): [string, string[]] {
   if (!IS_ROOT) return [command, [...args]];
   return ["setpriv", [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups", command, ...args]];
 }
