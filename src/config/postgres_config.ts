@@ -80,6 +80,8 @@ export function describePostgres({ address: { host, port, database }, table }: P
 
 const FORM = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 
+const HOST = /^(?:\[[\da-f:.]+\]|[\w.-]+)$/i;
+
 /** The messages never show the value: it holds a password. */
 function parseAddress(text: string): PostgresAddress {
   // A URL has no empty host beside a user: a Unix socket's name is a parameter.
@@ -90,7 +92,7 @@ function parseAddress(text: string): PostgresAddress {
   if (unknown !== undefined)
     throw new ConfigurationError(`has the parameter ${quote(unknown)}: only sslmode and host are known`);
   const database = decode(pathname.slice(1));
-  if (username === "" || hostname === "" || database === "" || database.includes("/"))
+  if (username === "" || !HOST.test(hostname) || database === "" || database.includes("/"))
     throw new ConfigurationError(FORM);
   return {
     host: searchParams.get("host") ?? hostname.replace(/^\[(.*)\]$/, "$1"),

@@ -42,28 +42,45 @@ export async function openClient(config: PostgresConfig, name: string): Promise<
   const { default: library } = await loadPackage("postgres", () => import("postgres"));
   const ended = new AbortController();
   let opened = 0;
-  const sql = library(
-    optionsOf(config, name, async () => {
-      if (++opened > MAX_CONNECTIONS) await sleep(RECONNECT_MS);
-      return await openSocket(config, ended.signal);
-    }),
-  );
+  const connect = async (): Promise<Socket> => {
+    if (++opened > MAX_CONNECTIONS) await sleep(RECONNECT_MS);
+    return await openSocket(config, ended.signal);
+  };
+  const open = (connection: postgres.Options<Record<string, never>>["connection"]) =>
+    library({ ...optionsOf(config, connect), connection: { application_name: name, ...connection } });
+  // Else a statement that waits for a lock would outlive the batch that gave it up.
+  let sql = open({ statement_timeout: config.timeoutMs });
+  let isPooled = false;
+  const run = async <Result>(send: (sql: postgres.Sql) => Promise<Result>): Promise<Result> => {
+    try {
+      return await send(sql);
+    } catch (error) {
+      if (!NOT_TO_A_POOLER.test((error as Error).message)) throw error;
+      if (!isPooled) {
+        isPooled = true;
+        sql = open({});
+      }
+      return await send(sql);
+    }
+  };
   return {
     // One statement each: the library's transactions throw where nobody catches when the server goes away.
-    query: async (statement, parameters = []) => await sql.unsafe(statement, [...parameters]),
-    script: async (statements) => void (await sql.unsafe(statements).simple()),
+    query: (statement, parameters = []) => run(async (sql) => await sql.unsafe(statement, [...parameters])),
+    script: (statements) => run(async (sql) => void (await sql.unsafe(statements).simple())),
     end: async ({ isNow }) => {
       if (isNow) ended.abort();
-      await sql.end(isNow ? { timeout: 0 } : {}).catch(() => {});
+      await sql.end({ timeout: isNow ? 0 : config.timeoutMs / 1_000 }).catch(() => {});
       ended.abort();
     },
   };
 }
 
+/** PgBouncer takes few of the parameters of a connection: then its own `query_timeout`, or the user's, must do. */
+const NOT_TO_A_POOLER = /unsupported startup parameter/;
+
 /** All that the library would else take from the environment is said here. */
 function optionsOf(
   config: PostgresConfig,
-  name: string,
   socket: () => Promise<Socket>,
 ): postgres.Options<Record<string, never>> {
   const { address, timeoutMs } = config;
@@ -85,8 +102,6 @@ function optionsOf(
     fetch_types: false,
     debug: false,
     onnotice: () => {},
-    // Else a statement that waits for a lock would outlive the batch that gave it up.
-    connection: { application_name: name, statement_timeout: timeoutMs },
   };
   return options;
 }

@@ -33,6 +33,8 @@ export interface PostgresServer extends AsyncDisposable {
   readonly port: number;
   /** The directory of its Unix socket. */
   readonly directory: string;
+  /** Gives a directory to the server's user. */
+  own(directory: string): void;
   /** Runs a statement as the superuser, over a connection of its own. */
   query(statement: string, database?: string): Promise<readonly Record<string, unknown>[]>;
   /** What `postgres.url` says, for the superuser by default. */
@@ -48,7 +50,7 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
   const temporary = temporaryDirectory();
   const directory = temporary.path;
   const data = join(directory, "data");
-  if (IS_ROOT) chownSync(directory, NOBODY, NOBODY);
+  own(directory);
   initialize(directory, data);
   let program: Program | undefined;
   const url: PostgresServer["url"] = ({ user = USER, password = PASSWORD, database = "postgres" } = {}) =>
@@ -57,6 +59,7 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
     port,
     directory,
     url,
+    own,
     query: async (statement, database = "postgres") => {
       const sql = postgres(url({ database }), { max: 1, onnotice: () => {} });
       try {
@@ -88,7 +91,7 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
       await program.line(/ready to accept connections/);
     },
     [Symbol.asyncDispose]: async () => {
-      program?.signal("SIGQUIT");
+      if (program?.child.exitCode === null) program.signal("SIGQUIT");
       await program?.ended;
       temporary[Symbol.dispose]();
     },
@@ -135,8 +138,12 @@ function initialize(directory: string, data: string): void {
     const copy = join(data, name.replace("pem", "crt"));
     copyFileSync(fileURLToPath(new URL(`certificates/${name}`, import.meta.url)), copy);
     chmodSync(copy, 0o600);
-    if (IS_ROOT) chownSync(copy, NOBODY, NOBODY);
+    own(copy);
   }
+}
+
+function own(path: string): void {
+  if (IS_ROOT) chownSync(path, NOBODY, NOBODY);
 }
 
 function unprivileged(

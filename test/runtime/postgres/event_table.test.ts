@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { openSink } from "../../../src/collector/sinks/open_sink.ts";
 import { type EventRows, EventTable, type InsertResult } from "../../../src/postgres/event_table.ts";
-import { queueUuid } from "../../support/batches.ts";
+import { batchOf, queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
 import { NO_POSTGRES, PASSWORD, postgresConfig, startPostgres } from "../../support/postgres.ts";
+import { newQueue } from "../../support/publisher.ts";
 import { freePorts, serveTcp } from "../../support/servers.ts";
+import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 
 const skip = NO_POSTGRES;
 const RUNNING = new AbortController().signal;
@@ -307,4 +311,89 @@ test("says how the server's settings can lose events", { skip }, async () => {
   assert.deepEqual(table.risks, risks);
   await using nowhere = open("risky", {}, server.url({ database: "missing" }));
   await assert.rejects(nowhere.checkRisks(), { code: "POSTGRES_MISCONFIGURED" });
+});
+
+test("a full disk of the server keeps the events, and takes them when there is room", {
+  skip: skip || noSmallDisks,
+}, async () => {
+  using disk = new SmallDisk(4);
+  server.own(disk.path);
+  await server.query(`CREATE TABLESPACE small LOCATION '${disk.path}'`);
+  await using table = open("full_disk");
+  assert.deepEqual(await table.insert(rows(["1"]), RUNNING), STORED);
+  await server.query("ALTER TABLE full_disk SET TABLESPACE small");
+  disk.fill();
+  const large = rows(
+    [1, 2, 3].map((n) => JSON.stringify({ n, noise: randomBytes(60_000).toString("hex") })),
+    2,
+  );
+  const { failure } = await table.insert(large, RUNNING);
+  assert.equal(failure?.kind, "unavailable");
+  assert.match(failure.reason, /No space left on device .*53100.*free space/);
+  disk.free();
+  assert.deepEqual(await table.insert(large, RUNNING), STORED);
+  for (const statement of ["DROP TABLE full_disk", "DROP TABLESPACE small", "CHECKPOINT"])
+    await server.query(statement);
+});
+
+test("a sink of a collector keeps sources apart, and events without ids each time", { skip }, async () => {
+  const config = postgresConfig(server.url(), { "postgres.table": "sink" });
+  const sink = await openSink(config);
+  const ids = `${queueUuid(1)}:7-8,10`;
+  const batch = batchOf(['{"1":{"i64":9007199254740993}}', '"\\u0000"', "[1,\n2]"], ids);
+  const error = "unsupported Unicode escape sequence (22P05)";
+  const rejected = [{ index: 1, reason: error }];
+  assert.deepEqual(await sink.store(batch), { stored: 2, duplicates: 0, rejected });
+  assert.deepEqual(await sink.store(batch), { stored: 0, duplicates: 2, rejected });
+  assert.deepEqual(await sink.store({ ...batch, source: "other" }), { stored: 2, duplicates: 0, rejected });
+  for (const ids of [undefined, `${queueUuid(1)}:7`])
+    assert.deepEqual(await sink.store(batchOf(["1", "2"], ids)), { stored: 2, duplicates: 0 });
+  const late = sink.store(batchOf(["3"]));
+  await sink.close();
+  assert.deepEqual(await late, { stored: 1, duplicates: 0 });
+  const found = await server.query(
+    `SELECT source, id, event::text FROM sink WHERE queue = '${queueUuid(1)}' ORDER BY 1, 2`,
+  );
+  const expected = ["host", "other"].flatMap((source) => [
+    { source, id: "7", event: '{"1": {"i64": 9007199254740993}}' },
+    { source, id: "10", event: "[1, 2]" },
+  ]);
+  assert.deepEqual(
+    found.map((row) => ({ ...row })),
+    expected,
+  );
+  assert.equal((await textsOf("sink")).length, 4 + 4 + 1);
+  await assert.rejects(sink.store(batchOf(["4"])), { code: "POSTGRES_UNAVAILABLE" });
+});
+
+test("a publisher takes a queue to a table, makes dead letters of what it rejects, and goes on after a restart of the server", {
+  skip,
+}, async () => {
+  const settings = { destination: "postgres", "postgres.url": server.url(), "postgres.table": "published" };
+  await using main = newQueue("http://unused", settings);
+  const put = (from: number) =>
+    main.queue.putMany(Array.from({ length: 1_000 }, (_, index) => ({ n: from + index })));
+  put(0);
+  main.queue.put({ n: "\u0000" });
+  put(1_000);
+  void main.publisher.run();
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+  const [letter, ...others] = main.publisher.deadLetters.newest({ limit: 10 });
+  assert.deepEqual([letter?.status, letter?.id, others], [400, 1_001, []]);
+
+  await server.kill();
+  put(2_000);
+  await eventually("a failure", () => main.publisher.status().failures > 0);
+  assert.match(main.publisher.status().lastProblem!.message, /cannot be reached/);
+  await server.start();
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+  const found = await server.query(
+    "SELECT (event->>'n')::int AS n, put_at <= received_at AND put_at > now() - interval '1 hour' AS is_timely FROM published ORDER BY 1",
+  );
+  assert.deepEqual(
+    found.map((row) => ({ ...row })),
+    Array.from({ length: 3_000 }, (_, n) => ({ n, is_timely: true })),
+  );
+  const { counts } = main.publisher.metrics();
+  assert.deepEqual([counts.rollbacks, counts.deadLettered], [0, 1]);
 });

@@ -6,7 +6,7 @@ import { NO_POSTGRES, type PostgresServer, startPostgres } from "../../support/p
 import type { Program } from "../../support/processes.ts";
 import { numbersFrom } from "../../support/scripted_collector.ts";
 import { freePorts } from "../../support/servers.ts";
-import { addressOf, type Settings, Spool, stop } from "../../support/spool.ts";
+import { type Settings, Spool, stop } from "../../support/spool.ts";
 
 /** By hand more: `ROUNDS=100`. */
 const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
