@@ -7,8 +7,8 @@ import { getLogger } from "@logtape/logtape";
 import { describePostgres, type PostgresConfig } from "../config/postgres_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { type Client, openClient } from "./connect.ts";
-import { type Failure, failureOf, GivenUp, isAboutEvents } from "./failure.ts";
-import { insertionOf, prepareTable } from "./table.ts";
+import { type Failure, failureOf, GivenUp, isAboutEvents, isUniqueViolation } from "./failure.ts";
+import { type Insertion, insertionOf, prepareTable } from "./table.ts";
 
 /** Events of one queue, in ascending order of their ids. */
 export interface EventRows {
@@ -46,7 +46,7 @@ const logger = getLogger(["eventspool", "postgres"]);
 export class EventTable {
   readonly #config: PostgresConfig;
   readonly #name: string;
-  readonly #insertion: string;
+  readonly #insertion: Insertion;
   readonly #inserting = new Set<Promise<InsertResult>>();
   #session: Session | undefined;
   #risks: readonly string[] = [];
@@ -141,12 +141,15 @@ export class EventTable {
    * @returns how many are stored now
    */
   async #insertRange(client: Client, range: Range): Promise<number> {
-    const { events, from, to, rejected } = range;
+    const { events, from, to, rejected, isConflict = false } = range;
     try {
-      const [row] = await client.query(this.#insertion, parametersOf(range));
+      const { statement, ifConflict } = this.#insertion;
+      const [row] = await client.query(isConflict ? ifConflict : statement, parametersOf(range));
       return Number(row!["stored"]);
     } catch (error) {
       if (!isAboutEvents(error)) throw error;
+      if (isUniqueViolation(error) && !isConflict)
+        return await this.#insertRange(client, { ...range, isConflict: true });
       if (to - from === events.texts.length) await this.#check(client); // someone may have changed the table
       if (to - from === 1) {
         const { message, code } = error as Error & { code: string };
@@ -197,6 +200,8 @@ interface Range {
   /** Not part of the range. */
   readonly to: number;
   readonly rejected: RejectedRow[];
+  /** Whether another connection may be inserting the same events. Default: false. */
+  readonly isConflict?: boolean;
 }
 
 function parametersOf({ events, from, to }: Range): string[] {

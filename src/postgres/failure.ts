@@ -38,6 +38,11 @@ export function isAboutEvents(error: unknown): boolean {
   return VALUE_CLASSES.has(code.slice(0, 2)) && !(code === "23514" && constraint === undefined);
 }
 
+/** Whether a row is there already, by the key or by another unique index. */
+export function isUniqueViolation(error: unknown): boolean {
+  return (error as PostgresError).code === "23505";
+}
+
 /** What to do about an error of the server, by SQLSTATE or its class. The first that matches counts. */
 const ADVICE: readonly (readonly [code: string, kind: Failure["kind"], advice: string])[] = [
   ["28", "misconfigured", "see the user and password of postgres.url, and the server's pg_hba.conf"],
