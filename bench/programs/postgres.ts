@@ -17,11 +17,18 @@ const NEVER = new AbortController().signal;
 const sql = postgres(url, { max: 1, onnotice: () => {} });
 const tables = new Map(["none", "day"].map((partition) => [partition, open(partition)]));
 await sql.unsafe("DROP TABLE IF EXISTS bench_copy, bench_single, bench_none, bench_day");
-for (const table of tables.values()) await table.insert({ queue: QUEUE, source: "", ids: [], putAtMs: [], texts: [] }, NEVER);
-for (const name of ["copy", "single"]) await sql.unsafe(`CREATE TABLE bench_${name} (LIKE bench_none INCLUDING ALL)`);
+for (const table of tables.values())
+  await table.insert({ queue: QUEUE, source: "", ids: [], putAtMs: [], texts: [] }, NEVER);
+for (const name of ["copy", "single"])
+  await sql.unsafe(`CREATE TABLE bench_${name} (LIKE bench_none INCLUDING ALL)`);
 
 function open(partition: string): EventTable {
-  const keys = { destination: "postgres", "postgres.url": url, "postgres.table": `bench_${partition}`, "postgres.partition": partition };
+  const keys = {
+    destination: "postgres",
+    "postgres.url": url,
+    "postgres.table": `bench_${partition}`,
+    "postgres.partition": partition,
+  };
   const lines = Object.entries(keys).map(([key, value]) => `${key} = ${value}\n`);
   const { destination } = parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} });
   if (destination.kind !== "postgres") throw new Error("Error: not Postgres");
@@ -35,7 +42,9 @@ interface Batch {
 
 async function copy({ firstId, texts }: Batch): Promise<void> {
   const at = new Date().toISOString();
-  const lines = texts.map((text, index) => `${QUEUE}\t${firstId + index}\t${at}\t\t${text.replaceAll("\\", "\\\\")}\n`);
+  const lines = texts.map(
+    (text, index) => `${QUEUE}\t${firstId + index}\t${at}\t\t${text.replaceAll("\\", "\\\\")}\n`,
+  );
   const into = await sql.unsafe("COPY bench_copy (queue, id, put_at, source, event) FROM STDIN").writable();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   into.once("error", reject).once("finish", resolve).end(lines.join(""));
@@ -45,7 +54,9 @@ async function copy({ firstId, texts }: Batch): Promise<void> {
 async function insert(partition: string, { firstId, texts }: Batch): Promise<void> {
   const ids = texts.map((_, index) => firstId + index);
   const putAtMs = texts.map(() => Date.now());
-  const { failure } = await tables.get(partition)!.insert({ queue: QUEUE, source: "", ids, putAtMs, texts }, NEVER);
+  const { failure } = await tables
+    .get(partition)!
+    .insert({ queue: QUEUE, source: "", ids, putAtMs, texts }, NEVER);
   if (failure !== undefined) throw new Error(`Error: ${failure.reason}`);
 }
 
@@ -62,17 +73,19 @@ const ways: Record<string, (batch: Batch) => Promise<void>> = {
   partitions: (batch) => insert("day", batch),
   single,
 };
-const perS: Record<string, number[]> = {};
+const perS = new Map(Object.keys(ways).map((name) => [name, [] as number[]]));
 for (let round = 0; round < rounds; round++) {
   const texts = Array.from({ length: COUNT }, () => Buffer.from(randomEvent()).toString());
   for (const [name, way] of Object.entries(ways)) {
     const startedAtMs = performance.now();
     await way({ firstId: 1 + round * COUNT, texts });
     const count = name === "single" ? COUNT / 10 : COUNT;
-    (perS[name] ??= []).push((count / (performance.now() - startedAtMs)) * 1_000);
+    perS.get(name)!.push((count / (performance.now() - startedAtMs)) * 1_000);
   }
 }
 const medianOf = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-console.log(JSON.stringify(Object.fromEntries(Object.entries(perS).map(([name, values]) => [name, Math.round(medianOf(values))]))));
+console.log(
+  JSON.stringify(Object.fromEntries([...perS].map(([name, values]) => [name, Math.round(medianOf(values))]))),
+);
 for (const table of tables.values()) await table.close();
 await sql.end();

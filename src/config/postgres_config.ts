@@ -14,12 +14,12 @@ const DEFAULT_POSTGRES_TIMEOUT_MS = 10_000;
 
 const DEFAULT_PORT = 5432;
 
-/** How a connection is encrypted. `require`: it is, but whoever answers is trusted, as in libpq. */
+/** How a connection is encrypted. `require` does not check who answers, as in libpq. */
 export type PostgresTls = "disable" | "require" | "verify-full";
 
-/** What `postgres.url` says: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`. */
+/** What `postgres.url` says. */
 export interface PostgresAddress {
-  /** A name, an IP address, or the directory of a Unix socket: `postgres://USER@/DATABASE?host=/run/postgresql`. */
+  /** A name, an IP address, or the directory of a Unix socket. */
   readonly host: string;
   /** Default: 5432. */
   readonly port: number;
@@ -27,7 +27,7 @@ export interface PostgresAddress {
   readonly user: string;
   /** Undefined: none, such as with a Unix socket or a certificate. */
   readonly password: Secret | undefined;
-  /** `sslmode`. Default: `disable`, or `verify-full` where a TLS key is set. */
+  /** Undefined: `verify-full` if one of the TLS keys is set, else `disable`. */
   readonly sslMode: PostgresTls | undefined;
 }
 
@@ -35,15 +35,21 @@ export interface PostgresAddress {
 export interface PostgresConfig {
   /** Always `postgres`. */
   readonly kind: "postgres";
-  /** `postgres.url`, or what the file `postgres.url_file` holds. */
+  /**
+   * `postgres.url`, or what the file `postgres.url_file` holds: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with
+   * `?sslmode=verify-full` for TLS; or `postgres://USER@/DATABASE?host=DIRECTORY` for a Unix socket. Required.
+   */
   readonly address: PostgresAddress;
-  /** `postgres.tls_ca_file`, `postgres.tls_cert_file`, `postgres.tls_key_file`: as of a collector. One of them: TLS is required, and the server's name is checked. */
+  /**
+   * `postgres.tls_ca_file`, `postgres.tls_cert_file`, `postgres.tls_key_file`: the authorities that are trusted, and the
+   * certificate and key that the server asks for, in PEM. One of them means `sslmode=verify-full`.
+   */
   readonly tls: TlsFiles | undefined;
-  /** `postgres.table`: `TABLE` or `SCHEMA.TABLE`, created if it is missing. Default: `events`. */
+  /** `postgres.table`: `TABLE` or `SCHEMA.TABLE`; it is created if it is missing. Default: `events`. */
   readonly table: string;
-  /** `postgres.partition`: `day` for a partition per day, UTC, in which events are received; or `none`. Default: `none`. */
+  /** `postgres.partition`: `day` partitions the table by the day, in UTC, on which events arrive. Default: `none`. */
   readonly partition: "none" | "day";
-  /** `postgres.timeout`: how long a batch may take, in milliseconds. Default: 10 s. */
+  /** `postgres.timeout`: how long a batch may take, in milliseconds, the connection included. Default: 10 s. */
   readonly timeoutMs: number;
 }
 
@@ -57,8 +63,8 @@ export function readPostgres(section: ConfigSection): PostgresConfig {
     section.warn(
       "postgres.url",
       address.sslMode === "require"
-        ? "sslmode=require trusts whoever answers: use sslmode=verify-full, with postgres.tls_ca_file for a private authority"
-        : "events go unencrypted to another machine: add ?sslmode=verify-full",
+        ? "sslmode=require does not check who answers: use sslmode=verify-full, and postgres.tls_ca_file for a private authority"
+        : "events are sent unencrypted to another machine: add ?sslmode=verify-full",
     );
   return {
     kind: "postgres",

@@ -78,21 +78,24 @@ export async function openClient(config: PostgresConfig, name: string): Promise<
 /** PgBouncer takes few of the parameters of a connection: then its own `query_timeout`, or the user's, must do. */
 const NOT_TO_A_POOLER = /unsupported startup parameter/;
 
-/** All that the library would else take from the environment is said here. */
+/** What is missing here the library takes from the environment: `$PGAPPNAME` and `$PGTARGETSESSIONATTRS` always. */
 function optionsOf(
   config: PostgresConfig,
   socket: () => Promise<Socket>,
 ): postgres.Options<Record<string, never>> {
   const { address, timeoutMs } = config;
-  const options: postgres.Options<Record<string, never>> & { socket: () => Promise<Socket> } = {
+  const options: postgres.Options<Record<string, never>> & Undocumented = {
     host: address.host,
     port: address.port,
     database: address.database,
     user: address.user,
-    password: address.password === undefined ? "" : new TextDecoder().decode(address.password.reveal()),
+    // A function, since the library takes $PGPASSWORD for an empty text.
+    password: () => new TextDecoder().decode(address.password?.reveal()),
     socket,
     ssl: false, // the socket's own
+    sslnegotiation: null,
     max: MAX_CONNECTIONS,
+    max_pipeline: 100,
     idle_timeout: IDLE_TIMEOUT_S,
     connect_timeout: Math.ceil(timeoutMs / 1_000),
     max_lifetime: null,
@@ -101,9 +104,19 @@ function optionsOf(
     prepare: false, // poolers give each statement another connection
     fetch_types: false,
     debug: false,
+    publications: "",
+    target_session_attrs: undefined,
     onnotice: () => {},
   };
   return options;
+}
+
+/** Options of the library that its types lack. */
+interface Undocumented {
+  /** Opens a socket, instead of the library. */
+  readonly socket: () => Promise<Socket>;
+  readonly sslnegotiation: null;
+  readonly max_pipeline: number;
 }
 
 /** The first bytes of a client that asks for TLS; the answer is `S` or `N`. Source: PostgreSQL, 55.2.12. */

@@ -34,26 +34,21 @@ export function creationOf({ table, partition }: PostgresConfig): string {
     ${isPartitioned ? insertFunction(table) : ""}`;
 }
 
-/**
- * Inserts those events that are not there, which it looks for in one range of the key's index. Its parameters, all of
- * them texts: queue, source, ids and put times as arrays, and the events as lines. With `ON CONFLICT` for each row
- * instead, a batch takes a quarter longer.
- */
+/** Inserts events. Its parameters, all of them texts: queue, source, ids and put times as arrays, and the events as lines. */
 function insertInto(table: string): string {
   return `
     INSERT INTO ${quoted(table)} (queue, id, put_at, source, event)
     SELECT $1::uuid, new.id, to_timestamp(new.put_at_ms / 1000), $2, new.event::jsonb
-    FROM unnest($3::bigint[], $4::float8[], string_to_array($5, E'\\n')) AS new (id, put_at_ms, event)
-    WHERE new.id NOT IN (
-      SELECT known.id FROM ${quoted(table)} AS known WHERE known.queue = $1::uuid AND known.source = $2
-      AND known.id BETWEEN ($3::bigint[])[1] AND ($3::bigint[])[cardinality($3::bigint[])]
-    )`;
+    FROM unnest($3::bigint[], $4::float8[], string_to_array($5, E'\\n')) AS new (id, put_at_ms, event)`;
 }
 
 /** A statement that stores events and says how many, as `stored`; parameters as of {@link insertInto}. */
 export interface Insertion {
   readonly statement: string;
-  /** If another connection inserts the same events at the same moment, the first one fails, by the key: then this one. */
+  /**
+   * The first one fails by the key if an event is there already, as after a crash: then this one. It looks for each row
+   * before it inserts it, which takes a quarter longer.
+   */
   readonly ifConflict: string;
 }
 
@@ -73,15 +68,21 @@ export function insertionOf({ table, partition }: PostgresConfig): Insertion {
 
 /**
  * No key of a partitioned table spans its partitions. So inserts of one queue wait for each other, for a lock that must
- * be had before the statement sees the table: that takes a function. It makes the partition of the day, too.
+ * be had before the statement sees the table: that takes a function. It looks for known ids in all partitions, one
+ * range of an index each, and makes the partition of the day.
  */
 function insertFunction(table: string): string {
   return `
     CREATE OR REPLACE FUNCTION ${quoted(`${table}_insert`)}(text, text, text, text, text) RETURNS bigint
-    LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+    LANGUAGE plpgsql AS $$
+    #variable_conflict use_variable
     DECLARE
       today timestamp := date_trunc('day', now() AT TIME ZONE 'UTC');
       part text := '${table}_' || to_char(today, 'YYYYMMDD');
+      ids bigint[] := $3::bigint[];
+      first_id bigint := ids[1];
+      last_id bigint := ids[cardinality(ids)];
+      known bigint[];
       stored bigint;
     BEGIN
       PERFORM pg_advisory_xact_lock(hashtextextended($1 || $2, 0));
@@ -90,7 +91,11 @@ function insertFunction(table: string): string {
         EXECUTE format('CREATE TABLE IF NOT EXISTS %s PARTITION OF ${quoted(table)} FOR VALUES FROM (%L) TO (%L)',
           part, today AT TIME ZONE 'UTC', (today + interval '1 day') AT TIME ZONE 'UTC');
       END IF;
-      ${insertInto(table)};
+      known := ARRAY(
+        SELECT id FROM ${quoted(table)} WHERE queue = $1::uuid AND source = $2
+        AND id BETWEEN first_id AND last_id INTERSECT SELECT unnest(ids)
+      );
+      ${insertInto(table)} WHERE new.id <> ALL (known);
       GET DIAGNOSTICS stored = ROW_COUNT;
       RETURN stored;
     END $$;`;

@@ -17,7 +17,7 @@ for (const block of PAGES.flatMap(readBlocks).filter(
 ))
   test(`the configuration in ${block.page}, line ${block.line}, is read without a warning`, () => {
     const format = block.language as "ini" | "toml";
-    const env = { EVENTS_KEY_SECRET: "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==" };
+    const env = { EVENTS_KEY_SECRET: "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==", DB_PASSWORD: "hunter2" };
     const isCollectors = !block.text.includes("event-publisher");
     const parse = isCollectors ? parseCollectorConfig : parsePublisherConfig;
     assert.deepEqual(parse(block.text, { format, env }).warnings, []);
