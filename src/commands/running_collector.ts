@@ -15,6 +15,7 @@ import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import type { CollectorConfig, ListenerTls } from "../config/collector_config.ts";
+import { fingerprintOf } from "../config/describe_config.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import {
@@ -151,7 +152,7 @@ export class RunningCollector {
 
   /** @throws {EventStorageError} (rejects) the new one cannot be opened; then the old one is in use */
   async #replaceSink(config: SinkConfig): Promise<void> {
-    if (isDeepStrictEqual(config, this.#config.sink)) return;
+    if (fingerprintOf(config) === fingerprintOf(this.#config.sink)) return; // two secrets are deeply equal, always
     const swapping = this.#swapSink(config);
     this.#sinkIsOpen = swapping.catch(() => {});
     await swapping;

@@ -150,7 +150,7 @@ function describePostgres({
  * The same for two configurations that say the same, secrets and the contents of the files that they name included: as
  * these are now. A hash, so that no text with the secrets stays in memory.
  */
-export function fingerprintOf(config: PublisherConfig): string {
+export function fingerprintOf(config: object): string {
   const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
     const raw = this[key]; // before toJSON
     if (raw instanceof Secret) return Buffer.from(raw.reveal()).toString("base64");

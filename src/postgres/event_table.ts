@@ -30,8 +30,18 @@ export interface InsertResult {
   /** Those that the server never takes, by their index, in ascending order. */
   readonly rejected: readonly { readonly index: number; readonly error: string }[];
   /** Why not all others are stored. */
-  readonly failure: (Failure & { readonly isUnsent: boolean }) | undefined;
+  readonly failure: AttemptFailure | undefined;
 }
+
+interface AttemptFailure extends Failure {
+  /** Whether nothing was sent, since there was no connection, or not the right table. */
+  readonly isUnsent: boolean;
+}
+
+/** The result of something that was done over a session, or why it has none. */
+type Attempt<Result> =
+  | { readonly result: Result; readonly failure?: undefined }
+  | { readonly result?: undefined; readonly failure: AttemptFailure };
 
 /** Connections, and the check of the table with which they begin. */
 interface Session {
@@ -40,6 +50,8 @@ interface Session {
   readonly checked: Promise<readonly string[]>;
 }
 
+const NEVER = new AbortController().signal;
+
 const logger = getLogger(["eventspool", "postgres"]);
 
 /** Inserts events into a table. It connects when there is something to insert, and again after a failure. */
@@ -47,7 +59,7 @@ export class EventTable {
   readonly #config: PostgresConfig;
   readonly #name: string;
   readonly #insertion: Insertion;
-  readonly #inserting = new Set<Promise<InsertResult>>();
+  readonly #running = new Set<Promise<unknown>>();
   #session: Session | undefined;
   #risks: readonly string[] = [];
   #isClosed = false;
@@ -70,14 +82,9 @@ export class EventTable {
    * @throws {EventStorageError} (rejects) `POSTGRES_UNAVAILABLE`, `POSTGRES_MISCONFIGURED`
    */
   async checkRisks(): Promise<readonly string[]> {
-    const session = this.#open();
-    try {
-      await session.checked;
-      return await this.#check(await session.client);
-    } catch (cause) {
-      this.#drop(session, { isNow: true });
-      throw storageErrorOf(failureOf(cause, this.#config), this.#config);
-    }
+    const { result, failure } = await this.#attempt((client) => this.#check(client), NEVER);
+    if (failure !== undefined) throw storageErrorOf(failure, this.#config);
+    return result;
   }
 
   /**
@@ -86,43 +93,50 @@ export class EventTable {
    *
    * @param stop ends the waiting when it aborts
    */
-  insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
-    const inserting = this.#insert(events, stop).finally(() => this.#inserting.delete(inserting));
-    this.#inserting.add(inserting);
-    return inserting;
+  async insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
+    const { result, failure } = await this.#attempt((client) => this.#insertAll(client, events), stop);
+    return result ?? { duplicates: 0, rejected: [], failure };
   }
 
   /** Resolves when all that was begun is stored or given up, and the connections are closed. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all(this.#inserting);
-    await (await this.#session?.client.catch(() => undefined))?.end({ isNow: false });
+    await Promise.all(this.#running);
+    await (await this.#session?.client)?.end({ isNow: false });
   }
 
-  async #insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
-    const { timeoutMs } = this.#config;
+  /** Works over the session, which is dropped if that fails, takes longer than the timeout or is stopped. */
+  #attempt<Result>(work: (client: Client) => Promise<Result>, stop: AbortSignal): Promise<Attempt<Result>> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
-    const giveUp = (reason: string): void => reject(new GivenUp(reason));
-    const cut = (): void => giveUp("the grace time of the stop is over");
-    const timer = setTimeout(
-      () => giveUp(`no answer within ${timeoutMs} ms, see postgres.timeout`),
-      timeoutMs,
-    );
+    const { timeoutMs } = this.#config;
+    const late = (): void => reject(new GivenUp(`no answer within ${timeoutMs} ms, see postgres.timeout`));
+    const cut = (): void => reject(new GivenUp("the grace time of the stop is over"));
+    const timer = setTimeout(late, timeoutMs);
     stop.addEventListener("abort", cut, { once: true });
     if (stop.aborted) cut();
+    const running = this.#race(work, givenUp).finally(() => {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", cut);
+      this.#running.delete(running);
+    });
+    this.#running.add(running);
+    return running;
+  }
+
+  async #race<Result>(
+    work: (client: Client) => Promise<Result>,
+    givenUp: Promise<never>,
+  ): Promise<Attempt<Result>> {
     const session = this.#open();
     let isUnsent = true;
     try {
       await Promise.race([session.checked, givenUp]);
       isUnsent = false;
-      return await Promise.race([this.#insertAll(await session.client, events), givenUp]);
+      return { result: await Promise.race([session.client.then(work), givenUp]) };
     } catch (error) {
       const failure = failureOf(error, this.#config);
       this.#drop(session, { isNow: failure.isTransport });
-      return { duplicates: 0, rejected: [], failure: { ...failure, isUnsent } };
-    } finally {
-      clearTimeout(timer);
-      stop.removeEventListener("abort", cut);
+      return { failure: { ...failure, isUnsent } };
     }
   }
 

@@ -3,6 +3,8 @@ import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { openSink } from "../../../src/collector/sinks/open_sink.ts";
+import { RunningCollector } from "../../../src/commands/running_collector.ts";
+import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import { type EventRows, EventTable, type InsertResult } from "../../../src/postgres/event_table.ts";
 import { batchOf, queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -367,6 +369,22 @@ test("a sink of a collector keeps sources apart, and events without ids each tim
   );
   assert.equal((await textsOf("sink")).length, 4 + 4 + 1);
   await assert.rejects(sink.store(batchOf(["4"])), { code: "POSTGRES_UNAVAILABLE" });
+});
+
+test("a collector that is reloaded with another password uses it", { skip }, async () => {
+  const load = (password: string) => {
+    const keys = { "key.web": "aGVsbG8=", listen: "127.0.0.1:0", "admin.listen": "off", sink: "postgres" };
+    const all = { ...keys, "postgres.url": server.url({ password }), "postgres.table": "reloaded" };
+    const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
+    return parseCollectorConfig(`[event-collector]\n${lines.join("")}`, { env: {} });
+  };
+  const running = await RunningCollector.start(load("wrong"));
+  await running.reload(() => load(PASSWORD));
+  await eventually(
+    "a table",
+    async () => (await server.query("SELECT to_regclass('reloaded') AS name"))[0]!["name"],
+  );
+  await running.stop();
 });
 
 test("a publisher takes a queue to a table, makes dead letters of what it rejects, and goes on after a restart of the server", {
