@@ -7,7 +7,14 @@ import { getLogger } from "@logtape/logtape";
 import { describePostgres, type PostgresConfig } from "../config/postgres_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { type Client, openClient } from "./connect.ts";
-import { type Failure, failureOf, GivenUp, isAboutEvents, isUniqueViolation } from "./failure.ts";
+import {
+  type Failure,
+  failureOf,
+  GivenUp,
+  isAboutEvents,
+  isUniqueViolation,
+  PartlyInserted,
+} from "./failure.ts";
 import { type Insertion, insertionOf, prepareTable } from "./table.ts";
 
 /** Events of one queue, in ascending order of their ids. */
@@ -34,7 +41,7 @@ export interface InsertResult {
 }
 
 interface AttemptFailure extends Failure {
-  /** Whether nothing was sent, since there was no connection, or not the right table. */
+  /** Whether surely none of the events is stored. */
   readonly isUnsent: boolean;
 }
 
@@ -128,15 +135,15 @@ export class EventTable {
     givenUp: Promise<never>,
   ): Promise<Attempt<Result>> {
     const session = this.#open();
-    let isUnsent = true;
+    let isConnected = false;
     try {
       await Promise.race([session.checked, givenUp]);
-      isUnsent = false;
+      isConnected = true;
       return { result: await Promise.race([session.client.then(work), givenUp]) };
     } catch (error) {
       const failure = failureOf(error, this.#config);
       this.#drop(session, { isNow: failure.isTransport });
-      return { failure: { ...failure, isUnsent } };
+      return { failure: { ...failure, isUnsent: !isConnected || !failure.isTransport } };
     }
   }
 
@@ -175,7 +182,10 @@ export class EventTable {
     const parts: Promise<number>[] = [];
     for (let at = from; at < to; at += size)
       parts.push(this.#insertRange(client, { ...range, from: at, to: Math.min(at + size, to) }));
-    return (await Promise.all(parts)).reduce((sum, stored) => sum + stored, 0);
+    const stored = await Promise.all(parts).catch((cause) => {
+      throw new PartlyInserted("some of the events are stored", { cause });
+    });
+    return stored.reduce((sum, count) => sum + count, 0);
   }
 
   /** The session that there is, or one that begins now, together with all who ask meanwhile. */

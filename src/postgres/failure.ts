@@ -11,12 +11,15 @@ export interface Failure {
   /** `misconfigured`: it does not pass by itself. */
   readonly kind: "unavailable" | "misconfigured";
   readonly reason: string;
-  /** Whether no answer came: then the events may be stored. */
+  /** Whether events may be stored: no answer came, or not to all statements. */
   readonly isTransport: boolean;
 }
 
 /** A batch was given up before the server answered. */
 export class GivenUp extends Error {}
+
+/** An insert of several statements broke off, for the reason in its `cause`. */
+export class PartlyInserted extends Error {}
 
 /** An error with a code: SQLSTATE, five characters, of the server; else one of the system or the library. */
 interface PostgresError extends Error {
@@ -71,6 +74,8 @@ const TLS_PROBLEM = /certificate|self.signed|CERT_|SSL|TLS|altname/i;
 export function failureOf(error: unknown, config: PostgresConfig): Failure {
   const { name, code: anyCode, message } = error as PostgresError;
   const where = describePostgres(config);
+  if (error instanceof PartlyInserted)
+    return { ...failureOf(error.cause, config), kind: "unavailable", isTransport: true };
   if (ConfigurationError.is(error)) return { kind: "misconfigured", reason: message, isTransport: false };
   const code = typeof anyCode === "string" ? anyCode : "";
   if (name === "PostgresError") {

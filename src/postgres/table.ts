@@ -17,6 +17,9 @@ const COLUMNS: Readonly<Record<string, string>> = {
   event: "jsonb",
 };
 
+/** Those that each event has a value for. */
+const GIVEN = new Set(["queue", "id", "source", "event"]);
+
 /** The statements that make the table; several processes may run them at the same time. */
 export function creationOf({ table, partition }: PostgresConfig): string {
   const isPartitioned = partition === "day";
@@ -114,7 +117,7 @@ const INSPECTION = `
     ) AS "hasKey",
     (SELECT json_agg(json_build_object(
       'name', attname, 'type', format_type(atttypid, NULL),
-      'isRequired', attnotnull AND NOT atthasdef AND attidentity = ''))
+      'isRequired', attnotnull AND (attname = 'put_at' OR NOT atthasdef AND attidentity = '')))
      FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
   FROM pg_class c WHERE c.oid = to_regclass($1::text)`;
 
@@ -158,8 +161,8 @@ function problemOf(table: TableInfo, { partition }: PostgresConfig): string | un
     if (column === undefined) return `has no column ${name}, which must be ${type}`;
     if (column.type !== type) return `has a column ${name} of type ${column.type}, which must be ${type}`;
   }
-  const foreign = table.columns.find(({ name, isRequired }) => isRequired && !(name in COLUMNS));
-  if (foreign !== undefined) return `has a column ${foreign.name} that is NOT NULL without a default`;
+  const required = table.columns.find(({ name, isRequired }) => isRequired && !GIVEN.has(name));
+  if (required !== undefined) return `has a column ${required.name} that is NOT NULL and gets no value`;
   if (partition === "none" && !table.hasKey)
     return "has no primary key or unique index on (queue, id, source)";
   if (!table.isGranted) return "may not be read and inserted into by this user: GRANT SELECT, INSERT";

@@ -246,6 +246,16 @@ test("a table that is changed under way stops the events with the column's name,
       "ALTER COLUMN tenant SET DEFAULT 'a'",
     ],
     [
+      "ALTER COLUMN received_at DROP DEFAULT",
+      /column received_at that is NOT NULL/,
+      "ALTER COLUMN received_at SET DEFAULT now()",
+    ],
+    [
+      "ALTER COLUMN put_at SET NOT NULL",
+      /column put_at that is NOT NULL/,
+      "ALTER COLUMN put_at DROP NOT NULL",
+    ],
+    [
       "DROP CONSTRAINT changed_pkey",
       /no primary key or unique index on \(queue, id, source\)/,
       "ADD UNIQUE (id, source, queue)",
