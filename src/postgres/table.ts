@@ -21,7 +21,7 @@ const COLUMNS: Readonly<Record<string, string>> = {
 const GIVEN = new Set(["queue", "id", "source", "event"]);
 
 /** The statements that make the table; several processes may run them at the same time. */
-export function creationOf({ table, partition }: PostgresConfig): string {
+function creationOf({ table, partition }: PostgresConfig): string {
   const isPartitioned = partition === "day";
   return `
     SELECT pg_advisory_xact_lock(hashtext('eventspool'));

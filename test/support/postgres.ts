@@ -25,7 +25,7 @@ const NOBODY = 65_534;
 const IS_ROOT = process.getuid?.() === 0;
 
 /** The superuser. */
-export const USER = "tests";
+const USER = "tests";
 export const PASSWORD = "not for production: #%&?";
 
 /** A server of its own process and directory, with TLS by the certificates of the tests. Gone when the test ends. */
