@@ -45,7 +45,7 @@ function insertInto(table: string): string {
     FROM unnest($3::bigint[], $4::float8[], string_to_array($5, E'\\n')) AS new (id, put_at_ms, event)`;
 }
 
-/** A statement that stores events and says how many, as `stored`; parameters as of {@link insertInto}. */
+/** Statements that store events. A row of the result has, as `stored`, how many were not there before; no row: all. */
 export interface Insertion {
   readonly statement: string;
   /**
@@ -60,13 +60,9 @@ export function insertionOf({ table, partition }: PostgresConfig): Insertion {
     const statement = `SELECT ${quoted(`${table}_insert`)}($1, $2, $3, $4, $5) AS stored`;
     return { statement, ifConflict: statement };
   }
-  const counted = (insert: string) =>
-    `WITH stored AS (${insert} RETURNING 1) SELECT count(*) AS stored FROM stored`;
-  const insert = insertInto(table).replace(/\$(\d)/g, "$$$1::text");
-  return {
-    statement: counted(insert),
-    ifConflict: counted(`${insert} ON CONFLICT (queue, id, source) DO NOTHING`),
-  };
+  const statement = insertInto(table).replace(/\$(\d)/g, "$$$1::text");
+  const careful = `${statement} ON CONFLICT (queue, id, source) DO NOTHING RETURNING 1`;
+  return { statement, ifConflict: `WITH stored AS (${careful}) SELECT count(*) AS stored FROM stored` };
 }
 
 /**
@@ -86,7 +82,6 @@ function insertFunction(table: string): string {
       first_id bigint := ids[1];
       last_id bigint := ids[cardinality(ids)];
       known bigint[];
-      stored bigint;
     BEGIN
       PERFORM pg_advisory_xact_lock(hashtextextended($1 || $2, 0));
       IF to_regclass(part) IS NULL THEN
@@ -99,8 +94,7 @@ function insertFunction(table: string): string {
         AND id BETWEEN first_id AND last_id INTERSECT SELECT unnest(ids)
       );
       ${insertInto(table)} WHERE new.id <> ALL (known);
-      GET DIAGNOSTICS stored = ROW_COUNT;
-      RETURN stored;
+      RETURN cardinality(ids) - cardinality(known);
     END $$;`;
 }
 

@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { openSink } from "../../../src/collector/sinks/open_sink.ts";
 import { RunningCollector } from "../../../src/commands/running_collector.ts";
 import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import { type EventRows, EventTable, type InsertResult } from "../../../src/postgres/event_table.ts";
+import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { batchOf, queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
 import { NO_POSTGRES, PASSWORD, postgresConfig, startPostgres } from "../../support/postgres.ts";
-import { newQueue } from "../../support/publisher.ts";
+import { newPublisher, newQueue } from "../../support/publisher.ts";
 import { freePorts, serveTcp } from "../../support/servers.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 const skip = NO_POSTGRES;
 const RUNNING = new AbortController().signal;
@@ -50,7 +54,8 @@ for (const partition of ["none", "day"])
   test(`each event is a row, stored once however often it comes (postgres.partition = ${partition})`, {
     skip,
   }, async () => {
-    const name = `rows_${partition}`;
+    const name = `app.rows_${partition}`;
+    await server.query("CREATE SCHEMA IF NOT EXISTS app");
     await using table = open(name, { "postgres.partition": partition });
     const first = rows(['{"n":9007199254740993,"é":"\\""}', "2"], 7, { putAtMs: [1_700_000_000_123, 5] });
     assert.deepEqual(await table.insert(first, RUNNING), STORED);
@@ -427,4 +432,41 @@ test("a publisher takes a queue to a table, makes dead letters of what it reject
   );
   const { counts } = main.publisher.metrics();
   assert.deepEqual([counts.rollbacks, counts.deadLettered], [0, 1]);
+});
+
+test("the table gets each event that is put after the queue's file was rolled back in place", {
+  skip,
+}, async () => {
+  using directory = temporaryDirectory();
+  const settings = { destination: "postgres", "postgres.url": server.url(), "postgres.table": "rolled_back" };
+  /** Puts events, publishes them, and closes the file. Returns how many rollbacks were found out. */
+  const putAndPublish = async (...names: string[]): Promise<number> => {
+    await using publisher = newPublisher("http://unused", directory.path, settings);
+    using queue = new EventQueue<string>("main", (name) => Buffer.from(name), { directory: directory.path });
+    queue.putMany(names);
+    void publisher.run();
+    await eventually("an empty queue", () => queue.depth() === 0);
+    return publisher.metrics().counts.rollbacks;
+  };
+  const file = join(directory.path, "events-main.db");
+  assert.equal(await putAndPublish("1", "2"), 0);
+  const bytes = readFileSync(file);
+  assert.equal(await putAndPublish("3", "4", "5"), 0);
+
+  writeFileSync(file, bytes);
+  assert.equal(await putAndPublish("6", "7", "8"), 1);
+  assert.equal(await putAndPublish("9"), 0);
+  assert.deepEqual((await textsOf("rolled_back")).sort(), ["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+});
+
+test("rows that a trigger drops are no duplicates", { skip }, async () => {
+  for (const partition of ["none", "day"]) {
+    const name = `dropped_${partition}`;
+    await using table = open(name, { "postgres.partition": partition });
+    assert.deepEqual(await table.insert(rows(["1"]), RUNNING), STORED);
+    await server.query(`
+      CREATE FUNCTION drop_${partition}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+      CREATE TRIGGER t BEFORE INSERT ON ${name} FOR EACH ROW EXECUTE FUNCTION drop_${partition}()`);
+    assert.deepEqual(await table.insert(rows(["2"], 2), RUNNING), STORED);
+  }
 });
