@@ -31,6 +31,7 @@ class Part {
   }
 
   async stop(): Promise<void> {
+    await this.#program.line(/"(Publishing queue|Collecting at) /); // before that a signal ends it at once
     assert.equal(await stop(this.#program), 0, this.#program.stderr.join("\n"));
   }
 }
