@@ -9,7 +9,7 @@ import { freePorts } from "../../support/servers.ts";
 import { type Settings, Spool, stop } from "../../support/spool.ts";
 
 /** By hand more: `ROUNDS=100`. */
-const ROUNDS = Number(process.env["ROUNDS"] ?? 4);
+const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
 const EVENTS = 500;
 
 /** A program that is killed and started again. */
@@ -84,7 +84,7 @@ test(`a publisher, a collector and the server are killed ${ROUNDS} times, and ea
       Object.values(spools).every((spool) => spool.queue.depth() < EVENTS * 2 - goal),
     );
     await Promise.all(
-      kills.filter((_, index) => index === round % kills.length || Math.random() < 0.3).map((kill) => kill()),
+      kills.filter((_, index) => index === round % kills.length || Math.random() < 0.4).map((kill) => kill()),
     );
   }
   for (const [name, spool] of Object.entries(spools)) {
