@@ -21,7 +21,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   postgres: "ground config",
   queue: "ground wire serializers storage/sqlite storage",
   "publisher/destinations": "ground wire config nats postgres",
-  publisher: "ground wire storage config metrics publisher/destinations",
+  publisher: "ground wire storage/sqlite storage config metrics publisher/destinations",
   "collector/dedup": "ground wire",
   "collector/sinks": "ground wire storage/sqlite storage config nats postgres collector/dedup",
   collector: "ground wire serializers config server metrics collector/sinks",

@@ -33,7 +33,7 @@ export class PostgresDestination implements Destination {
   }
 
   async prepare({ queueUuid, joined, ...batch }: LeasedBatch): Promise<Delivery> {
-    const events = batch.each();
+    const events = batch.events();
     const texts = events.filter(({ body }) => isUtf8(body));
     const binary = events.filter(({ body }) => !isUtf8(body)); // the server would get other characters
     const rows = {
@@ -74,6 +74,6 @@ function outcomeOf(
   return { kind: "partial", rejected: all, undelivered: [], duplicates };
 }
 
-function rejectionOf({ id }: StoredEvent, answer: string): RejectedEvent {
-  return { id, status: BAD_REQUEST, answer };
+function rejectionOf({ id }: StoredEvent, response: string): RejectedEvent {
+  return { id, status: BAD_REQUEST, response };
 }

@@ -414,12 +414,12 @@ test("a publisher takes a queue to a table, makes dead letters of what it reject
   put(1_000);
   void main.publisher.run();
   await eventually("an empty queue", () => main.queue.depth() === 0);
-  const [letter, ...others] = main.publisher.deadLetters.newest({ limit: 10 });
+  const [letter, ...others] = main.publisher.deadLetters.list({ limit: 10 });
   assert.deepEqual([letter?.status, letter?.id, others], [400, 1_001, []]);
 
   await server.kill();
   put(2_000);
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
   assert.match(main.publisher.status().lastProblem!.message, /cannot be reached/);
   await server.start();
   await eventually("an empty queue", () => main.queue.depth() === 0);
