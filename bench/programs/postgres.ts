@@ -1,5 +1,5 @@
 /**
- * Events into a Postgres table, in batches, by turns: a bare COPY, what a sink and a destination do, the same in a
+ * Events into a Postgres table, in batches, in turn: a bare COPY, what a sink and a destination do, the same in a
  * table of partitions, and one INSERT an event. `{"url", "rounds"}`. Prints events a second, at the median.
  */
 import process from "node:process";

@@ -61,7 +61,7 @@ async function check(config: CollectorConfig): Promise<{ description: object; wa
   if (tls !== undefined) readTls(tls);
   await checkAddress(listen, "listen");
   if (typeof admin.listen === "object") await checkAddress(admin.listen, "admin.listen");
-  const risks = sink.kind === "nats" ? await risksOf(await openSink(sink)) : [];
+  const risks = "path" in sink ? [] : await risksOf(await openSink(sink));
   const warnings = [...config.warnings, ...risks];
   return { description: describeCollectorConfig({ ...config, warnings }), warnings };
 }

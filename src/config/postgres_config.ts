@@ -58,7 +58,7 @@ export function readPostgres(section: ConfigSection): PostgresConfig {
   const address = readSecret(section, "postgres.url", parseAddress);
   const tls = readTlsFiles(section, "postgres.");
   if (tls !== undefined && (address.sslMode === "disable" || isSocket(address)))
-    throw section.error("postgres.tls_ca_file", "has no effect: postgres.url says not to use TLS");
+    throw section.error("postgres.tls_ca_file", "has no effect: postgres.url is without TLS");
   if (tls === undefined && address.sslMode !== "verify-full" && !isLocal(address))
     section.warn(
       "postgres.url",
@@ -90,7 +90,7 @@ const HOST = /^(?:\[[\da-f:.]+\]|[\w.-]+)$/i;
 
 /** The messages never show the value: it holds a password. */
 function parseAddress(text: string): PostgresAddress {
-  // A URL has no empty host beside a user: a Unix socket's name is a parameter.
+  // With a user, a URL must have a host; for a Unix socket that is the parameter `host`.
   const standard = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[:/])/, "$1localhost");
   if (!/^postgres(?:ql)?:\/\//.test(text) || !URL.canParse(standard)) throw new ConfigurationError(FORM);
   const { username, password, hostname, port, pathname, searchParams } = new URL(standard);
@@ -124,7 +124,7 @@ function parseSslMode(text: string | null): PostgresTls | undefined {
   throw new ConfigurationError(`sslmode must be disable, require or verify-full, got ${quote(text)}`);
 }
 
-/** The longest name, in bytes: Postgres takes 63, and a day's partition adds 9. */
+/** The longest name, in bytes: Postgres has 63, and the name of a partition adds 9. */
 const MAX_NAME_BYTES = 54;
 
 function parseTable(text: string): string {

@@ -15,27 +15,27 @@ import { loadPackage } from "../load_package.ts";
 /** How many batches are inserted at once, a connection each. Four insert twice as many events as one, on two shared cores. */
 const MAX_CONNECTIONS = 4;
 
-/** How long a connection stays open without a batch, in seconds: a fleet's are many. */
+/** How long a connection stays open without a batch, in seconds: a fleet has many connections. */
 const IDLE_TIMEOUT_S = 60;
 
-/** How long a further connection waits, in milliseconds: the library retries at once where a proxy closes what it took. */
+/** How long a connection beyond the first few waits, in milliseconds: if a proxy closes what it accepts, the library retries in a loop. */
 const RECONNECT_MS = 100;
 
-/** Connections that are opened as they are needed, and end together. */
+/** A pool of connections. They open when needed, and end together. */
 export interface Client {
-  /** Runs one statement. Parameters are texts, and the server sees them as such: cast them. */
+  /** Runs one statement. All parameters are texts: cast them in the statement. */
   query(statement: string, parameters?: readonly string[]): Promise<Record<string, unknown>[]>;
   /** Runs several statements without parameters, all or none of them. */
   script(statements: string): Promise<void>;
-  /** Ends each connection once its statement is done, or at once. Never rejects. */
+  /** Ends each connection when its statement is done, or all of them now. Never rejects. */
   end(options: { readonly isNow: boolean }): Promise<void>;
 }
 
 /**
- * Makes a client. It connects with the first statement. After an error that is not the server's answer to a statement it
- * is of no use.
+ * Makes a client, which connects with the first statement. Drop it after an error of a connection: the library does not
+ * recover from each of them.
  *
- * @param name what `pg_stat_activity` calls it
+ * @param name the `application_name` in `pg_stat_activity`
  * @throws {ConfigurationError} (rejects) the package is not installed
  */
 export async function openClient(config: PostgresConfig, name: string): Promise<Client> {
@@ -48,7 +48,7 @@ export async function openClient(config: PostgresConfig, name: string): Promise<
   };
   const open = (connection: postgres.Options<Record<string, never>>["connection"]) =>
     library({ ...optionsOf(config, connect), connection: { application_name: name, ...connection } });
-  // Else a statement that waits for a lock would outlive the batch that gave it up.
+  // So that a statement that waits for a lock ends on the server too when its batch is given up here.
   let sql = open({ statement_timeout: config.timeoutMs });
   let isPooled = false;
   const run = async <Result>(send: (sql: postgres.Sql) => Promise<Result>): Promise<Result> => {
@@ -64,7 +64,7 @@ export async function openClient(config: PostgresConfig, name: string): Promise<
     }
   };
   return {
-    // One statement each: the library's transactions throw where nobody catches when the server goes away.
+    // One statement each: in a transaction of the library, a connection that breaks throws where nobody can catch it.
     query: (statement, parameters = []) => run(async (sql) => await sql.unsafe(statement, [...parameters])),
     script: (statements) => run(async (sql) => void (await sql.unsafe(statements).simple())),
     end: async ({ isNow }) => {
@@ -75,10 +75,10 @@ export async function openClient(config: PostgresConfig, name: string): Promise<
   };
 }
 
-/** PgBouncer takes few of the parameters of a connection: then its own `query_timeout`, or the user's, must do. */
+/** PgBouncer rejects `statement_timeout` as a parameter of a connection: then we connect without it. */
 const NOT_TO_A_POOLER = /unsupported startup parameter/;
 
-/** What is missing here the library takes from the environment: `$PGAPPNAME` and `$PGTARGETSESSIONATTRS` always. */
+/** Sets all options that the library would read from the environment. It always reads `$PGAPPNAME` and `$PGTARGETSESSIONATTRS`. */
 function optionsOf(
   config: PostgresConfig,
   socket: () => Promise<Socket>,
@@ -89,7 +89,7 @@ function optionsOf(
     port: address.port,
     database: address.database,
     user: address.user,
-    // A function, since the library takes $PGPASSWORD for an empty text.
+    // A function: instead of an empty text the library would use $PGPASSWORD.
     password: () => new TextDecoder().decode(address.password?.reveal()),
     socket,
     ssl: false, // the socket's own
@@ -125,9 +125,9 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 async function openSocket(config: PostgresConfig, signal: AbortSignal): Promise<Socket> {
   const { address } = config;
   const { host, port } = address;
-  signal.throwIfAborted(); // the library connects once more after its end
+  signal.throwIfAborted(); // the library may connect once more after its end
   const socket = isSocket(address) ? netConnect(`${host}/.s.PGSQL.${port}`) : netConnect(port, host);
-  socket.on("error", () => {}); // who waits for it is told; it may come when nobody does
+  socket.on("error", () => {}); // reported by `once` and by the library; without a listener it would end the process
   const destroy = (): void => void socket.destroy();
   signal.addEventListener("abort", destroy, { once: true });
   socket.once("close", () => signal.removeEventListener("abort", destroy));

@@ -30,27 +30,27 @@ export interface EventRows {
   readonly texts: readonly string[];
 }
 
-/** What became of events. Where `failure` is there, they may be stored or not. */
+/** The result of an insert. With a `failure`, each event may be stored or not. */
 export interface InsertResult {
-  /** How many had been stored before. */
+  /** How many were stored before. */
   readonly duplicates: number;
-  /** Those that the server never takes, by their index, in ascending order. */
+  /** The events that the server never accepts, by their indexes, ascending. */
   readonly rejected: readonly { readonly index: number; readonly error: string }[];
-  /** Why not all others are stored. */
+  /** Why the other events are not all stored. */
   readonly failure: AttemptFailure | undefined;
 }
 
 interface AttemptFailure extends Failure {
-  /** Whether surely none of the events is stored. */
+  /** Whether it is certain that none of the events is stored. */
   readonly isUnsent: boolean;
 }
 
-/** The result of something that was done over a session, or why it has none. */
+/** The result of work over a session, or why there is none. */
 type Attempt<Result> =
   | { readonly result: Result; readonly failure?: undefined }
   | { readonly result?: undefined; readonly failure: AttemptFailure };
 
-/** Connections, and the check of the table with which they begin. */
+/** A pool of connections, and the check of the table that comes first. */
 interface Session {
   readonly client: Promise<Client>;
   /** Resolves with how the server's settings can lose events. */
@@ -61,7 +61,7 @@ const NEVER = new AbortController().signal;
 
 const logger = getLogger(["eventspool", "postgres"]);
 
-/** Inserts events into a table. It connects when there is something to insert, and again after a failure. */
+/** Inserts events into a table. It connects with the first events, and again after a failure. */
 export class EventTable {
   readonly #config: PostgresConfig;
   readonly #name: string;
@@ -71,20 +71,20 @@ export class EventTable {
   #risks: readonly string[] = [];
   #isClosed = false;
 
-  /** @param name what the server's `pg_stat_activity` calls us */
+  /** @param name the `application_name` in the server's `pg_stat_activity` */
   constructor(config: PostgresConfig, name: string) {
     this.#config = config;
     this.#name = name;
     this.#insertion = insertionOf(config);
   }
 
-  /** What the server's settings can lose, as they were when we connected; none before that. */
+  /** How the server's settings can lose events, as of the last check; none before the first connection. */
   get risks(): readonly string[] {
     return this.#risks;
   }
 
   /**
-   * Connects if need be, and asks for the settings now.
+   * Checks the settings now, and connects if necessary.
    *
    * @throws {EventStorageError} (rejects) `POSTGRES_UNAVAILABLE`, `POSTGRES_MISCONFIGURED`
    */
@@ -95,24 +95,24 @@ export class EventTable {
   }
 
   /**
-   * Inserts events, those that the table does not have, and resolves after the configured timeout at the latest. Never
+   * Inserts the events that the table does not have. Resolves after the configured timeout at the latest, and never
    * rejects.
    *
-   * @param stop ends the waiting when it aborts
+   * @param stop gives the insert up when it aborts
    */
   async insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
     const { result, failure } = await this.#attempt((client) => this.#insertAll(client, events), stop);
     return result ?? { duplicates: 0, rejected: [], failure };
   }
 
-  /** Resolves when all that was begun is stored or given up, and the connections are closed. */
+  /** Resolves when running inserts have ended, and the connections are closed. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all(this.#running);
     await (await this.#session?.client)?.end({ isNow: false });
   }
 
-  /** Works over the session, which is dropped if that fails, takes longer than the timeout or is stopped. */
+  /** Does work over the session. Drops the session if the work fails, exceeds the timeout or is stopped. */
   #attempt<Result>(work: (client: Client) => Promise<Result>, stop: AbortSignal): Promise<Attempt<Result>> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     const { timeoutMs } = this.#config;
@@ -156,8 +156,8 @@ export class EventTable {
   }
 
   /**
-   * Inserts a range of the events. If the server rejects one of them, in parts: about as many as each has events. So one
-   * event among 1,500 is found with some 50 statements, in four rounds.
+   * Inserts a range of the events. If the server rejects one of them, inserts the range in parts, about as many parts as
+   * each has events: so one event among 1,500 is found with some 50 statements, in four rounds.
    *
    * @returns how many are stored now
    */
@@ -171,7 +171,7 @@ export class EventTable {
       if (!isAboutEvents(error)) throw error;
       if (isUniqueViolation(error) && !isConflict)
         return await this.#insertRange(client, { ...range, isConflict: true });
-      if (to - from === events.texts.length) await this.#check(client); // someone may have changed the table
+      if (to - from === events.texts.length) await this.#check(client); // it may have been changed
       if (to - from === 1) {
         const { message, code } = error as Error & { code: string };
         rejected.push({ index: from, error: `${message} (${code})` });
@@ -188,14 +188,14 @@ export class EventTable {
     return stored.reduce((sum, count) => sum + count, 0);
   }
 
-  /** The session that there is, or one that begins now, together with all who ask meanwhile. */
+  /** The current session, or a new one, shared by all inserts of this moment. */
   #open(): Session {
     if (this.#session !== undefined) return this.#session;
     const client = this.#isClosed
       ? Promise.reject(new Error("it is closed"))
       : openClient(this.#config, this.#name);
     const session = { client, checked: client.then((opened) => this.#check(opened)) };
-    session.checked.catch(() => {}); // who asked may have given up
+    session.checked.catch(() => {}); // its waiters may have given up
     this.#session = session;
     return session;
   }
@@ -209,7 +209,7 @@ export class EventTable {
     return risks;
   }
 
-  /** After a failure nothing more is sent over its connections: they may lead to what is no primary any more. */
+  /** After a failure its connections are not used again: they may lead to a server that is not the primary any more. */
   #drop(session: Session, { isNow }: { readonly isNow: boolean }): void {
     if (this.#session === session) this.#session = undefined;
     void session.client.then((client) => client.end({ isNow })).catch(() => {});
@@ -234,7 +234,7 @@ function parametersOf({ events, from, to }: Range): string[] {
   return [queue, source, array(ids), array(putAtMs), texts.slice(from, to).join("\n")];
 }
 
-/** The error of a failure. */
+/** A failure as an error, for callers that throw. */
 export function storageErrorOf({ kind, reason }: Failure, config: PostgresConfig): EventStorageError {
   return new EventStorageError(`POSTGRES_${kind.toUpperCase()}`, describePostgres(config), reason);
 }

@@ -1,5 +1,5 @@
 /**
- * What the errors of a Postgres server, and of the connection to it, mean for the events.
+ * What an error of a Postgres server, or of the connection, means for the events.
  *
  * @module
  */
@@ -8,45 +8,45 @@ import { ConfigurationError } from "../errors.ts";
 
 /** Why events were not stored, through no fault of their own. */
 export interface Failure {
-  /** `misconfigured`: it does not pass by itself. */
+  /** `misconfigured`: someone must change something first. */
   readonly kind: "unavailable" | "misconfigured";
   readonly reason: string;
-  /** Whether events may be stored: no answer came, or not to all statements. */
+  /** Whether events may be stored all the same: not each statement got a response. */
   readonly isTransport: boolean;
 }
 
-/** A batch was given up before the server answered. */
+/** The work was given up before the server responded. */
 export class GivenUp extends Error {}
 
-/** An insert of several statements broke off, for the reason in its `cause`. */
+/** An insert of several statements failed in the middle, for the reason in its `cause`. */
 export class PartlyInserted extends Error {}
 
-/** An error with a code: SQLSTATE, five characters, of the server; else one of the system or the library. */
+/** An error of the server, whose `code` is a SQLSTATE, or one of the system or the library. */
 interface PostgresError extends Error {
   readonly code?: unknown;
   readonly constraint_name?: string;
 }
 
 /**
- * SQLSTATE classes whose errors are about the values of a row: data exception, constraint violation, check option, limit
- * of the program, and what a trigger raises. Source: PostgreSQL, Appendix A.
+ * SQLSTATE classes of errors about the values of a row: data exception, constraint violation, check option, program
+ * limit, and what a trigger raises. Source: PostgreSQL, Appendix A.
  */
 const VALUE_CLASSES = new Set(["22", "23", "44", "54", "P0"]);
 
-/** Whether the server rejects an event of the statement, and would take others. */
+/** Whether the server rejects an event of the statement, but would accept others. */
 export function isAboutEvents(error: unknown): boolean {
   const { code, constraint_name: constraint } = error as PostgresError;
   if (typeof code !== "string") return false;
-  // A check without a name: the row has no partition, whatever is in it.
+  // A check violation without a name: there is no partition for the row, whatever its values.
   return VALUE_CLASSES.has(code.slice(0, 2)) && !(code === "23514" && constraint === undefined);
 }
 
-/** Whether a row is there already, by the key or by another unique index. */
+/** Whether a row exists, by the key or by another unique index. */
 export function isUniqueViolation(error: unknown): boolean {
   return (error as PostgresError).code === "23505";
 }
 
-/** What to do about an error of the server, by SQLSTATE or its class. The first that matches counts. */
+/** What to do about an error of the server, by SQLSTATE or its beginning. The first match counts. */
 const ADVICE: readonly (readonly [code: string, kind: Failure["kind"], advice: string])[] = [
   ["28", "misconfigured", "see the user and password of postgres.url, and the server's pg_hba.conf"],
   ["3D000", "misconfigured", "create the database, or see its name in postgres.url"],
@@ -54,7 +54,7 @@ const ADVICE: readonly (readonly [code: string, kind: Failure["kind"], advice: s
   ["42501", "misconfigured", "grant the user what docs/postgres.md lists"],
   ["25006", "misconfigured", "this is a replica, or read-only: postgres.url must lead to the primary"],
   ["23514", "misconfigured", "the table has no partition for today: see postgres.partition"],
-  ["42P01", "unavailable", "somebody dropped the table: the next attempt creates it again"],
+  ["42P01", "unavailable", "the table was dropped: the next attempt creates it again"],
   ["42", "misconfigured", "the table is not as docs/postgres.md shows it: see postgres.table"],
   ["0A", "misconfigured", "the table is not as docs/postgres.md shows it: see postgres.table"],
   ["53100", "unavailable", "free space on the server's disk"],
@@ -70,7 +70,7 @@ const ADVICE: readonly (readonly [code: string, kind: Failure["kind"], advice: s
 
 const TLS_PROBLEM = /certificate|self.signed|CERT_|SSL|TLS|altname/i;
 
-/** Describes an error that is not about the events. The text holds no password: the server does not repeat it. */
+/** Describes an error that is not about the events. The text has no password: servers do not repeat it. */
 export function failureOf(error: unknown, config: PostgresConfig): Failure {
   const { name, code: anyCode, message } = error as PostgresError;
   const where = describePostgres(config);
@@ -81,7 +81,7 @@ export function failureOf(error: unknown, config: PostgresConfig): Failure {
   if (name === "PostgresError") {
     const [, kind, advice] = ADVICE.find(([prefix]) => code.startsWith(prefix)) ?? ["", "unavailable"];
     const hint = advice === undefined ? "" : `: ${advice}`;
-    // After 57P01 to 57P03, and 08, nobody knows what the server had done.
+    // 57P and 08: the connection ends, and what the server did is not known.
     return {
       kind: kind as Failure["kind"],
       reason: `${where}: ${message} (${code})${hint}`,

@@ -1,5 +1,5 @@
 /**
- * The table of events: how it is made, checked and written to.
+ * The table of events: how it is created, checked and written to.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { PostgresConfig } from "../config/postgres_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import type { Client } from "./connect.ts";
 
-/** The columns, and what stands in them. */
+/** The columns and their types. */
 const COLUMNS: Readonly<Record<string, string>> = {
   queue: "uuid",
   id: "bigint",
@@ -17,27 +17,27 @@ const COLUMNS: Readonly<Record<string, string>> = {
   event: "jsonb",
 };
 
-/** Those that each event has a value for. */
+/** The columns that get a value with each event. */
 const GIVEN = new Set(["queue", "id", "source", "event"]);
 
-/** The statements that make the table; several processes may run them at the same time. */
+/** The statements that create the table. Several processes may run them at the same time. */
 function creationOf({ table, partition }: PostgresConfig): string {
   const isPartitioned = partition === "day";
   return `
     SELECT pg_advisory_xact_lock(hashtext('eventspool'));
     CREATE TABLE IF NOT EXISTS ${quoted(table)} (
-      queue       uuid        NOT NULL, -- of the queue's file, or of the batch where the publisher names no queue
+      queue       uuid        NOT NULL, -- of the queue's file; of the batch if the publisher sent no ids
       id          bigint      NOT NULL, -- of the event in its queue
-      put_at      timestamptz,          -- when the service put it; NULL: a collector received it
+      put_at      timestamptz,          -- when the service put it; NULL: it came through a collector
       received_at timestamptz NOT NULL DEFAULT now(),
-      source      text        NOT NULL, -- whose queue: a collector's key or source; '' for a publisher
+      source      text        NOT NULL, -- the source of the collector's key; '' from a publisher
       event       jsonb       NOT NULL,
       PRIMARY KEY (queue, id, source${isPartitioned ? ", received_at" : ""})
     )${isPartitioned ? " PARTITION BY RANGE (received_at)" : ""};
     ${isPartitioned ? insertFunction(table) : ""}`;
 }
 
-/** Inserts events. Its parameters, all of them texts: queue, source, ids and put times as arrays, and the events as lines. */
+/** Inserts events. The parameters are texts: queue, source, ids and put times as arrays, and the events as lines. */
 function insertInto(table: string): string {
   return `
     INSERT INTO ${quoted(table)} (queue, id, put_at, source, event)
@@ -45,12 +45,12 @@ function insertInto(table: string): string {
     FROM unnest($3::bigint[], $4::float8[], string_to_array($5, E'\\n')) AS new (id, put_at_ms, event)`;
 }
 
-/** Statements that store events. A row of the result has, as `stored`, how many were not there before; no row: all. */
+/** Statements that insert events. The result's row has as `stored` how many were new; without a row all were. */
 export interface Insertion {
   readonly statement: string;
   /**
-   * The first one fails by the key if an event is there already, as after a crash: then this one. It looks for each row
-   * before it inserts it, which takes a quarter longer.
+   * For a second attempt, after the first one violated the key since an event was stored before, as after a crash. It
+   * checks each row before the insert, which takes a quarter longer.
    */
   readonly ifConflict: string;
 }
@@ -66,9 +66,9 @@ export function insertionOf({ table, partition }: PostgresConfig): Insertion {
 }
 
 /**
- * No key of a partitioned table spans its partitions. So inserts of one queue wait for each other, for a lock that must
- * be had before the statement sees the table: that takes a function. It looks for known ids in all partitions, one
- * range of an index each, and makes the partition of the day.
+ * A key of a partitioned table cannot span its partitions. So this function looks for the ids of a batch in all
+ * partitions, a range of an index each. Inserts of one queue run one after the other, by a lock: it must be taken before
+ * the statement that sees the table, and so in a function. It also creates the partition of the day.
  */
 function insertFunction(table: string): string {
   return `
@@ -98,7 +98,7 @@ function insertFunction(table: string): string {
     END $$;`;
 }
 
-/** The table as the server has it; no row: there is none. */
+/** Describes the table; without a row there is none. */
 const INSPECTION = `
   SELECT c.relkind AS kind, c.relpersistence = 'u' AS "isUnlogged",
     current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS "synchronousCommit",
@@ -126,10 +126,10 @@ interface TableInfo {
 }
 
 /**
- * Checks the table, after making it where there is none.
+ * Checks the table. Creates it first if it is missing.
  *
- * @returns how the server's settings can lose what it stores
- * @throws {ConfigurationError} (rejects) it has other columns or another key, or the user may not use it
+ * @returns how the server's settings can lose events
+ * @throws {ConfigurationError} (rejects) the table has other columns or another key, or the user lacks rights
  */
 export async function prepareTable(client: Client, config: PostgresConfig): Promise<readonly string[]> {
   let [info] = await client.query(INSPECTION, [quoted(config.table)]);
@@ -138,7 +138,7 @@ export async function prepareTable(client: Client, config: PostgresConfig): Prom
     [info] = await client.query(INSPECTION, [quoted(config.table)]);
   }
   const table = info as unknown as TableInfo | undefined;
-  const problem = table === undefined ? "cannot be seen after it was created" : problemOf(table, config);
+  const problem = table === undefined ? "is not found after its creation" : problemOf(table, config);
   if (table === undefined || problem !== undefined)
     throw new ConfigurationError(
       `The table ${config.table} ${problem}: change it, or choose another with postgres.table.`,
@@ -159,7 +159,7 @@ function problemOf(table: TableInfo, { partition }: PostgresConfig): string | un
   if (required !== undefined) return `has a column ${required.name} that is NOT NULL and gets no value`;
   if (partition === "none" && !table.hasKey)
     return "has no primary key or unique index on (queue, id, source)";
-  if (!table.isGranted) return "may not be read and inserted into by this user: GRANT SELECT, INSERT";
+  if (!table.isGranted) return "is not open to this user: GRANT SELECT, INSERT ON it";
   return undefined;
 }
 

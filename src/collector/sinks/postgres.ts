@@ -5,25 +5,24 @@ import { eachId } from "../../wire/event_ids.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
 /**
- * Keeps events in a table of a Postgres database. Its key is the source, the queue's UUID and the event's id, so that an
- * event that is there is dropped. This keeps nothing itself: any number of collectors may share a table.
+ * Stores events in a table of a Postgres database. Its key is the queue's UUID, the event's id and the source, so an
+ * event is stored once. The sink itself stores nothing, so any number of collectors may share a table.
  */
 export class PostgresSink implements Sink {
   readonly #config: PostgresConfig;
   readonly #table: EventTable;
   readonly #never = new AbortController().signal;
 
-  /** Connects to nothing before the first batch. It takes what `loadCollectorConfig(file).sink` says for `sink = postgres`. */
+  /** Takes `loadCollectorConfig(file).sink` of a file with `sink = postgres`. Connects with the first batch. */
   constructor(config: PostgresConfig) {
     this.#config = config;
     this.#table = new EventTable(config, "eventspool collector");
   }
 
   /**
-   * Inserts a batch. Events that the server never takes are rejected by themselves. Those without ids get a UUID of their
-   * own for the batch.
+   * Inserts a batch. Events that the server never accepts are in `rejected`. A batch without ids gets a UUID of its own.
    *
-   * @throws {EventStorageError} rejects with it when not all others are stored: `POSTGRES_UNAVAILABLE`,
+   * @throws {EventStorageError} (rejects) not all other events are stored: `POSTGRES_UNAVAILABLE` or
    * `POSTGRES_MISCONFIGURED`
    */
   async store({ events, source, ids }: AcceptedBatch): Promise<Stored> {

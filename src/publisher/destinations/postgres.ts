@@ -35,7 +35,7 @@ export class PostgresDestination implements Destination {
   async prepare({ queueUuid, joined, ...batch }: LeasedBatch): Promise<Delivery> {
     const events = batch.events();
     const texts = events.filter(({ body }) => isUtf8(body));
-    const binary = events.filter(({ body }) => !isUtf8(body)); // the server would get other characters
+    const binary = events.filter(({ body }) => !isUtf8(body)); // as a text it would have other characters
     const rows = {
       queue: queueUuid,
       source: "",

@@ -116,7 +116,7 @@ const POISON: Readonly<Record<string, RegExp>> = {
 };
 
 for (const partition of ["none", "day"])
-  test(`events that the server never takes are found among 1,500, and no other is lost (postgres.partition = ${partition})`, {
+  test(`events that the server never accepts are found among 1,500, and no other is lost (postgres.partition = ${partition})`, {
     skip,
   }, async () => {
     const name = `poison_${partition}`;
@@ -139,14 +139,14 @@ for (const partition of ["none", "day"])
     );
     for (const [index, pattern] of Object.values(POISON).entries())
       assert.match(rejected[index]!.error, pattern, bad[index]!.slice(0, 20));
-    const mended = await table.insert(
+    const repaired = await table.insert(
       rows(
         texts.map(() => "0"),
         100,
       ),
       RUNNING,
     );
-    assert.deepEqual(mended, { ...STORED, duplicates: texts.length - bad.length });
+    assert.deepEqual(repaired, { ...STORED, duplicates: texts.length - bad.length });
   });
 
 /** Asserts that an insert fails so, and that a later one does not once `repair` is done. */
@@ -204,7 +204,9 @@ test("connects over TLS and a Unix socket", { skip }, async () => {
   }
 });
 
-test("a user without rights is told what to grant, and goes on when it is granted", { skip }, async () => {
+test("a user without rights gets a message with what to grant, and goes on when it is granted", {
+  skip,
+}, async () => {
   await server.query("CREATE ROLE app LOGIN PASSWORD 'app'");
   const url = server.url({ user: "app", password: "app" });
   await using table = open("rights", {}, url);
