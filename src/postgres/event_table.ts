@@ -15,7 +15,7 @@ import {
   isUniqueViolation,
   PartlyInserted,
 } from "./failure.ts";
-import { type Insertion, insertionOf, prepareTable } from "./table.ts";
+import { checkTable, type Insertion, insertionOf } from "./table.ts";
 
 /** Events of one queue, in ascending order of their ids. */
 export interface EventRows {
@@ -50,11 +50,11 @@ type Attempt<Result> =
   | { readonly result: Result; readonly failure?: undefined }
   | { readonly result?: undefined; readonly failure: AttemptFailure };
 
-/** A pool of connections, and the check of the table that comes first. */
+/** A pool of connections, and the check of the table that the first insert makes. */
 interface Session {
   readonly client: Promise<Client>;
-  /** Resolves with how the server's settings can lose events. */
-  readonly checked: Promise<readonly string[]>;
+  prepared: Promise<void> | undefined;
+  isPrepared: boolean;
 }
 
 const NEVER = new AbortController().signal;
@@ -84,12 +84,15 @@ export class EventTable {
   }
 
   /**
-   * Checks the settings now, and connects if necessary.
+   * Checks the settings now, and connects if necessary. Changes nothing: the table is created with the first insert.
    *
    * @throws {EventStorageError} (rejects) `POSTGRES_UNAVAILABLE`, `POSTGRES_MISCONFIGURED`
    */
   async checkRisks(): Promise<readonly string[]> {
-    const { result, failure } = await this.#attempt((client) => this.#check(client), NEVER);
+    const { result, failure } = await this.#attempt(
+      async ({ client }) => await this.#check(await client, { isCreating: false }),
+      NEVER,
+    );
     if (failure !== undefined) throw storageErrorOf(failure, this.#config);
     return result;
   }
@@ -101,7 +104,11 @@ export class EventTable {
    * @param stop gives the insert up when it aborts
    */
   async insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
-    const { result, failure } = await this.#attempt((client) => this.#insertAll(client, events), stop);
+    const { result, failure } = await this.#attempt(async (session) => {
+      session.prepared ??= this.#prepare(session);
+      await session.prepared;
+      return await this.#insertAll(await session.client, events);
+    }, stop);
     return result ?? { duplicates: 0, rejected: [], failure };
   }
 
@@ -113,7 +120,7 @@ export class EventTable {
   }
 
   /** Does work over the session. Drops the session if the work fails, exceeds the timeout or is stopped. */
-  #attempt<Result>(work: (client: Client) => Promise<Result>, stop: AbortSignal): Promise<Attempt<Result>> {
+  #attempt<Result>(work: (session: Session) => Promise<Result>, stop: AbortSignal): Promise<Attempt<Result>> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     const { timeoutMs } = this.#config;
     const late = (): void => reject(new GivenUp(`no answer within ${timeoutMs} ms, see postgres.timeout`));
@@ -131,19 +138,16 @@ export class EventTable {
   }
 
   async #race<Result>(
-    work: (client: Client) => Promise<Result>,
+    work: (session: Session) => Promise<Result>,
     givenUp: Promise<never>,
   ): Promise<Attempt<Result>> {
     const session = this.#open();
-    let isConnected = false;
     try {
-      await Promise.race([session.checked, givenUp]);
-      isConnected = true;
-      return { result: await Promise.race([session.client.then(work), givenUp]) };
+      return { result: await Promise.race([work(session), givenUp]) };
     } catch (error) {
       const failure = failureOf(error, this.#config);
       this.#drop(session, { isNow: failure.isTransport });
-      return { failure: { ...failure, isUnsent: !isConnected || !failure.isTransport } };
+      return { failure: { ...failure, isUnsent: !session.isPrepared || !failure.isTransport } };
     }
   }
 
@@ -171,7 +175,7 @@ export class EventTable {
       if (!isAboutEvents(error)) throw error;
       if (isUniqueViolation(error) && !isConflict)
         return await this.#insertRange(client, { ...range, isConflict: true });
-      if (to - from === events.texts.length) await this.#check(client); // it may have been changed
+      if (to - from === events.texts.length) await this.#check(client, { isCreating: false }); // it may have been changed
       if (to - from === 1) {
         const { message, code } = error as Error & { code: string };
         rejected.push({ index: from, error: `${message} (${code})` });
@@ -194,14 +198,17 @@ export class EventTable {
     const client = this.#isClosed
       ? Promise.reject(new Error("it is closed"))
       : openClient(this.#config, this.#name);
-    const session = { client, checked: client.then((opened) => this.#check(opened)) };
-    session.checked.catch(() => {}); // its waiters may have given up
-    this.#session = session;
-    return session;
+    this.#session = { client, prepared: undefined, isPrepared: false };
+    return this.#session;
   }
 
-  async #check(client: Client): Promise<readonly string[]> {
-    const risks = await prepareTable(client, this.#config);
+  async #prepare(session: Session): Promise<void> {
+    await this.#check(await session.client, { isCreating: true });
+    session.isPrepared = true;
+  }
+
+  async #check(client: Client, { isCreating }: { isCreating: boolean }): Promise<readonly string[]> {
+    const risks = await checkTable(client, this.#config, isCreating);
     for (const risk of risks)
       if (!this.#risks.includes(risk))
         logger.warn("The server's settings put events at risk: {risk}", { risk });

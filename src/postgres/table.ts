@@ -126,24 +126,27 @@ interface TableInfo {
 }
 
 /**
- * Checks the table. Creates it first if it is missing.
+ * Checks the table, and creates it if it is missing and `isCreating`.
  *
  * @returns how the server's settings can lose events
  * @throws {ConfigurationError} (rejects) the table has other columns or another key, or the user lacks rights
  */
-export async function prepareTable(client: Client, config: PostgresConfig): Promise<readonly string[]> {
-  let [info] = await client.query(INSPECTION, [quoted(config.table)]);
+export async function checkTable(
+  client: Client,
+  config: PostgresConfig,
+  isCreating: boolean,
+): Promise<readonly string[]> {
+  const [info] = await client.query(INSPECTION, [quoted(config.table)]);
   if (info === undefined) {
-    await client.script(creationOf(config));
-    [info] = await client.query(INSPECTION, [quoted(config.table)]);
+    if (isCreating) await client.script(creationOf(config));
+    return isCreating ? await checkTable(client, config, false) : [];
   }
-  const table = info as unknown as TableInfo | undefined;
-  const problem = table === undefined ? "is not found after its creation" : problemOf(table, config);
-  if (table === undefined || problem !== undefined)
-    throw new ConfigurationError(
-      `The table ${config.table} ${problem}: change it, or choose another with postgres.table.`,
-    );
-  return risksOf(table, config);
+  const table = info as unknown as TableInfo;
+  const problem = problemOf(table, config);
+  if (problem === undefined) return risksOf(table, config);
+  throw new ConfigurationError(
+    `The table ${config.table} ${problem}: change it, or choose another with postgres.table.`,
+  );
 }
 
 function problemOf(table: TableInfo, { partition }: PostgresConfig): string | undefined {

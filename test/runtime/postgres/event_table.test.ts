@@ -397,9 +397,11 @@ test("a collector that is reloaded with another password uses it", { skip }, asy
   };
   const running = await RunningCollector.start(load("wrong"));
   await running.reload(() => load(PASSWORD));
-  await eventually(
-    "a table",
-    async () => (await server.query("SELECT to_regclass('reloaded') AS name"))[0]!["name"],
+  const connections = "SELECT FROM pg_stat_activity WHERE application_name = 'eventspool collector'";
+  await eventually("a connection", async () => (await server.query(connections)).length > 0);
+  assert.deepEqual(
+    await server.query("SELECT to_regclass('reloaded') AS name").then(([row]) => row!["name"]),
+    null,
   );
   await running.stop();
 });
