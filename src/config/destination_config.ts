@@ -7,6 +7,7 @@ import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { durationMsIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
+import { type PostgresConfig, readPostgres } from "./postgres_config.ts";
 import { checkExposedSecret, parseSecret, readSecret, Secret } from "./secret.ts";
 import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
@@ -65,7 +66,11 @@ export interface FileDestinationConfig {
 }
 
 /** Where a publisher takes its events. */
-export type DestinationConfig = CollectorDestinationConfig | NatsDestinationConfig | FileDestinationConfig;
+export type DestinationConfig =
+  | CollectorDestinationConfig
+  | NatsDestinationConfig
+  | PostgresConfig
+  | FileDestinationConfig;
 
 /** How the keys of a destination are read, and what they begin with. */
 interface DestinationKeys {
@@ -77,6 +82,7 @@ interface DestinationKeys {
 const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>> = {
   collector: { read: readCollector, prefixes: ["collector.", "key."] },
   nats: { read: readNatsDestination, prefixes: ["nats."] },
+  postgres: { read: readPostgres, prefixes: ["postgres."] },
   file: { read: readFile, prefixes: ["file."] },
 };
 

@@ -15,6 +15,7 @@ import type { ProxyEnv, TlsMaterial } from "./collector_client.ts";
 import type { Destination } from "./destination.ts";
 import { FileDestination } from "./file.ts";
 import { NatsDestination } from "./nats.ts";
+import { PostgresDestination } from "./postgres.ts";
 
 /**
  * The destination that a publisher's configuration asks for. Nothing is connected before the first batch.
@@ -35,6 +36,8 @@ export function openDestination({ destination, batch, queueName }: PublisherConf
     }
     case "nats":
       return new NatsDestination(destination, queueName);
+    case "postgres":
+      return new PostgresDestination(destination, queueName);
     case "file":
       return new FileDestination(destination.path);
   }
