@@ -43,7 +43,7 @@ export interface PublisherStatus {
   readonly delivered: number;
   /** Batches sent again since the start: their leases had been claimed before. */
   readonly retries: number;
-  /** Failed requests since the start: no response, or one that is not about the events. */
+  /** Requests since the start that were not accepted whole: no response, a failure, or rejected events. */
   readonly failedRequests: number;
   /** Failed requests in a row. */
   readonly consecutiveFailures: number;

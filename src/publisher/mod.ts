@@ -27,6 +27,7 @@ export { Secret } from "../config/secret.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
 export type { TlsFiles } from "../config/tls_files.ts";
 export type { HistogramStats } from "../metrics/family.ts";
+export type { DeadLetterGroup } from "../storage/dead_letter_groups.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
 export type { QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
 export type { PublisherStats, RequestOutcome } from "./counts.ts";
