@@ -32,11 +32,18 @@ export function standardOutput(): Output {
   };
 }
 
-/** Whether to colour what is written to a file: on a terminal, unless `NO_COLOR` is set; always with `FORCE_COLOR`. */
+/**
+ * Whether to colour what is written to a file: on a terminal, unless `NO_COLOR` is set; always with `FORCE_COLOR`. Never
+ * under Deno without `--allow-env`.
+ */
 export function usesColors(file: number): boolean {
-  const { FORCE_COLOR, NO_COLOR, TERM } = process.env;
-  if (FORCE_COLOR) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
-  return !NO_COLOR && TERM !== "dumb" && isatty(file);
+  try {
+    const { FORCE_COLOR, NO_COLOR, TERM } = process.env;
+    if (FORCE_COLOR) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
+    return !NO_COLOR && TERM !== "dumb" && isatty(file);
+  } catch {
+    return false;
+  }
 }
 
 const LINE_FEED = 0x0a;
