@@ -123,7 +123,7 @@ test("says what is wrong when it cannot start on a full disk, with 1, as that pa
   assert.equal(await publisher.ended, 1);
   assert.match(
     publisher.stderr.join("\n"),
-    /^publisher: The queue file .* the disk is full\. Free some space/,
+    /publisher\.ts: The queue file .* the disk is full\. Free some space/,
   );
   assert.equal(publisher.stderr.length, 1);
 });
