@@ -49,8 +49,10 @@ export interface Destination {
   readonly url: string;
   /** How long a delivery may take, in milliseconds. The lease of a publisher that died ends soon after it. */
   readonly timeoutMs: number;
-  /** How large a batch without an event counts as, in bytes; each event adds its own size and 1. */
+  /** How large a batch without an event counts as, in bytes. */
   readonly emptyBatchBytes: number;
+  /** How much an event adds besides its own size, in bytes. Default: 1, for a comma. */
+  readonly eventOverheadBytes?: number | undefined;
   /** Makes a batch ready: what can be done before the events are known to survive a power cut. */
   prepare(batch: LeasedBatch): Promise<Delivery>;
   /** How the destination's own settings can lose events that it accepted, or repeat them, when it was asked last; a sentence or two each. Default: none. */
