@@ -58,7 +58,7 @@ function ours(): Strategy {
       return concurrency.count;
     },
     accepted: (tookMs, inFlight, nowMs) => {
-      if (breaker.failures === 0) concurrency.answered(tookMs, inFlight, nowMs);
+      if (breaker.failures === 0) concurrency.succeeded(tookMs, inFlight, nowMs);
       breaker.succeeded(nowMs);
     },
     failed: (nowMs) => {

@@ -104,7 +104,7 @@ async function health(c: Context, publisher: ObservedPublisher, access: Access):
     last_success: isoTime(status.lastSuccessAtMs),
     last_error: describeProblem(status.lastProblem, isTrusted),
     ...(status.reloadProblem !== undefined && { reload_error: status.reloadProblem }),
-    failures_in_a_row: status.failures,
+    failures_in_a_row: status.consecutiveFailures,
     failing_for_seconds: Math.round(status.failingForMs) / 1_000,
     in_flight: status.inFlight,
     delivered: status.delivered,

@@ -63,11 +63,11 @@ const GAUGES: readonly MetricRow<PublisherMetrics>[] = [
     "How long there have been only failed requests; 0 when the last one did not fail.",
     ({ failingForMs }) => failingForMs / 1_000,
   ],
-  ["consecutive_failures", "Failed requests in a row.", ({ failures }) => failures],
+  ["consecutive_failures", "Failed requests in a row.", ({ consecutiveFailures }) => consecutiveFailures],
   [
     "consecutive_storage_failures",
     "Failures of the queue file in a row.",
-    ({ storageFailures }) => storageFailures,
+    ({ consecutiveStorageFailures }) => consecutiveStorageFailures,
   ],
   [
     "reload_failed",

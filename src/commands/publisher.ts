@@ -105,13 +105,13 @@ async function publish(first: PublisherConfig, load: () => PublisherConfig): Pro
   const reload = async (): Promise<void> => {
     try {
       const config = load();
-      session.publisher.noteReload(undefined);
+      session.publisher.setReloadProblem(undefined);
       if (fingerprintOf(config) === session.fingerprint)
         return void logger.info("SIGHUP: nothing has changed");
       next = await PublisherSession.open(config, { openTelemetry, current: session });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      session.publisher.noteReload(reason);
+      session.publisher.setReloadProblem(reason);
       return void logger.error("SIGHUP: going on with the configuration as it was: {reason}", { reason });
     }
     const { promise, resolve } = Promise.withResolvers<void>();

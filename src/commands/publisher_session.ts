@@ -9,8 +9,9 @@ import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.
 import { fingerprintOf } from "../config/describe_config.ts";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { loadPackage } from "../load_package.ts";
+import type { PublisherHooks } from "../publisher/hooks.ts";
 import { Publisher } from "../publisher/publisher.ts";
-import type { Timings } from "../publisher/timings.ts";
+import type { Timings } from "../publisher/waiting.ts";
 import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings } from "./command.ts";
 import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
@@ -62,7 +63,7 @@ export class PublisherSession {
   ) {
     this.config = config;
     this.fingerprint = fingerprintOf(config);
-    this.publisher = new Publisher(config, { openTelemetry }, timings);
+    this.publisher = new Publisher(config, { openTelemetry, onDelivered: garbageCollection() }, timings);
     this.admin = admin;
     this.#openTelemetry = openTelemetry;
   }
@@ -81,6 +82,43 @@ export class PublisherSession {
   end(): void {
     this.#end.abort();
   }
+}
+
+/** How many bytes are delivered from one garbage collection to the next, at least: 16 full batches. */
+const COLLECT_AFTER_BYTES = 8_000_000;
+
+/** At most one part in so many of the time goes to garbage collections. */
+const COLLECT_TIME_PARTS = 20;
+
+/**
+ * Collects garbage as a publisher delivers, under Bun, whose JavaScriptCore sees the memory of request bodies too late:
+ * a drain of a million events takes 85 MB instead of 99 with 4 requests in flight, and 100 instead of 123 with 32, for
+ * at most 5 % of its rate. A collection takes 7 to 12 ms here. It is the command's business alone: in a service's
+ * process it could take much longer.
+ *
+ * @param gc collects at once. Default: Bun's; under other runtimes there is nothing to do
+ * @param now a monotonic clock, in milliseconds
+ */
+export function garbageCollection(
+  gc: (() => void) | undefined = bunGc(),
+  now: () => number = () => performance.now(),
+): PublisherHooks["onDelivered"] {
+  if (gc === undefined) return undefined;
+  let deliveredBytes = 0;
+  let nextAtMs = 0;
+  return ({ sizeBytes }) => {
+    deliveredBytes += sizeBytes;
+    const startedAtMs = now();
+    if (deliveredBytes < COLLECT_AFTER_BYTES || startedAtMs < nextAtMs) return;
+    gc();
+    deliveredBytes = 0;
+    nextAtMs = startedAtMs + COLLECT_TIME_PARTS * (now() - startedAtMs);
+  };
+}
+
+function bunGc(): (() => void) | undefined {
+  const { Bun: bun } = globalThis as { Bun?: { gc(isSynchronous: boolean): void } };
+  return bun && (() => bun.gc(true));
 }
 
 /** The admin routes at one address, of one publisher after the other. */

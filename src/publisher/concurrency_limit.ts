@@ -46,7 +46,7 @@ export class ConcurrencyLimit {
    * @param inFlight how many were on their way, this one included
    * @param nowMs a monotonic time
    */
-  answered(durationMs: number, inFlight: number, nowMs: number = performance.now()): void {
+  succeeded(durationMs: number, inFlight: number, nowMs: number = performance.now()): void {
     this.#remember(durationMs, nowMs);
     const isSlow = durationMs > SLOW_FACTOR * Math.min(this.#quickestMs, this.#quickestBeforeMs);
     if (isSlow && this.#count >= this.#first) this.#count = Math.max(this.#first, this.#count - 0.5);

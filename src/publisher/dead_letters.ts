@@ -8,10 +8,10 @@ import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../sto
 import type { EventTable } from "../storage/events.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import * as log from "./log.ts";
-import type { WakeableSleep } from "./wakeable_sleep.ts";
+import type { WakeableSleep } from "./waiting.ts";
 
 /** Which dead letters are meant: some by their ids, or all that had died by a time, in Unix milliseconds. */
-export type DeadLetterChoice = { readonly ids: readonly number[] } | { readonly diedByMs: number };
+export type DeadLetterSelection = { readonly ids: readonly number[] } | { readonly deadUntilMs: number };
 
 /** What became of dead letters that were to be retried. */
 export interface RetryResult {
@@ -35,7 +35,7 @@ export class DeadLetters {
   }
 
   /** Those with an id below `beforeId`, at most `limit` of them, the newest event first and without their bodies. */
-  newest(range: { beforeId?: number; limit: number }): DeadLetterSummary[] {
+  list(range: { beforeId?: number; limit: number }): DeadLetterSummary[] {
     return this.#table.listNewest(range);
   }
 
@@ -48,7 +48,7 @@ export class DeadLetters {
    * Puts dead letters back into the queue, as new events with new ids, as far as the row cap allows.
    * @throws {EventStorageError} (rejects) the queue's file fails; what was done before stays done
    */
-  async retry(choice: DeadLetterChoice): Promise<RetryResult> {
+  async retry(choice: DeadLetterSelection): Promise<RetryResult> {
     const retried = await this.#inPages(choice, (ids) => {
       const done = this.#table.retry(ids, this.#events);
       return { done, isEnough: this.#events.isFull() };
@@ -61,7 +61,7 @@ export class DeadLetters {
   }
 
   /** Deletes dead letters for good. Resolves with how many. @throws {EventStorageError} as {@link retry} does */
-  async purge(choice: DeadLetterChoice): Promise<number> {
+  async purge(choice: DeadLetterSelection): Promise<number> {
     const purged = await this.#inPages(choice, (ids) => ({ done: this.#table.purge(ids), isEnough: false }));
     if (purged > 0) log.logPurged(purged);
     return purged;
@@ -69,7 +69,7 @@ export class DeadLetters {
 
   /** One short transaction a page, and deliveries go on in between. */
   async #inPages(
-    choice: DeadLetterChoice,
+    choice: DeadLetterSelection,
     work: (ids: readonly number[]) => { done: number; isEnough: boolean },
   ): Promise<number> {
     let total = 0;
@@ -82,8 +82,8 @@ export class DeadLetters {
     return total;
   }
 
-  *#idPages(choice: DeadLetterChoice): Generator<readonly number[]> {
+  *#idPages(choice: DeadLetterSelection): Generator<readonly number[]> {
     if ("ids" in choice) yield choice.ids;
-    else for (const page of this.#table.pages(choice.diedByMs)) yield page.map(({ id }) => id);
+    else for (const page of this.#table.pages(choice.deadUntilMs)) yield page.map(({ id }) => id);
   }
 }

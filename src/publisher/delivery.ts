@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { PublisherCounts } from "../metrics/publisher_counts.ts";
+
 import type { Lease } from "../storage/leases.ts";
+import type { PublisherCounts } from "./counts.ts";
 import type { DeliveryPolicy } from "./delivery_policy.ts";
 import { callHook, type PublisherHooks } from "./hooks.ts";
 import * as log from "./log.ts";
@@ -12,7 +13,7 @@ import type { Maintenance } from "./maintenance.ts";
 import type { Sender, Sent } from "./sender.ts";
 import type { Settlement, Settler } from "./settler.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
-import type { WakeableSleep } from "./wakeable_sleep.ts";
+import type { WakeableSleep } from "./waiting.ts";
 
 /** What deliveries work with. */
 export interface DeliveriesDependencies {
@@ -88,7 +89,8 @@ export class Deliveries {
     const { firstId, lastId, attempts } = lease;
     const { acceptedCount: count, sizeBytes, durationMs } = sent;
     const dead = settlement.kind === "each" ? settlement.dead : [];
-    for (const { id, status, answer } of dead) callHook(hooks, "onDeadLetter", { queue, id, status, answer });
+    for (const { id, status, response } of dead)
+      callHook(hooks, "onDeadLetter", { queue, id, status, response });
     if (count === 0 || settlement.kind === "release") return;
     callHook(hooks, "onDelivered", { queue, firstId, lastId, count, attempts, sizeBytes, durationMs });
   }

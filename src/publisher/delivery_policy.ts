@@ -3,12 +3,13 @@
  *
  * @module
  */
-import type { PublisherCounts } from "../metrics/publisher_counts.ts";
+
 import type { Lease } from "../storage/leases.ts";
 import type { BatchSize } from "./batcher.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import type { Misconfigured, PartlyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
+import type { PublisherCounts } from "./counts.ts";
+import type { Misconfigured, PartiallyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
 import type { PublisherProblem, PublisherStatus } from "./health.ts";
 import * as log from "./log.ts";
 import type { PoisonGuard } from "./poison_guard.ts";
@@ -55,12 +56,17 @@ export class DeliveryPolicy {
   /** What a status says of the deliveries that have ended. */
   stats(): Pick<
     PublisherStatus,
-    "delivered" | "failedRequests" | "failures" | "failingForMs" | "lastSuccessAtMs" | "lastProblem"
+    | "delivered"
+    | "failedRequests"
+    | "consecutiveFailures"
+    | "failingForMs"
+    | "lastSuccessAtMs"
+    | "lastProblem"
   > {
     return {
       delivered: this.#delivered,
       failedRequests: this.#failedRequests,
-      failures: this.breaker.failures,
+      consecutiveFailures: this.breaker.failures,
       failingForMs: this.breaker.failingForMs(),
       lastSuccessAtMs: this.#lastSuccessAtMs,
       lastProblem: this.#lastProblem,
@@ -113,7 +119,7 @@ export class DeliveryPolicy {
   /** What the collector takes, and how quickly, says how large batches may be and how many are in flight. */
   #acceptedAll({ count, sizeBytes, durationMs }: Sent, inFlight: number): void {
     this.#batchSize.accepted(sizeBytes);
-    if (count > 0 && this.breaker.failures === 0) this.concurrency.answered(durationMs, inFlight);
+    if (count > 0 && this.breaker.failures === 0) this.concurrency.succeeded(durationMs, inFlight);
   }
 
   #accepted(count: number): void {
@@ -125,7 +131,7 @@ export class DeliveryPolicy {
   /** The events at fault are known: they become dead letters as far as the guard allows, and the others need not wait. */
   #partial(
     lease: Lease,
-    { rejected, undelivered, failure }: PartlyAccepted,
+    { rejected, undelivered, failure }: PartiallyAccepted,
     acceptedCount: number,
   ): Settlement {
     if (acceptedCount > 0) this.#accepted(acceptedCount);
@@ -134,7 +140,7 @@ export class DeliveryPolicy {
     const kept = [...undelivered, ...rejected.slice(dead.length).map(({ id }) => id)].sort((a, b) => a - b);
     for (const event of dead) {
       this.#noteProblem("rejected", describe(event));
-      log.logDeadLetter({ ...lease, firstId: event.id }, event.status, event.answer);
+      log.logDeadLetter({ ...lease, firstId: event.id }, event.status, event.response);
     }
     if (held !== undefined) this.#hold(lease, held);
     else if (failure !== undefined) this.#failed(lease, failure);
@@ -145,7 +151,7 @@ export class DeliveryPolicy {
   /** The batch is halved, down to the one event at fault, which becomes a dead letter unless too many do. */
   #rejected(lease: Lease, outcome: Rejected): Settlement {
     const isOneEvent = lease.firstId === lease.lastId;
-    const { status, answer } = outcome;
+    const { status, response } = outcome;
     if (this.isHeld) {
       // An outage, as far as these events go: what was rejected waits, and something else is tried.
       this.#hold(lease, outcome);
@@ -154,17 +160,17 @@ export class DeliveryPolicy {
     this.#answered(); // the collector works; it does not like these events
     this.#noteProblem("rejected", describe(outcome));
     if (!isOneEvent) {
-      log.logSplit(lease, status, answer);
+      log.logSplit(lease, status, response);
       return { kind: "split" };
     }
     this.#poisonGuard.spend();
-    log.logDeadLetter(lease, status, answer);
-    return { kind: "each", dead: [{ id: lease.firstId, status, answer }], kept: [] };
+    log.logDeadLetter(lease, status, response);
+    return { kind: "each", dead: [{ id: lease.firstId, status, response }], kept: [] };
   }
 
-  #hold(lease: Lease, rejection: Pick<Rejected, "status" | "answer">): void {
+  #hold(lease: Lease, rejection: Pick<Rejected, "status" | "response">): void {
     this.#noteProblem("held", describe(rejection));
-    log.logHeld(lease, rejection.status, rejection.answer, this.#open());
+    log.logHeld(lease, rejection.status, rejection.response, this.#open());
   }
 
   #learnSize(sizeBytes: number): void {
@@ -202,6 +208,6 @@ function mayHaveArrived(failure: Unavailable | Misconfigured): boolean {
   return failure.kind === "unavailable" && failure.isUnsent !== true;
 }
 
-function describe({ status, answer }: Pick<Rejected, "status" | "answer">): string {
-  return `the collector answered ${status}: ${answer}`;
+function describe({ status, response }: Pick<Rejected, "status" | "response">): string {
+  return `the collector answered ${status}: ${response}`;
 }

@@ -4,9 +4,9 @@
  * @module
  */
 import { countOf } from "../format.ts";
-import type { PublisherStats } from "../metrics/publisher_counts.ts";
 import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
 import { NEARLY_FULL, type QueueState } from "../storage/events.ts";
+import type { PublisherStats } from "./counts.ts";
 
 /** The last thing that went wrong. */
 export interface PublisherProblem {
@@ -40,11 +40,11 @@ export interface PublisherStatus {
   /** Requests since the start that failed, not for an event's sake: no answer, or one that says to come back. */
   readonly failedRequests: number;
   /** Failed requests in a row. */
-  readonly failures: number;
+  readonly consecutiveFailures: number;
   /** How long there have been only failed requests, in milliseconds. */
   readonly failingForMs: number;
   /** Failures of the queue file in a row. */
-  readonly storageFailures: number;
+  readonly consecutiveStorageFailures: number;
   /** When the collector last accepted a batch, in Unix milliseconds. */
   readonly lastSuccessAtMs: number | undefined;
   /** The last failure, whether or not it is over; undefined: there was none since the start. */
@@ -115,8 +115,8 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
 function* examineFailures(status: PublisherStatus): Generator<Finding> {
   if (status.reloadProblem !== undefined)
     yield ["degraded", "the configuration was to be read again and cannot be used: see reload_error"];
-  if (status.storageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
-  if (status.failures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
+  if (status.consecutiveStorageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
+  if (status.consecutiveFailures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
   if (status.lastProblem?.kind === "misconfigured")
     yield ["failing", "the collector takes no events from us: its address or our key is wrong"];
   else if (status.lastProblem?.kind === "held")

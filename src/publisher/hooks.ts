@@ -34,7 +34,7 @@ export interface NewDeadLetter {
   /** The HTTP status of the rejection. */
   readonly status: number;
   /** The beginning of the destination's response. */
-  readonly answer: string;
+  readonly response: string;
 }
 
 /**

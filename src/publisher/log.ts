@@ -74,26 +74,29 @@ export function logMisconfigured(lease: Lease, reason: string, retryInMs: number
   );
 }
 
-export function logSplit(lease: Lease, status: number, answer: string): void {
-  logger.warn("The collector rejected a batch ({status}), halving it to find the event at fault: {answer}", {
+export function logSplit(lease: Lease, status: number, response: string): void {
+  logger.warn(
+    "The collector rejected a batch ({status}), halving it to find the event at fault: {response}",
+    {
+      ...range(lease),
+      status,
+      response,
+    },
+  );
+}
+
+export function logDeadLetter(lease: Lease, status: number, response: string): void {
+  logger.error("The collector rejected event {firstId} ({status}), kept as a dead letter: {response}", {
     ...range(lease),
     status,
-    answer,
+    response,
   });
 }
 
-export function logDeadLetter(lease: Lease, status: number, answer: string): void {
-  logger.error("The collector rejected event {firstId} ({status}), kept as a dead letter: {answer}", {
-    ...range(lease),
-    status,
-    answer,
-  });
-}
-
-export function logHeld(lease: Lease, status: number, answer: string, retryInMs: number): void {
+export function logHeld(lease: Lease, status: number, response: string, retryInMs: number): void {
   logger.error(
-    "The collector rejects too many events for each to be at fault ({status}), so schema, collector.version or collector are wrong; the events are kept in the queue, trying again in {retryInMs} ms: {answer}",
-    { ...range(lease), status, answer, retryInMs: Math.round(retryInMs) },
+    "The collector rejects too many events for each to be at fault ({status}), so schema, collector.version or collector are wrong; the events are kept in the queue, trying again in {retryInMs} ms: {response}",
+    { ...range(lease), status, response, retryInMs: Math.round(retryInMs) },
   );
 }
 

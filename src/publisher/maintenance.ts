@@ -11,8 +11,7 @@ import { removeAbandoned } from "../storage/temporary_file.ts";
 import { syncWal } from "../storage/wal_sync.ts";
 import * as log from "./log.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
-import type { Timings } from "./timings.ts";
-import { WakeableSleep } from "./wakeable_sleep.ts";
+import { type Timings, WakeableSleep } from "./waiting.ts";
 
 /** How often the -wal is looked at, in milliseconds, whatever else happens. */
 const CHECKPOINT_EVERY_MS = 1_000;

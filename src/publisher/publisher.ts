@@ -5,7 +5,6 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
-import { PublisherCounts } from "../metrics/publisher_counts.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
 import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
@@ -17,6 +16,7 @@ import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
 import { Batcher, BatchSize } from "./batcher.ts";
+import { PublisherCounts } from "./counts.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Deliveries } from "./delivery.ts";
 import { DeliveryPolicy } from "./delivery_policy.ts";
@@ -31,9 +31,8 @@ import { DEAD_LETTER_MEMORY_MS, PoisonGuard } from "./poison_guard.ts";
 import { Sender } from "./sender.ts";
 import { Settler } from "./settler.ts";
 import { StorageBreaker } from "./storage_breaker.ts";
-import { TIMINGS, type Timings } from "./timings.ts";
-import type { PublishTracing } from "./trace_links.ts";
-import { WakeableSleep } from "./wakeable_sleep.ts";
+import type { PublishTracing } from "./tracing.ts";
+import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
 
 /**
  * A service's database is written to without an event, too. How long such a commit keeps the watch off, in
@@ -177,7 +176,7 @@ export class Publisher implements AsyncDisposable {
    *
    * @param problem what is wrong with it, without a secret; undefined: nothing
    */
-  noteReload(problem: string | undefined): void {
+  setReloadProblem(problem: string | undefined): void {
     this.#reloadProblem = problem;
   }
 
@@ -213,7 +212,7 @@ export class Publisher implements AsyncDisposable {
       isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
       inFlight: this.#deliveries.inFlight.size,
       retries: this.#counts.claims.again,
-      storageFailures: this.#storage.failures,
+      consecutiveStorageFailures: this.#storage.failures,
       lastProblem: newer(stats.lastProblem, this.#storage.lastProblem),
       destinationRisks: this.#destination.risks ?? [],
       reloadProblem: this.#reloadProblem,

@@ -4,13 +4,13 @@
  * @module
  */
 
-import type { PublisherCounts } from "../metrics/publisher_counts.ts";
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
 import type { DurableHead } from "../storage/wal_sync.ts";
+import type { PublisherCounts } from "./counts.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
-import { type PublishTracing, withPublishSpan } from "./trace_links.ts";
+import { type PublishTracing, withPublishSpan } from "./tracing.ts";
 
 /** How many spans the span of a request is linked to, at most: what OpenTelemetry's SDKs keep of them by default. */
 const MAX_SPAN_LINKS = 128;
@@ -60,8 +60,15 @@ export class Sender {
     // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
     if (count === 0)
       return { outcome: { kind: "accepted" }, uuid, count, acceptedCount: 0, sizeBytes: 0, durationMs: 0 };
-    const each = () => leases.readEach(lease);
-    const delivery = await destination.prepare({ queue, queueUuid: uuid, firstId, lastId, ...events, each });
+    const readEvents = () => leases.readEach(lease);
+    const delivery = await destination.prepare({
+      queue,
+      queueUuid: uuid,
+      firstId,
+      lastId,
+      ...events,
+      events: readEvents,
+    });
     const { sizeBytes } = delivery;
     await durable.reach(lastId);
     const startedAtMs = performance.now();

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { PublisherCounts } from "../metrics/publisher_counts.ts";
+
 import type { EventOutcomes, Lease, LeaseTable } from "../storage/leases.ts";
+import type { PublisherCounts } from "./counts.ts";
 import * as log from "./log.ts";
 import type { Sent } from "./sender.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";

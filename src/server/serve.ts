@@ -132,7 +132,7 @@ export async function serveApp(
     if (connections.isBetweenResponses(socket)) rejectUnreadable(error, socket);
     else socket.destroy();
   });
-  await listen(server, address, key);
+  await listen(server, { ...address, backlog: Math.ceil(maxConnections / 2) }, key);
   if ("path" in address && options.socketMode !== undefined) await chmod(address.path, options.socketMode);
   let closing: Promise<void> | undefined;
   return {
@@ -246,7 +246,15 @@ function secureOptions({ cert, key, ca }: ServeTls) {
   };
 }
 
-async function listen(server: Server, address: ServeAddress, key: string | undefined): Promise<void> {
+/**
+ * The backlog bounds how many connections come in one turn of the event loop, before there is a chance to close others:
+ * Deno 2.9 never accepts again after it has run out of file descriptors once.
+ */
+async function listen(
+  server: Server,
+  address: ServeAddress & { readonly backlog: number },
+  key: string | undefined,
+): Promise<void> {
   const listening = once(server, "listening");
   server.listen(address);
   try {

@@ -24,8 +24,8 @@ export interface DeadLetterSummary {
   readonly attempts: number;
   /** The HTTP status of the rejection. */
   readonly status: number;
-  /** The beginning of the collector's answer. */
-  readonly answer: string;
+  /** The beginning of the collector's response. */
+  readonly response: string;
   /** The size of its body, in bytes. */
   readonly sizeBytes: number;
 }
@@ -37,9 +37,9 @@ export interface DeadLetter extends DeadLetterSummary {
 }
 
 /** Why an event is dead. */
-export interface Rejection {
+export interface DeadLetterCause {
   readonly status: number;
-  readonly answer: string;
+  readonly response: string;
   /** How often it was sent, or was part of what was sent, under its last lease. */
   readonly attempts: number;
 }
@@ -65,7 +65,7 @@ export interface DeadLetterTotals {
 const PAGE_ROWS = 100;
 
 const SUMMARY =
-  "id, put_at_ms AS putAtMs, dead_at_ms AS deadAtMs, attempts, status, answer, length(body) AS sizeBytes";
+  "id, put_at_ms AS putAtMs, dead_at_ms AS deadAtMs, attempts, status, response, length(body) AS sizeBytes";
 
 /** Keeps events that were rejected, within bounds, and gives them back or away. */
 export class DeadLetterTable {
@@ -86,7 +86,7 @@ export class DeadLetterTable {
     return this.#file.run(() => this.#sql.totals.get()) as DeadLetterTotals;
   }
 
-  /** How many were buried since a time, in Unix milliseconds. */
+  /** How many were inserted since a time, in Unix milliseconds. */
   countSince(sinceMs: number): number {
     return this.#file.run(() => this.#sql.countSince.get(sinceMs)) as number;
   }
@@ -111,13 +111,13 @@ export class DeadLetterTable {
    * Pages of those that died at a time or before, by id and without their bodies: a hundred thousand of them
    * fit in little memory, and what is read may be retried or purged before the next page.
    *
-   * @param diedByMs in Unix milliseconds. Default: whenever they died
+   * @param deadUntilMs in Unix milliseconds. Default: whenever they died
    */
-  *pages(diedByMs: number = Number.POSITIVE_INFINITY): Generator<DeadLetterSummary[]> {
+  *pages(deadUntilMs: number = Number.POSITIVE_INFINITY): Generator<DeadLetterSummary[]> {
     for (let afterId = 0; ; ) {
       const page = this.list({ afterId, limit: PAGE_ROWS });
       if (page.length === 0) return;
-      yield page.filter(({ deadAtMs }) => deadAtMs <= diedByMs);
+      yield page.filter(({ deadAtMs }) => deadAtMs <= deadUntilMs);
       afterId = page.at(-1)!.id;
     }
   }
@@ -131,8 +131,8 @@ export class DeadLetterTable {
    * Copies events to the dead letters, in a transaction of the caller's, who deletes them. Returns how
    * many older dead letters were dropped for them: a collector that rejects must not fill the disk.
    */
-  bury(firstId: number, lastId: number, { status, answer, attempts }: Rejection): number {
-    this.#sql.bury.run(Date.now(), attempts, status, answer, firstId, lastId);
+  insert(firstId: number, lastId: number, { status, response, attempts }: DeadLetterCause): number {
+    this.#sql.insert.run(Date.now(), attempts, status, response, firstId, lastId);
     let dropped = 0;
     while (this.#isOverfull() && this.#sql.dropOldest.run().changes > 0) dropped++;
     if (dropped > 0) this.#sql.addDropped.run(dropped);
@@ -189,8 +189,8 @@ function prepareStatements(file: QueueFile) {
     get: file.prepare<[number], DeadLetter>(
       `SELECT ${SUMMARY}, body FROM eventspool_dead_letter WHERE id = ?`,
     ),
-    bury: file.prepare<[number, number, number, string, number, number]>(
-      `INSERT INTO eventspool_dead_letter (id, put_at_ms, dead_at_ms, attempts, status, answer, body)
+    insert: file.prepare<[number, number, number, string, number, number]>(
+      `INSERT INTO eventspool_dead_letter (id, put_at_ms, dead_at_ms, attempts, status, response, body)
        SELECT id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id BETWEEN ? AND ?`,
     ),
     dropOldest: file.prepare<[]>(

@@ -7,7 +7,7 @@
  * @module
  */
 import { setImmediate } from "node:timers/promises";
-import { type DeadLetterBounds, DeadLetterTable, type Rejection } from "./dead_letters.ts";
+import { type DeadLetterBounds, type DeadLetterCause, DeadLetterTable } from "./dead_letters.ts";
 import { EpochTable } from "./epochs.ts";
 import type { QueueFile } from "./queue_file.ts";
 
@@ -39,7 +39,7 @@ export interface LeasedEvents {
 /** What is done with each event of a lease; those that are named nowhere are delivered. */
 export interface EventOutcomes {
   /** Those that become dead letters. */
-  readonly dead: readonly ({ readonly id: number } & Pick<Rejection, "status" | "answer">)[];
+  readonly dead: readonly ({ readonly id: number } & Pick<DeadLetterCause, "status" | "response">)[];
   /** The ids of those that are given back, in ascending order. */
   readonly kept: readonly number[];
 }
@@ -208,11 +208,11 @@ export class LeaseTable {
    * Moves the events of the lease to the dead letters. Returns how many older dead letters were dropped
    * to make room; undefined: the lease was lost before.
    */
-  deadLetter(lease: Lease, rejection: Pick<Rejection, "status" | "answer">): number | undefined {
+  deadLetter(lease: Lease, rejection: Pick<DeadLetterCause, "status" | "response">): number | undefined {
     const { id, firstId, lastId, attempts } = lease;
     return this.#file.transaction(() => {
       if (this.#sql.remove.run(id, attempts).changes === 0) return undefined;
-      const dropped = this.#deadLetters.bury(firstId, lastId, { ...rejection, attempts });
+      const dropped = this.#deadLetters.insert(firstId, lastId, { ...rejection, attempts });
       this.#deleteEvents(firstId, lastId);
       return dropped;
     });
@@ -229,7 +229,7 @@ export class LeaseTable {
       if (this.#sql.remove.run(id, attempts).changes === 0) return undefined;
       let dropped = 0;
       for (const { id, ...rejection } of dead)
-        dropped += this.#deadLetters.bury(id, id, { ...rejection, attempts });
+        dropped += this.#deadLetters.insert(id, id, { ...rejection, attempts });
       let nextId = firstId;
       for (const run of runsOf(kept)) {
         this.#sql.insert.get(run.firstId, run.lastId, nowMs, nowMs, attempts, sends);

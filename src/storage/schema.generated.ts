@@ -37,7 +37,7 @@ CREATE TABLE eventspool_queue (
   claimed_id    INTEGER NOT NULL DEFAULT 0,                            -- the cursor: the highest id ever claimed
   removed_count INTEGER NOT NULL DEFAULT 0,                            -- ids that left the event table, all claimed before
   dead_letter_count         INTEGER NOT NULL DEFAULT 0,                -- kept by the triggers below
-  dead_letter_bytes         INTEGER NOT NULL DEFAULT 0,                -- their bodies and answers
+  dead_letter_bytes         INTEGER NOT NULL DEFAULT 0,                -- their bodies and responses
   dropped_dead_letter_count INTEGER NOT NULL DEFAULT 0,                -- dead letters that made room for newer ones
   location      TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/epochs.ts
 ) STRICT;
@@ -72,7 +72,7 @@ CREATE TABLE eventspool_lease (
   CHECK (first_id <= last_id)
 ) STRICT;
 
--- An event that the collector rejects by itself, kept with the collector's answer for the operator. The
+-- An event that the collector rejects by itself, kept with the collector's response for the operator. The
 -- body stands last: what stands behind a long one is found only by walking through all of its pages.
 CREATE TABLE eventspool_dead_letter (
   id         INTEGER PRIMARY KEY,                -- the id it had as an event
@@ -80,17 +80,17 @@ CREATE TABLE eventspool_dead_letter (
   dead_at_ms INTEGER NOT NULL,
   attempts   INTEGER NOT NULL,
   status     INTEGER NOT NULL,                   -- the HTTP status of the rejection
-  answer     TEXT    NOT NULL,                   -- the beginning of the collector's answer
+  response   TEXT    NOT NULL,                   -- the beginning of the collector's response
   body       BLOB    NOT NULL
 ) STRICT;
 
 -- Counting 200,000 dead letters takes 43 ms, and /depth asks for it. Not on put's way, so triggers may be dear.
 CREATE TRIGGER eventspool_dead_letter_added AFTER INSERT ON eventspool_dead_letter BEGIN
   UPDATE eventspool_queue SET dead_letter_count = dead_letter_count + 1,
-    dead_letter_bytes = dead_letter_bytes + length(NEW.body) + length(CAST(NEW.answer AS BLOB));
+    dead_letter_bytes = dead_letter_bytes + length(NEW.body) + length(CAST(NEW.response AS BLOB));
 END;
 CREATE TRIGGER eventspool_dead_letter_removed AFTER DELETE ON eventspool_dead_letter BEGIN
   UPDATE eventspool_queue SET dead_letter_count = dead_letter_count - 1,
-    dead_letter_bytes = dead_letter_bytes - length(OLD.body) - length(CAST(OLD.answer AS BLOB));
+    dead_letter_bytes = dead_letter_bytes - length(OLD.body) - length(CAST(OLD.response AS BLOB));
 END;
 `;

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
-import type { DeadLetterChoice } from "../../publisher/dead_letters.ts";
+import type { DeadLetterSelection } from "../../publisher/dead_letters.ts";
 import { type Access, type AccessLevel, isSameOrigin, WRONG_HOST } from "./access.ts";
 import { Charts } from "./charts.ts";
 import { DeadLetterList } from "./dead_letters.ts";
@@ -274,10 +274,10 @@ async function fieldsOf(c: Context): Promise<Fields> {
 }
 
 /** The dead letters that a form names: all that had died when its page was made, or one. */
-function choiceIn({ all, seen, id }: Fields): DeadLetterChoice | undefined {
+function choiceIn({ all, seen, id }: Fields): DeadLetterSelection | undefined {
   if (all === "yes") {
-    const diedByMs = idIn(seen);
-    return diedByMs === undefined ? undefined : { diedByMs };
+    const deadUntilMs = idIn(seen);
+    return deadUntilMs === undefined ? undefined : { deadUntilMs };
   }
   const one = idIn(id);
   return one === undefined ? undefined : { ids: [one] };

@@ -10,8 +10,8 @@ import { formatCount, html, type Markup, timeOf } from "./markup.ts";
 /** How much of an event the dashboard shows, in characters; `queue dead show` has the rest. */
 const DASHBOARD_EVENT_CHARS = 4_000;
 
-/** How much of an answer stands in the one line of a dead letter, in characters. */
-const ANSWER_CHARS = 200;
+/** How much of a response stands in the one line of a dead letter, in characters. */
+const RESPONSE_CHARS = 200;
 
 /** What is shown in a block as it is: it may have lines. */
 const LINES = "\n\t";
@@ -40,11 +40,11 @@ export class DeadLetterList {
   }
 
   #entry(letter: DeadLetterSummary): Markup {
-    const answer = this.#isTrusted ? oneLine(letter.answer, ANSWER_CHARS) || "(no words)" : "not shown";
+    const response = this.#isTrusted ? oneLine(letter.response, RESPONSE_CHARS) || "(no words)" : "not shown";
     return html`
 <li data-key="${letter.id}">
 <details class="letter">
-<summary><span class="code">${letter.status}</span> <bdi class="answer">${answer}</bdi> <span class="meta">event ${letter.id}, ${timeOf(letter.deadAtMs)}</span></summary>
+<summary><span class="code">${letter.status}</span> <bdi class="response">${response}</bdi> <span class="meta">event ${letter.id}, ${timeOf(letter.deadAtMs)}</span></summary>
 <div class="inside">
 ${facts(letter)}
 ${this.#isTrusted && this.#event(letter.id)}
@@ -62,8 +62,8 @@ ${this.#isTrusted && this.#event(letter.id)}
     return html`<h3 id="event-${id}">Event${json === undefined && ", which is not JSON"}</h3>
 <pre tabindex="0" aria-labelledby="event-${id}"><bdi>${escapeControls(json === undefined ? shown : indentJson(shown), LINES)}</bdi></pre>
 ${isCut && html`<p class="note">The first ${formatCount(DASHBOARD_EVENT_CHARS)} characters. All of it: <code>eventspool dead show ${id}</code></p>`}
-<h3 id="answer-${id}">The collector's answer</h3>
-<pre tabindex="0" aria-labelledby="answer-${id}"><bdi>${escapeControls(letter.answer, LINES) || "(no words)"}</bdi></pre>
+<h3 id="response-${id}">The collector's response</h3>
+<pre tabindex="0" aria-labelledby="response-${id}"><bdi>${escapeControls(letter.response, LINES) || "(no words)"}</bdi></pre>
 ${actions(id)}`;
   }
 }

@@ -104,7 +104,7 @@ function counters(status: PublisherStatus): Markup {
   return html`
 ${counter("In flight", status.inFlight, `${plural(state.leased, "event")} on the way`)}
 ${counter("Delivered so far", status.delivered, lastSuccessAtMs === undefined ? "none yet" : html`last ${timeOf(lastSuccessAtMs)}`)}
-${counter("Failed requests", status.failedRequests, status.failures > 0 ? `${formatCount(status.failures)} in a row` : "since the start")}
+${counter("Failed requests", status.failedRequests, status.consecutiveFailures > 0 ? `${formatCount(status.consecutiveFailures)} in a row` : "since the start")}
 ${counter("Retries", status.retries, "batches sent again")}
 ${counter("Rejected puts", rejectedCount, why.join(", ") || "ever")}`;
 }

@@ -74,7 +74,7 @@ export class Watch {
       status,
       rates: this.#history.ratesUntil(toSample(status)),
       samples: this.#history.samples,
-      letters: this.#publisher.deadLetters.newest(range),
+      letters: this.#publisher.deadLetters.list(range),
       queues: this.#queues.rows(status),
     };
   }

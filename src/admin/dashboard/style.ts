@@ -103,7 +103,7 @@ button.danger { color: var(--bad); border-color: var(--bad); }
 .letter > summary::-webkit-details-marker { display: none; }
 .letter > summary:hover { background: var(--hover); }
 .code { font-weight: 600; color: var(--bad); }
-.answer { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: 0.8125rem/1.5 ui-monospace, monospace; }
+.response { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: 0.8125rem/1.5 ui-monospace, monospace; }
 .letter .meta { white-space: nowrap; }
 .inside { padding: 0.25rem 0.875rem 0.875rem 2.375rem; display: grid; gap: 0.5rem; min-width: 0; }
 .inside > * { min-width: 0; }

@@ -18,7 +18,7 @@ import { type Call, openTarget, openToRead, openToWrite, type Verb } from "./ver
 /** How many dead letters are retried or purged at once: a transaction of a few milliseconds. */
 const CHUNK = 100;
 
-const ANSWER_CHARS = 60;
+const RESPONSE_CHARS = 60;
 
 const parseAge = durationMsIn({ min: 0, max: 3_153_600_000_000 });
 
@@ -29,7 +29,7 @@ export const dead: Verb = {
   summary: "the events that the collector rejected by themselves",
   usage: "list | show ID | retry ID... | retry --all | purge ID... | purge --all | export [--to FILE]",
   help: `  list              all dead letters, the oldest first
-  show ID           one of them, with the collector's answer and the event
+  show ID           one of them, with the collector's response and the event
   retry             put them back into the queue, behind the events that wait
   purge             delete them for good; asks, unless --yes
   export            write them as JSON lines
@@ -157,8 +157,8 @@ function idsIn({ args }: Call): number[] {
 
 function* allOf(table: DeadLetterTable, { values }: Call): Generator<DeadLetterSummary> {
   const olderThan = values["older-than"] as string | undefined;
-  const diedByMs = olderThan === undefined ? undefined : Date.now() - parseAge(olderThan);
-  for (const page of table.pages(diedByMs)) yield* page;
+  const deadUntilMs = olderThan === undefined ? undefined : Date.now() - parseAge(olderThan);
+  for (const page of table.pages(deadUntilMs)) yield* page;
 }
 
 function chunksOf(ids: readonly number[]): number[][] {
@@ -168,29 +168,29 @@ function chunksOf(ids: readonly number[]): number[][] {
 
 function tableOf(rows: readonly string[][]): string[] {
   if (rows.length === 0) return ["There is no dead letter."];
-  return formatTable(["ID", "DIED", "STATUS", "ATTEMPTS", "SIZE", "ANSWER"], rows);
+  return formatTable(["ID", "DIED", "STATUS", "ATTEMPTS", "SIZE", "RESPONSE"], rows);
 }
 
 function toCells(letter: DeadLetterSummary): string[] {
-  const { id, deadAtMs, status, attempts, sizeBytes, answer } = letter;
+  const { id, deadAtMs, status, attempts, sizeBytes, response } = letter;
   return [
     String(id),
     `${formatDuration(Date.now() - deadAtMs)} ago`,
     String(status),
     String(attempts),
     formatSize(sizeBytes),
-    oneLine(answer, ANSWER_CHARS),
+    oneLine(response, RESPONSE_CHARS),
   ];
 }
 
-function toJson({ id, putAtMs, deadAtMs, attempts, status, answer, sizeBytes }: DeadLetterSummary): object {
+function toJson({ id, putAtMs, deadAtMs, attempts, status, response, sizeBytes }: DeadLetterSummary): object {
   return {
     id,
     put_at: isoTime(putAtMs),
     dead_at: isoTime(deadAtMs),
     attempts,
     status,
-    answer,
+    response,
     size_bytes: sizeBytes,
   };
 }
@@ -203,7 +203,7 @@ function describe(letter: DeadLetter): string[] {
     `died      ${isoTime(letter.deadAtMs)}`,
     `attempts  ${letter.attempts}`,
     `status    ${letter.status}`,
-    `answer    ${oneLine(letter.answer)}`,
+    `response  ${oneLine(letter.response)}`,
     `size      ${formatSize(letter.sizeBytes)}`,
     `event     ${oneLine(json ?? text)}`,
   ];

@@ -5,7 +5,7 @@
  */
 import { eachId } from "../../wire/event_ids.ts";
 import { isMalformed, type Rejection, readReport } from "../../wire/rejections.ts";
-import type { Outcome, PartlyAccepted } from "./destination.ts";
+import type { Outcome, PartiallyAccepted } from "./destination.ts";
 import type { SentEvents } from "./http.ts";
 import {
   BAD_REQUEST,
@@ -15,7 +15,7 @@ import {
   type HttpResponse,
   isForeignStatus,
   isSuccess,
-  MAX_ANSWER_CHARS,
+  KEPT_RESPONSE_CHARS,
   misconfigured,
   REJECTED_STATUSES,
   rejectionOf,
@@ -65,10 +65,10 @@ function partial(
   rejections: readonly Rejection[],
   { ranges }: SentEvents,
   duplicates: number | undefined,
-): PartlyAccepted {
+): PartiallyAccepted {
   const ids = [...eachId(ranges)];
   const rejected = rejections.map(({ index, error }) => {
-    return { id: ids[index]!, status: UNPROCESSABLE, answer: error.slice(0, MAX_ANSWER_CHARS) };
+    return { id: ids[index]!, status: UNPROCESSABLE, response: error.slice(0, KEPT_RESPONSE_CHARS) };
   });
   return { kind: "partial", rejected, undelivered: [], ...(duplicates !== undefined && { duplicates }) };
 }

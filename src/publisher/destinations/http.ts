@@ -77,6 +77,7 @@ export class HttpDestination implements Destination {
     const scratch = this.#scratch.lend();
     const body = this.#protocol.write(batch, this.#encoder.copies ? scratch.take : Buffer.allocUnsafeSlow);
     const sent = sentEvents(batch);
+    if (batch.count > 1) release(batch.joined); // a single event may be needed again, to judge its rejection
     const sign = this.#protocol.sign(body, sent);
     const { body: encoded, headers: encoding } = await this.#encoder.encode(body);
     scratch.giveBack();
@@ -122,9 +123,9 @@ function sentEvents(batch: LeasedBatch): SentEvents {
 }
 
 /** The ids of a batch, event by event: between the first and the last some are missing where rows were deleted by hand. */
-function idsOf({ firstId, lastId, count, each }: LeasedBatch): readonly IdRange[] {
+function idsOf({ firstId, lastId, count, events }: LeasedBatch): readonly IdRange[] {
   if (lastId - firstId + 1 === count) return [{ firstId, lastId }];
-  return rangesOf(each().map(({ id }) => id));
+  return rangesOf(events().map(({ id }) => id));
 }
 
 const gzip = promisify(zlib.gzip);
@@ -208,6 +209,14 @@ function isMisconfiguration(error: unknown): boolean {
   const { code, statusCode } = error as { code?: unknown; statusCode?: number };
   if (code === "ERR_PROXY_TUNNEL") return statusCode !== undefined && !isUnavailable(statusCode);
   return typeof code === "string" && TLS_CODES.test(code);
+}
+
+/**
+ * Frees the memory of bytes that nobody reads again. Garbage collectors see the memory of an addon's buffers too late:
+ * a drain under Bun took 99 MB instead of 133 with 4 requests in flight, and 123 instead of 180 with 32, at the same speed.
+ */
+function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0); // not a part of a pool
 }
 
 /** What a buffer holds at least, in bytes: a batch of the usual size. */

@@ -17,7 +17,7 @@ import {
   type HttpResponse,
   isForeignStatus,
   isSuccess,
-  MAX_ANSWER_CHARS,
+  KEPT_RESPONSE_CHARS,
   misconfigured,
   rejectionOf,
   UNPROCESSABLE,
@@ -122,10 +122,10 @@ class BodyWriter {
     this.eventOverheadBytes = sizes.reduce((sum, size) => sum + size, this.#between.length + ids);
   }
 
-  write({ queueUuid, joined, each }: LeasedBatch): Buffer {
+  write({ queueUuid, joined, events }: LeasedBatch): Buffer {
     if (this.#isJoined) return Buffer.concat([this.#before, joined, this.#after]);
     const pieces: Uint8Array[] = [this.#before];
-    for (const [index, event] of each().entries()) {
+    for (const [index, event] of events().entries()) {
       if (index > 0) pieces.push(this.#between);
       for (const part of this.#parts) pieces.push(typeof part === "function" ? part(event, queueUuid) : part);
     }
@@ -188,20 +188,16 @@ const CONFLICT = 409;
  * Elasticsearch and OpenSearch answer 200, and say in `items` what became of each event. A conflict is an event that it
  * has under this `_id`. Items are judged as responses are, so a missing index keeps the events.
  */
-function readBulk(
-  response: HttpResponse,
-  { ranges, count }: SentEvents,
-  config: HttpDestinationConfig,
-): Outcome {
-  const { errors, items } = parseRecord(response.text);
+function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: HttpDestinationConfig): Outcome {
+  const { errors, items } = parseRecord(bulk.text);
   if (errors === false) return { kind: "accepted" };
   if (!Array.isArray(items) || items.length !== count)
-    return misconfigured(response, `which does not account for the ${count} events that were sent`);
+    return misconfigured(bulk, `which does not account for the ${count} events that were sent`);
   const ids = [...eachId(ranges)];
   const results = (items as BulkItem[]).map((item, index) => {
     const { status, error } = Object.values(Object(item) as BulkItem)[0] ?? {};
-    const answer = JSON.stringify(error ?? item).slice(0, MAX_ANSWER_CHARS);
-    return { id: ids[index]!, status: Number(status), answer };
+    const response = JSON.stringify(error ?? item).slice(0, KEPT_RESPONSE_CHARS);
+    return { id: ids[index]!, status: Number(status), response };
   });
   const missing = results.filter(({ status }) => !isSuccess(status) && status !== CONFLICT);
   const rejected = missing.filter(({ status }) => config.rejectedStatuses.includes(status));
@@ -210,7 +206,7 @@ function readBulk(
   if (missing.length === 0) return { kind: "accepted", duplicates };
   const undelivered = failed === undefined ? [] : [failed, ...more].map(({ id }) => id);
   const failure =
-    failed && failureOf({ ...response, status: failed.status, text: failed.answer }, adviceOn(failed.status));
+    failed && failureOf({ ...bulk, status: failed.status, text: failed.response }, adviceOn(failed.status));
   return undelivered.length === count && failure !== undefined
     ? failure
     : { kind: "partial", rejected, undelivered, duplicates, ...(failure && { failure }) };
@@ -224,7 +220,11 @@ function readPartialSuccess(response: HttpResponse): Outcome {
   const { partialSuccess } = parseRecord(response.text);
   const { rejectedLogRecords, errorMessage } = Object(partialSuccess) as Record<string, unknown>;
   if (Number(rejectedLogRecords ?? 0) === 0) return readAnything(response);
-  return { kind: "rejected", status: UNPROCESSABLE, answer: String(errorMessage).slice(0, MAX_ANSWER_CHARS) };
+  return {
+    kind: "rejected",
+    status: UNPROCESSABLE,
+    response: String(errorMessage).slice(0, KEPT_RESPONSE_CHARS),
+  };
 }
 
 function parseRecord(text: string): Readonly<Record<string, unknown>> {

@@ -7,7 +7,7 @@ import { parseRetryAfter } from "../../wire/retry_after.ts";
 import type { Misconfigured, Rejected, Unavailable } from "./destination.ts";
 
 /** How much of a response is kept for logs and dead letters, in characters. */
-export const MAX_ANSWER_CHARS = 1_024;
+export const KEPT_RESPONSE_CHARS = 1_024;
 
 /** What came back on a POST. */
 export interface HttpResponse {
@@ -91,7 +91,7 @@ export function foreignRejection(
 
 /** The whole batch is rejected. */
 export function rejectionOf({ status, text }: HttpResponse): Rejected {
-  return { kind: "rejected", status, answer: text.slice(0, MAX_ANSWER_CHARS) };
+  return { kind: "rejected", status, response: text.slice(0, KEPT_RESPONSE_CHARS) };
 }
 
 export function misconfigured(response: HttpResponse, why?: string): Misconfigured {
@@ -99,8 +99,8 @@ export function misconfigured(response: HttpResponse, why?: string): Misconfigur
 }
 
 function describe({ status, text }: HttpResponse, why?: string): string {
-  const answer = text.slice(0, MAX_ANSWER_CHARS);
-  return `the collector answered ${status}${why ? `, ${why}` : ""}${answer === "" ? "" : `: ${answer}`}`;
+  const response = text.slice(0, KEPT_RESPONSE_CHARS);
+  return `the collector answered ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
 }
 
 const A_PAGE = "a web page";

@@ -65,7 +65,7 @@ export class NatsDestination implements Destination {
 
   #prepareEach(batch: LeasedBatch): Delivery {
     const { queueUuid } = batch; // not the batch: its bytes would live as long as the delivery
-    const events = batch.each();
+    const events = batch.events();
     const messages: Messages = {
       count: events.length,
       subject: (index) => this.#subjectOf(events[index]!.body),
@@ -103,7 +103,7 @@ function outcomeOfEach(
   return {
     kind: "partial",
     rejected: rejected.map(({ index, reason, isTooLarge }): RejectedEvent => {
-      return { id: events[index]!.id, status: statusOf(isTooLarge), answer: reason };
+      return { id: events[index]!.id, status: statusOf(isTooLarge), response: reason };
     }),
     undelivered: undelivered.map((index) => events[index]!.id),
     duplicates,
@@ -113,7 +113,7 @@ function outcomeOfEach(
 
 function outcomeOfWhole({ rejected: [rejected], failure, duplicates }: Published): Outcome {
   if (rejected === undefined) return failure ?? { kind: "accepted", duplicates };
-  return { kind: "rejected", status: statusOf(rejected.isTooLarge), answer: rejected.reason };
+  return { kind: "rejected", status: statusOf(rejected.isTooLarge), response: rejected.reason };
 }
 
 function statusOf(isTooLarge: boolean): number {

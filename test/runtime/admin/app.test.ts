@@ -96,7 +96,7 @@ test("GET /health answers 503 with the last error while the key is wrong", async
   await using main = newQueue(collector.url, { "key.secret": "b3RoZXI=" });
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
 
   const response = await admin(main.publisher, { isLocal: true }).request("/health");
   const body = (await response.json()) as Record<string, unknown>;
@@ -119,7 +119,7 @@ test("GET /health escapes what the collector said: it is most often read in a te
   await using main = newQueue(server.url);
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
 
   const response = await admin(main.publisher, { isLocal: true }).request("/health");
   const text = await response.text();
@@ -134,7 +134,7 @@ test("GET /health is degraded, and answers 200, while the collector is away for 
   await using main = newQueue(server.url);
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
 
   const { status, body } = await get(main.publisher, "/health");
 

@@ -5,7 +5,7 @@ import { type AdminOptions, admin } from "../../../src/admin/app.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { fieldOf, firstUpdate, pageOf, send, words } from "../../support/dashboard.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
 
 const NOWHERE = "http://127.0.0.1:9";
@@ -34,9 +34,9 @@ test("says why the health is not ok", async () => {
 
 test("shows a dead letter with its answer and its event, digit for digit", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ['{"id":12345678901234567890,"tags":["a"]}'], {
+  insertDeadLetters(main.directory, ['{"id":12345678901234567890,"tags":["a"]}'], {
     status: 400,
-    answer: "no such noun",
+    response: "no such noun",
   });
 
   const page = await pageOf(admin(main.publisher, LOCAL));
@@ -52,10 +52,14 @@ test("shows a dead letter with its answer and its event, digit for digit", async
 test("takes nothing of a hostile event or answer for markup, and lets no character turn the text", async () => {
   await using main = newQueue(NOWHERE);
   const hostile = `</pre><script>alert(1)</script><img src=x onerror="alert(2)">' \u202e \u0000`;
-  buryEvents(main.directory, [JSON.stringify({ hostile }), hostile, new Uint8Array([0xff, 0xfe, 0x3c])], {
-    status: 422,
-    answer: hostile,
-  });
+  insertDeadLetters(
+    main.directory,
+    [JSON.stringify({ hostile }), hostile, new Uint8Array([0xff, 0xfe, 0x3c])],
+    {
+      status: 422,
+      response: hostile,
+    },
+  );
 
   const app = admin(main.publisher, LOCAL);
   for (const text of [await pageOf(app), await firstUpdate(app)]) {
@@ -68,7 +72,7 @@ test("takes nothing of a hostile event or answer for markup, and lets no charact
 
 test("shows the beginning of a large event, and says where all of it is", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, [JSON.stringify({ text: "x".repeat(100_000) })]);
+  insertDeadLetters(main.directory, [JSON.stringify({ text: "x".repeat(100_000) })]);
   const page = await pageOf(admin(main.publisher, LOCAL));
   assert.ok(page.length < 50_000, `${page.length} characters`);
   assert.match(words(page), /The first 4,000 characters\. All of it: eventspool dead show 1/);
@@ -76,7 +80,7 @@ test("shows the beginning of a large event, and says where all of it is", async 
 
 test("shows twenty dead letters on a page, the newest first", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(
+  insertDeadLetters(
     main.directory,
     Array.from({ length: 45 }, (_, index) => `"letter ${index + 1}"`),
   );
@@ -98,7 +102,7 @@ test("shows twenty dead letters on a page, the newest first", async () => {
 
 test("works under a prefix: every address of the page is relative to it", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1"]);
+  insertDeadLetters(main.directory, ["1"]);
   const app = new Hono().route("/ops/queue", admin(main.publisher, LOCAL));
   const page = await pageOf(app, "/ops/queue");
   const resolve = (path: string, from: string): string => new URL(path, `http://localhost${from}`).pathname;

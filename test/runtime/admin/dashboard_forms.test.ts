@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type AdminOptions, admin } from "../../../src/admin/app.ts";
 import { countsOf, fieldOf, pageOf, send, words } from "../../support/dashboard.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
 
 const NOWHERE = "http://127.0.0.1:9";
@@ -10,7 +10,7 @@ const LOCAL: AdminOptions = { isLocal: true };
 
 test("puts a dead letter back into the queue", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const form_token = fieldOf(await pageOf(app), "form_token");
 
@@ -23,12 +23,12 @@ test("puts a dead letter back into the queue", async () => {
 
 test("puts all dead letters back that had died when the page was made, and none that died since", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const page = await pageOf(app);
   const fields = { form_token: fieldOf(page, "form_token"), seen: fieldOf(page, "seen"), all: "yes" };
   while (Date.now() <= Number(fields.seen)); // the clock's next millisecond
-  buryEvents(main.directory, ["4"]);
+  insertDeadLetters(main.directory, ["4"]);
 
   const response = await send(app, "/retry", fields);
 
@@ -38,7 +38,7 @@ test("puts all dead letters back that had died when the page was made, and none 
 
 test("puts back what the queue has room for, and says that it is full", async () => {
   await using main = newQueue(NOWHERE, { max_queue_size: "2" });
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const page = await pageOf(app);
   const fields = { form_token: fieldOf(page, "form_token"), seen: fieldOf(page, "seen"), all: "yes" };
@@ -52,7 +52,7 @@ test("puts back what the queue has room for, and says that it is full", async ()
 
 test("deletes a dead letter, or all of them, for good", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const page = await pageOf(app);
   const form_token = fieldOf(page, "form_token");
@@ -70,7 +70,7 @@ test("deletes a dead letter, or all of them, for good", async () => {
 
 test("does nothing for a form that is not its own page's", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1"]);
+  insertDeadLetters(main.directory, ["1"]);
   const app = admin(main.publisher, LOCAL);
   const form_token = fieldOf(await pageOf(app), "form_token");
   const attempts: [string, Record<string, string>, Record<string, string>][] = [
@@ -99,7 +99,7 @@ test("does nothing for a form that is not its own page's", async () => {
 
 test("does nothing for a form that names no dead letter, is no form, or is too large", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1"]);
+  insertDeadLetters(main.directory, ["1"]);
   const app = admin(main.publisher, LOCAL);
   const form_token = fieldOf(await pageOf(app), "form_token");
   for (const fields of [

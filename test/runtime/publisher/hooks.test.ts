@@ -38,7 +38,7 @@ test(
     void main.publisher.run();
     await eventually("an empty queue", () => main.queue.depth() === 0);
 
-    assert.deepEqual(dead, [{ queue: "main", id: 2, status: 422, answer: "", body: '{"n":2}' }]);
+    assert.deepEqual(dead, [{ queue: "main", id: 2, status: 422, response: "", body: '{"n":2}' }]);
     assert.deepEqual(
       delivered.map(({ firstId, lastId, count, queue }) => [queue, firstId, lastId, count]).sort(),
       [
@@ -65,7 +65,7 @@ test(
       {},
       {
         onDelivered: ({ count }) => told.push(count),
-        onDeadLetter: ({ id, answer }) => told.push([id, answer]),
+        onDeadLetter: ({ id, response }) => told.push([id, response]),
       },
     );
     main.queue.putMany(numbered(3));
@@ -127,7 +127,7 @@ test("a hook that throws or rejects is logged, and publishing goes on", LIMIT, a
       failed().some((failure) => isOf(failure, { hook, reason: `a slip in ${hook}` })),
       hook,
     );
-  assert.equal(main.publisher.status().storageFailures, 0);
+  assert.equal(main.publisher.status().consecutiveStorageFailures, 0);
 });
 
 function isOf(failure: unknown, { hook, reason }: { hook: string; reason: string }): boolean {

@@ -91,5 +91,5 @@ test("logs an error for each event that becomes a dead letter", async () => {
     /^The collector rejected event 1 \(422\), kept as a dead letter: /,
   );
   assert.equal(level, "error");
-  assert.equal(properties.answer, "no noun");
+  assert.equal(properties.response, "no noun");
 });

@@ -110,7 +110,13 @@ test("sends a batch again until the collector takes it", async () => {
 
   const [first, ...again] = server.requests.map(({ headers }) => headers["event-ids"]);
   assert.deepEqual(again, [first, first], "named the same each time");
-  const { failures, failedRequests, retries, lastProblem, delivered } = main.publisher.status();
+  const {
+    consecutiveFailures: failures,
+    failedRequests,
+    retries,
+    lastProblem,
+    delivered,
+  } = main.publisher.status();
   assert.deepEqual([failures, failedRequests, retries, delivered], [0, 2, 2, 3]);
   assert.deepEqual([lastProblem?.kind, lastProblem?.message], ["unavailable", "the collector answered 503"]);
 });
@@ -124,7 +130,7 @@ test("leaves the collector alone for as long as Retry-After says", async () => {
   void main.publisher.run();
   await eventually(
     "a failure",
-    () => main.publisher.status().failures === 1 && main.publisher.status().inFlight === 0,
+    () => main.publisher.status().consecutiveFailures === 1 && main.publisher.status().inFlight === 0,
   );
 
   main.queue.put({ id: 4 });
@@ -142,7 +148,7 @@ for (const status of [302, 401, 403, 404]) {
     await using main = newQueue(server.url);
     putIds(main, 3);
     void main.publisher.run();
-    await eventually("a failure", () => main.publisher.status().failures > 0);
+    await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
 
     const { state, lastProblem } = main.publisher.status();
     assert.deepEqual([state.depth, state.deadLetters, lastProblem?.kind], [3, 0, "misconfigured"]);

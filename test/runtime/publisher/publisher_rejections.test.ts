@@ -43,7 +43,7 @@ test("finds the one event that the collector rejects, keeps it apart and deliver
   using db = openReadonly(main.publisher.file);
   assert.deepEqual(String(db.get("SELECT body FROM eventspool_dead_letter")), '{"id":42');
   assert.equal(db.get("SELECT status FROM eventspool_dead_letter"), 400);
-  const { state, failures, lastProblem } = main.publisher.status();
+  const { state, consecutiveFailures: failures, lastProblem } = main.publisher.status();
   assert.deepEqual([state.deadLetters, failures, lastProblem?.kind], [1, 0, "rejected"]);
 });
 
@@ -174,7 +174,7 @@ test("buries the very events that a 422 names, and sends none of the others agai
   await eventually("an empty queue", () => main.queue.depth() === 0);
 
   assert.deepEqual(requests, [upTo(100)]);
-  const { delivered, state, failures } = main.publisher.status();
+  const { delivered, state, consecutiveFailures: failures } = main.publisher.status();
   assert.deepEqual([delivered, state.deadLetters, failures], [98, 2, 0]);
   using db = openReadonly(main.publisher.file);
   assert.equal(db.get("SELECT answer FROM eventspool_dead_letter WHERE id = 100"), "bad 100");

@@ -32,7 +32,7 @@ test("says that the queue's file was removed, and delivers what was in it", asyn
   main.queue.putMany([{ id: 1 }, { id: 2 }, { id: 3 }]);
   rmSync(main.publisher.file);
   void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().storageFailures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveStorageFailures > 0);
   await eventually("a delivery", () => main.publisher.status().delivered === 3);
 
   assert.equal(healthOf(main.publisher.status()).health, "failing");

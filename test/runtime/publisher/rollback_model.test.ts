@@ -20,8 +20,8 @@ class NamedEvents implements Destination {
   readonly #names = new Set<string>();
   readonly bodies: string[] = [];
 
-  async prepare({ queueUuid, joined, each }: LeasedBatch) {
-    const events = each().map(({ id, body }) => ({
+  async prepare({ queueUuid, joined, events: readEvents }: LeasedBatch) {
+    const events = readEvents().map(({ id, body }) => ({
       name: `${queueUuid}:${id}`,
       text: String(Buffer.from(body)),
     }));
@@ -31,7 +31,7 @@ class NamedEvents implements Destination {
   async close(): Promise<void> {}
 
   #keep(events: readonly { readonly name: string; readonly text: string }[]): Outcome {
-    if (events.length > 2) return { kind: "rejected", status: 413, answer: "more than two" };
+    if (events.length > 2) return { kind: "rejected", status: 413, response: "more than two" };
     const fresh = events.filter(({ name }) => !this.#names.has(name));
     for (const { name, text } of fresh) {
       this.#names.add(name);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
 import { StatsdClient } from "../../../src/metrics/statsd.ts";
+import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { Sender, type SenderDependencies, type Sent } from "../../../src/publisher/sender.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
 import { DurableHead } from "../../../src/storage/wal_sync.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { Program } from "../../support/processes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
@@ -86,7 +86,7 @@ test("shows a dead letter when it dies, and retries it", LIMIT, async () => {
 
 test("deletes all dead letters only after it was asked twice", LIMIT, async () => {
   await using main = await serve();
-  buryEvents(main.spool.directory, ["1", "2"]);
+  insertDeadLetters(main.spool.directory, ["1", "2"]);
   await using tab = await openTab(main.url);
   const sure = tab.page.getByRole("button", { name: "Delete all for good" });
   assert.equal(await sure.isVisible(), false);
@@ -100,12 +100,12 @@ test("deletes all dead letters only after it was asked twice", LIMIT, async () =
 
 test("keeps an open dead letter open, and the focus where it is, when others come", LIMIT, async () => {
   await using main = await serve();
-  buryEvents(main.spool.directory, ['"first"']);
+  insertDeadLetters(main.spool.directory, ['"first"']);
   await using tab = await openTab(main.url);
   await tab.page.locator("#dead-list summary").first().press("Enter");
   await tab.page.getByRole("button", { name: "Retry event 1" }).focus();
 
-  buryEvents(main.spool.directory, ['"second"']);
+  insertDeadLetters(main.spool.directory, ['"second"']);
   await eventually("the second", async () => (await tab.page.locator("#dead-list > li").count()) === 2);
   const focused = await tab.page.evaluate("document.activeElement.getAttribute('aria-label')");
   assert.equal(focused, "Retry event 1");
@@ -122,9 +122,9 @@ document.querySelectorAll(".tiles h2").forEach((heading) => { heading.textConten
 test("fits a desk and a phone, and every text can be read, in light and dark", LIMIT, async () => {
   await using main = await serve();
   main.spool.cap(100);
-  buryEvents(main.spool.directory, [JSON.stringify({ text: "x".repeat(3_000) }), "1"], {
+  insertDeadLetters(main.spool.directory, [JSON.stringify({ text: "x".repeat(3_000) }), "1"], {
     status: 422,
-    answer: "y".repeat(500),
+    response: "y".repeat(500),
   });
   await using tab = await openTab(main.url);
   const { page } = tab;
@@ -153,7 +153,7 @@ test(
   LIMIT,
   async () => {
     await using main = await serve();
-    buryEvents(main.spool.directory, ["1"]);
+    insertDeadLetters(main.spool.directory, ["1"]);
     await using tab = await openTab(main.url);
     const reached: string[] = [];
     for (let presses = 0; presses < 4; presses++) {
@@ -169,7 +169,7 @@ test(
 
 test("names its parts for those who do not see them", LIMIT, async () => {
   await using main = await serve();
-  buryEvents(main.spool.directory, ["1"]);
+  insertDeadLetters(main.spool.directory, ["1"]);
   await using tab = await openTab(main.url);
   await textOf(tab.page, "#live", /^Live$/);
   const { page } = tab;
@@ -186,7 +186,7 @@ test("names its parts for those who do not see them", LIMIT, async () => {
 
 test("shows without JavaScript how things were, and its forms work", LIMIT, async () => {
   await using main = await serve();
-  buryEvents(main.spool.directory, ['"first"', '"second"']);
+  insertDeadLetters(main.spool.directory, ['"first"', '"second"']);
   await using tab = await openTab(main.url, { javaScriptEnabled: false });
   await textOf(tab.page, "#dead-count", /^2 events/);
   await tab.page.locator("#dead-list summary").first().click();

@@ -55,7 +55,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "$ promtool test rules deploy/prometheus/alerts_test.yml": "test/deploy runs it, where promtool is",
     'import * as openTelemetry from "@opentelemetry/api";': "test/unit/queue/trace_context.test.ts does it",
     'await using publisher = new Publisher(loadPublisherConfig("config.ini"), { openTelemetry });':
-      "one line: test/runtime/publisher/trace_links.test.ts has it",
+      "one line: test/runtime/publisher/tracing.test.ts has it",
   },
   "docs/outbox.md": {
     'import Database from "better-sqlite3"; // or Database of bun:sqlite, or DatabaseSync of node:sqlite':

@@ -29,7 +29,7 @@ async function withDeadLetters(stage: Stage): Promise<undefined> {
     { action: "view", noun: null },
     { action: "vote", noun: 1 },
   ]);
-  bury(stage, 2, { status: 422, answer: '{"error":"noun: expected a word"}' });
+  insertDeadLetters(stage, 2, { status: 422, response: '{"error":"noun: expected a word"}' });
   put(stage, "main", [
     { action: "view", noun: "page", at: 1795530000000 },
     { action: "vote", noun: "comment", at: 1795530000123 },
@@ -60,7 +60,11 @@ function put(stage: Stage, name: string, events: readonly object[]): void {
 }
 
 /** Makes dead letters of the first events of main. */
-function bury(stage: Stage, count: number, rejection: { status: number; answer: string }): void {
+function insertDeadLetters(
+  stage: Stage,
+  count: number,
+  rejection: { status: number; response: string },
+): void {
   const path = `${stage.queues}/events-main.db`;
   const file = QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: 5_000 });
   const leases = new LeaseTable(file, 60_000);

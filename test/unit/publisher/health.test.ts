@@ -17,9 +17,9 @@ interface Case {
   readonly depth?: number;
   readonly deadLetters?: number;
   readonly droppedDeadLetters?: number;
-  readonly failures?: number;
+  readonly consecutiveFailures?: number;
   readonly failingForMs?: number;
-  readonly storageFailures?: number;
+  readonly consecutiveStorageFailures?: number;
   readonly lastProblem?: PublisherProblem;
   readonly destinationRisks?: readonly string[];
 }
@@ -29,9 +29,9 @@ function report(given: Case): HealthReport {
     depth = 0,
     deadLetters = 0,
     droppedDeadLetters = 0,
-    failures = 0,
+    consecutiveFailures = 0,
     failingForMs = 0,
-    storageFailures = 0,
+    consecutiveStorageFailures = 0,
     lastProblem,
     destinationRisks = [],
   } = given;
@@ -55,9 +55,9 @@ function report(given: Case): HealthReport {
     delivered: 0,
     retries: 0,
     failedRequests: 0,
-    failures,
+    consecutiveFailures,
     failingForMs,
-    storageFailures,
+    consecutiveStorageFailures,
     lastSuccessAtMs: undefined,
     lastProblem,
     destinationRisks,
@@ -75,7 +75,7 @@ test("is ok while nothing fails and the queue has room", () => {
 });
 
 test("fails while too many events are rejected for each to be at fault", () => {
-  const held = { depth: 3, failures: 1, lastProblem: problem("held") } as const;
+  const held = { depth: 3, consecutiveFailures: 1, lastProblem: problem("held") } as const;
   assert.equal(health(held), "failing");
   assert.match(
     report(held).reasons.join(),
@@ -104,27 +104,30 @@ test("fails when the queue is full, since then puts are rejected", () => {
 
 test("is degraded while events wait for a collector that is away for less than a minute, and fails then", () => {
   const away = { depth: 1, lastProblem: problem("unavailable") };
-  assert.equal(health({ ...away, failures: 1, failingForMs: 0 }), "degraded");
-  assert.equal(health({ ...away, failures: 9, failingForMs: 59_999 }), "degraded");
-  assert.equal(health({ ...away, failures: 9, failingForMs: 60_000 }), "failing");
+  assert.equal(health({ ...away, consecutiveFailures: 1, failingForMs: 0 }), "degraded");
+  assert.equal(health({ ...away, consecutiveFailures: 9, failingForMs: 59_999 }), "degraded");
+  assert.equal(health({ ...away, consecutiveFailures: 9, failingForMs: 60_000 }), "failing");
 });
 
 test("fails at once over a configuration that the collector does not take", () => {
-  assert.equal(health({ depth: 1, failures: 1, lastProblem: problem("misconfigured") }), "failing");
+  assert.equal(
+    health({ depth: 1, consecutiveFailures: 1, lastProblem: problem("misconfigured") }),
+    "failing",
+  );
 });
 
 test("does not mind a collector that is away while no event waits", () => {
   const lastProblem = problem("misconfigured");
-  assert.equal(health({ depth: 0, failures: 9, failingForMs: 60_000, lastProblem }), "ok");
+  assert.equal(health({ depth: 0, consecutiveFailures: 9, failingForMs: 60_000, lastProblem }), "ok");
 });
 
 test("fails at once over a queue file that fails, with or without an event", () => {
-  assert.equal(health({ storageFailures: 1 }), "failing");
-  assert.equal(health({ depth: 1, storageFailures: 1 }), "failing");
+  assert.equal(health({ consecutiveStorageFailures: 1 }), "failing");
+  assert.equal(health({ depth: 1, consecutiveStorageFailures: 1 }), "failing");
 });
 
 test("does not hold an event that was rejected against the collector", () => {
-  assert.equal(health({ depth: 1, failures: 1, lastProblem: problem("rejected") }), "degraded");
+  assert.equal(health({ depth: 1, consecutiveFailures: 1, lastProblem: problem("rejected") }), "degraded");
 });
 
 test("is degraded while there are dead letters, which someone must look at", () => {
@@ -150,7 +153,12 @@ test("is degraded while the destination's own settings put events at risk", () =
 
 test("gives every reason in words, and none when it is ok", () => {
   assert.deepEqual(report({ depth: 7 }).reasons, []);
-  const { health, reasons } = report({ depth: 10, deadLetters: 3, failures: 1, storageFailures: 1 });
+  const { health, reasons } = report({
+    depth: 10,
+    deadLetters: 3,
+    consecutiveFailures: 1,
+    consecutiveStorageFailures: 1,
+  });
   assert.equal(health, "failing");
   assert.deepEqual(reasons, [
     "the queue is full (10 of at most 10 events): puts are rejected",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
+import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
 import { Checkpoints } from "../../../src/storage/checkpoints.ts";

@@ -11,7 +11,7 @@ function buryEach(queue: TestQueue, count: number, bounds: DeadLetterBounds = {}
   putEvents(queue.events, count);
   return Array.from({ length: count }, (_, index) => {
     const lease = leases.claim(before + index, before + index + 1)!;
-    return leases.deadLetter(lease, { status: 400, answer: "no" });
+    return leases.deadLetter(lease, { status: 400, response: "no" });
   });
 }
 

@@ -67,7 +67,7 @@ class Model implements Disposable {
 
   deadLetter(pick: number): void {
     const lease = this.#take(pick);
-    if (lease !== undefined) this.#queue.leases.deadLetter(lease, { status: 400, answer: "" });
+    if (lease !== undefined) this.#queue.leases.deadLetter(lease, { status: 400, response: "" });
   }
 
   check(): void {

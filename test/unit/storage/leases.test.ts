@@ -211,7 +211,7 @@ test("rejects every settlement by a publisher whose lease was taken over", async
   assert.equal(await queue.leases.ack(lost), false);
   assert.equal(queue.leases.release(lost), false);
   assert.equal(queue.leases.split(lost, 2), false);
-  assert.equal(queue.leases.deadLetter(lost, { status: 400, answer: "" }), undefined);
+  assert.equal(queue.leases.deadLetter(lost, { status: 400, response: "" }), undefined);
   assert.equal(queue.events.depth(), 4);
   assert.equal(queue.events.state().deadLetters, 0);
 });
@@ -244,14 +244,14 @@ test("keeps a dead letter with the rejection, out of the queue's depth", () => {
   using queue = testQueue();
   putEvents(queue.events, 1);
 
-  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 1), { status: 422, answer: "no noun" }), 0);
+  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 1), { status: 422, response: "no noun" }), 0);
 
   const { depth, deadLetters } = queue.events.state();
   assert.deepEqual({ depth, deadLetters }, { depth: 0, deadLetters: 1 });
   const row = queue.file.db
-    .prepare("SELECT id, CAST(body AS TEXT) AS body, attempts, status, answer FROM eventspool_dead_letter")
+    .prepare("SELECT id, CAST(body AS TEXT) AS body, attempts, status, response FROM eventspool_dead_letter")
     .get() as object;
-  assert.deepEqual({ ...row }, { id: 1, body: "e1", attempts: 1, status: 422, answer: "no noun" });
+  assert.deepEqual({ ...row }, { id: 1, body: "e1", attempts: 1, status: 422, response: "no noun" });
 });
 
 test("keeps the depth right though rows were deleted by hand", async () => {

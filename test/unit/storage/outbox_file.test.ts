@@ -32,7 +32,7 @@ test("claims, splits, acks, buries and retries the events of an outbox, and touc
   assert.equal(Buffer.from(leases.read(lease).joined).toString(), '{"n":1},{"n":2},{"n":3},{"n":4}');
   assert.ok(leases.split(lease, 1));
   const first = leases.claimExpired()!;
-  assert.equal(leases.deadLetter(first, { status: 422, answer: "no" }), 0);
+  assert.equal(leases.deadLetter(first, { status: 422, response: "no" }), 0);
   assert.ok(await leases.ack(leases.claimExpired()!));
   assert.deepEqual(events.state(), {
     head: 4,

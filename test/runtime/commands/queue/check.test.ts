@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { LeaseTable } from "../../../../src/storage/leases.ts";
 import { QueueFile } from "../../../../src/storage/queue_file.ts";
 import { Spool } from "../../../support/spool.ts";
-import { bury, LIMIT, queue } from "./queue_support.ts";
+import { insertDeadLetters, LIMIT, queue } from "./queue_support.ts";
 
 test("finds nothing wrong with a healthy queue", LIMIT, async () => {
   using spool = new Spool();
@@ -17,7 +17,7 @@ test("finds nothing wrong with a healthy queue", LIMIT, async () => {
 test("finds what is wrong with a queue, and says what to do", LIMIT, async () => {
   using spool = new Spool();
   spool.put(20);
-  bury(spool, 1);
+  insertDeadLetters(spool, 1);
   const db = QueueFile.open(spool.queue.file, {
     role: "producer",
     durability: "process",

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { start } from "../../../support/processes.ts";
 import { HANG, ScriptedCollector } from "../../../support/scripted_collector.ts";
 import { Spool, stop } from "../../../support/spool.ts";
-import { bury, json, LIMIT, queue } from "./queue_support.ts";
+import { insertDeadLetters, json, LIMIT, queue } from "./queue_support.ts";
 
 test("tells what it can do, and suggests what was meant", LIMIT, async () => {
   using spool = new Spool();
@@ -63,7 +63,7 @@ test("lists the queues of a directory, with the broken ones and why", LIMIT, asy
 test("tells the depth as the publisher does, and changes nothing in the file", LIMIT, async () => {
   using spool = new Spool();
   spool.put(4);
-  bury(spool, 1);
+  insertDeadLetters(spool, 1);
   spool.close();
   const before = readFileSync(spool.queue.file);
   const [depth] = await json(spool, ["depth"]);

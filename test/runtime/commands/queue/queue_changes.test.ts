@@ -8,18 +8,18 @@ import { eventually } from "../../../support/eventually.ts";
 import { start } from "../../../support/processes.ts";
 import { HANG, numbersFrom, ScriptedCollector } from "../../../support/scripted_collector.ts";
 import { Spool, stop } from "../../../support/spool.ts";
-import { bury, json, LIMIT, queue } from "./queue_support.ts";
+import { insertDeadLetters, json, LIMIT, queue } from "./queue_support.ts";
 
 test("shows, exports, retries and purges dead letters", LIMIT, async () => {
   using spool = new Spool();
   spool.put(150);
-  bury(spool, 120);
+  insertDeadLetters(spool, 120);
   assert.match(
     (await queue(spool, ["dead", "list"])).stdout,
     /^ *ID +DIED +STATUS .*\n +1 .* 422 +1 +7 B +no noun in 1\n/,
   );
   const [shown] = await json(spool, ["dead", "show", "7"]);
-  assert.deepEqual([shown?.status, shown?.answer, shown?.event], [422, "no noun in 7", { n: 7 }]);
+  assert.deepEqual([shown?.status, shown?.response, shown?.event], [422, "no noun in 7", { n: 7 }]);
 
   const file = join(spool.directory, "dead.jsonl");
   assert.equal((await queue(spool, ["dead", "export", "--to", file])).code, 0);
@@ -48,7 +48,7 @@ test("shows, exports, retries and purges dead letters", LIMIT, async () => {
 test("retries as many dead letters as the queue has room for", LIMIT, async () => {
   using spool = new Spool();
   spool.put(5);
-  bury(spool, 4);
+  insertDeadLetters(spool, 4);
   spool.cap(3);
   const { code, stdout, stderr } = await queue(spool, ["dead", "retry", "--all"]);
   assert.deepEqual([code, stdout], [1, "2 of 4 are in the queue again.\n"]);

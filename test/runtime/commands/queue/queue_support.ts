@@ -50,7 +50,7 @@ export async function json(
 }
 
 /** Makes dead letters of the first events. */
-export function bury(spool: Spool, count: number): void {
+export function insertDeadLetters(spool: Spool, count: number): void {
   const file = QueueFile.open(spool.queue.file, {
     role: "producer",
     durability: "process",
@@ -58,6 +58,6 @@ export function bury(spool: Spool, count: number): void {
   });
   const leases = new LeaseTable(file, 60_000);
   for (let id = 1; id <= count; id++)
-    leases.deadLetter(leases.claim(id - 1, id)!, { status: 422, answer: `no noun in ${id}` });
+    leases.deadLetter(leases.claim(id - 1, id)!, { status: 422, response: `no noun in ${id}` });
   file.close();
 }

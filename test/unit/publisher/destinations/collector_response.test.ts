@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { collectorOutcome } from "../../../../src/publisher/destinations/collector_response.ts";
 import type { Outcome } from "../../../../src/publisher/destinations/destination.ts";
 import type { SentEvents } from "../../../../src/publisher/destinations/http.ts";
-import { MAX_ANSWER_CHARS } from "../../../../src/publisher/destinations/http_response.ts";
+import { KEPT_RESPONSE_CHARS } from "../../../../src/publisher/destinations/http_response.ts";
 import { queueUuid } from "../../../support/batches.ts";
 
 /** Three events. */
@@ -86,7 +86,7 @@ for (const status of [301, 302, 303, 304, 307, 308, 401, 402, 403, 404, 405, 410
 
 for (const status of [400, 413, 422]) {
   test(`takes ${status} for a rejection of these events`, () => {
-    assert.deepEqual(outcome(status, { text: "no noun" }), { kind: "rejected", status, answer: "no noun" });
+    assert.deepEqual(outcome(status, { text: "no noun" }), { kind: "rejected", status, response: "no noun" });
   });
 }
 
@@ -119,7 +119,7 @@ const NAMED = { accepted: 2, rejected: [{ index: 1, error: "no noun" }] };
 test("takes a 422 that accounts for each event for an outcome of each", () => {
   assert.deepEqual(outcome(422, { text: JSON.stringify(NAMED) }), {
     kind: "partial",
-    rejected: [{ id: 102, status: 422, answer: "no noun" }],
+    rejected: [{ id: 102, status: 422, response: "no noun" }],
     undelivered: [],
   });
 });
@@ -162,7 +162,7 @@ test("takes a 422 that does not account for each event for a rejection of the ba
 test("keeps no more of a rejection than of any answer", () => {
   const text = JSON.stringify({ accepted: 2, rejected: [{ index: 0, error: "x".repeat(5_000) }] });
   const { rejected } = outcome(422, { text }) as Extract<Outcome, { kind: "partial" }>;
-  assert.equal(rejected[0]?.answer.length, MAX_ANSWER_CHARS);
+  assert.equal(rejected[0]?.response.length, KEPT_RESPONSE_CHARS);
 });
 
 for (const [text, duplicates] of [

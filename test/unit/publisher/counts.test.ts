@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
+import { PublisherCounts } from "../../../src/publisher/counts.ts";
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { WakeableSleep } from "../../../src/publisher/wakeable_sleep.ts";
+import { WakeableSleep } from "../../../src/publisher/waiting.ts";
 
 test("sleeps until its time is over", async () => {
   const sleeper = new WakeableSleep();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as openTelemetry from "@opentelemetry/api";
-import { type PublishTracing, withPublishSpan } from "../../../src/publisher/trace_links.ts";
+import { type PublishTracing, withPublishSpan } from "../../../src/publisher/tracing.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serveCollector } from "../../support/collector.ts";

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Histogram, type HistogramStats } from "./family.ts";
+import { Histogram, type HistogramStats } from "../metrics/family.ts";
+import type { Outcome } from "./destinations/destination.ts";
 
 /** Events: one, and then three buckets for each factor of ten, up to what fits in 500 KiB at 50 bytes each. */
 const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
@@ -21,7 +22,7 @@ const ACCEPTED_SECONDS = [
 ];
 
 /** What came of a request: see `Outcome` in src/publisher/destinations/destination.ts. */
-export type RequestOutcome = "accepted" | "unavailable" | "misconfigured" | "rejected" | "partial";
+export type RequestOutcome = Outcome["kind"];
 
 /** The counts as others see them, all since the publisher started. */
 export interface PublisherStats {
