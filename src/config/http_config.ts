@@ -6,16 +6,7 @@
  */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
-import {
-  durationMsIn,
-  integerIn,
-  MAX_DURATION_MS,
-  oneOf,
-  optional,
-  parseText,
-  quote,
-  type ValueParser,
-} from "./parsers.ts";
+import { durationMsIn, integerIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
 import { checkExposedSecret, parseSecret, readSecret, Secret } from "./secret.ts";
 import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
@@ -84,7 +75,7 @@ export function isLoopback(url: string): boolean {
 export type HttpAuth =
   | { readonly kind: "none" }
   | { readonly kind: "bearer"; readonly token: Secret }
-  | { readonly kind: "basic"; readonly user: string; readonly password: Secret }
+  | { readonly kind: "basic"; readonly user: Secret; readonly password: Secret }
   | { readonly kind: "standard-webhooks"; readonly secret: Secret };
 
 /** How a batch is written. In each text `{queue}` is the queue's name. */
@@ -122,9 +113,9 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
    */
   readonly body: BodyTemplate;
   /**
-   * `http.auth`: `none`; `bearer`, with `http.token`; `basic`, with `http.user` and `http.password`; or
-   * `standard-webhooks`, with `http.secret`, as `whsec_BASE64`. Each secret may be in a file: `http.token_file`,
-   * `http.password_file`, `http.secret_file`. Default: `none`.
+   * `http.auth`: `none`; `bearer`, with `http.token`; `basic`, with `http.user` and `http.password`, of
+   * which some services leave one empty; or `standard-webhooks`, with `http.secret`, as `whsec_BASE64`. Each may be in a
+   * file: `http.token_file`, `http.user_file`, `http.password_file`, `http.secret_file`. Default: `none`.
    */
   readonly auth: HttpAuth;
   /**
@@ -228,44 +219,43 @@ function parseHeaderValue(text: string): Secret {
   throw new ConfigurationError("cannot be an HTTP header: use one line of printable ASCII");
 }
 
+const AUTH_KEYS: Readonly<Record<HttpAuth["kind"], readonly string[]>> = {
+  none: [],
+  bearer: ["http.token"],
+  basic: ["http.user", "http.password"],
+  "standard-webhooks": ["http.secret"],
+};
+
 function readAuth(section: ConfigSection, url: string): HttpAuth {
-  const kinds = oneOf("none", "bearer", "basic", "standard-webhooks");
-  const kind = section.read("http.auth", optional(kinds, "none" as const));
-  const secret = <T extends Secret | undefined>(key: string, parse: ValueParser<T>): T => {
-    const value = readSecret(section, key, parse);
-    if (value !== undefined && !isLoopback(url)) checkExposedSecret(section, key, value);
-    return value;
+  const kinds = Object.keys(AUTH_KEYS) as HttpAuth["kind"][];
+  const kind = section.read("http.auth", optional(oneOf(...kinds), "none" as const));
+  for (const key of kinds.flatMap((other) => (other === kind ? [] : AUTH_KEYS[other])))
+    section.ignore(key, `has no effect: http.auth is ${kind}`);
+  const checked = (key: string, secret: Secret): Secret => {
+    if (!isLoopback(url)) checkExposedSecret(section, key, secret);
+    return secret;
   };
-  const unused = (...keys: readonly string[]): void => {
-    for (const key of keys) section.ignore(key, `has no effect: http.auth is ${kind}`);
-  };
-  if (kind !== "bearer") unused("http.token");
-  if (kind !== "basic") unused("http.user", "http.password");
-  if (kind !== "standard-webhooks") unused("http.secret");
   switch (kind) {
     case "none":
       return { kind };
     case "bearer":
-      return { kind, token: secret("http.token", parseHeaderValue) };
-    case "basic":
-      return {
-        kind,
-        user: section.read("http.user", parseUser),
-        password: secret("http.password", parsePassword),
-      };
+      return { kind, token: checked("http.token", readSecret(section, "http.token", parseHeaderValue)) };
     case "standard-webhooks":
-      return { kind, secret: secret("http.secret", parseWebhookSecret) };
+      return { kind, secret: checked("http.secret", readSecret(section, "http.secret", parseWebhookSecret)) };
+    case "basic": {
+      const user = readSecret(section, "http.user", parseUser);
+      const password = readSecret(section, "http.password", (text) => new Secret(Buffer.from(text)));
+      if (password.reveal().length > 0) checked("http.password", password);
+      else checked("http.user", user); // a key, where the service wants no password
+      return { kind, user, password };
+    }
   }
 }
 
-/** RFC 7617: a colon ends the user. */
-function parseUser(text: string): string {
-  if (/^[^:\p{Cc}]+$/u.test(parseText(text))) return text;
+/** RFC 7617: a colon ends the user. The message never shows it: some services take a key for the user. */
+function parseUser(text: string): Secret {
+  if (/^[^:\p{Cc}]*$/u.test(text)) return new Secret(Buffer.from(text));
   throw new ConfigurationError("expected a user without a colon or control characters");
-}
-
-function parsePassword(text: string): Secret {
-  return new Secret(Buffer.from(parseText(text)));
 }
 
 /** As Standard Webhooks writes it; the prefix may be left out. */

@@ -89,7 +89,7 @@ export class DeliveryPolicy {
       case "accepted":
         this.#acceptedAll(sent, inFlight);
         this.#answered();
-        this.#accepted(count);
+        this.#accepted(sent.acceptedCount);
         return { kind: "ack" };
       case "partial":
         if (outcome.failure === undefined) this.#acceptedAll(sent, inFlight);

@@ -32,6 +32,7 @@ import { Sender } from "./sender.ts";
 import { Settler } from "./settler.ts";
 import { StorageBreaker } from "./storage_breaker.ts";
 import type { PublishTracing } from "./tracing.ts";
+import { type TransformOptions, withTransform } from "./transform.ts";
 import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
 
 /**
@@ -99,7 +100,11 @@ export class Publisher implements AsyncDisposable {
     this.#config = config;
     this.#hooks = options;
     this.#timings = { ...TIMINGS, ...timings };
-    this.#destination = options.destination ?? openDestination(config);
+    this.#destination = withTransform(options.destination ?? openDestination(config), {
+      ...options,
+      dropFields: config.dropFields,
+      counts,
+    });
     this.#queue = openQueue(config, { isDestinationGiven: options.destination !== undefined });
     const { file, events } = this.#queue;
     this.queue = config.queueName;
@@ -124,6 +129,7 @@ export class Publisher implements AsyncDisposable {
     this.#batcher = new Batcher(this.#leases, {
       ...config.batch,
       emptyBytes: this.#destination.emptyBatchBytes,
+      eventOverheadBytes: this.#destination.eventOverheadBytes,
       size: this.#batchSize,
     });
     this.#sender = new Sender({
@@ -343,7 +349,7 @@ function newer(
 }
 
 /** What a publisher is given besides its configuration. */
-export interface PublisherOptions extends PublisherHooks {
+export interface PublisherOptions extends PublisherHooks, TransformOptions {
   /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
   readonly destination?: Destination | undefined;
   /**
@@ -357,6 +363,7 @@ export interface PublisherOptions extends PublisherHooks {
 const OPTION_KINDS: OptionKinds<PublisherOptions> = {
   destination: OBJECT,
   openTelemetry: OBJECT,
+  transform: FUNCTION,
   onDelivered: FUNCTION,
   onDeadLetter: FUNCTION,
   onHealthChange: FUNCTION,

@@ -23,7 +23,7 @@ export interface LeasedBatch {
   readonly firstId: number;
   /** The highest one. */
   readonly lastId: number;
-  /** How many events there are: as many as ids, unless somebody deleted rows by hand. One at least. */
+  /** How many events there are: as many as ids, unless rows were deleted by hand or events are not sent. One at least. */
   readonly count: number;
   /** All events, with commas between them: the destination's own copy, which it may change. */
   readonly joined: Uint8Array;
@@ -69,6 +69,8 @@ export interface Accepted {
   readonly kind: "accepted";
   /** How many of the events it had already, if it says so: they arrived before, or other events arrived under their ids. */
   readonly duplicates?: number;
+  /** How many of the events are settled without being sent. Default: 0. */
+  readonly dropped?: number;
 }
 
 /** It cannot take anything now; the events are kept, and sent again after a while, for ever. */
@@ -126,6 +128,8 @@ export interface PartiallyAccepted {
   readonly undelivered: readonly number[];
   /** How many of the accepted events it had already, if it says so: see {@link Accepted}. */
   readonly duplicates?: number;
+  /** How many of the events that are not named here are settled without being sent. Default: 0. */
+  readonly dropped?: number;
   /** Why there are undelivered ones. */
   readonly failure?: Unavailable | Misconfigured;
 }

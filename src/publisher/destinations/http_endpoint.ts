@@ -59,7 +59,7 @@ function latin1(bytes: Uint8Array): string {
 function authorization(auth: HttpAuth): Record<string, string> {
   if (auth.kind === "bearer") return { Authorization: `Bearer ${latin1(auth.token.reveal())}` };
   if (auth.kind !== "basic") return {};
-  const credentials = Buffer.concat([Buffer.from(`${auth.user}:`), auth.password.reveal()]);
+  const credentials = Buffer.concat([auth.user.reveal(), Buffer.from(":"), auth.password.reveal()]);
   return { Authorization: `Basic ${credentials.toString("base64")}` };
 }
 
