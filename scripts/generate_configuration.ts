@@ -63,7 +63,7 @@ const LEAD = /^(`[^`]*`(?:`[^`]*`|[^`:.])*?)([:.])(?:\s+|$)(.*)$/s;
 const DEFAULT = /(?:^|(?<=[.;)`]\s))Default[:,]? ((?:`[^`]*`|[^`])*?)(?:\.(?=\s|$)|$)/;
 
 const text = ["publisher", "collector"].reduce(
-  (page, program) => withTable(page, program, rowsOf(`${capitalized(program)}Config`)),
+  (page, program) => withTable(page, program, unique(rowsOf(`${capitalized(program)}Config`))),
   readFileSync(PAGE, "utf8"),
 );
 const formatted = format(text);
@@ -155,6 +155,11 @@ function choicesIn({ kind, value }: TsType): string[] {
       declared === "interface" ? def.properties?.find((each) => each.name === "kind")?.tsType : def.tsType;
     return named === undefined ? [] : choicesIn(named);
   });
+}
+
+/** Keys that two destinations have in common stand once. */
+function unique(rows: readonly Row[]): Row[] {
+  return [...new Map(rows.map((row) => [row.keys.join(), row])).values()];
 }
 
 /** Puts a table where the page has its old one: after the heading of the program, between two markers. */

@@ -113,9 +113,13 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
    */
   readonly body: BodyTemplate;
   /**
-   * `http.auth`: `none`; `bearer`, with `http.token`; `basic`, with `http.user` and `http.password`, of
-   * which some services leave one empty; or `standard-webhooks`, with `http.secret`, as `whsec_BASE64`. Each may be in a
-   * file: `http.token_file`, `http.user_file`, `http.password_file`, `http.secret_file`. Default: `none`.
+   * How a request says who sends it, made of:
+   *
+   * - `http.auth`: `none`, `bearer`, `basic` or `standard-webhooks`. Default: `none`.
+   * - `http.token`, or what the file `http.token_file` holds: the token of `bearer`.
+   * - `http.user` and `http.password`, or what the files `http.user_file` and `http.password_file` hold: those of
+   *   `basic`. Some services leave one of them empty.
+   * - `http.secret`, or what the file `http.secret_file` holds: the key of `standard-webhooks`, as `whsec_BASE64`.
    */
   readonly auth: HttpAuth;
   /**
@@ -245,6 +249,8 @@ function readAuth(section: ConfigSection, url: string): HttpAuth {
     case "basic": {
       const user = readSecret(section, "http.user", parseUser);
       const password = readSecret(section, "http.password", (text) => new Secret(Buffer.from(text)));
+      if (user.reveal().length + password.reveal().length === 0)
+        throw section.error("http.auth", "is basic: set http.user, http.password or both");
       if (password.reveal().length > 0) checked("http.password", password);
       else checked("http.user", user); // a key, where the service wants no password
       return { kind, user, password };

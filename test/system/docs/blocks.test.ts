@@ -7,6 +7,7 @@ import { isTerminal } from "./stage.ts";
 /** The pages whose TypeScript is compiled and run, by this folder's tests. */
 const WITH_PROGRAMS = [
   "README.md",
+  "docs/http.md",
   "docs/production.md",
   "docs/scale.md",
   "docs/service.md",
