@@ -9,7 +9,7 @@ import zlib from "node:zlib";
 import { VERSION } from "../../version.ts";
 import { type IdRange, rangesOf } from "../../wire/event_ids.ts";
 import type { Delivery, Destination, LeasedBatch, Outcome } from "./destination.ts";
-import { HttpClient, type HttpClientOptions } from "./http_client.ts";
+import { HttpClient, type HttpClientOptions, type HttpPost } from "./http_client.ts";
 import { type HttpResponse, isUnavailable } from "./http_response.ts";
 
 /** Which events are sent. */
@@ -79,35 +79,39 @@ export class HttpDestination implements Destination {
     const sent = sentEvents(batch);
     if (batch.count > 1) release(batch.joined); // a single event may be needed again, to judge its rejection
     const sign = this.#protocol.sign(body, sent);
-    const { body: encoded, headers: encoding } = await this.#encoder.encode(body);
+    const { bytes, encoding } = await this.#encoder.encode(body);
     scratch.giveBack();
     const headers = {
       ...COMMON_HEADERS,
       Date: new Date().toUTCString(),
-      ...encoding,
+      ...(encoding && { "Content-Encoding": encoding }),
       ...this.#protocol.headers,
     };
-    const post = () => ({ headers: { ...headers, ...sign() }, body: encoded });
-    return { sizeBytes: body.length, send: (stop) => this.#send(post, sent, stop) };
+    const request = { sent, encoding, post: () => ({ headers: { ...headers, ...sign() }, body: bytes }) };
+    return { sizeBytes: body.length, send: (stop) => this.#send(request, stop) };
   }
 
   async close(): Promise<void> {
     this.#client.close();
   }
 
-  async #send(
-    post: () => { headers: HttpHeaders; body: Uint8Array },
-    sent: SentEvents,
-    stop: AbortSignal,
-  ): Promise<Outcome> {
+  async #send({ post, sent, encoding }: PreparedRequest, stop: AbortSignal): Promise<Outcome> {
     try {
       const response = await this.#client.post(post(), stop);
+      if (this.#encoder.isRejected(encoding, response)) return { kind: "unavailable", reason: NO_ZSTD };
       this.#encoder.learn(response);
       return this.#protocol.outcomeOf(response, sent);
     } catch (error) {
       return transportFailure(this.url, error);
     }
   }
+}
+
+/** A request, but for the headers of one attempt. */
+interface PreparedRequest {
+  readonly sent: SentEvents;
+  readonly encoding: Encoding | undefined;
+  readonly post: () => HttpPost;
 }
 
 const COMMON_HEADERS: HttpHeaders = {
@@ -145,10 +149,15 @@ const ZSTD_OPTIONS = {
 
 const UNSUPPORTED_MEDIA_TYPE = 415;
 
-/** Compresses bodies in another thread on Bun and Node: by zstd while the server says that it takes it, else by gzip. */
+const NO_ZSTD = "the collector answered 415 to zstd, which it said it takes: gzip from now on";
+
+type Encoding = "gzip" | "zstd";
+
+/** Compresses bodies in another thread on Bun and Node: by zstd once the server says that it takes it, else by gzip. */
 class Encoder {
   readonly #gzipLevel: number | undefined;
-  #isZstd = false;
+  #encoding: Encoding = "gzip";
+  #mayBeZstd = zstd !== undefined;
 
   constructor(gzipLevel: number | undefined) {
     this.#gzipLevel = gzipLevel;
@@ -159,21 +168,25 @@ class Encoder {
     return this.#gzipLevel !== undefined;
   }
 
-  async encode(body: Uint8Array): Promise<{ body: Uint8Array; headers: HttpHeaders }> {
-    const level = this.#gzipLevel;
-    if (level === undefined) return { body, headers: {} };
-    if (this.#isZstd && zstd !== undefined)
-      return { body: await zstd(body, ZSTD_OPTIONS), headers: { "Content-Encoding": "zstd" } };
-    return {
-      body: await gzip(body, { level, chunkSize: CHUNK_BYTES }),
-      headers: { "Content-Encoding": "gzip" },
-    };
+  async encode(body: Uint8Array): Promise<{ bytes: Uint8Array; encoding: Encoding | undefined }> {
+    const [level, encoding] = [this.#gzipLevel, this.#encoding];
+    if (level === undefined) return { bytes: body, encoding: undefined };
+    if (encoding === "zstd") return { bytes: await zstd!(body, ZSTD_OPTIONS), encoding };
+    return { bytes: await gzip(body, { level, chunkSize: CHUNK_BYTES }), encoding };
   }
 
-  /** `Accept-Encoding` in a response says how the server takes bodies; a 415 that it does not take the one it got (RFC 9110, 12.5.3). */
-  learn({ status, acceptEncoding }: HttpResponse): void {
-    if (acceptEncoding !== undefined) this.#isZstd = ACCEPTS_ZSTD.test(acceptEncoding);
-    else if (status === UNSUPPORTED_MEDIA_TYPE) this.#isZstd = false;
+  /** `Accept-Encoding` in a response says which bodies the server takes (RFC 9110, 12.5.3). */
+  learn({ acceptEncoding }: HttpResponse): void {
+    if (acceptEncoding === undefined) return;
+    this.#encoding = this.#mayBeZstd && ACCEPTS_ZSTD.test(acceptEncoding) ? "zstd" : "gzip";
+  }
+
+  /** Whether a server behind the same URL does not take zstd, though another said so: then none gets it any more. */
+  isRejected(encoding: Encoding | undefined, { status }: HttpResponse): boolean {
+    if (encoding !== "zstd" || status !== UNSUPPORTED_MEDIA_TYPE) return false;
+    this.#mayBeZstd = false;
+    this.#encoding = "gzip";
+    return true;
   }
 }
 
