@@ -128,8 +128,8 @@ test("gives the collector's rejection, with its answer", async () => {
 
   const { outcome } = await send(queue, collector.url, { lease });
 
-  const answer = '{"error":"The body is not JSON in UTF-8.","code":"malformed"}';
-  assert.deepEqual(outcome, { kind: "rejected", status: 400, answer });
+  const response = '{"error":"The body is not JSON in UTF-8.","code":"malformed"}';
+  assert.deepEqual(outcome, { kind: "rejected", status: 400, response });
 });
 
 test("gives a wrong key as misconfigured, and shows no secret", async () => {
