@@ -1,5 +1,5 @@
 /**
- * The dead letters of a queue that is being published, for those who look after it.
+ * Managing the dead letters of a queue while it is published.
  *
  * @module
  */
@@ -10,43 +10,44 @@ import type { QueueFile } from "../storage/queue_file.ts";
 import * as log from "./log.ts";
 import type { WakeableSleep } from "./waiting.ts";
 
-/** Which dead letters are meant: some by their ids, or all that had died by a time, in Unix milliseconds. */
+/** Some dead letters by their ids, or all that died at or before a time, in Unix milliseconds. */
 export type DeadLetterSelection = { readonly ids: readonly number[] } | { readonly deadUntilMs: number };
 
-/** What became of dead letters that were to be retried. */
+/** The result of {@link DeadLetters.retry}. */
 export interface RetryResult {
-  /** How many are in the queue again. */
+  /** How many were put back into the queue. */
   readonly retried: number;
-  /** Whether the queue is full now, so that others may have had no room. */
+  /** Whether the queue is full now. Then some dead letters may not have been put back. */
   readonly isFull: boolean;
 }
 
-/** Looks at dead letters, puts them back into the queue, or deletes them. */
+/** Lists dead letters, puts them back into the queue, or deletes them. */
 export class DeadLetters {
   readonly #table: DeadLetterTable;
   readonly #events: EventTable;
   readonly #publisherSleep: WakeableSleep;
 
-  /** @internal @param publisherSleep ends when events are in the queue again */
+  /** @internal @param publisherSleep is woken when events were put back into the queue */
   constructor(file: QueueFile, events: EventTable, publisherSleep: WakeableSleep) {
     this.#table = new DeadLetterTable(file);
     this.#events = events;
     this.#publisherSleep = publisherSleep;
   }
 
-  /** Those with an id below `beforeId`, at most `limit` of them, the newest event first and without their bodies. */
+  /** At most `limit` dead letters with an id below `beforeId`, the newest first, without their bodies. */
   list(range: { beforeId?: number; limit: number }): DeadLetterSummary[] {
     return this.#table.listNewest(range);
   }
 
-  /** One of them; undefined: there is none with this id. */
+  /** The dead letter with this id; undefined: there is none. */
   get(id: number): DeadLetter | undefined {
     return this.#table.get(id);
   }
 
   /**
-   * Puts dead letters back into the queue, as new events with new ids, as far as the row cap allows.
-   * @throws {EventStorageError} (rejects) the queue's file fails; what was done before stays done
+   * Puts dead letters back into the queue as new events with new ids, until the queue is full.
+   *
+   * @throws {EventStorageError} (rejects) the queue file fails. Dead letters that were put back before stay in the queue
    */
   async retry(choice: DeadLetterSelection): Promise<RetryResult> {
     const retried = await this.#inPages(choice, (ids) => {
@@ -60,14 +61,14 @@ export class DeadLetters {
     return { retried, isFull: this.#events.isFull() };
   }
 
-  /** Deletes dead letters for good. Resolves with how many. @throws {EventStorageError} as {@link retry} does */
+  /** Deletes dead letters. Resolves with how many. @throws {EventStorageError} as {@link retry} does */
   async purge(choice: DeadLetterSelection): Promise<number> {
     const purged = await this.#inPages(choice, (ids) => ({ done: this.#table.purge(ids), isEnough: false }));
     if (purged > 0) log.logPurged(purged);
     return purged;
   }
 
-  /** One short transaction a page, and deliveries go on in between. */
+  /** One short transaction for each page. Deliveries continue in between. */
   async #inPages(
     choice: DeadLetterSelection,
     work: (ids: readonly number[]) => { done: number; isEnough: boolean },

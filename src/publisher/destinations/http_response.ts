@@ -100,7 +100,7 @@ export function misconfigured(response: HttpResponse, why?: string): Misconfigur
 
 function describe({ status, text }: HttpResponse, why?: string): string {
   const response = text.slice(0, KEPT_RESPONSE_CHARS);
-  return `the collector answered ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
+  return `the collector responded with ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
 }
 
 const A_PAGE = "a web page";

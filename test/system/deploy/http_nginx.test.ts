@@ -41,7 +41,7 @@ test("an nginx that asks for a password and limits bodies gets each event, once 
     "nginx checks the size first: its 413 has taught it",
   );
   const { lastProblem, delivered } = main.publisher.status();
-  assert.match(lastProblem!.message, /answered 401, see http\.auth and its secret/);
+  assert.match(lastProblem!.message, /responded with 401, see http\.auth and its secret/);
   assert.deepEqual([delivered, lines.length, main.queue.depth()], [0, 0, 40]);
   await main.publisher[Symbol.asyncDispose]();
 

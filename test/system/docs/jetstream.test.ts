@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { streamRisks } from "../../../src/nats/stream_settings.ts";
+import { streamRisks } from "../../../src/nats/streams.ts";
 import { readPage } from "../../support/doc_page.ts";
 import { NATS_SERVER, NO_NATS } from "../../support/nats.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";

@@ -20,7 +20,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "a few lines of an app: test/collector mounts one",
   },
   "docs/dashboard.md": {
-    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
+    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put 1 dead letters back into the queue","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
       "it is a line of the log",
     'import { admin } from "eventspool/admin";': "two lines of an app: test/admin mounts one",
     "$ curl -i localhost:9900/events": "it takes sixteen open pages: test/dashboard has them",
