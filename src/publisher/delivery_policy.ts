@@ -91,7 +91,7 @@ export class DeliveryPolicy {
       case "accepted":
         this.#learnLimits(sent, inFlight);
         this.#available();
-        this.#accepted(count);
+        this.#accepted(sent.acceptedCount);
         return { kind: "ack" };
       case "partial":
         if (outcome.failure === undefined) this.#learnLimits(sent, inFlight);

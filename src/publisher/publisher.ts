@@ -35,6 +35,7 @@ import { Sender } from "./sender.ts";
 import { Settler } from "./settler.ts";
 import { StorageBreaker } from "./storage_breaker.ts";
 import type { PublishTracing } from "./tracing.ts";
+import { type TransformOptions, withTransform } from "./transform.ts";
 import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
 
 /**
@@ -107,7 +108,11 @@ export class Publisher implements AsyncDisposable {
     this.#config = config;
     this.#hooks = options;
     this.#timings = { ...TIMINGS, ...timings };
-    this.#destination = options.destination ?? openDestination(config);
+    this.#destination = withTransform(options.destination ?? openDestination(config), {
+      ...options,
+      dropFields: config.dropFields,
+      counts,
+    });
     this.#queue = openQueue(config, { isDestinationGiven: options.destination !== undefined });
     const { file, events } = this.#queue;
     this.queue = config.queueName;
@@ -134,6 +139,7 @@ export class Publisher implements AsyncDisposable {
     this.#batcher = new Batcher(this.#leases, {
       ...config.batch,
       emptyBytes: this.#destination.emptyBatchBytes,
+      eventOverheadBytes: this.#destination.eventOverheadBytes,
       size: this.#batchSize,
     });
     this.#sender = new Sender({
@@ -385,7 +391,7 @@ function newer(
 }
 
 /** Options of a {@link Publisher}, besides its configuration. */
-export interface PublisherOptions extends PublisherHooks {
+export interface PublisherOptions extends PublisherHooks, TransformOptions {
   /** Where events are sent. It is closed with the publisher. Default: the `destination` of the configuration. */
   readonly destination?: Destination | undefined;
   /**
@@ -399,6 +405,7 @@ export interface PublisherOptions extends PublisherHooks {
 const OPTION_KINDS: OptionKinds<PublisherOptions> = {
   destination: OBJECT,
   openTelemetry: OBJECT,
+  transform: FUNCTION,
   onDelivered: FUNCTION,
   onDeadLetter: FUNCTION,
   onHealthChange: FUNCTION,
