@@ -82,7 +82,7 @@ export type HttpAuth =
 export interface BodyTemplate {
   /** What is before the events. */
   readonly before: string;
-  /** An event: `{event}` is its JSON, `{event_string}` the same as a JSON string, `{id}` its id. */
+  /** An event: `{event}` is its JSON, `{event_string}` the same as a JSON string, `{id}` its id, `{put_at_s}` and `{put_at_ms}` when it was put. */
   readonly event: string;
   /** What is between two events. */
   readonly between: string;
@@ -108,8 +108,9 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
   /**
    * `http.template.before`, `http.template.event`, `http.template.between`, `http.template.after`: the texts that make a
    * body, with `\n`, `\t` and `\\` for a line feed, a tab and a backslash. In each, `{queue}` is the queue's name; in
-   * `http.template.event`, `{event}` is the event's JSON, `{event_string}` the same as a JSON string, and `{id}` the
-   * event's id, the same on each attempt. Default: `{event}`, and nothing around it.
+   * `http.template.event`, `{event}` is the event's JSON, `{event_string}` the same as a JSON string, `{id}` the
+   * event's id, the same on each attempt, and `{put_at_s}` or `{put_at_ms}` when it was put, in Unix seconds or
+   * milliseconds. Default: `{event}`, and nothing around it.
    */
   readonly body: BodyTemplate;
   /**

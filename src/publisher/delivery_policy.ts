@@ -89,6 +89,7 @@ export class DeliveryPolicy {
     if (this.#mustResend(lease, sent, identity)) return { kind: "release", wasReceived: true };
     switch (outcome.kind) {
       case "accepted":
+        if (outcome.dropped === count && count > 0) return { kind: "ack" }; // nothing was sent
         this.#learnLimits(sent, inFlight);
         this.#available();
         this.#accepted(sent.acceptedCount);

@@ -75,7 +75,7 @@ export class Sender {
     const outcome = await this.#traced(lease, { count, sizeBytes }, () => attempt(delivery, stop));
     const durationMs = performance.now() - startedAtMs;
     const sent = { outcome, uuid, count, acceptedCount: acceptedOf(outcome, count), sizeBytes, durationMs };
-    if (sizeBytes > 0) this.#count(lease, sent, { putAtMs, stop }); // else none of its events was to be sent
+    if (!("dropped" in outcome) || outcome.dropped !== count) this.#count(lease, sent, { putAtMs, stop });
     return sent;
   }
 

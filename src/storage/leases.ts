@@ -151,7 +151,10 @@ export class LeaseTable {
   }
 
   /** Reads them one by one, in the order of their ids. */
-  readEach({ firstId, lastId }: Lease): { readonly id: number; readonly body: Uint8Array }[] {
+  readEach({
+    firstId,
+    lastId,
+  }: Lease): { readonly id: number; readonly putAtMs: number; readonly body: Uint8Array }[] {
     return this.#file.run(() => this.#sql.each.all(firstId, lastId));
   }
 
@@ -316,8 +319,8 @@ function readStatements(file: QueueFile) {
       `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
        FROM (SELECT body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id)`,
     ),
-    each: file.prepare<[number, number], { id: number; body: Uint8Array }>(
-      "SELECT id, CAST(body AS BLOB) AS body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id",
+    each: file.prepare<[number, number], { id: number; putAtMs: number; body: Uint8Array }>(
+      "SELECT id, put_at_ms AS putAtMs, CAST(body AS BLOB) AS body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id",
     ),
     putTimes: file.prepareFirst<number[], number>(
       `SELECT put_at_ms FROM eventspool_event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,

@@ -9,6 +9,8 @@
 export interface StoredEvent {
   /** Its row in the queue's file. With the queue's UUID it names the event, on every attempt the same. */
   readonly id: number;
+  /** When it was put, in Unix milliseconds. */
+  readonly putAtMs: number;
   /** Its JSON text in UTF-8, as the service serialized it. */
   readonly body: Uint8Array;
 }

@@ -92,8 +92,16 @@ function signer(auth: HttpAuth, body: Uint8Array, id: string): () => HttpHeaders
   };
 }
 
-/** The longest id of an event: a UUID, a colon and 16 digits. */
-const EVENT_ID_BYTES = 53;
+/** What stands for something of the event, and how much that adds to the event's own size, in bytes, at most. */
+const FIELD_BYTES: Readonly<Record<string, number>> = {
+  "{event}": 0,
+  "{event_string}": 2,
+  "{id}": 53,
+  "{put_at_s}": 14,
+  "{put_at_ms}": 13,
+};
+
+const PLACE = new RegExp(`(${Object.keys(FIELD_BYTES).join("|")})`);
 
 /** Writes bodies by a template. */
 class BodyWriter {
@@ -112,14 +120,13 @@ class BodyWriter {
     const text = (template: string): Buffer => Buffer.from(template.replaceAll("{queue}", queue));
     [this.#before, this.#between, this.#after] = [text(before), text(between), text(after)];
     this.#parts = event
-      .split(/(\{(?:event|event_string|id)\})/)
+      .split(PLACE)
       .filter((part) => part !== "")
       .map((part) => FIELDS[part] ?? text(part));
     this.#isJoined = event === "{event}" && between === ",";
     this.emptyBytes = this.#before.length + this.#after.length;
-    const sizes = this.#parts.map((part) => (typeof part === "function" ? 0 : part.length));
-    const ids = this.#parts.filter((part) => part === FIELDS["{id}"]).length * EVENT_ID_BYTES;
-    this.eventOverheadBytes = sizes.reduce((sum, size) => sum + size, this.#between.length + ids);
+    const sizes = event.split(PLACE).map((part) => FIELD_BYTES[part] ?? Buffer.byteLength(part));
+    this.eventOverheadBytes = sizes.reduce((sum, size) => sum + size, this.#between.length);
   }
 
   write({ queueUuid, joined, events }: LeasedBatch): Buffer {
@@ -137,6 +144,8 @@ const FIELDS: Readonly<Record<string, (event: StoredEvent, queueUuid: string) =>
   "{event}": ({ body }) => lineOf(body),
   "{event_string}": ({ body }) => Buffer.from(JSON.stringify(Buffer.from(body).toString())),
   "{id}": ({ id }, queueUuid) => Buffer.from(`${queueUuid}:${id}`),
+  "{put_at_s}": ({ putAtMs }) => Buffer.from((putAtMs / 1_000).toFixed(3)),
+  "{put_at_ms}": ({ putAtMs }) => Buffer.from(String(putAtMs)),
 };
 
 /** What to do about a status, for people. */

@@ -27,7 +27,7 @@ export interface HttpResponse {
 }
 
 export const BAD_REQUEST = 400;
-export const TOO_LARGE = 413;
+const TOO_LARGE = 413;
 export const UNPROCESSABLE = 422;
 
 /** Statuses of a server that rejects what was sent, whoever sent it. */

@@ -8,6 +8,7 @@ import { queueUuid } from "../../support/batches.ts";
 import { serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
 import { newQueue } from "../../support/publisher.ts";
+import { rejectingUrl } from "../../support/servers.ts";
 
 interface Passed {
   readonly outcome: Outcome;
@@ -188,6 +189,20 @@ function hasField(value: unknown, isInUser: boolean): boolean {
   if (Object.hasOwn(value, "x") || Object.hasOwn(value, "user.email")) return true;
   return hasField((value as Record<string, unknown>).user, true);
 }
+
+test("an event that is dropped says nothing of the destination", async () => {
+  await using main = newQueue(
+    await rejectingUrl(),
+    { "publisher.concurrency": "1" },
+    { transform: (event) => ((event as { n: number }).n === 1 ? undefined : event) },
+  );
+  void main.publisher.run();
+  main.queue.put({ n: 1 });
+  await eventually("an empty queue", () => main.queue.depth() === 0);
+  const { lastSuccessAtMs, delivered } = main.publisher.status();
+  const { requests, dropped } = main.publisher.metrics().counts;
+  assert.deepEqual([lastSuccessAtMs, delivered, requests.accepted, dropped], [undefined, 0, 0, 1]);
+});
 
 test("a publisher delivers what its transform makes, and the queue's file keeps what was put", async () => {
   await using collector = await serveCollector();

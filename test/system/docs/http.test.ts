@@ -26,6 +26,7 @@ interface StandIn {
 const TOKEN = "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==";
 const EVENTS = [{ n: 1, text: 'a "quoted"\nline' }, { n: 2 }, { n: 3 }];
 const POISON = 2;
+const PUT_AT_MS = 1_764_323_999_007;
 
 const basic = (user: string, password: string) =>
   `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
@@ -109,12 +110,13 @@ const SERVICES: Readonly<Record<string, StandIn>> = {
   "splunk.example": {
     read(body, { headers }) {
       assert.equal(headers.authorization, `Splunk ${TOKEN}`);
-      const objects = JSON.parse(`[${body.replaceAll('}{"sourcetype"', '},{"sourcetype"')}]`) as {
-        sourcetype: string;
+      const objects = JSON.parse(`[${body.replaceAll('}{"time"', '},{"time"')}]`) as {
+        time: number;
         event: unknown;
         fields: { event_id: string };
       }[];
       assert.deepEqual(objects.map(({ fields }) => fields.event_id).at(-1), `${queueUuid(1)}:3`);
+      assert.equal(objects[0]!.time, PUT_AT_MS / 1_000);
       return objects.map(({ event }) => event);
     },
     answer: () => ({ text: "Success", code: 0 }),
@@ -151,7 +153,8 @@ const SERVICES: Readonly<Record<string, StandIn>> = {
         JSON.parse(body) as { resourceLogs: [{ resource: unknown; scopeLogs: [{ logRecords: unknown }] }] }
       ).resourceLogs;
       assert.deepEqual(resource, { attributes: [{ key: "service.name", value: { stringValue: "main" } }] });
-      const records = scopeLogs[0].logRecords as { body: { stringValue: string } }[];
+      const records = scopeLogs[0].logRecords as { timeUnixNano: string; body: { stringValue: string } }[];
+      assert.equal(BigInt(records[0]!.timeUnixNano), BigInt(PUT_AT_MS) * 1_000_000n);
       return records.map((record) => JSON.parse(record.body.stringValue) as unknown);
     },
     answer: () => ({}),
@@ -173,7 +176,7 @@ const SERVICES: Readonly<Record<string, StandIn>> = {
 function batchOf(events: readonly object[]): LeasedBatch {
   const stored = events.map((event, index) => ({
     id: index + 1,
-    putAtMs: 1,
+    putAtMs: PUT_AT_MS,
     body: Buffer.from(JSON.stringify(event)),
   }));
   const joined = Buffer.from(stored.map(({ body }) => body.toString()).join(","));

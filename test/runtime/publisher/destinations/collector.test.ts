@@ -16,7 +16,7 @@ const NEVER = new AbortController().signal;
 /** Events as a queue leases them, by their ids. */
 function batchOf(texts: Readonly<Record<number, string>>, lastId?: number): LeasedBatch {
   const events = () =>
-    Object.entries(texts).map(([id, text]) => ({ id: Number(id), body: Buffer.from(text) }));
+    Object.entries(texts).map(([id, text]) => ({ id: Number(id), putAtMs: 0, body: Buffer.from(text) }));
   const ids = events().map(({ id }) => id);
   return {
     queue: "main",

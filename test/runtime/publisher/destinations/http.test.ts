@@ -83,7 +83,8 @@ test("writes texts before, between, after and around events, with ids and names 
   await deliver(server.url, {
     "http.body": "template",
     "http.template.before": '{"queue":"{queue}","events":[\\n',
-    "http.template.event": '{"id":"{id}","event":{event},"text":{event_string},"path":"C:\\\\\\\\x"}',
+    "http.template.event":
+      '{"id":"{id}","event":{event},"text":{event_string},"at":[{put_at_s},{put_at_ms}],"path":"C:\\\\\\\\x"}',
     "http.template.between": ",\\n",
     "http.template.after": "\\n]}",
   });
@@ -93,6 +94,7 @@ test("writes texts before, between, after and around events, with ids and names 
     id: `${queueUuid(1)}:103`,
     event: { text: "é\n" },
     text: '{"text":"é\\n"}',
+    at: [0.001, 1],
     path: "C:\\x",
   });
 });

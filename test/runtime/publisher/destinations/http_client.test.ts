@@ -129,6 +129,17 @@ test("says that a response is cut when it does not tell its length and the conne
   assert.deepEqual([status, isCut], [200, true]);
 });
 
+test("takes a response that the end of the connection ends for a whole one, from the second on", async () => {
+  await using server = await serveTcp((socket) => {
+    socket.once("data", () => socket.end("HTTP/1.0 200 OK\r\n\r\nthanks"));
+  });
+  const client = new HttpClient(server.url, { timeoutMs: 4_000 });
+  const { status } = await client.post(POST, NEVER);
+  const { text, isCut } = await client.post(POST, NEVER);
+  client.close();
+  assert.deepEqual([status, text, isCut], [200, "thanks", false]);
+});
+
 for (const [what, isClosed] of [
   ["closes the connection", true],
   ["keeps it open", false],
