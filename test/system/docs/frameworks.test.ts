@@ -57,6 +57,7 @@ test("each program of docs/frameworks.md puts an event and responds with 204", {
   const install = spawnSync(process.execPath, ["install", "--silent"], {
     cwd: installed.path,
     encoding: "utf8",
+    timeout: INSTALL_TIMEOUT_MS,
   });
   if (install.status !== 0)
     return t.skip(`the frameworks cannot be installed: ${install.stderr || install.signal}`);
