@@ -24,7 +24,7 @@ test("puts the oldest of fifteen minutes at the left", () => {
   assert.match(linesOf(chart(points))[0]!, /^M0\.0 3\.0L1\.7 3\.0.*L300\.0 3\.0$/);
 });
 
-test("tells those who do not see it what it shows", () => {
+test("says in words what it shows", () => {
   const points = [
     { atMs: 0, value: 3 },
     { atMs: 5_000, value: 7 },
