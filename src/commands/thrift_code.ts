@@ -142,7 +142,7 @@ function writeAdapted({ name, text }: Source, target: string, foreign: readonly 
   return path;
 }
 
-/** Deno looks for declarations only where it is told. */
+/** Deno finds declarations only by this comment. */
 function selfTypes(name: string): string {
   return `// @ts-self-types="./${name.replace(".cjs", ".d.cts")}"\n`;
 }
