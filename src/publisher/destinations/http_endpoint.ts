@@ -162,10 +162,11 @@ function adviceOn(status: number): string | undefined {
 
 function outcomeOf(response: HttpResponse, sent: SentEvents, config: HttpDestinationConfig): Outcome {
   const { status } = response;
-  const { acceptedStatuses, rejectedStatuses } = config;
+  const { acceptedStatuses, rejectedStatuses, response: kind } = config;
   const isAccepted = acceptedStatuses?.includes(status) ?? (isSuccess(status) && !isForeignStatus(status));
-  if (isAccepted) return foreignSuccess(response) ?? READERS[config.response](response, sent, config);
-  if (!rejectedStatuses.includes(status)) return failureOf(response, adviceOn(status));
+  if (isAccepted) return foreignSuccess(response) ?? READERS[kind](response, sent, config);
+  const isRejected = rejectedStatuses.includes(status) || (kind === "clickhouse" && isDataError(response));
+  if (!isRejected) return failureOf(response, adviceOn(status));
   return foreignRejection(response, sent.count) ?? rejectionOf(response);
 }
 
@@ -174,10 +175,7 @@ type Reader = (response: HttpResponse, sent: SentEvents, config: HttpDestination
 /** What the body of a success says. */
 const READERS: Readonly<Record<HttpDestinationConfig["response"], Reader>> = {
   status: readAnything,
-  empty: (response) =>
-    response.text.trim() === ""
-      ? { kind: "accepted" }
-      : misconfigured(response, "with a body, though http.response is empty"),
+  clickhouse: readInsert,
   elasticsearch: readBulk,
   otlp: readPartialSuccess,
 };
@@ -186,6 +184,26 @@ const READERS: Readonly<Record<HttpDestinationConfig["response"], Reader>> = {
 function readAnything(response: HttpResponse): Outcome {
   if (!saysFailure(response.text)) return { kind: "accepted" };
   return misconfigured(response, "which reports a failure: see http.response");
+}
+
+/** ClickHouse answers an insert with an empty body; it may fail after it has sent 200, and then says so behind it. */
+function readInsert(response: HttpResponse): Outcome {
+  if (response.text.trim() === "") return { kind: "accepted" };
+  return isDataError(response)
+    ? rejectionOf(response)
+    : misconfigured(response, "behind which ClickHouse reports an error");
+}
+
+/**
+ * Codes of what is wrong with a row: it cannot be parsed, or does not fit the table. Older versions answer them with 500.
+ * Source: ClickHouse's `src/Common/ErrorCodes.cpp`.
+ */
+const DATA_ERRORS = new Set([
+  ...[6, 25, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 407, 441, 467, 675, 676],
+]);
+
+function isDataError({ text }: HttpResponse): boolean {
+  return DATA_ERRORS.has(Number(/^\s*Code: (\d+)\b/.exec(text)?.[1]));
 }
 
 /** An item of the response to a bulk request, by the kind of action, such as `create`. */

@@ -161,6 +161,8 @@ test("does not take a service for one that knows zstd when it says that it does 
 
 const PAGE = "<!doctype html><title>Welcome to nginx!</title>";
 
+const CLICKHOUSE = { "http.response": "clickhouse" };
+
 /** What a service answers, and what that means for the events. */
 const meanings: readonly (readonly [
   what: string,
@@ -218,13 +220,26 @@ const meanings: readonly (readonly [
   ["429", answer(429, "", { "Retry-After": "3" }), {}, { kind: "unavailable", retryAfterMs: 3_000 }],
   ["503", answer(503), {}, { kind: "unavailable" }],
   ["507, a full disk", answer(507, "Insufficient Storage"), {}, { kind: "unavailable" }],
-  ["an empty body, as it should", ok, { "http.response": "empty" }, { kind: "accepted" }],
+  ["ClickHouse's empty body", ok, CLICKHOUSE, { kind: "accepted" }],
   [
-    "an error behind 200",
-    answer(200, "Code: 27. DB::Exception"),
-    { "http.response": "empty" },
+    "an error of ClickHouse behind 200",
+    answer(200, "Code: 241. DB::Exception"),
+    CLICKHOUSE,
     { kind: "misconfigured" },
   ],
+  [
+    "a row that ClickHouse cannot parse, behind 200",
+    answer(200, "Code: 27. DB::E"),
+    CLICKHOUSE,
+    { kind: "rejected" },
+  ],
+  [
+    "a row that ClickHouse cannot parse, with 500",
+    answer(500, "Code: 27, e.disp"),
+    CLICKHOUSE,
+    { kind: "rejected" },
+  ],
+  ["ClickHouse's full disk", answer(500, "Code: 243. DB::Exception"), CLICKHOUSE, { kind: "unavailable" }],
 ];
 
 for (const [what, say, settings, expected, said] of meanings)
