@@ -133,8 +133,9 @@ function* examineQueue(status: PublisherStatus): Generator<Finding> {
   if (deadLetters > 0) yield ["degraded", `the destination rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
+  const missed = countOf(skipped, "event");
   if (Date.now() - skippedAtMs < SKIPPED_WARNING_MS)
-    yield ["degraded", `lagged too far behind within the last day, and skipped ${countOf(skipped, "event")}`];
+    yield ["degraded", `lagged too far behind within the last day, and skipped ${missed}`];
   if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
     yield ["degraded", "the queue file was rolled back within the last day: see eventspool check"];
 }
