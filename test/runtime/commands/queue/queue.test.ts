@@ -12,6 +12,8 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
   const cases: [string[], number, RegExp][] = [
     [["--help"], 0, /VERB.*check {2,}examine/s],
     [["--version"], 0, /^\d+\.\d+\.\d+/],
+    [["help"], 0, /VERB.*check {2,}examine/s],
+    [["help", "dead", "list"], 0, /dead list: show the dead letters/],
     [["dead", "--help"], 0, /dead retry {2,}put dead letters back/],
     [[], 2, /queue\.ts: no verb\.\nHelp: .*queue\.ts --help$/m],
     [["depht"], 2, /unknown verb depht: did you mean depth\?/],
