@@ -243,6 +243,7 @@ export class Publisher implements AsyncDisposable {
     this.#logStart();
     this.#stop.signal.addEventListener("abort", this.#sleep.wake, { once: true });
     watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
+    this.#show();
     const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is down is checked once it is back

@@ -57,8 +57,8 @@ function* rowsOf(overview: Overview, call: Call): Generator<Row> {
   yield ["queue", `${call.queue} (${file})`, "bold"];
   yield eventsRow(state);
   yield publisherRow(overview);
-  for (const reason of overview.publisher?.isAlive ? (overview.publisher.reasons ?? []) : [])
-    yield ["", reason, "yellow"];
+  if (stateOf(overview) === "running")
+    for (const reason of overview.publisher?.report?.reasons ?? []) yield ["", reason, "yellow"];
   if (pausedAtMs === undefined) yield ["paused", "no"];
   else
     yield [
@@ -94,10 +94,9 @@ function publisherRow(overview: Overview): Row {
       publisher === undefined ? "not running" : `not running, last seen ${ago(publisher.seenAtMs)}`,
       "red",
     ];
-  const { pid, version, health = "", delivered = 0, lastSuccessAtMs } = publisher ?? {};
-  if (pid === undefined) return ["publisher", "running: events are on the way", "green"];
-  const last =
-    lastSuccessAtMs === undefined ? "nothing delivered yet" : `last delivery ${ago(lastSuccessAtMs)}`;
+  if (publisher?.report === undefined) return ["publisher", "running", "green"];
+  const { pid, version, health, delivered, lastSuccessAtMs } = publisher.report;
+  const last = lastSuccessAtMs === undefined ? "no delivery yet" : `last delivery ${ago(lastSuccessAtMs)}`;
   return [
     "publisher",
     `running (pid ${pid}, eventspool ${version}), ${health}; ${last}, ${countOf(delivered, "event")} since its start`,
@@ -105,9 +104,10 @@ function publisherRow(overview: Overview): Row {
   ];
 }
 
-/** A publisher in a hurry may not have shown itself yet: then its leases do. */
+/** Without a sign of life, such as beside an outbox, leases that have not expired are one. */
 function stateOf({ publisher, state, isOutbox }: Overview): "running" | "stopped" | "unknown" {
-  if (publisher?.isAlive || state.leased > 0) return "running";
+  if (publisher !== undefined) return publisher.isAlive ? "running" : "stopped";
+  if (state.leased > 0) return "running";
   return isOutbox ? "unknown" : "stopped";
 }
 
@@ -130,15 +130,8 @@ function toJson(overview: Overview, { queue }: Call): object {
     paused_since: isoTime(pausedAtMs),
     publisher: {
       state: stateOf(overview),
-      ...(publisher && {
-        seen_at: isoTime(publisher.seenAtMs),
-        pid: publisher.pid,
-        version: publisher.version,
-        health: publisher.health,
-        reasons: publisher.reasons,
-        delivered: publisher.delivered,
-        last_success: isoTime(publisher.lastSuccessAtMs),
-      }),
+      ...(publisher && { seen_at: isoTime(publisher.seenAtMs) }),
+      ...(publisher?.report && reportJson(publisher.report)),
     },
     disk_free_bytes: freeBytes === Number.POSITIVE_INFINITY ? null : freeBytes,
     file_bytes: dbBytes,
@@ -148,4 +141,8 @@ function toJson(overview: Overview, { queue }: Call): object {
 
 function ago(atMs: number): string {
   return `${formatDuration(Date.now() - atMs)} ago`;
+}
+
+function reportJson({ lastSuccessAtMs, ...report }: NonNullable<SeenPublisher["report"]>): object {
+  return { ...report, last_success: isoTime(lastSuccessAtMs) };
 }
