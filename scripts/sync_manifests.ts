@@ -9,6 +9,7 @@ interface PackageJson {
   readonly version: string;
   readonly license: string;
   readonly exports: Readonly<Record<string, { readonly bun: string }>>;
+  readonly bin: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly optionalDependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<"hono", string>>;
@@ -27,19 +28,27 @@ if (process.argv.includes("--check")) {
 for (const path of stale) writeFileSync(location(path), wanted[path] as string);
 
 function denoJson(): object {
-  const { version, license, exports, dependencies, optionalDependencies } = manifest;
+  const { version, license, exports, bin, dependencies, optionalDependencies } = manifest;
   const { hono } = manifest.peerDependencies;
   return {
     ...JSON.parse(read("deno.json")),
     version,
     license,
-    // JSR takes the sources that Bun takes.
-    exports: mapValues(exports, ([, { bun }]) => bun),
+    // JSR takes the sources that Bun takes, and has no commands: `deno run jsr:@eventspool/eventspool/eventspool-publisher`.
+    exports: {
+      ...mapValues(exports, ([, { bun }]) => bun),
+      ...Object.fromEntries(Object.entries(bin).map(([name, path]) => [`./${name}`, sourceOf(path)])),
+    },
     imports: mapValues(
       { ...dependencies, ...optionalDependencies, hono },
       ([name, range]) => `npm:${name}@${range}`,
     ),
   };
+}
+
+/** `./src/commands/queue.ts` of `./dist/commands/queue.js`. */
+function sourceOf(path: string): string {
+  return path.replace("./dist/", "./src/").replace(/js$/, "ts");
 }
 
 /** The layout of JSON is up to the formatter. */

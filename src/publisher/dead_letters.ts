@@ -7,8 +7,8 @@ import { setImmediate } from "node:timers/promises";
 import { type DeadLetterGroup, groupByReason, reasonOf } from "../storage/dead_letter_groups.ts";
 import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../storage/dead_letters.ts";
 import type { EventTable } from "../storage/events.ts";
-import type { QueueFile } from "../storage/queue_file.ts";
 import * as log from "./log.ts";
+import type { OpenQueue } from "./open_queue.ts";
 import type { WakeableSleep } from "./waiting.ts";
 
 /**
@@ -34,8 +34,8 @@ export class DeadLetters {
   readonly #publisherSleep: WakeableSleep;
 
   /** @internal @param publisherSleep is woken when events were put back into the queue */
-  constructor(file: QueueFile, events: EventTable, publisherSleep: WakeableSleep) {
-    this.#table = new DeadLetterTable(file);
+  constructor({ file, events }: OpenQueue, subscription: string, publisherSleep: WakeableSleep) {
+    this.#table = new DeadLetterTable(file, { subscription });
     this.#events = events;
     this.#publisherSleep = publisherSleep;
   }

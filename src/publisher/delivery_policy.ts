@@ -139,13 +139,13 @@ export class DeliveryPolicy {
   ): Settlement {
     if (acceptedCount > 0) this.#accepted(acceptedCount);
     const dead = rejected.filter(() => this.#poisonGuard.spend());
-    const [held] = rejected.slice(dead.length);
-    const kept = [...undelivered, ...rejected.slice(dead.length).map(({ id }) => id)].sort((a, b) => a - b);
+    const held = rejected.slice(dead.length);
+    const kept = [...undelivered, ...held.map(({ id }) => id)].sort((a, b) => a - b);
     for (const event of dead) {
       this.#noteProblem("rejected", describe(event));
       log.logDeadLetter({ ...lease, firstId: event.id }, event.status, event.response);
     }
-    if (held !== undefined) this.#hold(lease, held);
+    if (held[0] !== undefined) this.#hold(lease, held[0]);
     else if (failure !== undefined) this.#failed(lease, failure);
     else this.#available();
     return { kind: "each", dead, kept };

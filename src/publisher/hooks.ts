@@ -54,9 +54,6 @@ export interface PublisherHooks {
   readonly onHealthChange?: ((report: HealthReport) => void) | undefined;
 }
 
-/** How often the health is checked for {@link PublisherHooks.onHealthChange}, in milliseconds. */
-const HEALTH_INTERVAL_MS = 1_000;
-
 /** Calls a hook, if there is one. Never throws. */
 export function callHook<Name extends keyof PublisherHooks>(
   hooks: PublisherHooks,
@@ -76,19 +73,19 @@ export function callHook<Name extends keyof PublisherHooks>(
 /** Calls `onHealthChange`, if there is one, until `stop` aborts. */
 export function watchHealth(
   hooks: PublisherHooks,
-  { status, stop }: { status: () => PublisherStatus; stop: AbortSignal },
+  { status, stop, everyMs }: { status: () => PublisherStatus; stop: AbortSignal; everyMs: number },
 ): void {
   if (hooks.onHealthChange === undefined || stop.aborted) return;
   let last: Health = "ok";
-  const look = (): void => {
+  const check = (): void => {
     const report = reportOf(status);
     if (report.health === last) return;
     last = report.health;
     callHook(hooks, "onHealthChange", report);
   };
-  const timer = setInterval(look, HEALTH_INTERVAL_MS);
+  const timer = setInterval(check, everyMs);
   stop.addEventListener("abort", () => clearInterval(timer), { once: true });
-  look();
+  check();
 }
 
 function reportOf(status: () => PublisherStatus): HealthReport {

@@ -150,6 +150,14 @@ export function logStorageFailure(
   else logger.debug(message, properties);
 }
 
+/** At most once a minute for each. */
+export function logSkipped(subscription: string, skippedCount: number): void {
+  logger.error(
+    "Subscription {subscription} lags further behind than its limit (subscription.lag_limit) and skipped {skippedCount} events, which it will not get",
+    { subscription, skippedCount },
+  );
+}
+
 export function logHookFailed(hook: string, error: unknown): void {
   const reason = error instanceof Error ? error.message : String(error);
   logger.error("The hook {hook} failed, which does not affect the events: {reason}", { hook, reason });

@@ -7,7 +7,7 @@ import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds, oneOf } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
@@ -15,6 +15,8 @@ import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
 import { Pause } from "../storage/pause.ts";
 import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
+import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
+import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
@@ -43,6 +45,9 @@ import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
  */
 const OTHER_COMMIT_MS = 20;
 
+/** How long to leave the file to others between two chunks of a trim, in milliseconds. */
+const TRIM_PAUSE_MS = 1;
+
 /** How often a batch that waits for more events is checked, in milliseconds: it may be full before it is due. */
 const FILL_CHECK_MS = 25;
 
@@ -61,7 +66,9 @@ export class Publisher implements AsyncDisposable {
   readonly queue: string;
   /** The queue's file. */
   readonly file: string;
-  /** The queue's dead letters: list, retry or purge them. */
+  /** The subscription that it publishes. */
+  readonly subscription: string;
+  /** The subscription's dead letters: list, retry or purge them. */
   readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
   readonly #hooks: PublisherHooks;
@@ -103,6 +110,7 @@ export class Publisher implements AsyncDisposable {
   constructor(config: PublisherConfig, options: PublisherOptions, timings: Partial<Timings>);
   constructor(config: PublisherConfig, options: PublisherOptions = {}, timings: Partial<Timings> = {}) {
     checkOptions(options, OPTION_KINDS);
+    if (options.driver !== undefined) useDriver(options.driver);
     const counts = this.#counts;
     this.#config = config;
     this.#hooks = options;
@@ -112,11 +120,13 @@ export class Publisher implements AsyncDisposable {
     const { file, events } = this.#queue;
     this.queue = config.queueName;
     this.file = file.path;
-    this.deadLetters = new DeadLetters(file, events, this.#sleep);
+    this.subscription = config.subscription.name;
+    this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
     this.#pause = new Pause(file);
     this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
-    this.#leases = new LeaseTable(file, leaseMs, config.deadLetters);
+    const subscription = config.subscription.name;
+    this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });
 
     const disk = {
       file,
@@ -145,7 +155,9 @@ export class Publisher implements AsyncDisposable {
       counts,
       tracing: options.openTelemetry,
     });
-    const recentCount = new DeadLetterTable(file).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
+    const recentCount = new DeadLetterTable(file, { subscription }).countSince(
+      Date.now() - DEAD_LETTER_MEMORY_MS,
+    );
     this.#policy = new DeliveryPolicy({
       batchSize: this.#batchSize,
       poisonGuard: new PoisonGuard(config.deadLetters.maxShare, recentCount),
@@ -220,6 +232,7 @@ export class Publisher implements AsyncDisposable {
     return {
       ...stats,
       queue: this.queue,
+      subscription: this.subscription,
       isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
       inFlight: this.#deliveries.inFlight.size,
       retries: this.#counts.claims.again,
@@ -242,7 +255,11 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     this.#logStart();
     this.#stop.signal.addEventListener("abort", this.#sleep.wake, { once: true });
-    watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
+    watchHealth(this.#hooks, {
+      status: () => this.status(),
+      stop: this.#stop.signal,
+      everyMs: this.#timings.healthMs,
+    });
     this.#show();
     const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
@@ -310,6 +327,9 @@ export class Publisher implements AsyncDisposable {
     const dueInMs = this.#batchDueInMs();
     if (this.#keepsOrder && this.#leases.count() > 0) return this.#timings.pollMs;
     if (dueInMs === 0) return this.#start(this.#batcher.claim());
+    // What is sent again waits for what is sent for the first time.
+    const replayed = this.#batcher.claimReplay();
+    if (replayed !== undefined) return this.#start(replayed);
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
     return Math.min(dueInMs, FILL_CHECK_MS);
@@ -360,9 +380,13 @@ export class Publisher implements AsyncDisposable {
       return Math.max(1, quietForMs);
     }
     if (this.#watch.arm()) return 0;
-    const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
-    if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
+    const idle = {
+      unclaimedForMs: performance.now() - this.#claimedAtMs,
+      unwrittenForMs: this.#watch.quietForMs(),
+    };
+    const hasMore = this.#deliveries.inFlight.size === 0 && this.#maintenance.onIdle(idle);
     this.#maintenance.isIdle = this.#watch.isArmed;
+    if (hasMore) return TRIM_PAUSE_MS;
     return Math.min(this.#timings.pollMs, Math.max(1, this.#watch.quietForMs()));
   }
 
@@ -383,6 +407,8 @@ function newer(
 
 /** Options of a {@link Publisher}, besides its configuration. */
 export interface PublisherOptions extends PublisherHooks {
+  /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
+  readonly driver?: DriverName | undefined;
   /** Where events are sent. It is closed with the publisher. Default: the `destination` of the configuration. */
   readonly destination?: Destination | undefined;
   /**
@@ -394,6 +420,7 @@ export interface PublisherOptions extends PublisherHooks {
 }
 
 const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  driver: oneOf(...DRIVER_NAMES),
   destination: OBJECT,
   openTelemetry: OBJECT,
   onDelivered: FUNCTION,

@@ -81,9 +81,9 @@ export function toSample(
   { state, delivered }: PublisherStatus,
   atMs: number = performance.now(),
 ): DepthSample {
-  const { head, depth, oldestPutAtMs } = state;
+  const { newestId, depth, oldestPutAtMs } = state;
   const oldestAgeMs = oldestPutAtMs === undefined ? 0 : Math.max(0, Date.now() - oldestPutAtMs);
-  return { atMs, depth, oldestAgeMs, put: head, delivered };
+  return { atMs, depth, oldestAgeMs, put: newestId, delivered };
 }
 
 /** Rates between two samples, never negative. */

@@ -66,8 +66,8 @@ function show(
 }
 
 function sample(events: EventTable): DepthReading {
-  const { head, depth: waiting } = events.counters();
-  return { atMs: performance.now(), put: head, removed: head - waiting };
+  const { newestId, depth: waiting } = events.counters();
+  return { atMs: performance.now(), put: newestId, removed: newestId - waiting };
 }
 
 function ratesBetween(last: DepthReading, now: DepthReading): Rates {

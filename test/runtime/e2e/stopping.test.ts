@@ -23,7 +23,7 @@ test(
     await eventually("a batch in flight", () => collector.batches.length === 1);
 
     publisher.signal("SIGTERM");
-    await publisher.line(/"Stopping: batches in flight \(1\)/);
+    await publisher.line(/"Stopping: 1 batches in flight/);
     spool.put(5);
     await sleep(100); // longer than batch.max_age
     held.release();
@@ -78,7 +78,7 @@ test("exits at once, with 1, on a second signal", LIMIT, async () => {
   });
   await eventually("a batch in flight", () => collector.batches.length === 1);
   publisher.signal("SIGTERM");
-  await publisher.line(/"Stopping: batches in flight \(1\)/);
+  await publisher.line(/"Stopping: 1 batches in flight/);
   assert.equal(await stop(publisher, "SIGINT"), 1);
   assert.equal(spool.queue.depth(), 1);
 });

@@ -50,7 +50,7 @@ const answers: readonly (readonly [what: string, answer: Answer, complaint: RegE
   [
     "a balancer's default page, with 200",
     (response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<h1>It works!</h1>"),
-    /answered 200, a web page/,
+    /responded with 200, a web page/,
   ],
   [
     "a page without a type, with 200",
@@ -97,7 +97,7 @@ test(
     using spool = new Spool();
     spool.put(4, { padding: "x".repeat(50_000) });
     await using publisher = publisherOf(spool, server.url);
-    await publisher.line(/too large for the collector/);
+    await publisher.line(/too large for the destination/);
     assert.match(await publisher.line(/rejects our requests/), /responded with 413, a web page/);
     assert.equal(spool.queue.depth(), 4);
     assert.deepEqual(spool.deadLetters(), []);

@@ -341,7 +341,7 @@ test("a balancer that sends a POST again after a collector died is named, and no
   await using balancer = await startBalancer("haproxy", config, { collectors, authority });
   spool.put(1);
   await using publisher = publisherBehind(balancer, { spool, authority });
-  await publisher.line(/rolled back, or a proxy sends requests twice/);
+  await publisher.line(/rolled back, or a proxy repeats requests/);
   await eventually("an empty queue", () => spool.queue.depth() === 0);
   assert.deepEqual(stored, [1, 1], "twice, and never not at all");
   assert.deepEqual(spool.deadLetters(), []);

@@ -272,7 +272,7 @@ const LONG_RETRY_AFTER: Fault = {
       spool.put(EVENTS);
       const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
       await using publisher = spool.publisher(settings);
-      const line = JSON.parse(await publisher.line(/sending again in/)) as {
+      const line = JSON.parse(await publisher.line(/retrying in/)) as {
         properties: { retryInMs: number };
       };
       const { retryInMs } = line.properties;

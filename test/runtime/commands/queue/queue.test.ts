@@ -84,7 +84,9 @@ test("tells the depth as the publisher does, and changes nothing in the file", L
   insertDeadLetters(spool, 1);
   spool.close();
   const before = readFileSync(spool.queue.file);
-  const [depth] = await json(spool, ["depth"]);
+  const [{ subscriptions, ...depth } = {}] = await json(spool, ["depth"]);
+  const { name, depth: depthOfOne } = (subscriptions as { name: string; depth: number }[])[0]!;
+  assert.deepEqual({ name, depthOfOne }, { name: "default", depthOfOne: 3 });
   assert.deepEqual(
     { ...depth, oldest_event_age_seconds: 0 },
     {
@@ -97,6 +99,7 @@ test("tells the depth as the publisher does, and changes nothing in the file", L
       dropped_dead_letters: 0,
       rejected_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
       oldest_event_age_seconds: 0,
+      retained_bytes: 0,
     },
   );
   await queue(spool, ["peek"]);
