@@ -123,7 +123,9 @@ export class Publisher implements AsyncDisposable {
     this.subscription = config.subscription.name;
     this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
     this.#pause = new Pause(file);
-    this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
+    this.#presence = file.isOutbox
+      ? undefined
+      : new Presence(file.path, config.subscription.name, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
     const subscription = config.subscription.name;
     this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });

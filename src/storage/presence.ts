@@ -1,11 +1,13 @@
 /**
- * How other processes see that a queue has a publisher: a small file beside the queue's, `events-NAME.db-publisher`.
+ * How other processes see that a subscription has a publisher: a small file beside the queue's,
+ * `events-NAME.db-publisher`, with `-SUBSCRIPTION` behind it unless it is the default one.
  *
  * @module
  */
 import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { VERSION } from "../version.ts";
+import { DEFAULT_SUBSCRIPTION } from "./subscriptions.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 
 /** How often a publisher shows that it lives, in milliseconds. */
@@ -25,7 +27,7 @@ export interface PresenceReport {
   readonly lastSuccessAtMs?: number | undefined;
 }
 
-/** The publisher that has shown itself last; a queue may have several. */
+/** The publisher that has shown itself last; a subscription may have several. */
 export interface SeenPublisher {
   readonly isAlive: boolean;
   /** In Unix milliseconds. */
@@ -37,14 +39,17 @@ export interface SeenPublisher {
 /** A publisher's sign of life. If it fails, publishing goes on without. */
 export class Presence {
   readonly #path: string;
+  /** What the names of temporary files begin with: short enough for the longest names. */
+  readonly #temporaryBase: string;
   readonly #mode: number;
   #written = "";
 
   /** @param queuePath the queue's file @param mode the mode of the file, such as 0o600 */
-  constructor(queuePath: string, mode: number) {
-    this.#path = presencePath(queuePath);
+  constructor(queuePath: string, subscription: string, mode: number) {
+    this.#path = presencePath(queuePath, subscription);
+    this.#temporaryBase = presencePath(queuePath, DEFAULT_SUBSCRIPTION);
     this.#mode = mode;
-    removeAbandoned(this.#path);
+    removeAbandoned(this.#temporaryBase);
   }
 
   /** To be called every {@link PRESENCE_EVERY_MS}. Writes only a report that has changed, and else the file's time. */
@@ -70,7 +75,7 @@ export class Presence {
 
   /** Renamed into its place, so that it is never read half-written, and no symbolic link is followed. */
   #write(text: string): void {
-    const temporary = temporaryPathFor(this.#path);
+    const temporary = temporaryPathFor(this.#temporaryBase);
     try {
       writeFileSync(temporary, text, { mode: this.#mode, flag: "wx" });
       renameSync(temporary, this.#path);
@@ -80,9 +85,9 @@ export class Presence {
   }
 }
 
-/** Undefined: the queue has had no publisher, or the last one has stopped. */
-export function seenPublisher(queuePath: string): SeenPublisher | undefined {
-  const path = presencePath(queuePath);
+/** Undefined: the subscription has had no publisher, or the last one has stopped. */
+export function seenPublisher(queuePath: string, subscription: string): SeenPublisher | undefined {
+  const path = presencePath(queuePath, subscription);
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
   const isAlive = Date.now() - stats.mtimeMs < PRESENCE_EXPIRES_MS;
@@ -103,6 +108,6 @@ function readReport(path: string): SeenPublisher["report"] {
   }
 }
 
-function presencePath(queuePath: string): string {
-  return `${queuePath}-publisher`;
+function presencePath(queuePath: string, subscription: string): string {
+  return `${queuePath}-publisher${subscription === DEFAULT_SUBSCRIPTION ? "" : `-${subscription}`}`;
 }

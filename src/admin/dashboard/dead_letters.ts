@@ -7,6 +7,7 @@ import { basename, dirname } from "node:path";
 import { decodeBody, escapeControls, formatSize, oneLine, shellQuoted } from "../../format.ts";
 import { type DeadLetterGroup, reasonOf } from "../../storage/dead_letter_groups.ts";
 import type { DeadLetter, DeadLetterSummary } from "../../storage/dead_letters.ts";
+import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
 import { formatCount, html, type Markup, plural, timeOf } from "./markup.ts";
 import type { WatchedPublisher } from "./snapshot.ts";
 
@@ -31,13 +32,15 @@ export class DeadLetterList {
   #groupKeys: ReadonlyMap<string, string> = new Map();
   #groupCount = 0;
 
-  constructor({ queue, file, deadLetters }: WatchedPublisher, isTrusted: boolean) {
+  constructor({ queue, file, subscription, deadLetters }: WatchedPublisher, isTrusted: boolean) {
     this.#read = (id) => deadLetters.get(id);
     this.#isTrusted = isTrusted;
+    const isOutbox = basename(file) !== `events-${queue}.db`;
     this.#location =
-      basename(file) === `events-${queue}.db`
-        ? `--queue-name ${queue} --directory ${shellQuoted(dirname(file))}`
-        : `--file ${shellQuoted(file)}`;
+      (isOutbox
+        ? `--file ${shellQuoted(file)}`
+        : `--queue-name ${queue} --directory ${shellQuoted(dirname(file))}`) +
+      (subscription === DEFAULT_SUBSCRIPTION ? "" : ` --subscription ${subscription}`);
   }
 
   /** The entries of single dead letters, in their order. @param letters one page of them */

@@ -66,7 +66,8 @@ test("queue shows, drains and checks an outbox by the path of its file", LIMIT, 
     queue(spool, ["check", ...at]),
   ]);
   assert.equal(depth!.depth, 2);
-  assert.deepEqual([page!.depth, page!.publisher], [2, { state: "unknown" }]);
+  const [publisher] = page!.publishers as { state: string }[];
+  assert.deepEqual([page!.depth, publisher!.state], [2, "unknown"]);
   assert.match(peeked.stdout, /waiting {2}\{"n":1\}\n.*waiting {2}\{"n":2\}/s);
   assert.equal(checked.code, 0, checked.stdout);
   assert.match(checked.stdout, /integrity_check: ok\n.*2 of at most 10000 events.*the write lock is free/s);

@@ -22,35 +22,38 @@ function placeFor(): { queue: string; shown: string; path: string } & Disposable
 
 test("a publisher is seen with its last report while it shows itself, and not after it has stopped", () => {
   using place = placeFor();
-  assert.equal(seenPublisher(place.queue), undefined);
-  const presence = new Presence(place.queue, 0o600);
+  assert.equal(seenPublisher(place.queue, "default"), undefined);
+  const presence = new Presence(place.queue, "default", 0o600);
   presence.show(REPORT);
-  const seen = seenPublisher(place.queue)!;
+  const seen = seenPublisher(place.queue, "default")!;
   assert.equal(seen.isAlive, true);
   assert.deepEqual(seen.report, { pid: process.pid, version: VERSION, ...REPORT });
   assert.equal(statSync(place.shown).mode & 0o777, 0o600);
 
   utimesSync(place.shown, new Date(0), new Date(0));
-  assert.equal(seenPublisher(place.queue)!.isAlive, false, "killed, or hanging");
+  assert.equal(seenPublisher(place.queue, "default")!.isAlive, false, "killed, or hanging");
   presence.show(REPORT); // the same: only the time is written
-  assert.equal(seenPublisher(place.queue)!.isAlive, true);
+  assert.equal(seenPublisher(place.queue, "default")!.isAlive, true);
   presence.show({ ...REPORT, health: "failing", reasons: ["the queue is full"] });
-  assert.deepEqual(seenPublisher(place.queue)!.report!.reasons, ["the queue is full"]);
+  assert.deepEqual(seenPublisher(place.queue, "default")!.report!.reasons, ["the queue is full"]);
   assert.deepEqual(readdirSync(place.path), ["events-main.db-publisher"]);
   presence.end();
-  assert.equal(seenPublisher(place.queue), undefined);
+  assert.equal(seenPublisher(place.queue, "default"), undefined);
 });
 
 test("two publishers of a queue show themselves, also when one of them stops", () => {
   using place = placeFor();
-  const [one, other] = [new Presence(place.queue, 0o600), new Presence(place.queue, 0o600)];
+  const [one, other] = [
+    new Presence(place.queue, "default", 0o600),
+    new Presence(place.queue, "default", 0o600),
+  ];
   one.show(REPORT);
   other.show({ ...REPORT, delivered: 4 });
   one.show(REPORT);
   one.end();
   other.show({ ...REPORT, delivered: 4 });
   other.show({ ...REPORT, delivered: 4 });
-  assert.equal(seenPublisher(place.queue)!.report!.delivered, 4);
+  assert.equal(seenPublisher(place.queue, "default")!.report!.delivered, 4);
 });
 
 test("a symbolic link in its place is not followed, and other contents are no report", () => {
@@ -58,9 +61,9 @@ test("a symbolic link in its place is not followed, and other contents are no re
   const victim = join(place.path, "victim");
   writeFileSync(victim, "precious");
   symlinkSync(victim, place.shown);
-  new Presence(place.queue, 0o600).show(REPORT);
+  new Presence(place.queue, "default", 0o600).show(REPORT);
   assert.equal(readFileSync(victim, "utf8"), "precious");
-  assert.equal(seenPublisher(place.queue)!.report!.delivered, 3);
+  assert.equal(seenPublisher(place.queue, "default")!.report!.delivered, 3);
   for (const text of [
     "",
     "null",
@@ -70,7 +73,7 @@ test("a symbolic link in its place is not followed, and other contents are no re
   ]) {
     writeFileSync(place.shown, text);
     assert.deepEqual(
-      [seenPublisher(place.queue)!.isAlive, seenPublisher(place.queue)!.report],
+      [seenPublisher(place.queue, "default")!.isAlive, seenPublisher(place.queue, "default")!.report],
       [true, undefined],
       text,
     );
@@ -79,7 +82,16 @@ test("a symbolic link in its place is not followed, and other contents are no re
 
 test("where nothing can be written it does nothing", () => {
   using place = placeFor();
-  const presence = new Presence(join(place.path, "absent", "events-main.db"), 0o600);
+  const presence = new Presence(join(place.path, "absent", "events-main.db"), "default", 0o600);
   presence.show(REPORT);
   presence.end();
+});
+
+test("each subscription has a sign of its own, also with the longest names", () => {
+  using place = placeFor();
+  const long = "x".repeat(100);
+  const queue = join(place.path, `events-${long}.db`);
+  new Presence(queue, long, 0o600).show(REPORT);
+  assert.equal(seenPublisher(queue, long)!.isAlive, true);
+  assert.equal(seenPublisher(queue, "default"), undefined);
 });

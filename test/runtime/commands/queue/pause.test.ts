@@ -42,7 +42,7 @@ test("status shows a queue, whether its publisher lives, and what to do, on one 
   using spool = new Spool();
   spool.put(2);
   const stateOf = async (): Promise<unknown> =>
-    ((await json(spool, ["status"]))[0] as { publisher: { state: string } }).publisher.state;
+    ((await json(spool, ["status"]))[0] as { publishers: { state: string }[] }).publishers[0]!.state;
   assert.equal(await stateOf(), "stopped");
   assert.match((await queue(spool, ["status"])).stdout, /^publisher {2}not running$/m);
 
