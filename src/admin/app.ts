@@ -22,7 +22,7 @@ import { fileFamilies, publisherFamilies } from "./metric_families.ts";
 /** The parts of a publisher that the routes use. */
 export type ObservedPublisher = Pick<
   Publisher,
-  "queue" | "file" | "status" | "metrics" | "deadLetters" | "stopSignal"
+  "queue" | "file" | "subscription" | "status" | "metrics" | "deadLetters" | "stopSignal"
 >;
 
 /** Options of {@link admin}. */

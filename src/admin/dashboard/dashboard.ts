@@ -215,7 +215,7 @@ class Board {
   }
 
   #newLetterList(isTrusted: boolean): DeadLetterList {
-    return new DeadLetterList((id) => this.#publisher.deadLetters.get(id), isTrusted);
+    return new DeadLetterList(this.#publisher, isTrusted);
   }
 
   #look(beforeId?: number): Snapshot | Error {
