@@ -34,7 +34,7 @@ export interface HttpProtocol {
   readonly maxResponseBytes?: number;
   /** Those of every request. */
   readonly headers: HttpHeaders;
-  /** Writes the body, into a buffer of `allocate` at least as large as it. */
+  /** Writes the body. A protocol that knows its size beforehand takes a buffer of `allocate`, which may be longer. */
   write(batch: LeasedBatch, allocate: (bytes: number) => Buffer): Uint8Array;
   /**
    * Signs a body before it is compressed. The function that is returned makes the headers of one attempt. The body may
@@ -133,7 +133,7 @@ function idsOf({ firstId, lastId, count, events }: LeasedBatch): readonly IdRang
 }
 
 const gzip = promisify(zlib.gzip);
-const zstd = zlib.zstdCompress && promisify(zlib.zstdCompress); // not in Deno before 2.5, say
+const zstd = zlib.zstdCompress && promisify(zlib.zstdCompress); // undefined before Node 22.15
 
 /** Most batches fit in one chunk: with zlib's 16 KiB, joining them cost 5 % of a drain. */
 const CHUNK_BYTES = 262_144;

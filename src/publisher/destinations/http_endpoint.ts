@@ -8,7 +8,7 @@ import type { BodyTemplate, HttpAuth, HttpDestinationConfig } from "../../config
 import { lineOf } from "../../format.ts";
 import { eachId, formatEventIds } from "../../wire/event_ids.ts";
 import { saysFailure } from "../../wire/rejections.ts";
-import type { LeasedBatch, Outcome, StoredEvent } from "./destination.ts";
+import type { LeasedBatch, Outcome, RejectedEvent, StoredEvent } from "./destination.ts";
 import type { HttpHeaders, HttpProtocol, SentEvents } from "./http.ts";
 import {
   failureOf,
@@ -226,17 +226,18 @@ function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: Htt
     const response = JSON.stringify(error ?? item).slice(0, KEPT_RESPONSE_CHARS);
     return { id: ids[index]!, status: Number(status), response };
   });
-  const missing = results.filter(({ status }) => !isSuccess(status) && status !== CONFLICT);
-  const rejected = missing.filter(({ status }) => config.rejectedStatuses.includes(status));
-  const [failed, ...more] = missing.filter((result) => !rejected.includes(result));
+  const isRejected = ({ status }: RejectedEvent): boolean => config.rejectedStatuses.includes(status);
   const duplicates = results.filter(({ status }) => status === CONFLICT).length;
+  const missing = results.filter(({ status }) => !isSuccess(status) && status !== CONFLICT);
+  const rejected = missing.filter(isRejected);
+  const kept = missing.filter((result) => !isRejected(result));
+  const [failed] = kept;
   if (missing.length === 0) return { kind: "accepted", duplicates };
-  const undelivered = failed === undefined ? [] : [failed, ...more].map(({ id }) => id);
-  const failure =
-    failed && failureOf({ ...bulk, status: failed.status, text: failed.response }, adviceOn(failed.status));
-  return undelivered.length === count && failure !== undefined
-    ? failure
-    : { kind: "partial", rejected, undelivered, duplicates, ...(failure && { failure }) };
+  if (failed === undefined) return { kind: "partial", rejected, undelivered: [], duplicates };
+  const { status, response: text } = failed;
+  const failure = failureOf({ ...bulk, status, text }, adviceOn(status));
+  if (kept.length === count) return failure;
+  return { kind: "partial", rejected, undelivered: kept.map(({ id }) => id), duplicates, failure };
 }
 
 /**
