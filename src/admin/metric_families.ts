@@ -119,6 +119,16 @@ const COUNTERS: readonly MetricRow<PublisherMetrics>[] = [
   ],
   ["dead_lettered_events_total", "Events that became dead letters.", ({ counts }) => counts.deadLettered],
   [
+    "dropped_events_total",
+    "Events that transform settled without sending them.",
+    ({ counts }) => counts.dropped,
+  ],
+  [
+    "redacted_events_total",
+    "Events that were sent without a field of publisher.drop_fields.",
+    ({ counts }) => counts.redacted,
+  ],
+  [
     "lost_leases_total",
     "Leases that another publisher claimed before they were settled: their events may arrive twice.",
     ({ counts }) => counts.lostLeases,

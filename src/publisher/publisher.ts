@@ -37,6 +37,7 @@ import { Sender } from "./sender.ts";
 import { Settler } from "./settler.ts";
 import { StorageBreaker } from "./storage_breaker.ts";
 import type { PublishTracing } from "./tracing.ts";
+import { type TransformOptions, withTransform } from "./transform.ts";
 import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
 
 /**
@@ -115,7 +116,11 @@ export class Publisher implements AsyncDisposable {
     this.#config = config;
     this.#hooks = options;
     this.#timings = { ...TIMINGS, ...timings };
-    this.#destination = options.destination ?? openDestination(config);
+    this.#destination = withTransform(options.destination ?? openDestination(config), {
+      ...options,
+      dropFields: config.dropFields,
+      counts,
+    });
     this.#queue = openQueue(config, { isDestinationGiven: options.destination !== undefined });
     const { file, events } = this.#queue;
     this.queue = config.queueName;
@@ -123,7 +128,9 @@ export class Publisher implements AsyncDisposable {
     this.subscription = config.subscription.name;
     this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
     this.#pause = new Pause(file);
-    this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
+    this.#presence = file.isOutbox
+      ? undefined
+      : new Presence(file.path, config.subscription.name, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
     const subscription = config.subscription.name;
     this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });
@@ -144,6 +151,7 @@ export class Publisher implements AsyncDisposable {
     this.#batcher = new Batcher(this.#leases, {
       ...config.batch,
       emptyBytes: this.#destination.emptyBatchBytes,
+      eventOverheadBytes: this.#destination.eventOverheadBytes,
       size: this.#batchSize,
     });
     this.#sender = new Sender({
@@ -260,6 +268,7 @@ export class Publisher implements AsyncDisposable {
       stop: this.#stop.signal,
       everyMs: this.#timings.healthMs,
     });
+    this.#show();
     const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is down is checked once it is back
@@ -412,7 +421,7 @@ function newer(
 }
 
 /** Options of a {@link Publisher}, besides its configuration. */
-export interface PublisherOptions extends PublisherHooks {
+export interface PublisherOptions extends PublisherHooks, TransformOptions {
   /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
   readonly driver?: DriverName | undefined;
   /** Where events are sent. It is closed with the publisher. Default: the `destination` of the configuration. */
@@ -429,6 +438,7 @@ const OPTION_KINDS: OptionKinds<PublisherOptions> = {
   driver: oneOf(...DRIVER_NAMES),
   destination: OBJECT,
   openTelemetry: OBJECT,
+  transform: FUNCTION,
   onDelivered: FUNCTION,
   onDeadLetter: FUNCTION,
   onHealthChange: FUNCTION,
