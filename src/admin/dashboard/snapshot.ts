@@ -23,7 +23,7 @@ const DASHBOARD_QUEUES = 50;
 /** What the page needs of a publisher. */
 export type WatchedPublisher = Pick<
   Publisher,
-  "queue" | "subscription" | "file" | "status" | "deadLetters" | "stopSignal"
+  "queue" | "file" | "subscription" | "status" | "deadLetters" | "stopSignal"
 >;
 
 /** A queue of the directory. */
