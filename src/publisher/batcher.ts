@@ -97,6 +97,7 @@ export class Batcher {
 
   /** Claims the next batch of a replay. Undefined: there is none. */
   claimReplay(): Lease | undefined {
+    if (!this.#leases.hasReplay) return undefined; // most often, and it reads nothing
     const range = this.#leases.replayRange();
     if (range === undefined) return undefined;
     const batch = this.#newBatch();

@@ -77,7 +77,7 @@ export class Deliveries {
       const settlement = policy.decide(lease, sent, { identity, inFlight: this.#inFlight.size });
       const isOurs = await settler.settle(lease, settlement, stop);
       if (isOurs) this.#callHooks(lease, sent, settlement);
-      maintenance.keepUp();
+      maintenance.keepUp(sent.sizeBytes);
     } catch (error) {
       storage.failed(error); // the lease expires
     }

@@ -24,6 +24,9 @@ const LAG_CHECK_MS = 1_000;
 /** How often skipped events are logged, in milliseconds: a subscription without a publisher skips some at each check. */
 const SKIP_LOG_MS = 60_000;
 
+/** How often an idle publisher looks whether there is something to trim, in milliseconds. */
+const TRIM_EVERY_MS = 250;
+
 /** The most chunks trimmed in a row on a disk that is nearly full: 10 ms. */
 const MAX_CHUNKS = 8;
 
@@ -56,6 +59,7 @@ export class Maintenance {
   readonly #storage: StorageBreaker;
   readonly #timings: Timings;
   readonly #trimmer: Trimmer;
+  #trimAtMs = 0;
   readonly #subscriptions: SubscriptionTable;
   readonly #skipped = new Map<string, { count: number; logAtMs: number }>();
   readonly #syncSleep = new WakeableSleep();
@@ -92,10 +96,11 @@ export class Maintenance {
     this.#syncSleep.wake();
   }
 
-  /** Call it as leases are settled. @throws {EventStorageError} */
-  keepUp(): void {
+  /** Call it before a claim and as leases are settled. @param settledBytes how large they were @throws {EventStorageError} */
+  keepUp(settledBytes: number = 0): void {
     if (!this.#file.isOutbox) this.#checkpoints.keepUp();
-    for (let chunks = 0; this.#trimmer.keepUp() && chunks < MAX_CHUNKS; chunks++)
+    let hasMore = this.#trimmer.keepUp(settledBytes);
+    for (let chunks = 0; hasMore && chunks < MAX_CHUNKS; chunks++, hasMore = this.#trimmer.keepUp())
       if (!this.#file.isOutbox) this.#checkpoints.truncateWal();
   }
 
@@ -106,7 +111,7 @@ export class Maintenance {
    * @throws {EventStorageError}
    */
   onIdle({ unclaimedForMs, unwrittenForMs }: { unclaimedForMs: number; unwrittenForMs: number }): boolean {
-    if (this.#trimmer.onIdle(unclaimedForMs)) {
+    if (this.#trims(unclaimedForMs)) {
       if (!this.#file.isOutbox) this.#checkpoints.keepUp();
       return true;
     }
@@ -114,6 +119,15 @@ export class Maintenance {
     this.#checkpoints.onIdle();
     if (Math.min(unclaimedForMs, unwrittenForMs) >= this.#timings.compactMs) compact(this.#file);
     return false;
+  }
+
+  /** An idle publisher is woken by each put, and would look each time. */
+  #trims(unclaimedForMs: number): boolean {
+    const nowMs = performance.now();
+    if (nowMs < this.#trimAtMs) return false;
+    const hasMore = this.#trimmer.onIdle(unclaimedForMs);
+    this.#trimAtMs = hasMore ? 0 : nowMs + TRIM_EVERY_MS;
+    return hasMore;
   }
 
   #skipLagging(): void {

@@ -108,7 +108,7 @@ export class SubscriptionReader<E> {
   readonly #trimmer: Trimmer;
   readonly #watch: WalWatcher;
   /** Batches that are not settled, with the time at which they are lost. */
-  readonly #held = new Map<number, { readonly lease: Lease; readonly lostAtMs: number }>();
+  readonly #held = new Map<number, { readonly lease: Lease; readonly lostAtMs: number; bytes: number }>();
   readonly #signal: AbortSignal | undefined;
   #isClosed = false;
   #wake: () => void = () => {};
@@ -181,7 +181,7 @@ export class SubscriptionReader<E> {
   async #next(): Promise<EventBatch<E> | undefined> {
     const lease = this.#claim();
     if (lease === undefined) return undefined;
-    this.#held.set(lease.id, { lease, lostAtMs: performance.now() + this.#leaseMs });
+    this.#held.set(lease.id, { lease, lostAtMs: performance.now() + this.#leaseMs, bytes: 0 });
     await this.#durable.reach(lease.lastId); // else a power cut could give its ids to other events
     if (this.#isClosed) return undefined; // and released
     const events = this.#decoded(lease);
@@ -210,6 +210,7 @@ export class SubscriptionReader<E> {
     const events: SubscribedEvent<E>[] = [];
     const dead: { id: number; status: number; response: string }[] = [];
     const rows = this.#leases.readEach(lease);
+    this.#held.get(lease.id)!.bytes = rows.reduce((bytes, { body }) => bytes + body.length, 0);
     for (const { id, putAtMs, body } of rows)
       try {
         events.push({ id: `${uuid}:${id}`, event: this.#decode(body), putAt: new Date(putAtMs) });
@@ -224,11 +225,12 @@ export class SubscriptionReader<E> {
   }
 
   #settle(lease: Lease, settle: () => boolean): boolean {
-    if (this.#isClosed || !this.#held.has(lease.id)) return false;
+    const held = this.#held.get(lease.id);
+    if (this.#isClosed || held === undefined) return false;
     const isOurs = settle();
     this.#held.delete(lease.id);
     this.#checkpoints.keepUp();
-    this.#trimmer.keepUp();
+    this.#trimmer.keepUp(held.bytes);
     this.#wake();
     return isOurs;
   }

@@ -78,6 +78,7 @@ export class LeaseTable {
   readonly #durationMs: number;
   readonly #deadLetters: DeadLetterTable;
   readonly #sql;
+  #hasReplay = false;
 
   /**
    * @param durationMs how long a claim holds unless it is settled, in milliseconds
@@ -96,10 +97,16 @@ export class LeaseTable {
 
   /** The cursor: the highest id that the subscription has claimed. @throws {EventStorageError} `NO_SUBSCRIPTION`: it was removed */
   claimedId(): number {
-    const claimedId = this.#file.run(() => this.#sql.claimedId.get(this.#subscriptionId));
-    if (claimedId !== undefined) return claimedId;
+    const row = this.#file.run(() => this.#sql.claimedId.get(this.#subscriptionId));
+    this.#hasReplay = row?.nextId != null;
+    if (row !== undefined) return row.claimedId;
     const problem = `Subscription ${JSON.stringify(this.#subscription)} of the queue file ${this.#file.path} was removed: add it again and restart its publisher, or stop that one.`;
     throw new EventStorageError("NO_SUBSCRIPTION", this.#file.path, problem);
+  }
+
+  /** Whether there was a replay to claim from when {@link claimedId} was read last. */
+  get hasReplay(): boolean {
+    return this.#hasReplay;
   }
 
   /** The first id above `id` that an event has: the next one, unless rows were trimmed or deleted by hand. Undefined: there is none. */
@@ -376,8 +383,8 @@ function prepareStatements(file: QueueFile) {
 
 function claimStatements(file: QueueFile) {
   return {
-    claimedId: file.prepareFirst<[number], number>(
-      "SELECT claimed_id FROM eventspool_subscription WHERE id = ?",
+    claimedId: file.prepare<[number], { claimedId: number; nextId: number | null }>(
+      "SELECT claimed_id AS claimedId, replay_next_id AS nextId FROM eventspool_subscription WHERE id = ?",
     ),
     firstAfter: file.prepareFirst<[number], number | null>(
       "SELECT min(id) FROM eventspool_event WHERE id > ?",
