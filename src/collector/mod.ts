@@ -12,8 +12,9 @@ export {
   loadCollectorConfig,
 } from "../config/collector_config.ts";
 export type { Env } from "../config/config_section.ts";
+export type { TlsFiles } from "../config/credentials.ts";
+export { Secret } from "../config/credentials.ts";
 export type { NatsConnectionConfig, NatsLogin, NatsSinkConfig } from "../config/nats_config.ts";
-export { Secret } from "../config/secret.ts";
 export type {
   FileSinkConfig,
   OutputConfig,
@@ -22,7 +23,6 @@ export type {
   SyncConfig,
 } from "../config/sink_config.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
-export type { TlsFiles } from "../config/tls_files.ts";
 export type { EventIds, IdRange } from "../wire/event_ids.ts";
 export { type CollectorAdminOptions, collectorAdmin } from "./admin.ts";
 export { type CollectorOptions, collector } from "./app.ts";

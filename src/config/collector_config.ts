@@ -11,6 +11,14 @@ import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOf
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
 import {
+  checkExposedSecret,
+  parseSecret,
+  parseToken,
+  readSecret,
+  readTlsFiles,
+  type Secret,
+} from "./credentials.ts";
+import {
   bytesIn,
   DEFAULT_GRACE_MS,
   durationMsIn,
@@ -20,9 +28,7 @@ import {
   parseBoolean,
   parseText,
 } from "./parsers.ts";
-import { checkExposedSecret, parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
-import { readTlsFiles } from "./tls_files.ts";
 
 /** The largest body one can let a collector take, in bytes, before compression: it is held in memory whole. */
 const BODY_BYTES_CEILING = 1_073_741_824;

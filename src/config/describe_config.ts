@@ -8,10 +8,10 @@ import { readFileSync } from "node:fs";
 import { DEFAULT_MAX_EVENTS } from "../storage/events.ts";
 import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
+import { Secret } from "./credentials.ts";
 import type { CollectorDestinationConfig, DestinationConfig } from "./destination_config.ts";
 import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
-import { Secret } from "./secret.ts";
 import type { SinkConfig } from "./sink_config.ts";
 
 /** A collector's configuration as `--check` prints it: without the secrets, units last, `null` for what is not there. */

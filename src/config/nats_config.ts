@@ -5,6 +5,7 @@
  */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { readableFileIn, readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
 import {
   durationMsIn,
   MAX_DURATION_MS,
@@ -14,9 +15,7 @@ import {
   quote,
   type ValueParser,
 } from "./parsers.ts";
-import { readSecret, Secret } from "./secret.ts";
 import { SubjectTemplate } from "./subject_template.ts";
-import { readableFileIn, readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
 /** How long a batch may wait for the answers of a NATS server to its messages, in milliseconds. */
 const DEFAULT_NATS_TIMEOUT_MS = 10_000;

@@ -24,6 +24,7 @@ import {
 } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
+import { checkExposedSecret, parseToken, readSecret, type Secret } from "./credentials.ts";
 import { type DestinationConfig, readDestination } from "./destination_config.ts";
 import {
   bytesIn,
@@ -37,7 +38,6 @@ import {
   parseShare,
   quote,
 } from "./parsers.ts";
-import { checkExposedSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 
 /**
  * How long an event may wait for others to fill its batch, in milliseconds.

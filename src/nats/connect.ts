@@ -5,8 +5,8 @@
  */
 import { readFileSync } from "node:fs";
 import type { Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type { TlsFiles } from "../config/credentials.ts";
 import type { NatsConnectionConfig, NatsLogin } from "../config/nats_config.ts";
-import type { TlsFiles } from "../config/tls_files.ts";
 
 /** How long one NATS server may take to connect to, in milliseconds: then the next one is tried. */
 const NATS_DIAL_TIMEOUT_MS = 3_000;

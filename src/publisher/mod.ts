@@ -5,6 +5,8 @@
  */
 export type { HostPort, ListenAddress } from "../config/addresses.ts";
 export type { Env } from "../config/config_section.ts";
+export type { TlsFiles } from "../config/credentials.ts";
+export { Secret } from "../config/credentials.ts";
 export type {
   CollectorDestinationConfig,
   CollectorVersion,
@@ -23,9 +25,7 @@ export type {
   QueueLocation,
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
-export { Secret } from "../config/secret.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
-export type { TlsFiles } from "../config/tls_files.ts";
 export type { HistogramStats } from "../metrics/family.ts";
 export type { PublisherStats, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";

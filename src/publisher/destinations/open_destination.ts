@@ -6,9 +6,9 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { createSecureContext } from "node:tls";
+import type { TlsFiles } from "../../config/credentials.ts";
 import type { CollectorDestinationConfig } from "../../config/destination_config.ts";
 import type { PublisherConfig } from "../../config/publisher_config.ts";
-import type { TlsFiles } from "../../config/tls_files.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { CollectorDestination } from "./collector.ts";
 import type { ProxyEnv, TlsMaterial } from "./collector_client.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { flattenTable, parseToml, tableAt, tableNames } from "../../../src/config/toml.ts";
+import { flattenTable, parseToml, tableAt, tableNames } from "../../../src/config/config_file.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
 
 test("names line and column where text is not TOML, and shows none of it", () => {

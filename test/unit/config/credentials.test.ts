@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
-import { parseSecret, Secret } from "../../../src/config/secret.ts";
+import { parseSecret, Secret } from "../../../src/config/credentials.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
 
 const reveal = (text: string): string => Buffer.from(parseSecret(text).reveal()).toString("latin1");
