@@ -27,14 +27,13 @@ import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 import { admit, assertOpen, Intake, ServiceUnavailable } from "./admission.ts";
+import { type EventValidator, type ParsedEvents, parseEvents, validateEvents } from "./batch_parser.ts";
 import { readBody } from "./body.ts";
-import { type ParsedEvents, parseEvents } from "./events.ts";
 import { ingest } from "./ingest.ts";
 import { logRejection } from "./log.ts";
 import { type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
 import type { RequestVersion, Sink } from "./sinks/sink.ts";
 import { type CollectOutcome, CollectorStatus } from "./status.ts";
-import { type EventValidator, validateEvents } from "./validate.ts";
 
 /** Options of {@link collector}. */
 export interface CollectorOptions {

@@ -7,7 +7,7 @@
 import { type EventIds, selectIds } from "../wire/event_ids.ts";
 import type { BatchReport } from "../wire/rejections.ts";
 import { ServiceUnavailable } from "./admission.ts";
-import type { ParsedEvents } from "./events.ts";
+import type { ParsedEvents } from "./batch_parser.ts";
 import { logTaken } from "./log.ts";
 import type { AcceptedBatch, RequestVersion, Sink, Stored } from "./sinks/sink.ts";
 import type { CollectorStatus } from "./status.ts";

@@ -26,11 +26,11 @@ export { SubjectTemplate } from "../config/subject_template.ts";
 export type { EventIds, IdRange } from "../wire/event_ids.ts";
 export { type CollectorAdminOptions, collectorAdmin } from "./admin.ts";
 export { type CollectorOptions, collector } from "./app.ts";
+export { type EventValidator, schemaValidator } from "./batch_parser.ts";
 export type { CollectorKey, Keys } from "./signature.ts";
 export type { FsyncPolicy, SyncOptions } from "./sinks/group_commit.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";
 export { NatsSink } from "./sinks/nats.ts";
-export { openSink } from "./sinks/open_sink.ts";
 export type {
   AcceptedBatch,
   EventList,
@@ -39,6 +39,6 @@ export type {
   Stored,
   UnkeptEvent,
 } from "./sinks/sink.ts";
+export { openSink } from "./sinks/sink.ts";
 export { SqliteSink, type SqliteSinkOptions } from "./sinks/sqlite.ts";
 export { type CollectorHealth, CollectorStatus } from "./status.ts";
-export { type EventValidator, schemaValidator } from "./validate.ts";

@@ -2,7 +2,7 @@
 /** `bun run collector`, or `eventspool-collector`: an event collector. */
 import process, { stdout } from "node:process";
 import { getLogger } from "@logtape/logtape";
-import { openSink } from "../collector/sinks/open_sink.ts";
+import { openSink } from "../collector/sinks/sink.ts";
 import { type CollectorConfig, loadCollectorConfig } from "../config/collector_config.ts";
 import { describeCollectorConfig } from "../config/describe_config.ts";
 import { loadPackage } from "../load_package.ts";

@@ -7,10 +7,18 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { dirname } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { gunzipSync } from "node:zlib";
+import { parseEvents } from "../collector/batch_parser.ts";
+import { requireSignature, verifySignature } from "../collector/signature.ts";
+import type { RequestVersion } from "../collector/sinks/sink.ts";
+import { parsePublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, OBJECT, type OptionKinds, wholeFrom } from "../options.ts";
+import { Publisher } from "../publisher/publisher.ts";
+import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
 import type { SigningKey } from "../wire/signature.ts";
-import { namesOf, readRequest } from "./read_request.ts";
 import { accept, type CollectedRequest, type FakeResponse, type Responder } from "./responses.ts";
 
 /** Options of {@link FakeCollector.open}; all of them may be left out. */
@@ -199,4 +207,75 @@ export class FakeCollector implements AsyncDisposable {
         "See that a publisher of this queue runs, and what it logs.",
     );
   }
+}
+
+const PATHS: Readonly<Record<string, RequestVersion>> = { "/v2": "2", "/v2j": "2j" };
+
+/**
+ * Reads a batch, and checks its signature, that it is gzip and what it is framed in.
+ *
+ * @throws {Error} it is none
+ */
+export async function readRequest(request: IncomingMessage, key: SigningKey): Promise<CollectedRequest> {
+  const { url: path = "", headers } = request;
+  const sent = await buffer(request);
+  const version = PATHS[path.replace(/.*(?=\/)/, "")];
+  if (request.method !== "POST" || version === undefined) throw new Error("There are POST /v2 and /v2j.");
+  if (headers["content-encoding"] !== "gzip") throw new Error("Content-Encoding is not gzip.");
+  const body = gunzipSync(sent);
+  const keys = new Map([[key.name, key.secret]]);
+  verifySignature(body, requireSignature(new Headers(headers as Record<string, string>), keys), keys);
+  const { events } = parseEvents(body, version, { checkStructs: false });
+  return {
+    events: Array.from({ length: events.count }, (_, index): unknown => JSON.parse(events.text(index))),
+    eventIds: String(headers[EVENT_IDS_HEADER.toLowerCase()] ?? ""),
+    version,
+    path,
+    headers,
+    bytes: body.length,
+    atMs: performance.now(),
+    status: undefined,
+  };
+}
+
+/** The names of a request's events, one each, from its `Event-Ids` header; empty: it does not name them one by one. */
+export function namesOf({ eventIds, events }: CollectedRequest): string[] {
+  const ids = parseEventIds(eventIds);
+  if (ids?.count !== events.length) return [];
+  return [...eachId(ids.ranges)].map((id) => `${ids.queue}:${id}`);
+}
+
+/** Settings of a publisher's configuration file by their keys, such as `{ "publisher.concurrency": "1" }`. */
+export type PublisherSettings = Readonly<Record<string, string>>;
+
+/** So that tests need not wait: neither for events to gather nor, at the end, for a collector that hangs. */
+const QUICK: PublisherSettings = {
+  "collector.version": "2j",
+  "collector.timeout": "2s",
+  "batch.max_age": "0ms",
+  "batch.min_interval": "0ms",
+  "publisher.grace": "100ms",
+  "queue.ballast": "off",
+};
+
+/**
+ * Starts the real publisher: it takes the queue's events to the collector until it is disposed of. By default v2j
+ * (JSON), with a timeout of 2 s and no waiting for larger batches; `settings` overrides it, for Thrift events
+ * `{ "collector.version": "2" }`.
+ *
+ * @param queue a `TestEventQueue`, or any `EventQueue` that nobody else publishes
+ * @throws {ConfigurationError} a setting is not valid
+ */
+export function publish(
+  queue: { readonly name: string; readonly file: string },
+  collector: FakeCollector,
+  settings: PublisherSettings = {},
+): Publisher {
+  const all = Object.entries({ ...QUICK, ...collector.settings, ...settings });
+  const lines = all.map(([key, value]) => `${key} = ${value}\n`);
+  const text = `[event-publisher:${queue.name}]\n${lines.join("")}`;
+  const config = parsePublisherConfig(text, { queueName: queue.name, env: {} });
+  const publisher = new Publisher({ ...config, directory: dirname(queue.file) });
+  void publisher.run(); // never rejects; disposing of it waits for its end
+  return publisher;
 }

@@ -13,10 +13,8 @@
  */
 
 export type { SigningKey } from "../wire/signature.ts";
-export type { FakeCollectorOptions, WaitOptions } from "./fake_collector.ts";
-export { FakeCollector } from "./fake_collector.ts";
-export type { PublisherSettings } from "./publish.ts";
-export { publish } from "./publish.ts";
+export type { FakeCollectorOptions, PublisherSettings, WaitOptions } from "./fake_collector.ts";
+export { FakeCollector, publish } from "./fake_collector.ts";
 export type { CollectedRequest, FakeResponse, Responder } from "./responses.ts";
 export * as responses from "./responses.ts";
 export type { FailOptions, TestEventQueueOptions } from "./test_event_queue.ts";

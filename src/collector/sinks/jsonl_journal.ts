@@ -16,8 +16,8 @@
 import { readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { type EventIds, formatEventIds, parseEventIds } from "../../wire/event_ids.ts";
-import { DedupIndex, formatSource, parseSource } from "../dedup/index.ts";
-import { AppendFile, syncDirectory } from "./append_file.ts";
+import { DedupIndex, formatSource, parseSource } from "./dedup_index.ts";
+import { AppendFile, syncDirectory } from "./output_file.ts";
 
 /** How long the journal of a sink's ids grows until it is written anew, in bytes: of batches of 1,700 events, 10,000. */
 const MAX_JOURNAL_BYTES = 1_048_576;

@@ -4,7 +4,7 @@ import { EventStorageError } from "../../errors.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
 import type { Messages, Published } from "../../nats/types.ts";
 import { eachId } from "../../wire/event_ids.ts";
-import { formatSource } from "../dedup/index.ts";
+import { formatSource } from "./dedup_index.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
 /**

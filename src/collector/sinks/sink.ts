@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { SinkConfig } from "../../config/sink_config.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
 
 /** Events that are signed, valid and to be kept. */
@@ -50,6 +51,26 @@ export interface Sink {
   checkRisks?(): Promise<readonly string[]>;
   /** Resolves when all that was begun is kept, and lets go of files and connections. */
   close(): Promise<void>;
+}
+
+/**
+ * Opens the sink that a configuration describes. Only that sink's code is loaded.
+ *
+ * @throws {EventStorageError} (rejects) it cannot be opened
+ */
+export async function openSink(config: SinkConfig): Promise<Sink> {
+  switch (config.kind) {
+    case "file": {
+      const { kind: _kind, path, ...options } = config;
+      return new (await import("./jsonl.ts")).JsonlSink(path, options);
+    }
+    case "sqlite": {
+      const { kind: _kind, path, ...options } = config;
+      return new (await import("./sqlite.ts")).SqliteSink(path, options);
+    }
+    case "nats":
+      return new (await import("./nats.ts")).NatsSink(config);
+  }
 }
 
 /**

@@ -13,10 +13,9 @@ import {
   Transaction,
 } from "../../storage/sqlite/sqlite.ts";
 import { eachId } from "../../wire/event_ids.ts";
-import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
-import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
+import { DedupIndex, type SeenEvents } from "./dedup_index.ts";
 import { GroupCommitter, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
-import { OutputLock } from "./output_lock.ts";
+import { createFile, DEFAULT_OUTPUT_MODE, OutputLock } from "./output_file.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
 
 /** How long the SQLite sink waits for somebody else's write lock, in milliseconds: the event loop stands still. */

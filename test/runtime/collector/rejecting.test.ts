@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as v from "valibot";
 import { type CollectorOptions, collector } from "../../../src/collector/app.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
-import { schemaValidator } from "../../../src/collector/validate.ts";
+import { schemaValidator } from "../../../src/collector/batch_parser.ts";
 import { memorySink, type StoredBatch } from "../../support/collector.ts";
 import { KEY } from "../../support/keys.ts";
 import { signedBatch, signedHeaders } from "../../support/signed.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseEvents } from "../../../src/collector/events.ts";
+import { parseEvents } from "../../../src/collector/batch_parser.ts";
 import { EventSerializationError } from "../../../src/errors.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { MAX_EVENT_DEPTH } from "../../../src/serializers/problems.ts";

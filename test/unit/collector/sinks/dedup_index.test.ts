@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { DedupIndex, type DedupLimits } from "../../../../src/collector/dedup/index.ts";
+import { DedupIndex, type DedupLimits } from "../../../../src/collector/sinks/dedup_index.ts";
 import { type EventIds, eachId, parseEventIds } from "../../../../src/wire/event_ids.ts";
 import { queueUuid } from "../../../support/batches.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type EventChecks, parseEvents } from "../../../src/collector/events.ts";
+import { type EventChecks, parseEvents } from "../../../src/collector/batch_parser.ts";
 import type { RequestVersion } from "../../../src/collector/sinks/sink.ts";
 
 /** The events of a batch, as texts. */
