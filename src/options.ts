@@ -1,6 +1,5 @@
 /**
- * Checks of the options that programs pass: a name that is misspelt, or a value of another kind, is an error and not a
- * default.
+ * Checks the options that programs pass. A misspelt name or a value of the wrong type is an error.
  *
  * @module
  */
@@ -8,9 +7,9 @@ import { didYouMean } from "./did_you_mean.ts";
 import { ConfigurationError } from "./errors.ts";
 import { describe } from "./format.ts";
 
-/** What an option's value may be. */
+/** The values that an option accepts. */
 export interface OptionKind {
-  /** In words, behind "must be". */
+  /** In words, after "must be". */
   readonly expected: string;
   matches(value: unknown): boolean;
 }
@@ -28,9 +27,9 @@ export const OBJECT: OptionKind = {
   matches: (value) => (typeof value === "object" && value !== null) || typeof value === "function",
 };
 
-export function wholeFrom(min: number, max: number = Number.MAX_SAFE_INTEGER): OptionKind {
+export function integerFrom(min: number, max: number = Number.MAX_SAFE_INTEGER): OptionKind {
   return {
-    expected: `a whole number from ${min} to ${max}`,
+    expected: `an integer from ${min} to ${max}`,
     matches: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
   };
 }
@@ -50,28 +49,34 @@ function ofType(type: string, expected: string): OptionKind {
 }
 
 /**
- * Rejects options that do not exist, and values of another kind. An option that is undefined counts as left out.
+ * Rejects unknown options and values of the wrong type. An option that is undefined counts as absent.
  *
+ * @param required the options that must be there
  * @throws {ConfigurationError}
  */
-export function checkOptions<Options extends object>(options: Options, kinds: OptionKinds<Options>): void {
+export function checkOptions<Options extends object>(
+  options: Options,
+  kinds: OptionKinds<Options>,
+  required: readonly (keyof Options & string)[] = [],
+): void {
   if (typeof options !== "object" || options === null || Array.isArray(options))
-    throw new ConfigurationError(`must be an object, and is ${describe(options)}.`, { key: "options" });
+    throw new ConfigurationError(`must be an object, got ${describe(options)}`, { key: "options" });
   for (const [key, value] of Object.entries(options)) {
     if (!Object.hasOwn(kinds, key)) throw unknownOption(key, Object.keys(kinds));
     if (value !== undefined) checkOption(key, value, kinds[key as keyof Options]);
   }
+  for (const key of required) checkOption(key, options[key], kinds[key]);
 }
 
-/** @throws {ConfigurationError} the value is of another kind */
+/** @throws {ConfigurationError} the value has the wrong type */
 export function checkOption(key: string, value: unknown, { expected, matches }: OptionKind): void {
   if (matches(value)) return;
   const shown = typeof value === "string" ? JSON.stringify(value) : describe(value);
-  throw new ConfigurationError(`must be ${expected}, and is ${shown}.`, { key });
+  throw new ConfigurationError(`must be ${expected}, got ${shown}`, { key });
 }
 
 function unknownOption(key: string, known: readonly string[]): ConfigurationError {
   const meant = didYouMean(key, known);
-  const hint = meant === undefined ? `there are ${known.join(", ")}` : `did you mean ${meant}?`;
-  return new ConfigurationError(`is no option: ${hint}`, { key });
+  const hint = meant === undefined ? `use ${known.join(", ")}` : `did you mean ${meant}?`;
+  return new ConfigurationError(`unknown option: ${hint}`, { key });
 }

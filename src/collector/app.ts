@@ -11,17 +11,17 @@ import {
   DEFAULT_MAX_PENDING_BYTES,
   DEFAULT_MAX_REQUEST_EVENTS,
   DEFAULT_MAX_REQUESTS,
-} from "../config/collector_config.ts";
+} from "../config/collector_defaults.ts";
 import {
   BOOLEAN,
   checkOption,
   checkOptions,
   either,
   FUNCTION,
+  integerFrom,
   OBJECT,
   type OptionKind,
   type OptionKinds,
-  wholeFrom,
 } from "../options.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
@@ -73,10 +73,10 @@ const OPTION_KINDS: OptionKinds<CollectorOptions> = {
   keys: either(KEYS, FUNCTION),
   sink: SINK,
   status: OBJECT,
-  maxBodyBytes: wholeFrom(1),
-  maxEvents: wholeFrom(1),
-  maxPendingBytes: wholeFrom(0),
-  maxRequests: wholeFrom(0),
+  maxBodyBytes: integerFrom(1),
+  maxEvents: integerFrom(1),
+  maxPendingBytes: integerFrom(0),
+  maxRequests: integerFrom(0),
   v1: BOOLEAN,
   checkStructs: BOOLEAN,
   validate: FUNCTION,

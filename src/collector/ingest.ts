@@ -9,7 +9,7 @@ import type { BatchReport } from "../wire/rejections.ts";
 import { ServiceUnavailable } from "./admission.ts";
 import type { ParsedEvents } from "./batch_parser.ts";
 import { logTaken } from "./log.ts";
-import type { AcceptedBatch, RequestVersion, Sink, Stored } from "./sinks/sink.ts";
+import type { AcceptedBatch, RequestVersion, Sink, StoreResult } from "./sinks/sink.ts";
 import type { CollectorStatus } from "./status.ts";
 
 /** Where batches go. */
@@ -41,7 +41,7 @@ export async function ingest(
   const batch = acceptedBatch(parsed, meta);
   const { duplicates, rejected: unkept = [] } = await store(batch, to);
   const indexes = unkept.length === 0 ? [] : goodIndexes(parsed);
-  for (const { index, reason } of unkept) parsed.rejections.add(indexes[index]!, reason);
+  for (const { index, error } of unkept) parsed.rejections.add(indexes[index]!, error);
   const rejected = parsed.rejections.list();
   const accepted = batch.events.count - unkept.length;
   count(to.status, meta.keyName, { accepted, duplicates, rejected });
@@ -60,7 +60,7 @@ function acceptedBatch({ events, rejections }: ParsedEvents, meta: BatchMeta): A
   return { ...meta, events: events.filter(isGood), ids: meta.ids && selectIds(meta.ids, isGood) };
 }
 
-async function store(batch: AcceptedBatch, { sink, status }: IngestDependencies): Promise<Stored> {
+async function store(batch: AcceptedBatch, { sink, status }: IngestDependencies): Promise<StoreResult> {
   if (batch.events.count === 0) return { stored: 0, duplicates: 0 };
   try {
     return await status.watch(() => sink.store(batch));

@@ -10,7 +10,7 @@ import { getLogger } from "@logtape/logtape";
 import { Hono } from "hono";
 import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/app.ts";
-import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
+import type { AcceptedBatch, Sink, StoreResult } from "../collector/sinks/sink.ts";
 import { openSink } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
@@ -183,7 +183,7 @@ export class RunningCollector {
     };
   })();
 
-  async #store(batch: AcceptedBatch): Promise<Stored> {
+  async #store(batch: AcceptedBatch): Promise<StoreResult> {
     await this.#sinkIsOpen;
     return this.#sink.store(batch);
   }

@@ -8,6 +8,11 @@
 import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
+import {
+  DEFAULT_MAX_PENDING_BYTES,
+  DEFAULT_MAX_REQUEST_EVENTS,
+  DEFAULT_MAX_REQUESTS,
+} from "./collector_defaults.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
 import {
@@ -33,17 +38,8 @@ import { readSink, type SinkConfig } from "./sink_config.ts";
 /** The largest body one can let a collector take, in bytes, before compression: it is held in memory whole. */
 const BODY_BYTES_CEILING = 1_073_741_824;
 
-/** How many events a collector takes in one request, until someone says otherwise: a full batch of 4 bytes each has more. */
-export const DEFAULT_MAX_REQUEST_EVENTS = 100_000;
-
-/** How many bytes of events, decompressed, a collector holds for its sink until it answers 503: 64 MiB. */
-export const DEFAULT_MAX_PENDING_BYTES = 67_108_864;
-
 /** The most bytes one can let it hold: 64 GiB. */
 const PENDING_BYTES_CEILING = 68_719_476_736;
-
-/** How many requests a collector reads and stores at once until it answers 503; each holds up to its largest body. */
-export const DEFAULT_MAX_REQUESTS = 256;
 
 /** The most requests at once one can allow. */
 const REQUESTS_CEILING = 65_536;

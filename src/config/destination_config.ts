@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
+import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";
 import {
   checkExposedSecret,
@@ -22,9 +23,6 @@ import { durationMsIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from
  */
 export const DEFAULT_COLLECTOR_TIMEOUT_MS = 10_000;
 
-/** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
-export type CollectorVersion = "2" | "2j";
-
 /** `destination = collector`: an HTTP collector. */
 export interface CollectorDestinationConfig {
   /** Always `collector`. */
@@ -37,7 +35,7 @@ export interface CollectorDestinationConfig {
    */
   readonly url: string;
   /** `collector.version`: the format of a batch, `2` for Thrift structs in JSON or `2j` for plain JSON. Default: `2`. */
-  readonly version: CollectorVersion;
+  readonly version: BatchVersion;
   /** `collector.timeout` (ours): how long a request may take, in milliseconds. Default: 10 s. */
   readonly timeoutMs: number;
   /**
@@ -103,7 +101,7 @@ function readFile(section: ConfigSection): FileDestinationConfig {
 }
 
 const DEFAULT_PATH = "events.jsonl";
-const DEFAULT_VERSION: CollectorVersion = "2";
+const DEFAULT_VERSION: BatchVersion = "2";
 
 function readCollector(section: ConfigSection): CollectorDestinationConfig {
   const scheme = section.read("collector.scheme", optional(parseScheme, "https" as const));

@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
+import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readableFileIn, readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
 import {
@@ -55,7 +56,7 @@ export interface NatsDestinationConfig extends NatsConnectionConfig {
   /** `nats.messages`: one message for each `event`, or for a whole `batch`. Default: `event`. */
   readonly messages: "event" | "batch";
   /** `nats.batch_version`: the format of a message with a whole batch, as in `collector.version`. Default: `2`. */
-  readonly batchVersion: "2" | "2j";
+  readonly batchVersion: BatchVersion;
 }
 
 /** `sink = nats`: a JetStream stream keeps what a collector accepts. */

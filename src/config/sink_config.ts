@@ -4,12 +4,10 @@
  * @module
  */
 
+import { DEFAULT_FSYNC_INTERVAL_MS, DEFAULT_OUTPUT_MODE } from "./collector_defaults.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
 import { bytesIn, durationMsIn, MAX_DURATION_MS, oneOf, optional, parseFileMode } from "./parsers.ts";
-
-/** How far apart the syncs of `output.fsync = interval` are unless configured, in milliseconds: as the publisher's are. */
-export const DEFAULT_FSYNC_INTERVAL_MS = 100;
 
 /** The smallest size at which a file can be told to rotate, in bytes: some batches, or there would be a file for each. */
 const MIN_ROTATE_BYTES = 1_048_576;
@@ -119,9 +117,6 @@ function readOutput(section: ConfigSection): OutputConfig {
   return { ...readSync(section), fileMode };
 }
 
-/** The default of `output.mode`: events are nobody else's business. */
-const DEFAULT_OUTPUT_MODE = 0o600;
-
 function readSync(section: ConfigSection): SyncConfig {
   const fsync = section.read("output.fsync", optional(oneOf(...POLICIES), "always" as const));
   const problem = `is for output.fsync = interval, and that is ${fsync}: leave one of them out`;
@@ -139,7 +134,7 @@ function rejectKeys(section: ConfigSection, keys: readonly string[], problem: st
   if (key !== undefined) throw section.error(key, problem);
 }
 
-/** Where that is, for people. It holds no secret. */
+/** Where a sink stores, for people. It holds no secret. */
 export function describeSink(config: SinkConfig): string {
   return config.kind === "nats" ? `nats://${config.servers.join(",")}/${config.subject.text}` : config.path;
 }

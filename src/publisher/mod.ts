@@ -9,7 +9,6 @@ export type { TlsFiles } from "../config/credentials.ts";
 export { Secret } from "../config/credentials.ts";
 export type {
   CollectorDestinationConfig,
-  CollectorVersion,
   DestinationConfig,
   FileDestinationConfig,
 } from "../config/destination_config.ts";
@@ -29,7 +28,7 @@ export { SubjectTemplate } from "../config/subject_template.ts";
 export type { HistogramStats } from "../metrics/family.ts";
 export type { PublisherStats, RequestOutcome } from "../metrics/publisher_counts.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
-export type { QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
+export type { BatchVersion, QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
 export type { DeadLetterChoice, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {
   Accepted,

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { isIPv6 } from "node:net";
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
@@ -93,5 +92,5 @@ function tooManyWrongTokens(retryAfterS: number): HTTPException {
 /** The address a request comes from; of IPv6 the network, of which each host has as many addresses as it likes. */
 function addressOf(c: Context): string {
   const address = (c.env as Partial<RequestEnv> | undefined)?.incoming?.socket?.remoteAddress ?? "";
-  return isIPv6(address) && !address.startsWith("::") ? address.split(":", 4).join(":") : address;
+  return address.includes(":") && !address.startsWith("::") ? address.split(":", 4).join(":") : address;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
+import { promises } from "node:fs";
 import type { Socket } from "node:net";
 import { endianness } from "node:os";
 import process from "node:process";
@@ -82,7 +82,7 @@ async function uidOfPeer(socket: Socket): Promise<number | undefined> {
   const theirs = kernelNames(socket.remoteAddress, socket.remotePort);
   const ours = kernelNames(socket.localAddress, socket.localPort);
   for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    const text = await readFile(table, "latin1").catch(() => "");
+    const text = await promises.readFile(table, "latin1").catch(() => "");
     for (const line of text.split("\n")) {
       const [, local = "", remote = "", state, , , , uid] = line.trim().split(/\s+/);
       if (state === ESTABLISHED && theirs.includes(local) && ours.includes(remote)) return Number(uid);

@@ -15,7 +15,7 @@ import { requireSignature, verifySignature } from "../collector/signature.ts";
 import type { RequestVersion } from "../collector/sinks/sink.ts";
 import { parsePublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
-import { checkOptions, OBJECT, type OptionKinds, wholeFrom } from "../options.ts";
+import { checkOptions, integerFrom, OBJECT, type OptionKinds } from "../options.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
 import type { SigningKey } from "../wire/signature.ts";
@@ -29,7 +29,7 @@ export interface FakeCollectorOptions {
   readonly key?: SigningKey;
 }
 
-const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: wholeFrom(0, 65_535), key: OBJECT };
+const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: integerFrom(0, 65_535), key: OBJECT };
 
 /** How long {@link FakeCollector.waitFor} waits. */
 export interface WaitOptions {

@@ -1,5 +1,5 @@
 import { type CollectorOptions, collector } from "../../src/collector/app.ts";
-import type { AcceptedBatch, RequestVersion, Stored } from "../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, RequestVersion, StoreResult } from "../../src/collector/sinks/sink.ts";
 import { serveApp } from "../../src/server/serve.ts";
 import { formatEventIds } from "../../src/wire/event_ids.ts";
 import { KEY } from "./keys.ts";
@@ -16,7 +16,7 @@ export interface StoredBatch {
 }
 
 /** A sink that keeps batches in memory. */
-export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<Stored> } {
+export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<StoreResult> } {
   return {
     store: async ({ events, version, keyName, ids }) => {
       const texts = Array.from({ length: events.count }, (_, index) => events.text(index));

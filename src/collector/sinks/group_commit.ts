@@ -5,8 +5,8 @@
  */
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type OptionKinds, oneOf, wholeFrom } from "../../options.ts";
-import type { AcceptedBatch, EventList, Stored } from "./sink.ts";
+import { integerFrom, type OptionKinds, oneOf } from "../../options.ts";
+import type { AcceptedBatch, EventList, StoreResult } from "./sink.ts";
 
 /**
  * How many batches a sink commits together at most, and how large they are in bytes: 8 MiB take some 10 ms to
@@ -33,13 +33,13 @@ export interface SyncOptions {
 /** The kinds of these options. */
 export const SYNC_OPTION_KINDS: OptionKinds<SyncOptions> = {
   fsync: oneOf("always", "interval", "never"),
-  fsyncIntervalMs: wholeFrom(1),
+  fsyncIntervalMs: integerFrom(1),
 };
 
 /** What keeps a group of batches. */
 export interface GroupTarget {
   /** Writes all of the group or, when it throws, nothing. */
-  write(group: readonly AcceptedBatch[]): readonly Stored[];
+  write(group: readonly AcceptedBatch[]): readonly StoreResult[];
   /** Resolves when all that was written is on the disk. */
   sync(): Promise<void>;
   /** A group is written and, as far as the policy says, on the disk: its batches are about to be answered. */
@@ -52,7 +52,7 @@ export interface GroupTarget {
 
 interface WaitingBatch {
   readonly batch: AcceptedBatch;
-  readonly resolve: (stored: Stored) => void;
+  readonly resolve: (stored: StoreResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -85,8 +85,8 @@ export class GroupCommitter {
   }
 
   /** Resolves when the batch is kept, rejects when it is not. */
-  store(batch: AcceptedBatch): Promise<Stored> {
-    const { promise, resolve, reject } = Promise.withResolvers<Stored>();
+  store(batch: AcceptedBatch): Promise<StoreResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<StoreResult>();
     this.#waiting.push({ batch, resolve, reject });
     this.wake();
     return promise;
@@ -129,7 +129,7 @@ export class GroupCommitter {
     await this.#syncWhenDue();
   }
 
-  async #commit(group: readonly AcceptedBatch[]): Promise<readonly Stored[]> {
+  async #commit(group: readonly AcceptedBatch[]): Promise<readonly StoreResult[]> {
     const stored = this.#target.write(group);
     if (this.#options.fsync === "always" && stored.some((batch) => batch.stored > 0))
       await this.#syncOrUndo();

@@ -2,9 +2,9 @@ import { existsSync, fstatSync, readSync, realpathSync, renameSync } from "node:
 import { dirname, extname } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import { getLogger } from "@logtape/logtape";
-import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
+import { DEFAULT_FSYNC_INTERVAL_MS, DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
-import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
+import { checkOption, checkOptions, integerFrom, type OptionKinds, STRING } from "../../options.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
 import type { DedupIndex } from "./dedup_index.ts";
 import {
@@ -22,8 +22,8 @@ import {
   type Recovered,
   recover,
 } from "./jsonl_journal.ts";
-import { AppendFile, DEFAULT_OUTPUT_MODE, OutputLock, syncDirectory } from "./output_file.ts";
-import type { AcceptedBatch, EventList, Sink, Stored } from "./sink.ts";
+import { AppendFile, OutputLock, syncDirectory } from "./output_file.ts";
+import type { AcceptedBatch, EventList, Sink, StoreResult } from "./sink.ts";
 
 /** Options of {@link JsonlSink}. */
 export interface JsonlSinkOptions extends SyncOptions {
@@ -37,14 +37,14 @@ export interface JsonlSinkOptions extends SyncOptions {
 
 const OPTION_KINDS: OptionKinds<JsonlSinkOptions> = {
   ...SYNC_OPTION_KINDS,
-  rotateSizeBytes: wholeFrom(1),
-  rotateAgeMs: wholeFrom(1),
-  fileMode: wholeFrom(0o600, 0o777),
+  rotateSizeBytes: integerFrom(1),
+  rotateAgeMs: integerFrom(1),
+  fileMode: integerFrom(0o600, 0o777),
 };
 
 /** What of a batch is to be written, and what to answer. */
 interface Selected extends BatchLines {
-  readonly stored: Stored;
+  readonly stored: StoreResult;
 }
 
 /**
@@ -88,7 +88,7 @@ export class JsonlSink implements Sink {
    *
    * @throws {EventStorageError} rejects with it when it was not kept, such as `ENOSPC`
    */
-  store(batch: AcceptedBatch): Promise<Stored> {
+  store(batch: AcceptedBatch): Promise<StoreResult> {
     return this.#loop.store(batch);
   }
 
@@ -129,7 +129,7 @@ export class JsonlSink implements Sink {
     if (sizeBytes > 0 && Date.now() - openedAtMs >= rotateAgeMs) this.#output.rotate();
   }
 
-  #write(batches: readonly AcceptedBatch[]): readonly Stored[] {
+  #write(batches: readonly AcceptedBatch[]): readonly StoreResult[] {
     const group = batches.map((batch) => select(batch, this.#output.seen));
     if (this.#isTooLargeWith(group)) this.#output.rotate();
     const isFirst = this.#output.sizeBytes === 0;

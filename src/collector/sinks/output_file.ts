@@ -12,14 +12,12 @@ import {
   writeSync,
 } from "node:fs";
 import { promisify } from "node:util";
+import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
 import { openDatabase } from "../../storage/sqlite/driver.ts";
 import type { Database } from "../../storage/sqlite/sqlite.ts";
 
 const fdatasyncAsync = promisify(fdatasync);
-
-/** The mode of files that are made until someone says otherwise: events are nobody else's business. */
-export const DEFAULT_OUTPUT_MODE = 0o600;
 
 /** Makes a file with this mode, whatever the umask; undefined: there is something of that name, a link included. */
 export function createFile(path: string, mode: number): number | undefined {

@@ -5,6 +5,7 @@
  */
 import type { SinkConfig } from "../../config/sink_config.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
+import type { Rejection } from "../../wire/rejections.ts";
 
 /** Events that are signed, valid and to be kept. */
 export interface AcceptedBatch {
@@ -20,22 +21,14 @@ export interface AcceptedBatch {
   readonly ids: EventIds | undefined;
 }
 
-/** An event that a sink never takes, whatever is done about the sink: it is larger than its messages may be, say. */
-export interface UnkeptEvent {
-  /** Which event of the batch, from 0. */
-  readonly index: number;
-  /** Why, for people: the publisher is told. */
-  readonly reason: string;
-}
-
 /** What became of a batch's events. */
-export interface Stored {
+export interface StoreResult {
   /** How many were kept. */
   readonly stored: number;
   /** How many had been kept before, by their ids, and were dropped. */
   readonly duplicates: number;
   /** Those that it never takes: the publisher is told, and makes dead letters of them. Default: none. */
-  readonly rejected?: readonly UnkeptEvent[];
+  readonly rejected?: readonly Rejection[];
 }
 
 /** Keeps events. */
@@ -44,7 +37,7 @@ export interface Sink {
    * Resolves when all events of the batch but the `rejected` are kept as safely as configured, those of an earlier, broken off
    * attempt not twice. Rejects when not: the publisher is told to send them again.
    */
-  store(batch: AcceptedBatch): Promise<Stored>;
+  store(batch: AcceptedBatch): Promise<StoreResult>;
   /** How the sink's own settings can lose events that it keeps, or repeat them, when it was asked last; a sentence or two each. Default: none. */
   readonly risks?: readonly string[];
   /** Asks the sink for its settings now, and resolves with the {@link risks}. @throws {Error} it cannot be asked */

@@ -1,9 +1,9 @@
 import { closeSync, existsSync, fdatasync, openSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
-import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
+import { DEFAULT_FSYNC_INTERVAL_MS, DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
-import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
+import { checkOption, checkOptions, integerFrom, type OptionKinds, STRING } from "../../options.ts";
 import { openDatabase } from "../../storage/sqlite/driver.ts";
 import {
   type Database,
@@ -15,15 +15,15 @@ import {
 import { eachId } from "../../wire/event_ids.ts";
 import { DedupIndex, type SeenEvents } from "./dedup_index.ts";
 import { GroupCommitter, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
-import { createFile, DEFAULT_OUTPUT_MODE, OutputLock } from "./output_file.ts";
-import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+import { createFile, OutputLock } from "./output_file.ts";
+import type { AcceptedBatch, Sink, StoreResult } from "./sink.ts";
 
 /** How long the SQLite sink waits for somebody else's write lock, in milliseconds: the event loop stands still. */
 const SINK_BUSY_TIMEOUT_MS = 250;
 
 const OPTION_KINDS: OptionKinds<SqliteSinkOptions> = {
   ...SYNC_OPTION_KINDS,
-  fileMode: wholeFrom(0o600, 0o777),
+  fileMode: integerFrom(0o600, 0o777),
 };
 
 /** `evsc` in ASCII: a database of this sink's. */
@@ -120,7 +120,7 @@ export class SqliteSink implements Sink {
    *
    * @throws {EventStorageError} rejects with it when it was not kept, such as `SQLITE_FULL`
    */
-  store(batch: AcceptedBatch): Promise<Stored> {
+  store(batch: AcceptedBatch): Promise<StoreResult> {
     return this.#loop.store(batch);
   }
 
@@ -157,7 +157,7 @@ export class SqliteSink implements Sink {
     };
   }
 
-  #write(group: readonly AcceptedBatch[]): readonly Stored[] {
+  #write(group: readonly AcceptedBatch[]): readonly StoreResult[] {
     try {
       this.#seen ??= this.#load();
       const seen = this.#seen;
@@ -168,7 +168,7 @@ export class SqliteSink implements Sink {
     }
   }
 
-  #insertAll(group: readonly AcceptedBatch[], seen: DedupIndex): readonly Stored[] {
+  #insertAll(group: readonly AcceptedBatch[], seen: DedupIndex): readonly StoreResult[] {
     const nowMs = Date.now();
     const stored = group.map((batch) => this.#insertBatch(batch, seen, nowMs));
     const queues = new Map(
@@ -181,7 +181,7 @@ export class SqliteSink implements Sink {
     return stored;
   }
 
-  #insertBatch(batch: AcceptedBatch, seen: DedupIndex, nowMs: number): Stored {
+  #insertBatch(batch: AcceptedBatch, seen: DedupIndex, nowMs: number): StoreResult {
     const { events, source, ids, keyName, version } = batch;
     const found: SeenEvents | undefined = ids && seen.find(source, ids, events.count);
     const eventIds = ids?.count === events.count ? [...eachId(ids.ranges)] : undefined;

@@ -220,7 +220,7 @@ test("names the events that the sink never takes, beside those at fault", async 
     store: async ({ events }: AcceptedBatch) => {
       const all = Array.from({ length: events.count }, (_, index) => events.text(index));
       const rejected = all.flatMap((text, index) =>
-        text.includes("large") ? [{ index, reason: "too large" }] : [],
+        text.includes("large") ? [{ index, error: "too large" }] : [],
       );
       return { stored: all.length - rejected.length, duplicates: 0, rejected };
     },

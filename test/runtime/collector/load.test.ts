@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { collectorAdmin } from "../../../src/collector/admin.ts";
 import { type CollectorOptions, collector } from "../../../src/collector/app.ts";
-import type { AcceptedBatch, Stored } from "../../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, StoreResult } from "../../../src/collector/sinks/sink.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
 import { memorySink } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -13,8 +13,8 @@ import { signatureOf, signedBatch } from "../../support/signed.ts";
 class SlowSink {
   readonly waiting: { readonly keep: () => void; readonly fail: (reason: unknown) => void }[] = [];
 
-  store({ events }: AcceptedBatch): Promise<Stored> {
-    const { promise, resolve, reject } = Promise.withResolvers<Stored>();
+  store({ events }: AcceptedBatch): Promise<StoreResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<StoreResult>();
     const stored = { stored: events.count, duplicates: 0 };
     this.waiting.push({ keep: () => resolve(stored), fail: reject });
     return promise;

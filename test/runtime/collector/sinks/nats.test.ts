@@ -86,7 +86,7 @@ test("rejects a batch while its stream is missing, full, or away, and says so", 
     await assert.rejects(sink.store(batchOf(["1", "2", "3"], "1-3")), (error: EventStorageError) => {
       assert.ok(error instanceof EventStorageError);
       assert.equal(error.code, code);
-      assert.match(error.message, /^The stream has not all events of the batch: /);
+      assert.match(error.message, /^The stream did not store the whole batch: /);
       assert.match(error.message, message);
       return true;
     });
@@ -106,7 +106,7 @@ test("rejects a batch while its stream is missing, full, or away, and says so", 
       rejected.map(({ index }) => index),
       [1],
     );
-    assert.match(rejected[0]!.reason, /max_msg_size/);
+    assert.match(rejected[0]!.error, /max_msg_size/);
   }
   await server.kill();
   await rejects("NATS_UNAVAILABLE", /cannot be reached/);
@@ -119,7 +119,7 @@ test("rejects a batch while its stream is missing, full, or away, and says so", 
   );
 });
 
-test("keeps what was begun before it closes", { skip }, async () => {
+test("finishes the batches in flight before it closes", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream(STREAM);

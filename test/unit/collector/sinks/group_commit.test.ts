@@ -5,7 +5,7 @@ import {
   GroupCommitter,
   type GroupTarget,
 } from "../../../../src/collector/sinks/group_commit.ts";
-import type { AcceptedBatch, Stored } from "../../../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, StoreResult } from "../../../../src/collector/sinks/sink.ts";
 import { batchOf, numberedBatch } from "../../../support/batches.ts";
 import { eventually } from "../../../support/eventually.ts";
 
@@ -18,7 +18,7 @@ class Target implements GroupTarget {
   /** Syncs wait for it. */
   gate: Promise<void> = Promise.resolve();
 
-  write(group: readonly AcceptedBatch[]): readonly Stored[] {
+  write(group: readonly AcceptedBatch[]): readonly StoreResult[] {
     this.steps.push(group.length);
     return group.map(({ events }) => ({ stored: events.count, duplicates: 0 }));
   }
