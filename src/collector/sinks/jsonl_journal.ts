@@ -1,14 +1,14 @@
 /**
- * What a file of JSON lines cannot tell: which ids its events have.
+ * The journal of a file of JSON lines: the ids of its events.
  *
- * Beside `events.jsonl` stands `events.jsonl.journal`. Before batches are appended to the one, a line for each is
- * appended to the other: where its events will begin and end, and its ids. So after a crash the file's size tells which
- * batches are there whole; of the one that is not, the beginning is cut off, as nobody was told that it had arrived.
+ * Beside `events.jsonl` is `events.jsonl.journal`. Before a batch is appended to the file, the journal gets a line with
+ * the place where the batch will begin and end, and its ids. So after a crash the size of the file shows which batches
+ * are complete. An incomplete one is removed: its publisher got no response.
  *
  * ```text
  * eventspool-journal 1 START OPENED_AT_MS ROTATION_COUNT
- * seen SOURCE QUEUE_UUID:1-100,105       what was kept in the file's first START bytes, or in files rotated away
- * batch BEGIN END EVENT_COUNT SOURCE IDS IDS as in Event-Ids, or - where they are not known
+ * seen SOURCE QUEUE_UUID:1-100,105       stored in the first START bytes of the file, or in rotated files
+ * batch BEGIN END EVENT_COUNT SOURCE IDS IDS as in Event-Ids, or - if the batch has none
  * ```
  *
  * @module
@@ -19,33 +19,33 @@ import { type EventIds, formatEventIds, parseEventIds } from "../../wire/event_i
 import { DedupIndex, formatSource, parseSource } from "./dedup_index.ts";
 import { AppendFile, syncDirectory } from "./output_file.ts";
 
-/** How long the journal of a sink's ids grows until it is written anew, in bytes: of batches of 1,700 events, 10,000. */
+/** The growth at which the journal is rewritten, in bytes: 10,000 batches of 1,700 events. */
 const MAX_JOURNAL_BYTES = 1_048_576;
 
-/** What the first line says. */
+/** The first line. */
 export interface JournalHeader {
-  /** How large the file was when the journal was written, in bytes. */
+  /** The size of the file when the journal was written, in bytes. */
   readonly startBytes: number;
-  /** When the file was begun, in milliseconds since 1970. */
+  /** When the file got its first event, in milliseconds since 1970. */
   readonly openedAtMs: number;
-  /** How many files have been rotated away. */
+  /** The number of rotated files. */
   readonly rotationCount: number;
 }
 
-/** A batch that is about to be appended. */
+/** A batch that will be appended. */
 export interface JournalBatch {
   /** Where its events begin and end in the file, in bytes. */
   readonly beginBytes: number;
   readonly endBytes: number;
   readonly eventCount: number;
-  /** Whose ids they are. */
+  /** The source of the ids. */
   readonly source: string;
   readonly ids: EventIds | undefined;
 }
 
-/** What a journal tells of a file. */
+/** What a journal says about a file. */
 export interface Recovered extends Omit<JournalHeader, "startBytes"> {
-  /** How much of the file is whole, in bytes; undefined: the journal does not reach as far as the file does. */
+  /** The end of the last complete batch, in bytes. Undefined: the journal ends before the file does. */
   readonly wholeBytes: number | undefined;
   readonly seen: DedupIndex;
 }
@@ -57,7 +57,7 @@ export class JsonlJournal {
   #file: AppendFile;
   #startBytes: number;
 
-  /** Writes a new journal in the place of an old one, at once or not at all. @throws the system's error */
+  /** Replaces the old journal with a new one, atomically. @throws the system's error */
   constructor(path: string, header: JournalHeader, { seen, mode }: { seen: DedupIndex; mode: number }) {
     this.#path = path;
     this.#mode = mode;
@@ -65,12 +65,12 @@ export class JsonlJournal {
     this.#startBytes = this.#file.sizeBytes;
   }
 
-  /** Whether it has grown so long that it should be written anew: twice as long as it began, and more than 1 MiB. */
+  /** Whether to rewrite the journal: it has grown by more than 1 MiB, and to twice its first size. */
   get isLong(): boolean {
     return this.#file.sizeBytes - this.#startBytes > Math.max(MAX_JOURNAL_BYTES, this.#startBytes);
   }
 
-  /** Its size in bytes, for {@link cutTo}. */
+  /** For {@link truncate}. */
   get sizeBytes(): number {
     return this.#file.sizeBytes;
   }
@@ -79,15 +79,15 @@ export class JsonlJournal {
     this.#file.append(Buffer.from(batches.map(formatBatch).join("")));
   }
 
-  cutTo(sizeBytes: number): void {
-    this.#file.cutTo(sizeBytes);
+  truncate(sizeBytes: number): void {
+    this.#file.truncate(sizeBytes);
   }
 
   sync(): Promise<void> {
     return this.#file.sync();
   }
 
-  /** Writes it anew. @throws the system's error; then the old one goes on */
+  /** Replaces the journal. @throws the system's error; then the old journal stays in use */
   rewrite(header: JournalHeader, seen: DedupIndex): void {
     const file = replace(this.#path, header, { seen, mode: this.#mode });
     this.#file.close();
@@ -106,7 +106,7 @@ function replace(
   { seen, mode }: { seen: DedupIndex; mode: number },
 ): AppendFile {
   const temporary = `${path}.new`;
-  rmSync(temporary, { force: true }); // and not what a link of that name points to
+  rmSync(temporary, { force: true }); // if it is a link, this removes the link
   const file = new AppendFile(temporary, mode);
   try {
     file.append(Buffer.from(formatStart(header, seen)));
@@ -133,8 +133,9 @@ function formatBatch({ beginBytes, endBytes, eventCount, source, ids }: JournalB
 }
 
 /**
- * Reads the journal of a file that is `sizeBytes` large. What cannot be read, such as the end after a power cut, is
- * forgotten, and so is all when the file is smaller than when the journal was written: somebody has moved or cut it.
+ * Reads the journal of a file of `sizeBytes`. Lines that cannot be read, for example after a power cut, and all lines
+ * behind them are ignored. The whole journal is ignored if the file is smaller than when the journal was written:
+ * someone moved or truncated the file.
  */
 export function recover(path: string, sizeBytes: number): Recovered {
   const lines = readLines(path);
@@ -154,7 +155,7 @@ export function recover(path: string, sizeBytes: number): Recovered {
   return { ...header, wholeBytes: recoverBatches(lines.slice(at), { startBytes, sizeBytes }, seen), seen };
 }
 
-/** Notes the batches that are there whole; each begins where the one before ends. */
+/** Adds the ids of the complete batches; each batch begins where the one before ends. */
 function recoverBatches(
   lines: readonly string[],
   { startBytes, sizeBytes }: { startBytes: number; sizeBytes: number },
@@ -171,7 +172,7 @@ function recoverBatches(
   return endBytes === sizeBytes ? sizeBytes : undefined;
 }
 
-/** The lines that have an end. */
+/** The complete lines. The journal is ASCII. */
 function readLines(path: string): string[] {
   try {
     return readFileSync(path, "latin1").split("\n").slice(0, -1);

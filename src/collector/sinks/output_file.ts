@@ -1,3 +1,8 @@
+/**
+ * The files of a sink: opening, appending, and the lock that keeps a second collector out.
+ *
+ * @module
+ */
 import {
   chmodSync,
   closeSync,
@@ -14,12 +19,13 @@ import {
 import { promisify } from "node:util";
 import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
+import { explainFileError } from "../../file_error.ts";
 import { openDatabase } from "../../storage/sqlite/driver.ts";
 import type { Database } from "../../storage/sqlite/sqlite.ts";
 
-const fdatasyncAsync = promisify(fdatasync);
+export const fdatasyncAsync: (file: number) => Promise<void> = promisify(fdatasync);
 
-/** Makes a file with this mode, whatever the umask; undefined: there is something of that name, a link included. */
+/** Creates a file with exactly this mode, whatever the umask. Undefined: the name exists, perhaps as a link. */
 export function createFile(path: string, mode: number): number | undefined {
   const { O_APPEND, O_CREAT, O_EXCL, O_RDWR } = constants;
   let file: number;
@@ -33,62 +39,58 @@ export function createFile(path: string, mode: number): number | undefined {
   return file;
 }
 
-/** A file that is only ever appended to, or cut off. */
+/** Turns the system's error into one that says why the file cannot be opened. */
+export function describeOpenError(cause: unknown, path: string): EventStorageError {
+  if (cause instanceof EventStorageError) return cause;
+  const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
+  return new EventStorageError(code, path, `Cannot open ${path}: ${explainFileError(cause, path)}.`, {
+    cause,
+  });
+}
+
+/** A file that is only appended to or truncated. */
 export class AppendFile {
-  readonly #file: number;
-  #sizeBytes: number;
+  /** The size that the file should have, in bytes. */
+  sizeBytes: number;
+  /** To read from. */
+  readonly descriptor: number;
 
-  /** Opens it as it is, or creates it with a mode. @throws the system's error */
-  constructor(path: string, mode: number = DEFAULT_OUTPUT_MODE) {
-    this.#file = createFile(path, mode) ?? openSync(path, "a+", mode); // also made where a link points to
-    this.#sizeBytes = fstatSync(this.#file).size;
+  /** Opens the file, or creates it with a mode. @throws the system's error */
+  constructor(path: string, mode: number) {
+    this.descriptor = createFile(path, mode) ?? openSync(path, "a+", mode); // creates also what a link points to
+    this.sizeBytes = fstatSync(this.descriptor).size;
   }
 
-  get sizeBytes(): number {
-    return this.#sizeBytes;
-  }
-
-  /** Its descriptor, to read from. */
-  get descriptor(): number {
-    return this.#file;
-  }
-
-  /** Appends data. When it throws, part of it may be there: see {@link cutTo}. */
+  /** Appends data. When it throws, part of the data may be in the file: see {@link truncate}. */
   append(data: Buffer): void {
     for (let written = 0; written < data.length; ) {
-      const count = writeSync(this.#file, data, written);
+      const count = writeSync(this.descriptor, data, written);
       written += count;
-      this.#sizeBytes += count;
+      this.sizeBytes += count;
     }
   }
 
-  /** Cuts off what is beyond a size. */
-  cutTo(sizeBytes: number): void {
-    ftruncateSync(this.#file, sizeBytes);
-    this.#sizeBytes = sizeBytes;
+  truncate(sizeBytes: number): void {
+    ftruncateSync(this.descriptor, sizeBytes);
+    this.sizeBytes = sizeBytes;
   }
 
-  /** Believes a size that somebody else has given it. */
-  noteSize(sizeBytes: number): void {
-    this.#sizeBytes = sizeBytes;
-  }
-
-  /** Resolves when all that was appended is on the disk; the event loop goes on. */
+  /** Resolves when everything appended is on the disk. The event loop does not wait. */
   sync(): Promise<void> {
-    return fdatasyncAsync(this.#file);
+    return fdatasyncAsync(this.descriptor);
   }
 
-  /** Returns when all that was appended is on the disk. */
+  /** Returns when everything appended is on the disk. */
   syncNow(): void {
-    fsyncSync(this.#file);
+    fsyncSync(this.descriptor);
   }
 
   close(): void {
-    closeSync(this.#file);
+    closeSync(this.descriptor);
   }
 }
 
-/** Has a directory's new and renamed files on the disk. Systems that cannot sync directories do it by themselves. */
+/** Syncs a directory's new and renamed files to the disk. Systems that cannot sync a directory do so by themselves. */
 export function syncDirectory(path: string): void {
   try {
     const directory = openSync(path, "r");
@@ -104,26 +106,26 @@ export function syncDirectory(path: string): void {
 }
 
 /**
- * Holds `OUTPUT-lock` while a sink is open: two processes that append to one file would each cut off what the
- * other is writing, and know nothing of the ids that the other has kept. The lock is SQLite's on an empty file: the
- * runtimes have none themselves, and unlike a file with a process id it is gone with the process, however it ends.
+ * Holds `OUTPUT-lock` while a sink is open. Two processes that append to one file would each truncate what the other
+ * writes, and would not know the ids that the other stored. It is SQLite's lock on an empty file: the runtimes have no
+ * file locks, and unlike a file with a process id this lock ends with its process, however that ends.
  *
- * It is the lock of whoever is about to write (RESERVED), and the file is its owner's alone: those who merely read the
- * file, a backup say, neither hold it nor keep us from it.
+ * It is the lock of a process that is about to write (RESERVED), and only the owner may open the file. So programs that
+ * only read, such as a backup, neither hold the lock nor block it.
  */
 export class OutputLock {
   readonly #db: Database;
 
-  /** @throws {EventStorageError} `LOCKED`: another sink has the output, in this process or another one */
+  /** @throws {EventStorageError} `LOCKED`: another sink uses the output, in this process or another */
   constructor(outputPath: string) {
     const path = `${outputPath}-lock`;
-    this.#db = open(path);
+    this.#db = openLock(path);
     try {
       this.#db.pragma("journal_mode = OFF"); // there is nothing to roll back
       this.#db.exec("BEGIN IMMEDIATE");
     } catch (cause) {
       this.#db.close();
-      throw lockError(outputPath, path, cause);
+      throw describeLockError(outputPath, path, cause);
     }
   }
 
@@ -132,35 +134,32 @@ export class OutputLock {
   }
 }
 
-function open(path: string): Database {
+function openLock(path: string): Database {
   try {
-    makeLockFile(path);
+    createLockFile(path);
     return openDatabase(path, { isReadOnly: false, busyTimeoutMs: 0 });
   } catch (cause) {
-    if (cause instanceof EventStorageError) throw cause;
-    const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
-    const problem = `Cannot open ${path}: ${message}. See that this user may write to the directory.`;
-    throw new EventStorageError(code, path, problem, { cause });
+    throw describeOpenError(cause, path);
   }
 }
 
-function makeLockFile(path: string): void {
-  const made = createFile(path, DEFAULT_OUTPUT_MODE);
-  if (made !== undefined) closeSync(made);
+function createLockFile(path: string): void {
+  const created = createFile(path, DEFAULT_OUTPUT_MODE);
+  if (created !== undefined) closeSync(created);
   const found = lstatSync(path);
   if (!found.isFile() || found.size > 0)
     throw new EventStorageError(
       "NOT_A_FILE",
       path,
-      `${path} is not the empty file that a lock is: remove it.`,
+      `${path} is not an empty file, as a lock must be. Remove it.`,
     );
   if ((found.mode & 0o777) !== DEFAULT_OUTPUT_MODE) chmodSync(path, DEFAULT_OUTPUT_MODE);
 }
 
-function lockError(outputPath: string, path: string, cause: unknown): EventStorageError {
+function describeLockError(outputPath: string, path: string, cause: unknown): EventStorageError {
   const { code = "", message } = cause as NodeJS.ErrnoException;
   if (!code.startsWith("SQLITE_BUSY"))
     return new EventStorageError(code, path, `Cannot lock ${path}: ${message}.`, { cause });
-  const problem = `${outputPath} is in use by another collector: stop that one, or give this one another output.`;
+  const problem = `Another collector uses ${outputPath}. Stop it, or choose another output.`;
   return new EventStorageError("LOCKED", outputPath, problem, { cause });
 }
