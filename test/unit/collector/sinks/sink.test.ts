@@ -12,7 +12,7 @@ for (const [kind, output] of [
   ["file", "events.jsonl"],
   ["sqlite", "events.db"],
 ] as const)
-  test(`opens the sink that a configuration asks for: ${kind}`, async () => {
+  test(`openSink opens the sink of the configuration: ${kind}`, async () => {
     using directory = temporaryDirectory();
     const path = join(directory.path, output);
     const text = `[event-collector]\nkey.K = aGk=\nsink = ${kind}\noutput = ${path}\n`;
