@@ -33,6 +33,9 @@ export interface SectionContext {
   readonly openMode?: number | undefined;
 }
 
+/** What a warning says about a key that nobody reads. */
+export const UNKNOWN_KEY = "unknown key, ignored";
+
 /** A value that stands somewhere else, so that the file gives nothing away. */
 const ONE_VARIABLE = /^\$(\w+|\{[^}]*\})$/;
 
@@ -157,15 +160,12 @@ export class ConfigSection {
     // A wrapped secret that was not indented reads as a key. Don't show it.
     if (!key.includes(".") && /^=?$/.test(value)) {
       const { key: _, ...place } = this.#placeOf(key);
-      const problem = "not a known key, ignored; to continue the value above, indent the line";
+      const problem = `${UNKNOWN_KEY}; to continue the value above, indent the line`;
       this.#warnings.push(new ConfigurationError(problem, place).message);
       return;
     }
     const meant = didYouMean(key, this.#asked);
-    this.warn(
-      key,
-      meant === undefined ? "not a known key, ignored" : `not a known key, ignored: did you mean ${meant}?`,
-    );
+    this.warn(key, meant === undefined ? UNKNOWN_KEY : `${UNKNOWN_KEY}: did you mean ${meant}?`);
   }
 
   #placeOf(key: string): ConfigurationLocation {

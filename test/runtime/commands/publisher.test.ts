@@ -246,7 +246,7 @@ test("tells at its start which file it reads, and warns of what is likely not me
   await using program = start("src/commands/publisher.ts", ["--directory", directory.path, directory.file]);
   await publishing(program);
   await program.line(/did you mean collector\.hostname\?/);
-  await program.line(/main\] \{x\}: not a known key/);
+  await program.line(/main\] \{x\}: unknown key/);
   assert.ok((await program.line(/"Publishing queue /)).includes(join(directory.path, "events-main.db")));
   assert.equal(await stop(program), 0);
 });

@@ -7,7 +7,7 @@ import { readVectors } from "../../support/vectors.ts";
 
 const RUNS = { numRuns: 2_000 };
 
-/** Whether the scanner takes the text for one JSON value, with white space around. */
+/** Whether the scanner accepts the text as one JSON value, with white space around it. */
 function isScanned(text: string): boolean {
   const body = Buffer.from(text);
   try {
@@ -32,7 +32,7 @@ const jsonTexts = fc
   .tuple(fc.jsonValue({ maxDepth: 5 }), indents)
   .map(([value, indent]) => JSON.stringify(value, null, indent));
 
-/** Pieces of which JSON is made, and some of which it is not. */
+/** Pieces of JSON, and some that are not. */
 const pieces = fc.constantFrom(
   ...'{}[],:"\\-+.eE0123 \n\t\r\0\x1f\x7f'.split(""),
   ...[
@@ -69,7 +69,7 @@ const pieces = fc.constantFrom(
   ],
 );
 
-test("takes every JSON text", () => {
+test("the scanner accepts every JSON text", () => {
   fc.assert(
     fc.property(jsonTexts, (text) => {
       assert.ok(isScanned(text), text);
@@ -78,7 +78,7 @@ test("takes every JSON text", () => {
   );
 });
 
-test("takes the same texts as JSON.parse, whatever they are made of", () => {
+test("the scanner accepts the same texts as JSON.parse, whatever their pieces", () => {
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 12 }), (parts) => {
       const text = parts.join("");
@@ -88,7 +88,7 @@ test("takes the same texts as JSON.parse, whatever they are made of", () => {
   );
 });
 
-test("takes the same texts as JSON.parse when a JSON text is changed in one place", () => {
+test("the scanner accepts the same texts as JSON.parse after one change in a JSON text", () => {
   fc.assert(
     fc.property(jsonTexts, fc.nat(), fc.nat(3), pieces, (json, place, cut, put) => {
       const at = place % (json.length + 1);
@@ -132,16 +132,16 @@ for (const text of [
     "[]\0",
   ],
 ]) {
-  test(`takes ${JSON.stringify(text)} exactly if JSON.parse does`, () => {
+  test(`the scanner agrees with JSON.parse about ${JSON.stringify(text)}`, () => {
     assert.equal(isScanned(text), isParsed(text));
   });
 }
 
-test("says at which byte a text is not JSON", () => {
+test("a fault names the byte", () => {
   assert.throws(() => skipValue(Buffer.from('{"é":tru}'), 0, 0), { at: 6 });
 });
 
-test("ends at any bytes that are UTF-8, with a fault or a place within", () => {
+test("any UTF-8 bytes give a fault or a position within them", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 50 }), (bytes) => {
       if (!isUtf8(bytes)) return;
@@ -163,7 +163,7 @@ interface Case {
 
 const { cases, python_quirks: quirks } = readVectors<{ cases: Case[]; python_quirks: Case[] }>("thrift");
 
-/** What is wrong with a struct; undefined: nothing. */
+/** What is wrong with a struct; undefined if nothing is. */
 function faultOf(text: string): string | undefined {
   const body = Buffer.from(text);
   try {
@@ -175,7 +175,7 @@ function faultOf(text: string): string | undefined {
   }
 }
 
-test("takes every struct that Python's TJSONProtocol writes and that is JSON", () => {
+test("every struct that Python's TJSONProtocol writes as JSON is accepted", () => {
   const texts = [...cases, ...quirks].flatMap(({ json = "", json_is_valid_json: isJson = true }) => {
     const text = Buffer.from(json, "base64").toString();
     return json !== "" && isJson && !text.includes("True") ? [text] : [];
@@ -184,7 +184,7 @@ test("takes every struct that Python's TJSONProtocol writes and that is JSON", (
   for (const text of texts) assert.equal(faultOf(text), undefined, text);
 });
 
-test("takes white space wherever JSON does", () => {
+test("a struct may have white space wherever JSON allows it", () => {
   const struct = {
     1: { rec: { 2: { lst: ["str", 2, "a", "b"] } } },
     3: { map: ["str", "i32", 1, { a: 1 }] },
@@ -193,14 +193,14 @@ test("takes white space wherever JSON does", () => {
     assert.equal(faultOf(JSON.stringify(struct, null, indent).replaceAll("\n", "\r\n")), undefined);
 });
 
-test("takes what stands for a number that is none, where a double is", () => {
+test("NaN and the infinities are accepted as doubles", () => {
   assert.equal(faultOf('{"1":{"dbl":"NaN"},"2":{"dbl":"-Infinity"},"3":{"dbl":"Infinity"}}'), undefined);
 });
 
 for (const [text, fault] of [
   ["5", "expected a struct at 0"],
-  ['{"x":1}', "expected the id of a field at 1"],
-  ['{"01":{"i32":1}}', "expected the id of a field at 1"],
+  ['{"x":1}', "expected a field id at 1"],
+  ['{"01":{"i32":1}}', "expected a field id at 1"],
   ['{"1":5}', "expected a field with its type at 5"],
   ['{"1":{}}', "expected the name of a type at 6"],
   ['{"1":{"int":5}}', "expected the name of a type at 6"],
@@ -222,12 +222,12 @@ for (const [text, fault] of [
   ['{"1":{"map":["str","i32",1,{}]}}', "unexpected byte at 28"],
   ['{"1":{"map":["str","i32",0,{"a":1}]}}', "expected a map of 0 at 28"],
 ] as const) {
-  test(`says what is wrong with ${text}`, () => {
+  test(`the fault of ${text}`, () => {
     assert.equal(faultOf(text), fault);
   });
 }
 
-test("rejects structs, lists and maps that nest too deep, before the stack overflows", () => {
+test("structs, lists and maps that nest too deep are rejected before the stack overflows", () => {
   const nest = (open: string, inner: string, close: string): string =>
     open.repeat(20_000) + inner + close.repeat(20_000);
   assert.match(faultOf(nest('{"1":{"rec":', "{}", "}}"))!, /^nests deeper than 512/);

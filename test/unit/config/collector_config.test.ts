@@ -172,7 +172,7 @@ test("does not take the publisher's key in [DEFAULT] for its own", () => {
 
 test("warns of unknown keys", () => {
   assert.deepEqual(parse("key.K = aGk=\nlisen = x\n").warnings, [
-    "f.ini:3: [event-collector] lisen: not a known key, ignored: did you mean listen?",
+    "f.ini:3: [event-collector] lisen: unknown key, ignored: did you mean listen?",
   ]);
 });
 

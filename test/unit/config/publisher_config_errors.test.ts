@@ -86,8 +86,8 @@ test("points to a misspelt key where the right one is missing", () => {
 
 test("warns of unknown keys and suggests the one that was meant", () => {
   assert.deepEqual(withSettings({ "collector.hostnam": "x", "something.else": "y" }).warnings, [
-    "f.ini:5: [event-publisher:main] collector.hostnam: not a known key, ignored: did you mean collector.hostname?",
-    "f.ini:6: [event-publisher:main] something.else: not a known key, ignored",
+    "f.ini:5: [event-publisher:main] collector.hostnam: unknown key, ignored: did you mean collector.hostname?",
+    "f.ini:6: [event-publisher:main] something.else: unknown key, ignored",
   ]);
 });
 
@@ -95,7 +95,7 @@ test("does not show the end of a secret that was wrapped without an indent", () 
   const text =
     "[event-publisher:main]\ncollector.hostname = localhost\nkey.name = K\nkey.secret = aHVu\ndGVyMg==\n";
   assert.deepEqual(parsePublisherConfig(text, { file: "f.ini", env: {} }).warnings, [
-    "f.ini:5: [event-publisher:main] not a known key, ignored; to continue the value above, indent the line",
+    "f.ini:5: [event-publisher:main] unknown key, ignored; to continue the value above, indent the line",
   ]);
 });
 
