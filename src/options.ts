@@ -5,7 +5,7 @@
  */
 import { didYouMean } from "./did_you_mean.ts";
 import { ConfigurationError } from "./errors.ts";
-import { describe } from "./format.ts";
+import { anyOf, describe } from "./format.ts";
 
 /** The values that an option accepts. */
 export interface OptionKind {
@@ -34,8 +34,14 @@ export function integerFrom(min: number, max: number = Number.MAX_SAFE_INTEGER):
   };
 }
 
+/** The mode of a file: its owner must be able to read and write it. */
+export const FILE_MODE: OptionKind = {
+  ...integerFrom(0o600, 0o777),
+  expected: "a file mode from 0o600 to 0o777",
+};
+
 export function oneOf(...allowed: readonly unknown[]): OptionKind {
-  return { expected: allowed.join(" or "), matches: (value) => allowed.includes(value) };
+  return { expected: anyOf(allowed), matches: (value) => allowed.includes(value) };
 }
 
 /** Either kind. */

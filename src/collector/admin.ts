@@ -8,12 +8,12 @@ import { HTTPException } from "hono/http-exception";
 import { isoTime } from "../format.ts";
 import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
-import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
+import { BOOLEAN, checkOption, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy, noStore, respondWithHealth, TokenCheck } from "../server/admin_routes.ts";
 import { namesThisMachine } from "../server/request_origin.ts";
 import { VERSION } from "../version.ts";
 import { addProbes } from "./app.ts";
-import type { CollectorStatus, KeyCounts } from "./status.ts";
+import { type CollectorStatus, type KeyCounts, STATUS } from "./status.ts";
 
 /** Options of {@link collectorAdmin}. */
 export interface CollectorAdminOptions {
@@ -35,8 +35,11 @@ const OPTION_KINDS: OptionKinds<CollectorAdminOptions> = { token: STRING, isLoca
  * - `GET /health`: 200 if `ok` or `degraded`, with `reasons`; 503 if the sink fails, a limit is reached, or it stops
  * - `GET /metrics`: for Prometheus, as OpenMetrics if the client accepts that
  * - `GET /livez`, `GET /readyz`: the same as beside the batches
+ *
+ * @throws {ConfigurationError} an argument is not valid
  */
 export function collectorAdmin(status: CollectorStatus, options: CollectorAdminOptions = {}): Hono {
+  checkOption("status", status, STATUS);
   checkOptions(options, OPTION_KINDS);
   const { token, isLocal = false } = options;
   const app = new Hono();

@@ -18,7 +18,6 @@ import {
   either,
   FUNCTION,
   integerFrom,
-  OBJECT,
   type OptionKind,
   type OptionKinds,
 } from "../options.ts";
@@ -30,9 +29,9 @@ import { type EventValidator, type ParsedEvents, parseEvents, validateEvents } f
 import { readBody } from "./body.ts";
 import { ingest } from "./ingest.ts";
 import { logRejection } from "./log.ts";
-import { type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
+import { checkKeys, type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
 import type { RequestVersion, Sink } from "./sinks/sink.ts";
-import { type CollectOutcome, CollectorStatus } from "./status.ts";
+import { type CollectOutcome, CollectorStatus, STATUS } from "./status.ts";
 
 /** Options of {@link collector}. */
 export interface CollectorOptions {
@@ -74,7 +73,7 @@ const SINK: OptionKind = {
 const OPTION_KINDS: OptionKinds<CollectorOptions> = {
   keys: either(KEYS, FUNCTION),
   sink: SINK,
-  status: OBJECT,
+  status: STATUS,
   maxBodyBytes: integerFrom(1),
   maxEvents: integerFrom(1),
   maxPendingBytes: integerFrom(0),
@@ -118,6 +117,7 @@ interface Collecting extends CollectorOptions {
  */
 export function collector(options: CollectorOptions): Hono {
   checkOptions(options, OPTION_KINDS, ["keys", "sink"]);
+  if (typeof options.keys !== "function") checkKeys(options.keys);
   const status = options.status ?? new CollectorStatus();
   status.limits = {
     maxPendingBytes: options.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
@@ -149,8 +149,11 @@ const OTHER_METHODS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /** @throws {HTTPException} 500 */
 function keysOf({ keys }: CollectorOptions): Keys {
+  if (typeof keys !== "function") return keys;
   try {
-    return typeof keys === "function" ? keys() : keys;
+    const current = keys();
+    checkKeys(current);
+    return current;
   } catch (cause) {
     throw new HTTPException(500, {
       message: "The collector failed to load its keys. Send it again.",

@@ -5,6 +5,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { HTTPException } from "hono/http-exception";
+import { ConfigurationError } from "../errors.ts";
+import { describe } from "../format.ts";
+import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { EVENT_IDS_HEADER, type EventIds, parseEventIds } from "../wire/event_ids.ts";
 import {
   type BodySignature,
@@ -39,6 +42,37 @@ interface VerifiedKey {
 
 /** The keys of a collector, or only their secrets, by name. */
 export type Keys = ReadonlyMap<string, Uint8Array | CollectorKey>;
+
+const KEY_KINDS: OptionKinds<CollectorKey> = {
+  secret: { expected: "a Uint8Array of at least one byte", matches: isSecret },
+  source: STRING,
+  requireIds: BOOLEAN,
+};
+
+/** Rejects keys without a secret, and unknown options of a key. @throws {ConfigurationError} it never shows a secret */
+export function checkKeys(keys: Keys): void {
+  if (!(keys instanceof Map))
+    throw new ConfigurationError(`must be a Map of keys by name, got ${describe(keys)}`, { key: "keys" });
+  for (const [name, key] of keys) checkKey(`keys.${name}`, key instanceof Uint8Array ? { secret: key } : key);
+}
+
+function checkKey(path: string, key: CollectorKey): void {
+  if (!isSecret(Object(key).secret)) {
+    const problem =
+      "must be a Uint8Array of at least one byte, or { secret, source, requireIds } with such a secret";
+    throw new ConfigurationError(problem, { key: path });
+  }
+  try {
+    checkOptions(key, KEY_KINDS);
+  } catch (error) {
+    const { problem, location } = error as ConfigurationError;
+    throw new ConfigurationError(problem, { key: `${path}.${location.key}` });
+  }
+}
+
+function isSecret(value: unknown): boolean {
+  return value instanceof Uint8Array && value.length > 0;
+}
 
 /** Replaces the secret of a key that was removed while the body arrived. */
 const NO_SECRET = randomBytes(32);

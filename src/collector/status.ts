@@ -4,6 +4,7 @@
  * @module
  */
 import { Histogram } from "../metrics/family.ts";
+import type { OptionKind } from "../options.ts";
 import type { ConnectionStats } from "../server/connections.ts";
 import type { AdmissionLimits } from "./admission.ts";
 
@@ -65,6 +66,12 @@ export interface StoreFailure {
   readonly atMs: number;
   readonly message: string;
 }
+
+/** An option that is a {@link CollectorStatus}, also of another copy of the package. */
+export const STATUS: OptionKind = {
+  expected: "a CollectorStatus",
+  matches: (value) => typeof Object(value).health === "function",
+};
 
 /** The health of a collector, in a word and in sentences. */
 export interface CollectorHealth {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkOptions, OBJECT } from "../options.ts";
 import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
@@ -138,6 +139,7 @@ const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
  * shows a secret.
  */
 export function loadCollectorConfig(path: string, options: { readonly env?: Env } = {}): CollectorConfig {
+  checkOptions(options, { env: OBJECT });
   const { text, ...read } = readConfigFile(path);
   return parseCollectorConfig(text, { ...options, ...read });
 }

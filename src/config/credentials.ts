@@ -25,8 +25,10 @@ export class Secret {
 
   readonly #bytes: Uint8Array;
 
-  /** Copies the bytes. */
+  /** Copies the bytes. @throws {ConfigurationError} they are not bytes */
   constructor(bytes: Uint8Array) {
+    if (!(bytes instanceof Uint8Array))
+      throw new ConfigurationError("must be a Uint8Array", { key: "bytes" }); // "abc" would be empty
     this.#bytes = new Uint8Array(bytes); // Buffer.slice would share memory
   }
 

@@ -9,6 +9,7 @@
  */
 
 import { ConfigurationError } from "../errors.ts";
+import { checkOptions, OBJECT, STRING } from "../options.ts";
 import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters.ts";
 import { EVENTS_CEILING } from "../storage/events.ts";
 import { checkQueueName } from "../storage/locations.ts";
@@ -168,6 +169,7 @@ const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
  * shows a secret.
  */
 export function loadPublisherConfig(path: string, options: PublisherConfigOptions = {}): PublisherConfig {
+  checkOptions(options, { queueName: STRING, env: OBJECT });
   const { text, ...read } = readConfigFile(path);
   return parsePublisherConfig(text, { ...options, ...read });
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
+import { checkOption, STRING } from "../options.ts";
 import { quote } from "./parsers.ts";
 
 /** The longest token that a queue's name or a field of an event makes in a NATS subject, in characters: what follows is cut off. */
@@ -41,6 +42,8 @@ export class SubjectTemplate {
    * @throws {ConfigurationError} the text is not a template
    */
   constructor(text: string, shared: string) {
+    checkOption("text", text, STRING);
+    checkOption("shared", shared, STRING);
     if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw noTemplate(text, shared);
     const parts = text.split(PLACE).map((part, index) => (index % 2 === 0 ? part : part.split(".")));
     if (parts.length > 2 * MAX_PLACES + 1) throw noTemplate(text, shared);

@@ -307,7 +307,7 @@ export function publish(
   const all = Object.entries({ ...QUICK, ...collector.settings, ...settings });
   const lines = all.map(([key, value]) => `${key} = ${value}\n`);
   const text = `[event-publisher:${queue.name}]\n${lines.join("")}`;
-  const config = parsePublisherConfig(text, { queueName: queue.name, env: {} });
+  const config = parsePublisherConfig(text, { queueName: queue.name, file: "settings", env: {} });
   const unknown = config.warnings.find((warning) => warning.includes(UNKNOWN_KEY));
   if (unknown !== undefined) throw new ConfigurationError(unknown, { key: "settings" });
   const publisher = new Publisher({ ...config, directory: dirname(queue.file) });

@@ -5,7 +5,14 @@ import { getLogger } from "@logtape/logtape";
 import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
 import { jsonText } from "../../format.ts";
-import { checkOption, checkOptions, integerFrom, type OptionKinds, STRING } from "../../options.ts";
+import {
+  checkOption,
+  checkOptions,
+  FILE_MODE,
+  integerFrom,
+  type OptionKinds,
+  STRING,
+} from "../../options.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
 import type { DedupIndex } from "./dedup_index.ts";
 import {
@@ -40,7 +47,7 @@ const OPTION_KINDS: OptionKinds<JsonlSinkOptions> = {
   ...SYNC_OPTION_KINDS,
   rotateSizeBytes: integerFrom(1),
   rotateAgeMs: integerFrom(1),
-  fileMode: integerFrom(0o600, 0o777),
+  fileMode: FILE_MODE,
 };
 
 /**

@@ -4,6 +4,8 @@
  * @module
  */
 import type { SinkConfig } from "../../config/sink_config.ts";
+import { ConfigurationError } from "../../errors.ts";
+import { describe } from "../../format.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
 import type { Rejection } from "../../wire/rejections.ts";
 
@@ -59,6 +61,7 @@ export interface Sink {
  * Opens the sink that a configuration describes. Only that sink's code is loaded.
  *
  * @throws {EventStorageError} (rejects) it cannot be opened
+ * @throws {ConfigurationError} (rejects) an option is not valid
  */
 export async function openSink(config: SinkConfig): Promise<Sink> {
   switch (config.kind) {
@@ -72,6 +75,8 @@ export async function openSink(config: SinkConfig): Promise<Sink> {
     }
     case "nats":
       return new (await import("./nats.ts")).NatsSink(config);
+    default: // of a program without types
+      throw new ConfigurationError(`must be file, sqlite or nats, got ${describe(config)}`, { key: "kind" });
   }
 }
 

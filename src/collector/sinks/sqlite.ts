@@ -2,7 +2,7 @@ import { closeSync, existsSync, openSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
-import { checkOption, checkOptions, integerFrom, type OptionKinds, STRING } from "../../options.ts";
+import { checkOption, checkOptions, FILE_MODE, type OptionKinds, STRING } from "../../options.ts";
 import { openDatabase } from "../../storage/sqlite/driver.ts";
 import {
   type Database,
@@ -22,7 +22,7 @@ const BUSY_TIMEOUT_MS = 250;
 
 const OPTION_KINDS: OptionKinds<SqliteSinkOptions> = {
   ...SYNC_OPTION_KINDS,
-  fileMode: integerFrom(0o600, 0o777),
+  fileMode: FILE_MODE,
 };
 
 /** `evsc` in ASCII: marks the database as this sink's. */

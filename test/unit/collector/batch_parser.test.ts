@@ -143,3 +143,45 @@ test("a batch with more rejected events than can be listed is rejected whole", (
   assert.equal(Object.keys(rejectedOf(batch(500), "1")).length, 500);
   assert.throws(() => rejectedOf(batch(5_000), "1"), { status: 422, message: /Nothing was stored/ });
 });
+
+const asJson = (events: readonly string[]): Record<number, string> =>
+  rejectedOf(`[${events.join(",")}]`, "2j");
+
+test("Thrift structs that are sent as plain JSON are all rejected, and the error names the setting", () => {
+  const structs = ['{"1":{"str":"view"}}', '{"1":{"i64":5},"2":{"rec":{"1":{"tf":1}}}}', "{}"];
+  const errors = Object.values(asJson(structs));
+  assert.equal(errors.length, structs.length);
+  for (const error of errors)
+    assert.match(error, /Thrift struct.*set collector\.version = 2 in the publisher$/);
+  assert.deepEqual(rejectedOf(`[${structs.join(",")}]`, "2j", { checkStructs: false }), {});
+});
+
+test("JSON that only resembles a Thrift struct is accepted as JSON", () => {
+  for (const event of [
+    "{}",
+    '{"1":5}',
+    '{"1":{"str":5}}',
+    '{"1":{"str":"a","i32":1}}',
+    '{"1":{"string":"a"}}',
+    '{"17":{"set":[1,2]}}',
+    '{"1":{"map":{"a":1}}}',
+    '{"1":{"S":"DynamoDB"}}',
+    '{"action":{"str":"view"}}',
+    '[{"1":{"str":"view"}}]',
+    '"{\\"1\\":{\\"str\\":\\"view\\"}}"',
+  ]) {
+    assert.deepEqual(asJson([event]), {}, event);
+    assert.deepEqual(asJson(['{"1":{"str":"view"}}', event === "{}" ? "1" : event]), {}, `beside ${event}`);
+  }
+});
+
+test("no JSON event with a name as a key is ever taken for a Thrift struct", () => {
+  const name = fc.stringMatching(/^[A-Za-z_][\w.-]*$/);
+  const event = fc.dictionary(name, fc.jsonValue(), { minKeys: 1 }).map((value) => JSON.stringify(value));
+  const struct = fc.constant('{"1":{"str":"view"}}');
+  fc.assert(
+    fc.property(event, fc.array(fc.oneof(event, struct), { maxLength: 5 }), (one, others) => {
+      assert.deepEqual(asJson([...others, one]), {});
+    }),
+  );
+});
