@@ -34,7 +34,7 @@ function explainMissing(path: string): string {
   const found = nearest(directory);
   if (found?.isDirectory === false) return `${found.path} is not a directory`;
   if (found === undefined || found.path === directory) return "the file does not exist";
-  return `the directory ${directory} does not exist: create it`;
+  return `the directory ${directory} does not exist`;
 }
 
 function explainDenied(path: string): string {

@@ -1,15 +1,15 @@
 /**
- * Checks the options that programs pass. A misspelt name or a value of the wrong type is an error.
+ * Checks of the options that programs pass: a misspelt name or a value of another kind is an error.
  *
  * @module
  */
 import { didYouMean } from "./did_you_mean.ts";
 import { ConfigurationError } from "./errors.ts";
-import { anyOf, describe } from "./format.ts";
+import { anyOf, describe, errorName } from "./format.ts";
 
-/** The values that an option accepts. */
+/** What an option's value may be. */
 export interface OptionKind {
-  /** In words, after "must be". */
+  /** In words, behind "must be". */
   readonly expected: string;
   matches(value: unknown): boolean;
 }
@@ -27,7 +27,15 @@ export const OBJECT: OptionKind = {
   matches: (value) => (typeof value === "object" && value !== null) || typeof value === "function",
 };
 
-export function integerFrom(min: number, max: number = Number.MAX_SAFE_INTEGER): OptionKind {
+/** Not a Map, a promise, or an array: all that is in them would be passed over. */
+const OPTIONS: OptionKind = {
+  expected: "an object of options",
+  matches: (value) =>
+    Object.prototype.toString.call(value) === "[object Object]" &&
+    typeof (value as { then?: unknown }).then !== "function",
+};
+
+export function wholeFrom(min: number, max: number = Number.MAX_SAFE_INTEGER): OptionKind {
   return {
     expected: `an integer from ${min} to ${max}`,
     matches: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
@@ -36,7 +44,7 @@ export function integerFrom(min: number, max: number = Number.MAX_SAFE_INTEGER):
 
 /** The mode of a file: its owner must be able to read and write it. */
 export const FILE_MODE: OptionKind = {
-  ...integerFrom(0o600, 0o777),
+  ...wholeFrom(0o600, 0o777),
   expected: "a file mode from 0o600 to 0o777",
 };
 
@@ -55,34 +63,48 @@ function ofType(type: string, expected: string): OptionKind {
 }
 
 /**
- * Rejects unknown options and values of the wrong type. An option that is undefined counts as absent.
+ * The options that are set, each read once: what was checked is what is used. An option that is undefined is not set.
  *
- * @param required the options that must be there
- * @throws {ConfigurationError}
+ * @param required the options that must be set
+ * @throws {ConfigurationError} it is not an object of options, or one does not exist, is of another kind, or cannot be read
  */
 export function checkOptions<Options extends object>(
   options: Options,
-  kinds: OptionKinds<Options>,
-  required: readonly (keyof Options & string)[] = [],
-): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options))
-    throw new ConfigurationError(`must be an object, got ${describe(options)}`, { key: "options" });
-  for (const [key, value] of Object.entries(options)) {
-    if (!Object.hasOwn(kinds, key)) throw unknownOption(key, Object.keys(kinds));
-    if (value !== undefined) checkOption(key, value, kinds[key as keyof Options]);
+  kinds: OptionKinds<NoInfer<Options>>,
+  required: readonly (keyof NoInfer<Options> & string)[] = [],
+): Options {
+  checkOption("options", options, OPTIONS);
+  const unknown = readOption("options", () => Object.keys(options).find((key) => !Object.hasOwn(kinds, key)));
+  if (unknown !== undefined) throw unknownOption(unknown, Object.keys(kinds));
+  const copy: Partial<Options> = {};
+  for (const name of Object.keys(kinds) as (string & keyof Options)[]) {
+    const value = readOption(name, () => options[name]);
+    if (value === undefined) continue;
+    checkOption(name, value, kinds[name]);
+    copy[name] = value;
   }
-  for (const key of required) checkOption(key, options[key], kinds[key]);
+  for (const name of required) checkOption(name, copy[name], kinds[name]);
+  return copy as Options;
 }
 
-/** @throws {ConfigurationError} the value has the wrong type */
+/** @throws {ConfigurationError} instead of what `read` throws: a getter, say, or a Proxy that was revoked */
+export function readOption<T>(key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new ConfigurationError(`cannot be read: ${errorName(cause)} was thrown.`, { key }, { cause });
+  }
+}
+
+/** @throws {ConfigurationError} the value is of another kind */
 export function checkOption(key: string, value: unknown, { expected, matches }: OptionKind): void {
-  if (matches(value)) return;
+  if (readOption(key, () => matches(value))) return;
   const shown = typeof value === "string" ? JSON.stringify(value) : describe(value);
-  throw new ConfigurationError(`must be ${expected}, got ${shown}`, { key });
+  throw new ConfigurationError(`must be ${expected}, got ${shown}.`, { key });
 }
 
 function unknownOption(key: string, known: readonly string[]): ConfigurationError {
   const meant = didYouMean(key, known);
-  const hint = meant === undefined ? `use ${known.join(", ")}` : `did you mean ${meant}?`;
+  const hint = meant === undefined ? `the options are ${known.join(", ")}` : `did you mean ${meant}?`;
   return new ConfigurationError(`unknown option: ${hint}`, { key });
 }

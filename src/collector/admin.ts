@@ -39,9 +39,8 @@ const OPTION_KINDS: OptionKinds<CollectorAdminOptions> = { token: STRING, isLoca
  * @throws {ConfigurationError} an argument is not valid
  */
 export function collectorAdmin(status: CollectorStatus, options: CollectorAdminOptions = {}): Hono {
+  const { token, isLocal = false } = checkOptions(options, OPTION_KINDS);
   checkOption("status", status, STATUS);
-  checkOptions(options, OPTION_KINDS);
-  const { token, isLocal = false } = options;
   const app = new Hono();
   const tokens = token === undefined ? undefined : new TokenCheck(token);
   const guard = guardedBy(tokens, "the collector's admin.token");

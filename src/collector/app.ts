@@ -17,9 +17,9 @@ import {
   checkOptions,
   either,
   FUNCTION,
-  integerFrom,
   type OptionKind,
   type OptionKinds,
+  wholeFrom,
 } from "../options.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
@@ -63,10 +63,10 @@ export interface CollectorOptions {
   readonly validate?: EventValidator | undefined;
 }
 
-const KEYS: OptionKind = { expected: "a Map of keys by name", matches: (value) => value instanceof Map };
+const KEYS: OptionKind = { expected: "a Map of secrets", matches: (value) => value instanceof Map };
 
 const SINK: OptionKind = {
-  expected: "a sink with a method store",
+  expected: "a sink, with a method store",
   matches: (value) => typeof (value as Partial<Sink> | null | undefined)?.store === "function",
 };
 
@@ -74,10 +74,10 @@ const OPTION_KINDS: OptionKinds<CollectorOptions> = {
   keys: either(KEYS, FUNCTION),
   sink: SINK,
   status: STATUS,
-  maxBodyBytes: integerFrom(1),
-  maxEvents: integerFrom(1),
-  maxPendingBytes: integerFrom(0),
-  maxRequests: integerFrom(0),
+  maxBodyBytes: wholeFrom(1),
+  maxEvents: wholeFrom(1),
+  maxPendingBytes: wholeFrom(0),
+  maxRequests: wholeFrom(0),
   v1: BOOLEAN,
   checkStructs: BOOLEAN,
   validate: FUNCTION,
@@ -115,8 +115,8 @@ interface Collecting extends CollectorOptions {
  * app.route("/events", collector({ keys: new Map([["main", secret]]), sink }));
  * ```
  */
-export function collector(options: CollectorOptions): Hono {
-  checkOptions(options, OPTION_KINDS, ["keys", "sink"]);
+export function collector(given: CollectorOptions): Hono {
+  const options = checkOptions(given, OPTION_KINDS, ["keys", "sink"]);
   if (typeof options.keys !== "function") checkKeys(options.keys);
   const status = options.status ?? new CollectorStatus();
   status.limits = {

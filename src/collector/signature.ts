@@ -52,7 +52,7 @@ const KEY_KINDS: OptionKinds<CollectorKey> = {
 /** Rejects keys without a secret, and unknown options of a key. @throws {ConfigurationError} it never shows a secret */
 export function checkKeys(keys: Keys): void {
   if (!(keys instanceof Map))
-    throw new ConfigurationError(`must be a Map of keys by name, got ${describe(keys)}`, { key: "keys" });
+    throw new ConfigurationError(`must be a Map of secrets, got ${describe(keys)}`, { key: "keys" });
   for (const [name, key] of keys) checkKey(`keys.${name}`, key instanceof Uint8Array ? { secret: key } : key);
 }
 

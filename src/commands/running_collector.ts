@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readFileSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
@@ -15,8 +15,8 @@ import { openSink } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import type { CollectorConfig, ListenerTls } from "../config/collector_config.ts";
+import { loadTls } from "../config/credentials.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
-import { ConfigurationError } from "../errors.ts";
 import {
   type FetchApp,
   type ServedApp,
@@ -246,24 +246,20 @@ function samePlace(one: string, other: string): boolean {
 
 function listeningOf({ listen, tls, ...config }: CollectorConfig): Listening {
   const { requestTimeoutMs, graceMs, maxConnections } = config;
-  const options = { key: "listen", requestTimeoutMs, graceMs, maxConnections, tls: tls && readTls(tls) };
+  const options = {
+    key: "listen",
+    requestTimeoutMs,
+    graceMs,
+    maxConnections,
+    tls: tls && loadListenerTls(tls),
+  };
   return { address: listen, options };
 }
 
 /** @throws {ConfigurationError} */
-function readTls({ certFile, keyFile, caFile }: ListenerTls): ServeTls {
-  const read = (key: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (cause) {
-      throw new ConfigurationError(`cannot read ${path}: ${(cause as Error).message}`, { key }, { cause });
-    }
-  };
-  return {
-    cert: read("tls_cert_file", certFile),
-    key: read("tls_key_file", keyFile),
-    ca: caFile === undefined ? undefined : read("tls_ca_file", caFile),
-  };
+function loadListenerTls(files: ListenerTls): ServeTls {
+  const { ca, cert, key } = loadTls(files);
+  return { cert: cert!, key: key!, ca };
 }
 
 function adminListeningOf({ admin: { listen } }: CollectorConfig): Listening | undefined {

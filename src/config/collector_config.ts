@@ -139,9 +139,9 @@ const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
  * shows a secret.
  */
 export function loadCollectorConfig(path: string, options: { readonly env?: Env } = {}): CollectorConfig {
-  checkOptions(options, { env: OBJECT });
+  const checked = checkOptions(options, { env: OBJECT });
   const { text, ...read } = readConfigFile(path);
-  return parseCollectorConfig(text, { ...options, ...read });
+  return parseCollectorConfig(text, { ...checked, ...read });
 }
 
 /**

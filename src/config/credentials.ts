@@ -1,20 +1,21 @@
 import { Buffer } from "node:buffer";
-import { accessSync, closeSync, constants, openSync, readSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, readFileSync, readSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
+import { explainFileError } from "../file_error.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { optional, quote, type ValueParser } from "./parsers.ts";
 
-/** The longest file of a secret, in bytes: 64 KiB. A key has a few dozen. */
+/** The largest file of a secret, in bytes: 64 KiB. A key has a few dozen. */
 const MAX_SECRET_FILE_BYTES = 65_536;
 
-/** The shortest `admin.token`, in characters: what cannot be guessed over a network. */
+/** The shortest `admin.token`, in characters: too long to be guessed over a network. */
 const MIN_TOKEN_CHARS = 16;
 
 const REDACTED = "[redacted]";
 
 /**
- * Bytes that must not be shown. Printed, logged, interpolated or turned into JSON it is
- * `[redacted]`; only {@link Secret.reveal} gives the bytes.
+ * Bytes that must not be shown. Printed, logged, interpolated or converted to JSON, a secret is `[redacted]`; only
+ * {@link Secret.reveal} returns the bytes.
  */
 export class Secret {
   static {
@@ -32,17 +33,17 @@ export class Secret {
     this.#bytes = new Uint8Array(bytes); // Buffer.slice would share memory
   }
 
-  /** The bytes themselves, as a copy: to sign with, not to show. */
+  /** Returns a copy of the bytes: to sign with, not to show. */
   reveal(): Uint8Array {
     return this.#bytes.slice();
   }
 
-  /** Never the secret. */
+  /** Returns `[redacted]`. */
   toString(): string {
     return REDACTED;
   }
 
-  /** Never the secret. */
+  /** Returns `[redacted]`. */
   toJSON(): string {
     return REDACTED;
   }
@@ -51,81 +52,72 @@ export class Secret {
 const ASCII_SPACES = /[\t\n\v\f\r ]+/g;
 
 /**
- * Reads a Base64 key. White space inside (a continued line) and padding beyond what is needed are
- * passed over, as Python does. Python also passes over every other character, and so takes a key in
- * the URL-safe alphabet, or with a typo in it, for another, shorter key; that is rejected here.
+ * Reads a Base64 key. White space (of a continued line) and extra padding are ignored, as in Python. Python also
+ * ignores every other character, so a key in the URL-safe alphabet, or with a typo, becomes another, shorter key. Such
+ * a key is rejected here.
  *
- * @throws {ConfigurationError} if it is not Base64, or holds no byte. The message never shows it.
+ * @throws {ConfigurationError} the text is not Base64, or holds no byte. The message never shows it
  */
 export function parseSecret(text: string): Secret {
   const [, data = "", padding = "", rest = ""] =
     /^([^=]*)(=*)(.*)$/s.exec(text.replace(ASCII_SPACES, "")) ?? [];
   if (/[^A-Za-z0-9+/]/.test(data)) throw new ConfigurationError(foreignCharacters(data));
-  if (rest !== "") throw new ConfigurationError("is not Base64: something follows the = padding");
+  if (rest !== "") throw new ConfigurationError("is not Base64: there is text after the = padding");
   if (data === "") throw new ConfigurationError("no key specified: expected Base64 of at least one byte");
   const missing = -data.length & 3;
   if (missing === 3) {
-    throw new ConfigurationError(
-      `is not Base64: ${data.length} characters are never a whole number of bytes`,
-    );
+    throw new ConfigurationError(`is not Base64: ${data.length} characters cannot be complete`);
   }
   if (padding.length < missing)
-    throw new ConfigurationError(`is not Base64: it lacks ${missing} = at its end`);
+    throw new ConfigurationError(`is not Base64: ${missing} = are missing at the end`);
   return new Secret(Buffer.from(data, "base64"));
 }
 
 function foreignCharacters(data: string): string {
   const isUrlSafe = /^[\w-]+$/.test(data);
-  if (isUrlSafe) return "is Base64 in the URL-safe alphabet: write + for - and / for _";
-  return "is not Base64: it holds characters other than A-Z, a-z, 0-9, + and /";
+  if (isUrlSafe) return "is Base64 in the URL-safe alphabet: replace - by + and _ by /";
+  return "is not Base64: it contains characters other than A-Z, a-z, 0-9, + and /";
 }
 
 /**
- * Reads a bearer token: of the characters that one may have (RFC 6750, 2.1), and long enough.
+ * Reads a bearer token (RFC 6750, section 2.1) of at least 16 characters.
  *
- * @throws {ConfigurationError} the message never shows it
+ * @throws {ConfigurationError} the message never shows the token
  */
 export function parseToken(text: string): Secret {
   if (!/^[A-Za-z0-9._~+/-]*=*$/.test(text))
-    throw new ConfigurationError("is no bearer token: use letters, digits and - . _ ~ + / only");
+    throw new ConfigurationError("is not a bearer token: use only letters, digits and - . _ ~ + /");
   if (text.length < MIN_TOKEN_CHARS)
     throw new ConfigurationError(
-      `is ${text.length} characters long: expected ${MIN_TOKEN_CHARS} or more, such as openssl rand -hex 16 makes`,
+      `expected ${MIN_TOKEN_CHARS} characters or more, got ${text.length}: make one with openssl rand -hex 16`,
     );
   return new Secret(Buffer.from(text));
 }
 
 /**
- * Reads a secret from the section's `key`, or from the file that `KEY_file` names: one of the two. The text
- * is empty when neither is there.
+ * Reads a secret from `key`, or from the file that `KEY_file` names. `parse` gets the empty text if both are absent.
  *
- * @throws {ConfigurationError} both are there, the file cannot be read, or `parse` rejects; it never shows the secret
+ * @throws {ConfigurationError} both are set, the file cannot be read, or `parse` rejects it; it never shows the secret
  */
 export function readSecret<T>(section: ConfigSection, key: string, parse: ValueParser<T>): T {
   const fileKey = `${key}_file`;
   if (!section.has(fileKey)) return section.read(key, parse, { isSecret: true });
-  if (section.has(key)) throw section.error(fileKey, `is set, and so is ${key}: keep one of them`);
+  if (section.has(key)) throw section.error(fileKey, `and ${key} are both set: keep one of them`);
   return section.read(fileKey, (path) => parse(readSecretFile(section.parsePath(path))));
 }
 
-/** The text of a secret's file, without the line end that editors and `echo` leave. */
+/** Reads a secret's file, without the line end that editors and `echo` add. */
 function readSecretFile(path: string): string {
   const bytes = Buffer.alloc(MAX_SECRET_FILE_BYTES + 1);
   const size = readInto(bytes, path);
   if (size > MAX_SECRET_FILE_BYTES)
     throw new ConfigurationError(
-      `the file ${quote(path)} holds more than ${MAX_SECRET_FILE_BYTES} bytes: it is no secret`,
+      `the file ${quote(path)} holds more than ${MAX_SECRET_FILE_BYTES} bytes, too many for a secret`,
     );
   const text = bytes.toString("latin1", 0, size).replace(/\r?\n$/, "");
   if (text === "") throw new ConfigurationError(`the file ${quote(path)} is empty`);
   return text;
 }
-
-const PROBLEMS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EISDIR: "it is a directory",
-  EACCES: "permission denied",
-};
 
 function readInto(bytes: Buffer, path: string): number {
   let file: number | undefined;
@@ -138,18 +130,13 @@ function readInto(bytes: Buffer, path: string): number {
       if (count === 0 || size === bytes.length) return size;
     }
   } catch (cause) {
-    const { code = "", message } = cause as NodeJS.ErrnoException;
-    throw new ConfigurationError(
-      `cannot read the file ${quote(path)}: ${PROBLEMS[code] ?? message}`,
-      {},
-      { cause },
-    );
+    throw unreadable(path, cause);
   } finally {
     if (file !== undefined) closeSync(file);
   }
 }
 
-/** Every key, decoded, and token of README, docs, deploy and examples: a test holds the list to them. */
+/** Every key, decoded, and token in README, docs, deploy and examples. A test compares the list with them. */
 const EXAMPLES: ReadonlySet<string> = new Set([
   "example secret, not for production!",
   "an-example-token-not-for-production",
@@ -159,49 +146,50 @@ const EXAMPLES: ReadonlySet<string> = new Set([
   "secret key",
 ]);
 
-/** Below this a key is easier to guess than to steal, in bytes: half of what HMAC-SHA256 can use. */
+/** A shorter key can be guessed, in bytes: half of what HMAC-SHA256 can use. */
 const MIN_STRONG_BYTES = 16;
 
-/** Whether a secret is one of those that eventspool's documentation shows. */
+/** Whether a secret is an example of eventspool's documentation. */
 export function isExample(secret: Secret): boolean {
   return EXAMPLES.has(Buffer.from(secret.reveal()).toString("latin1"));
 }
 
 /**
- * Checks a secret that protects something from other machines. A weak one gets a warning only: baseplate.py takes any.
+ * Checks a secret on which other machines rely. A weak secret only gets a warning, since baseplate.py accepts any.
  *
- * @param key the setting that it comes from @throws {ConfigurationError} it is an example
+ * @param key its setting
+ * @throws {ConfigurationError} the secret is an example of the documentation
  */
 export function checkExposedSecret(section: ConfigSection, key: string, secret: Secret): void {
   const setting = section.has(`${key}_file`) ? `${key}_file` : key;
   if (isExample(secret))
     throw section.error(
       setting,
-      "is an example from eventspool's documentation, and other machines can be reached with it: make a secret of " +
-        "your own, such as openssl rand -base64 32 prints",
+      "is an example of eventspool's documentation, which anyone can use from other machines: make a secret with " +
+        "openssl rand -base64 32",
     );
   const bytes = secret.reveal();
   if (bytes.length < MIN_STRONG_BYTES || new Set(bytes).size === 1)
     section.warn(
       setting,
-      `can be guessed: use ${MIN_STRONG_BYTES} random bytes or more, such as openssl rand -base64 32 prints`,
+      `can be guessed: make a secret of ${MIN_STRONG_BYTES} random bytes or more with openssl rand -base64 32`,
     );
 }
 
-/** Files in PEM, by their paths. */
+/** Paths of PEM files for TLS. */
 export interface TlsFiles {
-  /** Who is trusted; undefined: whom the runtime trusts. */
+  /** The certificate authorities that are trusted. Undefined: those of the runtime. */
   readonly caFile: string | undefined;
-  /** A certificate of our own; with {@link keyFile} or not at all. */
+  /** The own certificate; needs {@link keyFile}. */
   readonly certFile: string | undefined;
-  /** The certificate's key. */
+  /** The key of the certificate. */
   readonly keyFile: string | undefined;
 }
 
 /**
- * Reads `tls_ca_file`, `tls_cert_file` and `tls_key_file`, each behind `prefix`, such as `nats.`; undefined: none is set.
+ * Reads `tls_ca_file`, `tls_cert_file` and `tls_key_file`, with a prefix such as `nats.`. Undefined: none is set.
  *
- * @throws {ConfigurationError}
+ * @throws {ConfigurationError} a file cannot be read, or one of certificate and key is missing
  */
 export function readTlsFiles(section: ConfigSection, prefix: string): TlsFiles | undefined {
   const file = optional(readableFileIn(section), undefined);
@@ -211,11 +199,11 @@ export function readTlsFiles(section: ConfigSection, prefix: string): TlsFiles |
     keyFile: section.read(`${prefix}tls_key_file`, file),
   };
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined))
-    throw section.error(`${prefix}tls_cert_file`, `goes with ${prefix}tls_key_file: set both or none`);
+    throw section.error(`${prefix}tls_cert_file`, `needs ${prefix}tls_key_file: set both or none`);
   return Object.values(tls).some((path) => path !== undefined) ? tls : undefined;
 }
 
-/** Reads the path of a file that can be read, relative to the configuration's file. */
+/** Reads the path of a readable file, relative to the configuration file. */
 export function readableFileIn(section: ConfigSection): ValueParser<string> {
   return (text) => {
     const path = section.parsePath(text);
@@ -223,7 +211,32 @@ export function readableFileIn(section: ConfigSection): ValueParser<string> {
       accessSync(path, constants.R_OK);
       return path;
     } catch (cause) {
-      throw new ConfigurationError(`cannot read the file ${quote(path)}`, {}, { cause });
+      throw unreadable(path, cause);
     }
   };
+}
+
+function unreadable(path: string, cause: unknown): ConfigurationError {
+  const problem = `cannot read the file ${quote(path)}: ${explainFileError(cause, path)}`;
+  return new ConfigurationError(problem, {}, { cause });
+}
+
+/** The contents of {@link TlsFiles}. */
+export interface TlsContents {
+  readonly ca: Buffer | undefined;
+  readonly cert: Buffer | undefined;
+  readonly key: Buffer | undefined;
+}
+
+/** Reads certificates when a listener or a destination starts, and again at a reload. @throws {ConfigurationError} */
+export function loadTls({ caFile, certFile, keyFile }: TlsFiles): TlsContents {
+  const load = (path: string | undefined): Buffer | undefined => {
+    if (path === undefined) return undefined;
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      throw unreadable(path, cause);
+    }
+  };
+  return { ca: load(caFile), cert: load(certFile), key: load(keyFile) };
 }

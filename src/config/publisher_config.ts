@@ -169,9 +169,9 @@ const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
  * shows a secret.
  */
 export function loadPublisherConfig(path: string, options: PublisherConfigOptions = {}): PublisherConfig {
-  checkOptions(options, { queueName: STRING, env: OBJECT });
+  const checked = checkOptions(options, { queueName: STRING, env: OBJECT });
   const { text, ...read } = readConfigFile(path);
-  return parsePublisherConfig(text, { ...options, ...read });
+  return parsePublisherConfig(text, { ...checked, ...read });
 }
 
 /**

@@ -10,11 +10,11 @@ import {
   checkOption,
   checkOptions,
   FUNCTION,
-  integerFrom,
   OBJECT,
   type OptionKinds,
   oneOf,
   STRING,
+  wholeFrom,
 } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
 import { type BatchVersion, EVENTS_CEILING, EventTable } from "../storage/events.ts";
@@ -316,12 +316,12 @@ export class EventQueue<T, Output = T> implements Disposable {
 
 const OPTION_KINDS: OptionKinds<EventQueueOptions & { readonly schema?: unknown }> = {
   directory: STRING,
-  maxEvents: integerFrom(1, EVENTS_CEILING),
-  maxEventBytes: integerFrom(1),
+  maxEvents: wholeFrom(1, EVENTS_CEILING),
+  maxEventBytes: wholeFrom(1),
   durability: oneOf("process", "power"),
   fileMode: { expected: "a mode that lets the owner read and write, such as 0o600", matches: isFileMode },
   allowNetworkFileSystem: BOOLEAN,
-  busyTimeoutMs: integerFrom(1),
+  busyTimeoutMs: wholeFrom(1),
   openTelemetry: TRACING,
   onRejected: FUNCTION,
   schema: OBJECT,

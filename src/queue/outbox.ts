@@ -30,10 +30,10 @@ import {
   checkOption,
   checkOptions,
   FUNCTION,
-  integerFrom,
   OBJECT,
   type OptionKinds,
   STRING,
+  wholeFrom,
 } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
 import { noteLocation } from "../storage/epochs.ts";
@@ -317,8 +317,8 @@ export class Outbox<T, Output = T> implements Disposable {
 
 const OPTION_KINDS: OptionKinds<OutboxOptions & { readonly schema?: unknown }> = {
   name: STRING,
-  maxEvents: integerFrom(1, EVENTS_CEILING),
-  maxEventBytes: integerFrom(1),
+  maxEvents: wholeFrom(1, EVENTS_CEILING),
+  maxEventBytes: wholeFrom(1),
   requireTransaction: BOOLEAN,
   allowMemory: BOOLEAN,
   openTelemetry: TRACING,

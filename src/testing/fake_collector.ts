@@ -16,7 +16,7 @@ import type { RequestVersion } from "../collector/sinks/sink.ts";
 import { UNKNOWN_KEY } from "../config/config_section.ts";
 import { parsePublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError, EventError } from "../errors.ts";
-import { checkOption, checkOptions, integerFrom, type OptionKind, type OptionKinds } from "../options.ts";
+import { checkOption, checkOptions, type OptionKind, type OptionKinds, wholeFrom } from "../options.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
 import type { SigningKey } from "../wire/signature.ts";
@@ -38,7 +38,7 @@ const SIGNING_KEY: OptionKind = {
   },
 };
 
-const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: integerFrom(0, 65_535), key: SIGNING_KEY };
+const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: wholeFrom(0, 65_535), key: SIGNING_KEY };
 
 /** Options of {@link FakeCollector.waitFor}. */
 export interface WaitOptions {
@@ -46,7 +46,7 @@ export interface WaitOptions {
   readonly timeoutMs?: number;
 }
 
-const WAIT_OPTION_KINDS: OptionKinds<WaitOptions> = { timeoutMs: integerFrom(0) };
+const WAIT_OPTION_KINDS: OptionKinds<WaitOptions> = { timeoutMs: wholeFrom(0) };
 
 const DEFAULT_KEY = { name: "tests", secret: Buffer.from("not a secret, but for tests") };
 const DEFAULT_WAIT_MS = 10_000;
@@ -98,19 +98,19 @@ export class FakeCollector implements AsyncDisposable {
   #repeated = 0;
   #waiting = new Set<() => void>();
 
-  private constructor({ key = DEFAULT_KEY }: FakeCollectorOptions) {
+  private constructor(key: SigningKey) {
     this.#key = key;
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
   /** Starts a collector. @throws {ConfigurationError} (rejects) an option is not valid, or the port cannot be used */
   static async open(options: FakeCollectorOptions = {}): Promise<FakeCollector> {
-    checkOptions(options, OPTION_KINDS);
-    const collector = new FakeCollector(options);
-    collector.#server.listen(options.port ?? 0, "127.0.0.1");
+    const { port = 0, key } = checkOptions(options, OPTION_KINDS);
+    const collector = new FakeCollector(key ?? DEFAULT_KEY);
+    collector.#server.listen(port, "127.0.0.1");
     await once(collector.#server, "listening").catch((cause: Error) => {
       throw new ConfigurationError(
-        `cannot listen on port ${options.port}: ${cause.message}`,
+        `cannot listen on port ${port}: ${cause.message}`,
         { key: "port" },
         { cause },
       );
@@ -158,9 +158,8 @@ export class FakeCollector implements AsyncDisposable {
    * @throws {ConfigurationError} (rejects) an argument is not valid
    */
   async waitFor(count: number, options: WaitOptions = {}): Promise<readonly unknown[]> {
-    checkOption("count", count, integerFrom(0));
-    checkOptions(options, WAIT_OPTION_KINDS);
-    const { timeoutMs = DEFAULT_WAIT_MS } = options;
+    checkOption("count", count, wholeFrom(0));
+    const { timeoutMs = DEFAULT_WAIT_MS } = checkOptions(options, WAIT_OPTION_KINDS);
     const found = Promise.withResolvers<void>();
     const look = (): void => {
       if (this.received.length >= count) found.resolve();

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { checkOption, checkOptions, integerFrom, type OptionKind, type OptionKinds } from "../options.ts";
+import { checkOption, checkOptions, type OptionKind, type OptionKinds, wholeFrom } from "../options.ts";
 import {
   EventQueue,
   type EventQueueOptions,
@@ -27,7 +27,7 @@ export interface FailOptions {
   readonly times?: number;
 }
 
-const FAIL_OPTION_KINDS: OptionKinds<FailOptions> = { times: integerFrom(1) };
+const FAIL_OPTION_KINDS: OptionKinds<FailOptions> = { times: wholeFrom(1) };
 
 const ERROR: OptionKind = { expected: "an Error or undefined", matches: (value) => value instanceof Error };
 
@@ -112,8 +112,8 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
    */
   failWith(error: Error | undefined, options: FailOptions = {}): void {
     if (error !== undefined) checkOption("error", error, ERROR);
-    checkOptions(options, FAIL_OPTION_KINDS);
-    this.#failure = error && { error, left: options.times ?? Number.POSITIVE_INFINITY };
+    const { times = Number.POSITIVE_INFINITY } = checkOptions(options, FAIL_OPTION_KINDS);
+    this.#failure = error && { error, left: times };
   }
 
   /** {@link EventQueue.put}, or throws the error of {@link failWith}. */

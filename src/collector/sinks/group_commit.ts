@@ -7,7 +7,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
-import { integerFrom, type OptionKinds, oneOf } from "../../options.ts";
+import { type OptionKinds, oneOf, wholeFrom } from "../../options.ts";
 import type { AcceptedBatch, EventList, Sink, StoreResult } from "./sink.ts";
 
 /** The most batches in one commit. */
@@ -34,7 +34,7 @@ export interface SyncOptions {
 /** The kinds of these options. */
 export const SYNC_OPTION_KINDS: OptionKinds<SyncOptions> = {
   fsync: oneOf("always", "interval", "never"),
-  fsyncIntervalMs: integerFrom(1),
+  fsyncIntervalMs: wholeFrom(1),
 };
 
 /** What stores a group of batches. */

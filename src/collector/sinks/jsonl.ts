@@ -5,14 +5,7 @@ import { getLogger } from "@logtape/logtape";
 import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
 import { jsonText } from "../../format.ts";
-import {
-  checkOption,
-  checkOptions,
-  FILE_MODE,
-  integerFrom,
-  type OptionKinds,
-  STRING,
-} from "../../options.ts";
+import { checkOption, checkOptions, FILE_MODE, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
 import type { DedupIndex } from "./dedup_index.ts";
 import {
@@ -45,8 +38,8 @@ export interface JsonlSinkOptions extends SyncOptions {
 
 const OPTION_KINDS: OptionKinds<JsonlSinkOptions> = {
   ...SYNC_OPTION_KINDS,
-  rotateSizeBytes: integerFrom(1),
-  rotateAgeMs: integerFrom(1),
+  rotateSizeBytes: wholeFrom(1),
+  rotateAgeMs: wholeFrom(1),
   fileMode: FILE_MODE,
 };
 
@@ -70,10 +63,10 @@ export class JsonlSink extends GroupCommitSink {
    */
   constructor(path: string, options: JsonlSinkOptions = {}) {
     checkOption("path", path, STRING);
-    checkOptions(options, OPTION_KINDS);
-    const output = new JsonlOutput(path, options);
-    const { rotateSizeBytes = MAX_GROUP_BYTES } = options;
-    super(output, { ...options, maxGroupBytes: Math.min(rotateSizeBytes, MAX_GROUP_BYTES) });
+    const checked = checkOptions(options, OPTION_KINDS);
+    const output = new JsonlOutput(path, checked);
+    const { rotateSizeBytes = MAX_GROUP_BYTES } = checked;
+    super(output, { ...checked, maxGroupBytes: Math.min(rotateSizeBytes, MAX_GROUP_BYTES) });
     output.onAge = () => this.wake();
   }
 }

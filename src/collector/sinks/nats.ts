@@ -5,12 +5,12 @@ import type { NatsPublisher } from "../../nats/nats_publisher.ts";
 import type { Messages } from "../../nats/types.ts";
 import {
   checkOptions,
-  integerFrom,
   OBJECT,
   type OptionKind,
   type OptionKinds,
   oneOf,
   STRING,
+  wholeFrom,
 } from "../../options.ts";
 import { eachId } from "../../wire/event_ids.ts";
 import { formatSource } from "./dedup_index.ts";
@@ -33,7 +33,7 @@ const OPTION_KINDS: OptionKinds<NatsSinkConfig> = {
   login: OBJECT,
   tls: OBJECT,
   inboxPrefix: STRING,
-  timeoutMs: integerFrom(1),
+  timeoutMs: wholeFrom(1),
   stream: STRING,
   subject: SUBJECT,
 };
@@ -59,8 +59,7 @@ export class NatsSink implements Sink {
    * @throws {ConfigurationError} an option is not valid
    */
   constructor(config: NatsSinkConfig) {
-    checkOptions(config, OPTION_KINDS, ["servers", "inboxPrefix", "timeoutMs", "subject"]);
-    this.#config = config;
+    this.#config = checkOptions(config, OPTION_KINDS, ["servers", "inboxPrefix", "timeoutMs", "subject"]);
     this.#url = `nats://${config.servers.join(",")}/${config.subject.text}`;
   }
 

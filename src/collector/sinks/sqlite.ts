@@ -73,8 +73,8 @@ export class SqliteSink extends GroupCommitSink {
    */
   constructor(path: string, options: SqliteSinkOptions = {}) {
     checkOption("path", path, STRING);
-    checkOptions(options, OPTION_KINDS);
-    super(new SqliteOutput(path, options.fileMode ?? DEFAULT_OUTPUT_MODE), options);
+    const checked = checkOptions(options, OPTION_KINDS);
+    super(new SqliteOutput(path, checked.fileMode ?? DEFAULT_OUTPUT_MODE), checked);
   }
 }
 

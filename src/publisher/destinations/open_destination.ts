@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { createSecureContext } from "node:tls";
-import type { TlsFiles } from "../../config/credentials.ts";
+import { loadTls, type TlsFiles } from "../../config/credentials.ts";
 import type { CollectorDestinationConfig } from "../../config/destination_config.ts";
 import type { PublisherConfig } from "../../config/publisher_config.ts";
 import { ConfigurationError } from "../../errors.ts";
@@ -30,7 +29,7 @@ export function openDestination({ destination, batch, queueName }: PublisherConf
         key: { name: key.name, secret: key.secret.reveal() },
         gzipLevel: batch.gzipLevel,
         proxyEnv: proxyEnvOf(proxy),
-        tls: tls && readTls(tls),
+        tls: tls && loadSecureContext(tls),
       });
     }
     case "nats":
@@ -51,11 +50,10 @@ function proxyEnvOf(proxy: CollectorDestinationConfig["proxy"]): ProxyEnv | unde
 }
 
 /** Read when a publisher starts, and so again after SIGHUP. @throws {ConfigurationError} */
-function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+function loadSecureContext({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+  const tls = loadTls({ caFile, certFile, keyFile });
   try {
-    const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
-    const tls = { ca: read(caFile), cert: read(certFile), key: read(keyFile) };
-    createSecureContext(tls); // tells now what the first request would
+    createSecureContext(tls); // fails now instead of at the first request
     return tls;
   } catch (cause) {
     const files = [caFile, certFile, keyFile].filter((path) => path !== undefined).join(", ");

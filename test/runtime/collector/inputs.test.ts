@@ -46,19 +46,16 @@ async function assertRejected(wrong: Wrong): Promise<void> {
 
 test("the collector rejects wrong input with a typed error at the call", async () => {
   await assertRejected([
-    [() => collector(undefined as Any), /^options: must be an object, got undefined$/],
+    [() => collector(undefined as Any), /^options: must be an object of options, got undefined/],
     [() => collect({ key: KEYS }), /^key: unknown option: did you mean keys\?$/],
-    [
-      () => collect({ keys: undefined }),
-      /^keys: must be a Map of keys by name or a function, got undefined$/,
-    ],
-    [() => collect({ keys: { main: "secret" } }), /^keys: must be a Map .*, got an object \(Object\)$/],
-    [() => collect({ sink: undefined }), /^sink: must be a sink with a method store, got undefined$/],
+    [() => collect({ keys: undefined }), /^keys: must be a Map of secrets or a function, got undefined/],
+    [() => collect({ keys: { main: "secret" } }), /^keys: must be a Map .*, got an object \(Object\)/],
+    [() => collect({ sink: undefined }), /^sink: must be a sink, with a method store, got undefined/],
     [() => collect({ sink: {} }), /^sink: must be a sink/],
     [() => collect({ status: {} }), /^status: must be a CollectorStatus/],
-    [() => collect({ maxEvents: "5" }), /^maxEvents: must be an integer from 1 to \d+, got "5"$/],
+    [() => collect({ maxEvents: "5" }), /^maxEvents: must be an integer from 1 to \d+, got "5"/],
     [() => collect({ maxRequest: 5 }), /^maxRequest: unknown option: did you mean maxRequests\?$/],
-    [() => collect({ v1: "true" }), /^v1: must be true or false, got "true"$/],
+    [() => collect({ v1: "true" }), /^v1: must be true or false, got "true"/],
     [() => collect({ validate: {} }), /^validate: must be a function/],
     [() => withKey("hunter2"), /^keys\.main: must be a Uint8Array of at least one byte(?!.*hunter2)/],
     [() => withKey(Buffer.of()), /^keys\.main: must be a Uint8Array of at least one byte/],
@@ -77,25 +74,25 @@ test("sinks and their configuration reject wrong input with a typed error, and c
   const sqlite = (options: Any): unknown => new SqliteSink(`${directory.path}/b`, options);
   const nats = (options: Any): unknown => new NatsSink({ ...NATS, ...options });
   await assertRejected([
-    [() => new (JsonlSink as Any)(), /^path: must be a string, got undefined$/],
-    [() => jsonl({ fsync: "allways" }), /^fsync: must be always, interval or never, got "allways"$/],
+    [() => new (JsonlSink as Any)(), /^path: must be a string, got undefined/],
+    [() => jsonl({ fsync: "allways" }), /^fsync: must be always, interval or never, got "allways"/],
     [() => jsonl({ rotateSize: 5 }), /^rotateSize: unknown option: did you mean rotateSizeBytes\?$/],
-    [() => jsonl({ fileMode: 0o477 }), /^fileMode: must be a file mode from 0o600 to 0o777, got 319$/],
+    [() => jsonl({ fileMode: 0o477 }), /^fileMode: must be a file mode from 0o600 to 0o777, got 319/],
     [() => jsonl({ fileMode: "0600" }), /^fileMode: must be a file mode/],
-    [() => new (SqliteSink as Any)(5), /^path: must be a string, got 5$/],
+    [() => new (SqliteSink as Any)(5), /^path: must be a string, got 5/],
     [() => sqlite({ sync: "never" }), /^sync: unknown option: did you mean fsync\?$/],
     [() => sqlite({ fileMode: 0o400 }), /^fileMode: must be a file mode/],
     [() => nats({ server: "localhost" }), /^server: unknown option: did you mean servers\?$/],
     [() => nats({ servers: "localhost" }), /^servers: must be an array of servers/],
     [() => nats({ servers: [] }), /^servers: must be an array of servers/],
-    [() => nats({ subject: "events" }), /^subject: must be a SubjectTemplate, got "events"$/],
+    [() => nats({ subject: "events" }), /^subject: must be a SubjectTemplate, got "events"/],
     [() => nats({ timeoutMs: undefined }), /^timeoutMs: must be an integer/],
     [() => openSink({ kind: "kafka" } as Any), /^kind: must be file, sqlite or nats/],
     [() => openSink({ kind: "sqlite" } as Any), /^path: must be a string/],
     [() => new SubjectTemplate(5 as Any, "key"), /^text: must be a string/],
     [() => new SubjectTemplate("a b", "key"), /expected a subject such as events\.\{key\}/],
     [() => new Secret("hunter2" as Any), /^bytes: must be a Uint8Array$/],
-    [() => loadCollectorConfig(5 as Any), /^path: must be a string, got 5$/],
+    [() => loadCollectorConfig(5 as Any), /^path: must be a string, got 5/],
     [() => loadCollectorConfig("c.ini", { environment: {} } as Any), /^environment: unknown option/],
   ]);
   assert.deepEqual(readdirSync(directory.path), []);
@@ -107,7 +104,7 @@ test("the helpers for tests reject wrong input with a typed error at the call", 
   const settings = (values: Any): unknown => publish(queue, fake, values);
   await assertRejected([
     [() => FakeCollector.open({ ports: 5 } as Any), /^ports: unknown option: did you mean port\?$/],
-    [() => FakeCollector.open({ port: 70_000 }), /^port: must be an integer from 0 to 65535, got 70000$/],
+    [() => FakeCollector.open({ port: 70_000 }), /^port: must be an integer from 0 to 65535, got 70000/],
     [() => FakeCollector.open({ key: { name: "k" } } as Any), /^key: must be an object \{ name, secret \}/],
     [() => fake.waitFor("1" as Any), /^count: must be an integer/],
     [() => fake.waitFor(1, { timeout: 5 } as Any), /^timeout: unknown option: did you mean timeoutMs\?$/],

@@ -207,7 +207,7 @@ test("reads certificates for https: those of a client with their key, and from f
     };
     assert.deepEqual(collectorOf(withSettings(tls)).tls, { caFile: file, certFile: file, keyFile: file });
     rejects(() => withSettings({ ...tls, "collector.scheme": "http" }), /collector\.tls_\* are for https/);
-    rejects(() => withSettings({ "collector.tls_cert_file": file }), /goes with collector\.tls_key_file/);
+    rejects(() => withSettings({ "collector.tls_cert_file": file }), /needs collector\.tls_key_file/);
     rejects(() => withSettings({ "collector.tls_ca_file": `${file}.gone` }), /cannot read the file/);
   });
 });

@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { admin } from "../../../src/admin/app.ts";
+import { collectorAdmin } from "../../../src/collector/admin.ts";
+import { collector } from "../../../src/collector/app.ts";
+import { JsonlSink } from "../../../src/collector/sinks/jsonl.ts";
+import { SqliteSink } from "../../../src/collector/sinks/sqlite.ts";
 import { ConfigurationError, EventQueueClosedError, EventSerializationError } from "../../../src/errors.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { eventQueues } from "../../../src/queue/hono.ts";
 import { Outbox } from "../../../src/queue/outbox.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
+import { FakeCollector } from "../../../src/testing/fake_collector.ts";
 import { TestEventQueue } from "../../../src/testing/test_event_queue.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -94,14 +99,17 @@ test("puts after close are errors, and a list is not even looked at", () => {
   assert.throws(() => queue.putMany({ a: 1 } as Any), EventQueueClosedError);
 });
 
-test("unknown options and values of the wrong type are rejected at the call", () => {
+test("options that do not exist and values of another kind are rejected where they are given", async () => {
+  using directory = temporaryDirectory();
   const queue = (options: Any, serializer: Any = serializeJsonEvent): unknown =>
     new EventQueue("main", serializer, options);
+  const keys = new Map([["main", Buffer.from("secret")]]);
+  const sink = { store: async () => ({}) };
   const wrong: readonly (readonly [work: () => unknown, message: RegExp])[] = [
     [() => queue({ maxEvent: 5 }), /^maxEvent: unknown option: did you mean maxEvents\?$/],
-    [() => queue({ colour: 5 }), /^colour: unknown option: use directory, maxEvents, /],
-    [() => queue(null), /^options: must be an object, got null/],
-    [() => queue("/tmp"), /^options: must be an object, got a string/],
+    [() => queue({ colour: 5 }), /^colour: unknown option: the options are directory, maxEvents, /],
+    [() => queue(null), /^options: must be an object of options, got null/],
+    [() => queue("/tmp"), /^options: must be an object of options, got "\/tmp"/],
     [() => queue({ directory: 5 }), /^directory: must be a string, got 5/],
     [() => queue({ maxEvents: "5" }), /^maxEvents: must be an integer from 1 to .*, got "5"/],
     [() => queue({ durability: "disk" }), /^durability: must be process or power, got "disk"/],
@@ -114,7 +122,18 @@ test("unknown options and values of the wrong type are rejected at the call", ()
     [() => new (Outbox as Any)({}), /^serializer: is missing: /],
     [() => new Outbox({} as Any, serializeJsonEvent, { maxEvent: 1 } as Any), /did you mean maxEvents/],
     [() => new Outbox({} as Any, serializeJsonEvent, { allowMemory: 1 } as Any), /must be true or false/],
+    [() => new TestEventQueue("main", serializeJsonEvent, { maxEvent: 1 } as Any), /did you mean maxEvents/],
+    [() => collector({ key: keys, sink } as Any), /^key: unknown option: did you mean keys\?/],
+    [() => collector({ sink } as Any), /^keys: must be a Map of secrets or a function, got undefined/],
+    [() => collector({ keys } as Any), /^sink: must be a sink, with a method store/],
+    [() => collector({ keys, sink, maxEvents: "5" } as Any), /^maxEvents: must be an integer/],
+    [() => collectorAdmin({} as Any, { tokens: "a" } as Any), /did you mean token/],
     [() => admin({} as Any, { token: 5 } as Any), /^token: must be a string/],
+    [
+      () => new JsonlSink(`${directory.path}/a`, { fsync: "allways" } as Any),
+      /^fsync: must be always, interval or never/,
+    ],
+    [() => new SqliteSink(`${directory.path}/b`, { sync: "never" } as Any), /did you mean fsync/],
     [() => eventQueues({ events: undefined } as Any), /^events: is undefined, and must be an EventQueue/],
   ];
   for (const [work, message] of wrong)
@@ -123,6 +142,7 @@ test("unknown options and values of the wrong type are rejected at the call", ()
       assert.match(error.message, message);
       return true;
     });
+  await assert.rejects(FakeCollector.open({ ports: 5 } as Any), ConfigurationError);
 });
 
 test("a queue rejects a serializer for another version than its events have, until they are published", () => {

@@ -30,7 +30,7 @@ test("tells what it can do, and suggests what was meant", LIMIT, async () => {
     [["dead", "export", "--to", "/nowhere/x"], 2, /--to: cannot append to \/nowhere\/x/],
     [["dead", "show", "x"], 2, /"x" is no ID of a dead letter/],
     [["dead", "show", "9"], 1, /there is no dead letter 9/],
-    [["peek", "-n", "x"], 2, /expected a whole number/],
+    [["peek", "-n", "x"], 2, /expected an integer/],
     [["purge"], 2, /there is no terminal to ask on: say --yes/],
   ];
   const results = await Promise.all(cases.map(([args]) => queue(spool, args)));
