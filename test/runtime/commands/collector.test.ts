@@ -69,7 +69,7 @@ test("rejects a broken configuration, and an output it cannot open, in one line"
     /^collector: .*config\.ini: \[event-collector\] key\.NAME: expected one or more keys/,
   );
   assertRejection(output, /^collector: Cannot open .* for appending/);
-  assertRejection(missing, /^collector: .*absent\.ini: .*there is no such file$/);
+  assertRejection(missing, /^collector: .*absent\.ini: .*the file does not exist$/);
 });
 
 test("rejects a taken port in one line, with 2", LIMIT, async () => {

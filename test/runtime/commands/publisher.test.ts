@@ -153,7 +153,7 @@ test("rejects a broken configuration in one line that says where", LIMIT, async 
   assertRejection(secret, /config\.ini:4: \[event-publisher:main\] key\.secret: is not Base64/);
   assert.ok(!secret.stderr.join().includes("Zm9v"), "not even a broken secret is shown");
   assertRejection(variable, /config\.ini:2: .*collector\.hostname: .*NO_SUCH_VARIABLE_HERE is not set$/);
-  assertRejection(missing, /absent\.ini: .*there is no such file$/);
+  assertRejection(missing, /absent\.ini: .*the file does not exist$/);
   assertRejection(toml, /config\.toml:1/);
   assertRejection(name, /"\.\.\/x" is not a queue name/);
 });
