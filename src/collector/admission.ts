@@ -7,7 +7,7 @@
  * @module
  */
 import { HTTPException } from "hono/http-exception";
-import { findGreediest, type Occupant } from "../server/connections.ts";
+import { findHeaviest, type Occupant } from "../server/connections.ts";
 import type { CollectorStatus } from "./status.ts";
 
 /** The limits. */
@@ -202,7 +202,7 @@ export class Intake {
     this.#status.readingBytes += bytes;
     const { limits, readingBytes } = this.#status;
     if (readingBytes <= Math.max(limits.maxPendingBytes, MIN_READING_BYTES)) return;
-    const victim = findGreediest(this.#readings, {
+    const victim = findHeaviest(this.#readings, {
       weigh: ({ sizeBytes }) => sizeBytes,
       isSpared: ({ failure }) => failure !== undefined,
     });

@@ -1,6 +1,7 @@
 import { existsSync, fstatSync, readSync, realpathSync, renameSync } from "node:fs";
 import { dirname, extname } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
+import { crc32 } from "node:zlib";
 import { getLogger } from "@logtape/logtape";
 import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
@@ -103,6 +104,8 @@ class JsonlOutput implements GroupTarget {
   #group: readonly NewLines[] = [];
   /** The sizes of both files before the last append, in bytes. */
   #before = { fileBytes: 0, journalBytes: 0 };
+  /** How much of the file is on the disk, in bytes. */
+  #syncedBytes: number;
   /** Why nothing more can be written. */
   #failure: EventStorageError | undefined;
   #ageTimer: ReturnType<typeof setTimeout> | undefined;
@@ -126,6 +129,7 @@ class JsonlOutput implements GroupTarget {
       this.#openedAtMs = found.openedAtMs;
       this.#rotationCount = found.rotationCount;
       this.#file.syncNow();
+      this.#syncedBytes = this.#file.sizeBytes;
       this.#journal = new JsonlJournal(journalPath, this.#header(), { seen: this.#seen, mode: this.#mode });
     } catch (error) {
       this.#file.close();
@@ -154,6 +158,7 @@ class JsonlOutput implements GroupTarget {
   /** Removes the last append. The file first: without its journal, half a batch would look like whole lines. */
   undo(): void {
     try {
+      this.#syncedBytes = Math.min(this.#syncedBytes, this.#before.fileBytes);
       this.#file.truncate(this.#before.fileBytes);
       this.#journal.truncate(this.#before.journalBytes);
     } catch (cause) {
@@ -163,8 +168,10 @@ class JsonlOutput implements GroupTarget {
   }
 
   async sync(): Promise<void> {
+    const { sizeBytes } = this.#file;
     try {
       await Promise.all([this.#journal.sync(), this.#file.sync()]);
+      this.#syncedBytes = sizeBytes;
     } catch (cause) {
       throw describeWriteError(cause, this.path);
     }
@@ -193,9 +200,9 @@ class JsonlOutput implements GroupTarget {
     if (sizeBytes === 0) this.#openedAtMs = Date.now();
     this.#before = { fileBytes: sizeBytes, journalBytes: this.#journal.sizeBytes };
     try {
-      this.#journal.append(journalOf(group, sizeBytes));
-      // Batch by batch: the lines of a whole group in one buffer would cost three times as much.
-      for (const { events } of group) this.#file.append(events.lines());
+      const lines = group.map(({ events }) => events.lines()); // not in one buffer: that would cost three times as much
+      this.#journal.append(journalOf(group, lines, sizeBytes), this.#syncedBytes);
+      for (const some of lines) this.#file.append(some);
     } catch (cause) {
       this.undo();
       throw describeWriteError(cause, this.path);
@@ -217,8 +224,12 @@ class JsonlOutput implements GroupTarget {
   }
 
   #header(): JournalHeader {
-    const { sizeBytes } = this.#file;
-    return { startBytes: sizeBytes, openedAtMs: this.#openedAtMs, rotationCount: this.#rotationCount };
+    return {
+      startBytes: this.#file.sizeBytes,
+      openedAtMs: this.#openedAtMs,
+      rotationCount: this.#rotationCount,
+      inode: this.#file.inode,
+    };
   }
 
   /** Another program truncated the file or wrote to it, for example logrotate with `copytruncate`. */
@@ -236,6 +247,7 @@ class JsonlOutput implements GroupTarget {
   #rewriteJournal(): void {
     try {
       this.#file.syncNow();
+      this.#syncedBytes = this.#file.sizeBytes;
       this.#journal.rewrite(this.#header(), this.#seen);
     } catch (cause) {
       throw describeWriteError(cause, this.path);
@@ -253,7 +265,7 @@ class JsonlOutput implements GroupTarget {
   /** Begins a new file. If that fails, the old file stays in use. */
   #rotate(): void {
     const target = rotatedPath(this.path, new Date(), this.#rotationCount + 1);
-    const header = { startBytes: 0, openedAtMs: Date.now(), rotationCount: target.count };
+    const header = { startBytes: 0, openedAtMs: Date.now(), rotationCount: target.count, inode: 0 };
     try {
       this.#file.syncNow();
       // The journal first: after a crash in between it says nothing about the file, and the whole file is kept.
@@ -265,6 +277,7 @@ class JsonlOutput implements GroupTarget {
     try {
       this.#moveTo(target.path);
       this.#rotationCount = target.count;
+      this.#rewriteJournal(); // now for the new file
     } catch (cause) {
       this.#logFailedRotation(cause);
       this.#rewriteJournalOrFail();
@@ -300,13 +313,13 @@ function selectNew({ events, source, ids }: AcceptedBatch, seen: DedupIndex): Ne
   return { events: fresh, sizeBytes: linesSizeBytes(fresh), eventCount: events.count, source, ids, result };
 }
 
-function journalOf(group: readonly NewLines[], fileBytes: number): JournalBatch[] {
+function journalOf(group: readonly NewLines[], lines: readonly Buffer[], fileBytes: number): JournalBatch[] {
   let endBytes = fileBytes;
-  const written = group.filter(({ sizeBytes }) => sizeBytes > 0);
-  return written.map(({ eventCount, source, ids, sizeBytes }) => {
+  return group.flatMap(({ eventCount, source, ids, sizeBytes }, index) => {
+    if (sizeBytes === 0) return [];
     const beginBytes = endBytes;
     endBytes += sizeBytes;
-    return { beginBytes, endBytes, eventCount, source, ids };
+    return [{ beginBytes, endBytes, checksum: crc32(lines[index]!), eventCount, source, ids }];
   });
 }
 
@@ -333,17 +346,21 @@ function openLinesFile(path: string, mode: number): AppendFile {
 }
 
 /**
- * Finds the end of the last whole batch by the journal, and truncates the file there: the publisher of the rest got no
- * response. Where the journal ends before the file does, only an incomplete last line is removed. A file of another
- * program is not changed.
+ * Finds the end of the last complete batch by the journal, and truncates the file there: the publisher of the rest got
+ * no response. Where the journal ends before the file does, only what a power cut left of the last lines is removed. A
+ * file of another program is not changed.
  *
  * @throws {EventStorageError} `NOT_JSON_LINES`
  */
 function repairLinesFile(file: AppendFile, path: string, journalPath: string): Recovered {
   const foundBytes = file.sizeBytes;
-  if (foundBytes > 0) assertFirstLine(file, path);
-  const recovered = recover(journalPath, foundBytes);
-  const wholeBytes = recovered.wholeBytes ?? endOfLastLine(file, path);
+  const read = (begin: number, end: number): Buffer => readPart(file, begin, end - begin);
+  const recovered = recover(journalPath, { sizeBytes: foundBytes, inode: file.inode, read });
+  const { isSameFile, isRestTorn, wholeBytes: knownBytes } = recovered;
+  const endBytes = isSameFile ? beginOfZeros(file, knownBytes) : foundBytes;
+  if (foundBytes > 0 && endBytes === foundBytes) assertFirstLine(file, isSameFile, path);
+  const isKnown = isRestTorn || knownBytes === foundBytes;
+  const wholeBytes = isKnown ? knownBytes : endOfLastLine(file, { endBytes, isSameFile, path });
   if (wholeBytes < foundBytes) {
     file.truncate(wholeBytes);
     const cutBytes = foundBytes - wholeBytes;
@@ -355,23 +372,40 @@ function repairLinesFile(file: AppendFile, path: string, journalPath: string): R
   return recovered;
 }
 
-/** Rejects configuration files, tables, logs and databases: their first line is not JSON. */
-function assertFirstLine(file: AppendFile, path: string): void {
-  const head = readPart(file, 0, Math.min(file.sizeBytes, MAX_LINE_BYTES));
-  const end = head.indexOf(NEWLINE);
-  if (end !== -1 ? jsonText(head.subarray(0, end)) === undefined : !isTornJson(head))
-    throw notJsonLines(path);
+/** Returns the position of the first zero: a disk has zeros for what a power cut took, and JSON never has one. */
+function beginOfZeros(file: AppendFile, fromBytes: number): number {
+  for (let begin = fromBytes; begin < file.sizeBytes; begin += MAX_LINE_BYTES) {
+    const found = readPart(file, begin, MAX_LINE_BYTES).indexOf(0);
+    if (found !== -1) return begin + found;
+  }
+  return file.sizeBytes;
 }
 
-function endOfLastLine(file: AppendFile, path: string): number {
-  const { sizeBytes } = file;
-  const tailBytes = Math.min(sizeBytes, 2 * MAX_LINE_BYTES);
-  const tail = readPart(file, sizeBytes - tailBytes, tailBytes);
+/** Rejects configuration files, tables, logs and databases: their first line is not JSON. */
+function assertFirstLine(file: AppendFile, isOurs: boolean, path: string): void {
+  const head = readPart(file, 0, Math.min(file.sizeBytes, MAX_LINE_BYTES));
+  const end = head.indexOf(NEWLINE);
+  const isBegun = isTornJson(head) || (isOurs && isJson(head));
+  if (end === -1 ? !isBegun : !isJson(head.subarray(0, end))) throw notJsonLines(path);
+}
+
+interface LinesEnd {
+  /** Where the lines end. Behind it are zeros, or nothing. */
+  readonly endBytes: number;
+  readonly isSameFile: boolean;
+  readonly path: string;
+}
+
+/** Returns where the last complete line ends. The beginning of another may follow. */
+function endOfLastLine(file: AppendFile, { endBytes, isSameFile, path }: LinesEnd): number {
+  const tailBytes = Math.min(endBytes, 2 * MAX_LINE_BYTES);
+  const tail = readPart(file, endBytes - tailBytes, tailBytes);
   const end = tail.lastIndexOf(NEWLINE) + 1;
   const begin = end < 2 ? 0 : tail.lastIndexOf(NEWLINE, end - 2) + 1;
-  const isWhole = end === 0 || jsonText(tail.subarray(begin, end - 1)) !== undefined;
-  if (!isWhole || !(end === tail.length || isTornJson(tail.subarray(end)))) throw notJsonLines(path);
-  return sizeBytes - tail.length + end;
+  const isWhole = end === 0 || isJson(tail.subarray(begin, end - 1));
+  const isTorn = end === tail.length || isSameFile || isTornJson(tail.subarray(end));
+  if (!isWhole || !isTorn) throw notJsonLines(path);
+  return endBytes - tail.length + end;
 }
 
 function readPart({ descriptor }: AppendFile, position: number, sizeBytes: number): Buffer {
@@ -379,12 +413,16 @@ function readPart({ descriptor }: AppendFile, position: number, sizeBytes: numbe
   return part.subarray(0, readSync(descriptor, part, 0, sizeBytes, position));
 }
 
+function isJson(line: Buffer): boolean {
+  return jsonText(line) !== undefined;
+}
+
 /** Whether the bytes may be the beginning of an event that a crash cut short: its end is missing. */
 function isTornJson(text: Buffer): boolean {
   return (
     text.length < MAX_LINE_BYTES &&
     /^\s*["[{]/.test(text.toString("latin1")) &&
-    jsonText(text) === undefined &&
+    !isJson(text) &&
     !text.includes(0)
   );
 }

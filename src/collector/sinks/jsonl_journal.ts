@@ -1,20 +1,24 @@
 /**
  * The journal of a file of JSON lines: the ids of its events.
  *
- * Beside `events.jsonl` is `events.jsonl.journal`. Before a batch is appended to the file, the journal gets a line with
- * the place where the batch will begin and end, and its ids. So after a crash the size of the file shows which batches
- * are complete. An incomplete one is removed: its publisher got no response.
+ * The journal of `events.jsonl` is `events.jsonl.journal`. Before batches are appended to the file, the journal gets a
+ * line for each: where its events will begin and end, their checksum, and its ids. After a crash of the process, the
+ * size of the file shows which batches are complete. After a power cut it does not: a disk may have the new size of a
+ * file, and zeros for what was not synced. So the checksums decide about batches that no sync has covered. The first
+ * incomplete batch is removed with everything behind it: its publisher got no response.
  *
  * ```text
- * eventspool-journal 1 START OPENED_AT_MS ROTATION_COUNT
+ * eventspool-journal 1 START OPENED_AT_MS ROTATION_COUNT INODE
  * seen SOURCE QUEUE_UUID:1-100,105       stored in the first START bytes of the file, or in rotated files
- * batch BEGIN END EVENT_COUNT SOURCE IDS IDS as in Event-Ids, or - if the batch has none
+ * batch BEGIN END CRC32 EVENT_COUNT SOURCE IDS    IDS as in Event-Ids, or - if the batch has none
+ * synced END                             the file is on the disk up to here
  * ```
  *
  * @module
  */
 import { readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { crc32 } from "node:zlib";
 import { type EventIds, formatEventIds, parseEventIds } from "../../wire/event_ids.ts";
 import { DedupIndex, formatSource, parseSource } from "./dedup_index.ts";
 import { AppendFile, syncDirectory } from "./output_file.ts";
@@ -30,6 +34,8 @@ export interface JournalHeader {
   readonly openedAtMs: number;
   /** The number of rotated files. */
   readonly rotationCount: number;
+  /** The inode of the file, to recognize that another file replaced it. */
+  readonly inode: number;
 }
 
 /** A batch that will be appended. */
@@ -37,6 +43,8 @@ export interface JournalBatch {
   /** Where its events begin and end in the file, in bytes. */
   readonly beginBytes: number;
   readonly endBytes: number;
+  /** The CRC-32 of its lines. */
+  readonly checksum: number;
   readonly eventCount: number;
   /** The source of the ids. */
   readonly source: string;
@@ -44,9 +52,13 @@ export interface JournalBatch {
 }
 
 /** What a journal says about a file. */
-export interface Recovered extends Omit<JournalHeader, "startBytes"> {
-  /** The end of the last complete batch, in bytes. Undefined: the journal ends before the file does. */
-  readonly wholeBytes: number | undefined;
+export interface Recovered extends Pick<JournalHeader, "openedAtMs" | "rotationCount"> {
+  /** Whether the journal was written for this file. */
+  readonly isSameFile: boolean;
+  /** The end of the last complete batch of the journal, in bytes. */
+  readonly wholeBytes: number;
+  /** Whether an incomplete batch follows. Otherwise the journal says nothing about the rest. */
+  readonly isRestTorn: boolean;
   readonly seen: DedupIndex;
 }
 
@@ -75,8 +87,9 @@ export class JsonlJournal {
     return this.#file.sizeBytes;
   }
 
-  append(batches: readonly JournalBatch[]): void {
-    this.#file.append(Buffer.from(batches.map(formatBatch).join("")));
+  /** @param syncedBytes how much of the file is on the disk now */
+  append(batches: readonly JournalBatch[], syncedBytes: number): void {
+    this.#file.append(Buffer.from(`synced ${syncedBytes}\n${batches.map(formatBatch).join("")}`));
   }
 
   truncate(sizeBytes: number): void {
@@ -121,55 +134,80 @@ function replace(
   }
 }
 
-function formatStart({ startBytes, openedAtMs, rotationCount }: JournalHeader, seen: DedupIndex): string {
-  const lines = [`eventspool-journal 1 ${startBytes} ${openedAtMs} ${rotationCount}\n`];
+function formatStart(header: JournalHeader, seen: DedupIndex): string {
+  const { startBytes, openedAtMs, rotationCount, inode } = header;
+  const lines = [`eventspool-journal 1 ${startBytes} ${openedAtMs} ${rotationCount} ${inode}\n`];
   for (const queue of seen.queues()) lines.push(`seen ${seen.format(queue)}\n`);
   return lines.join("");
 }
 
-function formatBatch({ beginBytes, endBytes, eventCount, source, ids }: JournalBatch): string {
+function formatBatch({ ids, ...batch }: JournalBatch): string {
+  const { beginBytes, endBytes, checksum, eventCount, source } = batch;
   const named = ids === undefined ? "-" : formatEventIds(ids.queue, ids.ranges);
-  return `batch ${beginBytes} ${endBytes} ${eventCount} ${formatSource(source)} ${named}\n`;
+  return `batch ${beginBytes} ${endBytes} ${checksum} ${eventCount} ${formatSource(source)} ${named}\n`;
+}
+
+/** The file of a journal. */
+export interface JournaledFile {
+  readonly sizeBytes: number;
+  readonly inode: number;
+  /** Reads a part of the file. */
+  read(beginBytes: number, endBytes: number): Buffer;
 }
 
 /**
- * Reads the journal of a file of `sizeBytes`. Lines that cannot be read, for example after a power cut, and all lines
- * behind them are ignored. The whole journal is ignored if the file is smaller than when the journal was written:
- * someone moved or truncated the file.
+ * Reads the journal of a file. Lines that cannot be read, for example after a power cut, and all lines behind them are
+ * ignored. The whole journal is ignored if the file is smaller than when the journal was written: someone moved or
+ * truncated the file.
  */
-export function recover(path: string, sizeBytes: number): Recovered {
+export function recover(path: string, file: JournaledFile): Recovered {
   const lines = readLines(path);
   const header = parseHeader(lines[0] ?? "");
-  if (header === undefined || header.startBytes > sizeBytes)
-    return {
-      openedAtMs: Date.now(),
-      rotationCount: 0,
-      ...header,
-      wholeBytes: undefined,
-      seen: new DedupIndex(),
-    };
-  const { startBytes } = header;
   const seen = new DedupIndex();
+  const { startBytes = 0, openedAtMs = Date.now(), rotationCount = 0, inode } = header ?? {};
+  const unknown = { openedAtMs, rotationCount, isSameFile: false, wholeBytes: 0, isRestTorn: false, seen };
+  if (header === undefined || startBytes > file.sizeBytes) return unknown;
   let at = 1;
   while (lines[at]?.startsWith("seen ") && seen.restore(lines[at]!.slice("seen ".length))) at++;
-  return { ...header, wholeBytes: recoverBatches(lines.slice(at), { startBytes, sizeBytes }, seen), seen };
+  const isSameFile = inode === file.inode;
+  return {
+    ...unknown,
+    isSameFile,
+    ...recoverBatches(lines.slice(at), { file, startBytes, isSameFile, seen }),
+  };
+}
+
+interface Recovery {
+  readonly file: JournaledFile;
+  readonly startBytes: number;
+  readonly isSameFile: boolean;
+  readonly seen: DedupIndex;
 }
 
 /** Adds the ids of the complete batches; each batch begins where the one before ends. */
 function recoverBatches(
   lines: readonly string[],
-  { startBytes, sizeBytes }: { startBytes: number; sizeBytes: number },
-  seen: DedupIndex,
-): number | undefined {
-  let endBytes = startBytes;
+  { file, startBytes, isSameFile, seen }: Recovery,
+): Pick<Recovered, "wholeBytes" | "isRestTorn"> {
+  const syncedBytes = Math.max(startBytes, ...lines.map((line) => parseSynced(line) ?? 0));
+  let wholeBytes = startBytes;
   for (const line of lines) {
+    if (parseSynced(line) !== undefined) continue;
     const batch = parseBatch(line);
-    if (batch?.beginBytes !== endBytes) break;
-    if (batch.endBytes > sizeBytes) return batch.beginBytes;
+    if (batch?.beginBytes !== wholeBytes) break;
+    if (batch.endBytes > file.sizeBytes) return { wholeBytes, isRestTorn: true };
+    if (isSameFile && batch.endBytes > syncedBytes && isTorn(file, batch))
+      return { wholeBytes, isRestTorn: true };
     if (batch.ids !== undefined) seen.add(batch.source, batch.ids, batch.eventCount);
-    ({ endBytes } = batch);
+    wholeBytes = batch.endBytes;
   }
-  return endBytes === sizeBytes ? sizeBytes : undefined;
+  return { wholeBytes, isRestTorn: false };
+}
+
+/** Whether a power cut took a part of a batch: then it has zeros, which JSON never has. Other changes are another program's. */
+function isTorn(file: JournaledFile, { beginBytes, endBytes, checksum }: JournalBatch): boolean {
+  const lines = file.read(beginBytes, endBytes);
+  return crc32(lines) !== checksum && lines.includes(0);
 }
 
 /** The complete lines. The journal is ASCII. */
@@ -183,21 +221,31 @@ function readLines(path: string): string[] {
 }
 
 function parseHeader(line: string): JournalHeader | undefined {
-  const [, startBytes, openedAtMs, rotationCount] =
-    /^eventspool-journal 1 (\d+) (\d+) (\d+)$/.exec(line) ?? [];
-  if (startBytes === undefined) return undefined;
-  return {
-    startBytes: Number(startBytes),
-    openedAtMs: Number(openedAtMs),
-    rotationCount: Number(rotationCount),
-  };
+  const [, ...numbers] = /^eventspool-journal 1 (\d+) (\d+) (\d+) (\d+)$/.exec(line) ?? [];
+  const [startBytes, openedAtMs, rotationCount, inode] = numbers.map(Number);
+  if (inode === undefined) return undefined;
+  return { startBytes: startBytes!, openedAtMs: openedAtMs!, rotationCount: rotationCount!, inode };
+}
+
+function parseSynced(line: string): number | undefined {
+  const [, synced] = /^synced (\d+)$/.exec(line) ?? [];
+  return synced === undefined ? undefined : Number(synced);
 }
 
 function parseBatch(line: string): JournalBatch | undefined {
-  const [, begin, end, count, name, text] = /^batch (\d+) (\d+) (\d+) (\S*) (\S+)$/.exec(line) ?? [];
+  const [, begin, end, crc, count, name, text] =
+    /^batch (\d+) (\d+) (\d+) (\d+) (\S*) (\S+)$/.exec(line) ?? [];
   const source = parseSource(name ?? "");
   if (begin === undefined || source === undefined) return undefined;
   const ids = text === "-" ? undefined : parseEventIds(text!);
   if (text !== "-" && ids === undefined) return undefined;
-  return { beginBytes: Number(begin), endBytes: Number(end), eventCount: Number(count), source, ids };
+  const [beginBytes, endBytes, checksum, eventCount] = [begin, end, crc, count].map(Number);
+  return {
+    beginBytes: beginBytes!,
+    endBytes: endBytes!,
+    checksum: checksum!,
+    eventCount: eventCount!,
+    source,
+    ids,
+  };
 }

@@ -54,11 +54,12 @@ export class AppendFile {
   sizeBytes: number;
   /** To read from. */
   readonly descriptor: number;
+  readonly inode: number;
 
   /** Opens the file, or creates it with a mode. @throws the system's error */
   constructor(path: string, mode: number) {
     this.descriptor = createFile(path, mode) ?? openSync(path, "a+", mode); // creates also what a link points to
-    this.sizeBytes = fstatSync(this.descriptor).size;
+    ({ size: this.sizeBytes, ino: this.inode } = fstatSync(this.descriptor));
   }
 
   /** Appends data. When it throws, part of the data may be in the file: see {@link truncate}. */

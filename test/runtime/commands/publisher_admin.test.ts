@@ -45,7 +45,9 @@ test(
     assert.deepEqual(problems, []);
     for (const socket of sockets) socket.destroy();
     await eventually("an answer", async () => {
-      const response = await fetch(new URL("/livez", url)).catch(() => undefined);
+      const response = await fetch(new URL("/livez", url), { signal: AbortSignal.timeout(5_000) }).catch(
+        () => undefined,
+      );
       return response?.status === 200;
     });
   },

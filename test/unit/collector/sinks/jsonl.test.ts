@@ -251,7 +251,7 @@ test("each event is stored once after a crash between the two renames of a rotat
     await sink.store(numberedBatch(1, 3));
   }
   // What the journal says then: all that was kept, and nothing of the file, which is still there.
-  output.journal = `eventspool-journal 1 0 0 1\nseen host ${queueUuid(1)}:1-3\n`;
+  output.journal = `eventspool-journal 1 0 0 1 0\nseen host ${queueUuid(1)}:1-3\n`;
   await using sink = output.open();
   assert.equal(output.content, "1\n2\n3\n");
   assert.deepEqual(await sink.store(numberedBatch(1, 4)), { stored: 1, duplicates: 3 });
