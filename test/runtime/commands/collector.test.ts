@@ -68,7 +68,7 @@ test("rejects a broken configuration, and an output it cannot open, in one line"
     keys,
     /^collector: .*config\.ini: \[event-collector\] key\.NAME: expected one or more keys/,
   );
-  assertRejection(output, /^collector: Cannot open .* for appending/);
+  assertRejection(output, /^collector: Cannot open .*: it is a directory/);
   assertRejection(missing, /^collector: .*absent\.ini: .*the file does not exist$/);
 });
 
@@ -78,7 +78,7 @@ test("rejects a taken port in one line, with 2", LIMIT, async () => {
   const file = configure(directory.path, `listen = 127.0.0.1:${taken.port}\nkey.k = ${KEY_BASE64}\n`);
   assertRejection(
     await collector([file]),
-    /^collector: listen: cannot listen on 127\.0\.0\.1:\d+: the address is taken/,
+    /^collector: listen: cannot listen on 127\.0\.0\.1:\d+: the address is in use/,
   );
 });
 
@@ -189,8 +189,8 @@ test(
     writeFileSync(notPem, "no certificate");
     const missing = join(directory.path, "missing", "events.jsonl");
     const unusable: readonly (readonly [lines: string, output: string | undefined, reason: RegExp])[] = [
-      [`listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is taken/],
-      [`${listen}admin.listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is taken/],
+      [`listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is in use/],
+      [`${listen}admin.listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is in use/],
       [listen + key, missing, /Cannot open .*missing/],
       [`listen = localhost:0\n${key}`, missing, /Cannot open .*missing/],
       [`${listen}request_timeout = 5s\n${key}`, missing, /Cannot open .*missing/],

@@ -218,7 +218,7 @@ test("rejects a taken admin port in one line, with 2", LIMIT, async () => {
   const admin = `127.0.0.1:${taken.port}`;
   using directory = withFile(SECTION.replace("= off", `= ${admin}`));
   const result = await publisher(["--directory", directory.path, directory.file]);
-  assertRejection(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is taken`));
+  assertRejection(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is in use`));
 });
 
 test(
