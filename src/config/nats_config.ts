@@ -31,11 +31,11 @@ export type NatsLogin =
 
 /** The servers of a cluster, and how to log in. */
 export interface NatsConnectionConfig {
-  /** `nats.servers`: `host:port`, one or more. They tell the addresses of the other servers of the cluster. */
+  /** `nats.servers`: `host:port`, one or more. The other servers of the cluster are found through them. */
   readonly servers: readonly string[];
-  /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`. Undefined: no login. */
+  /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`. Default: none. */
   readonly login: NatsLogin | undefined;
-  /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: TLS is required. Undefined: as the server requires. */
+  /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: TLS is required. Default: as the server requires. */
   readonly tls: TlsFiles | undefined;
   /** `nats.inbox_prefix`: the prefix of reply subjects, for users who may not subscribe to `_INBOX.>`. Default: `_INBOX`. */
   readonly inboxPrefix: string;

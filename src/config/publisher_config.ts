@@ -147,7 +147,7 @@ export interface PublisherConfig extends QueueLocation {
   };
   /** Where metrics are sent. */
   readonly metrics: MetricsConfig;
-  /** What is allowed but likely not meant, one sentence each: unknown keys, plain http, unset variables. */
+  /** Settings that are allowed but probably not intended, one sentence each: unknown keys, plain http, unset variables. */
   readonly warnings: readonly string[];
 }
 
@@ -288,7 +288,7 @@ function readQueueLocation(section: ConfigSection): QueueLocation {
   const file = section.read("queue.file", optional(section.parsePath, undefined));
   const ballastBytes = file === undefined ? DEFAULT_BALLAST_BYTES : 0;
   if (file !== undefined && directory !== undefined)
-    throw section.error("queue.file", "is set, and so is queue.directory: keep one of them");
+    throw section.error("queue.file", "and queue.directory are both set: keep one of them");
   if (file !== undefined && section.has("queue.file_mode"))
     section.warn("queue.file_mode", "has no effect beside queue.file: that file is the service's");
   return {

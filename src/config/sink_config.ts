@@ -25,7 +25,7 @@ export interface SyncConfig {
    * operating system decides. Default: `always`, since the publisher deletes events after the response.
    */
   readonly fsync: "always" | "interval" | "never";
-  /** `output.fsync_interval`, the time between syncs with `interval`, in milliseconds. Default: 100 ms. */
+  /** `output.fsync_interval`: the time between syncs with `output.fsync = interval`, in milliseconds. Default: 100 ms. */
   readonly fsyncIntervalMs: number;
 }
 

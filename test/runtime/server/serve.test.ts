@@ -78,7 +78,7 @@ test("an address of another machine is an error", async () => {
     /does not have the address\. Use 127\.0\.0\.1/,
   );
   assert.equal(existsSync("/no/such/file"), false); // Bun reports the errno that this leaves behind
-  assert.match(await rejection(serveApp(hello, { host: "host.invalid", port: 0 })), /no such address/);
+  assert.match(await rejection(serveApp(hello, { host: "host.invalid", port: 0 })), /does not have the address/);
 });
 
 test("a unix socket where another process listens is not replaced", () =>

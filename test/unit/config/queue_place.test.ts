@@ -30,7 +30,7 @@ test("there is no ballast beside a service's database by default", () => {
 test("a directory and a file for one queue are rejected", () => {
   rejects(
     () => withSettings({ "queue.file": "/shop.db", "queue.directory": "/spool" }),
-    /queue\.file: is set, and so is queue\.directory: keep one of them$/,
+    /queue\.file: and queue\.directory are both set: keep one of them$/,
   );
 });
 
