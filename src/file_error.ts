@@ -39,7 +39,7 @@ function explainMissing(path: string): string {
 
 function explainDenied(path: string): string {
   const found = nearest(path);
-  const user = process.getuid?.();
+  const user = process.geteuid?.(); // the one that the system checks
   if (found === undefined || user === undefined) return "permission denied";
   const what = found.path === path ? "it" : found.path;
   return `permission denied: ${what} belongs to uid ${found.uid} (mode ${formatMode(found.mode)}), and this process runs as uid ${user}`;
