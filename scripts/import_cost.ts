@@ -18,6 +18,7 @@ const EXPORTS: Readonly<Record<string, string>> = {
   "eventspool/hono": "queue/hono",
   "eventspool/publisher": "publisher/mod",
   "eventspool/admin": "admin/app",
+  "eventspool/collector": "collector/mod",
 };
 
 interface Runtime {
