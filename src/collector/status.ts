@@ -193,7 +193,7 @@ export class CollectorStatus {
 
   /** What someone should look at, though batches are stored. */
   #warnings(): string[] {
-    const reasons = this.sinkRisks().map((risk) => `Settings of the sink put events at risk: ${risk}`);
+    const reasons = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
     reasons.push(...this.#ignoredIds());
     const { openCount = 0, maxCount = Number.POSITIVE_INFINITY } = this.connections ?? {};
     if (openCount >= maxCount)

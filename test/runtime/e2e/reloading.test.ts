@@ -95,7 +95,7 @@ test("goes on as before, and says so, when the new configuration cannot be used"
   const unusable: [name: string, settings: Settings, problem: RegExp][] = [
     ["a value that cannot be read", { ...good, "batch.max_age": "soon" }, /batch\.max_age/],
     ["no collector", { "admin.listen": "127.0.0.1:0" }, /collector\.hostname/],
-    ["a taken port", { ...good, "admin.listen": `127.0.0.1:${taken.port}` }, /address is taken/],
+    ["a taken port", { ...good, "admin.listen": `127.0.0.1:${taken.port}` }, /address is in use/],
     [
       "a host of others",
       { ...good, "admin.listen": "192.0.2.1:9900", "admin.token": "t".repeat(32) },
