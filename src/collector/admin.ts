@@ -142,7 +142,7 @@ const OF_KEYS: readonly (readonly [name: string, help: string, key: keyof KeyCou
 ];
 
 /** The metrics of a collector. */
-export function collectorFamilies(status: CollectorStatus): Family[] {
+function collectorFamilies(status: CollectorStatus): Family[] {
   return [
     {
       name: "collector_build_info",

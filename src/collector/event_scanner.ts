@@ -28,7 +28,7 @@ export class DepthFault extends JsonFault {
 /** A value that has not the form of a Thrift struct, as JSON events have not. */
 export class StructFault extends JsonFault {}
 
-export const QUOTE = 0x22;
+const QUOTE = 0x22;
 export const COMMA = 0x2c;
 export const COLON = 0x3a;
 export const OPEN_BRACKET = 0x5b;
@@ -36,11 +36,11 @@ export const CLOSE_BRACKET = 0x5d;
 export const OPEN_BRACE = 0x7b;
 export const CLOSE_BRACE = 0x7d;
 const BACKSLASH = 0x5c;
-export const MINUS = 0x2d;
+const MINUS = 0x2d;
 const PLUS = 0x2b;
 const DOT = 0x2e;
-export const ZERO = 0x30;
-export const NINE = 0x39;
+const ZERO = 0x30;
+const NINE = 0x39;
 const SPACE = 0x20;
 const LOWER_U = 0x75;
 const LOWER_E = 0x65;
@@ -93,12 +93,12 @@ function skipObject(body: Uint8Array, at: number, depth: number): number {
 }
 
 /** Returns where the value of a member begins. @param at where its key begins */
-export function skipKey(body: Uint8Array, at: number): number {
+function skipKey(body: Uint8Array, at: number): number {
   return skipColon(body, skipString(body, at));
 }
 
 /** Returns where the value of a member begins. @param at where its key ends */
-export function skipColon(body: Uint8Array, at: number): number {
+function skipColon(body: Uint8Array, at: number): number {
   return skipSpace(body, expectByte(body, skipSpace(body, at), COLON));
 }
 
@@ -114,7 +114,7 @@ function skipArray(body: Uint8Array, at: number, depth: number): number {
 }
 
 /** Returns where the string that begins at `at` ends. The caller checks that the whole body is UTF-8. */
-export function skipString(body: Uint8Array, at: number): number {
+function skipString(body: Uint8Array, at: number): number {
   let next = expectByte(body, at, QUOTE);
   for (;;) {
     const byte = body[next]!;
@@ -140,7 +140,7 @@ function isHex(byte: number): boolean {
 }
 
 /** Returns where the number that begins at `at` ends. */
-export function skipNumber(body: Uint8Array, at: number): number {
+function skipNumber(body: Uint8Array, at: number): number {
   let next = skipInteger(body, at);
   if (body[next] === DOT) next = skipDigits(body, next + 1);
   if ((body[next]! | TO_LOWER) !== LOWER_E) return next;

@@ -10,12 +10,12 @@ export interface StoredBatch {
   readonly meta: {
     readonly version: RequestVersion;
     readonly keyName: string;
-    /** The ids of the events, as the header `Event-Ids` has them. */
+    /** The ids of the events, in the format of `Event-Ids`. */
     readonly eventIds: string | undefined;
   };
 }
 
-/** A sink that keeps batches in memory. */
+/** A sink that stores batches in memory. */
 export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<StoreResult> } {
   return {
     store: async ({ events, version, keyName, ids }) => {
@@ -34,7 +34,7 @@ export interface TestCollector extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly batches: StoredBatch[];
-  /** How many requests it answered with another status than 2xx. */
+  /** The number of responses with a status other than 2xx. */
   readonly rejectedCount: number;
 }
 

@@ -71,7 +71,7 @@ test(
     await using server = await serve({ maxRequests: 8 });
     using attack = new Attack();
     await attack.begin(server.port, 300);
-    // On a busy machine the first are answered before the last have come.
+    // On a busy machine the first get responses before the last have arrived.
     const begun = (): number => server.status.readingRequests + server.status.requests.too_slow;
     await eventually("slow requests", () => begun() >= 300);
     assert.equal(server.status.pendingRequests, 0);

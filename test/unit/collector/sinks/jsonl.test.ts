@@ -250,7 +250,7 @@ test("each event is stored once after a crash between the two renames of a rotat
     await using sink = output.open();
     await sink.store(numberedBatch(1, 3));
   }
-  // What the journal says then: all that was kept, and nothing of the file, which is still there.
+  // The journal then has the ids of all stored events, and says nothing about the file, which still exists.
   output.journal = `eventspool-journal 1 0 0 1 0\nseen host ${queueUuid(1)}:1-3\n`;
   await using sink = output.open();
   assert.equal(output.content, "1\n2\n3\n");
@@ -314,7 +314,7 @@ test("another program's file is not changed, even with a journal beside it", asy
     await using sink = output.open();
     await sink.store(numberedBatch(1, 9));
   }
-  writeFileSync(output.path, "root:x:0\n"); // smaller than what the journal tells of: it would be cut
+  writeFileSync(output.path, "root:x:0\n"); // smaller than the journal says, so the journal must not truncate it
   assert.throws(() => output.open(), { code: "NOT_JSON_LINES" });
   assert.equal(output.content, "root:x:0\n");
 });
