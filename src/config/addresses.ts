@@ -15,7 +15,7 @@ export interface HostPort {
 export type ListenAddress = HostPort | { readonly path: string };
 
 /** Reads a port. */
-function portFrom(min: number): ValueParser<number> {
+export function portFrom(min: number): ValueParser<number> {
   return integerIn({ min, max: MAX_PORT }, "a port");
 }
 

@@ -154,10 +154,10 @@ function parseScheme(text: string): "http" | "https" {
   throw new ConfigurationError(`expected https or http, got ${quote(text)}`);
 }
 
-/** The name stands in a header, `X-Signature`, which takes one line of Latin-1. */
+/** The name is sent in the header `X-Signature`, which is one line of Latin-1. */
 function parseKeyName(text: string): string {
   if (/^[\t\x20-\x7e\xa0-\xff]*$/.test(text)) return parseText(text);
-  throw new ConfigurationError("cannot stand in an HTTP header: use one line of printable ASCII");
+  throw new ConfigurationError("is not valid in an HTTP header: use one line of printable ASCII");
 }
 
 /**
@@ -182,10 +182,15 @@ function parseCollectorHostname(text: string): string {
 function hint(text: string): string {
   if (text.includes("://")) return ", without the scheme: that is the key collector.scheme";
   if (text.includes("@")) return ", without a user and password: requests are signed with the key";
-  if (/^[^/]*:0*(?:\/|$)/.test(text)) return ", with a port from 1 to 65535 behind the colon";
+  const [, port] = /^[^/?#\s]*:(\d*)(?:\/|$)/.exec(text) ?? [];
+  if (port !== undefined && !isPort(port)) return `, with a port from 1 to 65535, got ${quote(port)}`;
   if (/[?#]/.test(text)) return ", without ? and #: the path ends in the version";
   if (/\s/.test(text)) return ", without white space or a continuation line";
-  return ", which makes no valid URL";
+  return ", which does not make a valid URL";
+}
+
+function isPort(text: string): boolean {
+  return Number(text) >= 1 && Number(text) <= 65_535;
 }
 
 /** Where batches are sent: `{scheme}://{hostname}/v{version}`, spelt exactly as baseplate.py does. */

@@ -6,6 +6,7 @@
 import { ConfigurationError } from "../errors.ts";
 import { isLoopbackHost } from "../server/request_origin.ts";
 import type { BatchVersion } from "../storage/events.ts";
+import { portFrom } from "./addresses.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readableFileIn, readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
 import {
@@ -75,7 +76,7 @@ export interface NatsSinkConfig extends NatsConnectionConfig {
 
 const DEFAULT_SUBJECT = "events.{queue}";
 const DEFAULT_SINK_SUBJECT = "events.{key}";
-const DEFAULT_PORT = 4222;
+const DEFAULT_PORT = "4222";
 
 /** Reads a publisher's destination. @throws {ConfigurationError} */
 export function readNatsDestination(section: ConfigSection): NatsDestinationConfig {
@@ -147,13 +148,14 @@ function parseServers(text: string): Servers {
 /** The message never shows the value: a URL may contain a password. */
 function parseServer(text: string): { address: string; isTls: boolean } {
   const [, scheme = "nats", host, port = DEFAULT_PORT] =
-    /^(?:(nats|tls):\/\/)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(text) ?? [];
-  if (host === undefined || Number(port) > 65_535) {
+    /^(?:(nats|tls):\/\/)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d+))?$/i.exec(text) ?? [];
+  if (host === undefined) {
     const hint = text.includes("@") ? ", without user and password: set nats.user and nats.password" : "";
     throw new ConfigurationError(
-      `expected nats://host:port, tls://host:port or host:port, separated by commas, with ports from 1 to 65535${hint}`,
+      `expected nats://host:port, tls://host:port or host:port, separated by commas${hint}`,
     );
   }
+  portFrom(1)(port);
   return { address: `${host}:${port}`, isTls: scheme.toLowerCase() === "tls" };
 }
 

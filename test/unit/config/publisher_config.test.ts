@@ -176,6 +176,18 @@ for (const host of [
     );
   });
 
+test("a hostname with a wrong port is rejected with the port and the range", () => {
+  for (const [host, port] of [
+    ["host:0", "0"],
+    ["host:65536/in", "65536"],
+    ["host:", ""],
+  ] as const)
+    rejects(
+      () => withSettings({ "collector.hostname": host }),
+      new RegExp(`with a port from 1 to 65535, got "${port}"$`),
+    );
+});
+
 test("a proxy is read, and its password is not shown", () => {
   const config = withSettings({ "collector.proxy": "http://user:pass@proxy.example:3128" });
   assert.match(
