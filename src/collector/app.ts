@@ -115,29 +115,29 @@ interface Collecting extends CollectorOptions {
  * app.route("/events", collector({ keys: new Map([["main", secret]]), sink }));
  * ```
  */
-export function collector(given: CollectorOptions): Hono {
-  const options = checkOptions(given, OPTION_KINDS, ["keys", "sink"]);
-  if (typeof options.keys !== "function") checkKeys(options.keys);
-  const status = options.status ?? new CollectorStatus();
+export function collector(options: CollectorOptions): Hono {
+  const checked = checkOptions(options, OPTION_KINDS, ["keys", "sink"]);
+  if (typeof checked.keys !== "function") checkKeys(checked.keys);
+  const status = checked.status ?? new CollectorStatus();
   status.limits = {
-    maxPendingBytes: options.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
-    maxRequests: options.maxRequests ?? DEFAULT_MAX_REQUESTS,
+    maxPendingBytes: checked.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
+    maxRequests: checked.maxRequests ?? DEFAULT_MAX_REQUESTS,
   };
   const collecting: Collecting = {
-    ...options,
+    ...checked,
     status,
     intake: new Intake(status),
-    keysNow: () => keysOf(options),
+    keysNow: () => keysOf(checked),
   };
-  collecting.status.sinkRisks = () => options.sink.risks ?? [];
+  collecting.status.sinkRisks = () => checked.sink.risks ?? [];
   const app = new Hono();
-  for (const version of versionsOf(options)) {
+  for (const version of versionsOf(checked)) {
     const paths = [`/v${version}`, `/v${version}/`];
     app.on("POST", paths, (c) => collect(c, version, collecting).catch((error) => reject(error, c, status)));
     app.on(OTHER_METHODS, paths, (c) => c.json({ error: "Use POST." }, 405, { Allow: "POST" }));
   }
   addProbes(app, status);
-  const paths = versionsOf(options).map((version) => `/v${version}`);
+  const paths = versionsOf(checked).map((version) => `/v${version}`);
   app.notFound((c) =>
     c.json({ error: `Not found. The routes are POST ${paths.join(", ")}, GET /livez and /readyz.` }, 404),
   );
