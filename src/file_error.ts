@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 
@@ -39,10 +39,21 @@ function explainMissing(path: string): string {
 
 function explainDenied(path: string): string {
   const found = nearest(path);
+  if (found !== undefined && found.path !== path && found.path !== dirname(path) && canSearch(found.path))
+    return explainMissing(path); // Node says EACCES of a socket in a missing directory
   const user = process.geteuid?.(); // the one that the system checks
   if (found === undefined || user === undefined) return "permission denied";
   const what = found.path === path ? "it" : found.path;
   return `permission denied: ${what} belongs to uid ${found.uid} (mode ${formatMode(found.mode)}), and this process runs as uid ${user}`;
+}
+
+function canSearch(directory: string): boolean {
+  try {
+    accessSync(directory, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The path, or the nearest directory above it that exists and can be looked at. */

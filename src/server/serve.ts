@@ -18,6 +18,7 @@ import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { getRequestListener, RequestError } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
+import { explainFileError } from "../file_error.ts";
 import { type ConnectionStats, Connections, REQUEST_TIMEOUT_MS } from "./connections.ts";
 
 /** The most bytes of headers per request: 16 KiB, Node's default. */
@@ -318,7 +319,9 @@ function describeListenError(
 ): ConfigurationError {
   const isUnix = "path" in address;
   const place = isUnix ? `unix socket ${address.path}` : joinHostPort(address.host, address.port);
-  const reason = (isUnix ? UNIX_REASONS : TCP_REASONS)[error.code ?? ""] ?? `${error.message}.`;
+  const reason = isUnix
+    ? unixReason(error, address.path)
+    : (TCP_REASONS[error.code ?? ""] ?? `${error.message}.`);
   return new ConfigurationError(`cannot listen on ${place}: ${reason}`, key ? { key } : {}, { cause: error });
 }
 
@@ -334,15 +337,14 @@ const TCP_REASONS: Record<string, string> = {
   ENOENT: NO_SUCH_ADDRESS, // of Bun, for an unknown host name after another ENOENT
 };
 
-const NAME_TOO_LONG = "the path is too long for a socket (107 bytes on Linux). Choose a shorter one.";
-const NO_DIRECTORY =
-  "its directory does not exist, or this user may not write to it. Create it, or choose another path.";
+function unixReason(error: NodeJS.ErrnoException, path: string): string {
+  return UNIX_REASONS[error.code ?? ""] ?? `${explainFileError(error, path)}. Choose another path.`;
+}
 
+const NAME_TOO_LONG = "the path is too long for a socket (107 bytes on Linux). Choose a shorter one.";
 const UNIX_REASONS: Record<string, string> = {
   EADDRINUSE:
     "another process listens there, or the file is not a socket. Stop the process, or choose another path.",
-  EACCES: NO_DIRECTORY, // of Node, also for a missing directory
-  ENOENT: NO_DIRECTORY,
   EINVAL: NAME_TOO_LONG,
   ENAMETOOLONG: NAME_TOO_LONG, // of Bun
 };

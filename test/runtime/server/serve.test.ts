@@ -78,7 +78,10 @@ test("an address of another machine is an error", async () => {
     /does not have the address\. Use 127\.0\.0\.1/,
   );
   assert.equal(existsSync("/no/such/file"), false); // Bun reports the errno that this leaves behind
-  assert.match(await rejection(serveApp(hello, { host: "host.invalid", port: 0 })), /does not have the address/);
+  assert.match(
+    await rejection(serveApp(hello, { host: "host.invalid", port: 0 })),
+    /does not have the address/,
+  );
 });
 
 test("a unix socket where another process listens is not replaced", () =>
@@ -100,7 +103,7 @@ test("a missing directory and a path that is too long are errors", () =>
   withSocketPath(async (path) => {
     assert.match(
       await rejection(serveApp(hello, { path: `${path}/x/y` })),
-      /^cannot listen on unix socket .*Create it/,
+      /^cannot listen on unix socket .*: the directory .*\/x does not exist\. Choose another path\.$/,
     );
     assert.match(await rejection(serveApp(hello, { path: `${path}${"x".repeat(108)}` })), /too long/);
   }));
