@@ -26,10 +26,19 @@ export type {
 export { loadPublisherConfig } from "../config/publisher_config.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
 export type { HistogramStats } from "../metrics/family.ts";
-export type { PublisherStats, RequestOutcome } from "../metrics/publisher_counts.ts";
+export type { DeadLetterGroup } from "../storage/dead_letter_groups.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
-export type { BatchVersion, QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
-export type { DeadLetterChoice, DeadLetters, RetryResult } from "./dead_letters.ts";
+export type {
+  BatchVersion,
+  QueueState,
+  RejectedPuts,
+  RejectionReason,
+  Retention,
+} from "../storage/events.ts";
+export type { DriverName } from "../storage/sqlite/sqlite.ts";
+export type { LagLimit, SubscriptionStart, SubscriptionState } from "../storage/subscriptions.ts";
+export type { PublisherStats, RequestOutcome } from "./counts.ts";
+export type { DeadLetterSelection, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {
   Accepted,
   Delivery,
@@ -37,7 +46,7 @@ export type {
   LeasedBatch,
   Misconfigured,
   Outcome,
-  PartlyAccepted,
+  PartiallyAccepted,
   Rejected,
   RejectedEvent,
   StoredEvent,
@@ -48,4 +57,4 @@ export { healthOf } from "./health.ts";
 export type { DeliveredEvents, NewDeadLetter, PublisherHooks } from "./hooks.ts";
 export type { PublisherOptions } from "./publisher.ts";
 export { Publisher } from "./publisher.ts";
-export type { PublishTracing } from "./trace_links.ts";
+export type { PublishTracing } from "./tracing.ts";

@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { checkOption, checkOptions, type OptionKind, type OptionKinds, wholeFrom } from "../options.ts";
 import {
+  EVENT_QUEUE_OPTIONS,
   EventQueue,
   type EventQueueOptions,
   type EventSchemaOption,
@@ -20,6 +21,8 @@ import { QueueFile } from "../storage/queue_file.ts";
 
 /** Options of a {@link TestEventQueue}: those of an EventQueue, without the directory. */
 export type TestEventQueueOptions = Omit<EventQueueOptions, "directory">;
+
+const { directory: _, ...OPTION_KINDS }: OptionKinds<EventQueueOptions> = EVENT_QUEUE_OPTIONS;
 
 /** Options of {@link TestEventQueue.failWith}. */
 export interface FailOptions {
@@ -72,7 +75,8 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
     options?: TestEventQueueOptions & { readonly schema?: undefined },
   );
   constructor(name: string, serializer: EventSerializer<never>, options: TestEventQueueOptions = {}) {
-    super(name, serializer as EventSerializer<T>, { ...options, directory: makeMemoryDirectory() } as never);
+    const checked = checkOptions(options, OPTION_KINDS);
+    super(name, serializer as EventSerializer<T>, { ...checked, directory: makeMemoryDirectory() } as never);
     this.#file = QueueFile.open(this.file, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
     this.#table = new EventTable(this.#file);
   }
@@ -91,16 +95,18 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
   get bodies(): Buffer[] {
     if (this.#leftBodies !== undefined) return this.#leftBodies;
     return this.#table
-      .read({ fromId: 1, limit: EVENTS_CEILING })
+      .readWaiting({ fromId: 1, limit: EVENTS_CEILING })
       .map(({ body }) => Buffer.from(body.buffer, body.byteOffset, body.byteLength));
   }
 
   /** Removes all events and dead letters. */
   clear(): void {
     this.#file.transaction(() => {
-      const { head } = this.#table.counters();
+      const { newestId } = this.#table.counters();
       this.#file.db.exec(CLEAR);
-      this.#file.db.exec(`UPDATE eventspool_queue SET claimed_id = ${head}, removed_count = ${head}`);
+      this.#file.db.exec(`
+        UPDATE eventspool_queue SET claimed_id = ${newestId}, settled_count = ${newestId};
+        UPDATE eventspool_subscription SET claimed_id = ${newestId}, settled_count = ${newestId}`);
     });
   }
 

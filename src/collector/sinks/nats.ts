@@ -2,7 +2,7 @@ import type { NatsSinkConfig } from "../../config/nats_config.ts";
 import { SubjectTemplate } from "../../config/subject_template.ts";
 import { EventStorageError } from "../../errors.ts";
 import type { NatsPublisher } from "../../nats/nats_publisher.ts";
-import type { Messages } from "../../nats/types.ts";
+import type { Messages } from "../../nats/pending_messages.ts";
 import {
   checkOptions,
   OBJECT,
