@@ -104,10 +104,10 @@ test("goes on as before, and says so, when the new configuration cannot be used"
     [
       "a socket without a directory",
       { ...good, "admin.listen": "/nowhere/admin.sock" },
-      /directory does not exist/,
+      /the directory \/nowhere does not exist/,
     ],
     ["a metrics endpoint without a port", { ...good, "metrics.endpoint": "127.0.0.1" }, /metrics\.endpoint/],
-    ["no secret file", { ...good, "key.secret": "", "key.secret_file": "/nowhere/key" }, /no such file/],
+    ["no secret file", { ...good, "key.secret": "", "key.secret_file": "/nowhere/key" }, /does not exist/],
     ["two secrets", { ...good, "key.secret_file": secret }, /key\.secret/],
     [
       "no file of a service",
