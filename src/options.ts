@@ -87,7 +87,7 @@ export function checkOptions<Options extends object>(
   return copy as Options;
 }
 
-/** @throws {ConfigurationError} instead of what `read` throws: a getter, say, or a Proxy that was revoked */
+/** @throws {ConfigurationError} instead of what `read` throws, for example a getter or a revoked Proxy */
 export function readOption<T>(key: string, read: () => T): T {
   try {
     return read();

@@ -168,7 +168,7 @@ const HOSTNAME = /^(?:\[[\da-f:.]+\]|[\p{L}\p{N}_][\p{L}\p{M}\p{N}._-]*)(?::0*[1
 const LOOPBACK_HOST = /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|\[::1\])$/;
 
 /**
- * Checks `collector.hostname` and gives it back as written, but for slashes at its end: baseplate.py asks for `//v2` then.
+ * Checks `collector.hostname` and returns it as written, without slashes at its end: with them, baseplate.py requests `//v2`.
  *
  * @throws {ConfigurationError} which never shows the value: where it is not a plain host, it may hold
  * a password.

@@ -246,7 +246,7 @@ function secureOptions({ cert, key, ca }: ServeTls) {
 }
 
 /**
- * The backlog bounds how many connections come in one turn of the event loop, before there is a chance to close others:
+ * The backlog bounds how many connections come in one tick of the event loop, before there is a chance to close others:
  * Deno 2.9 never accepts again after it has run out of file descriptors once.
  */
 async function listen(

@@ -48,7 +48,7 @@ export interface WaitOptions {
 
 const WAIT_OPTION_KINDS: OptionKinds<WaitOptions> = { timeoutMs: wholeFrom(0) };
 
-const DEFAULT_KEY = { name: "tests", secret: Buffer.from("not a secret, but for tests") };
+const DEFAULT_KEY = { name: "tests", secret: Buffer.from("not a secret: only for tests") };
 const DEFAULT_WAIT_MS = 10_000;
 
 /** The events that a test waits for did not come in time. */

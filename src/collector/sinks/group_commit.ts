@@ -68,7 +68,7 @@ interface WaitingBatch {
 }
 
 /**
- * A sink that writes batches group by group. A group is all batches that came in one turn of the event loop, or while
+ * A sink that writes batches group by group. A group is all batches that came in one tick of the event loop, or while
  * the group before was synced. So one sync serves all batches that wait for it, however many publishers there are.
  */
 export class GroupCommitSink implements Sink {

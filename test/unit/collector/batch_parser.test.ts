@@ -175,7 +175,7 @@ test("JSON that only resembles a Thrift struct is accepted as JSON", () => {
   }
 });
 
-test("no JSON event with a name as a key is ever taken for a Thrift struct", () => {
+test("a JSON event with a name as a key is never treated as a Thrift struct", () => {
   const name = fc.stringMatching(/^[A-Za-z_][\w.-]*$/);
   const event = fc.dictionary(name, fc.jsonValue(), { minKeys: 1 }).map((value) => JSON.stringify(value));
   const struct = fc.constant('{"1":{"str":"view"}}');
