@@ -12,6 +12,7 @@ import { withSchema } from "../serializers/standard_schema.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { MAX_REJECTION_CHARS, MAX_REJECTIONS_BYTES, type Rejection } from "../wire/rejections.ts";
 import {
+  beginsAsStruct,
   CLOSE_BRACE,
   CLOSE_BRACKET,
   COLON,
@@ -91,7 +92,7 @@ function areThriftStructs(body: Uint8Array, bounds: readonly number[]): boolean 
   let hasFields = false;
   for (let at = 0; at < bounds.length; at += 2) {
     const [begin, end] = [bounds[at]!, bounds[at + 1]!];
-    if (body[begin] !== OPEN_BRACE) return false;
+    if (!beginsAsStruct(body, begin)) return false; // of JSON: without the cost of an error
     try {
       if (skipStruct(body, begin, 1) !== end) return false;
     } catch {

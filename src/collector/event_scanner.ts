@@ -236,9 +236,20 @@ export function skipStruct(body: Uint8Array, at: number, depth: number): number 
   }
 }
 
-function skipFieldId(body: Uint8Array, at: number): number {
+/** Whether a value begins as a Thrift struct does: it is an empty object, or its first key begins as an integer. */
+export function beginsAsStruct(body: Uint8Array, at: number): boolean {
+  if (body[at] !== OPEN_BRACE) return false;
+  const next = skipSpace(body, at + 1);
+  return body[next] === CLOSE_BRACE || beginsAsFieldId(body, next);
+}
+
+function beginsAsFieldId(body: Uint8Array, at: number): boolean {
   const byte = body[at + 1]!;
-  const isInteger = body[at] === QUOTE && (byte === MINUS || (byte >= ZERO && byte <= NINE));
+  return body[at] === QUOTE && (byte === MINUS || (byte >= ZERO && byte <= NINE));
+}
+
+function skipFieldId(body: Uint8Array, at: number): number {
+  const isInteger = beginsAsFieldId(body, at);
   const next = isInteger ? skipInteger(body, at + 1) : at;
   if (!isInteger || body[next] !== QUOTE) throw new StructFault(at, "expected a field id");
   return skipColon(body, next + 1);
