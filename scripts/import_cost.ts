@@ -23,6 +23,7 @@ events.put({ action: "view" });
   "eventspool/hono": importOf("queue/hono"),
   "eventspool/publisher": importOf("publisher/mod"),
   "eventspool/admin": importOf("admin/app"),
+  "eventspool/collector": importOf("collector/mod"),
 };
 
 interface Runtime {
