@@ -62,15 +62,16 @@ class Connection implements Database {
 
   prepareFirst<Params extends readonly SqliteValue[], Value>(sql: string): Statement<Params, Value> {
     const statement = this.#prepare(sql);
+    const firstOf = firstColumn<Value>();
     return {
       run: (...params) => statement.run(...params),
       get: (...params) => {
         const row = statement.get(...params);
-        return row ? firstColumn<Value>(row as object) : undefined;
+        return row ? firstOf(row as object) : undefined;
       },
       all: (...params) => statement.values(...params).map((row) => row[0] as Value),
       *iterate(...params) {
-        for (const row of statement.iterate(...params)) yield firstColumn<Value>(row as object);
+        for (const row of statement.iterate(...params)) yield firstOf(row as object);
       },
     };
   }

@@ -50,7 +50,7 @@ class Connection implements Database {
 
   prepareFirst<Params extends readonly SqliteValue[], Value>(sql: string): Statement<Params, Value> {
     const statement = withCodes(() => this.#db.prepare(sql));
-    return statementOf<Params, Value>(statement, firstColumn<Value>);
+    return statementOf<Params, Value>(statement, firstColumn<Value>());
   }
 
   exec(sql: string): void {
@@ -60,7 +60,7 @@ class Connection implements Database {
 
   pragma(text: string): unknown {
     const row = withCodes(() => this.#db.prepare(`PRAGMA ${text}`).get());
-    return row === undefined ? undefined : firstColumn(row);
+    return row === undefined ? undefined : firstColumn()(row);
   }
 
   close(): void {
