@@ -350,11 +350,6 @@ function removeQuietly(path: string): void {
   }
 }
 
-/** Whether a queue's file may have this mode: its owner must be able to read and write it. */
-export function isFileMode(mode: number): boolean {
-  return Number.isInteger(mode) && mode >= 0o600 && mode <= 0o777 && (mode & 0o600) === 0o600;
-}
-
 function fill(path: string): void {
   const db = openDatabase(path, { isReadOnly: false, busyTimeoutMs: OPEN_TIMEOUT_MS });
   try {
