@@ -30,7 +30,7 @@ interface Runtime {
   readonly command: readonly string[];
 }
 
-/** One run of a program. Its CPU time tells more than its time on a machine that has other things to do. */
+/** One run of a program. On a busy machine its CPU time says more than its duration. */
 interface Sample {
   readonly elapsedMs: number;
   readonly cpuMs: number;
@@ -41,7 +41,7 @@ const MEASURES = ["elapsedMs", "cpuMs", "rssMb"] as const;
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** Says where the programs, which lie elsewhere, find packages. */
+/** Makes packages available to the programs, which are in another directory. */
 const DENO_JSON = join(ROOT, "deno.json");
 
 const RUNTIMES: readonly Runtime[] = [
@@ -59,7 +59,7 @@ spawnSync(process.execPath, ["run", "build"], { cwd: ROOT, stdio: ["ignore", "ig
 const rounds = Number(process.argv[2] ?? 15);
 const directory = mkdtempSync(join(tmpdir(), "eventspool-import-"));
 console.log(
-  `Medians of ${rounds} runs by turns, in brackets against a program that imports nothing, on ${cpus()[0]?.model ?? "an unknown CPU"}.\n`,
+  `Medians of ${rounds} runs in turn, in brackets against a program that imports nothing, on ${cpus()[0]?.model ?? "an unknown CPU"}.\n`,
 );
 console.log("| runtime | import | whole process, ms | CPU, ms | RSS, MB |");
 console.log("| --- | --- | --: | --: | --: |");
@@ -110,7 +110,7 @@ function medianOf(samples: readonly Sample[]): Sample {
   return Object.fromEntries(entries) as Record<(typeof MEASURES)[number], number>;
 }
 
-/** The executable itself: `bun x` would be measured too. */
+/** The executable itself, because `bun x` would be measured too. */
 function pathOf(pinned: string, evaluate: string): string {
   const print = "console.log(globalThis.Deno?.execPath() ?? process.execPath)";
   const { stdout } = spawnSync(process.execPath, ["x", pinned, evaluate, print], { encoding: "utf8" });

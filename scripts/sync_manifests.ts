@@ -1,7 +1,6 @@
 /**
- * Brings what package.json says to where it stands a second time: the version to src/version.ts, and version,
- * license, exports and dependencies to deno.json, from which JSR publishes. `--check` only tells whether all
- * agree.
+ * Copies the version from package.json to src/version.ts, and version, license, exports and dependencies to
+ * deno.json, from which JSR publishes. `--check` only fails if they differ.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { exit } from "node:process";
@@ -52,7 +51,7 @@ function sourceOf(path: string): string {
   return path.replace("./dist/", "./src/").replace(/js$/, "ts");
 }
 
-/** How JSON is laid out is the formatter's affair. */
+/** The layout of JSON is up to the formatter. */
 function says(path: string, text: string): boolean {
   const compact = (json: string): string => JSON.stringify(JSON.parse(json));
   return path.endsWith(".json") ? compact(read(path)) === compact(text) : read(path) === text;

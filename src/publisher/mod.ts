@@ -27,11 +27,13 @@ export { Secret } from "../config/secret.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
 export type { TlsFiles } from "../config/tls_files.ts";
 export type { HistogramStats } from "../metrics/family.ts";
-export type { PublisherStats, RequestOutcome } from "../metrics/publisher_counts.ts";
+export type { DeadLetterGroup } from "../storage/dead_letter_groups.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
-export type { QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
+export type { QueueState, RejectedPuts, RejectionReason, Retention } from "../storage/events.ts";
 export type { DriverName } from "../storage/sqlite/sqlite.ts";
-export type { DeadLetterChoice, DeadLetters, RetryResult } from "./dead_letters.ts";
+export type { LagLimit, SubscriptionStart, SubscriptionState } from "../storage/subscriptions.ts";
+export type { PublisherStats, RequestOutcome } from "./counts.ts";
+export type { DeadLetterSelection, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {
   Accepted,
   Delivery,
@@ -39,7 +41,7 @@ export type {
   LeasedBatch,
   Misconfigured,
   Outcome,
-  PartlyAccepted,
+  PartiallyAccepted,
   Rejected,
   RejectedEvent,
   StoredEvent,
@@ -50,4 +52,4 @@ export { healthOf } from "./health.ts";
 export type { DeliveredEvents, NewDeadLetter, PublisherHooks } from "./hooks.ts";
 export type { PublisherOptions } from "./publisher.ts";
 export { Publisher } from "./publisher.ts";
-export type { PublishTracing } from "./trace_links.ts";
+export type { PublishTracing } from "./tracing.ts";

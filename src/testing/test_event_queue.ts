@@ -89,16 +89,18 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
   get bodies(): Buffer[] {
     if (this.#leftBodies !== undefined) return this.#leftBodies;
     return this.#table
-      .read({ fromId: 1, limit: EVENTS_CEILING })
+      .readWaiting({ fromId: 1, limit: EVENTS_CEILING })
       .map(({ body }) => Buffer.from(body.buffer, body.byteOffset, body.byteLength));
   }
 
   /** Forgets all events, dead letters too. */
   clear(): void {
     this.#file.transaction(() => {
-      const { head } = this.#table.counters();
+      const { newestId } = this.#table.counters();
       this.#file.db.exec(CLEAR);
-      this.#file.db.exec(`UPDATE eventspool_queue SET claimed_id = ${head}, removed_count = ${head}`);
+      this.#file.db.exec(`
+        UPDATE eventspool_queue SET claimed_id = ${newestId}, settled_count = ${newestId};
+        UPDATE eventspool_subscription SET claimed_id = ${newestId}, settled_count = ${newestId}`);
     });
   }
 

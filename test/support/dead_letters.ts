@@ -3,14 +3,14 @@ import { EventTable } from "../../src/storage/events.ts";
 import { LeaseTable } from "../../src/storage/leases.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
 
-/** A collector's answer, if a test says nothing else. */
-const REFUSAL = { status: 422, answer: '{"error":"noun: expected a word"}' };
+/** A collector's response, if a test says nothing else. */
+const REJECTION = { status: 422, response: '{"error":"noun: expected a word"}' };
 
 /** Puts each body into the empty queue `main` of a directory, and has the collector reject it by itself. */
-export function buryEvents(
+export function insertDeadLetters(
   directory: string,
   bodies: readonly (string | Uint8Array)[],
-  rejection: { status: number; answer: string } = REFUSAL,
+  rejection: { status: number; response: string } = REJECTION,
 ): void {
   const file = QueueFile.open(join(directory, "events-main.db"), {
     role: "producer",
@@ -19,11 +19,11 @@ export function buryEvents(
   });
   const events = new EventTable(file);
   const leases = new LeaseTable(file, 60_000);
-  const bury = (body: string | Uint8Array): void => {
-    const before = events.counters().head;
+  const putAndReject = (body: string | Uint8Array): void => {
+    const before = events.counters().newestId;
     events.put(Buffer.from(body));
     leases.deadLetter(leases.claim(before, before + 1)!, rejection);
   };
-  for (const body of bodies) file.transaction(() => bury(body)); // or a publisher that runs would claim it
+  for (const body of bodies) file.transaction(() => putAndReject(body)); // or a publisher that runs would claim it
   file.close();
 }

@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Timings } from "../../src/publisher/timings.ts";
+import type { Timings } from "../../src/publisher/waiting.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { EventTable } from "../../src/storage/events.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
@@ -25,7 +25,7 @@ export interface DeadLetterRow {
   readonly id: number;
   readonly body: string;
   readonly status: number;
-  readonly answer: string;
+  readonly response: string;
 }
 
 /** The queue `main` in a directory of its own, and the processes that use it: `using spool = new Spool();`. */
@@ -125,7 +125,7 @@ export class Spool implements Disposable {
   deadLetters(): DeadLetterRow[] {
     return this.#file.db
       .prepare<[], DeadLetterRow>(
-        "SELECT id, CAST(body AS TEXT) AS body, status, answer FROM eventspool_dead_letter ORDER BY id",
+        "SELECT id, CAST(body AS TEXT) AS body, status, response FROM eventspool_dead_letter ORDER BY id",
       )
       .all();
   }

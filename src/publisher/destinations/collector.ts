@@ -62,10 +62,10 @@ export class CollectorDestination implements Destination {
   async prepare(batch: LeasedBatch): Promise<Delivery> {
     const scratch = this.#scratch.take(batch.joined.length + MAX_FRAME_BYTES);
     const body = frame(this.#format, batch, () => scratch);
+    const { queueUuid, count, joined } = batch;
+    if (count > 1) release(joined); // a single event may be needed again, to judge its rejection
     const { mac, ...post } = await this.#post(body);
     this.#scratch.give(scratch);
-    // Not the batch: its bytes would live as long as the request. Those of one event are few.
-    const { queueUuid, count, joined } = batch;
     const sent: SentEvents = {
       ranges: idsOf(batch),
       count,
@@ -135,9 +135,9 @@ const CANNOT_CONNECT =
   /ConnectionRefused|FailedToOpenSocket|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|client error \(Connect\)/;
 
 /** The ids of a batch, event by event: between the first and the last some are missing where rows were deleted by hand. */
-function idsOf({ firstId, lastId, count, each }: LeasedBatch): readonly IdRange[] {
+function idsOf({ firstId, lastId, count, events }: LeasedBatch): readonly IdRange[] {
   if (lastId - firstId + 1 === count) return [{ firstId, lastId }];
-  return rangesOf(each().map(({ id }) => id));
+  return rangesOf(events().map(({ id }) => id));
 }
 
 /** The message, and what it does not say: the code, or the reason in its cause. */
@@ -159,6 +159,14 @@ function isMisconfiguration(error: unknown): boolean {
   const { code, statusCode } = error as { code?: unknown; statusCode?: number };
   if (code === "ERR_PROXY_TUNNEL") return statusCode !== undefined && !isUnavailable(statusCode);
   return typeof code === "string" && TLS_CODES.test(code);
+}
+
+/**
+ * Frees the memory of bytes that nobody reads again. Garbage collectors see the memory of an addon's buffers too late:
+ * a drain under Bun took 99 MB instead of 133 with 4 requests in flight, and 123 instead of 180 with 32, at the same speed.
+ */
+function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0); // not a part of a pool
 }
 
 /** What a buffer holds at least, in bytes: a batch of the usual size. */

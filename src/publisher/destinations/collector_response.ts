@@ -6,10 +6,10 @@
 import { eachId, type IdRange } from "../../wire/event_ids.ts";
 import { isMalformed, type Rejection, readReport } from "../../wire/rejections.ts";
 import { parseRetryAfter } from "../../wire/retry_after.ts";
-import type { Misconfigured, Outcome, PartlyAccepted, Rejected } from "./destination.ts";
+import type { Misconfigured, Outcome, PartiallyAccepted, Rejected } from "./destination.ts";
 
 /** How much of a response is kept for logs and dead letters, in characters. */
-export const MAX_ANSWER_CHARS = 1_024;
+export const KEPT_RESPONSE_CHARS = 1_024;
 
 /** What came back on a POST. */
 export interface CollectorResponse {
@@ -91,7 +91,7 @@ function outcomeOfSuccess(response: CollectorResponse, { count, ranges, isAccoun
 /** What is at fault: an event, or what is between us and the collector, which must never make dead letters. */
 function outcomeOfRejection(response: CollectorResponse, { count, ranges, single }: SentEvents): Outcome {
   const { status, text } = response;
-  const rejection: Rejected = { kind: "rejected", status, answer: text.slice(0, MAX_ANSWER_CHARS) };
+  const rejection: Rejected = { kind: "rejected", status, response: text.slice(0, KEPT_RESPONSE_CHARS) };
   const foreign = foreignContent(response);
   if (foreign !== undefined) {
     // A proxy's limit is worth knowing, and says nothing of an event.
@@ -109,10 +109,10 @@ function outcomeOfRejection(response: CollectorResponse, { count, ranges, single
 function partial(
   rejections: readonly Rejection[],
   { ranges, duplicates }: { ranges: readonly IdRange[]; duplicates: number | undefined },
-): PartlyAccepted {
+): PartiallyAccepted {
   const ids = [...eachId(ranges)];
   const rejected = rejections.map(({ index, error }) => {
-    return { id: ids[index]!, status: UNPROCESSABLE, answer: error.slice(0, MAX_ANSWER_CHARS) };
+    return { id: ids[index]!, status: UNPROCESSABLE, response: error.slice(0, KEPT_RESPONSE_CHARS) };
   });
   return { kind: "partial", rejected, undelivered: [], ...(duplicates !== undefined && { duplicates }) };
 }
@@ -122,8 +122,8 @@ function misconfigured(response: CollectorResponse, why?: string): Misconfigured
 }
 
 function describe({ status, text }: CollectorResponse, why?: string): string {
-  const answer = text.slice(0, MAX_ANSWER_CHARS);
-  return `the collector answered ${status}${why ? `, ${why}` : ""}${answer === "" ? "" : `: ${answer}`}`;
+  const response = text.slice(0, KEPT_RESPONSE_CHARS);
+  return `the collector responded with ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
 }
 
 const A_PAGE = "a web page";

@@ -25,10 +25,10 @@ export interface LeasedBatch {
   readonly lastId: number;
   /** How many events there are: as many as ids, unless somebody deleted rows by hand. One at least. */
   readonly count: number;
-  /** All events, with commas between them. */
+  /** All events, with commas between them: the destination's own copy, which it may change. */
   readonly joined: Uint8Array;
   /** The events one by one, in the order of their ids; they are read from the file each time. */
-  each(): StoredEvent[];
+  events(): StoredEvent[];
 }
 
 /** A batch that is ready to go. */
@@ -77,7 +77,7 @@ export interface Unavailable {
   readonly reason: string;
   /** How long it wants to be left alone, in milliseconds, if it said so. */
   readonly retryAfterMs?: number;
-  /** Whether no answer came: then it may or may not have the events. Default: false. */
+  /** Whether no response came: then it may or may not have the events. Default: false. */
   readonly isTransport?: boolean;
   /** Whether it surely has none of the events, since it could not be reached. Default: false. */
   readonly isUnsent?: boolean;
@@ -101,7 +101,7 @@ export interface Rejected {
   /** As HTTP has them: 413 is too large. */
   readonly status: number;
   /** What it said. */
-  readonly answer: string;
+  readonly response: string;
 }
 
 /** An event that the destination rejects by itself. */
@@ -111,11 +111,11 @@ export interface RejectedEvent {
   /** As HTTP has them. */
   readonly status: number;
   /** What the destination said. */
-  readonly answer: string;
+  readonly response: string;
 }
 
 /** It has said of each event what becomes of it: those that are not named here are accepted. */
-export interface PartlyAccepted {
+export interface PartiallyAccepted {
   /** Always `partial`. */
   readonly kind: "partial";
   /** Those at fault become dead letters. */
@@ -129,4 +129,4 @@ export interface PartlyAccepted {
 }
 
 /** What came of a delivery. */
-export type Outcome = Accepted | Unavailable | Misconfigured | Rejected | PartlyAccepted;
+export type Outcome = Accepted | Unavailable | Misconfigured | Rejected | PartiallyAccepted;

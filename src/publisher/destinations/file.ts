@@ -32,7 +32,7 @@ export class FileDestination implements Destination {
   }
 
   async prepare(batch: LeasedBatch): Promise<Delivery> {
-    const lines = Buffer.concat(batch.each().flatMap(({ body }) => [lineOf(body), Buffer.of(NEWLINE)]));
+    const lines = Buffer.concat(batch.events().flatMap(({ body }) => [lineOf(body), Buffer.of(NEWLINE)]));
     return { sizeBytes: lines.length, send: (stop) => this.#inTurn(() => this.#append(lines, stop)) };
   }
 

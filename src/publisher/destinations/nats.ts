@@ -5,7 +5,7 @@
  */
 import type { NatsDestinationConfig } from "../../config/nats_config.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
-import type { Messages, Published } from "../../nats/types.ts";
+import type { Messages, PublishResult } from "../../nats/pending_messages.ts";
 import { BATCH_FORMATS, frame, MAX_BATCH_BYTES } from "../../wire/batch_format.ts";
 import { formatEventIds } from "../../wire/event_ids.ts";
 import type {
@@ -65,7 +65,7 @@ export class NatsDestination implements Destination {
 
   #prepareEach(batch: LeasedBatch): Delivery {
     const { queueUuid } = batch; // not the batch: its bytes would live as long as the delivery
-    const events = batch.each();
+    const events = batch.events();
     const messages: Messages = {
       count: events.length,
       subject: (index) => this.#subjectOf(events[index]!.body),
@@ -95,7 +95,7 @@ export class NatsDestination implements Destination {
 }
 
 function outcomeOfEach(
-  { rejected, undelivered, failure, duplicates }: Published,
+  { rejected, undelivered, failure, duplicates }: PublishResult,
   events: readonly StoredEvent[],
 ): Outcome {
   if (rejected.length === 0 && undelivered.length === 0) return { kind: "accepted", duplicates };
@@ -103,7 +103,7 @@ function outcomeOfEach(
   return {
     kind: "partial",
     rejected: rejected.map(({ index, reason, isTooLarge }): RejectedEvent => {
-      return { id: events[index]!.id, status: statusOf(isTooLarge), answer: reason };
+      return { id: events[index]!.id, status: statusOf(isTooLarge), response: reason };
     }),
     undelivered: undelivered.map((index) => events[index]!.id),
     duplicates,
@@ -111,9 +111,9 @@ function outcomeOfEach(
   };
 }
 
-function outcomeOfWhole({ rejected: [rejected], failure, duplicates }: Published): Outcome {
+function outcomeOfWhole({ rejected: [rejected], failure, duplicates }: PublishResult): Outcome {
   if (rejected === undefined) return failure ?? { kind: "accepted", duplicates };
-  return { kind: "rejected", status: statusOf(rejected.isTooLarge), answer: rejected.reason };
+  return { kind: "rejected", status: statusOf(rejected.isTooLarge), response: rejected.reason };
 }
 
 function statusOf(isTooLarge: boolean): number {

@@ -31,6 +31,21 @@ test("GET /depth tells how many events there are", async () => {
       dropped_dead_letters: 0,
       rejected_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
       oldest_event_age_seconds: null,
+      retained_bytes: 0,
+      subscriptions: [
+        {
+          name: "default",
+          required: true,
+          lag_limit_events: null,
+          lag_limit_seconds: null,
+          depth: 0,
+          leased: 0,
+          oldest_event_age_seconds: null,
+          skipped: 0,
+          replay_left: 0,
+          dead_letters: 0,
+        },
+      ],
     },
   });
 
@@ -61,6 +76,7 @@ test("GET /health of a queue where nothing happened yet is ok", async () => {
       status: "ok",
       reasons: [],
       queue: "main",
+      subscription: "default",
       depth: 0,
       max_events: 10_000,
       dead_letters: 0,
@@ -96,7 +112,7 @@ test("GET /health answers 503 with the last error while the key is wrong", async
   await using main = newQueue(collector.url, { "key.secret": "b3RoZXI=" });
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
 
   const response = await admin(main.publisher, { isLocal: true }).request("/health");
   const body = (await response.json()) as Record<string, unknown>;
@@ -104,7 +120,7 @@ test("GET /health answers 503 with the last error while the key is wrong", async
   assert.deepEqual([response.status, body.status, body.depth], [503, "failing", 1]);
   const { at, ...error } = body.last_error as { at: string };
   assert.ok(Number.isFinite(Date.parse(at)));
-  const message = 'the collector answered 403: {"error":"Unknown key or wrong MAC."}';
+  const message = 'the collector responded with 403: {"error":"Unknown key or wrong MAC."}';
   assert.deepEqual(error, { kind: "misconfigured", message });
   assert.ok(Number(body.failures_in_a_row) > 0);
   assert.doesNotMatch(JSON.stringify(body), /b3RoZXI|other/);
@@ -119,7 +135,7 @@ test("GET /health escapes what the collector said: it is most often read in a te
   await using main = newQueue(server.url);
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
 
   const response = await admin(main.publisher, { isLocal: true }).request("/health");
   const text = await response.text();
@@ -134,7 +150,7 @@ test("GET /health is degraded, and answers 200, while the collector is away for 
   await using main = newQueue(server.url);
   main.queue.put({ id: 1 });
   void main.publisher.run();
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
 
   const { status, body } = await get(main.publisher, "/health");
 

@@ -5,7 +5,7 @@ import { type AdminOptions, admin } from "../../../src/admin/app.ts";
 import { SESSION_MS } from "../../../src/admin/dashboard/access.ts";
 import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
 import { countsOf, fieldOf, firstUpdate, pageOf, send } from "../../support/dashboard.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
 
 const NOWHERE = "http://127.0.0.1:9";
@@ -37,7 +37,7 @@ test("is for this machine's own names where there is no token: another name may 
 
 test("shows a request that came through a proxy figures only, whatever the proxy adds", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ['{"secret":"of a user"}'], { status: 422, answer: "a secret answer" });
+  insertDeadLetters(main.directory, ['{"secret":"of a user"}'], { status: 422, response: "a secret answer" });
   const app = admin(main.publisher, LOCAL);
   const form_token = fieldOf(await pageOf(app), "form_token");
   const proxies: Record<string, string>[] = [
@@ -71,7 +71,7 @@ test("shows a request that came through a proxy figures only, whatever the proxy
 
 test("shows figures only, where it knows neither a token nor that it is local", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ['{"secret":"of a user"}'], { status: 422, answer: "a secret answer" });
+  insertDeadLetters(main.directory, ['{"secret":"of a user"}'], { status: 422, response: "a secret answer" });
   const app = new Hono().route("/queue", admin(main.publisher));
 
   for (const text of [await pageOf(app, "/queue"), await firstUpdate(app, "/queue/events")]) {
@@ -116,7 +116,7 @@ test("allows the page nothing but its own style and script", async () => {
 
 test("lets a browser in with the token, by a cookie that no script and no other site can use", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ['"a letter"']);
+  insertDeadLetters(main.directory, ['"a letter"']);
   const app = new Hono().route("/queue", admin(main.publisher, { token: "0123456789abcdef" }));
 
   const outside = await app.request("/queue");

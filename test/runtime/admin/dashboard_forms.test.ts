@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type AdminOptions, admin } from "../../../src/admin/app.ts";
 import { countsOf, fieldOf, pageOf, send, words } from "../../support/dashboard.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
 
 const NOWHERE = "http://127.0.0.1:9";
@@ -10,7 +10,7 @@ const LOCAL: AdminOptions = { isLocal: true };
 
 test("puts a dead letter back into the queue", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const form_token = fieldOf(await pageOf(app), "form_token");
 
@@ -23,12 +23,12 @@ test("puts a dead letter back into the queue", async () => {
 
 test("puts all dead letters back that had died when the page was made, and none that died since", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const page = await pageOf(app);
   const fields = { form_token: fieldOf(page, "form_token"), seen: fieldOf(page, "seen"), all: "yes" };
   while (Date.now() <= Number(fields.seen)); // the clock's next millisecond
-  buryEvents(main.directory, ["4"]);
+  insertDeadLetters(main.directory, ["4"]);
 
   const response = await send(app, "/retry", fields);
 
@@ -38,7 +38,7 @@ test("puts all dead letters back that had died when the page was made, and none 
 
 test("puts back what the queue has room for, and says that it is full", async () => {
   await using main = newQueue(NOWHERE, { max_queue_size: "2" });
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const page = await pageOf(app);
   const fields = { form_token: fieldOf(page, "form_token"), seen: fieldOf(page, "seen"), all: "yes" };
@@ -47,12 +47,31 @@ test("puts back what the queue has room for, and says that it is full", async ()
 
   assert.equal(response.headers.get("Location"), "./?retried=2&full=1#dead");
   assert.deepEqual(countsOf(main), { depth: 2, deadLetters: 1 });
-  assert.match(words(await pageOf(app, "/?retried=2&full=1")), /The queue is full: try the others later\./);
+  assert.match(words(await pageOf(app, "/?retried=2&full=1")), /The queue is full: retry the others later\./);
+});
+
+test("retries and deletes the dead letters of one reason, and no other", async () => {
+  await using main = newQueue(NOWHERE);
+  insertDeadLetters(main.directory, ["1", "2"], { status: 422, response: "no noun in 1" });
+  insertDeadLetters(main.directory, ["3", "4"], { status: 422, response: "no verb" });
+  const app = admin(main.publisher, LOCAL);
+  const page = await pageOf(app);
+  const fields = { form_token: fieldOf(page, "form_token"), seen: fieldOf(page, "seen") };
+  insertDeadLetters(main.directory, ["5"], { status: 400, response: "no noun in 1" });
+
+  const retried = await send(app, "/retry", { ...fields, like: "2" });
+  assert.equal(retried.headers.get("Location"), "./?retried=2#dead");
+  assert.deepEqual(countsOf(main), { depth: 2, deadLetters: 3 });
+  const purged = await send(app, "/purge", { ...fields, like: "4" });
+  assert.equal(purged.headers.get("Location"), "./?purged=2#dead");
+  const gone = await send(app, "/purge", { ...fields, like: "4" });
+  assert.equal(gone.headers.get("Location"), "./?purged=0#dead");
+  assert.deepEqual(countsOf(main), { depth: 2, deadLetters: 1 });
 });
 
 test("deletes a dead letter, or all of them, for good", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1", "2", "3"]);
+  insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);
   const page = await pageOf(app);
   const form_token = fieldOf(page, "form_token");
@@ -70,7 +89,7 @@ test("deletes a dead letter, or all of them, for good", async () => {
 
 test("does nothing for a form that is not its own page's", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1"]);
+  insertDeadLetters(main.directory, ["1"]);
   const app = admin(main.publisher, LOCAL);
   const form_token = fieldOf(await pageOf(app), "form_token");
   const attempts: [string, Record<string, string>, Record<string, string>][] = [
@@ -99,7 +118,7 @@ test("does nothing for a form that is not its own page's", async () => {
 
 test("does nothing for a form that names no dead letter, is no form, or is too large", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ["1"]);
+  insertDeadLetters(main.directory, ["1"]);
   const app = admin(main.publisher, LOCAL);
   const form_token = fieldOf(await pageOf(app), "form_token");
   for (const fields of [
@@ -109,6 +128,7 @@ test("does nothing for a form that names no dead letter, is no form, or is too l
     { all: "yes" },
     { all: "yes", seen: "soon" },
     { all: "no" },
+    { like: "1" },
   ])
     assert.equal((await send(app, "/purge", { form_token, ...fields })).status, 400, JSON.stringify(fields));
   const json = await app.request("/purge", { method: "POST", body: JSON.stringify({ form_token, id: "1" }) });

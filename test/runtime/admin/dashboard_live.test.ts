@@ -4,7 +4,7 @@ import type { Hono } from "hono";
 import { admin } from "../../../src/admin/app.ts";
 import { MAX_LIVE_PAGES } from "../../../src/admin/dashboard/live.ts";
 import { serveApp } from "../../../src/server/serve.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import { newQueue } from "../../support/publisher.ts";
 
@@ -70,7 +70,7 @@ test("tells live pages of a new dead letter, and of one that is gone", LIMIT, as
   const updates = updatesOf(await open(admin(main.publisher, { isLocal: true })));
   await updates.next();
 
-  buryEvents(main.directory, ['"a letter"']);
+  insertDeadLetters(main.directory, ['"a letter"']);
   const there = await updateOf(updates, "dead-list");
   assert.equal(there.dead, 1);
   assert.match(there.regions["dead-list"]!, /a letter/);

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { admin } from "../../../src/admin/app.ts";
 import { MAX_WRONG_TOKENS, MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
 import { serveApp } from "../../../src/server/serve.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
 import { connectTo, exchange, statusOf } from "../../support/raw_http.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -19,7 +19,7 @@ const NOBODY = "65534";
 /** The admin routes of a queue with a dead letter, on a real socket. */
 async function serve(token?: string) {
   const main = newQueue(NOWHERE);
-  buryEvents(main.directory, ['{"secret":"of a user"}']);
+  insertDeadLetters(main.directory, ['{"secret":"of a user"}']);
   const served = await serveApp(admin(main.publisher, { token, isLocal: true }), {
     host: "127.0.0.1",
     port: 0,
@@ -121,7 +121,7 @@ test("shows events to its own user, and figures to the other users of the machin
 
 test("shows events to who may connect to its unix socket, which is for its user only", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ['{"secret":"of a user"}']);
+  insertDeadLetters(main.directory, ['{"secret":"of a user"}']);
   using directory = temporaryDirectory();
   const path = join(directory.path, "admin.sock");
   const served = await serveApp(admin(main.publisher, { isLocal: true }), { path }, { socketMode: 0o600 });
@@ -139,7 +139,7 @@ test("shows events to who may connect to its unix socket, which is for its user 
 
 test("shows figures only where the system does not tell whose connection it is", async () => {
   await using main = newQueue(NOWHERE);
-  buryEvents(main.directory, ['{"secret":"of a user"}']);
+  insertDeadLetters(main.directory, ['{"secret":"of a user"}']);
   const app = admin(main.publisher, { isLocal: true });
   for (const remoteAddress of ["127.0.0.1", "::1", "192.0.2.7", "fe80::1%lo"]) {
     // A connection that no table of the kernel has.

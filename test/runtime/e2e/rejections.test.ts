@@ -31,9 +31,9 @@ test(
 
     await eventually("an empty queue", () => spool.queue.depth() === 0);
     assert.deepEqual(spool.deadLetters(), [
-      { id: 21, body: '{"n":21,"poison":400}', status: 400, answer: "event 21 is poison" },
-      { id: 54, body: '{"n":54,"poison":413}', status: 413, answer: "event 54 is poison" },
-      { id: 87, body: '{"n":87,"poison":422}', status: 422, answer: "event 87 is poison" },
+      { id: 21, body: '{"n":21,"poison":400}', status: 400, response: "event 21 is poison" },
+      { id: 54, body: '{"n":54,"poison":413}', status: 413, response: "event 54 is poison" },
+      { id: 87, body: '{"n":87,"poison":422}', status: 422, response: "event 87 is poison" },
     ]);
     const healthy = numbersFrom(1, 159).filter((n) => ![21, 54, 87].includes(n));
     assert.deepEqual(

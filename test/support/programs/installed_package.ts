@@ -81,7 +81,7 @@ test("eventspool/testing: dead letters that the collector rejects, and that are 
   t.after(() => publisher[Symbol.asyncDispose]());
   events.putMany([{ n: 1 }, { n: 2 }, { n: 3 }]);
   assert.equal((await strict.waitFor(2)).length, 2);
-  while (publisher.deadLetters.newest({ limit: 10 }).length === 0) await setImmediate();
+  while (publisher.deadLetters.list({ limit: 10 }).length === 0) await setImmediate();
   strict.respond = () => ({ status: 200 });
   await publisher.deadLetters.retry({ ids: [2] });
   const received = (await strict.waitFor(3)) as Numbered[];

@@ -10,7 +10,7 @@ import { runCommand, stopOnSignals } from "../../../src/commands/command.ts";
 import { configureLogging } from "../../../src/commands/logging.ts";
 import { PublisherSession } from "../../../src/commands/publisher_session.ts";
 import { loadPublisherConfig } from "../../../src/config/publisher_config.ts";
-import type { Timings } from "../../../src/publisher/timings.ts";
+import type { Timings } from "../../../src/publisher/waiting.ts";
 
 await runCommand("publisher", async () => {
   const [text = "{}", ...args] = argv.slice(2);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { missing, startProxy } from "../../support/balancers.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { readBlocks } from "../../support/doc_page.ts";
 import { addressOf, type Settings, Spool } from "../../support/spool.ts";
 import { noBrowser, openTab, type Tab, textOf } from "./chromium.ts";
@@ -13,7 +13,10 @@ const WITH_TOKEN: Settings = { "admin.token": TOKEN };
 /** A publisher with a dead letter, whose collector is away. */
 async function serve(settings: Settings = {}) {
   const spool = new Spool();
-  buryEvents(spool.directory, ['{"secret":"of a user"}'], { status: 422, answer: "a secret answer" });
+  insertDeadLetters(spool.directory, ['{"secret":"of a user"}'], {
+    status: 422,
+    response: "a secret answer",
+  });
   const publisher = spool.publisher({
     "collector.hostname": "127.0.0.1:9",
     "admin.listen": "127.0.0.1:0",

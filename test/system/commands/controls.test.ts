@@ -6,7 +6,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { logFormatter } from "../../../src/commands/logging.ts";
 import { queue } from "../../runtime/commands/queue/queue_support.ts";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { Program } from "../../support/processes.ts";
 import { runtimeCommand } from "../../support/runtimes.ts";
@@ -32,9 +32,9 @@ function fill(parent: string): Spool {
   const directory = join(parent, "x\u001b[31m\u202e\u009b\ny");
   mkdirSync(directory);
   const spool = new Spool({ directory });
-  buryEvents(directory, [...TEXTS, ...TEXTS.map((text) => JSON.stringify(text))], {
+  insertDeadLetters(directory, [...TEXTS, ...TEXTS.map((text) => JSON.stringify(text))], {
     status: 422,
-    answer: HOSTILE,
+    response: HOSTILE,
   });
   for (const text of TEXTS) spool.queue.put(Buffer.from(JSON.stringify({ text })));
   for (const text of TEXTS) spool.queue.put(Buffer.from(text)); // most of them no JSON

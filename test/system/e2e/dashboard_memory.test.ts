@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { buryEvents } from "../../support/dead_letters.ts";
+import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { addressOf, Spool } from "../../support/spool.ts";
 
 const skip = !existsSync("/proc/self/status") && "there is no /proc to read a process's memory from";
@@ -24,10 +24,10 @@ test("an open dashboard with large dead letters does not grow the publisher", {
 }, async () => {
   using spool = new Spool();
   const large = `${"[".repeat(20)}1${",1".repeat(40_000)}${"]".repeat(20)}`; // 50 KB when it is indented
-  buryEvents(
+  insertDeadLetters(
     spool.directory,
     Array.from({ length: 20 }, () => large),
-    { status: 422, answer: "y".repeat(1_000) },
+    { status: 422, response: "y".repeat(1_000) },
   );
   await using publisher = spool.publisher({
     "collector.hostname": "127.0.0.1:9",

@@ -30,7 +30,11 @@ async function poison(status: number, poisoned: ReadonlySet<number>): Promise<Co
   const dead = spool.deadLetters();
   assert.deepEqual(new Set(dead.map(({ id }) => id)), poisoned, "row n holds event n");
   for (const letter of dead)
-    assert.deepEqual([letter.status, letter.answer.length], [status, KEPT], "the answer's beginning is kept");
+    assert.deepEqual(
+      [letter.status, letter.response.length],
+      [status, KEPT],
+      "the beginning of the response is kept",
+    );
   assertFewRequests(collector, poisoned.size);
   assert.equal(await stop(publisher), 0);
   return countUp(numbersFrom(1, EVENTS), collector, deadIn(spool));
@@ -83,7 +87,7 @@ async function rejectEverything(status: number): Promise<Counts> {
     reasons: string[];
   };
   assert.equal(held, "failing");
-  assert.match(reasons.join(), /rejects too many events for each to be at fault/);
+  assert.match(reasons.join(), /rejects too many events/);
   assert.equal(spool.deadLetters().length, BURST);
 
   assert.equal(await stop(publisher), 0);

@@ -67,7 +67,7 @@ await using publisher = new Publisher(loadPublisherConfig("config.ini", { queueN
 });
 export const responder: Responder = responses.times(1, responses.hang());
 export const app = admin(publisher).fetch;
-export const letters: number[] = publisher.deadLetters.newest({ limit: 10 }).map(({ id }) => id);
+export const letters: number[] = publisher.deadLetters.list({ limit: 10 }).map(({ id }) => id);
 export const others: unknown[] = [Outbox, TestEventQueue];
 await publisher.run({ signal: AbortSignal.timeout(1000) });
 `;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PublisherCounts } from "../../../src/metrics/publisher_counts.ts";
+import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
 import { Checkpoints } from "../../../src/storage/checkpoints.ts";
@@ -22,7 +22,7 @@ function failing(times: number): () => string {
   };
 }
 
-test("settles until the file allows it, counts each failure and keeps the last one", async () => {
+test("retries until the file works, counts each failure and keeps the last one", async () => {
   using queue = testQueue();
   const counts = new PublisherCounts();
   const storage = breakerOf(queue, counts);
@@ -36,7 +36,7 @@ test("settles until the file allows it, counts each failure and keeps the last o
   assert.equal(storage.failures, 0);
 });
 
-test("tries once more when it is stopped while it waits, and rejects with the last failure", async () => {
+test("tries once more when it is stopped, and rejects with the last failure", async () => {
   using queue = testQueue();
   const stop = new AbortController();
   const settled = breakerOf(queue).retrySettle(failing(10), stop.signal);

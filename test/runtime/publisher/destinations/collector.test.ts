@@ -16,19 +16,24 @@ import { serveHttp } from "../../../support/servers.ts";
 const NEVER = new AbortController().signal;
 
 /** Events as a queue leases them, by their ids. */
-function batchOf(events: Readonly<Record<number, string>>, lastId?: number): LeasedBatch {
-  const each = () =>
-    Object.entries(events).map(([id, text]) => ({ id: Number(id), body: Buffer.from(text) }));
-  const ids = each().map(({ id }) => id);
+function batchOf(texts: Readonly<Record<number, string>>, lastId?: number): LeasedBatch {
+  const events = () =>
+    Object.entries(texts).map(([id, text]) => ({ id: Number(id), body: Buffer.from(text) }));
+  const ids = events().map(({ id }) => id);
   return {
     queue: "main",
     queueUuid: queueUuid(1),
     firstId: ids[0]!,
     lastId: lastId ?? ids.at(-1)!,
     count: ids.length,
-    joined: Buffer.from(Object.values(events).join(",")),
-    each,
+    joined: Buffer.from(Object.values(texts).join(",")),
+    events,
   };
+}
+
+function open(url: string, location: Partial<CollectorLocation> = {}): CollectorDestination {
+  const defaults = { version: "2j", timeoutMs: 4_000, key: KEY, gzipLevel: 1 } as const;
+  return new CollectorDestination({ url: `${url}/v2j`, ...defaults, ...location });
 }
 
 async function deliver(
@@ -36,14 +41,7 @@ async function deliver(
   batch: LeasedBatch,
   location: Partial<CollectorLocation> = {},
 ): Promise<Outcome> {
-  const destination = new CollectorDestination({
-    url: `${url}/v2j`,
-    version: "2j",
-    timeoutMs: 4_000,
-    key: KEY,
-    gzipLevel: 1,
-    ...location,
-  });
+  const destination = open(url, location);
   const { send } = await destination.prepare(batch);
   const outcome = await send(NEVER);
   await destination.close();
@@ -112,4 +110,16 @@ test("names no events where so many rows were deleted that servers would not tak
   await deliver(server.url, batchOf(holes));
   assert.equal(server.requests[0]!.headers["event-ids"], undefined);
   assert.equal(server.requests[0]!.headers["event-ids-signature"], undefined);
+});
+
+test("frees the memory of a batch once its body is made, and keeps a single event and what shares its memory", async () => {
+  const destination = open("http://127.0.0.1:9");
+  const prepare = async (count: number, joined: Uint8Array): Promise<number> => {
+    await destination.prepare({ ...batchOf({ 1: "1", 2: "2" }), count, joined });
+    return joined.length;
+  };
+  assert.equal(await prepare(2, new Uint8Array(100_000).fill(0x20)), 0);
+  assert.equal(await prepare(1, new Uint8Array(100_000).fill(0x20)), 100_000);
+  assert.equal(await prepare(2, new Uint8Array(100_000).subarray(1)), 99_999);
+  await destination.close();
 });

@@ -29,7 +29,7 @@ async function deliver(destination: Destination, ...events: string[]): Promise<O
   const stored = events.map((text, index) => ({ id: 11 + index, body: Buffer.from(text) }));
   const range = { firstId: 11, lastId: 10 + events.length, count: events.length };
   const joined = Buffer.from(events.join(","));
-  const batch = { queue: "main", queueUuid: UUID, ...range, joined, each: () => stored };
+  const batch = { queue: "main", queueUuid: UUID, ...range, joined, events: () => stored };
   return (await destination.prepare(batch)).send(RUNNING);
 }
 
@@ -91,7 +91,7 @@ test("an event that is too large is rejected by itself; a batch that is, as a wh
   await using client = await openNats(server);
   await client.makeStream(STREAM);
   const large = JSON.stringify("x".repeat(1_000));
-  const answer = /bytes and its headers are more than the server takes, 1000: see its max_payload/;
+  const tooLarge = /bytes and its headers exceed the server's limit of 1000: see its max_payload/;
 
   await using each = open(server);
   const outcome = await deliver(each, "1", large, "3");
@@ -101,12 +101,12 @@ test("an event that is too large is rejected by itself; a batch that is, as a wh
     outcome.rejected.map(({ id, status }) => [id, status]),
     [[12, 413]],
   );
-  assert.match(outcome.rejected[0]!.answer, answer);
+  assert.match(outcome.rejected[0]!.response, tooLarge);
 
   await using whole = open(server, { "nats.messages": "batch" });
   const rejected = await deliver(whole, "1", large);
   assert.ok(rejected.kind === "rejected" && rejected.status === 413);
-  assert.match(rejected.answer, answer);
+  assert.match(rejected.response, tooLarge);
 });
 
 test("a stream that fills up takes some of a batch, and names the others", { skip }, async () => {
@@ -146,13 +146,13 @@ test("a publisher takes a queue to a stream, buries what it rejects, and goes on
   void main.publisher.run();
   await eventually("an empty queue", () => main.queue.depth() === 0);
   assert.deepEqual(
-    main.publisher.deadLetters.newest({ limit: 10 }).map(({ status }) => status),
+    main.publisher.deadLetters.list({ limit: 10 }).map(({ status }) => status),
     [413],
   );
 
   await server.kill();
   main.queue.putMany([...Array(1_000).keys()].map((n) => ({ n: n + 2_000 })));
-  await eventually("a failure", () => main.publisher.status().failures > 0);
+  await eventually("a failure", () => main.publisher.status().consecutiveFailures > 0);
   assert.match(main.publisher.status().lastProblem!.message, /^NATS at .* cannot be reached/);
   await server.start();
   await eventually("an empty queue", () => main.queue.depth() === 0);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  MAX_ANSWER_CHARS,
+  KEPT_RESPONSE_CHARS,
   outcomeOf,
   type SentEvents,
 } from "../../../../src/publisher/destinations/collector_response.ts";
@@ -47,7 +47,7 @@ test("takes a silent 2xx for another server's, once the collector has accounted 
 
 for (const status of [408, 425, 429, 500, 502, 503, 504, 507, 599]) {
   test(`takes ${status} for a collector that cannot take events now`, () => {
-    const reason = `the collector answered ${status}`;
+    const reason = `the collector responded with ${status}`;
     assert.deepEqual(outcome(status), { kind: "unavailable", reason });
     assert.deepEqual(outcome(status, { retryAfter: "3" }), {
       kind: "unavailable",
@@ -61,25 +61,25 @@ for (const status of [301, 302, 303, 304, 307, 308, 401, 402, 403, 404, 405, 410
   test(`takes ${status} for a wrong configuration: the events are not at fault`, () => {
     assert.deepEqual(outcome(status), {
       kind: "misconfigured",
-      reason: `the collector answered ${status}`,
+      reason: `the collector responded with ${status}`,
     });
   });
 }
 
 for (const status of [400, 413, 422]) {
   test(`takes ${status} for a rejection of these events`, () => {
-    assert.deepEqual(outcome(status, { text: "no noun" }), { kind: "rejected", status, answer: "no noun" });
+    assert.deepEqual(outcome(status, { text: "no noun" }), { kind: "rejected", status, response: "no noun" });
   });
 }
 
 test("gives the answer as the reason", () => {
   assert.deepEqual(outcome(503, { text: "over quota" }), {
     kind: "unavailable",
-    reason: "the collector answered 503: over quota",
+    reason: "the collector responded with 503: over quota",
   });
   assert.deepEqual(outcome(403, { text: "wrong MAC" }), {
     kind: "misconfigured",
-    reason: "the collector answered 403: wrong MAC",
+    reason: "the collector responded with 403: wrong MAC",
   });
 });
 
@@ -92,7 +92,7 @@ test("reads a Retry-After that is a date by the clock on the wall", () => {
 test("passes over a Retry-After that makes no sense", () => {
   assert.deepEqual(outcome(429, { retryAfter: "-1" }), {
     kind: "unavailable",
-    reason: "the collector answered 429",
+    reason: "the collector responded with 429",
   });
 });
 
@@ -101,7 +101,7 @@ const NAMED = { accepted: 2, rejected: [{ index: 1, error: "no noun" }] };
 test("takes a 422 that accounts for each event for an outcome of each", () => {
   assert.deepEqual(outcome(422, { text: JSON.stringify(NAMED) }), {
     kind: "partial",
-    rejected: [{ id: 102, status: 422, answer: "no noun" }],
+    rejected: [{ id: 102, status: 422, response: "no noun" }],
     undelivered: [],
   });
 });
@@ -144,7 +144,7 @@ test("takes a 422 that does not account for each event for a rejection of the ba
 test("keeps no more of a rejection than of any answer", () => {
   const text = JSON.stringify({ accepted: 2, rejected: [{ index: 0, error: "x".repeat(5_000) }] });
   const { rejected } = outcome(422, { text }) as Extract<Outcome, { kind: "partial" }>;
-  assert.equal(rejected[0]?.answer.length, MAX_ANSWER_CHARS);
+  assert.equal(rejected[0]?.response.length, KEPT_RESPONSE_CHARS);
 });
 
 for (const [text, duplicates] of [

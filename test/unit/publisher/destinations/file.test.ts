@@ -10,17 +10,17 @@ import { temporaryDirectory } from "../../../support/temporary.ts";
 
 const NEVER = new AbortController().signal;
 
-function batchOf(...events: string[]) {
-  const each = () => events.map((text, index) => ({ id: index + 1, body: Buffer.from(text) }));
-  const joined = Buffer.from(events.join(","));
+function batchOf(...texts: string[]) {
+  const events = () => texts.map((text, index) => ({ id: index + 1, body: Buffer.from(text) }));
+  const joined = Buffer.from(texts.join(","));
   return {
     queue: "main",
     queueUuid: "u",
     firstId: 1,
-    lastId: events.length,
-    count: events.length,
+    lastId: texts.length,
+    count: texts.length,
     joined,
-    each,
+    events,
   };
 }
 
