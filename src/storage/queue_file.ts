@@ -21,7 +21,7 @@ import { realPath, rejectSeveralNames } from "./locations.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { prepareSchema, rejectOlderSchema } from "./schema.ts";
-import { openDatabase } from "./sqlite/driver.ts";
+import { loadDriver, openDatabase } from "./sqlite/driver.ts";
 import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
 import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
@@ -102,6 +102,7 @@ export class QueueFile {
     let db: Database | undefined;
     try {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
+      loadDriver(path); // before a temporary file is made, which its error would name
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
       rejectSeveralNames(path);

@@ -59,10 +59,10 @@ export function useDriver(name: DriverName): void {
  * @throws SQLite's error, with its code
  */
 export function openDatabase(path: string, options: OpenOptions): Database {
-  chosen ??= chooseDriver(path);
-  const onClose = useLibrary(path, libraryOf(chosen.library));
+  const driver = loadDriver(path);
+  const onClose = useLibrary(path, libraryOf(driver.library));
   try {
-    const db = chosen.open(path, { ...options, onClose });
+    const db = driver.open(path, { ...options, onClose });
     // Debian's SQLite has it on by default; then a drain writes 1.5 times as many pages.
     db.pragma("secure_delete = OFF");
     return db;
@@ -70,6 +70,12 @@ export function openDatabase(path: string, options: OpenOptions): Database {
     onClose();
     throw error;
   }
+}
+
+/** Loads the library at the first call; its errors name `path`. @throws as {@link openDatabase} */
+export function loadDriver(path: string): Driver {
+  chosen ??= chooseDriver(path);
+  return chosen;
 }
 
 function chooseDriver(path: string): Driver {
