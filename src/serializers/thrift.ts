@@ -112,8 +112,8 @@ function construct<Fields>(type: new (fields?: Fields) => ThriftStruct, fields: 
 function checkTaken(given: unknown, made: unknown, path: string): void {
   if (typeof made !== "object" || made === null || made === given) return;
   const expected = expectedShape(given, made);
-  const problem = expected === undefined ? undefined : `is ${describe(given)}: ${expected}`;
-  if (problem !== undefined) throw new EventSerializationError(fieldPath(path), problem);
+  if (expected !== undefined)
+    throw new EventSerializationError(fieldPath(path), `is ${describe(given)}: ${expected}`);
   if (hasSymbols(given as object)) throw new EventSerializationError(fieldPath(path), SYMBOL_PROBLEM);
   for (const [key, member] of Object.entries(given as object)) {
     const field = path + pathSegment(made, key, path);
