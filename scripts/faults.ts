@@ -1,7 +1,7 @@
 /**
- * `bun run faults [--quick] [NAME ...]`: makes every fault happen to real processes, and prints what became
- * of the events. NAME is a part of a fault's name. The last line sums up, `N passed, N failed`; the exit code
- * is 1 if any failed: an event was lost, or something else was not as promised.
+ * `bun run faults [--quick] [NAME ...]`: causes every fault in real processes, and prints what happened to the events.
+ * NAME is a part of a fault's name. The last line is `N passed, N failed`. The exit code is 1 if an event was lost, or
+ * another promise was broken.
  *
  * `bun run faults power [--seeds N] [--cuts N]`: power cuts, simulated on what real processes did to their files.
  */

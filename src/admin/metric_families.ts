@@ -5,7 +5,7 @@
  * @module
  */
 import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
-import type { PublisherMetrics, QueueState } from "../publisher/mod.ts";
+import type { PublisherMetrics, QueueState, SubscriptionState } from "../publisher/mod.ts";
 
 const OF_THE_FILE = "It is the queue file's, the same for every publisher of the queue.";
 
@@ -19,6 +19,11 @@ const FILE_GAUGES: readonly MetricRow<QueueState>[] = [
     ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
   ],
   ["dead_letters", "Events the collector rejected by themselves.", ({ deadLetters }) => deadLetters],
+  [
+    "queue_retained_bytes",
+    "Bodies of the events that are kept under queue.retention.",
+    ({ retainedBytes }) => retainedBytes,
+  ],
   ["dead_letter_bytes", "Bodies and answers of the dead letters.", ({ deadLetterBytes }) => deadLetterBytes],
 ];
 
@@ -26,7 +31,7 @@ const FILE_COUNTERS: readonly MetricRow<QueueState>[] = [
   [
     "put_events_total",
     "Events ever put into the queue, dead letters that were put back included.",
-    ({ head }) => head,
+    ({ newestId }) => newestId,
   ],
   [
     "dropped_dead_letters_total",
@@ -37,6 +42,11 @@ const FILE_COUNTERS: readonly MetricRow<QueueState>[] = [
 
 const GAUGES: readonly MetricRow<PublisherMetrics>[] = [
   ["running", "1 while it publishes, 0 before and after.", ({ isRunning }) => Number(isRunning)],
+  [
+    "paused",
+    "1 while the queue is paused by eventspool pause.",
+    ({ pausedAtMs }) => Number(pausedAtMs !== undefined),
+  ],
   ["in_flight_batches", "Batches on their way to the collector.", ({ inFlight }) => inFlight],
   [
     "concurrency_limit",
@@ -120,9 +130,45 @@ const COUNTERS: readonly MetricRow<PublisherMetrics>[] = [
   ["storage_failures_total", "Failures of the queue file.", ({ counts }) => counts.storageFailures],
 ];
 
+const SUBSCRIPTION_GAUGES: readonly MetricRow<SubscriptionState>[] = [
+  ["subscription_depth", "Events of the subscription, waiting and leased.", ({ depth }) => depth],
+  ["subscription_leased", "Events in its leases that have not expired.", ({ leased }) => leased],
+  [
+    "subscription_oldest_event_age_seconds",
+    "How long its oldest event has waited; 0 when there is none.",
+    ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
+  ],
+  ["subscription_replay_left", "Events that a replay is yet to send again.", ({ replayLeft }) => replayLeft],
+  ["subscription_dead_letters", "Events its destination rejected.", ({ deadLetters }) => deadLetters],
+];
+
+const SUBSCRIPTION_COUNTERS: readonly MetricRow<SubscriptionState>[] = [
+  [
+    "subscription_skipped_events_total",
+    "Events that it never got, since it lagged further behind than its limit, ever.",
+    ({ skipped }) => skipped,
+  ],
+];
+
+/** A metric with one value for each subscription. */
+function bySubscription(
+  type: Family["type"],
+  [name, help, read]: MetricRow<SubscriptionState>,
+  subscriptions: readonly SubscriptionState[],
+): Family {
+  const samples = subscriptions.map((subscription) => ({
+    labels: { subscription: subscription.name },
+    value: read(subscription),
+  }));
+  return { name, help, type, samples };
+}
+
 /** The metrics of a queue's file. */
 export function fileFamilies(state: QueueState): Family[] {
+  const { subscriptions } = state;
   return [
+    ...SUBSCRIPTION_GAUGES.map((row) => bySubscription("gauge", inFile(row), subscriptions)),
+    ...SUBSCRIPTION_COUNTERS.map((row) => bySubscription("counter", inFile(row), subscriptions)),
     ...FILE_GAUGES.map((row) => single("gauge", inFile(row), state)),
     ...FILE_COUNTERS.map((row) => single("counter", inFile(row), state)),
     {

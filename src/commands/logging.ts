@@ -1,5 +1,4 @@
 import { writeSync } from "node:fs";
-import { env } from "node:process";
 import { isatty } from "node:tty";
 import {
   type AnsiColorFormatterOptions,
@@ -11,7 +10,7 @@ import {
   type TextFormatterOptions,
 } from "@logtape/logtape";
 import { escapeControls } from "../format.ts";
-import { sleepSync } from "./output.ts";
+import { sleepSync, usesColors } from "./output.ts";
 
 const STDERR = 2;
 
@@ -29,12 +28,12 @@ export interface LogTarget {
 }
 
 /**
- * Sends the log of a command to stderr: text on a terminal, in colour unless `NO_COLOR` is set,
+ * Sends the log of a command to stderr: text on a terminal, with colours as {@link usesColors} says,
  * else JSON lines (`@timestamp`, `level`, `message`, `logger`, `properties`). Level info and above;
  * all with `debug`.
  */
 export function configureLogging({ debug }: { debug: boolean }): void {
-  const format = logFormatter({ terminal: isatty(STDERR), colors: !env.NO_COLOR });
+  const format = logFormatter({ terminal: isatty(STDERR), colors: usesColors(STDERR) });
   const write = createLineWriter(STDERR);
   configureSync({
     reset: true,

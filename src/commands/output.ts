@@ -7,8 +7,9 @@ import { writeSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline/promises";
 import { isatty } from "node:tty";
+import { styleText } from "node:util";
 import { escapeControls } from "../format.ts";
-import type { Output } from "./queue/verb.ts";
+import type { Output, Style } from "./queue/verb.ts";
 
 const STDIN = 0;
 const STDOUT = 1;
@@ -18,16 +19,24 @@ const STDERR = 2;
 const PAUSE_MS = 1;
 
 /**
- * The standard streams. A reader that has gone, such as `head`, ends the command with 0. Nothing that is printed, by
- * whomever it was written, can change the terminal: see {@link escapeControls}.
+ * The standard streams. A reader that has gone, such as `head`, ends the command with 0. Nothing that is printed, no
+ * matter who wrote it, can change the terminal: see {@link escapeControls}.
  */
 export function standardOutput(): Output {
+  const isColored = usesColors(STDOUT);
   return {
-    line: (text) => writeLine(STDOUT, text),
+    line: (text, style) => writeLine(STDOUT, text, isColored ? style : undefined),
     note: (text) => writeLine(STDERR, text),
     confirm: (question) => confirm(escapeControls(question)),
     input: () => linesOf(process.stdin),
   };
+}
+
+/** Whether to colour what is written to a file: on a terminal, unless `NO_COLOR` is set; always with `FORCE_COLOR`. */
+export function usesColors(file: number): boolean {
+  const { FORCE_COLOR, NO_COLOR } = process.env;
+  if (FORCE_COLOR) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
+  return !NO_COLOR && isatty(file);
 }
 
 const LINE_FEED = 0x0a;
@@ -47,7 +56,7 @@ async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Uint8Arra
   if (begun.length > 0) yield Buffer.concat(begun);
 }
 
-/** Prints a text of our own with lines in it to stdout, one by one. */
+/** Prints a text of our own, with its line ends, to stdout. */
 export function printLines(text: string): void {
   for (const line of text.split("\n")) writeLine(STDOUT, line);
 }
@@ -57,8 +66,9 @@ export function printError(text: string): void {
   writeLine(STDERR, text);
 }
 
-function writeLine(file: number, text: string): void {
-  write(file, `${escapeControls(text)}\n`);
+function writeLine(file: number, text: string, style?: Style): void {
+  const escaped = escapeControls(text);
+  write(file, `${style === undefined ? escaped : styleText(style, escaped, { validateStream: false })}\n`);
 }
 
 /** Synchronously, so that nothing is lost when the process ends: a pipe of Node's does not block. */
@@ -70,8 +80,8 @@ function write(file: number, text: string): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EPIPE" || code === "ECONNRESET") {
-        if (file === STDOUT) process.exit(0); // a pipe, or a socket in a pipe's place
-        return; // nobody reads what went wrong; the exit code says that it did
+        if (file === STDOUT) process.exit(0); // a pipe, or a socket in its place
+        return; // nobody reads the error; the exit code reports it
       }
       if (code !== "EAGAIN") throw error;
       sleepSync(PAUSE_MS);

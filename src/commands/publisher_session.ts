@@ -3,21 +3,141 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import process from "node:process";
 import { getLogger } from "@logtape/logtape";
 import type { admin } from "../admin/app.ts";
 import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.ts";
-import { fingerprintOf } from "../config/describe_config.ts";
-import type { PublisherConfig } from "../config/publisher_config.ts";
+import { describePublisherConfig, fingerprintOf } from "../config/describe_config.ts";
+import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
+import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
+import { openDestination } from "../publisher/destinations/open_destination.ts";
 import type { PublisherHooks } from "../publisher/hooks.ts";
+import { checkBatchVersion } from "../publisher/open_queue.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import type { Timings } from "../publisher/waiting.ts";
 import type { FetchApp, ServedApp } from "../server/serve.ts";
-import { ADMIN_LISTENER, logWarnings } from "./command.ts";
-import { flushSpans, type preloadedOpenTelemetry } from "./open_telemetry.ts";
-import { notify } from "./service_manager.ts";
+import { EventTable } from "../storage/events.ts";
+import { namedDirectory, queueFilePath } from "../storage/locations.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
+import { QueueFile } from "../storage/queue_file.ts";
+import { ADMIN_LISTENER, logWarnings, onlyFile, rejectWarnings, risksOf } from "./command.ts";
+import { configureLogging } from "./logging.ts";
+import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
+import { printLines } from "./output.ts";
+import { type Call, UsageError } from "./queue/verb.ts";
+import { feedWatchdog, notify } from "./service_manager.ts";
+import { checkAddress, checkDefaultDirectory, checkDirectory, checkFile } from "./start_check.ts";
 
 const logger = getLogger(["eventspool", "publisher"]);
+
+/** Runs `eventspool publisher`. */
+export async function runPublisher({ values, args, queue, directory, stop }: Call): Promise<number> {
+  const file = onlyFile(args);
+  const load = () => locate(loadPublisherConfig(file, { queueName: queue }), directory);
+  const config = load();
+  if (values.check) {
+    const { description, warnings } = await check(config);
+    if (values.strict) rejectWarnings(warnings);
+    printLines(JSON.stringify(description, null, 2));
+    return 0;
+  }
+  if (values.strict) rejectWarnings(config.warnings);
+  configureLogging({ debug: values.debug === true });
+  await publish(config, load, stop);
+  return 0;
+}
+
+/** The directory of the command line, if there is one, replaces the file's. */
+function locate(config: PublisherConfig, directory: string | undefined): PublisherConfig {
+  if (directory === undefined) return config;
+  if (config.file === undefined) return { ...config, directory };
+  throw new UsageError(`--directory and queue.file (${config.file}) name two locations: pass one of them.`);
+}
+
+/**
+ * Publishes until `stop` aborts. After each SIGHUP as the configuration then says: everything that it names is opened
+ * beside what is open, and what cannot be used ends the reload, not the publisher.
+ */
+async function publish(
+  first: PublisherConfig,
+  load: () => PublisherConfig,
+  stop: AbortSignal,
+): Promise<void> {
+  const opened = Promise.withResolvers<void>();
+  let reloading = opened.promise;
+  process.on("SIGHUP", () => {
+    reloading = reloading.then(() => reload()); // one after the other
+  });
+  const openTelemetry = await preloadedOpenTelemetry((message) => logWarnings(logger, [message]));
+  let session = await PublisherSession.open(first, { openTelemetry });
+  let next: PublisherSession | undefined;
+  let onSwitch = (): void => {};
+
+  const reload = async (): Promise<void> => {
+    try {
+      const config = load();
+      session.publisher.setReloadProblem(undefined);
+      if (fingerprintOf(config) === session.fingerprint)
+        return void logger.info("SIGHUP: nothing has changed");
+      next = await PublisherSession.open(config, { openTelemetry, current: session });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      session.publisher.setReloadProblem(reason);
+      return void logger.error("SIGHUP: going on with the configuration as it was: {reason}", { reason });
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    onSwitch = resolve;
+    session.end();
+    await promise;
+  };
+  opened.resolve();
+  feedWatchdog(stop);
+  stop.addEventListener("abort", () => notify("STOPPING=1"), { once: true });
+  for (;;) {
+    await session.run(stop);
+    if (next === undefined || stop.aborted) break;
+    if (next.admin !== session.admin) void session.admin?.close();
+    session = next;
+    next = undefined;
+    onSwitch();
+  }
+  await session.admin?.close();
+}
+
+/** Looks at all that a start needs, and changes nothing. @throws {ConfigurationError | EventStorageError} as a start does */
+async function check(config: PublisherConfig): Promise<{ description: object; warnings: readonly string[] }> {
+  const file = config.file ?? queueFilePath(config.queueName, config.directory);
+  const isDefault = config.file === undefined && namedDirectory(config.directory, process.env) === undefined;
+  if (isDefault) checkDefaultDirectory(dirname(file), "directory");
+  else checkDirectory(dirname(file), config.file === undefined ? "queue.directory" : "queue.file");
+  for (const suffix of ["", "-wal", "-shm"]) checkFile(file + suffix, "the queue's file");
+  if (existsSync(file) || config.file !== undefined) checkQueue(file, config);
+  const { listen } = config.admin;
+  if (listen !== undefined) await loadPackage("hono", () => checkAddress(listen, "admin.listen"));
+  const warnings = [...config.warnings, ...(await risksOf(openDestination(config)))];
+  return { description: { ...describePublisherConfig({ ...config, warnings }), file }, warnings };
+}
+
+/** @throws {ConfigurationError | EventStorageError} as the publisher does at its start */
+function checkQueue(path: string, config: PublisherConfig): void {
+  let queueFile: QueueFile | undefined;
+  try {
+    queueFile = openReadOnly(path, config);
+    checkBatchVersion(config, new EventTable(queueFile));
+  } catch (error) {
+    if (!(error instanceof EventStorageError && error.code === "OLDER_SCHEMA")) throw error; // a start upgrades it
+  } finally {
+    queueFile?.close();
+  }
+}
+
+function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
+  if (file === undefined) return QueueFile.openReadOnly(path);
+  return QueueFile.openOutbox(path, { busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS, isReadOnly: true });
+}
 
 /** What a session is given besides its configuration. */
 export interface PublisherSessionOptions {

@@ -4,7 +4,8 @@
  * @module
  */
 import { readFileSync, realpathSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
+import process from "node:process";
 import { isDeepStrictEqual } from "node:util";
 import { getLogger } from "@logtape/logtape";
 import { Hono } from "hono";
@@ -14,7 +15,8 @@ import { openSink } from "../collector/sinks/open_sink.ts";
 import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
-import type { CollectorConfig, ListenerTls } from "../config/collector_config.ts";
+import { type CollectorConfig, type ListenerTls, loadCollectorConfig } from "../config/collector_config.ts";
+import { describeCollectorConfig } from "../config/describe_config.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import {
@@ -24,9 +26,62 @@ import {
   type ServeTls,
   serveApp,
 } from "../server/serve.ts";
-import { ADMIN_LISTENER, logWarnings } from "./command.ts";
+import { ADMIN_LISTENER, logWarnings, onlyFile, rejectWarnings, risksOf } from "./command.ts";
+import { configureLogging } from "./logging.ts";
+import { printLines } from "./output.ts";
+import type { Call } from "./queue/verb.ts";
+import { feedWatchdog, notify } from "./service_manager.ts";
+import { checkAddress, checkDirectory, checkFile } from "./start_check.ts";
 
 const logger = getLogger(["eventspool", "collector"]);
+
+/** Runs `eventspool collector`. */
+export async function runCollector({ values, args, stop }: Call): Promise<number> {
+  const file = onlyFile(args);
+  const config = loadCollectorConfig(file);
+  if (values.check) {
+    const { description, warnings } = await check(config);
+    if (values.strict) rejectWarnings(warnings);
+    printLines(JSON.stringify(description, null, 2));
+    return 0;
+  }
+  if (values.strict) rejectWarnings(config.warnings);
+  configureLogging({ debug: values.debug === true });
+  await collect(config, file, stop);
+  return 0;
+}
+
+/** Looks at all that a start needs, and opens no file: a running collector holds the lock of its own. @throws {ConfigurationError} */
+async function check(config: CollectorConfig): Promise<{ description: object; warnings: readonly string[] }> {
+  const { sink, listen, admin, tls } = config;
+  if ("path" in sink) {
+    checkDirectory(dirname(sink.path), "output");
+    checkFile(sink.path, "output");
+  }
+  if (tls !== undefined) readTls(tls);
+  await checkAddress(listen, "listen");
+  if (typeof admin.listen === "object") await checkAddress(admin.listen, "admin.listen");
+  const risks = sink.kind === "nats" ? await risksOf(await openSink(sink)) : [];
+  const warnings = [...config.warnings, ...risks];
+  return { description: describeCollectorConfig({ ...config, warnings }), warnings };
+}
+
+/** Collects until `stop` aborts. */
+async function collect(config: CollectorConfig, file: string, stop: AbortSignal): Promise<void> {
+  logWarnings(logger, config.warnings);
+  feedWatchdog(stop);
+  const starting = RunningCollector.start(config);
+  process.on(
+    "SIGHUP",
+    () => void starting.then((running) => running.reload(() => loadCollectorConfig(file))),
+  );
+  const running = await starting;
+  notify("READY=1");
+  if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));
+  notify("STOPPING=1");
+  await running.stop();
+  logger.info("Stopped");
+}
 
 /** What of a configuration a listener is made of. */
 interface Listening {

@@ -1,9 +1,8 @@
 /**
- * Code of a Thrift IDL for an ESM project on Bun, Deno and Node, in TypeScript's eyes too.
+ * `eventspool-thrift`: the code of a Thrift IDL for an ESM project on Bun, Deno and Node, with types that fit it.
  *
  * The Apache Thrift compiler's output (`--gen js:node,es6,ts`) is CommonJS under a `.js` name, and its
- * declarations know no `read` and `write`, no BigInt and no plain objects for nested structs. This
- * mends just that.
+ * declarations lack `read` and `write`, BigInt, and plain objects for nested structs. This corrects just that.
  *
  * @module
  */
@@ -11,8 +10,43 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
+import process from "node:process";
 import { ConfigurationError } from "../errors.ts";
+import { calledAs } from "./called_as.ts";
+import { runVerb } from "./command.ts";
 import { printError } from "./output.ts";
+import { UsageError, type Verb } from "./queue/verb.ts";
+
+const thrift: Verb = {
+  summary: "generate the code and the types of a Thrift IDL, for an ESM project",
+  args: "IDL_FILE",
+  details:
+    'IDL_FILE is such as event.thrift; what it includes is generated, too. It needs the Apache Thrift compiler, "thrift", 0.17 or later.',
+  options: {
+    out: {
+      type: "string",
+      value: "DIR",
+      help: "where the files are written (default: gen-nodejs beside IDL_FILE)",
+      example: "src/gen",
+      completes: "directory",
+    },
+    version: { type: "boolean", help: "print the version" },
+  },
+  examples: ["event.thrift", "--out src/gen event.thrift"],
+  run({ values, args, output }) {
+    const [idl, ...rest] = args;
+    if (idl === undefined) throw new UsageError("no IDL file: name one, such as event.thrift.");
+    if (rest.length > 0) throw new UsageError(`expected one IDL file, got ${args.join(" and ")}.`);
+    for (const path of generateThriftCode(idl, values.out as string | undefined)) output.line(path);
+    return 0;
+  },
+};
+
+/** The command `eventspool-thrift`. */
+export async function runThrift(): Promise<never> {
+  const name = calledAs({ bin: "eventspool-thrift", script: "thrift" });
+  return runVerb(name, thrift, { program: name, args: process.argv.slice(2) });
+}
 
 const MISSING = `the Apache Thrift compiler ("thrift") is not installed. Install it:
   Debian, Ubuntu   apt-get install thrift-compiler
@@ -38,7 +72,7 @@ export function generateThriftCode(idl: string, target: string = join(dirname(id
         return { name, text: text + marksOf(name, scratch) };
       });
     const foreign = sources.flatMap(importedStructs);
-    return sources.map((source) => writeMended(source, target, foreign)).sort();
+    return sources.map((source) => writeAdapted(source, target, foreign)).sort();
   } finally {
     rmSync(scratch, { recursive: true });
   }
@@ -62,7 +96,7 @@ interface Source {
 const WARNING = "DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING";
 
 function origin(idl: string): string {
-  return `from ${basename(idl)}, mended by eventspool-thrift. Do not edit: change the IDL and generate again.`;
+  return `from ${basename(idl)}, adapted by eventspool-thrift. Do not edit: change the IDL and generate again.`;
 }
 
 /** What the IDL says of a struct, and the generated code does not, for the serializer. */
@@ -100,11 +134,11 @@ function structsOf(types: string): string[] {
   return [...types.matchAll(/^declare class (\w+)/gm)].map(([, name]) => name!);
 }
 
-function writeMended({ name, text }: Source, target: string, foreign: readonly string[]): string {
+function writeAdapted({ name, text }: Source, target: string, foreign: readonly string[]): string {
   const isTypes = name.endsWith(".d.ts");
-  const mended = name.replace(/(\.d)?\.[jt]s$/, isTypes ? ".d.cts" : ".cjs");
-  const path = join(target, mended);
-  writeFileSync(path, isTypes ? mendTypes(text, foreign) : selfTypes(mended) + mendCode(text));
+  const adapted = name.replace(/(\.d)?\.[jt]s$/, isTypes ? ".d.cts" : ".cjs");
+  const path = join(target, adapted);
+  writeFileSync(path, isTypes ? adaptTypes(text, foreign) : selfTypes(adapted) + adaptCode(text));
   return path;
 }
 
@@ -113,7 +147,7 @@ function selfTypes(name: string): string {
   return `// @ts-self-types="./${name.replace(".cjs", ".d.cts")}"\n`;
 }
 
-function mendCode(code: string): string {
+function adaptCode(code: string): string {
   return (
     code
       // A dependency of npm thrift, which a project cannot count on.
@@ -125,7 +159,7 @@ function mendCode(code: string): string {
 }
 
 /** @param foreign the structs of all files as an includer names them */
-function mendTypes(types: string, foreign: readonly string[]): string {
+function adaptTypes(types: string, foreign: readonly string[]): string {
   const structs = [...foreign, ...structsOf(types)];
   return types
     .replace("import Q = thrift.Q;\n", "")

@@ -96,15 +96,17 @@ const BYTES: Readonly<Record<string, number>> = {
   kib: 1_024,
   mb: 1_000_000,
   mib: 1_048_576,
+  gb: 1_000_000_000,
+  gib: 1_073_741_824,
 };
 
 /**
  * A size within a range of bytes, read as bytes: `512000`, `512000B`, `512kB` (1,000 bytes each),
- * `500KiB` (1,024 bytes each), `1MB`, `1MiB`; units in any case of letters.
+ * `500KiB` (1,024 bytes each), `1MB`, `1MiB`, `1GB`, `1GiB`; units in any case of letters.
  */
 export function bytesIn(range: Range): ValueParser<number> {
   return (text) => {
-    const [, count = "", unit = ""] = /^(\d+) ?(b|kb|kib|mb|mib)?$/i.exec(text) ?? [];
+    const [, count = "", unit = ""] = /^(\d+) ?(b|kb|kib|mb|mib|gb|gib)?$/i.exec(text) ?? [];
     const scale = BYTES[unit.toLowerCase()];
     if (count !== "" && scale !== undefined) return checkRange(Number(count) * scale, range, " bytes");
     throw new ConfigurationError(`expected a size such as 512000, 500KiB or 1MB, got ${quote(text)}`);

@@ -13,6 +13,12 @@ import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters
 import { EVENTS_CEILING } from "../storage/events.ts";
 import { checkQueueName } from "../storage/locations.ts";
 import { DEFAULT_FILE_MODE } from "../storage/queue_file.ts";
+import {
+  checkSubscriptionName,
+  DEFAULT_SUBSCRIPTION,
+  type LagLimit,
+  type SubscriptionStart,
+} from "../storage/subscriptions.ts";
 import { MAX_BATCH_BYTES, MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import {
   formatAddress,
@@ -132,6 +138,40 @@ export interface PublisherConfig extends QueueLocation {
      */
     readonly maxShare: number;
   };
+  /** Which subscription of the queue is published. */
+  readonly subscription: {
+    /** `publisher.subscription` (ours): its name. Default: `default`, which each queue has. */
+    readonly name: string;
+    /**
+     * `subscription.start` (ours): which event the subscription gets first, where the publisher is the one that adds it:
+     * `now` for the next one that is put, `oldest` for the oldest one in the file, an id, or a time such as
+     * `2026-05-01T12:00:00Z`. Default: `undefined`, the subscription must exist.
+     */
+    readonly start: SubscriptionStart | undefined;
+    /**
+     * `subscription.lag_limit` (ours): how far the subscription may lag behind, as a number of events or as a duration,
+     * before it skips events; `off`: it is required, so that puts are rejected instead. Default: `undefined`, what the
+     * queue's file says, and `off` in a subscription that is added.
+     */
+    readonly lagLimit: LagLimit | undefined;
+  };
+  /** How long events stay that all subscriptions have. `undefined`: as the queue's file says, and in a new one not at all. */
+  readonly retention:
+    | {
+        /**
+         * `queue.retention` (ours): how long events stay in the file after they were put, though all subscriptions have
+         * them, in milliseconds; `off`: not. Default: what the queue's file says, if `queue.retention_bytes` is not set,
+         * and `off` in a new one.
+         */
+        readonly maxAgeMs: number | undefined;
+        /**
+         * `queue.retention_bytes` (ours): how many bytes of such events stay, the newest; `off`: as many as there are
+         * with `queue.retention`. Default: what the queue's file says, if `queue.retention` is not set, and `off` in a
+         * new one.
+         */
+        readonly maxBytes: number | undefined;
+      }
+    | undefined;
   /** `publisher.concurrency` (ours): batches in flight at once, at most, 1 to 256. Default: 32. */
   readonly concurrency: number;
   /**
@@ -202,6 +242,8 @@ export function parsePublisherConfig(
     dropFields: readDropFields(section, destination),
     batch: readBatch(section),
     deadLetters: readDeadLetters(section),
+    subscription: readSubscription(section),
+    retention: readRetention(section),
     concurrency: section.read(
       "publisher.concurrency",
       optional(integerIn({ min: 1, max: MAX_CONCURRENCY }), DEFAULT_CONCURRENCY),
@@ -259,6 +301,52 @@ function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"]
     maxBytes: section.read("dead_letters.max_bytes", optional(size, MAX_DEAD_LETTER_BYTES)),
     maxShare: section.read("dead_letters.max_share", optional(parseShare, DEFAULT_DEAD_LETTER_MAX_SHARE)),
   };
+}
+
+function readSubscription(section: ConfigSection): PublisherConfig["subscription"] {
+  return {
+    name: section.read("publisher.subscription", optional(checkSubscriptionName, DEFAULT_SUBSCRIPTION)),
+    start: section.read("subscription.start", optional(parseSubscriptionStart, undefined)),
+    lagLimit: section.read("subscription.lag_limit", optional(parseLagLimit, undefined)),
+  };
+}
+
+/** The largest size one can retain, in bytes: 16 TiB. */
+const MAX_RETENTION_BYTES = 17_592_186_044_416;
+
+/** The longest time one can retain events, in milliseconds: ten years. */
+const MAX_RETENTION_MS = 315_360_000_000;
+
+/** One key without the other leaves no other limit. */
+function readRetention(section: ConfigSection): PublisherConfig["retention"] {
+  const age = durationMsIn({ min: 1, max: MAX_RETENTION_MS });
+  const size = bytesIn({ min: 1, max: MAX_RETENTION_BYTES });
+  const isGiven = section.has("queue.retention") || section.has("queue.retention_bytes");
+  const maxAgeMs = section.read("queue.retention", optional(unlessOff(age), undefined));
+  const maxBytes = section.read("queue.retention_bytes", optional(unlessOff(size), undefined));
+  return isGiven ? { maxAgeMs, maxBytes } : undefined;
+}
+
+function unlessOff<T>(parse: (text: string) => T): (text: string) => T | undefined {
+  return (text) => (text === "off" ? undefined : parse(text));
+}
+
+/** `now`, `oldest`, an id or a time. @throws {ConfigurationError} */
+export function parseSubscriptionStart(text: string): SubscriptionStart {
+  if (text === "now" || text === "oldest") return text;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const time = new Date(text);
+  if (/^\d{4}-/.test(text) && !Number.isNaN(time.getTime())) return time;
+  throw new ConfigurationError(
+    `expected now, oldest, an id or a time such as 2026-05-01T12:00:00Z, got ${quote(text)}`,
+  );
+}
+
+/** A number of events, a duration, or `off`. @throws {ConfigurationError} */
+export function parseLagLimit(text: string): LagLimit {
+  if (text === "off") return {};
+  if (/^\d[\d_]*$/.test(text)) return { maxEvents: integerIn({ min: 1, max: EVENTS_CEILING })(text) };
+  return { maxAgeMs: durationMsIn({ min: 1_000, max: MAX_RETENTION_MS })(text) };
 }
 
 function readAdmin(section: ConfigSection): PublisherConfig["admin"] {

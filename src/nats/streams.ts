@@ -178,7 +178,7 @@ const RULES: readonly Rule[] = [
   ({ num_replicas = 1 }, { isCluster }) =>
     num_replicas === 1 &&
     isCluster &&
-    "num_replicas=1 in a cluster: acknowledged events are lost with the one server that has them, and its power cut takes those of the last minutes. Use 3",
+    "num_replicas=1 in a cluster: acknowledged events are lost with the one server that has them, and a power cut of that server loses those of the last minutes. Use 3",
 ];
 
 /** How a stream's settings can lose events, in a sentence or two each; none: no known risk. */

@@ -95,6 +95,16 @@ export class Batcher {
     return this.#leases.claimExpired(options);
   }
 
+  /** Claims the next batch of a replay. Undefined: there is none. */
+  claimReplay(): Lease | undefined {
+    const range = this.#leases.replayRange();
+    if (range === undefined) return undefined;
+    const batch = this.#newBatch();
+    const lastId = Math.min(range.lastId, this.#leases.epochs.lastIdFrom(range.firstId));
+    batch.fill(this.#sum, range.firstId, lastId);
+    return this.#leases.claimReplay(range, batch.lastId);
+  }
+
   readonly #sum: SumRange = (firstId, lastId) => this.#leases.sum(firstId, lastId);
 
   #startAfter(claimedId: number): void {

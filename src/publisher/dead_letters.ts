@@ -4,14 +4,20 @@
  * @module
  */
 import { setImmediate } from "node:timers/promises";
+import { type DeadLetterGroup, groupByReason, reasonOf } from "../storage/dead_letter_groups.ts";
 import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../storage/dead_letters.ts";
 import type { EventTable } from "../storage/events.ts";
-import type { QueueFile } from "../storage/queue_file.ts";
 import * as log from "./log.ts";
+import type { OpenQueue } from "./open_queue.ts";
 import type { WakeableSleep } from "./waiting.ts";
 
-/** Some dead letters by their ids, or all that died at or before a time, in Unix milliseconds. */
-export type DeadLetterSelection = { readonly ids: readonly number[] } | { readonly deadUntilMs: number };
+/**
+ * Some dead letters by their ids, or all that died at or before a time, in Unix milliseconds. With `likeId` only those
+ * with the reason of one of them: its status, and its response but for numbers and ids.
+ */
+export type DeadLetterSelection =
+  | { readonly ids: readonly number[] }
+  | { readonly deadUntilMs: number; readonly likeId?: number };
 
 /** The result of {@link DeadLetters.retry}. */
 export interface RetryResult {
@@ -28,8 +34,8 @@ export class DeadLetters {
   readonly #publisherSleep: WakeableSleep;
 
   /** @internal @param publisherSleep is woken when events were put back into the queue */
-  constructor(file: QueueFile, events: EventTable, publisherSleep: WakeableSleep) {
-    this.#table = new DeadLetterTable(file);
+  constructor({ file, events }: OpenQueue, subscription: string, publisherSleep: WakeableSleep) {
+    this.#table = new DeadLetterTable(file, { subscription });
     this.#events = events;
     this.#publisherSleep = publisherSleep;
   }
@@ -37,6 +43,11 @@ export class DeadLetters {
   /** At most `limit` dead letters with an id below `beforeId`, the newest first, without their bodies. */
   list(range: { beforeId?: number; limit: number }): DeadLetterSummary[] {
     return this.#table.listNewest(range);
+  }
+
+  /** The newest `limit` of them by reason, the largest group first: see {@link DeadLetterGroup}. */
+  groups(limit: number): DeadLetterGroup[] {
+    return groupByReason(this.#table.listNewest({ limit }));
   }
 
   /** The dead letter with this id; undefined: there is none. */
@@ -49,8 +60,8 @@ export class DeadLetters {
    *
    * @throws {EventStorageError} (rejects) the queue file fails. Dead letters that were put back before stay in the queue
    */
-  async retry(choice: DeadLetterSelection): Promise<RetryResult> {
-    const retried = await this.#inPages(choice, (ids) => {
+  async retry(selection: DeadLetterSelection): Promise<RetryResult> {
+    const retried = await this.#inPages(selection, (ids) => {
       const done = this.#table.retry(ids, this.#events);
       return { done, isEnough: this.#events.isFull() };
     });
@@ -62,19 +73,23 @@ export class DeadLetters {
   }
 
   /** Deletes dead letters. Resolves with how many. @throws {EventStorageError} as {@link retry} does */
-  async purge(choice: DeadLetterSelection): Promise<number> {
-    const purged = await this.#inPages(choice, (ids) => ({ done: this.#table.purge(ids), isEnough: false }));
+  async purge(selection: DeadLetterSelection): Promise<number> {
+    const purged = await this.#inPages(selection, (ids) => ({
+      done: this.#table.purge(ids),
+      isEnough: false,
+    }));
     if (purged > 0) log.logPurged(purged);
     return purged;
   }
 
   /** One short transaction for each page. Deliveries continue in between. */
   async #inPages(
-    choice: DeadLetterSelection,
+    selection: DeadLetterSelection,
     work: (ids: readonly number[]) => { done: number; isEnough: boolean },
   ): Promise<number> {
     let total = 0;
-    for (const ids of this.#idPages(choice)) {
+    for (const ids of this.#idPages(selection)) {
+      if (ids.length === 0) continue;
       const { done, isEnough } = work(ids);
       total += done;
       if (isEnough) break;
@@ -83,8 +98,16 @@ export class DeadLetters {
     return total;
   }
 
-  *#idPages(choice: DeadLetterSelection): Generator<readonly number[]> {
-    if ("ids" in choice) yield choice.ids;
-    else for (const page of this.#table.pages(choice.deadUntilMs)) yield page.map(({ id }) => id);
+  *#idPages(selection: DeadLetterSelection): Generator<readonly number[]> {
+    if ("ids" in selection) {
+      yield selection.ids;
+      return;
+    }
+    const { deadUntilMs, likeId } = selection;
+    const like = likeId === undefined ? undefined : this.#table.get(likeId);
+    if (likeId !== undefined && like === undefined) return; // retried or purged meanwhile
+    const reason = like && reasonOf(like);
+    for (const page of this.#table.pages(deadUntilMs))
+      yield page.flatMap((letter) => (reason === undefined || reasonOf(letter) === reason ? letter.id : []));
   }
 }

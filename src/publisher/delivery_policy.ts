@@ -39,7 +39,6 @@ export class DeliveryPolicy {
   readonly #poisonGuard: PoisonGuard;
   readonly #counts: PublisherCounts;
   #delivered = 0;
-  #failedRequests = 0;
   #lastSuccessAtMs: number | undefined;
   #lastProblem: PublisherProblem | undefined;
 
@@ -68,7 +67,7 @@ export class DeliveryPolicy {
   > {
     return {
       delivered: this.#delivered,
-      failedRequests: this.#failedRequests,
+      failedRequests: notAccepted(this.#counts.requests),
       consecutiveFailures: this.breaker.failures,
       failingForMs: this.breaker.failingForMs(),
       lastSuccessAtMs: this.#lastSuccessAtMs,
@@ -198,7 +197,6 @@ export class DeliveryPolicy {
 
   /** Opens the breaker. Returns for how long, in milliseconds. */
   #open(retryAfterMs?: number): number {
-    this.#failedRequests++;
     this.concurrency.failed();
     return this.breaker.failed(retryAfterMs);
   }
@@ -206,6 +204,10 @@ export class DeliveryPolicy {
   #noteProblem(kind: PublisherProblem["kind"], message: string): void {
     this.#lastProblem = { atMs: Date.now(), kind, message };
   }
+}
+
+function notAccepted({ accepted: _, ...others }: PublisherCounts["requests"]): number {
+  return Object.values(others).reduce((sum, count) => sum + count, 0);
 }
 
 /** Whether the destination may have received the events. */

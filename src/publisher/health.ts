@@ -6,6 +6,7 @@
 import { countOf } from "../format.ts";
 import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
 import { NEARLY_FULL, type QueueState } from "../storage/events.ts";
+import type { SubscriptionState } from "../storage/subscriptions.ts";
 import type { PublisherStats } from "./counts.ts";
 
 /** The last problem of a publisher. */
@@ -29,10 +30,14 @@ export interface PublisherProblem {
 export interface PublisherStatus {
   /** The queue's name. */
   readonly queue: string;
+  /** The subscription that it publishes. */
+  readonly subscription: string;
   /** Whether it publishes: it was started, and not stopped. */
   readonly isRunning: boolean;
   /** Why the new configuration cannot be used; undefined: there is none, or it is in use. */
   readonly reloadProblem?: string | undefined;
+  /** Since when the queue is paused, in Unix milliseconds; undefined: it is not. */
+  readonly pausedAtMs?: number | undefined;
   /** The contents of the queue file. */
   readonly state: QueueState;
   /** Batches in flight to the destination. */
@@ -41,7 +46,7 @@ export interface PublisherStatus {
   readonly delivered: number;
   /** Batches sent again since the start: their leases had been claimed before. */
   readonly retries: number;
-  /** Failed requests since the start: no response, or one that is not about the events. */
+  /** Requests since the start that were not accepted whole: no response, a failure, or rejected events. */
   readonly failedRequests: number;
   /** Failed requests in a row. */
   readonly consecutiveFailures: number;
@@ -103,8 +108,24 @@ export function healthOf(status: PublisherStatus): HealthReport {
 
 type Finding = readonly [health: "degraded" | "failing", reason: string];
 
-function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
-  const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
+/** For how long skipped events are worth a warning, in milliseconds: a day, so that someone sees it. */
+const SKIPPED_WARNING_MS = 86_400_000;
+
+/** What the publisher's own subscription has: others have publishers of their own. */
+function ownOf({
+  state,
+  subscription,
+}: PublisherStatus): Partial<SubscriptionState> &
+  Pick<QueueState, "depth" | "deadLetters" | "droppedDeadLetters"> {
+  return state.subscriptions.find(({ name }) => name === subscription) ?? state;
+}
+
+function* examineQueue(status: PublisherStatus): Generator<Finding> {
+  const { state, pausedAtMs } = status;
+  if (pausedAtMs !== undefined)
+    yield ["degraded", "the queue is paused: events wait until eventspool resume"];
+  const { depth, maxEvents } = state;
+  const { deadLetters, droppedDeadLetters, skipped = 0, skippedAtMs = 0 } = ownOf(status);
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are rejected`];
   else if (depth >= NEARLY_FULL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
@@ -112,15 +133,17 @@ function* examineQueue({ state }: PublisherStatus): Generator<Finding> {
   if (deadLetters > 0) yield ["degraded", `the destination rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
+  if (Date.now() - skippedAtMs < SKIPPED_WARNING_MS)
+    yield ["degraded", `lagged too far behind within the last day, and skipped ${countOf(skipped, "event")}`];
   if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
-    yield ["degraded", "the queue file was rolled back within the last day: see queue check"];
+    yield ["degraded", "the queue file was rolled back within the last day: see eventspool check"];
 }
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {
   if (status.reloadProblem !== undefined)
     yield ["degraded", "the new configuration cannot be used: see reload_error"];
   if (status.consecutiveStorageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
-  if (status.consecutiveFailures === 0 || status.state.depth === 0) return; // nothing to send: a destination that is down does not matter
+  if (status.consecutiveFailures === 0 || ownOf(status).depth === 0) return; // nothing to send: a destination that is down does not matter
   if (status.lastProblem?.kind === "misconfigured")
     yield ["failing", "the destination rejects our requests: its address or our key is wrong"];
   else if (status.lastProblem?.kind === "held")

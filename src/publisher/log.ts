@@ -37,6 +37,14 @@ export function logDuplicates(lease: Lease, duplicates: number): void {
   );
 }
 
+export function logPaused(): void {
+  logger.warn("The queue is paused: events wait until eventspool resume");
+}
+
+export function logResumed(pausedForMs: number): void {
+  logger.info("The queue is resumed, after {pausedForMs} ms", { pausedForMs });
+}
+
 export function logStopping(inFlight: number, graceMs: number): void {
   logger.info("Stopping: {inFlight} batches in flight have {graceMs} ms to finish", { inFlight, graceMs });
 }
@@ -140,6 +148,14 @@ export function logStorageFailure(
   const message = "The queue file fails, retrying in {retryInMs} ms: {reason}";
   if (isNews) logger.error(message, properties);
   else logger.debug(message, properties);
+}
+
+/** At most once a minute for each. */
+export function logSkipped(subscription: string, skippedCount: number): void {
+  logger.error(
+    "Subscription {subscription} lags further behind than its limit (subscription.lag_limit) and skipped {skippedCount} events, which it will not get",
+    { subscription, skippedCount },
+  );
 }
 
 export function logHookFailed(hook: string, error: unknown): void {

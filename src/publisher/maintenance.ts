@@ -7,7 +7,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
 import { type Checkpoints, compact } from "../storage/checkpoints.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
+import { SubscriptionTable } from "../storage/subscriptions.ts";
 import { removeAbandoned } from "../storage/temporary_file.ts";
+import { Trimmer } from "../storage/trim.ts";
 import { syncWal } from "../storage/wal_sync.ts";
 import * as log from "./log.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
@@ -15,6 +17,15 @@ import { type Timings, WakeableSleep } from "./waiting.ts";
 
 /** How often the -wal is looked at, in milliseconds, whatever else happens. */
 const CHECKPOINT_EVERY_MS = 1_000;
+
+/** How often it is looked whether a best-effort subscription lags too far behind, in milliseconds. */
+const LAG_CHECK_MS = 1_000;
+
+/** How often skipped events are logged, in milliseconds: a subscription that is away skips some with every look. */
+const SKIP_LOG_MS = 60_000;
+
+/** How many chunks are trimmed in a row on a disk that is nearly full: 10 ms. */
+const MAX_CHUNKS = 8;
 
 /** How long to wait after a failed sync of the -wal, in milliseconds. */
 const RESYNC_MS = 10_000;
@@ -29,9 +40,9 @@ export interface MaintenanceDependencies {
 }
 
 /**
- * Checkpoints, syncs, compacts, and keeps a ballast for a full disk. Not of a service's database: checkpoints that
- * lock it out are not ours to make, its `synchronous` says what a power cut may take, and VACUUM may give its rows
- * other rowids. There it keeps a ballast, if one was asked for.
+ * Trims, checkpoints, syncs, compacts, and keeps a ballast for a full disk. A service's database is trimmed, and gets
+ * a ballast if one was asked for, and no more: checkpoints that lock it out are not ours to make, its `synchronous`
+ * says what a power cut may take, and VACUUM may give its rows other rowids.
  */
 export class Maintenance {
   /**
@@ -44,6 +55,9 @@ export class Maintenance {
   readonly #ballast: Ballast;
   readonly #storage: StorageBreaker;
   readonly #timings: Timings;
+  readonly #trimmer: Trimmer;
+  readonly #subscriptions: SubscriptionTable;
+  readonly #skipped = new Map<string, { count: number; logAtMs: number }>();
   readonly #syncSleep = new WakeableSleep();
 
   constructor({ file, ballast, checkpoints, storage, timings }: MaintenanceDependencies) {
@@ -52,18 +66,24 @@ export class Maintenance {
     this.#checkpoints = checkpoints;
     this.#storage = storage;
     this.#timings = timings;
+    this.#trimmer = new Trimmer(file);
+    this.#subscriptions = new SubscriptionTable(file);
   }
 
   /** Works until `signal` aborts. What fails is reported, and tried again. */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#file.isOutbox) return this.#keepBallast(signal);
     signal.addEventListener("abort", this.#syncSleep.wake, { once: true });
+    const ofEach = [
+      this.#repeat(signal, LAG_CHECK_MS, async () => this.#skipLagging()),
+      this.#keepBallast(signal),
+    ];
+    if (this.#file.isOutbox) return void (await Promise.all(ofEach));
     await Promise.all([
+      ...ofEach,
       this.#repeat(signal, RESYNC_MS, () => syncWal(this.#file, { signal, written: this.#untilWritten })),
       this.#repeat(signal, CHECKPOINT_EVERY_MS, async () => {
         if (!this.isIdle) this.#checkpoints.keepUp();
       }),
-      this.#keepBallast(signal),
     ]);
   }
 
@@ -75,13 +95,39 @@ export class Maintenance {
   /** To be called as leases are settled. @throws {EventStorageError} */
   keepUp(): void {
     if (!this.#file.isOutbox) this.#checkpoints.keepUp();
+    for (let chunks = 0; this.#trimmer.keepUp() && chunks < MAX_CHUNKS; chunks++)
+      if (!this.#file.isOutbox) this.#checkpoints.truncateWal();
   }
 
-  /** To be called while the queue is idle. @param idleForMs for how long it has been, in milliseconds @throws {EventStorageError} */
-  onIdle(idleForMs: number): void {
-    if (this.#file.isOutbox) return;
+  /**
+   * To be called while the queue is idle. Returns whether there is more to do, soon.
+   *
+   * @param idle for how long nothing was claimed, and for how long nothing was written, in milliseconds: a trim writes
+   * @throws {EventStorageError}
+   */
+  onIdle({ unclaimedForMs, unwrittenForMs }: { unclaimedForMs: number; unwrittenForMs: number }): boolean {
+    if (this.#trimmer.onIdle(unclaimedForMs)) {
+      if (!this.#file.isOutbox) this.#checkpoints.keepUp();
+      return true;
+    }
+    if (this.#file.isOutbox) return false;
     this.#checkpoints.onIdle();
-    if (idleForMs >= this.#timings.compactMs) compact(this.#file);
+    if (Math.min(unclaimedForMs, unwrittenForMs) >= this.#timings.compactMs) compact(this.#file);
+    return false;
+  }
+
+  #skipLagging(): void {
+    const nowMs = performance.now();
+    for (const { subscription, count } of this.#subscriptions.skipLagging()) {
+      const skipped = this.#skipped.get(subscription) ?? { count: 0, logAtMs: 0 };
+      skipped.count += count;
+      this.#skipped.set(subscription, skipped);
+    }
+    for (const [subscription, skipped] of this.#skipped) {
+      if (skipped.count === 0 || nowMs < skipped.logAtMs) continue;
+      log.logSkipped(subscription, skipped.count);
+      this.#skipped.set(subscription, { count: 0, logAtMs: nowMs + SKIP_LOG_MS });
+    }
   }
 
   /** Looking ten times a second for nothing was a third of an idle publisher's CPU. */

@@ -33,8 +33,11 @@ export { Secret } from "../config/secret.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
 export type { TlsFiles } from "../config/tls_files.ts";
 export type { HistogramStats } from "../metrics/family.ts";
+export type { DeadLetterGroup } from "../storage/dead_letter_groups.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
-export type { QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
+export type { QueueState, RejectedPuts, RejectionReason, Retention } from "../storage/events.ts";
+export type { DriverName } from "../storage/sqlite/sqlite.ts";
+export type { LagLimit, SubscriptionStart, SubscriptionState } from "../storage/subscriptions.ts";
 export type { PublisherStats, RequestOutcome } from "./counts.ts";
 export type { DeadLetterSelection, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {

@@ -11,6 +11,7 @@ import { locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
+import { SubscriptionTable } from "../storage/subscriptions.ts";
 
 /** A queue's file, open, and the events in it. */
 export interface OpenQueue {
@@ -23,7 +24,7 @@ export interface OpenQueue {
  *
  * @param isDestinationGiven whether events go elsewhere than the configuration says, so that its version says nothing
  * @throws {ConfigurationError} the queue's name is not valid, or its events are written for another version
- * @throws {EventStorageError} the file cannot be used, or is not a queue
+ * @throws {EventStorageError} the file cannot be used, or is not a queue, or has no such subscription
  */
 export function openQueue(
   config: PublisherConfig,
@@ -34,11 +35,23 @@ export function openQueue(
     const events = new EventTable(file);
     if (!isDestinationGiven) checkBatchVersion(config, events);
     if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
+    if (config.retention !== undefined) events.setRetention(config.retention);
+    openSubscription(config, new SubscriptionTable(file));
     return { file, events };
   } catch (error) {
     file.close(); // nobody else can
     throw error;
   }
+}
+
+/** Adds the subscription where the configuration says from which event on; else it must be there. */
+function openSubscription(
+  { subscription: { name, start, lagLimit } }: PublisherConfig,
+  subscriptions: SubscriptionTable,
+): void {
+  if (start !== undefined && subscriptions.add(name, { start, limit: lagLimit ?? {} })) return;
+  if (lagLimit !== undefined) subscriptions.setLagLimit(name, lagLimit);
+  else subscriptions.idOf(name);
 }
 
 /** On a full disk it opens the file in the space of the ballast that an earlier publisher has left. */

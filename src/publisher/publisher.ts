@@ -3,15 +3,20 @@
  *
  * @module
  */
+import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds, oneOf } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
+import { Pause } from "../storage/pause.ts";
+import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
+import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
+import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
@@ -22,7 +27,7 @@ import { Deliveries } from "./delivery.ts";
 import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { openDestination } from "./destinations/open_destination.ts";
-import type { PublisherMetrics, PublisherProblem, PublisherStatus } from "./health.ts";
+import { healthOf, type PublisherMetrics, type PublisherProblem, type PublisherStatus } from "./health.ts";
 import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -40,6 +45,9 @@ import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
  * other reasons too. To wake up for each of 1,000 commits a second took 14 % of a CPU; with this it takes 6 %.
  */
 const OTHER_COMMIT_MS = 20;
+
+/** How long to leave the file to others between two chunks of a trim, in milliseconds. */
+const TRIM_PAUSE_MS = 1;
 
 /** How often a batch that waits for more events is checked, in milliseconds: it may be full before it is due. */
 const FILL_CHECK_MS = 25;
@@ -59,7 +67,9 @@ export class Publisher implements AsyncDisposable {
   readonly queue: string;
   /** The queue's file. */
   readonly file: string;
-  /** The queue's dead letters: list, retry or purge them. */
+  /** The subscription that it publishes. */
+  readonly subscription: string;
+  /** The subscription's dead letters: list, retry or purge them. */
   readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
   readonly #hooks: PublisherHooks;
@@ -80,6 +90,10 @@ export class Publisher implements AsyncDisposable {
   readonly #stop = new AbortController();
   /** With one batch in flight events keep their order, so those that a dead publisher had claimed are sent first. */
   readonly #keepsOrder: boolean;
+  readonly #pause: Pause;
+  readonly #presence: Presence | undefined;
+  /** Since when the queue is paused, as last seen, in Unix milliseconds; undefined: it is not. */
+  #pausedAtMs: number | undefined;
   #claimedAtMs = performance.now();
   #running: Promise<void> | undefined;
   #reloadProblem: string | undefined;
@@ -97,6 +111,7 @@ export class Publisher implements AsyncDisposable {
   constructor(config: PublisherConfig, options: PublisherOptions, timings: Partial<Timings>);
   constructor(config: PublisherConfig, options: PublisherOptions = {}, timings: Partial<Timings> = {}) {
     checkOptions(options, OPTION_KINDS);
+    if (options.driver !== undefined) useDriver(options.driver);
     const counts = this.#counts;
     this.#config = config;
     this.#hooks = options;
@@ -110,9 +125,13 @@ export class Publisher implements AsyncDisposable {
     const { file, events } = this.#queue;
     this.queue = config.queueName;
     this.file = file.path;
-    this.deadLetters = new DeadLetters(file, events, this.#sleep);
+    this.subscription = config.subscription.name;
+    this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
+    this.#pause = new Pause(file);
+    this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
-    this.#leases = new LeaseTable(file, leaseMs, config.deadLetters);
+    const subscription = config.subscription.name;
+    this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });
 
     const disk = {
       file,
@@ -142,7 +161,9 @@ export class Publisher implements AsyncDisposable {
       counts,
       tracing: options.openTelemetry,
     });
-    const recentCount = new DeadLetterTable(file).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
+    const recentCount = new DeadLetterTable(file, { subscription }).countSince(
+      Date.now() - DEAD_LETTER_MEMORY_MS,
+    );
     this.#policy = new DeliveryPolicy({
       batchSize: this.#batchSize,
       poisonGuard: new PoisonGuard(config.deadLetters.maxShare, recentCount),
@@ -217,6 +238,7 @@ export class Publisher implements AsyncDisposable {
     return {
       ...stats,
       queue: this.queue,
+      subscription: this.subscription,
       isRunning: this.#running !== undefined && !this.#stop.signal.aborted,
       inFlight: this.#deliveries.inFlight.size,
       retries: this.#counts.claims.again,
@@ -224,6 +246,7 @@ export class Publisher implements AsyncDisposable {
       lastProblem: newer(stats.lastProblem, this.#storage.lastProblem),
       destinationRisks: this.#destination.risks ?? [],
       reloadProblem: this.#reloadProblem,
+      pausedAtMs: this.#pausedAtMs,
     };
   }
 
@@ -243,6 +266,7 @@ export class Publisher implements AsyncDisposable {
       stop: this.#stop.signal,
       everyMs: this.#timings.healthMs,
     });
+    const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is down is checked once it is back
     while (!this.#stop.signal.aborted) {
@@ -253,6 +277,8 @@ export class Publisher implements AsyncDisposable {
     this.#watch.disarm();
     await this.#deliveries.drain(this.#config.graceMs);
     await maintained;
+    clearInterval(shown);
+    this.#presence?.end();
     try {
       log.logStopped({ delivered: this.#policy.stats().delivered, depth: this.#queue.events.depth() });
     } catch (error) {
@@ -285,6 +311,7 @@ export class Publisher implements AsyncDisposable {
 
   /** Starts one delivery, if there is one to start. Returns how long to wait before the next step, in milliseconds. */
   #step(): number {
+    if (this.#isPaused()) return this.#timings.pollMs;
     const openForMs = this.#policy.breaker.openForMs();
     if (openForMs > 0) return openForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery wakes us when it ends
@@ -305,9 +332,34 @@ export class Publisher implements AsyncDisposable {
     const dueInMs = this.#batchDueInMs();
     if (this.#keepsOrder && this.#leases.count() > 0) return this.#timings.pollMs;
     if (dueInMs === 0) return this.#start(this.#batcher.claim());
+    // What is sent again waits for what is sent for the first time.
+    const replayed = this.#batcher.claimReplay();
+    if (replayed !== undefined) return this.#start(replayed);
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
     return Math.min(dueInMs, FILL_CHECK_MS);
+  }
+
+  /** Read before each batch, for 2 us. A pause and its end are logged once. */
+  #isPaused(): boolean {
+    const sinceMs = this.#pause.sinceMs();
+    if (sinceMs !== undefined && this.#pausedAtMs === undefined) log.logPaused();
+    if (sinceMs === undefined && this.#pausedAtMs !== undefined)
+      log.logResumed(Date.now() - this.#pausedAtMs);
+    this.#pausedAtMs = sinceMs;
+    return sinceMs !== undefined;
+  }
+
+  /** Shows other processes that this publisher lives, and how it is. */
+  #show(): void {
+    if (this.#presence === undefined) return;
+    try {
+      const status = this.status();
+      const { delivered, lastSuccessAtMs } = status;
+      this.#presence.show({ ...healthOf(status), delivered, lastSuccessAtMs });
+    } catch {
+      this.#presence.show({ health: "failing", reasons: ["the queue file cannot be read"], delivered: 0 });
+    }
   }
 
   #batchDueInMs(): number {
@@ -333,9 +385,13 @@ export class Publisher implements AsyncDisposable {
       return Math.max(1, quietForMs);
     }
     if (this.#watch.arm()) return 0;
-    const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
-    if (this.#deliveries.inFlight.size === 0) this.#maintenance.onIdle(idleForMs);
+    const idle = {
+      unclaimedForMs: performance.now() - this.#claimedAtMs,
+      unwrittenForMs: this.#watch.quietForMs(),
+    };
+    const hasMore = this.#deliveries.inFlight.size === 0 && this.#maintenance.onIdle(idle);
     this.#maintenance.isIdle = this.#watch.isArmed;
+    if (hasMore) return TRIM_PAUSE_MS;
     return Math.min(this.#timings.pollMs, Math.max(1, this.#watch.quietForMs()));
   }
 
@@ -356,6 +412,8 @@ function newer(
 
 /** Options of a {@link Publisher}, besides its configuration. */
 export interface PublisherOptions extends PublisherHooks, TransformOptions {
+  /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
+  readonly driver?: DriverName | undefined;
   /** Where events are sent. It is closed with the publisher. Default: the `destination` of the configuration. */
   readonly destination?: Destination | undefined;
   /**
@@ -367,6 +425,7 @@ export interface PublisherOptions extends PublisherHooks, TransformOptions {
 }
 
 const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  driver: oneOf(...DRIVER_NAMES),
   destination: OBJECT,
   openTelemetry: OBJECT,
   transform: FUNCTION,

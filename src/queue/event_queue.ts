@@ -21,14 +21,17 @@ import { type BatchVersion, EVENTS_CEILING, EventTable } from "../storage/events
 import { locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { DEFAULT_FILE_MODE, isFileMode, QueueFile } from "../storage/queue_file.ts";
+import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
+import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { checkSerializer, encodeAll, encodeEvent, eventsOf, rememberBatchVersion } from "./encode.ts";
 import { GroupCommit, type GroupStore } from "./group_commit.ts";
 import { type OnRejected, RejectedPuts } from "./rejected_puts.ts";
+import { type EventBatch, type SubscribeOptions, SubscriptionReader } from "./subscription.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 
-export type { BatchVersion };
+export type { BatchVersion, DriverName };
 
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
@@ -79,6 +82,11 @@ export interface EventQueueOptions {
    */
   readonly busyTimeoutMs?: number;
   /**
+   * The SQLite library of this process: every queue that it opens uses the same. Default: what `$EVENTSPOOL_SQLITE` names,
+   * else better-sqlite3 where it is installed and loads, else the runtime's own, `bun:sqlite` or `node:sqlite`.
+   */
+  readonly driver?: DriverName;
+  /**
    * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
    * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
    * the same option links the span of its request to it. Default: none, and a put costs nothing more.
@@ -123,6 +131,7 @@ export class EventQueue<T, Output = T> implements Disposable {
   readonly #group: GroupCommit;
   readonly #sync: SharedSync | undefined;
   readonly #rejected: RejectedPuts;
+  #readers: readonly SubscriptionReader<unknown>[] = [];
   readonly #tracing: PutTracing | undefined;
   /** Those of grouped puts until they are committed: then another span is active, or none. */
   readonly #traces = new WeakMap<Uint8Array, string>();
@@ -152,27 +161,27 @@ export class EventQueue<T, Output = T> implements Disposable {
   ) {
     checkSerializer(serializer);
     checkOption("name", name, STRING);
-    checkOptions(options, OPTION_KINDS);
-    const { directory, maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
-    const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
-    const { fileMode = DEFAULT_FILE_MODE } = options;
+    const checked = checkOptions(options, EVENT_QUEUE_OPTIONS);
+    const { directory, driver, maxEvents, maxEventBytes = MAX_EVENT_BYTES, schema } = checked;
+    const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = checked;
+    const { fileMode = DEFAULT_FILE_MODE, allowNetworkFileSystem = false } = checked;
 
     // Decided once, so that a put without a schema does not even ask for one.
-    const { schema } = options;
-    this.#serialize =
+    const serialize =
       schema === undefined
         ? (serializer as EventSerializer<T>)
         : withSchema(schema, serializer as EventSerializer<Output>);
+    if (driver !== undefined) useDriver(driver);
     this.name = name;
     this.file = locateQueueFile(name, directory);
-    this.#tracing = options.openTelemetry;
+    this.#tracing = checked.openTelemetry;
     this.#maxEventBytes = maxEventBytes;
     this.#queueFile = QueueFile.open(this.file, {
       role: "producer",
       durability,
       busyTimeoutMs,
       fileMode,
-      allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
+      allowNetworkFileSystem,
     });
     this.#events = new EventTable(this.#queueFile);
     this.#sync = durability === "power" ? new SharedSync(this.#queueFile.path) : undefined;
@@ -186,9 +195,9 @@ export class EventQueue<T, Output = T> implements Disposable {
       onRejected: (error, count) => this.#rejected.count(error, count),
     };
     this.#group = new GroupCommit(store, busyTimeoutMs);
-    this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts), options.onRejected);
+    this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts), checked.onRejected);
     if (maxEvents !== undefined) this.#setMaxEvents(maxEvents);
-    rememberBatchVersion(this.#events, serializer, name);
+    this.#serialize = rememberBatchVersion(this.#events, serializer, serialize, name);
   }
 
   /**
@@ -267,10 +276,43 @@ export class EventQueue<T, Output = T> implements Disposable {
     return this.#events.depth();
   }
 
+  /**
+   * Reads a subscription of the queue in this process: gives its events in batches, which come again until they are
+   * acked (at least once). It is added if it does not exist. Several consumers, in as many processes, may share one
+   * subscription. Leaving the loop, `signal` and `close` end it, and release what is not settled.
+   *
+   * What a service consumes by itself needs no publisher. Without one, a power cut may take more of the last puts than
+   * with one, since it syncs them ten times a second.
+   *
+   * @example
+   * ```ts
+   * for await (const batch of events.subscribe("search-index")) {
+   *   await index(batch.events.map(({ event }) => event));
+   *   batch.ack();
+   * }
+   * ```
+   *
+   * @typeParam E - what `decode` makes of an event. By default that is what `JSON.parse` makes of it: a Date has become
+   * a text, for example.
+   * @throws {ConfigurationError} the name or an option is not valid
+   * @throws {EventStorageError} the file cannot be written; by the iterator: it fails
+   * @throws {EventQueueClosedError} the queue is closed
+   */
+  subscribe<E = Output>(
+    name: string,
+    options: SubscribeOptions<E> = {},
+  ): AsyncIterableIterator<EventBatch<E>> {
+    if (this.#closed) throw new EventQueueClosedError(this.name);
+    const reader = new SubscriptionReader<E>(this.#queueFile, this.#events, name, options);
+    this.#readers = [...this.#readers.filter(({ isClosed }) => !isClosed), reader];
+    return reader.batches();
+  }
+
   /** Commits what is still gathering, and closes the file. What was put stays there for the publisher. Closing twice is fine. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    for (const reader of this.#readers) reader.close();
     this.#group.flush();
     this.#rejected.close();
     void this.#sync?.close(); // those that still wait for it are told when it ends
@@ -314,7 +356,8 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 }
 
-const OPTION_KINDS: OptionKinds<EventQueueOptions & { readonly schema?: unknown }> = {
+/** What each option may be. */
+export const EVENT_QUEUE_OPTIONS: OptionKinds<EventQueueOptions & { readonly schema?: unknown }> = {
   directory: STRING,
   maxEvents: wholeFrom(1, EVENTS_CEILING),
   maxEventBytes: wholeFrom(1),
@@ -322,6 +365,7 @@ const OPTION_KINDS: OptionKinds<EventQueueOptions & { readonly schema?: unknown 
   fileMode: { expected: "a mode that lets the owner read and write, such as 0o600", matches: isFileMode },
   allowNetworkFileSystem: BOOLEAN,
   busyTimeoutMs: wholeFrom(1),
+  driver: oneOf(...DRIVER_NAMES),
   openTelemetry: TRACING,
   onRejected: FUNCTION,
   schema: OBJECT,

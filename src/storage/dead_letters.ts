@@ -5,11 +5,12 @@
  */
 import type { EventTable } from "./events.ts";
 import type { QueueFile } from "./queue_file.ts";
+import { DEFAULT_SUBSCRIPTION, SubscriptionTable } from "./subscriptions.ts";
 
 /** How many dead letters are kept until someone says otherwise, in rows: the oldest make room for new ones. */
 export const MAX_DEAD_LETTERS = 10_000;
 
-/** How large the dead letters may grow until someone says otherwise, in bytes of bodies and answers: 64 MiB. */
+/** How large the dead letters may grow until someone says otherwise, in bytes of bodies and responses: 64 MiB. */
 export const MAX_DEAD_LETTER_BYTES = 67_108_864;
 
 /** A dead letter without its body. */
@@ -24,7 +25,7 @@ export interface DeadLetterSummary {
   readonly attempts: number;
   /** The HTTP status of the rejection. */
   readonly status: number;
-  /** The beginning of the collector's response. */
+  /** The beginning of the response. */
   readonly response: string;
   /** The size of its body, in bytes. */
   readonly sizeBytes: number;
@@ -44,18 +45,20 @@ export interface DeadLetterCause {
   readonly attempts: number;
 }
 
-/** How many dead letters are kept; the oldest make room for new ones. */
-export interface DeadLetterBounds {
+/** Whose dead letters they are, and how many are kept; the oldest are dropped for new ones. */
+export interface DeadLetterOptions {
+  /** Whose. Default: those of the subscription `default`. */
+  readonly subscription?: string;
   /** In rows. Default {@link MAX_DEAD_LETTERS}. */
   readonly maxCount?: number;
-  /** In bytes of their bodies and answers. Default {@link MAX_DEAD_LETTER_BYTES}. */
+  /** In bytes of their bodies and responses. Default {@link MAX_DEAD_LETTER_BYTES}. */
   readonly maxBytes?: number;
 }
 
 /** How many dead letters there are. */
 export interface DeadLetterTotals {
   readonly count: number;
-  /** Their bodies and answers, in bytes. */
+  /** Their bodies and responses, in bytes. */
   readonly bytes: number;
   /** How many have made room for newer ones, ever. */
   readonly droppedCount: number;
@@ -67,33 +70,36 @@ const PAGE_ROWS = 100;
 const SUMMARY =
   "id, put_at_ms AS putAtMs, dead_at_ms AS deadAtMs, attempts, status, response, length(body) AS sizeBytes";
 
-/** Keeps events that were rejected, within bounds, and gives them back or away. */
+/** Keeps the events of a subscription that were rejected, within bounds; they can be retried or purged. */
 export class DeadLetterTable {
   readonly #file: QueueFile;
+  readonly #subscriptionId: number;
   readonly #maxCount: number;
   readonly #maxBytes: number;
   readonly #sql;
 
-  constructor(file: QueueFile, bounds: DeadLetterBounds = {}) {
+  /** @throws {EventStorageError} `NO_SUBSCRIPTION` */
+  constructor(file: QueueFile, options: DeadLetterOptions = {}) {
     this.#file = file;
-    this.#maxCount = bounds.maxCount ?? MAX_DEAD_LETTERS;
-    this.#maxBytes = bounds.maxBytes ?? MAX_DEAD_LETTER_BYTES;
+    this.#subscriptionId = new SubscriptionTable(file).idOf(options.subscription ?? DEFAULT_SUBSCRIPTION);
+    this.#maxCount = options.maxCount ?? MAX_DEAD_LETTERS;
+    this.#maxBytes = options.maxBytes ?? MAX_DEAD_LETTER_BYTES;
     this.#sql = prepareStatements(file);
   }
 
   /** How many there are; O(1). */
   totals(): DeadLetterTotals {
-    return this.#file.run(() => this.#sql.totals.get()) as DeadLetterTotals;
+    return this.#file.run(() => this.#sql.totals.get(this.#subscriptionId)) as DeadLetterTotals;
   }
 
   /** How many were inserted since a time, in Unix milliseconds. */
   countSince(sinceMs: number): number {
-    return this.#file.run(() => this.#sql.countSince.get(sinceMs)) as number;
+    return this.#file.run(() => this.#sql.countSince.get(this.#subscriptionId, sinceMs)) as number;
   }
 
   /** Those with an id above `afterId`, at most `limit` of them, by id and without their bodies. */
   list({ afterId = 0, limit }: { afterId?: number; limit: number }): DeadLetterSummary[] {
-    return this.#file.run(() => this.#sql.list.all(afterId, limit));
+    return this.#file.run(() => this.#sql.list.all(this.#subscriptionId, afterId, limit));
   }
 
   /** Those with an id below `beforeId`, at most `limit` of them, the newest event first and without their bodies. */
@@ -104,7 +110,7 @@ export class DeadLetterTable {
     beforeId?: number;
     limit: number;
   }): DeadLetterSummary[] {
-    return this.#file.run(() => this.#sql.listNewest.all(beforeId, limit));
+    return this.#file.run(() => this.#sql.listNewest.all(this.#subscriptionId, beforeId, limit));
   }
 
   /**
@@ -124,34 +130,41 @@ export class DeadLetterTable {
 
   /** One of them; undefined: there is none with this id. */
   get(id: number): DeadLetter | undefined {
-    return this.#file.run(() => this.#sql.get.get(id));
+    return this.#file.run(() => this.#sql.get.get(this.#subscriptionId, id));
   }
 
   /**
-   * Copies events to the dead letters, in a transaction of the caller's, who deletes them. Returns how
-   * many older dead letters were dropped for them: a collector that rejects must not fill the disk.
+   * Copies events to the dead letters, in a transaction of the caller's, who settles them. Returns how
+   * many older dead letters were dropped for them: a destination that rejects must not fill the disk.
    */
   insert(firstId: number, lastId: number, { status, response, attempts }: DeadLetterCause): number {
-    this.#sql.insert.run(Date.now(), attempts, status, response, firstId, lastId);
+    const mine = this.#subscriptionId;
+    this.#sql.removeRange.run(mine, firstId, lastId); // one that is replayed may be here already
+    this.#sql.insert.run(mine, Date.now(), attempts, status, response, firstId, lastId);
     let dropped = 0;
-    while (this.#isOverfull() && this.#sql.dropOldest.run().changes > 0) dropped++;
-    if (dropped > 0) this.#sql.addDropped.run(dropped);
+    while (this.#isOverfull() && this.#sql.dropOldest.run(mine).changes > 0) dropped++;
+    if (dropped > 0) this.#sql.addDropped.run(dropped, mine);
     return dropped;
   }
 
   /**
    * Puts dead letters back into the queue, in one transaction: as new events with new ids, as far as
-   * the row cap allows. Returns how many; ids that are not there are passed over. @throws {EventStorageError}
+   * the row cap allows. No other subscription gets them again. Returns how many; ids that are not there are ignored.
+   *
+   * @throws {EventStorageError}
    */
   retry(ids: readonly number[], events: EventTable): number {
+    const mine = this.#subscriptionId;
     return this.#file.transaction(() => {
-      const { head, depth, maxEvents } = events.counters();
+      const { newestId, depth, maxEvents } = events.counters();
       const room = maxEvents - depth;
       let retried = 0;
       for (const id of ids) {
         if (retried >= room) break;
-        if (this.#sql.putBack.run(head + retried + 1, id).changes === 0) continue;
-        this.#sql.remove.run(id);
+        const newId = newestId + retried + 1;
+        if (this.#sql.putBack.run(newId, mine, id).changes === 0) continue;
+        this.#sql.keepFromOthers.run(newId, mine, mine);
+        this.#sql.remove.run(mine, id);
         retried++;
       }
       return retried;
@@ -161,47 +174,61 @@ export class DeadLetterTable {
   /** Deletes dead letters for good, in one transaction. Returns how many there were. @throws {EventStorageError} */
   purge(ids: readonly number[]): number {
     return this.#file.transaction(() =>
-      ids.reduce((purged, id) => purged + this.#sql.remove.run(id).changes, 0),
+      ids.reduce((purged, id) => purged + this.#sql.remove.run(this.#subscriptionId, id).changes, 0),
     );
   }
 
   #isOverfull(): boolean {
-    const { count, bytes } = this.#sql.totals.get() as DeadLetterTotals;
+    const { count, bytes } = this.#sql.totals.get(this.#subscriptionId) as DeadLetterTotals;
     return count > this.#maxCount || bytes > this.#maxBytes;
   }
 }
 
 function prepareStatements(file: QueueFile) {
   return {
-    totals: file.prepare<[], DeadLetterTotals>(
+    totals: file.prepare<[number], DeadLetterTotals>(
       `SELECT dead_letter_count AS count, dead_letter_bytes AS bytes, dropped_dead_letter_count AS droppedCount
-       FROM eventspool_queue WHERE one = 1`,
+       FROM eventspool_subscription WHERE id = ?`,
     ),
-    countSince: file.prepareFirst<[number], number>(
-      "SELECT count(*) FROM eventspool_dead_letter WHERE dead_at_ms >= ?",
+    countSince: file.prepareFirst<[number, number], number>(
+      "SELECT count(*) FROM eventspool_dead_letter WHERE subscription_id = ? AND dead_at_ms >= ?",
     ),
-    list: file.prepare<[number, number], DeadLetterSummary>(
-      `SELECT ${SUMMARY} FROM eventspool_dead_letter WHERE id > ? ORDER BY id LIMIT ?`,
+    list: file.prepare<[number, number, number], DeadLetterSummary>(
+      `SELECT ${SUMMARY} FROM eventspool_dead_letter WHERE subscription_id = ? AND id > ? ORDER BY id LIMIT ?`,
     ),
-    listNewest: file.prepare<[number, number], DeadLetterSummary>(
-      `SELECT ${SUMMARY} FROM eventspool_dead_letter WHERE id < ? ORDER BY id DESC LIMIT ?`,
+    listNewest: file.prepare<[number, number, number], DeadLetterSummary>(
+      `SELECT ${SUMMARY} FROM eventspool_dead_letter
+       WHERE subscription_id = ? AND id < ? ORDER BY id DESC LIMIT ?`,
     ),
-    get: file.prepare<[number], DeadLetter>(
-      `SELECT ${SUMMARY}, body FROM eventspool_dead_letter WHERE id = ?`,
+    get: file.prepare<[number, number], DeadLetter>(
+      `SELECT ${SUMMARY}, body FROM eventspool_dead_letter WHERE subscription_id = ? AND id = ?`,
     ),
-    insert: file.prepare<[number, number, number, string, number, number]>(
-      `INSERT INTO eventspool_dead_letter (id, put_at_ms, dead_at_ms, attempts, status, response, body)
-       SELECT id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id BETWEEN ? AND ?`,
+    insert: file.prepare<[number, number, number, number, string, number, number]>(
+      `INSERT INTO eventspool_dead_letter
+         (subscription_id, id, put_at_ms, dead_at_ms, attempts, status, response, body)
+       SELECT ?, id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id BETWEEN ? AND ?`,
     ),
-    dropOldest: file.prepare<[]>(
-      "DELETE FROM eventspool_dead_letter WHERE id = (SELECT id FROM eventspool_dead_letter ORDER BY dead_at_ms, id LIMIT 1)",
+    dropOldest: file.prepare<[number]>(
+      `DELETE FROM eventspool_dead_letter WHERE rowid =
+         (SELECT rowid FROM eventspool_dead_letter WHERE subscription_id = ? ORDER BY dead_at_ms, id LIMIT 1)`,
     ),
-    addDropped: file.prepare<[number]>(
-      "UPDATE eventspool_queue SET dropped_dead_letter_count = dropped_dead_letter_count + ? WHERE one = 1",
+    addDropped: file.prepare<[number, number]>(
+      `UPDATE eventspool_subscription SET dropped_dead_letter_count = dropped_dead_letter_count + ?
+       WHERE id = ?`,
     ),
-    putBack: file.prepare<[number, number]>(
-      "INSERT INTO eventspool_event (id, put_at_ms, body) SELECT ?, put_at_ms, body FROM eventspool_dead_letter WHERE id = ?",
+    putBack: file.prepare<[number, number, number]>(
+      `INSERT INTO eventspool_event (id, put_at_ms, body)
+       SELECT ?, put_at_ms, body FROM eventspool_dead_letter WHERE subscription_id = ? AND id = ?`,
     ),
-    remove: file.prepare<[number]>("DELETE FROM eventspool_dead_letter WHERE id = ?"),
+    keepFromOthers: file.prepare<[number, number, number]>(
+      `INSERT INTO eventspool_retried (id, subscription_id)
+       SELECT ?, ? WHERE EXISTS (SELECT 1 FROM eventspool_subscription WHERE id <> ?)`,
+    ),
+    remove: file.prepare<[number, number]>(
+      "DELETE FROM eventspool_dead_letter WHERE subscription_id = ? AND id = ?",
+    ),
+    removeRange: file.prepare<[number, number, number]>(
+      "DELETE FROM eventspool_dead_letter WHERE subscription_id = ? AND id BETWEEN ? AND ?",
+    ),
   };
 }

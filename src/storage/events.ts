@@ -6,6 +6,13 @@
 import { ageSeconds } from "../format.ts";
 import { DiskSpace } from "./disk_space.ts";
 import type { QueueFile } from "./queue_file.ts";
+import {
+  DEFAULT_SUBSCRIPTION,
+  OLDEST_PUT_AT,
+  type SubscriptionState,
+  SubscriptionTable,
+  UNSETTLED_ID,
+} from "./subscriptions.ts";
 
 /**
  * How many events a queue holds, in rows, until someone says otherwise.
@@ -16,28 +23,42 @@ export const DEFAULT_MAX_EVENTS = 10_000;
 /** The largest row cap one can ask for, in rows: ids and counts stay exact as JavaScript numbers. */
 export const EVENTS_CEILING = 1_000_000_000_000;
 
-/** What a queue file holds, at one moment. */
+/** What a queue file holds, at one moment. What a subscription has is the sum of all, unless it says otherwise. */
 export interface QueueState {
-  /** The highest id ever given: how many events were ever put, counting one that was retried again. */
-  readonly head: number;
-  /** Events waiting and leased. */
+  /** The highest id ever assigned: how many events were ever put, counting one that was retried again. */
+  readonly newestId: number;
+  /** Events waiting and leased, of the required subscription that lags behind most. */
   readonly depth: number;
   /** The row cap. */
   readonly maxEvents: number;
-  /** Events in leases that have not expired: on their way to the collector. */
+  /** Events in leases that have not expired: on their way to a destination. */
   readonly leased: number;
-  /** Events the collector rejected by themselves. */
+  /** Events that destinations rejected by themselves. */
   readonly deadLetters: number;
-  /** Their bodies and answers, in bytes. */
+  /** Their bodies and responses, in bytes. */
   readonly deadLetterBytes: number;
-  /** Dead letters that made room for newer ones, ever. */
+  /** Dead letters that were dropped to make room for newer ones, ever. */
   readonly droppedDeadLetters: number;
   /** Events that puts rejected, ever, by the reason. */
   readonly rejectedPuts: RejectedPuts;
   /** When it was last found out that the file had been rolled back in place, in Unix milliseconds; undefined: never. */
   readonly rolledBackAtMs: number | undefined;
-  /** When the oldest event was put, in Unix milliseconds; undefined when there is none. */
+  /** When the oldest event was put that a required subscription has not settled, in Unix milliseconds; undefined when there is none. */
   readonly oldestPutAtMs: number | undefined;
+  /** How long settled events stay, and how many bytes of them. */
+  readonly retention: Retention;
+  /** The bodies of the events that are kept under a retention, in bytes; 0 without one. */
+  readonly retainedBytes: number;
+  /** Each subscription by itself, the oldest first. */
+  readonly subscriptions: readonly SubscriptionState[];
+}
+
+/** How long settled events stay in the file; with neither they do not. */
+export interface Retention {
+  /** How long after they were put, in milliseconds. */
+  readonly maxAgeMs?: number | undefined;
+  /** How many bytes of bodies. */
+  readonly maxBytes?: number | undefined;
 }
 
 /** A queue this full, as a share of its row cap, will soon reject puts. */
@@ -55,6 +76,24 @@ export function depthJson(queue: string, state: QueueState): object {
     dropped_dead_letters: state.droppedDeadLetters,
     rejected_puts: state.rejectedPuts,
     oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
+    retained_bytes: state.retainedBytes,
+    subscriptions: state.subscriptions.map(subscriptionJson),
+  };
+}
+
+/** A subscription's state for programs. */
+export function subscriptionJson(state: SubscriptionState): object {
+  return {
+    name: state.name,
+    required: state.isRequired,
+    lag_limit_events: state.maxLagEvents ?? null,
+    lag_limit_seconds: state.maxLagMs === undefined ? null : state.maxLagMs / 1_000,
+    depth: state.depth,
+    leased: state.leased,
+    oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
+    skipped: state.skipped,
+    replay_left: state.replayLeft,
+    dead_letters: state.deadLetters,
   };
 }
 
@@ -67,20 +106,27 @@ export interface EventRow {
   readonly body: Uint8Array;
 }
 
+/** Which events of a subscription are read. */
+interface EventPage {
+  readonly subscription?: string | undefined;
+  /** How many at most. */
+  readonly limit: number;
+}
+
 /** Why a put rejected an event: the queue was full, the event too large or not to be written, the file failed. */
 export type RejectionReason = "full" | "too_large" | "invalid" | "storage";
 
 /** Counts of rejected events. */
 export type RejectedPuts = Readonly<Record<RejectionReason, number>>;
 
-const NONE_REFUSED: RejectedPuts = { full: 0, too_large: 0, invalid: 0, storage: 0 };
+const NONE_REJECTED: RejectedPuts = { full: 0, too_large: 0, invalid: 0, storage: 0 };
 
 /** The queue's row beside the newest event, if there is one: two seeks, however many events there are. */
 const NEWEST =
   "FROM eventspool_queue LEFT JOIN eventspool_event WHERE one = 1 ORDER BY eventspool_event.id DESC LIMIT 1";
 
-/** The highest id ever given. */
-const HEAD = "max(coalesce(eventspool_event.id, 0), claimed_id)";
+/** The highest id ever assigned. */
+const NEWEST_ID = "max(coalesce(eventspool_event.id, 0), claimed_id)";
 
 /**
  * Checks the cap and stores the event in one autocommit statement: exact however many processes put,
@@ -91,7 +137,7 @@ const HEAD = "max(coalesce(eventspool_event.id, 0), claimed_id)";
  */
 export const PUT: string = `
   INSERT OR IGNORE INTO eventspool_event (id, put_at_ms, body)
-  VALUES ((SELECT iif(${HEAD} - removed_count < max_events, ${HEAD} + 1, 0) ${NEWEST}), ?, ?)`;
+  VALUES ((SELECT iif(${NEWEST_ID} - settled_count < max_events, ${NEWEST_ID} + 1, 0) ${NEWEST}), ?, ?)`;
 
 /** How many rows a statement inserts where there are many: 1.4 x faster than one by one, and 64 no faster. */
 const ROWS = 16;
@@ -122,46 +168,68 @@ export type BatchVersion = "2" | "2j";
 
 /** {@link Counters}: two seeks. */
 export const COUNTERS: string = `
-  SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents ${NEWEST}`;
+  SELECT ${NEWEST_ID} AS newestId, ${NEWEST_ID} - settled_count AS depth, max_events AS maxEvents ${NEWEST}`;
 
 const STATE = `
-  SELECT ${HEAD} AS head, ${HEAD} - removed_count AS depth, max_events AS maxEvents,
-    (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM eventspool_lease WHERE expires_at_ms > ?) AS leased,
-    dead_letter_count AS deadLetters, dead_letter_bytes AS deadLetterBytes,
-    dropped_dead_letter_count AS droppedDeadLetters,
+  SELECT ${NEWEST_ID} AS newestId, ${NEWEST_ID} - settled_count AS depth, max_events AS maxEvents,
+    retention_ms AS maxAgeMs, retention_bytes AS maxBytes, retained_bytes AS retainedBytes,
     (SELECT json_group_object(reason, count) FROM eventspool_rejected_put) AS rejectedPuts,
-    (SELECT put_at_ms FROM eventspool_event ORDER BY id LIMIT 1) AS oldestPutAtMs,
+    ${OLDEST_PUT_AT} AS oldestPutAtMs,
     (SELECT max(began_at_ms) FROM eventspool_epoch WHERE reason = 'rolled_back') AS rolledBackAtMs
   ${NEWEST}`;
 
 const READ =
   "SELECT id, put_at_ms AS putAtMs, body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";
 
+/** Whether a subscription has an event in a lease. */
+const IS_LEASED = `
+  EXISTS (SELECT 1 FROM eventspool_lease WHERE subscription_id = ? AND is_replay = 0
+    AND eventspool_event.id BETWEEN first_id AND last_id)`;
+
+const CLAIMED_ID = "(SELECT claimed_id FROM eventspool_subscription WHERE id = ?)";
+
+const READ_WAITING = `
+  SELECT id, put_at_ms AS putAtMs, body FROM eventspool_event
+  WHERE id >= max(?, (SELECT ${UNSETTLED_ID} FROM eventspool_subscription WHERE eventspool_subscription.id = ?))
+    AND (id > ${CLAIMED_ID} OR ${IS_LEASED})
+  ORDER BY id LIMIT ?`;
+
+const READ_DELIVERED = `
+  SELECT id, put_at_ms AS putAtMs, body FROM eventspool_event
+  WHERE id < ? AND id <= ${CLAIMED_ID} AND NOT ${IS_LEASED}
+  ORDER BY id DESC LIMIT ?`;
+
 /** Adds to the count of events that puts rejected for a reason. */
-export const ADD_REFUSED = `
+export const ADD_REJECTED = `
   INSERT INTO eventspool_rejected_put (reason, count) VALUES (?, ?)
   ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count`;
 
 /** Changes the row cap. */
 export const SET_MAX_EVENTS = "UPDATE eventspool_queue SET max_events = ? WHERE one = 1";
 
+/** What is retained is measured anew. */
+const SET_RETENTION = `
+  UPDATE eventspool_queue SET retention_ms = ?, retention_bytes = ?, measured_id = 0, retained_bytes = 0`;
+
 /** What the row cap is decided by. */
 export interface Counters {
-  /** The highest id ever given. */
-  readonly head: number;
-  /** Events waiting and leased. */
+  /** The highest id ever assigned. */
+  readonly newestId: number;
+  /** Events waiting and leased, of the required subscription that lags behind most. */
   readonly depth: number;
   /** The row cap. */
   readonly maxEvents: number;
 }
 
-type StateRow = Omit<QueueState, "rejectedPuts" | "oldestPutAtMs" | "rolledBackAtMs"> & {
+type StateRow = Pick<QueueState, "newestId" | "depth" | "maxEvents" | "retainedBytes"> & {
+  readonly maxAgeMs: number | null;
+  readonly maxBytes: number | null;
   readonly rejectedPuts: string;
   readonly oldestPutAtMs: number | null;
   readonly rolledBackAtMs: number | null;
 };
 
-/** Puts events into a queue file and tells how many there are. */
+/** Puts events into a queue file and counts them. */
 export class EventTable {
   readonly #file: QueueFile;
   readonly #room: DiskSpace;
@@ -174,7 +242,11 @@ export class EventTable {
   readonly #state;
   readonly #setMaxEvents;
   readonly #addRejected;
+  readonly #setRetention;
   readonly #read;
+  readonly #readWaiting;
+  readonly #readDelivered;
+  readonly #subscriptions: SubscriptionTable;
   #wasFull = false;
 
   constructor(file: QueueFile) {
@@ -186,10 +258,14 @@ export class EventTable {
     this.#insertTraced = file.prepare<[number, number, Uint8Array, string | null]>(INSERT_TRACED);
     this.#insertRows = file.prepare<(number | Uint8Array)[]>(INSERT_ROWS);
     this.#counters = file.prepare<[], Counters>(COUNTERS);
-    this.#state = file.prepare<[number], StateRow>(STATE);
+    this.#state = file.prepare<[], StateRow>(STATE);
     this.#setMaxEvents = file.prepare<[number]>(SET_MAX_EVENTS);
+    this.#setRetention = file.prepare<[number | null, number | null]>(SET_RETENTION);
     this.#read = file.prepare<[number, number, number], EventRow>(READ);
-    this.#addRejected = file.prepare<[RejectionReason, number]>(ADD_REFUSED);
+    this.#readWaiting = file.prepare<[number, number, number, number, number], EventRow>(READ_WAITING);
+    this.#readDelivered = file.prepare<[number, number, number, number], EventRow>(READ_DELIVERED);
+    this.#subscriptions = new SubscriptionTable(file);
+    this.#addRejected = file.prepare<[RejectionReason, number]>(ADD_REJECTED);
   }
 
   /** Which version of a batch the events are for; undefined: no serializer has said. @throws {EventStorageError} */
@@ -229,9 +305,9 @@ export class EventTable {
   putMany(bodies: readonly Uint8Array[], traceOf?: TraceOf): boolean {
     this.#checkFile(bodies.length, sizeOf(bodies));
     return this.#file.transaction(() => {
-      const { head, depth, maxEvents } = this.counters();
+      const { newestId, depth, maxEvents } = this.counters();
       if (depth + bodies.length > maxEvents) return false;
-      this.#insertAfter(head, bodies, traceOf);
+      this.#insertAfter(newestId, bodies, traceOf);
       return true;
     });
   }
@@ -247,10 +323,10 @@ export class EventTable {
   putWhatFits(bodies: readonly Uint8Array[], traceOf?: TraceOf, busyTimeoutMs?: number): number {
     this.#checkFile(bodies.length, sizeOf(bodies));
     return this.#file.transactionToSync(() => {
-      const { head, depth, maxEvents } = this.counters();
+      const { newestId, depth, maxEvents } = this.counters();
       const room = Math.max(0, maxEvents - depth);
       const fitting = bodies.slice(0, room);
-      this.#insertAfter(head, fitting, traceOf);
+      this.#insertAfter(newestId, fitting, traceOf);
       return fitting.length;
     }, busyTimeoutMs);
   }
@@ -282,18 +358,68 @@ export class EventTable {
     this.#file.write(() => this.#setMaxEvents.run(maxEvents));
   }
 
-  /** Everything there is to tell about the queue. */
+  /** How long settled events stay. @throws {EventStorageError} */
+  retention(): Retention {
+    const { maxAgeMs, maxBytes } = this.#file.run(() => this.#state.get()) as StateRow;
+    return { maxAgeMs: maxAgeMs ?? undefined, maxBytes: maxBytes ?? undefined };
+  }
+
+  /** Changes how long settled events stay, for everyone who uses the file. @throws {EventStorageError} */
+  setRetention({ maxAgeMs, maxBytes }: Retention): void {
+    const now = this.retention();
+    if (now.maxAgeMs === maxAgeMs && now.maxBytes === maxBytes) return; // most often, and it takes no lock
+    this.#file.write(() => this.#setRetention.run(maxAgeMs ?? null, maxBytes ?? null));
+  }
+
+  /** All counts of the queue and its subscriptions. */
   state(): QueueState {
-    const row = this.#file.run(() => this.#state.get(Date.now())) as StateRow;
+    const { maxAgeMs, maxBytes, ...row } = this.#file.run(() => this.#state.get()) as StateRow;
+    const subscriptions = this.#subscriptions.list();
+    const sum = (key: "leased" | "deadLetters" | "deadLetterBytes" | "droppedDeadLetters"): number =>
+      subscriptions.reduce((total, subscription) => total + subscription[key], 0);
     return {
       ...row,
+      leased: sum("leased"),
+      deadLetters: sum("deadLetters"),
+      deadLetterBytes: sum("deadLetterBytes"),
+      droppedDeadLetters: sum("droppedDeadLetters"),
       oldestPutAtMs: row.oldestPutAtMs ?? undefined,
       rolledBackAtMs: row.rolledBackAtMs ?? undefined,
-      rejectedPuts: { ...NONE_REFUSED, ...(JSON.parse(row.rejectedPuts) as Partial<RejectedPuts>) },
+      rejectedPuts: { ...NONE_REJECTED, ...(JSON.parse(row.rejectedPuts) as Partial<RejectedPuts>) },
+      retention: { maxAgeMs: maxAgeMs ?? undefined, maxBytes: maxBytes ?? undefined },
+      subscriptions,
     };
   }
 
-  /** Events by their ids, leased or not, at most `limit` of them. */
+  /**
+   * Events that a subscription has not settled, leased or not, with an id from `fromId` on, the oldest first.
+   *
+   * @param page `subscription`: default `default` @throws {EventStorageError} `NO_SUBSCRIPTION`
+   */
+  readWaiting({
+    fromId,
+    limit,
+    subscription = DEFAULT_SUBSCRIPTION,
+  }: EventPage & { fromId: number }): EventRow[] {
+    const id = this.#subscriptions.idOf(subscription);
+    return this.#file.run(() => this.#readWaiting.all(fromId, id, id, id, limit));
+  }
+
+  /**
+   * Events that a subscription has settled and that are still in the file, with an id below `beforeId`, the newest first.
+   *
+   * @param page `subscription`: default `default` @throws {EventStorageError} `NO_SUBSCRIPTION`
+   */
+  readDelivered({
+    beforeId = Number.MAX_SAFE_INTEGER,
+    limit,
+    subscription = DEFAULT_SUBSCRIPTION,
+  }: EventPage & { beforeId?: number }): EventRow[] {
+    const id = this.#subscriptions.idOf(subscription);
+    return this.#file.run(() => this.#readDelivered.all(beforeId, id, id, limit));
+  }
+
+  /** Events by their ids, settled or not, at most `limit` of them. */
   read({
     fromId,
     toId = Number.MAX_SAFE_INTEGER,
@@ -324,9 +450,9 @@ export class EventTable {
     this.#room.check(count, bytes);
   }
 
-  #insertAfter(head: number, bodies: readonly Uint8Array[], traceOf?: TraceOf): void {
+  #insertAfter(newestId: number, bodies: readonly Uint8Array[], traceOf?: TraceOf): void {
     const nowMs = Date.now();
-    let id = head;
+    let id = newestId;
     if (traceOf !== undefined) {
       for (const body of bodies) this.#insertTraced.run(++id, nowMs, body, traceOf(body) ?? null);
       return;

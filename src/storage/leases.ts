@@ -6,10 +6,11 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers/promises";
-import { type DeadLetterBounds, type DeadLetterCause, DeadLetterTable } from "./dead_letters.ts";
+import { EventStorageError } from "../errors.ts";
+import { type DeadLetterCause, type DeadLetterOptions, DeadLetterTable } from "./dead_letters.ts";
 import { EpochTable } from "./epochs.ts";
 import type { QueueFile } from "./queue_file.ts";
+import { DEFAULT_SUBSCRIPTION, type IdBounds, SETTLE_QUEUE, SubscriptionTable } from "./subscriptions.ts";
 
 /** A claimed range of events. It is settled by its id and attempts, never by its rows alone. */
 export interface Lease {
@@ -54,11 +55,11 @@ export interface ReclaimOptions {
   readonly fairly?: boolean;
 }
 
-/** How many events an ack deletes in one transaction while others write: 2,000 would hold the lock for 0.8 ms. */
-const ACK_CHUNK_EVENTS = 250;
-
-/** How many while nobody else does: a third cheaper, since each transaction writes pages of its own. */
-const QUIET_ACK_CHUNK_EVENTS = 2_500;
+/** What {@link LeaseTable.claimNext} claims at most. */
+export interface ClaimLimits extends Pick<ReclaimOptions, "except"> {
+  readonly maxEvents: number;
+  readonly maxBytes: number;
+}
 
 /** How far in the future a claim may lie before it means that the clock was set back, in milliseconds. */
 const CLOCK_SLACK_MS = 5_000;
@@ -67,28 +68,38 @@ const COLUMNS = "id, first_id AS firstId, last_id AS lastId, attempts, sends";
 const IS_MINE = "id = ? AND attempts = ?";
 const IS_EXPIRED = "(expires_at_ms <= ? OR claimed_at_ms > ?)";
 
-/** Claims ranges of events for a publisher, and settles them. */
+/** Claims ranges of events for a subscription, and settles them. */
 export class LeaseTable {
   /** Which UUIDs name the events. */
   readonly epochs: EpochTable;
   readonly #file: QueueFile;
+  readonly #subscription: string;
+  readonly #subscriptionId: number;
   readonly #durationMs: number;
   readonly #deadLetters: DeadLetterTable;
   readonly #sql;
-  #dataVersion: number | undefined;
 
-  /** @param durationMs how long a claim holds unless it is settled, in milliseconds */
-  constructor(file: QueueFile, durationMs: number, bounds?: DeadLetterBounds) {
+  /**
+   * @param durationMs how long a claim holds unless it is settled, in milliseconds
+   * @param options whose leases they are, and how many dead letters it keeps
+   * @throws {EventStorageError} `NO_SUBSCRIPTION`
+   */
+  constructor(file: QueueFile, durationMs: number, options: DeadLetterOptions = {}) {
     this.#file = file;
     this.#durationMs = durationMs;
+    this.#subscription = options.subscription ?? DEFAULT_SUBSCRIPTION;
+    this.#subscriptionId = new SubscriptionTable(file).idOf(this.#subscription);
     this.epochs = new EpochTable(file);
-    this.#deadLetters = new DeadLetterTable(file, bounds);
+    this.#deadLetters = new DeadLetterTable(file, options);
     this.#sql = prepareStatements(file);
   }
 
-  /** The cursor: the highest id ever claimed. */
+  /** The cursor: the highest id that the subscription has claimed. @throws {EventStorageError} `NO_SUBSCRIPTION`: it was removed */
   claimedId(): number {
-    return this.#file.run(() => this.#sql.claimedId.get()) as number;
+    const claimedId = this.#file.run(() => this.#sql.claimedId.get(this.#subscriptionId));
+    if (claimedId !== undefined) return claimedId;
+    const problem = `Subscription ${JSON.stringify(this.#subscription)} of the queue file ${this.#file.path} was removed: add it again and restart its publisher, or stop that one.`;
+    throw new EventStorageError("NO_SUBSCRIPTION", this.#file.path, problem);
   }
 
   /** The first id above `id` that an event has: the next one, unless somebody deleted rows by hand. Undefined: there is none. */
@@ -110,12 +121,48 @@ export class LeaseTable {
     };
   }
 
-  /** Claims the events above the cursor up to `lastId`. Undefined: another publisher moved the cursor first. */
+  /**
+   * Claims the events above the cursor up to `lastId`, or up to an event that is another subscription's alone.
+   * Undefined: another publisher moved the cursor first, or the first event was such a one; look again.
+   */
   claim(claimedId: number, lastId: number): Lease | undefined {
-    const nowMs = Date.now();
+    const firstId = claimedId + 1;
     return this.#file.transaction(() => {
-      if (this.#sql.moveCursor.run(lastId, claimedId).changes === 0) return undefined;
-      return this.#sql.insert.get(claimedId + 1, lastId, nowMs, nowMs + this.#durationMs, 1, 1);
+      const endId = this.#endOfMine(firstId, lastId);
+      const isOthers = endId < firstId;
+      const nextId = isOthers ? firstId : endId;
+      if (this.#sql.moveCursor.run(nextId, this.#subscriptionId, claimedId).changes === 0) return undefined;
+      const lease = isOthers ? this.#settled(1) : this.#insert({ firstId, lastId: endId });
+      this.#sql.noteClaimed.run(nextId, nextId);
+      return lease;
+    });
+  }
+
+  /** The next events of a replay that may be claimed, up to `lastId`; undefined: there is none, or its end was reached. */
+  replayRange(): (IdBounds & { readonly nextId: number }) | undefined {
+    const replay = this.#file.run(() => this.#sql.replay.get(this.#subscriptionId));
+    if (replay === undefined) return undefined;
+    const { nextId } = replay;
+    for (let firstId = nextId; firstId <= replay.lastId; ) {
+      const foundId = this.firstIdAfter(firstId - 1) ?? Number.POSITIVE_INFINITY; // others were trimmed before
+      const lastId = this.#endOfReplayable(firstId, replay.lastId);
+      if (foundId <= lastId) return { nextId, firstId: foundId, lastId };
+      firstId = Math.max(foundId, lastId + 1, this.#endOfUnreplayable(firstId) + 1);
+    }
+    this.#file.transaction(() =>
+      this.#sql.moveReplay.run(replay.lastId, replay.lastId, this.#subscriptionId, nextId),
+    );
+    return undefined;
+  }
+
+  /** Claims events of a {@link replayRange} up to `lastId`. Undefined: another publisher was faster. */
+  claimReplay(
+    { nextId, firstId }: { readonly nextId: number; readonly firstId: number },
+    lastId: number,
+  ): Lease | undefined {
+    return this.#file.transaction(() => {
+      const { changes } = this.#sql.moveReplay.run(lastId, lastId, this.#subscriptionId, nextId);
+      return changes === 0 ? undefined : this.#insert({ firstId, lastId, isReplay: true });
     });
   }
 
@@ -123,9 +170,10 @@ export class LeaseTable {
   claimExpired({ except, oldestOnly = false, fairly = false }: ReclaimOptions = {}): Lease | undefined {
     const nowMs = Date.now();
     const futureMs = nowMs + CLOCK_SLACK_MS;
+    const mine = this.#subscriptionId;
     const { findOldestExpired, findFairly, findExpired } = this.#sql;
     const find = oldestOnly ? findOldestExpired : fairly ? findFairly : findExpired;
-    const found = this.#file.run(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
+    const found = this.#file.run(() => find.all(mine, nowMs, futureMs)).find((id) => !except?.has(id));
     if (found === undefined) return undefined;
     // A transaction, since get() alone gives the row and says nothing when the commit fails, on a full disk say.
     return this.#file.transaction(() =>
@@ -133,14 +181,55 @@ export class LeaseTable {
     );
   }
 
-  /** All leases, held or not, by their first ids. */
-  all(): LeaseInfo[] {
-    return this.#file.run(() => this.#sql.all.all());
+  /**
+   * Claims what comes next: an expired lease, new events, or those of a replay. Undefined: there is none.
+   *
+   * @param limits how many events, and how many bytes of them: it ends with the event that reaches this
+   */
+  claimNext(limits: ClaimLimits): Lease | undefined {
+    for (;;) {
+      const lease = this.#claimNext(limits);
+      if (lease !== "again") return lease;
+    }
   }
 
-  /** How many leases there are, held or not. */
+  /** `again`: another process was faster, or an expired lease was too large and is two now. */
+  #claimNext(limits: ClaimLimits): Lease | "again" | undefined {
+    const { except } = limits;
+    const expired = this.claimExpired(except && { except });
+    if (expired !== undefined) {
+      const lastId = this.#lastIdWithin(expired, limits);
+      return lastId < expired.lastId && this.split(expired, lastId, false) ? "again" : expired;
+    }
+    const claimedId = this.claimedId();
+    const firstId = this.firstIdAfter(claimedId);
+    if (firstId !== undefined) {
+      const lastId = this.#lastIdWithin({ firstId, lastId: Number.MAX_SAFE_INTEGER }, limits);
+      return this.claim(claimedId, lastId) ?? "again";
+    }
+    const range = this.replayRange();
+    return range && (this.claimReplay(range, this.#lastIdWithin(range, limits)) ?? "again");
+  }
+
+  /** Where a range ends that is within limits. All of its events have one UUID. */
+  #lastIdWithin({ firstId, lastId }: IdBounds, { maxEvents, maxBytes }: ClaimLimits): number {
+    let [count, bytes] = [0, 0];
+    for (const eventBytes of this.sizesAfter(firstId - 1)) {
+      bytes += eventBytes;
+      if (count > 0 && (count === maxEvents || bytes > maxBytes)) break;
+      count++;
+    }
+    return Math.min(lastId, firstId + Math.max(1, count) - 1, this.epochs.lastIdFrom(firstId));
+  }
+
+  /** All leases of the subscription, held or not, by their first ids. */
+  all(): LeaseInfo[] {
+    return this.#file.run(() => this.#sql.all.all(this.#subscriptionId));
+  }
+
+  /** How many leases of the subscription there are, held or not. */
   count(): number {
-    return this.#file.run(() => this.#sql.count.get()) as number;
+    return this.#file.run(() => this.#sql.count.get(this.#subscriptionId)) as number;
   }
 
   /** Reads a lease's events, joined inside SQLite (0.19 us an event; row by row and Buffer.concat 0.33). */
@@ -151,10 +240,11 @@ export class LeaseTable {
   }
 
   /** Reads them one by one, in the order of their ids. */
-  readEach({
-    firstId,
-    lastId,
-  }: Lease): { readonly id: number; readonly putAtMs: number; readonly body: Uint8Array }[] {
+  readEach({ firstId, lastId }: Lease): {
+    readonly id: number;
+    readonly putAtMs: number;
+    readonly body: Uint8Array;
+  }[] {
     return this.#file.run(() => this.#sql.each.all(firstId, lastId));
   }
 
@@ -164,25 +254,15 @@ export class LeaseTable {
   }
 
   /**
-   * Removes the lease and its events: they are delivered. Goes in chunks and lets others have the
-   * lock in between. Where it throws, on a full disk say, calling it again goes on from there. False:
-   * the lease was lost to another publisher, which will deliver the rest again.
+   * Removes the lease: its events are delivered. They stay in the file until they are trimmed: 20 us of the write lock,
+   * however many they are. False: the lease was lost to another publisher, which will deliver them again.
    */
-  async ack(lease: Lease): Promise<boolean> {
-    const leftFromId = this.#file.run(() => this.#sql.firstId.get(lease.id, lease.attempts));
-    if (leftFromId === undefined) return false;
-    for (let firstId = leftFromId; firstId <= lease.lastId; ) {
-      if (firstId > leftFromId) await setImmediate();
-      const events = this.#othersWrote() ? ACK_CHUNK_EVENTS : QUIET_ACK_CHUNK_EVENTS;
-      const lastId = Math.min(firstId + events - 1, lease.lastId);
-      if (!this.#file.transaction(() => this.#ackUpTo(lease, firstId, lastId))) return false;
-      firstId = lastId + 1;
-    }
-    return true;
+  ack({ id, attempts }: Lease): boolean {
+    return this.#file.transaction(() => this.#remove(id, attempts));
   }
 
   /**
-   * Gives the lease back: anyone may claim it from now on. False: it was lost before.
+   * Gives the lease back: any publisher may claim it from now on. False: it was lost before.
    *
    * @param wasReceived whether the destination may have the events of this attempt. Default: true
    */
@@ -197,12 +277,12 @@ export class LeaseTable {
    *
    * @param wasReceived as of {@link release}
    */
-  split({ id, lastId: endId, attempts, sends }: Lease, lastId: number, wasReceived = true): boolean {
+  split({ id, attempts, sends }: Lease, lastId: number, wasReceived = true): boolean {
     const nowMs = Date.now();
     const left = wasReceived ? sends : sends - 1;
     return this.#file.transaction(() => {
-      if (this.#sql.cut.run(lastId, nowMs, left, id, attempts).changes === 0) return false;
-      this.#sql.insert.get(lastId + 1, endId, nowMs, nowMs, attempts, left);
+      if (this.#sql.copyUpper.run(lastId + 1, nowMs, nowMs, left, id, attempts).changes === 0) return false;
+      this.#sql.cut.run(lastId, nowMs, left, id, attempts);
       return true;
     });
   }
@@ -214,10 +294,8 @@ export class LeaseTable {
   deadLetter(lease: Lease, rejection: Pick<DeadLetterCause, "status" | "response">): number | undefined {
     const { id, firstId, lastId, attempts } = lease;
     return this.#file.transaction(() => {
-      if (this.#sql.remove.run(id, attempts).changes === 0) return undefined;
-      const dropped = this.#deadLetters.insert(firstId, lastId, { ...rejection, attempts });
-      this.#deleteEvents(firstId, lastId);
-      return dropped;
+      if (!this.#remove(id, attempts)) return undefined;
+      return this.#deadLetters.insert(firstId, lastId, { ...rejection, attempts });
     });
   }
 
@@ -226,46 +304,69 @@ export class LeaseTable {
    * Returns how many older dead letters were dropped to make room; undefined: the lease was lost before.
    */
   settle(lease: Lease, { dead, kept }: EventOutcomes): number | undefined {
-    const { id, firstId, lastId, attempts, sends } = lease;
+    const { id, attempts, sends } = lease;
     const nowMs = Date.now();
     return this.#file.transaction(() => {
-      if (this.#sql.remove.run(id, attempts).changes === 0) return undefined;
-      let dropped = 0;
-      for (const { id, ...rejection } of dead)
-        dropped += this.#deadLetters.insert(id, id, { ...rejection, attempts });
-      let nextId = firstId;
-      for (const run of runsOf(kept)) {
-        this.#sql.insert.get(run.firstId, run.lastId, nowMs, nowMs, attempts, sends);
-        if (nextId < run.firstId) this.#deleteEvents(nextId, run.firstId - 1);
-        nextId = run.lastId + 1;
-      }
-      if (nextId <= lastId) this.#deleteEvents(nextId, lastId);
-      return dropped;
+      const runs = runsOf(kept);
+      for (const run of runs)
+        this.#sql.copyPart.run(run.firstId, run.lastId, nowMs, nowMs, sends, id, attempts);
+      if (!this.#remove(id, attempts, kept.length)) return undefined;
+      return dead.reduce(
+        (dropped, { id: deadId, ...rejection }) =>
+          dropped + this.#deadLetters.insert(deadId, deadId, { ...rejection, attempts }),
+        0,
+      );
     });
   }
 
-  /** Whether another connection has committed since the last look; 2 us. */
-  #othersWrote(): boolean {
-    const version = this.#sql.dataVersion.get();
-    const wrote = version !== this.#dataVersion;
-    this.#dataVersion = version;
-    return wrote;
-  }
-
-  #ackUpTo(lease: Lease, firstId: number, lastId: number): boolean {
-    const settled =
-      lastId === lease.lastId
-        ? this.#sql.remove.run(lease.id, lease.attempts)
-        : this.#sql.shrink.run(lastId + 1, lease.id, lease.attempts);
-    if (settled.changes === 0) return false;
-    this.#deleteEvents(firstId, lastId);
+  /** Removes a lease that is ours still, and counts its events as settled. @param keptCount how many of them are not */
+  #remove(id: number, attempts: number, keptCount = 0): boolean {
+    const lease = this.#sql.remove.get(id, attempts);
+    if (lease === undefined) return false;
+    if (lease.isReplay === 0) this.#settled(lease.lastId - lease.firstId + 1 - keptCount);
     return true;
   }
 
-  #deleteEvents(firstId: number, lastId: number): void {
-    this.#sql.deleteEvents.run(firstId, lastId);
-    // By the range and not by the rows deleted: so the depth stays right when someone deleted a row by hand.
-    this.#sql.addRemoved.run(lastId - firstId + 1);
+  #settled(count: number): undefined {
+    this.#sql.addSettled.run(count, this.#subscriptionId);
+    this.#sql.settleQueue.run();
+  }
+
+  #insert({
+    firstId,
+    lastId,
+    isReplay = false,
+  }: IdBounds & { readonly isReplay?: boolean }): Lease | undefined {
+    const nowMs = Date.now();
+    const expiresAtMs = nowMs + this.#durationMs;
+    return this.#sql.insert.get(
+      this.#subscriptionId,
+      firstId,
+      lastId,
+      nowMs,
+      expiresAtMs,
+      firstId,
+      Number(isReplay),
+    );
+  }
+
+  /** Up to where the events from `firstId` on may be replayed: those in a lease are sent anyway. */
+  #endOfReplayable(firstId: number, lastId: number): number {
+    const leased = this.#file.run(() => this.#sql.leaseIn.get(this.#subscriptionId, firstId, lastId));
+    const end = leased === undefined ? lastId : leased.firstId - 1;
+    return Math.min(end, this.#endOfMine(firstId, lastId));
+  }
+
+  /** Up to where the events from `firstId` on lie in one lease, or are another subscription's alone; below it: they do not. */
+  #endOfUnreplayable(firstId: number): number {
+    const leased = this.#file.run(() => this.#sql.leaseIn.get(this.#subscriptionId, firstId, firstId));
+    return leased?.lastId ?? (this.#endOfMine(firstId, firstId) < firstId ? firstId : firstId - 1);
+  }
+
+  /** Where a range ends for this subscription: before an event that is another one's alone; below `firstId`, if that is the first. */
+  #endOfMine(firstId: number, lastId: number): number {
+    const otherId = this.#sql.others.get(firstId, lastId, this.#subscriptionId);
+    return otherId == null ? lastId : otherId - 1;
   }
 }
 
@@ -275,7 +376,9 @@ function prepareStatements(file: QueueFile) {
 
 function claimStatements(file: QueueFile) {
   return {
-    claimedId: file.prepareFirst<[], number>("SELECT claimed_id FROM eventspool_queue WHERE one = 1"),
+    claimedId: file.prepareFirst<[number], number>(
+      "SELECT claimed_id FROM eventspool_subscription WHERE id = ?",
+    ),
     firstAfter: file.prepareFirst<[number], number | null>(
       "SELECT min(id) FROM eventspool_event WHERE id > ?",
     ),
@@ -286,30 +389,54 @@ function claimStatements(file: QueueFile) {
       `SELECT count(*) AS count, coalesce(sum(length(body)), 0) AS bytes, coalesce(max(id), 0) AS lastId
        FROM eventspool_event WHERE id BETWEEN ? AND ?`,
     ),
-    moveCursor: file.prepare<[number, number]>(
-      "UPDATE eventspool_queue SET claimed_id = ? WHERE one = 1 AND claimed_id = ?",
+    others: file.prepareFirst<[number, number, number], number | null>(
+      "SELECT min(id) FROM eventspool_retried WHERE id BETWEEN ? AND ? AND subscription_id <> ?",
     ),
-    insert: file.prepare<[number, number, number, number, number, number], Lease>(
-      `INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
-       VALUES (?, ?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
+    moveCursor: file.prepare<[number, number, number]>(
+      "UPDATE eventspool_subscription SET claimed_id = ? WHERE id = ? AND claimed_id = ?",
     ),
-    findExpired: file.prepareFirst<[number, number], number>(
-      `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY first_id`,
+    noteClaimed: file.prepare<[number, number]>(
+      "UPDATE eventspool_queue SET claimed_id = ? WHERE claimed_id < ?",
     ),
-    findFairly: file.prepareFirst<[number, number], number>(
-      `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} ORDER BY attempts, first_id`,
+    // What another subscription may have sent, or this one before a seek, is not sent for the first time.
+    insert: file.prepare<[number, number, number, number, number, number, number], Lease>(
+      `INSERT INTO eventspool_lease
+         (subscription_id, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends, is_replay)
+       VALUES (?, ?, ?, ?, ?, 1, iif((SELECT claimed_id FROM eventspool_queue) >= ?, 2, 1), ?) RETURNING ${COLUMNS}`,
     ),
-    findOldestExpired: file.prepareFirst<[number, number], number>(
-      `SELECT id FROM eventspool_lease WHERE ${IS_EXPIRED} AND first_id = (SELECT min(first_id) FROM eventspool_lease)`,
+    replay: file.prepare<[number], { nextId: number; lastId: number }>(
+      `SELECT replay_next_id AS nextId, replay_last_id AS lastId FROM eventspool_subscription
+       WHERE id = ? AND replay_next_id IS NOT NULL`,
+    ),
+    moveReplay: file.prepare<[number, number, number, number]>(
+      `UPDATE eventspool_subscription SET replay_next_id = iif(? >= replay_last_id, NULL, ? + 1)
+       WHERE id = ? AND replay_next_id = ?`,
+    ),
+    leaseIn: file.prepare<[number, number, number], IdBounds>(
+      `SELECT first_id AS firstId, last_id AS lastId FROM eventspool_lease
+       WHERE subscription_id = ? AND last_id >= ? AND first_id <= ? ORDER BY first_id LIMIT 1`,
+    ),
+    findExpired: file.prepareFirst<[number, number, number], number>(
+      `SELECT id FROM eventspool_lease WHERE subscription_id = ? AND ${IS_EXPIRED} ORDER BY first_id`,
+    ),
+    findFairly: file.prepareFirst<[number, number, number], number>(
+      `SELECT id FROM eventspool_lease WHERE subscription_id = ? AND ${IS_EXPIRED} ORDER BY attempts, first_id`,
+    ),
+    findOldestExpired: file.prepareFirst<[number, number, number], number>(
+      `SELECT id FROM eventspool_lease AS lease WHERE subscription_id = ? AND ${IS_EXPIRED}
+         AND first_id = (SELECT min(first_id) FROM eventspool_lease WHERE subscription_id = lease.subscription_id)`,
     ),
     renew: file.prepare<[number, number, number, number, number], Lease>(
       `UPDATE eventspool_lease SET claimed_at_ms = ?, expires_at_ms = ?, attempts = attempts + 1, sends = sends + 1
        WHERE id = ? AND ${IS_EXPIRED} RETURNING ${COLUMNS}`,
     ),
-    all: file.prepare<[], LeaseInfo>(
-      `SELECT ${COLUMNS}, claimed_at_ms AS claimedAtMs, expires_at_ms AS expiresAtMs FROM eventspool_lease ORDER BY first_id`,
+    all: file.prepare<[number], LeaseInfo>(
+      `SELECT ${COLUMNS}, claimed_at_ms AS claimedAtMs, expires_at_ms AS expiresAtMs
+       FROM eventspool_lease WHERE subscription_id = ? ORDER BY first_id`,
     ),
-    count: file.prepareFirst<[], number>("SELECT count(*) FROM eventspool_lease"),
+    count: file.prepareFirst<[number], number>(
+      "SELECT count(*) FROM eventspool_lease WHERE subscription_id = ?",
+    ),
   };
 }
 
@@ -320,7 +447,8 @@ function readStatements(file: QueueFile) {
        FROM (SELECT body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id)`,
     ),
     each: file.prepare<[number, number], { id: number; putAtMs: number; body: Uint8Array }>(
-      "SELECT id, put_at_ms AS putAtMs, CAST(body AS BLOB) AS body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id",
+      `SELECT id, put_at_ms AS putAtMs, CAST(body AS BLOB) AS body FROM eventspool_event
+       WHERE id BETWEEN ? AND ? ORDER BY id`,
     ),
     putTimes: file.prepareFirst<number[], number>(
       `SELECT put_at_ms FROM eventspool_event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,
@@ -331,15 +459,15 @@ function readStatements(file: QueueFile) {
   };
 }
 
+/** The rest of a statement that makes a part of a lease a lease of its own, and gives it back. */
+const FROM_MINE = `FROM eventspool_lease WHERE ${IS_MINE}`;
+const PART = "(subscription_id, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends, is_replay)";
+
 function settleStatements(file: QueueFile) {
   return {
-    dataVersion: file.prepareFirst<[], number>("PRAGMA data_version"),
-    firstId: file.prepareFirst<[number, number], number>(
-      `SELECT first_id FROM eventspool_lease WHERE ${IS_MINE}`,
-    ),
-    remove: file.prepare<[number, number]>(`DELETE FROM eventspool_lease WHERE ${IS_MINE}`),
-    shrink: file.prepare<[number, number, number]>(
-      `UPDATE eventspool_lease SET first_id = ? WHERE ${IS_MINE}`,
+    remove: file.prepare<[number, number], IdBounds & { isReplay: number }>(
+      `DELETE FROM eventspool_lease WHERE ${IS_MINE}
+       RETURNING first_id AS firstId, last_id AS lastId, is_replay AS isReplay`,
     ),
     expire: file.prepare<[number, number, number, number]>(
       `UPDATE eventspool_lease SET expires_at_ms = ?, sends = ? WHERE ${IS_MINE}`,
@@ -347,10 +475,18 @@ function settleStatements(file: QueueFile) {
     cut: file.prepare<[number, number, number, number, number]>(
       `UPDATE eventspool_lease SET last_id = ?, expires_at_ms = ?, sends = ? WHERE ${IS_MINE}`,
     ),
-    deleteEvents: file.prepare<[number, number]>("DELETE FROM eventspool_event WHERE id BETWEEN ? AND ?"),
-    addRemoved: file.prepare<[number]>(
-      "UPDATE eventspool_queue SET removed_count = removed_count + ? WHERE one = 1",
+    copyUpper: file.prepare<[number, number, number, number, number, number]>(
+      `INSERT INTO eventspool_lease ${PART}
+       SELECT subscription_id, ?, last_id, ?, ?, attempts, ?, is_replay ${FROM_MINE}`,
     ),
+    copyPart: file.prepare<[number, number, number, number, number, number, number]>(
+      `INSERT INTO eventspool_lease ${PART}
+       SELECT subscription_id, ?, ?, ?, ?, attempts, ?, is_replay ${FROM_MINE}`,
+    ),
+    addSettled: file.prepare<[number, number]>(
+      "UPDATE eventspool_subscription SET settled_count = settled_count + ? WHERE id = ?",
+    ),
+    settleQueue: file.prepare<[]>(SETTLE_QUEUE),
   };
 }
 

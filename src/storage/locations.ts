@@ -52,7 +52,8 @@ export function locateQueueFile(
   return path;
 }
 
-function namedDirectory(directory: string | undefined, env: Environment): string | undefined {
+/** The directory that an option or a variable names; undefined: the default directory. */
+export function namedDirectory(directory: string | undefined, env: Environment): string | undefined {
   // Most often a variable that is not set. To take it for the default would hide that.
   if (directory === "")
     throw new ConfigurationError("is empty: name a directory, or leave it out.", { key: "directory" });

@@ -5,7 +5,7 @@
  */
 
 import {
-  ADD_REFUSED,
+  ADD_REJECTED,
   BATCH_VERSION,
   type BatchVersion,
   COUNTERS,
@@ -42,7 +42,7 @@ export class OutboxTable {
     this.#insert = db.prepare(INSERT);
     this.#insertTraced = db.prepare(INSERT_TRACED);
     this.#counters = db.prepare(COUNTERS);
-    this.#addRejected = db.prepare(ADD_REFUSED);
+    this.#addRejected = db.prepare(ADD_REJECTED);
   }
 
   /**
@@ -65,14 +65,14 @@ export class OutboxTable {
    */
   putMany(bodies: readonly Uint8Array[], trace?: string): boolean {
     return this.atomically(() => {
-      const { head, depth, maxEvents } = this.counters();
+      const { newestId, depth, maxEvents } = this.counters();
       if (depth + bodies.length > maxEvents) return false;
       const nowMs = Date.now();
       const insert: (id: number, body: Uint8Array) => unknown =
         trace === undefined
           ? (id, body) => this.#insert.run(id, nowMs, body)
           : (id, body) => this.#insertTraced.run(id, nowMs, body, trace);
-      for (const [index, body] of bodies.entries()) this.#run(() => insert(head + 1 + index, body));
+      for (const [index, body] of bodies.entries()) this.#run(() => insert(newestId + 1 + index, body));
       return true;
     });
   }
@@ -85,8 +85,8 @@ export class OutboxTable {
   /** What the row cap is decided by; O(1). What the open transaction has put counts. */
   counters(): Counters {
     const row = this.#run(() => firstRow(this.#counters));
-    const [head, depth, maxEvents] = row as [number, number, number];
-    return { head, depth, maxEvents };
+    const [newestId, depth, maxEvents] = row as [number, number, number];
+    return { newestId, depth, maxEvents };
   }
 
   /** Which version of a batch the events are for; undefined: no serializer has said. @throws {EventStorageError} */

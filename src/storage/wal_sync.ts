@@ -86,9 +86,9 @@ export class DurableHead {
   /** Resolves when the event with this id, and all before it, survive a power cut. @throws {EventStorageError} as a rejection */
   async reach(id: number): Promise<void> {
     if (id <= this.#durableId) return;
-    const { head } = this.#events.counters(); // committed by now, and so taken by a sync that begins later
+    const { newestId } = this.#events.counters(); // committed by now, and so taken by a sync that begins later
     await this.#sync.sync();
-    this.#durableId = Math.max(this.#durableId, head);
+    this.#durableId = Math.max(this.#durableId, newestId);
   }
 
   /** Lets go of the -wal when what is on its way has ended. */

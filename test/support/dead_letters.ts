@@ -20,7 +20,7 @@ export function insertDeadLetters(
   const events = new EventTable(file);
   const leases = new LeaseTable(file, 60_000);
   const putAndReject = (body: string | Uint8Array): void => {
-    const before = events.counters().head;
+    const before = events.counters().newestId;
     events.put(Buffer.from(body));
     leases.deadLetter(leases.claim(before, before + 1)!, rejection);
   };

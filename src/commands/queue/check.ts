@@ -10,7 +10,17 @@ import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
 import { exposuresOf, octal } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { VERSION } from "../../version.ts";
-import { type Call, existingFile, openToRead, openToWrite, type Verb } from "./verb.ts";
+import {
+  type Call,
+  existingFile,
+  hint,
+  JSON_OUTPUT,
+  openToRead,
+  openToWrite,
+  QUEUE_OR_OUTBOX,
+  type Style,
+  type Verb,
+} from "./verb.ts";
 
 const MARKS: Readonly<Record<Finding["level"], string>> = {
   ok: "ok      ",
@@ -18,18 +28,23 @@ const MARKS: Readonly<Record<Finding["level"], string>> = {
   problem: "PROBLEM ",
 };
 
-/** `queue check` */
+const STYLES: Readonly<Record<Finding["level"], Style>> = { ok: "green", warning: "yellow", problem: "red" };
+
+/** `eventspool check` */
 export const check: Verb = {
   summary: "examine the queue: file, disk, leases, ages, clock",
-  usage: "",
-  help: "It changes nothing. The exit code is 1 when there is a problem; each comes with what to do.\n",
-  options: {},
+  options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
+  details: "It changes nothing. Each problem and warning comes with what to do about it.",
+  json: "one document: queue, file, problems (how many) and findings, each with level (ok, warning or problem), text, advice and, where there is one, command.",
+  fails: "there is a problem",
+  examples: ["", "--file shop.db"],
   run(call: Call): number {
     const path = existingFile(call);
     const findings: Finding[] = [];
-    for (const finding of examine(path, call)) {
+    for (const found of examine(path, call)) {
+      const finding = found.command === undefined ? found : { ...found, command: hint(call, found.command) };
       findings.push(finding);
-      if (!call.values.json) for (const line of describe(finding)) call.output.line(line);
+      if (!call.values.json) show(finding, call);
     }
     const problems = findings.filter(({ level }) => level === "problem").length;
     if (call.values.json)
@@ -56,26 +71,27 @@ function* withFile(
     file = open();
     if (file !== undefined) yield* look(file);
   } catch (error) {
-    yield problem((error as Error).message, "until then no event is put or delivered");
+    yield problem((error as Error).message, "until this is corrected, no event is put or delivered");
   } finally {
     file?.close();
   }
 }
 
-/** Only a file that can be read is opened for writing: that would upgrade an older one, or begin in an empty one. */
+/** Only a file that can be read is opened for writing: that would upgrade an older one, or start with an empty one. */
 function openToWriteOnly(call: Call): QueueFile | undefined {
   try {
     openToRead(call).close();
   } catch (error) {
-    if (error instanceof EventStorageError) return undefined; // told already
+    if (error instanceof EventStorageError) return undefined; // reported already
     throw error;
   }
   return openToWrite(call);
 }
 
-function describe({ level, text, advice }: Finding): string[] {
-  const first = `${MARKS[level]} ${text}`;
-  return advice === undefined ? [first] : [first, `          -> ${advice}`];
+function show({ level, text, advice, command }: Finding, { output }: Call): void {
+  output.line(`${MARKS[level]} ${text}`, STYLES[level]);
+  if (advice !== undefined)
+    output.line(`          -> ${advice}${command === undefined ? "" : `: ${command}`}`);
 }
 
 function runtime(): string {
@@ -108,14 +124,14 @@ function* examineDirectory(path: string): Generator<Finding> {
 function* examineFile(path: string): Generator<Finding> {
   const file = statSync(path);
   if (!file.isFile()) {
-    yield problem(`${path} is not a file`, "move it away, so that a queue can be made there");
+    yield problem(`${path} is not a regular file`, "move it away, so that a queue can be created there");
     return;
   }
   yield* examineMode(path, file);
   const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   const sizes = `file ${formatSize(file.size)}, -wal ${formatSize(walBytes)}`;
   if (walBytes > LARGE_WAL_BYTES)
-    yield warning(sizes, "see that a publisher runs and no program keeps the file open for reading");
+    yield warning(sizes, "check that a publisher runs, and that no program keeps the file open for reading");
   else yield ok(sizes);
 }
 
@@ -127,18 +143,18 @@ function* examineMode(path: string, { mode, uid }: Stats): Generator<Finding> {
   });
   if (odd.length > 0)
     yield problem(
-      `${odd.join(" and ")} belong to another owner than the file`,
-      `chown them as the file is, or its owner cannot use it: a program ran as another user (we are ${process.getuid?.()})`,
+      `${odd.join(" and ")} and the file have different owners`,
+      `a program ran as another user: give them the owner of the file, uid ${uid}, or it cannot use them (this process runs as uid ${process.getuid?.()})`,
     );
 }
 
-/** A file above this is looked through for broken pages only, in bytes: a full check reads every index, too. */
+/** In a larger file only the pages are checked, in bytes: a full check reads every index, too. */
 const QUICK_CHECK_BYTES = 1_073_741_824;
 
-/** A lease that ran out so long ago should have been claimed by a publisher, in milliseconds. */
+/** A lease that expired so long ago should have been claimed by a publisher, in milliseconds. */
 const STUCK_AFTER_MS = 60_000;
 
-/** An event this old is not on its way as it should be, in milliseconds. */
+/** An older event should have been delivered, in milliseconds. */
 const OLD_AFTER_MS = 300_000;
 
 /** Clocks that are a little apart are no finding, in milliseconds. */
@@ -148,23 +164,23 @@ const CLOCK_SLACK_MS = 5_000;
 function* examineQueue(file: QueueFile): Generator<Finding> {
   yield* examineIntegrity(file);
   const state = new EventTable(file).state();
-  const leases = new LeaseTable(file, 0);
   yield* examineDepth(state);
   yield* examineAge(state);
-  yield* examineLeases(leases.all());
+  yield* examineLeases(leasesIn(file, state));
   yield* examineCounters(file);
+  yield* examineSubscriptions(state);
   yield* examineRejected(state);
   yield* examineEpochs(new EpochTable(file).list());
 }
 
-/** Whether the write lock can be had; writes nothing. */
+/** Whether the write lock is free; it writes nothing. */
 function* examineLock(file: QueueFile): Generator<Finding> {
   try {
     file.transaction(() => {});
     yield ok("the write lock is free");
   } catch (error) {
     if (!(error instanceof EventStorageError)) throw error;
-    yield problem(error.message, "see which process holds it: fuser, lsof");
+    yield problem(error.message, "find the process that holds it with fuser or lsof");
   }
 }
 
@@ -176,16 +192,20 @@ function* examineIntegrity(file: QueueFile): Generator<Finding> {
   else
     yield problem(
       `the file is damaged: ${found.join("; ")}`,
-      "stop its processes, keep a copy, save what can be read with: queue drain --to FILE",
+      "stop its processes, keep a copy, and save what can be read",
+      "drain --to saved.jsonl",
     );
 }
 
 function* examineDepth({ depth, maxEvents, leased }: QueueState): Generator<Finding> {
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}, ${leased} of them leased`;
   if (depth >= maxEvents)
-    yield problem(`the queue is full: ${fill}`, "see that its publisher runs and reaches its collector");
+    yield problem(`the queue is full: ${fill}`, "check that its publisher runs and reaches its collector");
   else if (depth >= NEARLY_FULL * maxEvents)
-    yield warning(`the queue is nearly full: ${fill}`, "see that its publisher keeps up, or raise maxEvents");
+    yield warning(
+      `the queue is nearly full: ${fill}`,
+      "check that its publisher keeps up, or raise maxEvents",
+    );
   else yield ok(fill);
 }
 
@@ -195,12 +215,13 @@ function* examineAge({ oldestPutAtMs }: QueueState): Generator<Finding> {
   if (ageMs < -CLOCK_SLACK_MS)
     yield warning(
       `the oldest event was put ${formatDuration(-ageMs)} from now`,
-      "the clock was set back: ages are wrong until then, and nothing else",
+      "the clock was set back: only ages are wrong until then",
     );
   else if (ageMs > OLD_AFTER_MS)
     yield problem(
       `the oldest event has waited for ${formatDuration(ageMs)}`,
-      "see that a publisher runs for this queue and directory, and what its /health says",
+      "check that a publisher runs for this queue and directory, and its /health",
+      "status",
     );
   else yield ok(`the oldest event has waited for ${formatDuration(ageMs)}`);
 }
@@ -211,33 +232,50 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
   const future = leases.filter(({ claimedAtMs }) => claimedAtMs - nowMs > CLOCK_SLACK_MS);
   if (stuck.length > 0)
     yield problem(
-      `${stuck.length} of ${countOf(leases.length, "lease")} ran out and nobody claims them`,
-      "no publisher runs, or it waits for its collector: see /health",
+      `${stuck.length} of ${countOf(leases.length, "lease")} expired, and no publisher claims them`,
+      "no publisher runs, or it waits for its collector",
+      "status",
     );
   if (future.length > 0)
     yield warning(
-      `${future.length} of ${countOf(leases.length, "lease")} claimed in the future`,
-      "the clock was set back: the next publisher claims them anew",
+      `${future.length} of ${countOf(leases.length, "lease")} have a claim time in the future`,
+      "the clock was set back: a publisher claims them again",
     );
   if (stuck.length + future.length === 0) yield ok(countOf(leases.length, "lease"));
+}
+
+function leasesIn(file: QueueFile, { subscriptions }: QueueState): LeaseInfo[] {
+  return subscriptions.flatMap(({ name }) => new LeaseTable(file, 0, { subscription: name }).all());
 }
 
 /** What schema.sql says holds at every commit. */
 function* examineCounters(file: QueueFile): Generator<Finding> {
   const count = (sql: string): number => file.prepareFirst<[], number>(sql).get() as number;
   const deadLetters = count(
-    "SELECT count(*) - (SELECT dead_letter_count FROM eventspool_queue) FROM eventspool_dead_letter",
+    "SELECT count(*) - (SELECT sum(dead_letter_count) FROM eventspool_subscription) FROM eventspool_dead_letter",
   );
-  const homeless =
-    count(`SELECT count(*) FROM eventspool_event WHERE id <= (SELECT claimed_id FROM eventspool_queue)
-    AND NOT EXISTS (SELECT 1 FROM eventspool_lease WHERE eventspool_event.id BETWEEN first_id AND last_id)`);
+  const homeless = count(`SELECT sum(claimed_id - settled_count -
+      (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM eventspool_lease
+       WHERE subscription_id = eventspool_subscription.id AND is_replay = 0))
+    FROM eventspool_subscription`);
   if (deadLetters !== 0)
-    yield warning("the count of dead letters is wrong", "somebody changed the file without its triggers");
+    yield warning("the count of dead letters is wrong", "a program changed the file without its triggers");
   if (homeless > 0)
     yield problem(
-      `${countOf(homeless, "event")} claimed and in no lease: never sent`,
-      "somebody deleted leases by hand; save the events with an SQLite shell (table event), and put them again",
+      `${countOf(homeless, "event")} were claimed and are in no lease: they are never sent`,
+      "leases were deleted by hand: let the subscription go on from an event before them",
+      "subscriptions list",
     );
+}
+
+/** Best-effort subscriptions that have skipped events. */
+function* examineSubscriptions({ subscriptions }: QueueState): Generator<Finding> {
+  for (const { name, skipped, skippedAtMs } of subscriptions)
+    if (skippedAtMs !== undefined)
+      yield warning(
+        `subscription ${name} has skipped ${countOf(skipped, "event")}, last ${formatDuration(Date.now() - skippedAtMs)} ago`,
+        "see that its publisher runs and keeps up, or raise subscription.lag_limit",
+      );
 }
 
 /** How many epochs are shown. */
@@ -249,15 +287,12 @@ const EPOCH_REASONS: Readonly<Record<Epoch["reason"], string>> = {
   rolled_back: "the file was rolled back in place",
 };
 
-/** When and why events were named anew, the last few times. */
+/** When and why the last few epochs began. */
 function* examineEpochs(epochs: readonly Epoch[]): Generator<Finding> {
   for (const { firstId, uuid, reason, beganAtMs } of epochs.slice(-SHOWN_EPOCHS)) {
     const text = `events from ${firstId} on are ${uuid}:ID since ${new Date(beganAtMs).toISOString()}: ${EPOCH_REASONS[reason]}`;
     if (reason === "rolled_back" && Date.now() - beganAtMs < ROLLED_BACK_WARNING_MS)
-      yield warning(
-        text,
-        "find out who set the disk or the file back: events from before may have been lost with it",
-      );
+      yield warning(text, "find out who rolled the disk or the file back: events may have been lost with it");
     else yield ok(text);
   }
 }
@@ -267,37 +302,40 @@ function* examineRejected(state: QueueState): Generator<Finding> {
   if (deadLetters > 0)
     yield warning(
       `${countOf(deadLetters, "dead letter")} (${formatSize(deadLetterBytes)})`,
-      "see why with: queue dead list; then queue dead retry or purge",
+      "see why, then retry or purge them",
+      "dead list",
     );
   if (droppedDeadLetters > 0)
     yield warning(
-      `${countOf(droppedDeadLetters, "dead letter")} made room for newer ones, and cannot be had back`,
-      "raise dead_letters.max_count, or look at them sooner",
+      `${countOf(droppedDeadLetters, "dead letter")} were dropped to make room for newer ones`,
+      "raise dead_letters.max_count, or retry or purge them sooner",
     );
   const rejected = Object.entries(rejectedPuts).filter(([, count]) => count > 0);
   if (rejected.length > 0)
     yield warning(
       `puts rejected so far: ${rejected.map(([reason, count]) => `${count} ${reason}`).join(", ")}`,
-      "the services were told by an error each time",
+      "each time the service got an error",
     );
 }
 
-/** One finding: what is so, and what to do about it. */
+/** What was found, and what to do about it. */
 export interface Finding {
   /** `problem`: act, or events are rejected, not delivered or lost; `warning`: look at it; `ok`. */
   readonly level: "ok" | "warning" | "problem";
   readonly text: string;
   readonly advice?: string;
+  /** The command for it. */
+  readonly command?: string;
 }
 
 function ok(text: string): Finding {
   return { level: "ok", text };
 }
 
-function warning(text: string, advice: string): Finding {
-  return { level: "warning", text, advice };
+function warning(text: string, advice: string, command?: string): Finding {
+  return { level: "warning", text, advice, ...(command && { command }) };
 }
 
-function problem(text: string, advice: string): Finding {
-  return { level: "problem", text, advice };
+function problem(text: string, advice: string, command?: string): Finding {
+  return { level: "problem", text, advice, ...(command && { command }) };
 }

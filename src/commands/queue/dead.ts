@@ -1,6 +1,6 @@
 import { appendFileSync } from "node:fs";
-import { durationMsIn } from "../../config/parsers.ts";
-import { ConfigurationError } from "../../errors.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { durationMsIn, integerIn } from "../../config/parsers.ts";
 import {
   countOf,
   decodeBody,
@@ -11,154 +11,307 @@ import {
   isoTime,
   oneLine,
 } from "../../format.ts";
+import { type DeadLetterGroup, groupByReason } from "../../storage/dead_letter_groups.ts";
 import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../../storage/dead_letters.ts";
 import { EventTable } from "../../storage/events.ts";
-import { type Call, openTarget, openToRead, openToWrite, type Verb } from "./verb.ts";
+import {
+  type Call,
+  confirmed,
+  hint,
+  JSON_OUTPUT,
+  type Options,
+  openTarget,
+  openToRead,
+  openToWrite,
+  QUEUE_OR_OUTBOX,
+  readOption,
+  SUBSCRIPTION,
+  subscriptionOf,
+  UsageError,
+  type Verb,
+  YES,
+} from "./verb.ts";
 
 /** How many dead letters are retried or purged at once: a transaction of a few milliseconds. */
 const CHUNK = 100;
 
 const RESPONSE_CHARS = 60;
 
+/** How often `--follow` looks, in milliseconds: a look costs 10 us where nothing has changed. */
+const FOLLOW_EVERY_MS = 250;
+
 const parseAge = durationMsIn({ min: 0, max: 3_153_600_000_000 });
+const parseStatus = integerIn({ min: 0, max: 999 });
+const parseLimit = integerIn({ min: 1, max: 1_000_000 });
 
-const ACTIONS = { list, show, retry, purge, export: exportAll };
-
-/** `queue dead` */
-export const dead: Verb = {
-  summary: "the events that the collector rejected by themselves",
-  usage: "list | show ID | retry ID... | retry --all | purge ID... | purge --all | export [--to FILE]",
-  help: `  list              all dead letters, the oldest first
-  show ID           one of them, with the collector's response and the event
-  retry             put them back into the queue, behind the events that wait
-  purge             delete them for good; asks, unless --yes
-  export            write them as JSON lines
-
-  --all             all of them
-  --older-than TIME only those that died so long ago, such as 36h
-  --to FILE         append to a file instead of stdout
-  --yes             do not ask
-`,
-  options: {
-    all: { type: "boolean" },
-    "older-than": { type: "string" },
-    to: { type: "string" },
-    yes: { type: "boolean" },
+/** Which dead letters are meant. */
+const FILTERS: Options = {
+  status: { type: "string", value: "CODE", help: "only those with this HTTP status", example: "422" },
+  reason: {
+    type: "string",
+    value: "TEXT",
+    help: "only those with this text in their response, in any case of letters",
+    example: "noun",
   },
-  run(call: Call): Promise<number> | number {
-    const [action = "list"] = call.args;
-    return ACTIONS[action as keyof typeof ACTIONS]({ ...call, args: call.args.slice(1) });
+  "older-than": {
+    type: "string",
+    value: "TIME",
+    help: "only those rejected so long ago, such as 36h",
+    example: "36h",
   },
 };
 
-/** The words that may follow `queue dead`. */
-export const DEAD_ACTIONS: readonly string[] = Object.keys(ACTIONS);
+const LETTER_JSON =
+  "one document a line and dead letter: id, put_at, dead_at, attempts, status, response and size_bytes";
 
-function list(call: Call): number {
-  const file = openToRead(call);
-  const rows: string[][] = [];
-  for (const letter of allOf(new DeadLetterTable(file), call)) {
-    if (call.values.json) call.output.line(JSON.stringify(toJson(letter)));
-    else rows.push(toCells(letter));
+const EVENT_JSON = `${LETTER_JSON}, and event, as it was put, or event_base64 if it is not JSON.`;
+
+/** `eventspool dead list` */
+export const deadList: Verb = {
+  summary: "show the dead letters by reason, or each with --all",
+  options: {
+    all: { type: "boolean", help: "show each dead letter, the oldest event first" },
+    ...FILTERS,
+    limit: {
+      type: "string",
+      value: "COUNT",
+      help: "show the largest COUNT groups; with --all or --follow the newest COUNT dead letters",
+      example: "20",
+    },
+    follow: { type: "boolean", short: "f", help: "go on until interrupted, with each new dead letter" },
+    ...SUBSCRIPTION,
+    ...QUEUE_OR_OUTBOX,
+    ...JSON_OUTPUT,
+  },
+  details:
+    "Dead letters are events that the collector rejected one by one. Those with the same status and response are one line; numbers and ids in the response may differ, and # is in their place.",
+  json: `${LETTER_JSON}.`,
+  examples: ["", "--all --status 422 --limit 20", "--follow --json"],
+  async run(call: Call): Promise<number> {
+    const { values } = call;
+    const limit = readOption(call, "limit", parseLimit);
+    const file = openToRead(call);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
+    if (values.follow) await follow(table, call, limit);
+    else if (values.all || values.json) showEach([...chosenBy(table, call)].slice(-(limit ?? 0)), call);
+    else showGroups(groupByReason(chosenBy(table, call)).slice(0, limit), call);
+    file.close();
+    return 0;
+  },
+};
+
+/** `eventspool dead show` */
+export const deadShow: Verb = {
+  summary: "show dead letters, with response and event",
+  args: "ID...",
+  options: { ...SUBSCRIPTION, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
+  json: EVENT_JSON,
+  fails: "a dead letter does not exist",
+  examples: ["3", "3 4 --json"],
+  run(call: Call): number {
+    const file = openToRead(call);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
+    for (const [nth, id] of idsIn(call).entries()) {
+      const letter = table.get(id);
+      if (letter === undefined)
+        throw new Error(`dead letter ${id} does not exist. All there are: ${hint(call, "dead list --all")}`);
+      if (call.values.json) call.output.line(eventJson(toJson(letter), letter.body));
+      else for (const line of [...(nth > 0 ? [""] : []), ...describe(letter)]) call.output.line(line);
+    }
+    file.close();
+    return 0;
+  },
+};
+
+/** `eventspool dead retry` */
+export const deadRetry: Verb = {
+  summary: "put dead letters back into the queue",
+  args: "[ID...]",
+  options: {
+    all: { type: "boolean", help: "all of them" },
+    ...FILTERS,
+    ...SUBSCRIPTION,
+    ...QUEUE_OR_OUTBOX,
+    ...JSON_OUTPUT,
+  },
+  details: "They become new events with new ids, after all that wait.",
+  json: "one document: retried.",
+  fails: "not all could be put back",
+  examples: ["3 4", "--all", "--status 422"],
+  run(call: Call): number {
+    const file = openToWrite(call);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
+    const events = new EventTable(file);
+    const ids = chosen(table, call);
+    let retried = 0;
+    for (const chunk of chunksOf(ids)) {
+      retried += table.retry(chunk, events);
+      if (events.isFull()) break;
+    }
+    const isFull = events.isFull();
+    file.close();
+    const { values, output } = call;
+    if (values.json) output.line(JSON.stringify({ retried }));
+    else output.line(`Put ${retried} of ${countOf(ids.length, "dead letter")} back into the queue.`);
+    if (retried < ids.length)
+      output.note(isFull ? "The queue is full: retry the others later." : "The others do not exist.");
+    return retried < ids.length ? 1 : 0;
+  },
+};
+
+/** `eventspool dead purge` */
+export const deadPurge: Verb = {
+  summary: "delete dead letters; it asks first",
+  args: "[ID...]",
+  options: {
+    all: { type: "boolean", help: "all of them" },
+    ...FILTERS,
+    ...YES,
+    ...SUBSCRIPTION,
+    ...QUEUE_OR_OUTBOX,
+    ...JSON_OUTPUT,
+  },
+  json: "one document: purged.",
+  fails: "not all were deleted",
+  examples: ["3", "--older-than 36h", "--all --yes"],
+  async run(call: Call): Promise<number> {
+    const file = openToWrite(call);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
+    const ids = chosen(table, call);
+    const question = `Delete ${countOf(ids.length, "dead letter")}? They cannot be restored.`;
+    const isSure = ids.length === 0 || (await confirmed(call, question));
+    const purged = isSure ? chunksOf(ids).reduce((sum, chunk) => sum + table.purge(chunk), 0) : 0;
+    file.close();
+    const { values, output } = call;
+    if (values.json) output.line(JSON.stringify({ purged }));
+    else output.line(`Purged ${purged} of ${countOf(ids.length, "dead letter")}.`);
+    return purged < ids.length ? 1 : 0;
+  },
+};
+
+/** `eventspool dead export` */
+export const deadExport: Verb = {
+  summary: "write dead letters as JSON lines",
+  options: {
+    to: {
+      type: "string",
+      value: "FILE",
+      help: "append to a file instead of stdout",
+      example: "dead.jsonl",
+      completes: "file",
+    },
+    ...FILTERS,
+    ...SUBSCRIPTION,
+    ...QUEUE_OR_OUTBOX,
+  },
+  details: `It prints ${EVENT_JSON}`,
+  examples: ["--to dead.jsonl", "--status 422"],
+  run(call: Call): number {
+    const { values, output } = call;
+    const file = openToRead(call);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
+    const to = values.to as string | undefined;
+    const target = to === undefined ? undefined : openTarget(to);
+    let exported = 0;
+    for (const { id } of chosenBy(table, call)) {
+      const letter = table.get(id);
+      if (letter === undefined) continue; // retried or purged meanwhile
+      const line = eventJson(toJson(letter), letter.body);
+      if (target === undefined) output.line(line);
+      else appendFileSync(target, `${line}\n`);
+      exported++;
+    }
+    file.close();
+    output.note(`Exported ${countOf(exported, "dead letter")}.`);
+    return 0;
+  },
+};
+
+function showGroups(groups: readonly DeadLetterGroup[], { output }: Call): void {
+  const rows = groups.map(({ count, status, response, firstDeadAtMs, newest }) => [
+    String(count),
+    String(status),
+    ago(firstDeadAtMs),
+    ago(newest.deadAtMs),
+    String(newest.id),
+    oneLine(response, RESPONSE_CHARS),
+  ]);
+  showTable(["COUNT", "STATUS", "FIRST", "LAST", "LAST ID", "RESPONSE"], rows, output);
+}
+
+const HEADER = ["ID", "REJECTED", "STATUS", "ATTEMPTS", "SIZE", "RESPONSE"];
+
+function showEach(letters: readonly DeadLetterSummary[], { values, output }: Call): void {
+  if (values.json) for (const letter of letters) output.line(JSON.stringify(toJson(letter)));
+  else showTable(HEADER, letters.map(toCells), output);
+}
+
+function showTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  output: Call["output"],
+): void {
+  if (rows.length === 0) {
+    output.line("No dead letters.");
+    return;
   }
-  file.close();
-  if (!call.values.json) for (const line of tableOf(rows)) call.output.line(line);
-  return 0;
+  const [first, ...lines] = formatTable(header, rows);
+  output.line(first!, "bold");
+  for (const line of lines) output.line(line);
 }
 
-function show(call: Call): number {
-  const file = openToRead(call);
-  const table = new DeadLetterTable(file);
-  for (const id of idsIn(call)) {
-    const letter = table.get(id);
-    if (letter === undefined) throw new Error(`there is no dead letter ${id}: queue dead list shows them.`);
-    if (call.values.json) call.output.line(eventJson(toJson(letter), letter.body));
-    else for (const line of describe(letter)) call.output.line(line);
+/** Shows the newest dead letters, and then each that comes. */
+async function follow(table: DeadLetterTable, call: Call, limit: number = 10): Promise<void> {
+  const { values, output, stop } = call;
+  const seen = new Set<number>();
+  let known: string | undefined;
+  while (!stop.aborted) {
+    const totals = JSON.stringify(table.totals());
+    if (totals !== known) {
+      const fresh = unseen(table, call, seen);
+      for (const letter of known === undefined ? fresh.slice(-limit) : fresh)
+        output.line(values.json ? JSON.stringify(toJson(letter)) : toCells(letter).join("  "));
+      known = totals;
+    }
+    await sleep(FOLLOW_EVERY_MS, undefined, { signal: stop }).catch(() => {}); // interrupted
   }
-  file.close();
-  return 0;
 }
 
-function retry(call: Call): number {
-  const file = openToWrite(call);
-  const table = new DeadLetterTable(file);
-  const events = new EventTable(file);
-  const ids = chosen(table, call);
-  let retried = 0;
-  for (const chunk of chunksOf(ids)) {
-    const done = table.retry(chunk, events);
-    retried += done;
-    if (events.isFull()) break;
-  }
-  const isFull = events.isFull();
-  file.close();
-  call.output.line(
-    call.values.json ? JSON.stringify({ retried }) : `${retried} of ${ids.length} are in the queue again.`,
-  );
-  if (retried < ids.length)
-    call.output.note(isFull ? "The queue is full: try the others later." : "The others are not there.");
-  return retried < ids.length ? 1 : 0;
+/** Those that are not in `seen`, which they join, by the time of rejection: their ids come in any order. */
+function unseen(table: DeadLetterTable, call: Call, seen: Set<number>): DeadLetterSummary[] {
+  const fresh = [...chosenBy(table, call)].filter(({ id }) => !seen.has(id));
+  for (const { id } of fresh) seen.add(id);
+  return fresh.sort((a, b) => a.deadAtMs - b.deadAtMs || a.id - b.id);
 }
 
-async function purge(call: Call): Promise<number> {
-  const file = openToWrite(call);
-  const table = new DeadLetterTable(file);
-  const ids = chosen(table, call);
-  const isSure = await confirmed(call, `Delete ${countOf(ids.length, "dead letter")} for good?`);
-  const purged = isSure ? chunksOf(ids).reduce((sum, chunk) => sum + table.purge(chunk), 0) : 0;
-  file.close();
-  call.output.line(call.values.json ? JSON.stringify({ purged }) : `${purged} of ${ids.length} are deleted.`);
-  return purged < ids.length ? 1 : 0;
-}
-
-function exportAll(call: Call): number {
-  const { values, output } = call;
-  const file = openToRead(call);
-  const table = new DeadLetterTable(file);
-  const to = values.to as string | undefined;
-  const target = to === undefined ? undefined : openTarget(to);
-  let exported = 0;
-  for (const { id } of allOf(table, call)) {
-    const letter = table.get(id);
-    if (letter === undefined) continue; // retried or purged meanwhile
-    const line = eventJson(toJson(letter), letter.body);
-    if (target === undefined) output.line(line);
-    else appendFileSync(target, `${line}\n`);
-    exported++;
-  }
-  file.close();
-  output.note(`${countOf(exported, "dead letter")} exported.`);
-  return 0;
-}
-
-/** Asks before something is deleted for good. Without a terminal, only `--yes` will do. */
-export async function confirmed({ values, output }: Call, question: string): Promise<boolean> {
-  if (values.yes) return true;
-  const answer = await output.confirm(question);
-  if (answer === undefined) throw new ConfigurationError("there is no terminal to ask on: say --yes.");
-  return answer;
-}
-
-/** The dead letters that are meant: the ids, or all. */
+/** The ids of the dead letters that are meant: those named, or all that the filters leave. */
 function chosen(table: DeadLetterTable, call: Call): number[] {
-  if (call.values.all) return Array.from(allOf(table, call), ({ id }) => id);
-  return idsIn(call);
+  const isFiltered = ["all", ...Object.keys(FILTERS)].some((name) => call.values[name] !== undefined);
+  if (isFiltered && call.args.length > 0) throw new UsageError("pass ids, or --all and filters, not both.");
+  return isFiltered ? Array.from(chosenBy(table, call), ({ id }) => id) : idsIn(call);
 }
 
 function idsIn({ args }: Call): number[] {
-  if (args.length === 0) throw new ConfigurationError("no dead letter named: give its ID, or --all.");
+  if (args.length === 0) throw new UsageError("no dead letter named: pass its ID, such as 3.");
   return args.map((text) => {
     if (/^\d{1,15}$/.test(text)) return Number(text);
-    throw new ConfigurationError(
-      `${JSON.stringify(text)} is no ID of a dead letter: queue dead list shows them.`,
-    );
+    throw new UsageError(`expected the ID of a dead letter, such as 3, got ${JSON.stringify(text)}.`);
   });
 }
 
-function* allOf(table: DeadLetterTable, { values }: Call): Generator<DeadLetterSummary> {
-  const olderThan = values["older-than"] as string | undefined;
-  const deadUntilMs = olderThan === undefined ? undefined : Date.now() - parseAge(olderThan);
-  for (const page of table.pages(deadUntilMs)) yield* page;
+/** All that the filters leave, by the ids of the events. */
+function* chosenBy(table: DeadLetterTable, call: Call): Generator<DeadLetterSummary> {
+  const ageMs = readOption(call, "older-than", parseAge);
+  const deadUntilMs = ageMs === undefined ? undefined : Date.now() - ageMs;
+  const wantedStatus = readOption(call, "status", parseStatus);
+  const wantedText = String(call.values.reason ?? "").toLowerCase();
+  for (const page of table.pages(deadUntilMs))
+    for (const letter of page)
+      if (
+        (wantedStatus === undefined || letter.status === wantedStatus) &&
+        letter.response.toLowerCase().includes(wantedText)
+      )
+        yield letter;
 }
 
 function chunksOf(ids: readonly number[]): number[][] {
@@ -166,21 +319,13 @@ function chunksOf(ids: readonly number[]): number[][] {
   return Array.from({ length: chunks }, (_, index) => ids.slice(index * CHUNK, (index + 1) * CHUNK));
 }
 
-function tableOf(rows: readonly string[][]): string[] {
-  if (rows.length === 0) return ["There is no dead letter."];
-  return formatTable(["ID", "DIED", "STATUS", "ATTEMPTS", "SIZE", "RESPONSE"], rows);
+function ago(atMs: number): string {
+  return `${formatDuration(Date.now() - atMs)} ago`;
 }
 
-function toCells(letter: DeadLetterSummary): string[] {
-  const { id, deadAtMs, status, attempts, sizeBytes, response } = letter;
-  return [
-    String(id),
-    `${formatDuration(Date.now() - deadAtMs)} ago`,
-    String(status),
-    String(attempts),
-    formatSize(sizeBytes),
-    oneLine(response, RESPONSE_CHARS),
-  ];
+function toCells({ id, deadAtMs, status, attempts, sizeBytes, response }: DeadLetterSummary): string[] {
+  const figures = [String(id), ago(deadAtMs), String(status), String(attempts), formatSize(sizeBytes)];
+  return [...figures, oneLine(response, RESPONSE_CHARS)];
 }
 
 function toJson({ id, putAtMs, deadAtMs, attempts, status, response, sizeBytes }: DeadLetterSummary): object {
@@ -200,7 +345,7 @@ function describe(letter: DeadLetter): string[] {
   return [
     `id        ${letter.id}`,
     `put       ${isoTime(letter.putAtMs)}`,
-    `died      ${isoTime(letter.deadAtMs)}`,
+    `rejected  ${isoTime(letter.deadAtMs)}`,
     `attempts  ${letter.attempts}`,
     `status    ${letter.status}`,
     `response  ${oneLine(letter.response)}`,

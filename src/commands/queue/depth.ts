@@ -2,39 +2,42 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { durationMsIn } from "../../config/parsers.ts";
 import { formatDuration, formatTable } from "../../format.ts";
 import { depthJson, EventTable, type QueueState } from "../../storage/events.ts";
-import { type Call, openToRead, type Verb } from "./verb.ts";
+import { type Call, JSON_OUTPUT, openToRead, QUEUE_OR_OUTBOX, readOption, type Verb } from "./verb.ts";
 
 /** The counters at one moment: their differences are rates. */
 interface DepthReading {
   readonly atMs: number;
   /** Events ever put. */
   readonly put: number;
-  /** Events that ever left: delivered, dead or purged. */
-  readonly left: number;
+  /** Events ever removed: delivered, dead or purged. */
+  readonly removed: number;
 }
 
 /** Events a second. */
 interface Rates {
   readonly put: number;
-  readonly left: number;
+  readonly removed: number;
 }
 
 const parseInterval = durationMsIn({ min: 50, max: 3_600_000 });
 
-/** Wide enough for a row to stand below the one before. */
+/** Wide enough for rows that are printed one after the other to be aligned. */
 const COLUMN_CHARS = 8;
 
-/** `queue depth` */
+/** `eventspool depth` */
 export const depth: Verb = {
-  summary: "how many events wait, and how old the oldest is",
-  usage: "[--watch] [--interval 1s]",
-  help: `  --watch           go on until interrupted, with events put and gone a second
-  --interval TIME   how often (default: 1s)
-`,
-  options: { watch: { type: "boolean" }, interval: { type: "string", default: "1s" } },
+  summary: "show how many events wait, and how old the oldest is",
+  options: {
+    ...QUEUE_OR_OUTBOX,
+    watch: { type: "boolean", help: "go on until interrupted, with events put and removed a second" },
+    interval: { type: "string", value: "TIME", default: "1s", help: "how often (default: 1s)" },
+    ...JSON_OUTPUT,
+  },
+  json: "one document a line: queue, depth, max_events, leased, dead_letters, dead_letter_bytes, dropped_dead_letters, rejected_puts by reason and oldest_event_age_seconds (null: no event); with --watch from the second on also put_per_second and removed_per_second.",
+  examples: ["", "--watch --interval 5s"],
   async run(call: Call): Promise<number> {
     const { values, output, stop, queue } = call;
-    const intervalMs = parseInterval(String(values.interval));
+    const intervalMs = readOption(call, "interval", parseInterval)!;
     const file = openToRead(call);
     const events = new EventTable(file);
     const isWatched = values.watch === true;
@@ -44,25 +47,33 @@ export const depth: Verb = {
       const rates = last && ratesBetween(last, now);
       const state = events.state();
       if (values.json) output.line(JSON.stringify(toJson(queue, state, rates)));
-      else for (const line of toLines(state, rates, isWatched).slice(last ? 1 : 0)) output.line(line);
+      else show(toLines(state, rates, isWatched), { output, withHeader: last === undefined });
       if (!isWatched) break;
       last = now;
-      await sleep(intervalMs, undefined, { signal: stop }).catch(() => {}); // interrupted: that is all
+      await sleep(intervalMs, undefined, { signal: stop }).catch(() => {}); // interrupted
     }
     file.close();
     return 0;
   },
 };
 
+function show(
+  [header, row]: readonly string[],
+  { output, withHeader }: { output: Call["output"]; withHeader: boolean },
+): void {
+  if (withHeader) output.line(header!, "bold");
+  output.line(row!);
+}
+
 function sample(events: EventTable): DepthReading {
-  const { head, depth: waiting } = events.counters();
-  return { atMs: performance.now(), put: head, left: head - waiting };
+  const { newestId, depth: waiting } = events.counters();
+  return { atMs: performance.now(), put: newestId, removed: newestId - waiting };
 }
 
 function ratesBetween(last: DepthReading, now: DepthReading): Rates {
   const seconds = (now.atMs - last.atMs) / 1_000;
   const rate = (from: number, to: number): number => Math.round((to - from) / seconds);
-  return { put: rate(last.put, now.put), left: rate(last.left, now.left) };
+  return { put: rate(last.put, now.put), removed: rate(last.removed, now.removed) };
 }
 
 function toLines(state: QueueState, rates: Rates | undefined, isWatched: boolean): string[] {
@@ -71,14 +82,14 @@ function toLines(state: QueueState, rates: Rates | undefined, isWatched: boolean
   const header = ["DEPTH", "CAP", "LEASED", "DEAD", "REJECTED", "OLDEST"];
   const row = [state.depth, state.maxEvents, state.leased, state.deadLetters, rejected, oldest].map(String);
   if (isWatched) {
-    header.push("PUT/S", "GONE/S");
-    row.push(String(rates?.put ?? "-"), String(rates?.left ?? "-"));
+    header.push("PUT/S", "REMOVED/S");
+    row.push(String(rates?.put ?? "-"), String(rates?.removed ?? "-"));
   }
   const wide = (cells: string[]): string[] => cells.map((cell) => cell.padStart(COLUMN_CHARS));
   return formatTable(wide(header), [wide(row)]);
 }
 
 function toJson(queue: string, state: QueueState, rates: Rates | undefined): object {
-  const perSecond = rates && { put_per_second: rates.put, gone_per_second: rates.left };
+  const perSecond = rates && { put_per_second: rates.put, removed_per_second: rates.removed };
   return { ...depthJson(queue, state), ...perSecond };
 }

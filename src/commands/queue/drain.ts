@@ -1,33 +1,55 @@
 import { closeSync, fsyncSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { ConfigurationError } from "../../errors.ts";
 import { countOf, escapeControls, jsonText, lineOf } from "../../format.ts";
 import { type EventRow, EventTable } from "../../storage/events.ts";
 import { type Lease, LeaseTable } from "../../storage/leases.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
-import { type Call, openTarget, openToWrite, type Verb } from "./verb.ts";
+import { SubscriptionTable } from "../../storage/subscriptions.ts";
+import {
+  type Call,
+  hint,
+  JSON_OUTPUT,
+  openTarget,
+  openToWrite,
+  QUEUE_OR_OUTBOX,
+  SUBSCRIPTION,
+  subscriptionOf,
+  UsageError,
+  type Verb,
+} from "./verb.ts";
 
 const STDOUT = 1;
 
-/** `queue drain` */
+/** `eventspool drain` */
 export const drain: Verb = {
   summary: "move all events to a file, one JSON text a line",
-  usage: "--to FILE",
-  help: `  --to FILE         append to this file; - is stdout
-
-An event leaves the queue only when it is in the file and the file is synced: a
-crash in between leaves it in both. What a publisher holds is left to it.
-"queue put < FILE" puts the events back.
-`,
-  options: { to: { type: "string" } },
+  options: {
+    to: {
+      type: "string",
+      value: "FILE",
+      help: "append to this file; - is stdout",
+      example: "events.jsonl",
+      completes: "file",
+    },
+    ...SUBSCRIPTION,
+    ...QUEUE_OR_OUTBOX,
+    ...JSON_OUTPUT,
+  },
+  details:
+    'An event leaves the queue only when it is in the file and the file is synced: after a crash in between it is in both. Events that a publisher has claimed stay; other subscriptions keep theirs. "put" puts the events back.',
+  json: "one document, on stderr: drained, left and unreadable_id (the first event that is not JSON, or null).",
+  fails: "an event is not JSON, or it was interrupted",
+  examples: ["--to events.jsonl", "--to - > events.jsonl"],
   async run(call: Call): Promise<number> {
     const to = call.values.to as string | undefined;
-    if (to === undefined) throw new ConfigurationError("where to? Say --to FILE, or --to - for stdout.");
+    if (to === undefined)
+      throw new UsageError(`missing option --to, for example: ${hint(call, "drain --to events.jsonl")}`);
     const target = to === "-" ? STDOUT : openTarget(to);
     const file = openToWrite(call);
-    const claiming = new Claiming(file);
+    const { subscription } = subscriptionOf(call);
+    const claiming = new Claiming(file, subscription);
     const { drained, unreadableId } = await drainTo(target, claiming, call);
-    const left = claiming.events.depth();
+    const left = new SubscriptionTable(file).get(subscription).depth;
     file.close();
     if (target !== STDOUT) closeSync(target);
     tellEnd(call, { drained, left, unreadableId });
@@ -37,7 +59,7 @@ crash in between leaves it in both. What a publisher holds is left to it.
 
 interface Drained {
   readonly drained: number;
-  /** The first event that is not JSON, and so fits on no line; undefined: there is none. */
+  /** The first event that is not JSON, and so cannot be a line; undefined: there is none. */
   readonly unreadableId: number | undefined;
 }
 
@@ -54,11 +76,11 @@ async function drainTo(target: number, claiming: Claiming, call: Call): Promise<
       return { drained, unreadableId: events[0]!.id };
     }
     if (readable > 0) {
-      claiming.leases.split(lease, events[readable]!.id - 1); // what lies before it is claimed next
+      claiming.leases.split(lease, events[readable]!.id - 1); // what comes before it is claimed next
       continue;
     }
     write(target, events);
-    await claiming.leases.ack(lease);
+    claiming.leases.ack(lease);
     drained += events.length;
     tell(drained);
   }
@@ -86,9 +108,9 @@ function tellEnd({ values, output }: Call, end: Drained & { readonly left: numbe
   else output.note(`${countOf(drained, "event")} drained, ${left} left.`);
   if (unreadableId !== undefined)
     output.note(
-      `Event ${unreadableId} is not JSON and fits on no line: it and those behind it stay in the queue.`,
+      `Event ${unreadableId} is not JSON and cannot be a line: it and all newer events stay in the queue.`,
     );
-  else if (left > 0) output.note("A publisher holds those that are left, or they were put meanwhile.");
+  else if (left > 0) output.note("The events that are left were claimed by a publisher, or put meanwhile.");
 }
 
 /** How long a claim holds if we are killed, in milliseconds. */
@@ -98,51 +120,33 @@ const LEASE_MS = 60_000;
 const CLAIM_EVENTS = 1_000;
 const CLAIM_BYTES = 4_194_304;
 
-/** How often progress is told, in milliseconds. */
+/** How often progress is printed, in milliseconds. */
 const PROGRESS_EVERY_MS = 1_000;
 
-/** Claims all events that nobody holds, batch by batch. */
+/** Claims all events of a subscription that no publisher has claimed, batch by batch. */
 export class Claiming {
   readonly leases: LeaseTable;
   readonly events: EventTable;
 
-  constructor(file: QueueFile) {
-    this.leases = new LeaseTable(file, LEASE_MS);
+  /** @throws {EventStorageError} there is no such subscription */
+  constructor(file: QueueFile, subscription: string) {
+    this.leases = new LeaseTable(file, LEASE_MS, { subscription });
     this.events = new EventTable(file);
   }
 
-  /** The next batch; undefined: there is nothing that nobody holds. */
+  /** The next batch; undefined: there is none. */
   next(): Lease | undefined {
-    const given = this.leases.claimExpired();
-    if (given !== undefined) return given;
-    for (;;) {
-      const claimedId = this.leases.claimedId();
-      const firstId = this.leases.firstIdAfter(claimedId);
-      if (firstId === undefined) return undefined;
-      const lease = this.leases.claim(claimedId, firstId + this.#countFrom(firstId) - 1);
-      if (lease !== undefined) return lease; // else a publisher was faster: look again
-    }
-  }
-
-  #countFrom(firstId: number): number {
-    let count = 0;
-    let bytes = 0;
-    for (const eventBytes of this.leases.sizesAfter(firstId - 1)) {
-      bytes += eventBytes;
-      if (count > 0 && (count === CLAIM_EVENTS || bytes > CLAIM_BYTES)) break;
-      count++;
-    }
-    return count;
+    return this.leases.claimNext({ maxEvents: CLAIM_EVENTS, maxBytes: CLAIM_BYTES });
   }
 }
 
-/** Tells on stderr how far it is, about once a second. */
+/** Prints progress to stderr, about once a second. */
 export function progressOf({ output }: Pick<Call, "output">, total: number): (done: number) => void {
-  let toldAtMs = performance.now();
+  let printedAtMs = performance.now();
   return (done) => {
     const nowMs = performance.now();
-    if (nowMs - toldAtMs < PROGRESS_EVERY_MS) return;
-    toldAtMs = nowMs;
+    if (nowMs - printedAtMs < PROGRESS_EVERY_MS) return;
+    printedAtMs = nowMs;
     output.note(`${done} of ${total} ...`);
   };
 }

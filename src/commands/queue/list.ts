@@ -3,9 +3,9 @@ import { dirname } from "node:path";
 import { ageSeconds, formatDuration, formatSize, formatTable } from "../../format.ts";
 import { queueFilePath } from "../../storage/locations.ts";
 import { lookAtQueue, type QueueLook, queuesIn } from "../../storage/queue_directory.ts";
-import { type Call, type Output, rejectOutbox, type Verb } from "./verb.ts";
+import { type Call, DIRECTORY, JSON_OUTPUT, type Output, type Verb } from "./verb.ts";
 
-/** One queue of the directory, or why it cannot be read. */
+/** One queue of the directory, or why it cannot be opened. */
 type Row = QueueLook & {
   readonly queue: string;
   readonly fileBytes: number;
@@ -14,26 +14,29 @@ type Row = QueueLook & {
 
 const HEADER = ["QUEUE", "DEPTH", "CAP", "LEASED", "DEAD", "OLDEST", "FILE", "WAL"];
 
-/** `queue list` */
+/** `eventspool list` */
 export const list: Verb = {
-  summary: "all queues of the directory",
-  usage: "",
-  help: "A queue whose file cannot be read is listed with the reason.\n",
-  options: {},
-  run(call: Call): number {
-    rejectOutbox(call, "list shows the queues of a directory; queue depth --file shows an outbox.");
-    const { directory, values, output } = call;
-    const place = dirname(queueFilePath("main", directory));
-    const rows = queuesIn(place).map((queue) => look(queue, directory));
-    if (values.json) output.line(JSON.stringify({ directory: place, queues: rows.map(toJson) }));
-    else if (rows.length === 0) output.line(`There is no queue in ${place}.`);
+  summary: "list the queues of a directory",
+  options: { ...DIRECTORY, ...JSON_OUTPUT },
+  details: "A queue that cannot be opened is listed, too; stderr says why.",
+  json: "one document: directory, and queues, each with queue, file_bytes, wal_bytes, depth, max_events, leased, dead_letters and oldest_event_age_seconds (null: no event), or with queue, file_bytes, wal_bytes and error.",
+  fails: "a queue cannot be opened",
+  examples: ["", "--directory /var/lib/eventspool --json"],
+  run({ directory: given, values, output }: Call): number {
+    const directory = dirname(queueFilePath("main", given));
+    const rows = queuesIn(directory).map((queue) => look(queue, given));
+    if (values.json) output.line(JSON.stringify({ directory, queues: rows.map(toJson) }));
+    else if (rows.length === 0) output.line(`No queue in ${directory}.`);
     else showTable(rows, output);
-    return 0;
+    return rows.some(({ error }) => error !== undefined) ? 1 : 0;
   },
 };
 
 function showTable(rows: readonly Row[], output: Output): void {
-  for (const line of formatTable(HEADER, rows.map(toCells))) output.line(line);
+  const [header, ...lines] = formatTable(HEADER, rows.map(toCells));
+  output.line(header!, "bold");
+  for (const [at, line] of lines.entries())
+    output.line(line, rows[at]!.error === undefined ? undefined : "red");
   for (const { queue, error } of rows) if (error !== undefined) output.note(`${queue}: ${error}`);
 }
 

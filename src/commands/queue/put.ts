@@ -5,30 +5,36 @@ import { countOf, jsonText } from "../../format.ts";
 import { EventQueue } from "../../queue/event_queue.ts";
 import { MAX_EVENT_DEPTH } from "../../serializers/problems.ts";
 import { MAX_EVENT_BYTES } from "../../wire/batch_format.ts";
-import { type Call, existingFile, rejectOutbox, type Verb } from "./verb.ts";
+import { type Call, existingFile, JSON_OUTPUT, QUEUE, readOption, type Verb } from "./verb.ts";
 
 /** How many lines are put in one transaction. */
 const CHUNK_LINES = 100;
 
 const parseSize = bytesIn({ min: 1, max: 1_073_741_824 });
 
-/** `queue put` */
+/** `eventspool put` */
 export const put: Verb = {
   summary: "put events from stdin, one JSON text a line",
-  usage: "[--max-event-bytes 102400] < FILE",
-  help: `  --max-event-bytes SIZE   reject larger ones (default: 102400)
-
-It stops at the first line that cannot be put and says where to go on; the lines
-before it are in the queue. Empty lines are passed over. An event is stored byte for
-byte as its line says; only \\n ends a line.
-`,
-  options: { "max-event-bytes": { type: "string", default: String(MAX_EVENT_BYTES) } },
+  options: {
+    "max-event-bytes": {
+      type: "string",
+      value: "SIZE",
+      default: String(MAX_EVENT_BYTES),
+      help: `reject larger events (default: ${MAX_EVENT_BYTES})`,
+    },
+    ...QUEUE,
+    ...JSON_OUTPUT,
+  },
+  details: `It stops at the first line that cannot be put and says which; the lines before it are in the queue. Empty lines are skipped. An event is stored byte for byte as its line; only \\n ends a line.
+An outbox takes events from its service only, in the service's transactions.`,
+  json: "one document: put, and line and error where it stopped.",
+  fails: "a line cannot be put",
+  examples: ["< events.jsonl", "--queue-name audit < events.jsonl"],
   async run(call: Call): Promise<number> {
-    rejectOutbox(call, "events get into an outbox in the transactions of its service.");
     existingFile(call);
-    const maxEventBytes = parseSize(String(call.values["max-event-bytes"]));
+    const maxEventBytes = readOption(call, "max-event-bytes", parseSize)!;
     const { queue, directory } = call;
-    using events = new EventQueue(queue, asItIs, { maxEventBytes, ...(directory && { directory }) });
+    using events = new EventQueue(queue, unchanged, { maxEventBytes, ...(directory && { directory }) });
     const putter = new LinePutter(events);
     for await (const line of call.output.input()) if (!putter.take(line)) break;
     putter.flush();
@@ -37,7 +43,7 @@ byte as its line says; only \\n ends a line.
       call.values.json ? JSON.stringify({ put: count, ...problem }) : `${countOf(count, "event")} put.`,
     );
     if (problem === undefined) return 0;
-    call.output.note(`Line ${problem.line}: ${problem.error} Go on from this line.`);
+    call.output.note(`Line ${problem.line}: ${problem.error} Continue from this line.`);
     return 1;
   },
 };
@@ -57,7 +63,7 @@ interface Problem {
 class LinePutter {
   /** How many events were put. */
   count = 0;
-  /** What ended it, and at which line. */
+  /** Why it stopped, and at which line. */
   problem: Problem | undefined;
   readonly #queue: EventQueue<Uint8Array>;
   #lines: Line[] = [];
@@ -67,7 +73,7 @@ class LinePutter {
     this.#queue = queue;
   }
 
-  /** False: it is over. */
+  /** False: it has stopped. */
   take(body: Uint8Array): boolean {
     this.#line++;
     if (body.every(isSpace)) return true;
@@ -107,7 +113,7 @@ class LinePutter {
   }
 }
 
-function asItIs(body: Uint8Array): Uint8Array {
+function unchanged(body: Uint8Array): Uint8Array {
   return body;
 }
 
@@ -122,9 +128,7 @@ function problemOf(body: Uint8Array): string | undefined {
   const json = jsonText(body);
   if (json !== undefined) return depthOf(json) > MAX_EVENT_DEPTH ? TOO_DEEP : undefined;
   const hasMark = BYTE_ORDER_MARK.every((byte, index) => body[index] === byte);
-  return hasMark
-    ? "It begins with a byte order mark, which JSON does not have: remove it."
-    : "It is not JSON.";
+  return hasMark ? "It begins with a byte order mark, which is not JSON: remove it." : "It is not JSON.";
 }
 
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];

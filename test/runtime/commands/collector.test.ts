@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -12,6 +12,7 @@ import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type Program, start } from "../../support/processes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { freePorts } from "../../support/servers.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
 import { addressOf, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -39,7 +40,7 @@ function configure(
 test("prints its help and its version", LIMIT, async () => {
   const [help, version] = await Promise.all([collector(["--help"]), collector(["--version"])]);
   assert.equal(help.code, 0);
-  assert.match(help.stdout, /^Usage: collector \[options\] CONFIG_FILE$/m);
+  assert.match(help.stdout, /^Usage: .*collector\.ts CONFIG_FILE \[options\]$/m);
   assert.deepEqual(version, { code: 0, stdout: VERSION, stderr: [] });
 });
 
@@ -49,9 +50,9 @@ test("rejects a command line it does not understand, and names --help", LIMIT, a
     collector(["a.ini", "b.ini"]),
     collector(["--chekc", "a.ini"]),
   ]);
-  assertRejection(none, /^collector: no configuration file/, "collector");
-  assertRejection(two, /^collector: one configuration file, please, not a\.ini and b\.ini\.$/, "collector");
-  assertRejection(unknown, /^collector: .*--chekc\. Is --check meant\?$/, "collector");
+  assertRejection(none, /collector\.ts: no configuration file/, { isUsage: true });
+  assertRejection(two, /: expected one configuration file, got a\.ini and b\.ini\.$/, { isUsage: true });
+  assertRejection(unknown, /: unknown option --chekc: did you mean --check\?$/, { isUsage: true });
 });
 
 test("rejects a broken configuration, and an output it cannot open, in one line", LIMIT, async () => {
@@ -66,10 +67,10 @@ test("rejects a broken configuration, and an output it cannot open, in one line"
   ]);
   assertRejection(
     keys,
-    /^collector: .*config\.ini: \[event-collector\] key\.NAME: expected one or more keys/,
+    /collector\.ts: .*config\.ini: \[event-collector\] key\.NAME: expected one or more keys/,
   );
-  assertRejection(output, /^collector: Cannot open .* for appending/);
-  assertRejection(missing, /^collector: .*absent\.ini: .*there is no such file$/);
+  assertRejection(output, /collector\.ts: Cannot open .* for appending/);
+  assertRejection(missing, /collector\.ts: .*absent\.ini: .*there is no such file$/);
 });
 
 test("rejects a taken port in one line, with 2", LIMIT, async () => {
@@ -78,7 +79,7 @@ test("rejects a taken port in one line, with 2", LIMIT, async () => {
   const file = configure(directory.path, `listen = 127.0.0.1:${taken.port}\nkey.k = ${KEY_BASE64}\n`);
   assertRejection(
     await collector([file]),
-    /^collector: listen: cannot listen on 127\.0\.0\.1:\d+: the address is taken/,
+    /collector\.ts: listen: cannot listen on 127\.0\.0\.1:\d+: the address is taken/,
   );
 });
 
@@ -351,16 +352,42 @@ test(
   },
 );
 
-test("--check prints what was read, without a secret, and opens nothing", LIMIT, async () => {
+test("--check prints what was read, without a secret, and creates nothing", LIMIT, async () => {
   using directory = temporaryDirectory();
-  const output = join(directory.path, "absent", "events.jsonl");
-  const config = configure(directory.path, `key.main = ${KEY_BASE64}\noutput.fsync = never\n`, output);
-  const { code, stdout, stderr } = await collector(["--check", config]);
+  const settings = `listen = 127.0.0.1:0\nkey.main = ${KEY_BASE64}\noutput.fsync = never\n`;
+  const { code, stdout, stderr } = await collector(["--check", configure(directory.path, settings)]);
   assert.equal(code, 0, stderr.join("\n"));
+  assert.deepEqual(readdirSync(directory.path), ["config.ini"]);
   assert.doesNotMatch(stdout, new RegExp(KEY_BASE64));
   const { listen, keys, sink, output_fsync, warnings } = JSON.parse(stdout) as Record<string, unknown>;
   assert.deepEqual(
     { listen, keys, sink, output_fsync, warnings },
-    { listen: "127.0.0.1:9800", keys: ["main"], sink: "file", output_fsync: "never", warnings: [] },
+    { listen: "127.0.0.1:0", keys: ["main"], sink: "file", output_fsync: "never", warnings: [] },
   );
+});
+
+test("--check finds what a start would: a missing directory, a taken port", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  await using taken = await ScriptedCollector.open();
+  const key = `key.k = ${KEY_BASE64}\n`;
+  const absent = configure(directory.path, key, join(directory.path, "absent", "events.jsonl"));
+  assertRejection(await collector(["--check", absent]), /output: .*absent does not exist: create it/);
+  const clash = configure(directory.path, `${key}listen = 127.0.0.1:${taken.port}\n`);
+  assertRejection(await collector(["--check", clash]), /listen: cannot listen on .*the address is taken/);
+});
+
+test("--check passes beside a running collector, and --strict rejects warnings", LIMIT, async () => {
+  using directory = temporaryDirectory();
+  const [port] = await freePorts(1);
+  const config = configure(directory.path, `listen = 127.0.0.1:${port}\nkey.k = ${KEY_BASE64}\n`);
+  await using program = startCollector(config);
+  await addressOf(program);
+  assert.equal((await collector(["--check", "--strict", config])).code, 0);
+  writeFileSync(config, `${readFileSync(config, "utf8")}lisen = x\n`, { mode: 0o600 });
+  assert.equal((await collector(["--check", config])).code, 0);
+  for (const args of [["--check", "--strict"], ["--strict"]]) {
+    const { code, stderr } = await collector([...args, config]);
+    assert.equal(code, 2);
+    assert.match(stderr.join("\n"), /lisen: .* did you mean listen\?\n.*: 1 warning, and with --strict/);
+  }
 });

@@ -155,6 +155,6 @@ test("says what to install where the compiler is missing", () => {
 });
 
 test("wants one IDL file", () => {
-  assert.match(generate().output, /one IDL file, please/);
+  assert.match(generate().output, /no IDL file: name one/);
   assert.equal(generate("a.thrift", "b.thrift").status, 2);
 });

@@ -85,7 +85,7 @@ test("never compacts or checkpoints a service's database, and keeps no ballast f
   const storage = new StorageBreaker({ ...disk, counts: new PublisherCounts() });
   const maintenance = new Maintenance({ ...disk, storage, timings: TIMINGS });
   maintenance.keepUp();
-  maintenance.onIdle(3_600_000);
+  maintenance.onIdle({ unclaimedForMs: 3_600_000, unwrittenForMs: 3_600_000 });
   storage.failed(new EventStorageError("SQLITE_FULL", shop.path, "full"));
   assert.deepEqual(figures(), before);
   assert.deepEqual(readdirSync(shop.directory).sort(), ["shop.db", "shop.db-shm", "shop.db-wal"]);

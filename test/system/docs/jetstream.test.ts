@@ -39,7 +39,7 @@ test("docs/jetstream.md has a row for each setting that puts events at risk, and
   assert.equal(rows.length + 1, named.size, "a mirror and sealed share a row");
 });
 
-test("what docs/jetstream.md says of sync_interval is so: nats-server knows it from 2.10 on", {
+test("nats-server knows sync_interval from 2.10 on, as docs/jetstream.md says", {
   skip: NO_NATS,
 }, () => {
   const [, major, minor] = /v(\d+)\.(\d+)/.exec(

@@ -36,7 +36,7 @@ function report(given: Case): HealthReport {
     destinationRisks = [],
   } = given;
   const state: QueueState = {
-    head: depth,
+    newestId: depth,
     depth,
     maxEvents: 10,
     leased: 0,
@@ -46,9 +46,13 @@ function report(given: Case): HealthReport {
     rejectedPuts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
     oldestPutAtMs: undefined,
     rolledBackAtMs: undefined,
+    retention: {},
+    retainedBytes: 0,
+    subscriptions: [],
   };
   const status: PublisherStatus = {
     queue: "main",
+    subscription: "default",
     isRunning: true,
     state,
     inFlight: 0,

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type DeadLetterBounds, DeadLetterTable } from "../../../src/storage/dead_letters.ts";
+import { type DeadLetterOptions, DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 /** Puts events and has each of them rejected. Returns how many older ones each drove out. */
-function buryEach(queue: TestQueue, count: number, bounds: DeadLetterBounds = {}): (number | undefined)[] {
+function buryEach(queue: TestQueue, count: number, bounds: DeadLetterOptions = {}): (number | undefined)[] {
   const leases = new LeaseTable(queue.file, 60_000, bounds);
-  const before = queue.events.counters().head;
+  const before = queue.events.counters().newestId;
   putEvents(queue.events, count);
   return Array.from({ length: count }, (_, index) => {
     const lease = leases.claim(before + index, before + index + 1)!;

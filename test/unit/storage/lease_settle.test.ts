@@ -6,8 +6,8 @@ import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.t
 
 const REFUSAL = { status: 422, response: "no noun" };
 
-function idsIn({ file }: TestQueue): number[] {
-  return file.db.prepareFirst<[], number>("SELECT id FROM eventspool_event ORDER BY id").all();
+function idsIn({ events }: TestQueue): number[] {
+  return events.readWaiting({ fromId: 1, limit: 1_000 }).map(({ id }) => id);
 }
 
 function deadIdsIn({ file }: TestQueue): number[] {

@@ -42,11 +42,11 @@ test("tells when an event was put that is still there when others of its lease a
 
 test("counts the events ever put, whatever became of them", async () => {
   using queue = testQueue();
-  assert.equal(queue.events.state().head, 0);
+  assert.equal(queue.events.state().newestId, 0);
   putEvents(queue.events, 3);
-  assert.equal(queue.events.state().head, 3);
+  assert.equal(queue.events.state().newestId, 3);
   await queue.leases.ack(queue.leases.claim(0, 3)!);
   putEvents(queue.events, 2);
-  const { head, depth } = queue.events.state();
-  assert.deepEqual({ head, depth }, { head: 5, depth: 2 });
+  const { newestId, depth } = queue.events.state();
+  assert.deepEqual({ newestId, depth }, { newestId: 5, depth: 2 });
 });

@@ -18,7 +18,7 @@ test("looks into a queue that others use", () => {
   using queue = testQueue();
   putEvents(queue.events, 3);
   assert.deepEqual(lookAtQueue(queue.file.path), { state: queue.events.state() });
-  assert.equal(queue.events.state().head, 3);
+  assert.equal(queue.events.state().newestId, 3);
 });
 
 test("says why a queue cannot be read, and leaves its file as it is", () => {

@@ -90,7 +90,7 @@ test("rejects a file of an older version that may only be read", () => {
   const path = join(directory.path, "events-main.db");
   KINDS[0]!.open(SQLITE_LIBRARIES[0], path).close();
   const db = openShell(path);
-  db.exec("UPDATE eventspool_schema SET version = 0");
+  db.exec("UPDATE eventspool_schema SET version = 1");
   assert.throws(
     () => QueueFile.openReadOnly(path),
     (error) => error instanceof EventStorageError && error.code === "OLDER_SCHEMA",

@@ -7,31 +7,47 @@ import { HANG, ScriptedCollector } from "../../../support/scripted_collector.ts"
 import { Spool, stop } from "../../../support/spool.ts";
 import { insertDeadLetters, json, LIMIT, queue } from "./queue_support.ts";
 
-test("tells what it can do, and suggests what was meant", LIMIT, async () => {
+test("says what is wrong with a command line, and suggests what was meant", LIMIT, async () => {
   using spool = new Spool();
   const cases: [string[], number, RegExp][] = [
-    [["--help"], 0, /queue VERB.*check {5}examine/s],
+    [["--help"], 0, /VERB.*check {2,}examine/s],
     [["--version"], 0, /^\d+\.\d+\.\d+/],
-    [["drain", "--help"], 0, /queue drain: .*--to FILE/s],
-    [[], 2, /^queue: no verb: say one of list, depth/],
-    [["depht"], 2, /no such verb: depht\. Is depth meant\?/],
-    [["dead", "lits"], 2, /no such verb: dead lits\. Is list meant\?/],
-    [["depth", "--wacth"], 2, /no such option: --wacth\. Is --watch meant\?/],
-    [["depth", "web"], 2, /depth takes no "web": the queue is named with --queue-name/],
+    [["dead", "--help"], 0, /dead retry {2,}put dead letters back/],
+    [[], 2, /queue\.ts: no verb\.\nHelp: .*queue\.ts --help$/m],
+    [["depht"], 2, /unknown verb depht: did you mean depth\?/],
+    [["dead", "lits"], 2, /unknown verb dead lits: did you mean dead list\?/],
+    [["__proto__"], 2, /unknown verb __proto__\./],
+    [
+      ["depth", "--wacth"],
+      2,
+      /unknown option --wacth: did you mean --watch\?\nHelp: .*queue\.ts depth --help$/m,
+    ],
+    [["depth", "--watch=1"], 2, /--watch takes no value/],
+    [["depth", "web"], 2, /unexpected argument "web"/],
+    [["depth", "--interval", "x"], 2, /--interval: expected a duration such as .*, got "x"/],
     [
       ["depth", "--queue-name", "mian"],
       2,
-      /There is no queue "mian" in .*: there are main\. Is "main" meant\?/,
+      /Queue "mian" does not exist in .*, which has only main\. Did you mean "main"\?/,
     ],
     [["depth", "--queue-name", "../x"], 2, /is not a queue name/],
     [["list", "--directory", "/nowhere/at/all"], 2, /cannot be read \(ENOENT\)/],
-    [["drain"], 2, /where to\? Say --to FILE/],
+    [["drain"], 2, /missing option --to, for example: .* drain --to events\.jsonl/],
     [["drain", "--to", "/nowhere/x"], 2, /--to: cannot append to \/nowhere\/x \(ENOENT\): choose a file/],
     [["dead", "export", "--to", "/nowhere/x"], 2, /--to: cannot append to \/nowhere\/x/],
-    [["dead", "show", "x"], 2, /"x" is no ID of a dead letter/],
-    [["dead", "show", "9"], 1, /there is no dead letter 9/],
-    [["peek", "-n", "x"], 2, /expected a whole number/],
-    [["purge"], 2, /there is no terminal to ask on: say --yes/],
+    [["dead", "show", "x"], 2, /expected the ID of a dead letter, such as 3, got "x"/],
+    [["dead", "show", "9"], 1, /dead letter 9 does not exist\. All there are: .* dead list --all$/m],
+    [["dead", "purge"], 2, /no dead letter named/],
+    [["dead", "purge", "3", "--all"], 2, /pass ids, or --all and filters, not both/],
+    [["dead", "purge", "--older-than"], 2, /--older-than needs a value, for example --older-than 36h/],
+    [
+      ["dead", "purge", "--older-than", "--yes"],
+      2,
+      /--older-than needs a value, for example --older-than 36h/,
+    ],
+    [["peek", "-n", "x"], 2, /--number: expected a whole number/],
+    [["purge"], 2, /not a terminal, so nobody can be asked: pass --yes/],
+    [["completion", "csh"], 2, /expected one shell: bash, zsh, fish/],
   ];
   const results = await Promise.all(cases.map(([args]) => queue(spool, args)));
   for (const [index, [args, code, shown]] of cases.entries()) {
@@ -47,10 +63,10 @@ test("lists the queues of a directory, with the broken ones and why", LIMIT, asy
   spool.put(3);
   writeFileSync(join(spool.directory, "events-broken.db"), "nonsense");
   const { code, stdout, stderr } = await queue(spool, ["list"]);
-  assert.equal(code, 0);
+  assert.equal(code, 1);
   assert.match(stdout, /^QUEUE +DEPTH +CAP .*\nbroken +- .*\nmain +3 +1000000 +0 +0 /);
   assert.match(stderr, /^broken: .*is not a queue file/);
-  const [listed] = await json(spool, ["list"]);
+  const [listed] = await json(spool, ["list"], 1);
   assert.deepEqual(
     (listed!.queues as { queue: string; depth?: number }[]).map(({ queue: name, depth }) => [name, depth]),
     [
@@ -66,7 +82,9 @@ test("tells the depth as the publisher does, and changes nothing in the file", L
   insertDeadLetters(spool, 1);
   spool.close();
   const before = readFileSync(spool.queue.file);
-  const [depth] = await json(spool, ["depth"]);
+  const [{ subscriptions, ...depth } = {}] = await json(spool, ["depth"]);
+  const { name, depth: depthOfOne } = (subscriptions as { name: string; depth: number }[])[0]!;
+  assert.deepEqual({ name, depthOfOne }, { name: "default", depthOfOne: 3 });
   assert.deepEqual(
     { ...depth, oldest_event_age_seconds: 0 },
     {
@@ -79,6 +97,7 @@ test("tells the depth as the publisher does, and changes nothing in the file", L
       dropped_dead_letters: 0,
       rejected_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
       oldest_event_age_seconds: 0,
+      retained_bytes: 0,
     },
   );
   await queue(spool, ["peek"]);
@@ -86,7 +105,7 @@ test("tells the depth as the publisher does, and changes nothing in the file", L
   assert.deepEqual(readFileSync(spool.queue.file), before);
 });
 
-test("watches the depth until it is interrupted, with events put and gone a second", LIMIT, async () => {
+test("watches the depth until it is interrupted, with events put and removed a second", LIMIT, async () => {
   using spool = new Spool();
   await using watch = start("src/commands/queue.ts", [
     "depth",
@@ -96,7 +115,7 @@ test("watches the depth until it is interrupted, with events put and gone a seco
     "--directory",
     spool.directory,
   ]);
-  await watch.line(/PUT\/S +GONE\/S/);
+  await watch.line(/PUT\/S +REMOVED\/S/);
   const put = setInterval(() => spool.put(1), 5);
   await watch.line(/ [1-9]\d* +0$/);
   clearInterval(put);
@@ -112,7 +131,7 @@ test("peeks at the oldest events, and claims none", LIMIT, async () => {
   assert.deepEqual(first, { id: 1, size_bytes: 25, state: "waiting", event: { n: 1, text: "ä\u001b" } });
   assert.match(
     (await queue(spool, ["peek", "-n", "1"])).stdout,
-    /^1 {2}\d.*s ago {2}25 B {2}waiting {2}\{"n":1/,
+    /^ +ID +AGE +SIZE {2}STATE {4}EVENT\n +1 +\d.*s +25 B {2}waiting {2}\{"n":1/,
   );
   assert.deepEqual(spool.leases(), []);
 });
@@ -138,7 +157,7 @@ test("follows events as they are put, beside a publisher", LIMIT, async () => {
   spool.put(1);
   await tail.line(/"n":4/);
   assert.equal(await stop(tail, "SIGINT"), 0);
-  assert.equal(tail.stdout.length, 2);
+  assert.equal(tail.stdout.length, 1 + 2);
 });
 
 test("makes no file and no directory where there was none", LIMIT, async () => {

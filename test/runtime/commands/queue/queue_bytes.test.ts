@@ -49,7 +49,7 @@ test("rejects a line that a collector would reject, and says why", LIMIT, async 
     const { code, stdout, stderr } = await queue(spool, ["put"], input);
     assert.deepEqual([code, stdout], [1, "1 event put.\n"]);
     assert.match(stderr, problem);
-    assert.match(stderr, /^Line 3: .* Go on from this line\.$/m);
+    assert.match(stderr, /^Line 3: .* Continue from this line\.$/m);
   }
   assert.equal(spool.queue.depth(), lines.length);
 });

@@ -15,8 +15,8 @@ test("shows, exports, retries and purges dead letters", LIMIT, async () => {
   spool.put(150);
   insertDeadLetters(spool, 120);
   assert.match(
-    (await queue(spool, ["dead", "list"])).stdout,
-    /^ *ID +DIED +STATUS .*\n +1 .* 422 +1 +7 B +no noun in 1\n/,
+    (await queue(spool, ["dead", "list", "--all"])).stdout,
+    /^ *ID +REJECTED +STATUS .*\n +1 .* 422 +1 +7 B +no noun in 1\n/,
   );
   const [shown] = await json(spool, ["dead", "show", "7"]);
   assert.deepEqual([shown?.status, shown?.response, shown?.event], [422, "no noun in 7", { n: 7 }]);
@@ -51,7 +51,7 @@ test("retries as many dead letters as the queue has room for", LIMIT, async () =
   insertDeadLetters(spool, 4);
   spool.cap(3);
   const { code, stdout, stderr } = await queue(spool, ["dead", "retry", "--all"]);
-  assert.deepEqual([code, stdout], [1, "2 of 4 are in the queue again.\n"]);
+  assert.deepEqual([code, stdout], [1, "Put 2 of 4 dead letters back into the queue.\n"]);
   assert.match(stderr, /The queue is full/);
 });
 
@@ -63,7 +63,7 @@ test("puts lines of JSON, and says where to go on when one cannot be put", LIMIT
 
   const bad = await queue(spool, ["put"], '{"n":1}\n{"n":2\n{"n":3}\n');
   assert.deepEqual([bad.code, bad.stdout], [1, "1 event put.\n"]);
-  assert.match(bad.stderr, /^Line 2: It is not JSON\. Go on from this line\./);
+  assert.match(bad.stderr, /^Line 2: It is not JSON\. Continue from this line\./);
 
   spool.cap(253);
   const full = await queue(spool, ["put"], '{"n":1}\n{"n":2}\n{"n":3}\n');
@@ -88,7 +88,7 @@ test(
     const file = join(spool.directory, "drained.jsonl");
     const { code, stderr } = await queue(spool, ["drain", "--to", file]);
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /3000 events drained, 2 left\.\nA publisher holds those that are left/);
+    assert.match(stderr, /3000 events drained, 2 left\.\nThe events that are left were claimed/);
     assert.equal(spool.queue.depth(), 2);
 
     assert.equal((await queue(spool, ["put"], readFileSync(file, "utf8"))).stdout, "3000 events put.\n");
@@ -114,7 +114,7 @@ test("drains up to the first event that fits on no line, and says which", LIMIT,
     stdout.trimEnd().split("\n"),
     numbersFrom(1, 5).map((n) => `{"n":${n}}`),
   );
-  assert.match(stderr, /Event 6 is not JSON and fits on no line/);
+  assert.match(stderr, /Event 6 is not JSON and cannot be a line/);
   assert.equal(spool.queue.depth(), 6);
 });
 
@@ -155,4 +155,35 @@ test("purges all that waits, and leaves no trace but the ids", LIMIT, async () =
   assert.deepEqual(spool.leases(), []);
   spool.put(1);
   assert.equal((await json(spool, ["peek"]))[0]?.id, 5_001);
+});
+
+test("lists dead letters by reason, each with --all, and those that a filter leaves", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(12);
+  insertDeadLetters(spool, 10);
+  const list = async (...args: string[]): Promise<string[]> =>
+    (await queue(spool, ["dead", "list", ...args])).stdout.trimEnd().split("\n");
+  const [header, group, ...others] = await list();
+  assert.match(header!, /^COUNT +STATUS +FIRST +LAST +LAST ID +RESPONSE$/);
+  assert.match(group!, /^ +10 +422 .* 10 {2}no noun in #$/);
+  assert.deepEqual(others, []);
+  assert.equal((await list("--all")).length, 1 + 10);
+  assert.match((await list("--all", "--limit", "1"))[1]!, /^10 .* no noun in 10$/);
+  assert.equal((await list("--all", "--reason", "NOUN IN 1")).length, 1 + 2);
+  assert.deepEqual(await list("--status", "400"), ["No dead letters."]);
+  assert.deepEqual(await json(spool, ["dead", "retry", "--reason", "noun in 1"]), [{ retried: 2 }]);
+  assert.deepEqual(await json(spool, ["dead", "purge", "--older-than", "0s", "--yes"]), [{ purged: 8 }]);
+});
+
+test("follows dead letters as they come, and no other than the filter leaves", LIMIT, async () => {
+  using spool = new Spool();
+  spool.put(5);
+  insertDeadLetters(spool, 2);
+  const args = ["dead", "list", "--follow", "--limit", "1", "--directory", spool.directory];
+  await using follow = start("src/commands/queue.ts", args);
+  await follow.line(/no noun in 2$/);
+  insertDeadLetters(spool, 3, 3);
+  await follow.line(/no noun in 5$/);
+  assert.equal(await stop(follow, "SIGINT"), 0);
+  assert.equal(follow.stdout.length, 1 + 3);
 });

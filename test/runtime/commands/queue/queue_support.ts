@@ -49,15 +49,15 @@ export async function json(
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
-/** Makes dead letters of the first events. */
-export function insertDeadLetters(spool: Spool, count: number): void {
+/** Makes dead letters of `count` events, from `firstId` on. All before it must be claimed. */
+export function insertDeadLetters(spool: Spool, count: number, firstId: number = 1): void {
   const file = QueueFile.open(spool.queue.file, {
     role: "producer",
     durability: "process",
     busyTimeoutMs: 1_000,
   });
   const leases = new LeaseTable(file, 60_000);
-  for (let id = 1; id <= count; id++)
+  for (let id = firstId; id < firstId + count; id++)
     leases.deadLetter(leases.claim(id - 1, id)!, { status: 422, response: `no noun in ${id}` });
   file.close();
 }

@@ -1,0 +1,99 @@
+/**
+ * What `--check` looks at besides the configuration: whether a start would get what it needs. It changes nothing.
+ *
+ * @module
+ */
+import { accessSync, constants, type Stats, statSync } from "node:fs";
+import { request } from "node:http";
+import { dirname } from "node:path";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import type { ListenAddress } from "../config/addresses.ts";
+import { ConfigurationError } from "../errors.ts";
+import { octal } from "../storage/locations.ts";
+
+/** How long a server on a taken address has to answer, in milliseconds. */
+const ANSWER_MS = 2_000;
+
+/**
+ * Checks that files of a directory can be read, written and created.
+ *
+ * @param key the setting that names it, for errors
+ * @throws {ConfigurationError}
+ */
+export function checkDirectory(directory: string, key: string): void {
+  const stats = statsOf(directory, key);
+  if (!stats.isDirectory()) throw new ConfigurationError(`${directory} is not a directory.`, { key });
+  checkAccess(directory, stats, { key, mode: constants.R_OK | constants.W_OK | constants.X_OK });
+}
+
+/** As {@link checkDirectory}; a directory that a start would create may be missing, but then its parent is checked. */
+export function checkDefaultDirectory(directory: string, key: string): void {
+  let existing = directory;
+  while (statSync(existing, { throwIfNoEntry: false }) === undefined && dirname(existing) !== existing)
+    existing = dirname(existing);
+  checkDirectory(existing, key);
+}
+
+/** Checks that a file, if it exists, is a regular file that can be read and written. @throws {ConfigurationError} */
+export function checkFile(path: string, key: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return;
+  if (!stats.isFile()) throw new ConfigurationError(`${path} is not a regular file.`, { key });
+  checkAccess(path, stats, { key, mode: constants.R_OK | constants.W_OK });
+}
+
+/**
+ * Checks that a server can listen at an address. One of ours that already does so is fine: a check before a reload.
+ *
+ * @throws {ConfigurationError} the address is taken by another program, not permitted, or not of this machine
+ */
+export async function checkAddress(address: ListenAddress, key: string): Promise<void> {
+  const { serveApp } = await import("../server/serve.ts");
+  try {
+    await (await serveApp({ fetch: () => new Response() }, address, { key })).close();
+  } catch (error) {
+    const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+    if (code !== "EADDRINUSE" || !(await isOurs(address))) throw error;
+  }
+}
+
+/** Whether what listens there answers `/livez` as a publisher and a collector do. */
+async function isOurs(address: ListenAddress): Promise<boolean> {
+  const where = "path" in address ? { socketPath: address.path } : { host: address.host, port: address.port };
+  const asked = request({ ...where, path: "/livez", agent: false, timeout: ANSWER_MS });
+  asked.on("timeout", () => asked.destroy());
+  try {
+    const body = await new Promise<string>((resolve, reject) => {
+      asked.on("response", (response) => text(response).then(resolve, reject));
+      asked.on("error", reject);
+      asked.end();
+    });
+    return body === '{"status":"ok"}';
+  } catch {
+    return false;
+  }
+}
+
+function statsOf(path: string, key: string): Stats {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const problem = code === "ENOENT" ? "does not exist: create it" : `cannot be used (${code})`;
+    throw new ConfigurationError(`${path} ${problem}, or name another.`, { key }, { cause });
+  }
+}
+
+function checkAccess(path: string, stats: Stats, { key, mode }: { key: string; mode: number }): void {
+  try {
+    accessSync(path, mode);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const why =
+      code === "EROFS"
+        ? "its file system is read-only (EROFS)"
+        : `owner uid ${stats.uid}, mode ${octal(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${code})`;
+    throw new ConfigurationError(`cannot read and write ${path}: ${why}.`, { key }, { cause });
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Which runtimes run eventspool. A command asks this before it loads anything else, so this module imports nothing of
+ * ours and uses nothing that is newer than what it rejects.
+ *
+ * @module
+ */
+import process from "node:process";
+
+/** The part of `process.versions` that tells the runtimes apart: Bun and Deno have a Node version, too. */
+export interface RuntimeVersions {
+  readonly bun?: string | undefined;
+  readonly deno?: string | undefined;
+  readonly node: string;
+}
+
+/** A runtime that is too old. */
+export interface OldRuntime {
+  readonly name: "Bun" | "Deno" | "Node";
+  /** Its version. */
+  readonly found: string;
+  /** The oldest version that works. */
+  readonly needed: string;
+}
+
+/**
+ * The oldest versions that run better-sqlite3 13, found by trying: Bun 1.4.0 panics (`NAPI FATAL ERROR`), Node 22.13
+ * ends with a segmentation fault. Deno has run it since 2.0. `engines` in package.json says the same.
+ */
+const OLDEST: Readonly<Record<OldRuntime["name"], string>> = { Bun: "1.4.1", Deno: "2.0.0", Node: "22.14.0" };
+
+/** This runtime, if it is too old. */
+export function oldRuntime({ bun, deno, node }: RuntimeVersions = process.versions): OldRuntime | undefined {
+  const name = bun !== undefined ? "Bun" : deno !== undefined ? "Deno" : "Node";
+  const found = bun ?? deno ?? node;
+  const needed = OLDEST[name];
+  return found.localeCompare(needed, "en", { numeric: true }) < 0 ? { name, found, needed } : undefined;
+}
+
+/** Ends a command with 2 and one sentence if this runtime is too old for it. */
+export function rejectOldRuntime(command: string): void {
+  const old = oldRuntime();
+  if (old === undefined) return;
+  const { name, found, needed } = old;
+  console.error(`${command}: ${name} ${found} is too old: upgrade to ${name} ${needed} or later.`);
+  process.exit(2);
+}

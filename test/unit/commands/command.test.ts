@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { helpOf, parseCommandLine, wrapped } from "../../../src/commands/command.ts";
+import { VERBS } from "../../../src/commands/eventspool.ts";
+
+const verbs = Object.entries(VERBS);
+
+test("the help of each verb has its usage, options, examples and exit codes", () => {
+  for (const [name, verb] of verbs) {
+    const help = helpOf(`eventspool ${name}`, verb);
+    for (const option of [...Object.keys(verb.options), "help"])
+      assert.match(help, new RegExp(`--${option}\\b`), name);
+    assert.match(help, new RegExp(`^Usage: eventspool ${name} .*\\[options\\]$`, "m"));
+    assert.match(help, new RegExp(`^Examples:\n {2}eventspool ${name}`, "m"));
+    assert.match(
+      help.replaceAll("\n", " "),
+      /Exit codes: 0 done; 1 failed while running.*; 2 wrong usage or configuration\.$/,
+    );
+    assert.equal(/^--json prints/m.test(help), "json" in verb.options, `${name} documents its JSON`);
+    assert.deepEqual(
+      help.split("\n").filter((line) => line.length > 100),
+      [],
+      name,
+    );
+  }
+});
+
+test("the examples of each verb are understood", () => {
+  for (const [name, { examples, options, args }] of verbs) {
+    assert.ok(examples.length > 0, name);
+    for (const example of examples) {
+      const words = example
+        .replace(/[<>] \S+/g, "")
+        .split(" ")
+        .filter(Boolean);
+      const { positionals } = parseCommandLine(options, words);
+      assert.ok(args !== undefined || positionals.length === 0, `${name} ${example}`);
+    }
+  }
+});
+
+test("one option means the same in all verbs", () => {
+  const kinds = new Map<string, string>();
+  for (const [name, { options }] of verbs)
+    for (const [option, { type, short, value }] of Object.entries(options)) {
+      const kind = JSON.stringify([type, short, value]);
+      assert.equal(kinds.get(option) ?? kind, kind, `--${option} of ${name}`);
+      kinds.set(option, kind);
+    }
+});
+
+test("wraps a text at spaces, and keeps its line ends", () => {
+  const text = wrapped(`${"word ".repeat(40).trim()}\nend`, 10);
+  assert.ok(text.split("\n").every((line) => line.length <= 90));
+  assert.match(text, /\n {10}end$/);
+  assert.equal(text.replaceAll(/\s+/g, " "), `${"word ".repeat(40)}end`);
+});
