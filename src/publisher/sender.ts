@@ -6,7 +6,7 @@
 
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
-import type { DurableHead } from "../storage/wal_sync.ts";
+import type { DurableEvents } from "../storage/wal_sync.ts";
 import type { PublisherCounts } from "./counts.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
@@ -23,7 +23,7 @@ export interface SenderDependencies {
   readonly destination: Destination;
   readonly metrics: StatsdClient;
   /** Makes the events survive a power cut before they are sent. */
-  readonly durable: Pick<DurableHead, "reach" | "close">;
+  readonly durable: Pick<DurableEvents, "reach" | "close">;
   readonly counts: PublisherCounts;
   /** OpenTelemetry's API, for a span of each request; undefined: no tracing. */
   readonly tracing?: PublishTracing | undefined;

@@ -4,7 +4,7 @@ import { StatsdClient } from "../../../src/metrics/statsd.ts";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { Sender, type SenderDependencies, type Sent } from "../../../src/publisher/sender.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
-import { DurableHead } from "../../../src/storage/wal_sync.ts";
+import { DurableEvents } from "../../../src/storage/wal_sync.ts";
 import { collectorAt, serveCollector } from "../../support/collector.ts";
 import { KEY } from "../../support/keys.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
@@ -43,7 +43,7 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
     leases: queue.leases,
     queue: "main",
     destination: collectorAt(`${url}/v2j`, place),
-    durable: new DurableHead(queue.file.path, queue.events),
+    durable: new DurableEvents(queue.file.path, queue.events),
     metrics,
     counts: new PublisherCounts(),
     ...parts,
