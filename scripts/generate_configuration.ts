@@ -157,7 +157,7 @@ function choicesIn({ kind, value }: TsType): string[] {
   });
 }
 
-/** Keys that two destinations have in common appear once. */
+/** Lists a key of several destinations once. */
 function unique(rows: readonly Row[]): Row[] {
   return [...new Map(rows.map((row) => [row.keys.join(), row])).values()];
 }

@@ -11,6 +11,7 @@ import type { CollectorConfig } from "./collector_config.ts";
 import type { DestinationConfig } from "./destination_config.ts";
 import type { HttpTransportConfig } from "./http_config.ts";
 import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
+import type { PostgresConfig } from "./postgres_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
 import { Secret } from "./secret.ts";
 import type { SinkConfig } from "./sink_config.ts";
@@ -39,6 +40,7 @@ export function describeCollectorConfig(config: CollectorConfig): Record<string,
 
 function describeSinkConfig(sink: SinkConfig): Record<string, unknown> {
   if (sink.kind === "nats") return describeNats(sink);
+  if (sink.kind === "postgres") return describePostgres(sink);
   const { kind: _, path, fsync, fsyncIntervalMs, ...rotation } = sink;
   return {
     output: path,
@@ -114,6 +116,8 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
         ...describeNats(destination),
         nats_messages: destination.messages,
       };
+    case "postgres":
+      return describePostgres(destination);
     case "file":
       return { file_path: destination.path };
   }
@@ -150,11 +154,30 @@ function describeNats(nats: NatsDestinationConfig | NatsSinkConfig): Record<stri
   };
 }
 
+function describePostgres({
+  address,
+  tls,
+  table,
+  partition,
+  timeoutMs,
+}: PostgresConfig): Record<string, unknown> {
+  return {
+    postgres_host: address.host,
+    postgres_port: address.port,
+    postgres_database: address.database,
+    postgres_user: address.user,
+    postgres_tls: tls === undefined ? (address.sslMode ?? "disable") : "verify-full",
+    postgres_table: table,
+    postgres_partition: partition,
+    postgres_timeout_ms: timeoutMs,
+  };
+}
+
 /**
  * The same for two configurations that say the same, secrets and the contents of the files that they name included: as
  * these are now. A hash, so that no text with the secrets stays in memory.
  */
-export function fingerprintOf(config: PublisherConfig): string {
+export function fingerprintOf(config: object): string {
   const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
     const raw = this[key]; // before toJSON
     if (raw instanceof Secret) return Buffer.from(raw.reveal()).toString("base64");

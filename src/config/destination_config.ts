@@ -14,6 +14,7 @@ import {
 } from "./http_config.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { oneOf, optional, parseText, quote } from "./parsers.ts";
+import { type PostgresConfig, readPostgres } from "./postgres_config.ts";
 import { checkExposedSecret, parseSecret, readSecret, type Secret } from "./secret.ts";
 
 /** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
@@ -57,6 +58,7 @@ export type DestinationConfig =
   | CollectorDestinationConfig
   | HttpDestinationConfig
   | NatsDestinationConfig
+  | PostgresConfig
   | FileDestinationConfig;
 
 /** How the keys of a destination are read, and what they begin with. */
@@ -70,6 +72,7 @@ const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>>
   collector: { read: readCollector, prefixes: ["collector.", "key."] },
   http: { read: readHttpDestination, prefixes: ["http."] },
   nats: { read: readNatsDestination, prefixes: ["nats."] },
+  postgres: { read: readPostgres, prefixes: ["postgres."] },
   file: { read: readFile, prefixes: ["file."] },
 };
 

@@ -22,6 +22,7 @@ export type {
   NatsDestinationConfig,
   NatsLogin,
 } from "../config/nats_config.ts";
+export type { PostgresAddress, PostgresConfig, PostgresTls } from "../config/postgres_config.ts";
 export type {
   MetricsConfig,
   PublisherConfig,

@@ -128,7 +128,9 @@ export class Publisher implements AsyncDisposable {
     this.subscription = config.subscription.name;
     this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
     this.#pause = new Pause(file);
-    this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
+    this.#presence = file.isOutbox
+      ? undefined
+      : new Presence(file.path, config.subscription.name, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
     const subscription = config.subscription.name;
     this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });
@@ -266,6 +268,7 @@ export class Publisher implements AsyncDisposable {
       stop: this.#stop.signal,
       everyMs: this.#timings.healthMs,
     });
+    this.#show();
     const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is down is checked once it is back

@@ -8,6 +8,7 @@ import { homedir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { shellQuoted } from "../format.ts";
 import { temporaryPathsOf } from "./temporary_file.ts";
 
 /** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
@@ -126,7 +127,7 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
   const code = (cause as NodeJS.ErrnoException).code ?? "UNKNOWN";
   const problem =
     code === "ENOENT"
-      ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${directory}), or name another ` +
+      ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${shellQuoted(directory)}), or name another ` +
         "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
       : `The queue directory ${directory} cannot be used (${code}): see to its owner and mode, or name another.`;
   return new EventStorageError(code, directory, problem, { cause });
@@ -150,10 +151,10 @@ export function exposuresOf(path: string): Exposure[] {
   if (folder !== undefined && (folder.mode & 0o002) !== 0)
     add(
       `everyone may put files into ${directory} (mode ${octal(folder.mode)})`,
-      `chmod 700 ${directory}, or 770 for a group that shares it`,
+      `chmod 700 ${shellQuoted(directory)}, or 770 for a group that shares it`,
     );
   if (file !== undefined && (file.mode & 0o007) !== 0)
-    add(`everyone may read or write ${path} (mode ${octal(file.mode)})`, `chmod 600 ${path}`);
+    add(`everyone may read or write ${path} (mode ${octal(file.mode)})`, `chmod 600 ${shellQuoted(path)}`);
   for (const [place, stats] of [
     [directory, folder],
     [path, file],

@@ -199,8 +199,7 @@ class Board {
   }
 
   #turnAway(c: Context, level: Extract<AccessLevel, "wrong-host" | "none">): Response | Promise<Response> {
-    if (level === "wrong-host")
-      return c.html(messagePage("Not under this name", WRONG_HOST, locationOf(c)), 403);
+    if (level === "wrong-host") return c.html(messagePage("Wrong host name", WRONG_HOST, locationOf(c)), 403);
     c.header("WWW-Authenticate", "Bearer");
     return this.#askForToken(c, 401);
   }
@@ -216,7 +215,7 @@ class Board {
   }
 
   #newLetterList(isTrusted: boolean): DeadLetterList {
-    return new DeadLetterList((id) => this.#publisher.deadLetters.get(id), isTrusted);
+    return new DeadLetterList(this.#publisher, isTrusted);
   }
 
   #look(beforeId?: number): Snapshot | Error {
@@ -260,7 +259,7 @@ function backTo(c: Context, rest: string = ""): Response {
 }
 
 function notDone(c: Context, text: string, status: 400 | 403): Response | Promise<Response> {
-  return c.html(messagePage("Not done", text, locationOf(c)), status);
+  return c.html(messagePage("Nothing was done", text, locationOf(c)), status);
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -21,7 +21,10 @@ const GROUPED_DEAD_LETTERS = 10_000;
 const DASHBOARD_QUEUES = 50;
 
 /** What the page needs of a publisher. */
-export type WatchedPublisher = Pick<Publisher, "queue" | "file" | "status" | "deadLetters" | "stopSignal">;
+export type WatchedPublisher = Pick<
+  Publisher,
+  "queue" | "file" | "subscription" | "status" | "deadLetters" | "stopSignal"
+>;
 
 /** A queue of the directory. */
 export interface QueueRow {

@@ -18,6 +18,7 @@ import { HttpDestination, type HttpLocation } from "./http.ts";
 import type { ProxyEnv, TlsMaterial } from "./http_client.ts";
 import { endpointProtocol } from "./http_endpoint.ts";
 import { NatsDestination } from "./nats.ts";
+import { PostgresDestination } from "./postgres.ts";
 
 /** How the destination of each kind is made. */
 const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> } = {
@@ -30,6 +31,7 @@ const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> }
     return new HttpDestination(endpointProtocol(config, queueName), httpLocation(config, gzipLevel));
   },
   nats: (config, { queueName }) => new NatsDestination(config, queueName),
+  postgres: (config, { queueName }) => new PostgresDestination(config, queueName),
   file: ({ path }) => new FileDestination(path),
 };
 

@@ -84,7 +84,7 @@ test("shows figures only, where it knows neither a token nor that it is local", 
   assert.equal(countsOf(main).deadLetters, 1);
 });
 
-test("allows the page nothing but its own style and script", async () => {
+test("allows the page only its own style and script", async () => {
   await using main = newQueue(NOWHERE);
   const app = admin(main.publisher, { token: "0123456789abcdef" });
   const signedIn = { headers: { Authorization: "Bearer 0123456789abcdef" } };

@@ -250,7 +250,7 @@ test(
   },
 );
 
-test("loses no event of those who send while it is reloaded again and again", LIMIT, async () => {
+test("loses no event that is sent while it reloads again and again", LIMIT, async () => {
   using directory = temporaryDirectory();
   const lines = (nth: number): string =>
     `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\nrequest_timeout = ${10 + nth}s\noutput.rotate_size = ${1 + nth}MiB\n`;

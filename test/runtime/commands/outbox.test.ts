@@ -59,12 +59,15 @@ test("queue shows, drains and checks an outbox by the path of its file", LIMIT, 
   const at = ["--file", shop.path];
   shop.outbox.putMany([{ n: 1 }, { n: 2 }]);
 
-  const [[depth], peeked, checked] = await Promise.all([
+  const [[depth], [page], peeked, checked] = await Promise.all([
     json(spool, ["depth", ...at]),
+    json(spool, ["status", ...at]),
     queue(spool, ["peek", ...at]),
     queue(spool, ["check", ...at]),
   ]);
   assert.equal(depth!.depth, 2);
+  const [publisher] = page!.publishers as { state: string }[];
+  assert.deepEqual([page!.depth, publisher!.state], [2, "unknown"]);
   assert.match(peeked.stdout, /waiting {2}\{"n":1\}\n.*waiting {2}\{"n":2\}/s);
   assert.equal(checked.code, 0, checked.stdout);
   assert.match(checked.stdout, /integrity_check: ok\n.*2 of at most 10000 events.*the write lock is free/s);

@@ -18,7 +18,7 @@ for (const block of PAGES.flatMap(readBlocks).filter(
   test(`the configuration in ${block.page}, line ${block.line}, is read without a warning`, () => {
     const format = block.language as "ini" | "toml";
     const secret = "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==";
-    const env = { EVENTS_KEY_SECRET: secret, EVENTS_TOKEN: secret };
+    const env = { EVENTS_KEY_SECRET: secret, EVENTS_TOKEN: secret, DB_PASSWORD: "hunter2" };
     const publishers = [...block.text.matchAll(/^\[event-publisher[:.](\w+)\]/gm)];
     for (const [, queueName] of publishers)
       assert.deepEqual(parsePublisherConfig(block.text, { format, env, queueName: queueName! }).warnings, []);

@@ -241,10 +241,10 @@ await publisher[Symbol.asyncDispose]();
 for (const name of readdirSync(lake)) console.log(gunzipSync(readFileSync(lake + "/" + name)).toString().trim());
 `;
 
-test("the destination of docs/http.md compiles, and stores each event once its directory is there", {
+test("the destination of docs/destinations.md compiles, and stores each event once its directory is there", {
   timeout: 120_000,
 }, () => {
-  using project = new Project({ ...filesOf(readPrograms("docs/http.md")), "driver.ts": DRIVER });
+  using project = new Project({ ...filesOf(readPrograms("docs/destinations.md")), "driver.ts": DRIVER });
   assert.deepEqual(project.check(), { status: 0, output: "" });
   project.write(
     "publisher.ini",

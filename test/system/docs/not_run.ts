@@ -6,7 +6,6 @@ export const PROGRAM_PAGES: readonly string[] = [
   "docs/cookbook.md",
   "docs/destinations.md",
   "docs/frameworks.md",
-  "docs/http.md",
   "docs/moving-from-segment.md",
   "docs/scale.md",
   "docs/service.md",
