@@ -120,6 +120,15 @@ function ownOf({
   return state.subscriptions.find(({ name }) => name === subscription) ?? state;
 }
 
+/** A status that has of the subscriptions only the publisher's own: its depth, ages and dead letters. */
+export function ownStatus(status: PublisherStatus): PublisherStatus {
+  const own = status.state.subscriptions.find(({ name }) => name === status.subscription);
+  if (own === undefined) return status;
+  const { depth, leased, oldestPutAtMs, deadLetters, deadLetterBytes, droppedDeadLetters } = own;
+  const counts = { depth, leased, oldestPutAtMs, deadLetters, deadLetterBytes, droppedDeadLetters };
+  return { ...status, state: { ...status.state, ...counts } };
+}
+
 function* examineQueue(status: PublisherStatus): Generator<Finding> {
   const { state, pausedAtMs } = status;
   if (pausedAtMs !== undefined)

@@ -6,9 +6,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
 import { type Checkpoints, compact } from "../storage/checkpoints.ts";
+import { removeAbandoned } from "../storage/locations.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
-import { removeAbandoned } from "../storage/temporary_file.ts";
 import { Trimmer } from "../storage/trim.ts";
 import { syncWal } from "../storage/wal_sync.ts";
 import * as log from "./log.ts";

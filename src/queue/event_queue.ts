@@ -93,7 +93,7 @@ export interface EventQueueOptions {
    * the same option links the span of its request to it. Default: none, and a put costs nothing more.
    */
   readonly openTelemetry?: PutTracing;
-  /** Is told of each event that is not stored, for a counter or a log of the service's own. Default: none. */
+  /** Is called for each event that is not stored, for a counter or a log of the service. Default: none. */
   readonly onRejected?: OnRejected;
 }
 
@@ -329,7 +329,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     try {
       this.#events.setMaxEvents(maxEvents);
     } catch (error) {
-      this.close(); // nobody else can: the constructor throws
+      this.close(); // the caller cannot: the constructor throws
       throw error;
     }
   }

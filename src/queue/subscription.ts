@@ -54,7 +54,7 @@ export interface SubscribeOptions<E> {
 
 /** An event of a batch. */
 export interface SubscribedEvent<E> {
-  /** Names the event for ever, such as `8a6e...:101`, also when it comes again: for whoever must do things once. */
+  /** Names the event for ever, such as `8a6e...:101`, also when it comes again: for things that must be done once. */
   readonly id: string;
   readonly event: E;
   readonly putAt: Date;

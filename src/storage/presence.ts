@@ -7,8 +7,8 @@
 import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { VERSION } from "../version.ts";
+import { removeAbandoned, temporaryPathFor } from "./locations.ts";
 import { DEFAULT_SUBSCRIPTION } from "./subscriptions.ts";
-import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
 
 /** How often a publisher shows that it lives, in milliseconds. */
 export const PRESENCE_EVERY_MS = 1_000;

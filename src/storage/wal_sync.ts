@@ -19,9 +19,9 @@ const SYNC_EVERY_MS = 100;
 export interface WalSyncOptions {
   /** Ends it. */
   readonly signal: AbortSignal;
-  /** Told of each sync that was done. */
+  /** Is called after each sync. */
   readonly onSync?: () => void;
-  /** Resolves when somebody may have written, where that is known; else it is looked, ten times a second. */
+  /** Resolves when another process may have written. Default: it is checked ten times a second. */
   readonly written?: () => Promise<void> | undefined;
 }
 

@@ -8,6 +8,7 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import type { DeadLetterSelection } from "../../publisher/dead_letters.ts";
+import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
 import { type Access, type AccessLevel, isSameOrigin, WRONG_HOST } from "./access.ts";
 import { Charts } from "./charts.ts";
 import { DeadLetterList } from "./dead_letters.ts";
@@ -134,7 +135,8 @@ class Board {
     const { isTrusted } = view;
     // A page of single ones has a list of its own: the live list forgets what is not on it.
     const letters = beforeId === undefined ? view.letters : this.#newLetterList(isTrusted);
-    const { queue, file } = this.#publisher;
+    const { queue: name, subscription, file } = this.#publisher;
+    const queue = subscription === DEFAULT_SUBSCRIPTION ? name : `${name}, subscription ${subscription}`;
     const hasMore = snapshot.letters.length === DASHBOARD_DEAD_LETTERS;
     const page = dashboardPage({
       queue,

@@ -4,7 +4,7 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import type { PublisherStatus } from "../../publisher/health.ts";
+import { ownStatus, type PublisherStatus } from "../../publisher/health.ts";
 import type { Publisher } from "../../publisher/publisher.ts";
 import type { DeadLetterGroup } from "../../storage/dead_letter_groups.ts";
 import type { DeadLetterSummary } from "../../storage/dead_letters.ts";
@@ -74,7 +74,7 @@ export class Watch {
 
   constructor(publisher: WatchedPublisher) {
     this.#publisher = publisher;
-    this.#history = History.of(() => publisher.status(), publisher.stopSignal);
+    this.#history = History.of(() => ownStatus(publisher.status()), publisher.stopSignal);
     this.#queues = new NeighbourQueues(publisher);
   }
 
@@ -84,7 +84,8 @@ export class Watch {
    * @param beforeId instead: single dead letters with a lower id @throws {EventStorageError} the file cannot be read
    */
   snapshot(beforeId?: number): Snapshot {
-    const status = this.#publisher.status();
+    const whole = this.#publisher.status();
+    const status = ownStatus(whole);
     const isGrouped = beforeId === undefined;
     return {
       atMs: Date.now(),
@@ -93,7 +94,7 @@ export class Watch {
       samples: this.#history.samples,
       letters: isGrouped ? [] : this.#publisher.deadLetters.list({ limit: DASHBOARD_DEAD_LETTERS, beforeId }),
       groups: isGrouped ? this.#groupsOf(status) : [],
-      queues: this.#queues.rows(status),
+      queues: this.#queues.rows(whole),
     };
   }
 

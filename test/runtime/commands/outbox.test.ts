@@ -46,7 +46,7 @@ test("the publisher says what is wrong with a service's database, in one line", 
   const bare = await publisher(shop, "queue.file = bare.db\n");
   assertRejection(bare, /bare\.db has no outbox: start the service first/);
   journal.close();
-  assertRejection(await publisher(shop, "queue.file = nope.db\n"), /There is no database .*nope\.db/);
+  assertRejection(await publisher(shop, "queue.file = nope.db\n"), /The database .*nope\.db does not exist/);
   const both = "queue.file = shop.db\nqueue.directory = /spool\n";
   assertRejection(await publisher(shop, both), /queue\.file: and queue\.directory are both set/);
   const twice = await publisher(shop, "queue.file = shop.db\n", ["--directory", "/spool"]);
