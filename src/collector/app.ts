@@ -27,7 +27,7 @@ import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 import { admit, assertOpen, Intake, ServiceUnavailable } from "./admission.ts";
-import { readBody } from "./body.ts";
+import { ACCEPTED_ENCODINGS, readBody } from "./body.ts";
 import { type ParsedEvents, parseEvents } from "./events.ts";
 import { ingest } from "./ingest.ts";
 import { logRejection } from "./log.ts";
@@ -99,7 +99,7 @@ interface Collecting extends CollectorOptions {
  * - 403: no signature, an unknown key, a wrong MAC; no usable `Event-Ids`, where the key requires them
  * - 408: it arrives too slowly
  * - 413: too long, or too many events
- * - 415: another Content-Encoding than gzip
+ * - 415: another Content-Encoding than gzip and zstd
  * - 422: some events are at fault, and `rejected`, a list of `{"index": 3, "error": "..."}`, says which; the others
  *   are kept, and are the `accepted`. Without `rejected`: too many for a list, and nothing was kept
  * - 503: not kept, too much to do, or broken off; to be sent again after `Retry-After`
@@ -211,7 +211,8 @@ function respond(c: Context, report: BatchReport, status: CollectorStatus): Resp
   status.requests[isAccepted ? "accepted" : "partly_rejected"]++;
   if (!isAccepted)
     logRejection({ status: 422, message: errorOf(report), path: c.req.path, cause: undefined });
-  return c.body(body, isAccepted ? 200 : 422, { "Content-Type": "application/json" });
+  const headers = { "Content-Type": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS };
+  return c.body(body, isAccepted ? 200 : 422, headers);
 }
 
 /** What is not an HTTPException here is a fault of ours: the batch must be sent again, and not be taken for bad. */

@@ -13,6 +13,7 @@ export {
 } from "../config/collector_config.ts";
 export type { Env } from "../config/config_section.ts";
 export type { NatsConnectionConfig, NatsLogin, NatsSinkConfig } from "../config/nats_config.ts";
+export type { PostgresAddress, PostgresConfig, PostgresTls } from "../config/postgres_config.ts";
 export { Secret } from "../config/secret.ts";
 export type {
   FileSinkConfig,
@@ -31,6 +32,7 @@ export type { FsyncPolicy, SyncOptions } from "./sinks/group_commit.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";
 export { NatsSink } from "./sinks/nats.ts";
 export { openSink } from "./sinks/open_sink.ts";
+export { PostgresSink } from "./sinks/postgres.ts";
 export type {
   AcceptedBatch,
   EventList,

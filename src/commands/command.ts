@@ -212,7 +212,7 @@ export async function risksOf(checked: Checked): Promise<readonly string[]> {
   try {
     return (await checked.checkRisks?.()) ?? [];
   } catch (error) {
-    return [`the stream's settings are unknown: ${error instanceof Error ? error.message : error}`];
+    return [`the server's settings are unknown: ${error instanceof Error ? error.message : error}`];
   } finally {
     await checked.close();
   }

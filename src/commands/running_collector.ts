@@ -16,7 +16,7 @@ import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import { type CollectorConfig, type ListenerTls, loadCollectorConfig } from "../config/collector_config.ts";
-import { describeCollectorConfig } from "../config/describe_config.ts";
+import { describeCollectorConfig, fingerprintOf } from "../config/describe_config.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import {
@@ -61,7 +61,7 @@ async function check(config: CollectorConfig): Promise<{ description: object; wa
   if (tls !== undefined) readTls(tls);
   await checkAddress(listen, "listen");
   if (typeof admin.listen === "object") await checkAddress(admin.listen, "admin.listen");
-  const risks = sink.kind === "nats" ? await risksOf(await openSink(sink)) : [];
+  const risks = "path" in sink ? [] : await risksOf(await openSink(sink));
   const warnings = [...config.warnings, ...risks];
   return { description: describeCollectorConfig({ ...config, warnings }), warnings };
 }
@@ -206,7 +206,7 @@ export class RunningCollector {
 
   /** @throws {EventStorageError} (rejects) the new one cannot be opened; then the old one is in use */
   async #replaceSink(config: SinkConfig): Promise<void> {
-    if (isDeepStrictEqual(config, this.#config.sink)) return;
+    if (fingerprintOf(config) === fingerprintOf(this.#config.sink)) return; // two secrets are deeply equal, always
     const swapping = this.#swapSink(config);
     this.#sinkIsOpen = swapping.catch(() => {});
     await swapping;

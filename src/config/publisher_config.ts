@@ -121,6 +121,8 @@ export interface PublisherConfig extends QueueLocation {
     readonly minIntervalMs: number;
     /** `batch.gzip_level` (ours): the gzip level, 1 to 9: 6 makes batches a third smaller for three times the CPU. Default: 1. */
     readonly gzipLevel: number;
+    /** `batch.max_events` (ours): the count of events at which a batch is full. Default: none, only its size counts. */
+    readonly maxEvents: number | undefined;
     /** `batch.max_bytes` (ours): the size before compression at which a batch is full. Default: 512,000. */
     readonly maxBytes: number;
   };
@@ -172,6 +174,11 @@ export interface PublisherConfig extends QueueLocation {
     | undefined;
   /** `publisher.concurrency` (ours): batches in flight at once, at most, 1 to 256. Default: 32. */
   readonly concurrency: number;
+  /**
+   * `publisher.drop_fields` (ours): fields that events are sent without, with commas between: `user.email, ip`, or field
+   * ids for Thrift events: `1.2`. A path leads through lists, too. Default: none.
+   */
+  readonly dropFields: readonly string[];
   /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
   readonly graceMs: number;
   /** The admin routes. */
@@ -223,6 +230,7 @@ export function parsePublisherConfig(
 ): PublisherConfig {
   const queueName = checkQueueName(options.queueName ?? DEFAULT_QUEUE_NAME);
   const section = openSection(text, ["event-publisher", queueName], options);
+  const destination = readDestination(section);
   return {
     queueName,
     ...readQueueLocation(section),
@@ -230,7 +238,8 @@ export function parsePublisherConfig(
       "max_queue_size",
       optional(integerIn({ min: 1, max: EVENTS_CEILING }), undefined),
     ),
-    destination: readDestination(section),
+    destination,
+    dropFields: readDropFields(section, destination),
     batch: readBatch(section),
     deadLetters: readDeadLetters(section),
     subscription: readSubscription(section),
@@ -256,8 +265,32 @@ function readBatch(section: ConfigSection): PublisherConfig["batch"] {
     maxAgeMs: section.read("batch.max_age", optional(age, DEFAULT_BATCH_MAX_AGE_MS)),
     minIntervalMs: section.read("batch.min_interval", optional(age, DEFAULT_BATCH_MIN_INTERVAL_MS)),
     gzipLevel: section.read("batch.gzip_level", optional(integerIn({ min: 1, max: 9 }), DEFAULT_GZIP_LEVEL)),
+    maxEvents: section.read(
+      "batch.max_events",
+      optional(integerIn({ min: 1, max: MAX_BATCH_BYTES }), undefined),
+    ),
     maxBytes: section.read("batch.max_bytes", optional(size, MAX_BATCH_BYTES)),
   };
+}
+
+/** Thrift events have no names: a name would match nothing, and what it was to hide would leave. */
+function readDropFields(section: ConfigSection, destination: DestinationConfig): readonly string[] {
+  const fields = section.read("publisher.drop_fields", optional(parseFields, []));
+  const named = fields.find((field) => !/^\d+(?:\.\d+)*$/.test(field));
+  if (named !== undefined && destination.kind === "collector" && destination.version === "2")
+    throw section.error(
+      "publisher.drop_fields",
+      `has the name ${quote(named)}, and Thrift events (collector.version = 2) have field ids: write such as 1.2`,
+    );
+  return fields;
+}
+
+function parseFields(text: string): readonly string[] {
+  return text.split(",").map((part) => {
+    const field = part.trim();
+    if (/^[^\s.]+(?:\.[^\s.]+)*$/.test(field)) return field;
+    throw new ConfigurationError(`expected fields such as user.email, ip, got ${quote(text)}`);
+  });
 }
 
 function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"] {

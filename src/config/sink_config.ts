@@ -7,6 +7,7 @@
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
 import { bytesIn, durationMsIn, MAX_DURATION_MS, oneOf, optional, parseFileMode } from "./parsers.ts";
+import { describePostgres, type PostgresConfig, readPostgres } from "./postgres_config.ts";
 
 /** How far apart the syncs of `output.fsync = interval` are unless configured, in milliseconds: as the publisher's are. */
 export const DEFAULT_FSYNC_INTERVAL_MS = 100;
@@ -58,10 +59,15 @@ export interface SqliteSinkConfig extends OutputConfig {
 }
 
 /** Where a collector keeps events. `sink` says which it is; default: `file`. */
-export type SinkConfig = FileSinkConfig | SqliteSinkConfig | NatsSinkConfig;
+export type SinkConfig = FileSinkConfig | SqliteSinkConfig | NatsSinkConfig | PostgresConfig;
 
 /** How each sink's keys are read. A sink that is added has its entry here. */
-const READERS = { file: readFileSink, sqlite: readSqliteSink, nats: readNats } as const;
+const READERS = {
+  file: readFileSink,
+  sqlite: readSqliteSink,
+  nats: readNats,
+  postgres: readPostgresSink,
+} as const;
 
 const KINDS = Object.keys(READERS) as (keyof typeof READERS)[];
 
@@ -114,6 +120,15 @@ function readNats(section: ConfigSection): NatsSinkConfig {
   return readNatsSink(section);
 }
 
+function readPostgresSink(section: ConfigSection): PostgresConfig {
+  rejectKeys(
+    section,
+    OUTPUT_KEYS,
+    "is for a file or a database file, and the sink is postgres: leave it out",
+  );
+  return readPostgres(section);
+}
+
 function readOutput(section: ConfigSection): OutputConfig {
   const fileMode = section.read("output.mode", optional(parseFileMode, DEFAULT_OUTPUT_MODE));
   return { ...readSync(section), fileMode };
@@ -141,5 +156,6 @@ function rejectKeys(section: ConfigSection, keys: readonly string[], problem: st
 
 /** Where that is, for people. It holds no secret. */
 export function describeSink(config: SinkConfig): string {
+  if (config.kind === "postgres") return describePostgres(config);
   return config.kind === "nats" ? `nats://${config.servers.join(",")}/${config.subject.text}` : config.path;
 }

@@ -12,10 +12,17 @@ export type {
   FileDestinationConfig,
 } from "../config/destination_config.ts";
 export type {
+  BodyTemplate,
+  HttpAuth,
+  HttpDestinationConfig,
+  HttpTransportConfig,
+} from "../config/http_config.ts";
+export type {
   NatsConnectionConfig,
   NatsDestinationConfig,
   NatsLogin,
 } from "../config/nats_config.ts";
+export type { PostgresAddress, PostgresConfig, PostgresTls } from "../config/postgres_config.ts";
 export type {
   MetricsConfig,
   PublisherConfig,
@@ -53,3 +60,4 @@ export type { DeliveredEvents, NewDeadLetter, PublisherHooks } from "./hooks.ts"
 export type { PublisherOptions } from "./publisher.ts";
 export { Publisher } from "./publisher.ts";
 export type { PublishTracing } from "./tracing.ts";
+export type { TransformContext, TransformOptions } from "./transform.ts";

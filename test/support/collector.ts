@@ -1,7 +1,10 @@
 import { type CollectorOptions, collector } from "../../src/collector/app.ts";
 import type { AcceptedBatch, RequestVersion, Stored } from "../../src/collector/sinks/sink.ts";
+import { collectorProtocol } from "../../src/publisher/destinations/collector.ts";
+import { HttpDestination, type HttpLocation } from "../../src/publisher/destinations/http.ts";
 import { serveApp } from "../../src/server/serve.ts";
 import { formatEventIds } from "../../src/wire/event_ids.ts";
+import type { SigningKey } from "../../src/wire/signature.ts";
 import { KEY } from "./keys.ts";
 
 /** A batch that a collector stored. */
@@ -61,4 +64,21 @@ export async function serveCollector(options: Partial<CollectorOptions> = {}): P
     },
     [Symbol.asyncDispose]: () => served.close(),
   };
+}
+
+/** A destination that sends to a collector, with the tests' key unless another is given. */
+export function collectorAt(
+  url: string,
+  {
+    key = KEY,
+    version = "2j",
+    ...location
+  }: Partial<HttpLocation> & { readonly key?: SigningKey; readonly version?: "2" | "2j" } = {},
+): HttpDestination {
+  return new HttpDestination(collectorProtocol(version, key), {
+    url,
+    timeoutMs: 4_000,
+    gzipLevel: 1,
+    ...location,
+  });
 }

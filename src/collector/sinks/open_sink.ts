@@ -18,6 +18,10 @@ export async function openSink(config: SinkConfig): Promise<Sink> {
       const { NatsSink } = await import("./nats.ts");
       return new NatsSink(config);
     }
+    case "postgres": {
+      const { PostgresSink } = await import("./postgres.ts");
+      return new PostgresSink(config);
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Agent, request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { type CollectorOptions, collector } from "../../../src/collector/app.ts";
 import type { AcceptedBatch } from "../../../src/collector/sinks/sink.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
@@ -174,6 +174,20 @@ test("takes gzip by both its names, in any case, and answers 415 to other encodi
     assert.equal((await app.request("/v2j", gzipped("[1]", { "Content-Encoding": encoding }))).status, 200);
   for (const encoding of ["br", "deflate", "gzip, gzip", "gzip, br"])
     assert.equal((await app.request("/v2j", gzipped("[1]", { "Content-Encoding": encoding }))).status, 415);
+});
+
+test("takes zstd, says so in each response, and answers 413 and 400 to what is too large and what is not zstd", async () => {
+  const { app } = storingCollector();
+  const zstd = (body: string, compressed = zstdCompressSync(body)) => ({
+    ...signed(body, { "Content-Encoding": "zstd" }),
+    body: new Uint8Array(compressed),
+  });
+  const { status, headers } = await app.request("/v2j", zstd(`["${"x".repeat(9_000)}"]`));
+  assert.deepEqual([status, headers.get("Accept-Encoding")], [200, "zstd, gzip"]);
+  assert.equal((await app.request("/v2j", zstd(`["${"x".repeat(600_000)}"]`))).status, 413);
+  assert.equal((await app.request("/v2j", zstd("[1]", gzipSync("[1]")))).status, 400);
+  const cut = zstdCompressSync(crypto.getRandomValues(new Uint8Array(9_000))).subarray(0, 5_000);
+  assert.notEqual((await app.request("/v2j", zstd("[1]", cut))).status, 200);
 });
 
 test("takes batches and probes at paths with a slash at their end", async () => {

@@ -27,6 +27,6 @@ test("warns of keys that are another destination's", () => {
 test("rejects a destination that it does not know", () => {
   rejects(
     () => read("destination = kafka"),
-    /destination: expected collector or nats or file.*, got "kafka"/,
+    /destination: expected collector or http or nats or postgres or file.*, got "kafka"/,
   );
 });

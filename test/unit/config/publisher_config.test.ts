@@ -27,11 +27,12 @@ test("fills in the defaults", () => {
     directory: undefined,
     file: undefined,
     maxQueueSize: undefined,
-    batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000 },
+    batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000, maxEvents: undefined },
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
     subscription: { name: "default", start: undefined, lagLimit: undefined },
     retention: undefined,
     concurrency: 32,
+    dropFields: [],
     graceMs: 10_000,
     ballastBytes: 16_777_216,
     fileMode: 0o600,
@@ -56,11 +57,12 @@ const EVERYTHING = {
   directory: "/var/lib/eventspool",
   file: undefined,
   maxQueueSize: 5_000,
-  batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000 },
+  batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000, maxEvents: 100 },
   deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
   subscription: { name: "audit", start: "oldest", lagLimit: { maxEvents: 1_000 } },
   retention: { maxAgeMs: 86_400_000, maxBytes: 1_073_741_824 },
   concurrency: 1,
+  dropFields: ["user.email", "ip"],
   graceMs: 60_000,
   ballastBytes: 0,
   fileMode: 0o660,
@@ -95,12 +97,14 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     "batch.min_interval" = "100ms"
     "batch.gzip_level" = 6
     batch.max_bytes = 200_000
+    batch.max_events = 100
     dead_letters = { max_count = 500, max_bytes = "1MiB", max_share = "50%" }
     admin.listen = "./admin.sock"
     [event-publisher.main.publisher]
     concurrency = 1
     subscription = "audit"
     grace = "1m"
+    drop_fields = "user.email, ip"
     [event-publisher.main.metrics]
     namespace = "a.b"
     endpoint = "statsd:8125"
@@ -238,6 +242,7 @@ test("describes the configuration for --check, without the secret", () => {
     batch_min_interval_ms: 100,
     batch_gzip_level: 6,
     batch_max_bytes: 200_000,
+    batch_max_events: 100,
     queue_retention_ms: 86_400_000,
     queue_retention_bytes: 1_073_741_824,
     publisher_subscription: "audit",
@@ -245,6 +250,7 @@ test("describes the configuration for --check, without the secret", () => {
     dead_letters_max_bytes: 1_048_576,
     dead_letters_max_share: 0.5,
     publisher_concurrency: 1,
+    publisher_drop_fields: ["user.email", "ip"],
     publisher_grace_ms: 60_000,
     admin_listen: resolve("admin.sock"),
     admin_token: false,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { renameSync } from "node:fs";
 import { test } from "node:test";
 import { EventStorageError } from "../../../src/errors.ts";
-import { DurableHead } from "../../../src/storage/wal_sync.ts";
+import { DurableEvents } from "../../../src/storage/wal_sync.ts";
 import { putEvents, testQueue } from "../../support/queue_file.ts";
 
 test("syncs once for all events that are committed by then", async () => {
@@ -15,7 +15,7 @@ test("syncs once for all events that are committed by then", async () => {
       return queue.events.counters();
     },
   };
-  const durable = new DurableHead(queue.file.path, events);
+  const durable = new DurableEvents(queue.file.path, events);
 
   await durable.reach(3);
   assert.equal(syncs, 1);
@@ -32,7 +32,7 @@ test("syncs once for all events that are committed by then", async () => {
 test("does not count an event as safe that is put while the disk syncs", async () => {
   using queue = testQueue();
   putEvents(queue.events, 1);
-  const durable = new DurableHead(queue.file.path, queue.events);
+  const durable = new DurableEvents(queue.file.path, queue.events);
   const reached = durable.reach(1);
   putEvents(queue.events, 1);
   await reached;
@@ -54,7 +54,7 @@ test("says that the disk fails, and tries again the next time", async () => {
   putEvents(queue.events, 1);
   const wal = `${queue.file.path}-wal`;
   renameSync(wal, `${wal}.away`);
-  const durable = new DurableHead(queue.file.path, queue.events);
+  const durable = new DurableEvents(queue.file.path, queue.events);
   await assert.rejects(durable.reach(1), EventStorageError);
   renameSync(`${wal}.away`, wal);
   await durable.reach(1);

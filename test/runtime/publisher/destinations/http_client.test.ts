@@ -3,8 +3,8 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { CollectorClient, type HttpPost } from "../../../../src/publisher/destinations/collector_client.ts";
-import type { CollectorResponse } from "../../../../src/publisher/destinations/collector_response.ts";
+import { HttpClient, type HttpPost } from "../../../../src/publisher/destinations/http_client.ts";
+import type { HttpResponse } from "../../../../src/publisher/destinations/http_response.ts";
 import { MAX_RESPONSE_BYTES } from "../../../../src/wire/rejections.ts";
 import { rejectingUrl, serveHttp, serveTcp } from "../../../support/servers.ts";
 
@@ -15,8 +15,8 @@ const NEVER = new AbortController().signal;
 async function post(
   url: string,
   { timeoutMs = 4_000, stop = NEVER, body = BODY } = {},
-): Promise<CollectorResponse> {
-  const client = new CollectorClient(`${url}/v2j`, { timeoutMs });
+): Promise<HttpResponse> {
+  const client = new HttpClient(`${url}/v2j`, { timeoutMs });
   try {
     return await client.post({ ...POST, body }, stop);
   } finally {
@@ -54,6 +54,7 @@ test("gives status, Retry-After and body of the answer", async () => {
     status: 503,
     contentType: "application/json",
     contentEncoding: "",
+    acceptEncoding: undefined,
     retryAfter: "7",
     text: '{"error":"über quota"}',
     isCut: false,
@@ -66,6 +67,7 @@ test("gives an answer without a body, or without Retry-After", async () => {
     status: 204,
     contentType: "",
     contentEncoding: "",
+    acceptEncoding: undefined,
     retryAfter: null,
     text: "",
     isCut: false,
@@ -127,6 +129,17 @@ test("says that a response is cut when it does not tell its length and the conne
   assert.deepEqual([status, isCut], [200, true]);
 });
 
+test("takes a response that the end of the connection ends for a whole one, from the second on", async () => {
+  await using server = await serveTcp((socket) => {
+    socket.once("data", () => socket.end("HTTP/1.0 200 OK\r\n\r\nthanks"));
+  });
+  const client = new HttpClient(server.url, { timeoutMs: 4_000 });
+  const { status } = await client.post(POST, NEVER);
+  const { text, isCut } = await client.post(POST, NEVER);
+  client.close();
+  assert.deepEqual([status, text, isCut], [200, "thanks", false]);
+});
+
 for (const [what, isClosed] of [
   ["closes the connection", true],
   ["keeps it open", false],
@@ -162,7 +175,7 @@ test("sends a batch once only, though a kept-alive connection dies under it", as
     if (server.requests.length === 1) response.end();
     else response.socket?.destroy();
   });
-  const client = new CollectorClient(`${server.url}/v2j`, { timeoutMs: 4_000 });
+  const client = new HttpClient(`${server.url}/v2j`, { timeoutMs: 4_000 });
   await client.post(POST, NEVER);
 
   await assert.rejects(client.post(POST, NEVER));
