@@ -21,7 +21,7 @@ import { realPath, rejectSeveralNames } from "./locations.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
 import { prepareSchema, rejectOlderSchema } from "./schema.ts";
-import { openDatabase } from "./sqlite/driver.ts";
+import { loadDriver, openDatabase } from "./sqlite/driver.ts";
 import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
 import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
@@ -102,6 +102,7 @@ export class QueueFile {
     let db: Database | undefined;
     try {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
+      loadDriver(path); // before a temporary file is made, which its error would name
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
       rejectSeveralNames(path);
@@ -348,11 +349,6 @@ function removeQuietly(path: string): void {
   } catch {
     // SQLite says what is wrong with the place
   }
-}
-
-/** Whether a queue's file may have this mode: its owner must be able to read and write it. */
-export function isFileMode(mode: number): boolean {
-  return Number.isInteger(mode) && mode >= 0o600 && mode <= 0o777 && (mode & 0o600) === 0o600;
 }
 
 function fill(path: string): void {
