@@ -226,7 +226,7 @@ function readHeaders(section: ConfigSection): Readonly<Record<string, Secret>> {
 }
 
 function parseHeaderValue(text: string): Secret {
-  if (/^[\t\x20-\x7e\xa0-\xff]+$/.test(text)) return new Secret(Buffer.from(text, "latin1"));
+  if (/^[\t\x20-\x7e\xa0-\xff]+$/.test(parseText(text))) return new Secret(Buffer.from(text, "latin1"));
   throw new ConfigurationError("cannot be an HTTP header: use one line of printable ASCII");
 }
 
