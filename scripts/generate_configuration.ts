@@ -74,7 +74,8 @@ else if (readFileSync(PAGE, "utf8") !== formatted) {
 }
 
 function readDeclarations(): Map<string, Declaration[]> {
-  const files = readdirSync(`${ROOT}src/config`).map((name) => `src/config/${basename(name)}`);
+  const names = readdirSync(`${ROOT}src/config`).map((name) => `src/config/${basename(name)}`);
+  const files = [...names, "src/storage/events.ts"]; // BatchVersion
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     ["x", DENO, "doc", "--json", "--quiet", ...files],

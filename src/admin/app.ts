@@ -6,13 +6,13 @@
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { getPath } from "hono/utils/url";
-import { ageSeconds, escapeControls, isoTime } from "../format.ts";
+import { ageSeconds, isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
-import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
+import { guardedBy, noStore, respondWithHealth, TokenCheck } from "../server/admin_routes.ts";
 import { depthJson } from "../storage/events.ts";
 import { DEFAULT_SUBSCRIPTION } from "../storage/subscriptions.ts";
 import { Access } from "./dashboard/access.ts";
@@ -65,10 +65,7 @@ export function admin(publisher: ObservedPublisher, options: AdminOptions = {}):
   const tokens = token === undefined ? undefined : new TokenCheck(token);
   const access = new Access({ queue: publisher.queue, tokens, isLocal });
   const guards = [access.checkHost, guardedBy(tokens, "the publisher's admin.token")] as const;
-  app.use(async (c, next) => {
-    await next();
-    if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
-  });
+  app.use(noStore);
   app.get("/health", ...guards, (c) => health(c, publisher, access));
   app.get("/depth", ...guards, (c) => depth(c, publisher));
   app.get("/metrics", ...guards, (c) => metrics(c, publisher));
@@ -112,8 +109,7 @@ async function health(c: Context, publisher: ObservedPublisher, access: Access):
     in_flight: status.inFlight,
     delivered: status.delivered,
   };
-  const text = escapeControls(JSON.stringify(body)); // the collector's words, often read in a terminal
-  return c.body(text, health === "failing" ? 503 : 200, { "Content-Type": "application/json" });
+  return respondWithHealth(c, body);
 }
 
 function depth(c: Context, publisher: ObservedPublisher): Response {

@@ -32,22 +32,22 @@ const DECOMPRESSORS: Readonly<Record<Encoding, { readonly sync: Decompress; read
 };
 
 /**
- * Up to this limit bodies are decompressed without a detour over a thread, which costs more CPU than it saves. The
- * largest holds the others up for a millisecond or two.
+ * Up to this limit bodies are decompressed on the event loop, in one to two milliseconds. A thread would cost more CPU
+ * than it saves.
  */
 const MAX_SYNC_BYTES = 1_048_576;
 
-/** How much is decompressed at once, in bytes: in one piece it takes two thirds of the time. */
+/** The size of the output buffer of zlib, in bytes: one buffer for the whole body saves a third of the time. */
 const MIN_CHUNK_BYTES = 1_024;
 const MAX_CHUNK_BYTES = 1_048_576;
 
 /**
- * Reads a request's body and decompresses it. Neither the compressed nor the decompressed body is
- * ever held beyond its limit, whatever is sent. One whose Content-Length is too long is rejected before it is read.
+ * Reads the body of a request and decompresses it. Memory is bounded: neither the compressed nor the decompressed body
+ * is held beyond its limit. A body with a larger Content-Length is rejected unread.
  *
- * @throws {HTTPException} 413 when it is longer than `maxBodyBytes` once decompressed; 400 when it is not gzip, though
- * its Content-Encoding says so; 415 for an encoding that is not known; 503 when the rest of it does not come; what
- * `reading` fails with; 500 when someone else has read it, or for want of memory
+ * @throws {HTTPException} 413 when the decompressed body is longer than `maxBodyBytes`; 400 when it is not gzip, though
+ * its Content-Encoding says so; 415 for another encoding; 503 when the connection ends early; 500 when the app has
+ * read the body before, or there is no memory; and the failure of `reading`
  */
 export async function readBody(
   request: Request,
@@ -71,7 +71,7 @@ function encodingOf(header: string): Encoding | undefined {
   if (more.length === 0 && (encoding === "gzip" || encoding === "x-gzip")) return "gzip";
   if (more.length === 0 && encoding === "zstd" && zstdDecompressSync !== undefined) return "zstd";
   throw new HTTPException(415, {
-    message: `Content-Encoding must be one of ${ACCEPTED_ENCODINGS}, identity, or absent.`,
+    message: `Content-Encoding must be one of ${ACCEPTED_ENCODINGS}, identity or absent, got ${header.slice(0, 100)}.`,
   });
 }
 
@@ -81,9 +81,9 @@ function maxCompressedBytes(maxBodyBytes: number): number {
 }
 
 interface ReadLimits {
-  /** What may arrive. */
+  /** The most bytes that may arrive. */
   readonly maxBytes: number;
-  /** What it may be decompressed, for errors. */
+  /** The limit after decompression, for errors. */
   readonly maxBodyBytes: number;
   readonly reading: Reading;
 }
@@ -92,7 +92,7 @@ async function readRaw(request: Request, { maxBytes, maxBodyBytes, reading }: Re
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBodyBytes);
   const chunks: Uint8Array[] = [];
   const reader = readerOf(request);
-  reading.onFailure(() => void reader?.cancel().catch(() => {})); // a read that waits is done then
+  reading.onFailure(() => void reader?.cancel().catch(() => {})); // ends a read that waits
   for (;;) {
     const chunk = await nextChunk(reader);
     if (reading.failure !== undefined) throw reading.failure;
@@ -108,22 +108,22 @@ async function readRaw(request: Request, { maxBytes, maxBodyBytes, reading }: Re
 
 type BodyReader = ReadableStreamDefaultReader<Uint8Array>;
 
-/** @throws {HTTPException} 500: the application that we are part of has read it. Nobody has sent anything wrong */
+/** @throws {HTTPException} 500: the app around the collector has read the body; the publisher did nothing wrong */
 function readerOf(request: Request): BodyReader | undefined {
   if (request.bodyUsed || request.body?.locked)
     throw new HTTPException(500, {
-      message: "The body was read before the collector could: mount the collector before what reads it.",
+      message: "Middleware of the app has read the body. Mount the collector before that middleware.",
     });
   return request.body?.getReader() as BodyReader | undefined;
 }
 
-/** @throws {HTTPException} 503: whether the client or something between has broken it off, the events are not at fault */
+/** @throws {HTTPException} 503: the connection ended early; the events are not at fault */
 async function nextChunk(reader: BodyReader | undefined): Promise<Uint8Array | undefined> {
   try {
     return (await reader?.read())?.value;
   } catch (cause) {
     throw new HTTPException(503, {
-      message: "The request broke off while it was read. Send it again.",
+      message: "The connection ended before the whole body arrived. Send it again.",
       cause,
     });
   }
@@ -167,5 +167,7 @@ function chunkBytes(
 }
 
 function tooLarge(maxBytes: number): HTTPException {
-  return new HTTPException(413, { message: `The body is longer than ${maxBytes} bytes.` });
+  return new HTTPException(413, {
+    message: `The body is longer than ${maxBytes} bytes.`,
+  });
 }

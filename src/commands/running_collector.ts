@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readFileSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { isDeepStrictEqual } from "node:util";
@@ -11,14 +11,13 @@ import { getLogger } from "@logtape/logtape";
 import { Hono } from "hono";
 import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/app.ts";
-import { openSink } from "../collector/sinks/open_sink.ts";
-import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
+import { type AcceptedBatch, openSink, type Sink, type StoreResult } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import { type CollectorConfig, type ListenerTls, loadCollectorConfig } from "../config/collector_config.ts";
+import { loadTls } from "../config/credentials.ts";
 import { describeCollectorConfig, fingerprintOf } from "../config/describe_config.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
-import { ConfigurationError } from "../errors.ts";
 import {
   type FetchApp,
   type ServedApp,
@@ -58,7 +57,7 @@ async function check(config: CollectorConfig): Promise<{ description: object; wa
     checkDirectory(dirname(sink.path), "output");
     checkFile(sink.path, "output");
   }
-  if (tls !== undefined) readTls(tls);
+  if (tls !== undefined) loadTls(tls);
   await checkAddress(listen, "listen");
   if (typeof admin.listen === "object") await checkAddress(admin.listen, "admin.listen");
   const risks = "path" in sink ? [] : await risksOf(await openSink(sink));
@@ -238,7 +237,7 @@ export class RunningCollector {
     };
   })();
 
-  async #store(batch: AcceptedBatch): Promise<Stored> {
+  async #store(batch: AcceptedBatch): Promise<StoreResult> {
     await this.#sinkIsOpen;
     return this.#sink.store(batch);
   }
@@ -301,24 +300,20 @@ function samePlace(one: string, other: string): boolean {
 
 function listeningOf({ listen, tls, ...config }: CollectorConfig): Listening {
   const { requestTimeoutMs, graceMs, maxConnections } = config;
-  const options = { key: "listen", requestTimeoutMs, graceMs, maxConnections, tls: tls && readTls(tls) };
+  const options = {
+    key: "listen",
+    requestTimeoutMs,
+    graceMs,
+    maxConnections,
+    tls: tls && loadListenerTls(tls),
+  };
   return { address: listen, options };
 }
 
 /** @throws {ConfigurationError} */
-function readTls({ certFile, keyFile, caFile }: ListenerTls): ServeTls {
-  const read = (key: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (cause) {
-      throw new ConfigurationError(`cannot read ${path}: ${(cause as Error).message}`, { key }, { cause });
-    }
-  };
-  return {
-    cert: read("tls_cert_file", certFile),
-    key: read("tls_key_file", keyFile),
-    ca: caFile === undefined ? undefined : read("tls_ca_file", caFile),
-  };
+function loadListenerTls(files: ListenerTls): ServeTls {
+  const { ca, cert, key } = loadTls(files);
+  return { cert: cert!, key: key!, ca };
 }
 
 function adminListeningOf({ admin: { listen } }: CollectorConfig): Listening | undefined {

@@ -1,5 +1,5 @@
 /**
- * What `--check` says of a configuration, and whether a reload changes it.
+ * The output of `--check`, and whether a reload changes a configuration.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import { readFileSync } from "node:fs";
 import { DEFAULT_MAX_EVENTS } from "../storage/events.ts";
 import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
+import { Secret } from "./credentials.ts";
 import type { DestinationConfig } from "./destination_config.ts";
 import type { HttpTransportConfig } from "./http_config.ts";
 import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
 import type { PostgresConfig } from "./postgres_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
-import { Secret } from "./secret.ts";
 import type { SinkConfig } from "./sink_config.ts";
 
-/** A collector's configuration as `--check` prints it: without the secrets, units last, `null` for what is not there. */
+/** A collector's configuration for `--check`: without secrets, units last, `null` for absent values. */
 export function describeCollectorConfig(config: CollectorConfig): Record<string, unknown> {
   const { admin } = config;
   return {
@@ -53,7 +53,7 @@ function describeSinkConfig(sink: SinkConfig): Record<string, unknown> {
   };
 }
 
-/** A publisher's configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
+/** A publisher's configuration for `--check`: without the secret, units last, `null` for absent values. */
 export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
   const { destination, batch, deadLetters, admin, metrics } = config;
   return {
@@ -174,8 +174,8 @@ function describePostgres({
 }
 
 /**
- * The same for two configurations that say the same, secrets and the contents of the files that they name included: as
- * these are now. A hash, so that no text with the secrets stays in memory.
+ * Equal for equal configurations, including secrets and the current contents of certificate files. It is a hash, so that
+ * no text with the secrets stays in memory.
  */
 export function fingerprintOf(config: object): string {
   const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
@@ -186,13 +186,13 @@ export function fingerprintOf(config: object): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Certificates and credentials: `caFile`. They are read when a connection is made. */
+/** Keys such as `caFile`: certificates and credentials, which are read for each connection. */
 const NAMES_A_FILE = /[a-z]File$/;
 
 function contentsOf(path: string): string | undefined {
   try {
     return readFileSync(path, "base64");
   } catch {
-    return undefined; // who connects will say so
+    return undefined; // the connection fails with the reason
   }
 }

@@ -4,7 +4,9 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
+import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { checkExposedSecret, parseSecret, readSecret, type Secret } from "./credentials.ts";
 import {
   type HttpDestinationConfig,
   type HttpTransportConfig,
@@ -15,10 +17,6 @@ import {
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
 import { oneOf, optional, parseText, quote } from "./parsers.ts";
 import { type PostgresConfig, readPostgres } from "./postgres_config.ts";
-import { checkExposedSecret, parseSecret, readSecret, type Secret } from "./secret.ts";
-
-/** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
-export type CollectorVersion = "2" | "2j";
 
 /** `destination = collector`: an HTTP collector. */
 export interface CollectorDestinationConfig extends HttpTransportConfig {
@@ -32,7 +30,7 @@ export interface CollectorDestinationConfig extends HttpTransportConfig {
    */
   readonly url: string;
   /** `collector.version`: the format of a batch, `2` for Thrift structs in JSON or `2j` for plain JSON. Default: `2`. */
-  readonly version: CollectorVersion;
+  readonly version: BatchVersion;
   /** The key that batches are signed with. */
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
@@ -93,7 +91,7 @@ function readFile(section: ConfigSection): FileDestinationConfig {
 }
 
 const DEFAULT_PATH = "events.jsonl";
-const DEFAULT_VERSION: CollectorVersion = "2";
+const DEFAULT_VERSION: BatchVersion = "2";
 
 function readCollector(section: ConfigSection): CollectorDestinationConfig {
   const scheme = section.read("collector.scheme", optional(parseScheme, "https" as const));
@@ -122,10 +120,10 @@ function parseScheme(text: string): "http" | "https" {
   throw new ConfigurationError(`expected https or http, got ${quote(text)}`);
 }
 
-/** The name stands in a header, `X-Signature`, which takes one line of Latin-1. */
+/** The name is sent in the header `X-Signature`, which is one line of Latin-1. */
 function parseKeyName(text: string): string {
   if (/^[\t\x20-\x7e\xa0-\xff]*$/.test(text)) return parseText(text);
-  throw new ConfigurationError("cannot stand in an HTTP header: use one line of printable ASCII");
+  throw new ConfigurationError("is not valid in an HTTP header: use one line of printable ASCII");
 }
 
 /**
@@ -135,7 +133,7 @@ function parseKeyName(text: string): string {
 const HOSTNAME = /^(?:\[[\da-f:.]+\]|[\p{L}\p{N}_][\p{L}\p{M}\p{N}._-]*)(?::0*[1-9]\d*)?(?:\/[^\s?#\\]*)?$/iu;
 
 /**
- * Checks `collector.hostname` and gives it back as written, but for slashes at its end: baseplate.py asks for `//v2` then.
+ * Checks `collector.hostname` and returns it as written, without slashes at its end: with them, baseplate.py requests `//v2`.
  *
  * @throws {ConfigurationError} which never shows the value: where it is not a plain host, it may hold
  * a password.
@@ -149,10 +147,15 @@ function parseCollectorHostname(text: string): string {
 function hint(text: string): string {
   if (text.includes("://")) return ", without the scheme: that is the key collector.scheme";
   if (text.includes("@")) return ", without a user and password: requests are signed with the key";
-  if (/^[^/]*:0*(?:\/|$)/.test(text)) return ", with a port from 1 to 65535 behind the colon";
+  const [, port] = /^[^/?#\s]*:(\d*)(?:\/|$)/.exec(text) ?? [];
+  if (port !== undefined && !isPort(port)) return `, with a port from 1 to 65535, got ${quote(port)}`;
   if (/[?#]/.test(text)) return ", without ? and #: the path ends in the version";
   if (/\s/.test(text)) return ", without white space or a continuation line";
-  return ", which makes no valid URL";
+  return ", which does not make a valid URL";
+}
+
+function isPort(text: string): boolean {
+  return Number(text) >= 1 && Number(text) <= 65_535;
 }
 
 /** Where batches are sent: `{scheme}://{hostname}/v{version}`, spelt exactly as baseplate.py does. */

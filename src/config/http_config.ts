@@ -6,9 +6,15 @@
  */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
+import {
+  checkExposedSecret,
+  parseSecret,
+  readSecret,
+  readTlsFiles,
+  Secret,
+  type TlsFiles,
+} from "./credentials.ts";
 import { durationMsIn, integerIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
-import { checkExposedSecret, parseSecret, readSecret, Secret } from "./secret.ts";
-import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
 /**
  * How long one POST may take, connect to last byte of the answer, in milliseconds. baseplate.py
@@ -220,7 +226,7 @@ function readHeaders(section: ConfigSection): Readonly<Record<string, Secret>> {
 }
 
 function parseHeaderValue(text: string): Secret {
-  if (/^[\t\x20-\x7e\xa0-\xff]+$/.test(text)) return new Secret(Buffer.from(text, "latin1"));
+  if (/^[\t\x20-\x7e\xa0-\xff]+$/.test(parseText(text))) return new Secret(Buffer.from(text, "latin1"));
   throw new ConfigurationError("cannot be an HTTP header: use one line of printable ASCII");
 }
 

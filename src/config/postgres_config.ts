@@ -5,9 +5,8 @@
  */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
 import { durationMsIn, MAX_DURATION_MS, oneOf, optional, quote } from "./parsers.ts";
-import { readSecret, Secret } from "./secret.ts";
-import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
 /** How long a batch may take, from the connection to the answer, in milliseconds. */
 const DEFAULT_POSTGRES_TIMEOUT_MS = 10_000;

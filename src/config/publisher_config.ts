@@ -9,6 +9,7 @@
  */
 
 import { ConfigurationError } from "../errors.ts";
+import { checkOptions, OBJECT, STRING } from "../options.ts";
 import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters.ts";
 import { EVENTS_CEILING } from "../storage/events.ts";
 import { checkQueueName } from "../storage/locations.ts";
@@ -30,6 +31,7 @@ import {
 } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
+import { checkExposedSecret, parseToken, readSecret, type Secret } from "./credentials.ts";
 import { type DestinationConfig, readDestination } from "./destination_config.ts";
 import {
   bytesIn,
@@ -43,7 +45,6 @@ import {
   parseShare,
   quote,
 } from "./parsers.ts";
-import { checkExposedSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 
 /**
  * How long an event may wait for others to fill its batch, in milliseconds.
@@ -193,7 +194,7 @@ export interface PublisherConfig extends QueueLocation {
   };
   /** Where metrics are sent. */
   readonly metrics: MetricsConfig;
-  /** What is allowed but likely not meant, one sentence each: unknown keys, plain http, unset variables. */
+  /** Settings that are allowed but probably not intended, one sentence each: unknown keys, plain http, unset variables. */
   readonly warnings: readonly string[];
 }
 
@@ -215,8 +216,9 @@ const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
  * shows a secret.
  */
 export function loadPublisherConfig(path: string, options: PublisherConfigOptions = {}): PublisherConfig {
+  const checked = checkOptions(options, { queueName: STRING, env: OBJECT });
   const { text, ...read } = readConfigFile(path);
-  return parsePublisherConfig(text, { ...options, ...read });
+  return parsePublisherConfig(text, { ...checked, ...read });
 }
 
 /**
@@ -407,7 +409,7 @@ function readQueueLocation(section: ConfigSection): QueueLocation {
   const file = section.read("queue.file", optional(section.parsePath, undefined));
   const ballastBytes = file === undefined ? DEFAULT_BALLAST_BYTES : 0;
   if (file !== undefined && directory !== undefined)
-    throw section.error("queue.file", "is set, and so is queue.directory: keep one of them");
+    throw section.error("queue.file", "and queue.directory are both set: keep one of them");
   if (file !== undefined && section.has("queue.file_mode"))
     section.warn("queue.file_mode", "has no effect beside queue.file: that file is the service's");
   return {

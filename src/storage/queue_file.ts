@@ -20,7 +20,7 @@ import { noteLocation } from "./epochs.ts";
 import { realPath, rejectSeveralNames, removeAbandoned, temporaryPathFor } from "./locations.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { prepareSchema, rejectOlderSchema, schemaVersion } from "./schema.ts";
-import { openDatabase } from "./sqlite/driver.ts";
+import { loadDriver, openDatabase } from "./sqlite/driver.ts";
 import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
 import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 import { rejectOtherJournal } from "./user_connection.ts";
@@ -104,6 +104,7 @@ export class QueueFile {
     let db: Database | undefined;
     try {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
+      loadDriver(path); // before a temporary file is made, which its error would name
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
       rejectSeveralNames(path);
@@ -350,11 +351,6 @@ function removeQuietly(path: string): void {
   } catch {
     // SQLite reports what is wrong with the directory
   }
-}
-
-/** Whether a queue's file may have this mode: its owner must be able to read and write it. */
-export function isFileMode(mode: number): boolean {
-  return Number.isInteger(mode) && mode >= 0o600 && mode <= 0o777 && (mode & 0o600) === 0o600;
 }
 
 function fill(path: string): void {

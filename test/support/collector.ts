@@ -1,5 +1,5 @@
 import { type CollectorOptions, collector } from "../../src/collector/app.ts";
-import type { AcceptedBatch, RequestVersion, Stored } from "../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, RequestVersion, StoreResult } from "../../src/collector/sinks/sink.ts";
 import { collectorProtocol } from "../../src/publisher/destinations/collector.ts";
 import { HttpDestination, type HttpLocation } from "../../src/publisher/destinations/http.ts";
 import { serveApp } from "../../src/server/serve.ts";
@@ -13,13 +13,13 @@ export interface StoredBatch {
   readonly meta: {
     readonly version: RequestVersion;
     readonly keyName: string;
-    /** The ids of the events, as the header `Event-Ids` has them. */
+    /** The ids of the events, in the format of `Event-Ids`. */
     readonly eventIds: string | undefined;
   };
 }
 
-/** A sink that keeps batches in memory. */
-export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<Stored> } {
+/** A sink that stores batches in memory. */
+export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<StoreResult> } {
   return {
     store: async ({ events, version, keyName, ids }) => {
       const texts = Array.from({ length: events.count }, (_, index) => events.text(index));
@@ -37,7 +37,7 @@ export interface TestCollector extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly batches: StoredBatch[];
-  /** How many requests it answered with another status than 2xx. */
+  /** The number of responses with a status other than 2xx. */
   readonly rejectedCount: number;
 }
 

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { timingSafeEqual } from "hono/utils/buffer";
-import type { TokenCheck } from "../../server/bearer_guard.ts";
+import type { TokenCheck } from "../../server/admin_routes.ts";
 import { isOverTls, isOwnUser, isProxied, namesThisMachine } from "../../server/request_origin.ts";
 
 /** How long a browser stays signed in to the dashboard, in milliseconds: 12 hours. */

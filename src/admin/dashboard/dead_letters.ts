@@ -124,7 +124,7 @@ ${inside}
     return html`<h3 id="event-${id}">Event${json === undefined && ", which is not JSON"}</h3>
 <pre tabindex="0" aria-labelledby="event-${id}"><bdi>${escapeControls(json === undefined ? shown : indentJson(shown), LINES)}</bdi></pre>
 ${isCut && html`<p class="note">The first ${formatCount(DASHBOARD_EVENT_CHARS)} characters. All of it: <code>eventspool dead show ${id} ${this.#location}</code></p>`}
-<h3 id="response-${id}">The collector's response</h3>
+<h3 id="response-${id}">The response</h3>
 <pre tabindex="0" aria-labelledby="response-${id}"><bdi>${escapeControls(letter.response, LINES) || "(empty)"}</bdi></pre>`;
   }
 }

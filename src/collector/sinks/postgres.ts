@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { PostgresConfig } from "../../config/postgres_config.ts";
 import { EventTable, storageErrorOf } from "../../postgres/event_table.ts";
 import { eachId } from "../../wire/event_ids.ts";
-import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+import type { AcceptedBatch, Sink, StoreResult } from "./sink.ts";
 
 /**
  * Stores events in a table of a Postgres database. Its key is the queue's UUID, the event's id and the source, so an
@@ -25,7 +25,7 @@ export class PostgresSink implements Sink {
    * @throws {EventStorageError} (rejects) not all other events are stored: `POSTGRES_UNAVAILABLE` or
    * `POSTGRES_MISCONFIGURED`
    */
-  async store({ events, source, ids }: AcceptedBatch): Promise<Stored> {
+  async store({ events, source, ids }: AcceptedBatch): Promise<StoreResult> {
     const isNamed = ids?.count === events.count;
     const { duplicates, rejected, failure } = await this.#table.insert(
       {
@@ -40,9 +40,8 @@ export class PostgresSink implements Sink {
       this.#never,
     );
     if (failure !== undefined) throw storageErrorOf(failure, this.#config);
-    const unkept = rejected.map(({ index, error }) => ({ index, reason: error }));
     const stored = events.count - duplicates - rejected.length;
-    return { stored, duplicates, ...(unkept.length > 0 && { rejected: unkept }) };
+    return { stored, duplicates, ...(rejected.length > 0 && { rejected }) };
   }
 
   get risks(): readonly string[] {

@@ -44,7 +44,7 @@ export interface HttpPost {
 type AgentOptions = https.AgentOptions & { readonly proxyEnv: ProxyEnv };
 
 const NO_PROXIES =
-  "collector.proxy: this runtime cannot use a proxy: take Bun 1.4, Deno 2.9, Node 22.21 or 24.5, or a later one";
+  "this runtime cannot use a proxy (collector.proxy, http.proxy): use Bun 1.4, Deno 2.9, Node 22.21 or 24.5, or later";
 
 /** Older runtimes pass over `proxyEnv`, and would go another way than they are told. */
 function knowsProxies(agent: http.Agent): boolean {

@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { createSecureContext } from "node:tls";
+import { loadTls, type TlsFiles } from "../../config/credentials.ts";
 import type { DestinationConfig } from "../../config/destination_config.ts";
 import type { HttpTransportConfig } from "../../config/http_config.ts";
 import type { PublisherConfig } from "../../config/publisher_config.ts";
-import type { TlsFiles } from "../../config/tls_files.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { collectorProtocol } from "./collector.ts";
 import type { Destination } from "./destination.ts";
@@ -54,7 +53,7 @@ function httpLocation(
   { url, timeoutMs, proxy, tls }: HttpTransportConfig & { readonly url: string },
   gzipLevel: number | undefined,
 ): HttpLocation {
-  return { url, timeoutMs, gzipLevel, proxyEnv: proxyEnvOf(proxy), tls: tls && readTls(tls) };
+  return { url, timeoutMs, gzipLevel, proxyEnv: proxyEnvOf(proxy), tls: tls && loadSecureContext(tls) };
 }
 
 const PROXY_VARIABLES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
@@ -68,11 +67,10 @@ function proxyEnvOf(proxy: HttpTransportConfig["proxy"]): ProxyEnv | undefined {
 }
 
 /** Read when a publisher starts, and so again after SIGHUP. @throws {ConfigurationError} */
-function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+function loadSecureContext({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+  const tls = loadTls({ caFile, certFile, keyFile });
   try {
-    const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
-    const tls = { ca: read(caFile), cert: read(certFile), key: read(keyFile) };
-    createSecureContext(tls); // tells now what the first request would
+    createSecureContext(tls); // fails now instead of at the first request
     return tls;
   } catch (cause) {
     const files = [caFile, certFile, keyFile].filter((path) => path !== undefined).join(", ");

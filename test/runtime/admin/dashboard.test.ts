@@ -46,7 +46,7 @@ test("shows a dead letter with its response and its event, digit for digit", asy
     /\{\n {2}&quot;id&quot;: 12345678901234567890,\n {2}&quot;tags&quot;: \[\n {4}&quot;a&quot;\n {2}\]\n\}/,
   );
   assert.match(words(page), /400 no such noun event 1,/);
-  assert.match(words(page), /1 event that the collector rejected by itself/);
+  assert.match(words(page), /1 event that the destination rejected by itself/);
 });
 
 test("treats nothing of a hostile event or response as markup, and lets no character turn the text", async () => {
@@ -94,7 +94,7 @@ test("shows dead letters by reason: 500 equal ones are one line with a count", a
   assert.equal(page.match(/<details class="letter">/g)?.length, 2);
   assert.match(words(page), /422 \{&quot;error&quot;:&quot;noun: expected a word&quot;\} 500 events , last /);
   assert.match(words(page), /400 no verb event 501,/);
-  assert.match(words(page), /501 events that the collector rejected by themselves, for 2 reasons\./);
+  assert.match(words(page), /501 events that the destination rejected by themselves, for 2 reasons\./);
   insertDeadLetters(main.directory, ["502"]);
   assert.match(words(await firstUpdate(app)), /501 events , last /);
   assert.doesNotMatch(await pageOf(admin(main.publisher)), /expected a word/, "not for everybody to see");

@@ -48,7 +48,7 @@ test("the publisher says what is wrong with a service's database, in one line", 
   journal.close();
   assertRejection(await publisher(shop, "queue.file = nope.db\n"), /The database .*nope\.db does not exist/);
   const both = "queue.file = shop.db\nqueue.directory = /spool\n";
-  assertRejection(await publisher(shop, both), /queue\.file: is set, and so is queue\.directory/);
+  assertRejection(await publisher(shop, both), /queue\.file: and queue\.directory are both set/);
   const twice = await publisher(shop, "queue.file = shop.db\n", ["--directory", "/spool"]);
   assertRejection(twice, /--directory and queue\.file \(.*shop\.db\) name two locations/, { isUsage: true });
 });

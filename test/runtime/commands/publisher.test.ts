@@ -163,11 +163,11 @@ test("rejects a broken configuration in one line that says where", LIMIT, async 
     publisher(["--check", badToml.file]),
     publisher(["--check", "--queue-name", "../x", other.file]),
   ]);
-  assertRejection(section, /config\.ini: \[event-publisher:main\] .*it has \[event-publisher:other\]$/);
+  assertRejection(section, /config\.ini: \[event-publisher:main\] .*the file has \[event-publisher:other\]$/);
   assertRejection(secret, /config\.ini:4: \[event-publisher:main\] key\.secret: is not Base64/);
   assert.ok(!secret.stderr.join().includes("Zm9v"), "not even a broken secret is shown");
   assertRejection(variable, /config\.ini:2: .*collector\.hostname: .*NO_SUCH_VARIABLE_HERE is not set$/);
-  assertRejection(missing, /absent\.ini: .*there is no such file$/);
+  assertRejection(missing, /absent\.ini: .*the file does not exist$/);
   assertRejection(toml, /config\.toml:1/);
   assertRejection(name, /"\.\.\/x" is not a queue name/);
 });
@@ -232,7 +232,7 @@ test("rejects a taken admin port in one line, with 2", LIMIT, async () => {
   const admin = `127.0.0.1:${taken.port}`;
   using directory = withFile(SECTION.replace("= off", `= ${admin}`));
   const result = await publisher(["--directory", directory.path, directory.file]);
-  assertRejection(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is taken`));
+  assertRejection(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is in use`));
 });
 
 test(
@@ -330,7 +330,7 @@ test("tells at its start which file it reads, and warns of what is likely not me
   await using program = start("src/commands/publisher.ts", ["--directory", directory.path, directory.file]);
   await publishing(program);
   await program.line(/did you mean collector\.hostname\?/);
-  await program.line(/main\] \{x\}: not a known key/);
+  await program.line(/main\] \{x\}: unknown key/);
   assert.ok((await program.line(/"Publishing queue /)).includes(join(directory.path, "events-main.db")));
   assert.equal(await stop(program), 0);
 });

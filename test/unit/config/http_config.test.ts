@@ -90,9 +90,9 @@ const rejected: readonly (readonly [
   ["a fragment", { "http.url": "https://in.example/#a" }, /http\.url: expected/],
   ["a header of the request's own", { "http.header.Content-Length": "3" }, /cannot be set/],
   ["a header that is no token", { "http.header.x y": "3" }, /not the name of a header/],
-  ["an empty header", { "http.header.x": "" }, /HTTP header/],
+  ["an empty header", { "http.header.x": "" }, /http\.header\.x: no value/],
   ["a header of several lines", { "http.header.x": "a\n  b" }, /HTTP header/],
-  ["bearer without a token", { "http.auth": "bearer" }, /http\.token/],
+  ["bearer without a token", { "http.auth": "bearer" }, /http\.token: no value/],
   [
     "a weak example of a secret",
     { "http.auth": "bearer", "http.token": "an-example-token-not-for-production" },

@@ -47,7 +47,7 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
       2,
       /--older-than needs a value, for example --older-than 36h/,
     ],
-    [["peek", "-n", "x"], 2, /--number: expected a whole number/],
+    [["peek", "-n", "x"], 2, /--number: expected an integer/],
     [["purge"], 2, /not a terminal, so nobody can be asked: pass --yes/],
     [["completion", "csh"], 2, /expected one shell: bash, zsh, fish/],
   ];

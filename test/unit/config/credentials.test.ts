@@ -3,12 +3,12 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
-import { parseSecret, Secret } from "../../../src/config/secret.ts";
+import { parseSecret, Secret } from "../../../src/config/credentials.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
 
 const reveal = (text: string): string => Buffer.from(parseSecret(text).reveal()).toString("latin1");
 
-test("reads Base64", () => {
+test("Base64 is decoded", () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1 }), (bytes) => {
       assert.deepEqual(parseSecret(Buffer.from(bytes).toString("base64")).reveal(), new Uint8Array(bytes));
@@ -16,7 +16,7 @@ test("reads Base64", () => {
   );
 });
 
-test("passes over white space inside and padding to spare, which do not change the key", () => {
+test("white space and extra padding do not change a key", () => {
   for (const text of ["aHVu dGVy Mg==", "aHVu\n\tdGVyMg==\n", "aHVudGVyMg======", "aHVudGVyMg= ="]) {
     assert.equal(reveal(text), "hunter2");
   }
@@ -26,15 +26,15 @@ for (const [what, text, message] of [
   ["an empty value", "", /no key specified/],
   ["white space", " \n", /no key specified/],
   ["padding alone", "====", /no key specified/],
-  ["the URL-safe alphabet", "-_-_", /write \+ for - and \/ for _/],
+  ["the URL-safe alphabet", "-_-_", /replace - by \+ and _ by \//],
   ["junk between the characters", "a!H@V#u$d%G&V*yMg==", /characters other than/],
   ["letters beyond ASCII", "éééé", /characters other than/],
-  ["missing padding", "aHVudGVyMg", /lacks 2 = at its end/],
-  ["padding half missing", "aHVudGVyMg=", /lacks 2 = at its end/],
-  ["a length that no bytes have", "abcde", /5 characters are never a whole number of bytes/],
-  ["something behind the padding", "aGk=aGk=", /something follows the = padding/],
+  ["missing padding", "aHVudGVyMg", /2 = are missing at the end/],
+  ["padding half missing", "aHVudGVyMg=", /2 = are missing at the end/],
+  ["a length that no bytes have", "abcde", /5 characters cannot be complete/],
+  ["text after the padding", "aGk=aGk=", /there is text after the = padding/],
 ] as const) {
-  test(`rejects ${what} and does not show it`, () => {
+  test(`${what} is rejected and not shown`, () => {
     assert.throws(
       () => parseSecret(text),
       (error) =>
@@ -45,7 +45,7 @@ for (const [what, text, message] of [
   });
 }
 
-test("is redacted however it is shown", () => {
+test("a secret is redacted however it is shown", () => {
   const secret = parseSecret("aHVudGVyMg==");
   const shown = [
     `${secret}`,
@@ -59,7 +59,7 @@ test("is redacted however it is shown", () => {
   }
 });
 
-test("cannot be changed through the bytes it was made of or gave out", () => {
+test("a secret cannot be changed by the bytes that went in or came out", () => {
   const bytes = new Uint8Array([1, 2, 3]);
   const secret = new Secret(bytes);
   bytes.fill(0);

@@ -1,35 +1,35 @@
 /**
- * Which events a sink has kept already, by the ids their publishers gave them.
+ * The ids of all events that a sink has stored.
  *
- * It may forget, and then an event that is sent again is kept twice. It never says of an event that was not
- * kept that it was: that one would be lost. So at its bounds ids are forgotten, never rounded up to "all below".
+ * The index may forget ids. Then an event that is sent again is stored twice. It never reports an event as stored that
+ * was not: that event would be lost. So at its limits it forgets ids, and never rounds up to "all ids below".
  *
- * Ids count within their source: the key that signed them, or the keys that replace each other. What one source sends
- * neither drops an event of another nor makes the index forget it.
+ * Ids are unique within their source: the key that signed them, or the keys that replace each other. One source can
+ * neither drop events of another nor make the index forget their ids.
  *
  * @module
  */
 import { type EventIds, formatIdRange, type IdRange, parseEventIds } from "../../wire/event_ids.ts";
 
-/** How much is remembered. */
+/** The limits of the index. */
 export interface DedupLimits {
-  /** Queues of a source; the one that sent nothing for longest is forgotten first. Default: 65,536, some 20 MiB. */
+  /** Queues per source; the queue that sent nothing for the longest time is forgotten first. Default: 65,536, some 20 MiB. */
   readonly maxQueues: number;
-  /** Ranges of a source; forgotten with their queue. Default: 1,048,576, which is 16 MiB. */
+  /** Ranges per source; forgotten with their queue. Default: 1,048,576, which take 16 MiB. */
   readonly maxRanges: number;
   /**
-   * Ranges of a queue; the lowest ids, which are the oldest, are forgotten first. Default: 4,096: the 256 batches that
-   * a publisher may have in flight, and a hole for each dead letter of late.
+   * Ranges per queue; the lowest ids, which are the oldest, are forgotten first. Default: 4,096, enough for the 256
+   * batches that a publisher may have in flight and the gaps of recent dead letters.
    */
   readonly maxRangesPerQueue: number;
   /**
-   * How much more than one source may remember all may together; then the largest source forgets first, so that none
-   * loses what is no more than its share. Default: 4 times.
+   * The limit of all sources together, as a multiple of the limits of one source. Beyond it the largest source forgets
+   * first, so a source within its share loses nothing. Default: 4.
    */
   readonly maxFullSources: number;
 }
 
-/** Which events of a batch are kept already, by their index. */
+/** The events of a batch that are stored already, by index. */
 export interface SeenEvents {
   /** How many. */
   readonly count: number;
@@ -45,7 +45,7 @@ const DEFAULT_LIMITS: DedupLimits = {
 
 const NONE: SeenEvents = { count: 0, has: () => false };
 
-/** The ids of a source by queue, in the order in which queues were last heard of. */
+/** The ids of a source, by queue. The queue with the latest batch is last. */
 class SeenSource {
   readonly queues = new Map<string, IdRanges>();
   rangeCount = 0;
@@ -57,7 +57,7 @@ export interface SourceQueue {
   readonly queue: string;
 }
 
-/** The ids that were seen, by source and queue. */
+/** The ids of stored events, by source and queue. */
 export class DedupIndex {
   readonly #sources = new Map<string, SeenSource>();
   readonly #limits: DedupLimits;
@@ -65,37 +65,37 @@ export class DedupIndex {
   #queueCount = 0;
   #rangeCount = 0;
 
-  /** @param onForget told of each queue that is forgotten */
+  /** @param onForget called with each queue that is forgotten */
   constructor(limits: Partial<DedupLimits> = {}, onForget: (queue: SourceQueue) => void = () => {}) {
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#onForget = onForget;
   }
 
-  /** Which events of a batch were seen. Ids that do not name the events one by one say nothing of them. */
+  /** Finds the events of a batch that are stored already: none unless there is one id per event. */
   find(source: string, ids: EventIds, eventCount: number): SeenEvents {
     const seen = this.#sources.get(source)?.queues.get(ids.queue);
     if (seen === undefined || ids.count !== eventCount) return NONE;
-    return ids.ranges.some((range) => seen.meets(range)) ? findEach(seen, ids) : NONE;
+    return ids.ranges.some((range) => seen.overlaps(range)) ? findEach(seen, ids) : NONE;
   }
 
-  /** Notes that all events of a batch are kept. Ids that do not name them one by one are not noted. */
+  /** Adds the ids of a batch whose events are all stored, if there is one id per event. */
   add(source: string, ids: EventIds, eventCount: number): void {
     if (ids.count === eventCount) this.#add(source, ids.queue, ids.ranges);
   }
 
-  /** The queues; of each source, that which was heard of longest ago first. */
+  /** All queues. Within a source, the queue with the oldest batch is first. */
   *queues(): Generator<SourceQueue> {
     for (const [source, { queues }] of this.#sources)
       for (const queue of queues.keys()) yield { source, queue };
   }
 
-  /** What is known of a queue, as a line of text: `SOURCE QUEUE_UUID:1-100,105`. Undefined: nothing. */
+  /** The ids of a queue as a line of text: `SOURCE QUEUE_UUID:1-100,105`. Undefined: none. */
   format({ source, queue }: SourceQueue): string | undefined {
     const seen = this.#sources.get(source)?.queues.get(queue);
     return seen && `${formatSource(source)} ${queue}:${seen}`;
   }
 
-  /** Takes up again what {@link format} wrote. False: it is not such a text. */
+  /** Adds the ids of a line from {@link format}. False: it is not such a line. */
   restore(line: string): boolean {
     const [name = "", text = "", ...rest] = line.split(" ");
     const source = parseSource(name);
@@ -111,7 +111,7 @@ export class DedupIndex {
     const seen = source.queues.get(queue) ?? new IdRanges();
     this.#count(source, { queues: source.queues.has(queue) ? 0 : 1, ranges: -seen.length });
     source.queues.delete(queue);
-    source.queues.set(queue, seen); // now the one that was heard of last
+    source.queues.set(queue, seen); // now the last one
     for (const range of ranges) seen.add(range);
     while (seen.length > this.#limits.maxRangesPerQueue) seen.dropLowest();
     this.#count(source, { queues: 0, ranges: seen.length });
@@ -161,12 +161,12 @@ function findEach(seen: IdRanges, ids: EventIds): SeenEvents {
   return { count, has: (at) => flags[at] === 1 };
 }
 
-/** A source as one word: names of keys may hold spaces. */
+/** Formats a source as one word: names of keys may hold spaces. */
 export function formatSource(source: string): string {
   return encodeURIComponent(source.toWellFormed());
 }
 
-/** Reads what {@link formatSource} wrote. Undefined: it is not that. */
+/** Parses the text of {@link formatSource}. Undefined: it is not valid. */
 export function parseSource(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
@@ -176,15 +176,15 @@ export function parseSource(text: string): string | undefined {
 }
 
 /**
- * A set of ids as ascending ranges; ranges that touch are one. Ids mostly come in order, which costs a
- * comparison; a range that comes late costs a binary search and a splice.
+ * A set of ids as ascending ranges; adjacent ranges are merged. Ids mostly come in order, which costs a comparison. A
+ * late range costs a binary search and a splice.
  */
 class IdRanges {
-  /** First and last id of each range, by turns, ascending: two arrays of numbers are smaller than objects. */
+  /** The first and last id of each range, ascending: two arrays of numbers are smaller than objects. */
   readonly #firsts: number[] = [];
   readonly #lasts: number[] = [];
 
-  /** How many ranges there are. */
+  /** The number of ranges. */
   get length(): number {
     return this.#firsts.length;
   }
@@ -193,8 +193,8 @@ class IdRanges {
     return this.#firsts[this.#search(id)]! <= id;
   }
 
-  /** Whether any id of a range is in it. */
-  meets({ firstId, lastId }: IdRange): boolean {
+  /** Whether any id of a range is in the set. */
+  overlaps({ firstId, lastId }: IdRange): boolean {
     return this.#firsts[this.#search(firstId)]! <= lastId;
   }
 
@@ -208,18 +208,18 @@ class IdRanges {
     this.#lasts.splice(from, to - from, last);
   }
 
-  /** Forgets the range of the lowest ids. */
+  /** Removes the range of the lowest ids. */
   dropLowest(): void {
     this.#firsts.shift();
     this.#lasts.shift();
   }
 
-  /** As `Event-Ids` has them: `101-350,352`. */
+  /** In the format of `Event-Ids`: `101-350,352`. */
   toString(): string {
     return this.#firsts.map((firstId, at) => formatIdRange({ firstId, lastId: this.#lasts[at]! })).join(",");
   }
 
-  /** Where the first range stands that ends at `id` or beyond; past the end where there is none. */
+  /** The index of the first range that ends at `id` or later; the number of ranges if there is none. */
   #search(id: number): number {
     let low = this.length;
     if (low === 0 || this.#lasts[low - 1]! < id) return low;

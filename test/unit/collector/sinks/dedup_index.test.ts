@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { DedupIndex, type DedupLimits } from "../../../../src/collector/dedup/index.ts";
+import { DedupIndex, type DedupLimits } from "../../../../src/collector/sinks/dedup_index.ts";
 import { type EventIds, eachId, parseEventIds } from "../../../../src/wire/event_ids.ts";
 import { queueUuid } from "../../../support/batches.ts";
 
@@ -13,7 +13,7 @@ function idsOf(ranges: string, queue = 1): EventIds {
   return ids;
 }
 
-/** Which ids of a batch were seen. */
+/** The ids of a batch that are in the index. */
 function seenOf(seen: DedupIndex, ids: EventIds, source = KEY): number[] {
   const found = seen.find(source, ids, ids.count);
   const list = [...eachId(ids.ranges)].filter((_, index) => found.has(index));
@@ -21,7 +21,7 @@ function seenOf(seen: DedupIndex, ids: EventIds, source = KEY): number[] {
   return list;
 }
 
-/** Ids below 60 as `Event-Ids` lists them, in ranges that may touch, of some source. */
+/** Ids below 60 in the format of `Event-Ids`, with ranges that may be adjacent, and their source. */
 const someBatch = fc
   .record({
     cuts: fc.uniqueArray(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 10 }),
@@ -36,7 +36,7 @@ const someBatch = fc
     return { ids: idsOf(ranges.join(","), queue), source };
   });
 
-test("knows the ids that a set of them knows, in whatever order they come", () => {
+test("the index holds the same ids as a Set, in whatever order they are added", () => {
   fc.assert(
     fc.property(fc.array(someBatch, { maxLength: 40 }), (batches) => {
       const seen = new DedupIndex();
@@ -51,7 +51,7 @@ test("knows the ids that a set of them knows, in whatever order they come", () =
   );
 });
 
-test("never takes an id for seen that was not, however little it may remember", () => {
+test("an id that was not added is never found, however small the limits are", () => {
   const limits: fc.Arbitrary<DedupLimits> = fc.record({
     maxQueues: fc.integer({ min: 1, max: 3 }),
     maxRanges: fc.integer({ min: 1, max: 6 }),
@@ -82,7 +82,7 @@ function assertBounded(seen: DedupIndex, limits: DedupLimits): void {
   for (const queue of queues) assert.ok(seen.format(queue)!.split(",").length <= maxRangesPerQueue);
 }
 
-test("forgets nothing of a source that has no more than its share, whatever the others send", () => {
+test("a source within its share loses no id, whatever the other sources send", () => {
   const limits: DedupLimits = { maxQueues: 6, maxRanges: 12, maxRangesPerQueue: 4, maxFullSources: 2 };
   const others = fc.array(
     fc.record({
@@ -103,7 +103,7 @@ test("forgets nothing of a source that has no more than its share, whatever the 
   );
 });
 
-test("remembers every source after 65,536 requests with a fresh queue each by one of them", () => {
+test("no source is forgotten when another sends 65,536 requests with a new queue each", () => {
   const seen = new DedupIndex();
   seen.add(KEY, idsOf("1-100"), 100);
   for (let queue = 2; queue < 66_000; queue++) seen.add("flood", idsOf("1", queue), 1);
@@ -111,13 +111,13 @@ test("remembers every source after 65,536 requests with a fresh queue each by on
   assert.deepEqual(seenOf(seen, idsOf("1", 2), "flood"), [], "the flood has forgotten its own");
 });
 
-test("never takes the ids of one source for those of another", () => {
+test("equal ids of different sources are different", () => {
   const seen = new DedupIndex();
   seen.add("other", idsOf("1-100000"), 100_000);
   assert.deepEqual(seenOf(seen, idsOf("1-5")), []);
 });
 
-test("is the same after it was written down and read again", () => {
+test("the index is the same after it was formatted and restored", () => {
   fc.assert(
     fc.property(fc.array(someBatch, { maxLength: 30 }), someBatch, (batches, asked) => {
       const seen = new DedupIndex();
@@ -131,7 +131,7 @@ test("is the same after it was written down and read again", () => {
   );
 });
 
-test("makes one range of those that touch", () => {
+test("adjacent ranges are merged", () => {
   const seen = new DedupIndex();
   for (const ranges of ["1-10", "21-30", "11-20", "32", "41-50"])
     seen.add(KEY, idsOf(ranges), idsOf(ranges).count);
@@ -139,13 +139,13 @@ test("makes one range of those that touch", () => {
   assert.equal(seen.format(queue), `web ${queueUuid(1)}:1-30,32,41-50`);
 });
 
-test("forgets the lowest ids of a queue first, and then keeps their events twice rather than lose others", () => {
+test("the lowest ids of a queue are forgotten first: their events are stored twice, and none is lost", () => {
   const seen = new DedupIndex({ maxRangesPerQueue: 2 });
   for (const id of ["1", "3", "5"]) seen.add(KEY, idsOf(id), 1);
   assert.deepEqual(seenOf(seen, idsOf("1-5")), [3, 5]);
 });
 
-test("forgets the queue first that sent nothing for longest, and says which", () => {
+test("the queue that sent nothing for the longest time is forgotten first, and reported", () => {
   const forgotten: unknown[] = [];
   const seen = new DedupIndex({ maxQueues: 2 }, (queue) => forgotten.push(queue));
   for (const queue of [1, 2, 1, 3]) seen.add(KEY, idsOf("7", queue), 1);
@@ -154,7 +154,7 @@ test("forgets the queue first that sent nothing for longest, and says which", ()
   assert.deepEqual(seenOf(seen, idsOf("7", 2)), []);
 });
 
-test("notes and knows no ids that do not name the events one by one", () => {
+test("ids are ignored unless there is one per event", () => {
   const seen = new DedupIndex();
   seen.add(KEY, idsOf("1-1000"), 8);
   assert.deepEqual(seenOf(seen, idsOf("1-1000")), []);
@@ -162,7 +162,7 @@ test("notes and knows no ids that do not name the events one by one", () => {
   assert.equal(seen.find(KEY, idsOf("1-10"), 9).count, 0);
 });
 
-test("restores nothing from a text that is not its own", () => {
+test("a line that is not valid restores nothing", () => {
   const seen = new DedupIndex();
   const ids = `${queueUuid(1)}:1-5`;
   for (const text of [

@@ -1,14 +1,18 @@
 /**
- * The events of a batch: where each stands in the body, and which of them are no events.
+ * Finds the events of a batch in its body, and checks each.
  *
  * @module
  */
-
 import { isUtf8 } from "node:buffer";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { HTTPException } from "hono/http-exception";
+import { EventInvalidError } from "../errors.ts";
+import { describe } from "../format.ts";
+import { withSchema } from "../serializers/standard_schema.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { MAX_REJECTION_CHARS, MAX_REJECTIONS_BYTES, type Rejection } from "../wire/rejections.ts";
 import {
+  beginsAsStruct,
   CLOSE_BRACE,
   CLOSE_BRACKET,
   COLON,
@@ -18,39 +22,42 @@ import {
   JsonFault,
   OPEN_BRACE,
   OPEN_BRACKET,
+  StructFault,
   skipBrackets,
   skipInteger,
   skipSpace,
+  skipStruct,
   skipValue,
-} from "./json_scanner.ts";
+} from "./event_scanner.ts";
 import { EventList, type RequestVersion } from "./sinks/sink.ts";
-import { NO_FIELD, skipStruct } from "./thrift_scanner.ts";
 
-/** What a batch must be besides a batch. */
+/** How the events of a batch are checked. */
 export interface EventChecks {
-  /** How many events it may hold. Default: as many as fit. */
+  /** The most events. Default: no limit. */
   readonly maxEvents?: number | undefined;
-  /** Whether each event of version 2 must be a Thrift struct; else any object is taken. Default: true. */
+  /**
+   * Whether the events of version 2 must be Thrift structs, and those of version 2j must not be. If false, version 2
+   * takes any object. Default: true.
+   */
   readonly checkStructs?: boolean | undefined;
 }
 
-/** A batch's events. */
+/** The events of a batch. */
 export interface ParsedEvents {
-  /** All of them, those at fault included. */
+  /** All events, also the rejected ones. */
   readonly events: EventList;
-  /** Those at fault. */
   readonly rejections: Rejections;
 }
 
-/** Where an event that begins at `at` ends. @throws {JsonFault} it is none */
+/** Returns where an event that begins at `at` ends. @throws {JsonFault} it is not an event of the version */
 type SkipEvent = (body: Uint8Array, at: number) => number;
 
 /**
- * Finds the events of a batch. The whole body is valid JSON in UTF-8 then, but for what is in events that nest
- * too deep, which are rejected.
+ * Finds the events of a batch, and rejects those that are too large, nest too deep, or are not of the batch's version.
+ * The whole body is checked: it is valid JSON in UTF-8, except inside events that nest too deep.
  *
  * @throws {HTTPException} 400 when the body is not UTF-8, not JSON, or not a batch; 413 when it holds too many
- * events; 422 when so many are at fault that the answer cannot name them
+ * events; 422 when the response cannot list all rejected events
  */
 export function parseEvents(
   body: Uint8Array,
@@ -66,7 +73,34 @@ export function parseEvents(
     if (fault instanceof JsonFault) throw describeFault(body, version, fault);
     throw fault;
   }
-  return { events: new EventList(body, Uint32Array.from(elements.bounds)), rejections: elements.rejections };
+  const { bounds, rejections } = elements;
+  if (version === "2j" && checkStructs && areThriftStructs(body, bounds))
+    for (let index = 0; index < elements.count; index++) rejections.add(index, THRIFT_AS_JSON);
+  return { events: new EventList(body, Uint32Array.from(bounds)), rejections };
+}
+
+const JSON_AS_THRIFT = "for JSON events, set collector.version = 2j in the publisher";
+const THRIFT_AS_JSON =
+  "a Thrift struct, but /v2j takes plain JSON; for Thrift events, set collector.version = 2 in the publisher";
+
+/**
+ * Whether a publisher sends Thrift structs as plain JSON. A struct in TJSONProtocol is JSON too, such as
+ * `{"1":{"str":"view"}}`. So this is only true if every event is a struct, each value having its type's name and form,
+ * and at least one event has a field. Real JSON events fail this at their first key: it is not a number.
+ */
+function areThriftStructs(body: Uint8Array, bounds: readonly number[]): boolean {
+  let hasFields = false;
+  for (let at = 0; at < bounds.length; at += 2) {
+    const [begin, end] = [bounds[at]!, bounds[at + 1]!];
+    if (!beginsAsStruct(body, begin)) return false; // of JSON: without the cost of an error
+    try {
+      if (skipStruct(body, begin, 1) !== end) return false;
+    } catch {
+      return false;
+    }
+    hasFields ||= body[skipSpace(body, begin + 1)] !== CLOSE_BRACE;
+  }
+  return hasFields;
 }
 
 function skipperOf(version: RequestVersion, checkStructs: boolean): SkipEvent {
@@ -110,7 +144,9 @@ function readList(elements: Elements, body: Uint8Array): void {
   next = expectToken(body, end + 1, [CLOSE_BRACE]);
   expectEnd(body, expectToken(body, next, [CLOSE_BRACE]));
   if (count !== elements.count)
-    throw new HTTPException(400, { message: `The list says ${count} events and holds ${elements.count}.` });
+    throw new HTTPException(400, {
+      message: `The list announces ${count} events and holds ${elements.count}.`,
+    });
 }
 
 function tokens(...parts: readonly (number | string)[]): (readonly number[])[] {
@@ -128,9 +164,9 @@ function expectEnd(body: Uint8Array, at: number): void {
   if (next !== body.length) throw new JsonFault(next);
 }
 
-/** The elements of an array, one after the other. */
+/** Reads the elements of an array. */
 class Elements {
-  /** Where each begins and ends. */
+  /** Where each element begins and ends. */
   readonly bounds: number[] = [];
   readonly rejections: Rejections = new Rejections();
   readonly #body: Uint8Array;
@@ -147,7 +183,7 @@ class Elements {
     return this.bounds.length / 2;
   }
 
-  /** Reads one element or more. @returns where the array's bracket is */
+  /** Reads one element or more. @returns where the closing bracket is */
   read(first: number): number {
     const body = this.#body;
     let next = first;
@@ -173,17 +209,21 @@ class Elements {
     } catch (fault) {
       if (!(fault instanceof JsonFault)) throw fault;
       end = this.#findEnd(at);
-      const hint = fault.message === NO_FIELD ? "; is version 2j sent to /v2?" : "";
-      this.rejections.add(this.count, `${fault.message} at byte ${fault.at - at}${hint}`);
+      const problem = `${fault.message} at byte ${fault.at - at}`;
+      const isOther = fault instanceof StructFault;
+      this.rejections.add(
+        this.count,
+        isOther ? `not a Thrift struct (${problem}); ${JSON_AS_THRIFT}` : problem,
+      );
       return end;
     }
     const sizeBytes = end - at;
     if (sizeBytes > MAX_EVENT_BYTES)
-      this.rejections.add(this.count, `has ${sizeBytes} bytes, and ${MAX_EVENT_BYTES} are allowed`);
+      this.rejections.add(this.count, `too large: ${sizeBytes} bytes, the limit is ${MAX_EVENT_BYTES}`);
     return end;
   }
 
-  /** @throws {JsonFault} it is not only another event than it should be, but not JSON */
+  /** Finds the end of an event that is not of the version. @throws {JsonFault} it is not JSON either */
   #findEnd(at: number): number {
     try {
       return skipValue(this.#body, at, 0);
@@ -194,21 +234,26 @@ class Elements {
   }
 }
 
-/** Tells what is JSON, but another, from what is not. */
+/** Distinguishes JSON that is not a batch from bytes that are not JSON. */
 function describeFault(body: Uint8Array, version: RequestVersion, cause: JsonFault): HTTPException {
+  const first = skipSpace(body, 0);
   try {
-    expectEnd(body, skipValue(body, skipSpace(body, 0), 0));
+    expectEnd(body, skipValue(body, first, 0));
   } catch (fault) {
     if (!(fault instanceof DepthFault)) return notJson(cause);
   }
-  return new HTTPException(400, { message: `The body is not a version ${version} batch.`, cause });
+  const wanted = version === "2" ? 'an object {"1":{"lst":["rec",COUNT,...]}}' : "an array";
+  return new HTTPException(400, {
+    message: `The body is not a version ${version} batch: expected ${wanted}.`,
+    cause,
+  });
 }
 
 function notJson(cause?: Error): HTTPException {
   return new HTTPException(400, { message: "The body is not JSON in UTF-8.", cause });
 }
 
-/** Events at fault, in the order of the request. */
+/** The rejected events of a batch. */
 export class Rejections {
   readonly #list: Rejection[] = [];
   readonly #indexes = new Set<number>();
@@ -223,9 +268,9 @@ export class Rejections {
   }
 
   /**
-   * Adds an event, unless it is there.
+   * Adds an event, if it is not rejected already.
    *
-   * @throws {HTTPException} 422 when the answer would be too long: then nothing is stored, and publishers send
+   * @throws {HTTPException} 422 when the response would be too long: then nothing is stored, and publishers send
    * the batch in halves
    */
   add(index: number, error: string): void {
@@ -234,14 +279,67 @@ export class Rejections {
     this.#sizeBytes += Buffer.byteLength(JSON.stringify(rejection)) + 1;
     if (this.#sizeBytes > MAX_REJECTIONS_BYTES)
       throw new HTTPException(422, {
-        message: `More events are rejected than can be listed, event ${index} among them (${rejection.error}). Nothing was stored: send fewer at once.`,
+        message: `Too many events are rejected to list them, event ${index} among them (${rejection.error}). Nothing was stored: send smaller batches.`,
       });
     this.#indexes.add(index);
     this.#list.push(rejection);
   }
 
-  /** All of them, by their indexes. */
+  /** All rejected events, by index. */
   list(): Rejection[] {
     return this.#list.toSorted((one, other) => one.index - other.index);
+  }
+}
+
+/**
+ * Checks an event, and returns what is wrong with it, or undefined. The event is what `JSON.parse` returns: integers
+ * beyond 2^53 have lost digits. The publisher gets the first 200 characters of the text.
+ */
+export type EventValidator = (event: unknown) => string | undefined;
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Makes a validator of a Standard Schema, for example of zod, valibot or arktype. Events are stored as they were sent:
+ * the output of the schema is not used.
+ *
+ * @throws {ConfigurationError} it is not a Standard Schema
+ */
+export function schemaValidator(schema: StandardSchemaV1): EventValidator {
+  const check = withSchema(schema, () => NOTHING);
+  return (event) => {
+    try {
+      check(event);
+      return undefined;
+    } catch (error) {
+      if (error instanceof EventInvalidError) return error.message;
+      throw error;
+    }
+  };
+}
+
+/**
+ * Rejects the events in which the validator finds a problem.
+ *
+ * @throws {HTTPException} 500 when the validator throws; 422 when the response cannot list all rejected events
+ */
+export function validateEvents({ events, rejections }: ParsedEvents, validate: EventValidator): void {
+  for (let index = 0; index < events.count; index++) {
+    if (rejections.has(index)) continue;
+    const problem = runValidator(validate, JSON.parse(events.text(index)));
+    if (problem !== undefined) rejections.add(index, problem);
+  }
+}
+
+function runValidator(validate: EventValidator, event: unknown): string | undefined {
+  try {
+    const problem: unknown = validate(event);
+    if (problem === undefined || typeof problem === "string") return problem;
+    throw new TypeError(`validate must return a string or undefined, got ${describe(problem)}`);
+  } catch (cause) {
+    throw new HTTPException(500, {
+      message: "The validator of the collector failed. Send the batch again.",
+      cause,
+    });
   }
 }

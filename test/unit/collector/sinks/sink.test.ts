@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openSink } from "../../../../src/collector/sinks/open_sink.ts";
+import { openSink } from "../../../../src/collector/sinks/sink.ts";
 import { parseCollectorConfig } from "../../../../src/config/collector_config.ts";
 import { numberedBatch } from "../../../support/batches.ts";
 import { SINK_KINDS } from "../../../support/sinks.ts";
@@ -12,7 +12,7 @@ for (const [kind, output] of [
   ["file", "events.jsonl"],
   ["sqlite", "events.db"],
 ] as const)
-  test(`opens the sink that a configuration asks for: ${kind}`, async () => {
+  test(`openSink opens the sink of the configuration: ${kind}`, async () => {
     using directory = temporaryDirectory();
     const path = join(directory.path, output);
     const text = `[event-collector]\nkey.K = aGk=\nsink = ${kind}\noutput = ${path}\n`;
