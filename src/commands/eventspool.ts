@@ -21,6 +21,7 @@ import { pause, resume } from "./queue/pause.ts";
 import { peek, tail } from "./queue/peek.ts";
 import { purge } from "./queue/purge.ts";
 import { put } from "./queue/put.ts";
+import { salvage } from "./queue/salvage.ts";
 import { status } from "./queue/status.ts";
 import { type Options, UsageError, type Verb } from "./queue/verb.ts";
 
@@ -47,6 +48,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   pause,
   resume,
   check,
+  salvage,
   completion: completionOf(() => VERBS),
 };
 

@@ -151,7 +151,9 @@ export class Publisher implements AsyncDisposable {
       counts,
       tracing: options.openTelemetry,
     });
-    const recentCount = new DeadLetterTable(file, { subscription }).countSince(Date.now() - DEAD_LETTER_MEMORY_MS);
+    const recentCount = new DeadLetterTable(file, { subscription }).countSince(
+      Date.now() - DEAD_LETTER_MEMORY_MS,
+    );
     this.#policy = new DeliveryPolicy({
       batchSize: this.#batchSize,
       poisonGuard: new PoisonGuard(config.deadLetters.maxShare, recentCount),

@@ -396,7 +396,11 @@ export class EventTable {
    *
    * @param page `subscription`: default `default` @throws {EventStorageError} `NO_SUBSCRIPTION`
    */
-  readWaiting({ fromId, limit, subscription = DEFAULT_SUBSCRIPTION }: EventPage & { fromId: number }): EventRow[] {
+  readWaiting({
+    fromId,
+    limit,
+    subscription = DEFAULT_SUBSCRIPTION,
+  }: EventPage & { fromId: number }): EventRow[] {
     const id = this.#subscriptions.idOf(subscription);
     return this.#file.run(() => this.#readWaiting.all(fromId, id, id, id, limit));
   }
