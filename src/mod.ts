@@ -31,7 +31,9 @@ export type {
 } from "./queue/event_queue.ts";
 export { EventQueue } from "./queue/event_queue.ts";
 export type { OnRejected } from "./queue/rejected_puts.ts";
+export type { EventBatch, SubscribedEvent, SubscribeOptions } from "./queue/subscription.ts";
 export type { PutTracing } from "./queue/trace_context.ts";
 export { serializeJsonEvent } from "./serializers/json.ts";
 export { DEFAULT_MAX_EVENTS } from "./storage/events.ts";
+export type { LagLimit, SubscriptionStart } from "./storage/subscriptions.ts";
 export { MAX_EVENT_BYTES } from "./wire/batch_format.ts";

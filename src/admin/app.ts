@@ -14,6 +14,7 @@ import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
 import { depthJson } from "../storage/events.ts";
+import { DEFAULT_SUBSCRIPTION } from "../storage/subscriptions.ts";
 import { Access } from "./dashboard/access.ts";
 import { dashboard } from "./dashboard/dashboard.ts";
 import { fileFamilies, publisherFamilies } from "./metric_families.ts";
@@ -97,6 +98,7 @@ async function health(c: Context, publisher: ObservedPublisher, access: Access):
     status: health,
     reasons,
     queue: status.queue,
+    subscription: status.subscription,
     depth: status.state.depth,
     max_events: status.state.maxEvents,
     dead_letters: status.state.deadLetters,
@@ -123,7 +125,12 @@ function metrics(c: Context, publisher: ObservedPublisher): Promise<Response> {
   const current = publisher.metrics();
   const state = stateOf(publisher);
   const families = [...(state ? fileFamilies(state) : []), ...publisherFamilies(current)];
-  return respondWithMetrics(c, families, { queue: current.queue });
+  const { queue, subscription } = current;
+  const isDefault = subscription === DEFAULT_SUBSCRIPTION; // its metrics are named as those of a queue with one reader
+  return respondWithMetrics(c, families, {
+    queue,
+    ...(!isDefault && { publisher_subscription: subscription }),
+  });
 }
 
 /** Undefined when the queue's file cannot be read: then the counts of its failures must be seen all the same. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
-import type { PublisherMetrics, QueueState } from "../publisher/mod.ts";
+import type { PublisherMetrics, QueueState, SubscriptionState } from "../publisher/mod.ts";
 
 const OF_THE_FILE = "It is the queue file's, the same for every publisher of the queue.";
 
@@ -19,6 +19,11 @@ const FILE_GAUGES: readonly MetricRow<QueueState>[] = [
     ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
   ],
   ["dead_letters", "Events the collector rejected by themselves.", ({ deadLetters }) => deadLetters],
+  [
+    "queue_retained_bytes",
+    "Bodies of the events that are kept under queue.retention.",
+    ({ retainedBytes }) => retainedBytes,
+  ],
   ["dead_letter_bytes", "Bodies and answers of the dead letters.", ({ deadLetterBytes }) => deadLetterBytes],
 ];
 
@@ -115,9 +120,45 @@ const COUNTERS: readonly MetricRow<PublisherMetrics>[] = [
   ["storage_failures_total", "Failures of the queue file.", ({ counts }) => counts.storageFailures],
 ];
 
+const SUBSCRIPTION_GAUGES: readonly MetricRow<SubscriptionState>[] = [
+  ["subscription_depth", "Events of the subscription, waiting and leased.", ({ depth }) => depth],
+  ["subscription_leased", "Events in its leases that have not expired.", ({ leased }) => leased],
+  [
+    "subscription_oldest_event_age_seconds",
+    "How long its oldest event has waited; 0 when there is none.",
+    ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
+  ],
+  ["subscription_replay_left", "Events that a replay is yet to send again.", ({ replayLeft }) => replayLeft],
+  ["subscription_dead_letters", "Events its destination rejected.", ({ deadLetters }) => deadLetters],
+];
+
+const SUBSCRIPTION_COUNTERS: readonly MetricRow<SubscriptionState>[] = [
+  [
+    "subscription_skipped_events_total",
+    "Events that it never got, since it lagged further behind than its limit, ever.",
+    ({ skipped }) => skipped,
+  ],
+];
+
+/** A metric with one value for each subscription. */
+function bySubscription(
+  type: Family["type"],
+  [name, help, read]: MetricRow<SubscriptionState>,
+  subscriptions: readonly SubscriptionState[],
+): Family {
+  const samples = subscriptions.map((subscription) => ({
+    labels: { subscription: subscription.name },
+    value: read(subscription),
+  }));
+  return { name, help, type, samples };
+}
+
 /** The metrics of a queue's file. */
 export function fileFamilies(state: QueueState): Family[] {
+  const { subscriptions } = state;
   return [
+    ...SUBSCRIPTION_GAUGES.map((row) => bySubscription("gauge", inFile(row), subscriptions)),
+    ...SUBSCRIPTION_COUNTERS.map((row) => bySubscription("counter", inFile(row), subscriptions)),
     ...FILE_GAUGES.map((row) => single("gauge", inFile(row), state)),
     ...FILE_COUNTERS.map((row) => single("counter", inFile(row), state)),
     {

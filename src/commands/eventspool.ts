@@ -15,6 +15,7 @@ import { check } from "./queue/check.ts";
 import { deadExport, deadList, deadPurge, deadRetry, deadShow } from "./queue/dead.ts";
 import { depth } from "./queue/depth.ts";
 import { drain } from "./queue/drain.ts";
+import { find } from "./queue/find.ts";
 import { init } from "./queue/init.ts";
 import { list } from "./queue/list.ts";
 import { pause, resume } from "./queue/pause.ts";
@@ -22,7 +23,14 @@ import { peek, tail } from "./queue/peek.ts";
 import { purge } from "./queue/purge.ts";
 import { put } from "./queue/put.ts";
 import { salvage } from "./queue/salvage.ts";
+import { replay } from "./queue/replay.ts";
 import { status } from "./queue/status.ts";
+import {
+  subscriptionsAdd,
+  subscriptionsList,
+  subscriptionsRemove,
+  subscriptionsSeek,
+} from "./queue/subscriptions.ts";
 import { type Options, UsageError, type Verb } from "./queue/verb.ts";
 
 const PROGRAM: Program = { bin: "eventspool", script: "queue" };
@@ -37,9 +45,15 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   depth,
   peek,
   tail,
+  find,
   put,
   drain,
   purge,
+  replay,
+  "subscriptions list": subscriptionsList,
+  "subscriptions add": subscriptionsAdd,
+  "subscriptions remove": subscriptionsRemove,
+  "subscriptions seek": subscriptionsSeek,
   "dead list": deadList,
   "dead show": deadShow,
   "dead retry": deadRetry,

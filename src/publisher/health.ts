@@ -6,6 +6,7 @@
 import { countOf } from "../format.ts";
 import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
 import { NEARLY_FULL, type QueueState } from "../storage/events.ts";
+import type { SubscriptionState } from "../storage/subscriptions.ts";
 import type { PublisherStats } from "./counts.ts";
 
 /** The last thing that went wrong. */
@@ -103,10 +104,24 @@ export function healthOf(status: PublisherStatus): HealthReport {
 
 type Finding = readonly [health: "degraded" | "failing", reason: string];
 
-function* examineQueue({ state, pausedAtMs }: PublisherStatus): Generator<Finding> {
+/** For how long skipped events are worth a warning, in milliseconds: a day, so that someone sees it. */
+const SKIPPED_WARNING_MS = 86_400_000;
+
+/** What the publisher's own subscription has: others have publishers of their own. */
+function ownOf({
+  state,
+  subscription,
+}: PublisherStatus): Partial<SubscriptionState> &
+  Pick<QueueState, "depth" | "deadLetters" | "droppedDeadLetters"> {
+  return state.subscriptions.find(({ name }) => name === subscription) ?? state;
+}
+
+function* examineQueue(status: PublisherStatus): Generator<Finding> {
+  const { state, pausedAtMs } = status;
   if (pausedAtMs !== undefined)
     yield ["degraded", "the queue is paused: events wait until eventspool resume"];
-  const { depth, maxEvents, deadLetters, droppedDeadLetters } = state;
+  const { depth, maxEvents } = state;
+  const { deadLetters, droppedDeadLetters, skipped = 0, skippedAtMs = 0 } = ownOf(status);
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}`;
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are rejected`];
   else if (depth >= NEARLY_FULL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
@@ -114,6 +129,8 @@ function* examineQueue({ state, pausedAtMs }: PublisherStatus): Generator<Findin
   if (deadLetters > 0) yield ["degraded", `the collector rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
+  if (Date.now() - skippedAtMs < SKIPPED_WARNING_MS)
+    yield ["degraded", `lagged too far behind within the last day, and skipped ${countOf(skipped, "event")}`];
   if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
     yield ["degraded", "the queue file was rolled back within the last day: see eventspool check"];
 }
@@ -122,7 +139,7 @@ function* examineFailures(status: PublisherStatus): Generator<Finding> {
   if (status.reloadProblem !== undefined)
     yield ["degraded", "the configuration was to be read again and cannot be used: see reload_error"];
   if (status.consecutiveStorageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
-  if (status.consecutiveFailures === 0 || status.state.depth === 0) return; // a collector that nobody needs may be away
+  if (status.consecutiveFailures === 0 || ownOf(status).depth === 0) return; // a collector that nobody needs may be away
   if (status.lastProblem?.kind === "misconfigured")
     yield ["failing", "the collector takes no events from us: its address or our key is wrong"];
   else if (status.lastProblem?.kind === "held")

@@ -28,7 +28,8 @@ export { SubjectTemplate } from "../config/subject_template.ts";
 export type { TlsFiles } from "../config/tls_files.ts";
 export type { HistogramStats } from "../metrics/family.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
-export type { QueueState, RejectedPuts, RejectionReason } from "../storage/events.ts";
+export type { QueueState, RejectedPuts, RejectionReason, Retention } from "../storage/events.ts";
+export type { LagLimit, SubscriptionStart, SubscriptionState } from "../storage/subscriptions.ts";
 export type { PublisherStats, RequestOutcome } from "./counts.ts";
 export type { DeadLetterSelection, DeadLetters, RetryResult } from "./dead_letters.ts";
 export type {

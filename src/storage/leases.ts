@@ -55,6 +55,12 @@ export interface ReclaimOptions {
   readonly fairly?: boolean;
 }
 
+/** What {@link LeaseTable.claimNext} claims at most. */
+export interface ClaimLimits extends Pick<ReclaimOptions, "except"> {
+  readonly maxEvents: number;
+  readonly maxBytes: number;
+}
+
 /** How far in the future a claim may lie before it means that the clock was set back, in milliseconds. */
 const CLOCK_SLACK_MS = 5_000;
 
@@ -175,6 +181,47 @@ export class LeaseTable {
     );
   }
 
+  /**
+   * Claims what comes next: an expired lease, new events, or those of a replay. Undefined: there is none.
+   *
+   * @param limits how many events, and how many bytes of them: it ends with the event that reaches this
+   */
+  claimNext(limits: ClaimLimits): Lease | undefined {
+    for (;;) {
+      const lease = this.#claimNext(limits);
+      if (lease !== "again") return lease;
+    }
+  }
+
+  /** `again`: another process was faster, or an expired lease was too large and is two now. */
+  #claimNext(limits: ClaimLimits): Lease | "again" | undefined {
+    const { except } = limits;
+    const expired = this.claimExpired(except && { except });
+    if (expired !== undefined) {
+      const lastId = this.#lastIdWithin(expired, limits);
+      return lastId < expired.lastId && this.split(expired, lastId, false) ? "again" : expired;
+    }
+    const claimedId = this.claimedId();
+    const firstId = this.firstIdAfter(claimedId);
+    if (firstId !== undefined) {
+      const lastId = this.#lastIdWithin({ firstId, lastId: Number.MAX_SAFE_INTEGER }, limits);
+      return this.claim(claimedId, lastId) ?? "again";
+    }
+    const range = this.replayRange();
+    return range && (this.claimReplay(range, this.#lastIdWithin(range, limits)) ?? "again");
+  }
+
+  /** Where a range ends that is within limits. All of its events have one UUID. */
+  #lastIdWithin({ firstId, lastId }: IdBounds, { maxEvents, maxBytes }: ClaimLimits): number {
+    let [count, bytes] = [0, 0];
+    for (const eventBytes of this.sizesAfter(firstId - 1)) {
+      bytes += eventBytes;
+      if (count > 0 && (count === maxEvents || bytes > maxBytes)) break;
+      count++;
+    }
+    return Math.min(lastId, firstId + Math.max(1, count) - 1, this.epochs.lastIdFrom(firstId));
+  }
+
   /** All leases of the subscription, held or not, by their first ids. */
   all(): LeaseInfo[] {
     return this.#file.run(() => this.#sql.all.all(this.#subscriptionId));
@@ -193,7 +240,11 @@ export class LeaseTable {
   }
 
   /** Reads them one by one, in the order of their ids. */
-  readEach({ firstId, lastId }: Lease): { readonly id: number; readonly body: Uint8Array }[] {
+  readEach({ firstId, lastId }: Lease): {
+    readonly id: number;
+    readonly putAtMs: number;
+    readonly body: Uint8Array;
+  }[] {
     return this.#file.run(() => this.#sql.each.all(firstId, lastId));
   }
 
@@ -395,8 +446,9 @@ function readStatements(file: QueueFile) {
       `SELECT count(*) AS count, CAST(group_concat(body, ',') AS BLOB) AS joined
        FROM (SELECT body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id)`,
     ),
-    each: file.prepare<[number, number], { id: number; body: Uint8Array }>(
-      "SELECT id, CAST(body AS BLOB) AS body FROM eventspool_event WHERE id BETWEEN ? AND ? ORDER BY id",
+    each: file.prepare<[number, number], { id: number; putAtMs: number; body: Uint8Array }>(
+      `SELECT id, put_at_ms AS putAtMs, CAST(body AS BLOB) AS body FROM eventspool_event
+       WHERE id BETWEEN ? AND ? ORDER BY id`,
     ),
     putTimes: file.prepareFirst<number[], number>(
       `SELECT put_at_ms FROM eventspool_event WHERE id IN (${"?, ".repeat(PUT_TIMES - 1)}?) ORDER BY id`,

@@ -164,11 +164,11 @@ const CLOCK_SLACK_MS = 5_000;
 function* examineQueue(file: QueueFile): Generator<Finding> {
   yield* examineIntegrity(file);
   const state = new EventTable(file).state();
-  const leases = new LeaseTable(file, 0);
   yield* examineDepth(state);
   yield* examineAge(state);
-  yield* examineLeases(leases.all());
+  yield* examineLeases(leasesIn(file, state));
   yield* examineCounters(file);
+  yield* examineSubscriptions(state);
   yield* examineRejected(state);
   yield* examineEpochs(new EpochTable(file).list());
 }
@@ -244,22 +244,38 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
   if (stuck.length + future.length === 0) yield ok(countOf(leases.length, "lease"));
 }
 
+function leasesIn(file: QueueFile, { subscriptions }: QueueState): LeaseInfo[] {
+  return subscriptions.flatMap(({ name }) => new LeaseTable(file, 0, { subscription: name }).all());
+}
+
 /** What schema.sql says holds at every commit. */
 function* examineCounters(file: QueueFile): Generator<Finding> {
   const count = (sql: string): number => file.prepareFirst<[], number>(sql).get() as number;
   const deadLetters = count(
-    "SELECT count(*) - (SELECT dead_letter_count FROM eventspool_queue) FROM eventspool_dead_letter",
+    "SELECT count(*) - (SELECT sum(dead_letter_count) FROM eventspool_subscription) FROM eventspool_dead_letter",
   );
-  const homeless =
-    count(`SELECT count(*) FROM eventspool_event WHERE id <= (SELECT claimed_id FROM eventspool_queue)
-    AND NOT EXISTS (SELECT 1 FROM eventspool_lease WHERE eventspool_event.id BETWEEN first_id AND last_id)`);
+  const homeless = count(`SELECT sum(claimed_id - settled_count -
+      (SELECT coalesce(sum(last_id - first_id + 1), 0) FROM eventspool_lease
+       WHERE subscription_id = eventspool_subscription.id AND is_replay = 0))
+    FROM eventspool_subscription`);
   if (deadLetters !== 0)
     yield warning("the count of dead letters is wrong", "a program changed the file without its triggers");
   if (homeless > 0)
     yield problem(
       `${countOf(homeless, "event")} were claimed and are in no lease: they are never sent`,
-      "leases were deleted by hand: save these events with an SQLite shell (table eventspool_event), and put them again",
+      "leases were deleted by hand: let the subscription go on from an event before them",
+      "subscriptions list",
     );
+}
+
+/** Best-effort subscriptions that have skipped events. */
+function* examineSubscriptions({ subscriptions }: QueueState): Generator<Finding> {
+  for (const { name, skipped, skippedAtMs } of subscriptions)
+    if (skippedAtMs !== undefined)
+      yield warning(
+        `subscription ${name} has skipped ${countOf(skipped, "event")}, last ${formatDuration(Date.now() - skippedAtMs)} ago`,
+        "see that its publisher runs and keeps up, or raise subscription.lag_limit",
+      );
 }
 
 /** How many epochs are shown. */

@@ -25,6 +25,8 @@ import {
   openToWrite,
   QUEUE_OR_OUTBOX,
   readOption,
+  SUBSCRIPTION,
+  subscriptionOf,
   UsageError,
   type Verb,
   YES,
@@ -77,6 +79,7 @@ export const deadList: Verb = {
       example: "20",
     },
     follow: { type: "boolean", short: "f", help: "go on until interrupted, with each new dead letter" },
+    ...SUBSCRIPTION,
     ...QUEUE_OR_OUTBOX,
     ...JSON_OUTPUT,
   },
@@ -88,7 +91,7 @@ export const deadList: Verb = {
     const { values } = call;
     const limit = readOption(call, "limit", parseLimit);
     const file = openToRead(call);
-    const table = new DeadLetterTable(file);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
     if (values.follow) await follow(table, call, limit);
     else if (values.all || values.json) showEach([...chosenBy(table, call)].slice(-(limit ?? 0)), call);
     else showGroups(groupByReason(chosenBy(table, call)).slice(0, limit), call);
@@ -101,13 +104,13 @@ export const deadList: Verb = {
 export const deadShow: Verb = {
   summary: "show dead letters, with response and event",
   args: "ID...",
-  options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
+  options: { ...SUBSCRIPTION, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
   json: EVENT_JSON,
   fails: "a dead letter does not exist",
   examples: ["3", "3 4 --json"],
   run(call: Call): number {
     const file = openToRead(call);
-    const table = new DeadLetterTable(file);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
     for (const [nth, id] of idsIn(call).entries()) {
       const letter = table.get(id);
       if (letter === undefined)
@@ -127,6 +130,7 @@ export const deadRetry: Verb = {
   options: {
     all: { type: "boolean", help: "all of them" },
     ...FILTERS,
+    ...SUBSCRIPTION,
     ...QUEUE_OR_OUTBOX,
     ...JSON_OUTPUT,
   },
@@ -136,7 +140,7 @@ export const deadRetry: Verb = {
   examples: ["3 4", "--all", "--status 422"],
   run(call: Call): number {
     const file = openToWrite(call);
-    const table = new DeadLetterTable(file);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
     const events = new EventTable(file);
     const ids = chosen(table, call);
     let retried = 0;
@@ -163,6 +167,7 @@ export const deadPurge: Verb = {
     all: { type: "boolean", help: "all of them" },
     ...FILTERS,
     ...YES,
+    ...SUBSCRIPTION,
     ...QUEUE_OR_OUTBOX,
     ...JSON_OUTPUT,
   },
@@ -171,7 +176,7 @@ export const deadPurge: Verb = {
   examples: ["3", "--older-than 36h", "--all --yes"],
   async run(call: Call): Promise<number> {
     const file = openToWrite(call);
-    const table = new DeadLetterTable(file);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
     const ids = chosen(table, call);
     const question = `Delete ${countOf(ids.length, "dead letter")}? They cannot be restored.`;
     const isSure = ids.length === 0 || (await confirmed(call, question));
@@ -196,6 +201,7 @@ export const deadExport: Verb = {
       completes: "file",
     },
     ...FILTERS,
+    ...SUBSCRIPTION,
     ...QUEUE_OR_OUTBOX,
   },
   details: `It prints ${EVENT_JSON}`,
@@ -203,7 +209,7 @@ export const deadExport: Verb = {
   run(call: Call): number {
     const { values, output } = call;
     const file = openToRead(call);
-    const table = new DeadLetterTable(file);
+    const table = new DeadLetterTable(file, subscriptionOf(call));
     const to = values.to as string | undefined;
     const target = to === undefined ? undefined : openTarget(to);
     let exported = 0;

@@ -4,6 +4,7 @@ import { countOf, escapeControls, jsonText, lineOf } from "../../format.ts";
 import { type EventRow, EventTable } from "../../storage/events.ts";
 import { type Lease, LeaseTable } from "../../storage/leases.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
+import { SubscriptionTable } from "../../storage/subscriptions.ts";
 import {
   type Call,
   hint,
@@ -11,6 +12,8 @@ import {
   openTarget,
   openToWrite,
   QUEUE_OR_OUTBOX,
+  SUBSCRIPTION,
+  subscriptionOf,
   UsageError,
   type Verb,
 } from "./verb.ts";
@@ -28,11 +31,12 @@ export const drain: Verb = {
       example: "events.jsonl",
       completes: "file",
     },
+    ...SUBSCRIPTION,
     ...QUEUE_OR_OUTBOX,
     ...JSON_OUTPUT,
   },
   details:
-    'An event leaves the queue only when it is in the file and the file is synced: after a crash in between it is in both. Events that a publisher has claimed stay. "put" puts the events back.',
+    'An event leaves the queue only when it is in the file and the file is synced: after a crash in between it is in both. Events that a publisher has claimed stay; other subscriptions keep theirs. "put" puts the events back.',
   json: "one document, on stderr: drained, left and unreadable_id (the first event that is not JSON, or null).",
   fails: "an event is not JSON, or it was interrupted",
   examples: ["--to events.jsonl", "--to - > events.jsonl"],
@@ -42,9 +46,10 @@ export const drain: Verb = {
       throw new UsageError(`missing option --to, for example: ${hint(call, "drain --to events.jsonl")}`);
     const target = to === "-" ? STDOUT : openTarget(to);
     const file = openToWrite(call);
-    const claiming = new Claiming(file);
+    const { subscription } = subscriptionOf(call);
+    const claiming = new Claiming(file, subscription);
     const { drained, unreadableId } = await drainTo(target, claiming, call);
-    const left = claiming.events.depth();
+    const left = new SubscriptionTable(file).get(subscription).depth;
     file.close();
     if (target !== STDOUT) closeSync(target);
     tellEnd(call, { drained, left, unreadableId });
@@ -75,7 +80,7 @@ async function drainTo(target: number, claiming: Claiming, call: Call): Promise<
       continue;
     }
     write(target, events);
-    await claiming.leases.ack(lease);
+    claiming.leases.ack(lease);
     drained += events.length;
     tell(drained);
   }
@@ -118,38 +123,20 @@ const CLAIM_BYTES = 4_194_304;
 /** How often progress is printed, in milliseconds. */
 const PROGRESS_EVERY_MS = 1_000;
 
-/** Claims all events that no publisher has claimed, batch by batch. */
+/** Claims all events of a subscription that no publisher has claimed, batch by batch. */
 export class Claiming {
   readonly leases: LeaseTable;
   readonly events: EventTable;
 
-  constructor(file: QueueFile) {
-    this.leases = new LeaseTable(file, LEASE_MS);
+  /** @throws {EventStorageError} there is no such subscription */
+  constructor(file: QueueFile, subscription: string) {
+    this.leases = new LeaseTable(file, LEASE_MS, { subscription });
     this.events = new EventTable(file);
   }
 
   /** The next batch; undefined: there is none. */
   next(): Lease | undefined {
-    const expired = this.leases.claimExpired();
-    if (expired !== undefined) return expired;
-    for (;;) {
-      const claimedId = this.leases.claimedId();
-      const firstId = this.leases.firstIdAfter(claimedId);
-      if (firstId === undefined) return undefined;
-      const lease = this.leases.claim(claimedId, firstId + this.#countFrom(firstId) - 1);
-      if (lease !== undefined) return lease; // else a publisher was faster
-    }
-  }
-
-  #countFrom(firstId: number): number {
-    let count = 0;
-    let bytes = 0;
-    for (const eventBytes of this.leases.sizesAfter(firstId - 1)) {
-      bytes += eventBytes;
-      if (count > 0 && (count === CLAIM_EVENTS || bytes > CLAIM_BYTES)) break;
-      count++;
-    }
-    return count;
+    return this.leases.claimNext({ maxEvents: CLAIM_EVENTS, maxBytes: CLAIM_BYTES });
   }
 }
 

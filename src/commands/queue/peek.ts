@@ -10,6 +10,8 @@ import {
   openToRead,
   QUEUE_OR_OUTBOX,
   readOption,
+  SUBSCRIPTION,
+  subscriptionOf,
   type Verb,
 } from "./verb.ts";
 
@@ -24,31 +26,42 @@ const TAIL_EVERY_MS = 100;
 function optionsWith(help: string): Options {
   return {
     number: { type: "string", short: "n", value: "COUNT", default: "10", help: `${help} (default: 10)` },
+    ...SUBSCRIPTION,
     ...QUEUE_OR_OUTBOX,
     ...JSON_OUTPUT,
   };
 }
 
-const JSON_HELP =
-  'one document a line: id, put_at, size_bytes, state ("waiting", or "claimed" by a publisher) and event, as it was put, or event_base64 if it is not JSON.';
+/** What `--json` prints of an event. */
+export const EVENT_JSON_HELP =
+  'one document a line: id, put_at, size_bytes, state ("waiting", "claimed" by a publisher, or "delivered") and event, as it was put, or event_base64 if it is not JSON.';
 
 /** `eventspool peek` */
 export const peek: Verb = {
   summary: "show the oldest events, and claim none",
-  options: optionsWith("how many"),
-  json: JSON_HELP,
-  examples: ["", "-n 100 --json"],
+  options: {
+    delivered: { type: "boolean", help: "show the newest delivered events that are retained instead" },
+    ...optionsWith("how many"),
+  },
+  json: EVENT_JSON_HELP,
+  examples: ["", "-n 100 --json", "--delivered"],
   run(call: Call): number {
     const file = openToRead(call);
     const events = new EventTable(file);
-    const claimedId = new LeaseTable(file, 0).claimedId();
+    const leases = new LeaseTable(file, 0, subscriptionOf(call));
     const printer = new EventPrinter(call);
     let left = readOption(call, "number", parseCount)!;
+    if (call.values.delivered) {
+      const newest = events.readDelivered({ limit: left, ...subscriptionOf(call) });
+      printer.print(newest.reverse(), leases);
+      left = 0;
+    }
     let fromId = 1;
     while (left > 0) {
-      const page = events.read({ fromId, limit: Math.min(left, PAGE_EVENTS) });
+      const limit = Math.min(left, PAGE_EVENTS);
+      const page = events.readWaiting({ fromId, limit, ...subscriptionOf(call) });
       if (page.length === 0) break;
-      printer.print(page, claimedId);
+      printer.print(page, leases);
       left -= page.length;
       fromId = page.at(-1)!.id + 1;
     }
@@ -62,18 +75,18 @@ export const tail: Verb = {
   summary: "follow events as they are put, until interrupted",
   options: optionsWith("how many of the newest to begin with"),
   details: "It looks ten times a second: an event that is put and delivered in between is not shown.",
-  json: JSON_HELP,
+  json: EVENT_JSON_HELP,
   examples: ["", "-n 0 --json"],
   async run(call: Call): Promise<number> {
     const count = readOption(call, "number", parseCount)!;
     const file = openToRead(call);
     const events = new EventTable(file);
-    const leases = new LeaseTable(file, 0);
+    const leases = new LeaseTable(file, 0, subscriptionOf(call));
     const printer = new EventPrinter(call);
     let fromId = Math.max(1, events.counters().newestId - count + 1);
     while (!call.stop.aborted) {
       const page = events.read({ fromId, limit: PAGE_EVENTS });
-      printer.print(page, leases.claimedId());
+      printer.print(page, leases);
       fromId = (page.at(-1)?.id ?? fromId - 1) + 1;
       if (page.length < PAGE_EVENTS)
         await sleep(TAIL_EVERY_MS, undefined, { signal: call.stop }).catch(() => {}); // interrupted
@@ -86,7 +99,7 @@ export const tail: Verb = {
 const HEADER = ["ID", "AGE", "SIZE", "STATE", "EVENT"];
 
 /** Prints events one below the other. Columns grow as wider cells come, and never shrink, so that pages are aligned. */
-class EventPrinter {
+export class EventPrinter {
   readonly #call: Call;
   readonly #widths = [4, 7, 9, 7];
   #hasHeader = false;
@@ -96,9 +109,14 @@ class EventPrinter {
   }
 
   /** An event that was claimed is on its way, or was released after a failure. */
-  print(page: readonly EventRow[], claimedId: number): void {
+  print(page: readonly EventRow[], leases: LeaseTable): void {
     const { values, output } = this.#call;
-    const stateOf = (id: number): string => (id <= claimedId ? "claimed" : "waiting");
+    const [claimedId, claims] = [leases.claimedId(), leases.all()];
+    const stateOf = (id: number): string => {
+      if (id > claimedId) return "waiting";
+      const isClaimed = claims.some(({ firstId, lastId }) => firstId <= id && id <= lastId);
+      return isClaimed ? "claimed" : "delivered";
+    };
     if (values.json) {
       for (const { id, putAtMs, body } of page) {
         const fields = { id, put_at: isoTime(putAtMs), size_bytes: body.length, state: stateOf(id) };
@@ -115,7 +133,7 @@ class EventPrinter {
       this.#widths[column] = Math.max(width, ...rows.map((row) => row[column]!.length));
     if (rows.length > 0 && !this.#hasHeader) output.line(this.#aligned(HEADER), "bold");
     this.#hasHeader ||= rows.length > 0;
-    for (const row of rows) output.line(this.#aligned(row), row[3] === "claimed" ? "dim" : undefined);
+    for (const row of rows) output.line(this.#aligned(row), row[3] === "waiting" ? undefined : "dim");
   }
 
   #aligned([id, age, size, state, event]: readonly string[]): string {

@@ -10,6 +10,7 @@ import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
 import { QueueFile } from "../../storage/queue_file.ts";
+import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
 
 /** An option of a verb: for parsing, `--help` and completion. */
 export interface Option {
@@ -119,6 +120,16 @@ export const QUEUE_OR_OUTBOX: Options = {
   },
 };
 
+/** Option of verbs that work on one subscription. */
+export const SUBSCRIPTION: Options = {
+  subscription: {
+    type: "string",
+    value: "NAME",
+    help: "the subscription (default: default)",
+    example: "default",
+  },
+};
+
 export const JSON_OUTPUT: Options = {
   json: { type: "boolean", help: "print JSON, for programs: see below" },
 };
@@ -130,6 +141,11 @@ export class UsageError extends Error {}
 
 /** How long a write waits for the lock, in milliseconds: people wait longer than services. */
 const BUSY_TIMEOUT_MS = 5_000;
+
+/** Which subscription is meant, as an option of the tables in src/storage. */
+export function subscriptionOf({ values }: Call): { readonly subscription: string } {
+  return { subscription: String(values.subscription ?? DEFAULT_SUBSCRIPTION) };
+}
 
 /** Opens the queue for reading; nothing is changed or created. The caller closes it. @throws {EventStorageError} */
 export function openToRead(call: Call): QueueFile {
@@ -189,7 +205,8 @@ export function openTarget(path: string): number {
  * @param rest what comes after the program's name, such as `dead show 3`
  */
 export function hint({ program, values }: Call, rest: string): string {
-  const location = Object.keys(QUEUE_OR_OUTBOX)
+  const isOfOne = /^(?:dead|replay) /.test(rest); // a verb that is about one subscription
+  const location = Object.keys({ ...QUEUE_OR_OUTBOX, ...(isOfOne && SUBSCRIPTION) })
     .filter((name) => values[name] !== undefined && values[name] !== QUEUE_OR_OUTBOX[name]?.default)
     .map((name) => ` --${name} ${shellQuoted(String(values[name]))}`);
   return `${program} ${rest}${location.join("")}`;

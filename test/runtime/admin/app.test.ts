@@ -31,6 +31,21 @@ test("GET /depth tells how many events there are", async () => {
       dropped_dead_letters: 0,
       rejected_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
       oldest_event_age_seconds: null,
+      retained_bytes: 0,
+      subscriptions: [
+        {
+          name: "default",
+          required: true,
+          lag_limit_events: null,
+          lag_limit_seconds: null,
+          depth: 0,
+          leased: 0,
+          oldest_event_age_seconds: null,
+          skipped: 0,
+          replay_left: 0,
+          dead_letters: 0,
+        },
+      ],
     },
   });
 
@@ -61,6 +76,7 @@ test("GET /health of a queue where nothing happened yet is ok", async () => {
       status: "ok",
       reasons: [],
       queue: "main",
+      subscription: "default",
       depth: 0,
       max_events: 10_000,
       dead_letters: 0,

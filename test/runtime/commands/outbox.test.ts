@@ -79,10 +79,7 @@ test("queue says what it cannot do with an outbox", LIMIT, async () => {
   using spool = new Spool();
   using shop = testShop();
   const cases: [string[], RegExp][] = [
-    [
-      ["put", "--file", shop.path],
-      /unknown option --file/,
-    ],
+    [["put", "--file", shop.path], /unknown option --file/],
     [["list", "--file", shop.path], /unknown option --file/],
     [["depth", "--file", `${shop.path}x`], /The file .*shop\.dbx does not exist/],
     [["depth", "--file", spool.queue.file], /is a queue's own file/],

@@ -50,7 +50,12 @@ test("--check prints the configuration as JSON, without the secret", LIMIT, asyn
   using directory = withFile(
     `${SECTION}max_queue_size = 5\nmetrics.namespace = a.b\nmetrics.endpoint = s:8125\n`,
   );
-  const { code, stdout, stderr } = await publisher(["--check", "--directory", directory.path, directory.file]);
+  const { code, stdout, stderr } = await publisher([
+    "--check",
+    "--directory",
+    directory.path,
+    directory.file,
+  ]);
   assert.equal(code, 0);
   assert.deepEqual(stderr, []);
   const { url, queue, file, key_name, max_queue_size, metrics } = JSON.parse(stdout);

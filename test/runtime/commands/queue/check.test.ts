@@ -27,10 +27,12 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
   const hour = 3_600_000;
   db.db.exec(`
     UPDATE eventspool_lease SET expires_at_ms = ${Date.now() - hour};
-    INSERT INTO eventspool_lease (first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
-      VALUES (5, 6, ${Date.now() + hour}, ${Date.now() + 2 * hour}, 1, 1);
+    INSERT INTO eventspool_lease (subscription_id, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
+      VALUES (1, 5, 6, ${Date.now() + hour}, ${Date.now() + 2 * hour}, 1, 1);
     INSERT INTO eventspool_epoch VALUES (7, 'u-u-i-d', 'rolled_back', ${Date.now() - hour});
-    UPDATE eventspool_queue SET claimed_id = 8, max_events = 20, dropped_dead_letter_count = 2;
+    UPDATE eventspool_queue SET claimed_id = 8, max_events = 20;
+    UPDATE eventspool_subscription SET claimed_id = 8, dropped_dead_letter_count = 2,
+      skipped_count = 3, skipped_at_ms = ${Date.now() - hour};
     UPDATE eventspool_event SET put_at_ms = ${Date.now() - hour};
     INSERT INTO eventspool_rejected_put VALUES ('full', 7)`);
   db.close();
@@ -44,6 +46,7 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
     /WARNING {2}1 of 2 leases have a claim time in the future\n +-> the clock was set back/,
     /PROBLEM {2}2 events were claimed and are in no lease/,
     /WARNING {2}1 dead letter .*\n +-> see why, .*: .*queue\.ts dead list$/m,
+    /WARNING {2}subscription default has skipped 3 events, last 1h ago/,
     /WARNING {2}2 dead letters were dropped to make room/,
     /WARNING {2}puts rejected so far: 7 full/,
     /ok {7}events from 1 on are [\da-f-]{36}:ID since .*: the queue was created/,

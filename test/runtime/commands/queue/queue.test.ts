@@ -17,7 +17,11 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
     [["depht"], 2, /unknown verb depht: did you mean depth\?/],
     [["dead", "lits"], 2, /unknown verb dead lits: did you mean dead list\?/],
     [["__proto__"], 2, /unknown verb __proto__\./],
-    [["depth", "--wacth"], 2, /unknown option --wacth: did you mean --watch\?\nHelp: .*queue\.ts depth --help$/m],
+    [
+      ["depth", "--wacth"],
+      2,
+      /unknown option --wacth: did you mean --watch\?\nHelp: .*queue\.ts depth --help$/m,
+    ],
     [["depth", "--watch=1"], 2, /--watch takes no value/],
     [["depth", "web"], 2, /unexpected argument "web"/],
     [["depth", "--interval", "x"], 2, /--interval: expected a duration such as .*, got "x"/],
@@ -36,7 +40,11 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
     [["dead", "purge"], 2, /no dead letter named/],
     [["dead", "purge", "3", "--all"], 2, /pass ids, or --all and filters, not both/],
     [["dead", "purge", "--older-than"], 2, /--older-than needs a value, for example --older-than 36h/],
-    [["dead", "purge", "--older-than", "--yes"], 2, /--older-than needs a value, for example --older-than 36h/],
+    [
+      ["dead", "purge", "--older-than", "--yes"],
+      2,
+      /--older-than needs a value, for example --older-than 36h/,
+    ],
     [["peek", "-n", "x"], 2, /--number: expected a whole number/],
     [["purge"], 2, /not a terminal, so nobody can be asked: pass --yes/],
     [["completion", "csh"], 2, /expected one shell: bash, zsh, fish/],
@@ -74,7 +82,9 @@ test("tells the depth as the publisher does, and changes nothing in the file", L
   insertDeadLetters(spool, 1);
   spool.close();
   const before = readFileSync(spool.queue.file);
-  const [depth] = await json(spool, ["depth"]);
+  const [{ subscriptions, ...depth } = {}] = await json(spool, ["depth"]);
+  const { name, depth: depthOfOne } = (subscriptions as { name: string; depth: number }[])[0]!;
+  assert.deepEqual({ name, depthOfOne }, { name: "default", depthOfOne: 3 });
   assert.deepEqual(
     { ...depth, oldest_event_age_seconds: 0 },
     {
@@ -87,6 +97,7 @@ test("tells the depth as the publisher does, and changes nothing in the file", L
       dropped_dead_letters: 0,
       rejected_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
       oldest_event_age_seconds: 0,
+      retained_bytes: 0,
     },
   );
   await queue(spool, ["peek"]);

@@ -1,0 +1,260 @@
+/**
+ * Reading a subscription in the process of a service.
+ *
+ * @module
+ */
+import { setTimeout } from "node:timers";
+import { setTimeout as sleep } from "node:timers/promises";
+import { checkOptions, FUNCTION, OBJECT, type OptionKind, type OptionKinds, wholeFrom } from "../options.ts";
+import { Checkpoints } from "../storage/checkpoints.ts";
+import type { EventTable } from "../storage/events.ts";
+import { type Lease, LeaseTable } from "../storage/leases.ts";
+import { isBusy } from "../storage/lock_wait.ts";
+import type { QueueFile } from "../storage/queue_file.ts";
+import { type LagLimit, type SubscriptionStart, SubscriptionTable } from "../storage/subscriptions.ts";
+import { Trimmer } from "../storage/trim.ts";
+import { DurableHead } from "../storage/wal_sync.ts";
+import { WalWatcher } from "../storage/wal_watcher.ts";
+
+/** How many events a batch has, at most. */
+const DEFAULT_MAX_EVENTS = 100;
+
+/** How large a batch is, in bytes of bodies: it ends with the event that reaches this. */
+const MAX_BATCH_BYTES = 4_194_304;
+
+/** How long a batch may take until others may get it, in milliseconds. */
+const DEFAULT_LEASE_MS = 60_000;
+
+/** How often an idle consumer looks for events, should the watch of the file fail or a lease expire, in milliseconds. */
+const POLL_MS = 1_000;
+
+/** Options of {@link EventQueue.subscribe}; all of them may be left out. */
+export interface SubscribeOptions<E> {
+  /** Turns the bytes of an event into what the batch has. An event at which it throws becomes a dead letter. Default: `JSON.parse`. */
+  readonly decode?: ((body: Uint8Array) => E) | undefined;
+  /**
+   * Which event the subscription gets first, where this call is the one that adds it: `now` for the next one that is
+   * put, `oldest` for the oldest one in the file, an id, or a time. Default: `now`.
+   */
+  readonly start?: SubscriptionStart | undefined;
+  /**
+   * How far the subscription may lag behind before it skips events, where this call is the one that adds it. Default: it
+   * is required, so that puts are rejected when it lags behind by `maxEvents` of the queue.
+   */
+  readonly lagLimit?: LagLimit | undefined;
+  /** How many events a batch has, at most. Default 100. */
+  readonly maxEvents?: number | undefined;
+  /** How many batches may be unsettled at once: the iterator waits for one to be settled. Default 1. */
+  readonly maxInFlight?: number | undefined;
+  /** How long a batch may take, in milliseconds: then it is given to another consumer, or again. Default 60,000. */
+  readonly leaseMs?: number | undefined;
+  /** Ends the iterator when it aborts; batches that are not settled are released. Default: none. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An event of a batch. */
+export interface SubscribedEvent<E> {
+  /** Names the event for ever, such as `8a6e...:101`, also when it comes again: for whoever must do things once. */
+  readonly id: string;
+  readonly event: E;
+  readonly putAt: Date;
+}
+
+/** Events that a subscription gets together. They come again until the batch is acked. */
+export interface EventBatch<E> {
+  readonly events: readonly SubscribedEvent<E>[];
+  /** How often these events have been given to a consumer, this time included. */
+  readonly attempts: number;
+  /**
+   * The events are dealt with, and do not come again. False: it took longer than `leaseMs`, and they do.
+   *
+   * @throws {EventStorageError} the file cannot be written; it may be called again
+   */
+  ack(): boolean;
+  /** Gives the events back: they come again, at once. False: they do already. @throws {EventStorageError} as {@link ack} does */
+  release(): boolean;
+}
+
+const START: OptionKind = {
+  expected: '"now", "oldest", an id or a Date',
+  matches: (value) =>
+    value === "now" ||
+    value === "oldest" ||
+    (Number.isSafeInteger(value) && (value as number) > 0) ||
+    (value instanceof Date && !Number.isNaN(value.getTime())),
+};
+
+const OPTION_KINDS: OptionKinds<SubscribeOptions<unknown>> = {
+  decode: FUNCTION,
+  start: START,
+  lagLimit: OBJECT,
+  maxEvents: wholeFrom(1, 10_000),
+  maxInFlight: wholeFrom(1, 1_000),
+  leaseMs: wholeFrom(1),
+  signal: OBJECT,
+};
+
+const LAG_KINDS: OptionKinds<LagLimit> = { maxEvents: wholeFrom(1), maxAgeMs: wholeFrom(1) };
+
+/** Reads one subscription. It also does for the file what a publisher does: it may be the only one who uses it. */
+export class SubscriptionReader<E> {
+  readonly #leases: LeaseTable;
+  readonly #decode: (body: Uint8Array) => E;
+  readonly #maxEvents: number;
+  readonly #maxInFlight: number;
+  readonly #leaseMs: number;
+  readonly #durable: DurableHead;
+  readonly #checkpoints: Checkpoints;
+  readonly #trimmer: Trimmer;
+  readonly #watch: WalWatcher;
+  /** Batches that are not settled, with the time at which they are lost. */
+  readonly #held = new Map<number, { readonly lease: Lease; readonly lostAtMs: number }>();
+  readonly #signal: AbortSignal | undefined;
+  #isClosed = false;
+  #wake: () => void = () => {};
+
+  /**
+   * @throws {ConfigurationError} the name or an option is not valid
+   * @throws {EventStorageError} the file cannot be written
+   */
+  constructor(file: QueueFile, events: EventTable, name: string, options: SubscribeOptions<E>) {
+    checkOptions(options, OPTION_KINDS);
+    checkOptions(options.lagLimit ?? {}, LAG_KINDS);
+    const { start = "now", lagLimit = {}, leaseMs = DEFAULT_LEASE_MS } = options;
+    new SubscriptionTable(file).add(name, { start, limit: lagLimit });
+    this.#leases = new LeaseTable(file, leaseMs, { subscription: name });
+    this.#decode = options.decode ?? ((body) => JSON.parse(new TextDecoder().decode(body)) as E);
+    this.#maxEvents = options.maxEvents ?? DEFAULT_MAX_EVENTS;
+    this.#maxInFlight = options.maxInFlight ?? 1;
+    this.#leaseMs = leaseMs;
+    this.#durable = new DurableHead(file.path, events);
+    this.#checkpoints = new Checkpoints(file);
+    this.#trimmer = new Trimmer(file);
+    this.#watch = new WalWatcher(file.path, () => this.#wake());
+    this.#signal = options.signal;
+    this.#signal?.addEventListener("abort", this.close, { once: true });
+    if (this.#signal?.aborted) this.close();
+  }
+
+  /** Whether it has ended. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** The batches, until it is closed. Leaving the loop closes it. @throws {EventStorageError} the file fails; subscribe again later */
+  async *batches(): AsyncGenerator<EventBatch<E>, void, undefined> {
+    try {
+      let idleSinceMs = performance.now();
+      while (!this.#isClosed) {
+        const batch = this.#hasRoom() ? await this.#next() : undefined;
+        if (batch === undefined) {
+          await this.#rest(performance.now() - idleSinceMs);
+          continue;
+        }
+        this.#watch.disarm();
+        yield batch;
+        idleSinceMs = performance.now();
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Releases what is not settled, and ends the iterator. Twice is fine. */
+  readonly close = (): void => {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#signal?.removeEventListener("abort", this.close);
+    this.#watch.disarm();
+    for (const { lease } of this.#held.values()) this.#leases.release(lease);
+    this.#held.clear();
+    void this.#durable.close();
+    this.#wake();
+  };
+
+  #hasRoom(): boolean {
+    for (const [id, { lostAtMs }] of this.#held) if (performance.now() >= lostAtMs) this.#held.delete(id);
+    return this.#held.size < this.#maxInFlight;
+  }
+
+  /** The next batch; undefined: there is none now. */
+  async #next(): Promise<EventBatch<E> | undefined> {
+    const lease = this.#claim();
+    if (lease === undefined) return undefined;
+    this.#held.set(lease.id, { lease, lostAtMs: performance.now() + this.#leaseMs });
+    await this.#durable.reach(lease.lastId); // else a power cut could give its ids to other events
+    if (this.#isClosed) return undefined; // and released
+    const events = this.#decoded(lease);
+    if (events === undefined) return this.#next();
+    return {
+      events,
+      attempts: lease.attempts,
+      ack: () => this.#settle(lease, () => this.#leases.ack(lease)),
+      release: () => this.#settle(lease, () => this.#leases.release(lease)),
+    };
+  }
+
+  #claim(): Lease | undefined {
+    const limits = { maxEvents: this.#maxEvents, maxBytes: MAX_BATCH_BYTES };
+    try {
+      return this.#leases.claimNext({ ...limits, except: this.#held });
+    } catch (error) {
+      if (isBusy(error)) return undefined; // another process holds the lock
+      throw error;
+    }
+  }
+
+  /** Undefined: some could not be decoded. They are dead letters now, and the others are claimed again. */
+  #decoded(lease: Lease): SubscribedEvent<E>[] | undefined {
+    const uuid = this.#leases.epochs.uuidAt(lease.firstId);
+    const events: SubscribedEvent<E>[] = [];
+    const dead: { id: number; status: number; response: string }[] = [];
+    const rows = this.#leases.readEach(lease);
+    for (const { id, putAtMs, body } of rows)
+      try {
+        events.push({ id: `${uuid}:${id}`, event: this.#decode(body), putAt: new Date(putAtMs) });
+      } catch (error) {
+        dead.push({ id, status: 0, response: `cannot be decoded: ${error}` });
+      }
+    if (dead.length === 0 && rows.length > 0) return events;
+    const isDead = new Set(dead.map(({ id }) => id));
+    const kept = rows.map(({ id }) => id).filter((id) => !isDead.has(id));
+    this.#settle(lease, () => this.#leases.settle(lease, { dead, kept }) !== undefined);
+    return undefined;
+  }
+
+  #settle(lease: Lease, settle: () => boolean): boolean {
+    if (this.#isClosed || !this.#held.has(lease.id)) return false;
+    const isOurs = settle();
+    this.#held.delete(lease.id);
+    this.#checkpoints.keepUp();
+    this.#trimmer.keepUp();
+    this.#wake();
+    return isOurs;
+  }
+
+  /** Waits until there may be something to do. */
+  async #rest(idleForMs: number): Promise<void> {
+    if (this.#held.size < this.#maxInFlight) {
+      if (this.#watch.arm()) return; // an event may have come before
+      if (this.#held.size === 0 && this.#trimmer.onIdle(idleForMs)) {
+        this.#checkpoints.keepUp();
+        await sleep(1);
+        return;
+      }
+    }
+    const lostInMs = Math.min(
+      ...[...this.#held.values()].map(({ lostAtMs }) => lostAtMs - performance.now()),
+    );
+    await this.#sleep(Math.max(1, Math.min(POLL_MS, this.#watch.quietForMs(), lostInMs)));
+  }
+
+  /** Sleeps until something happens, at most for so long. Does not keep the process alive by itself longer than that. */
+  async #sleep(durationMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, durationMs);
+    this.#wake = resolve;
+    await promise;
+    clearTimeout(timer);
+  }
+}
