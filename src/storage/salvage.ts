@@ -144,7 +144,8 @@ function isTime(value: ColumnValue | undefined): value is number {
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-function isJson(body: Uint8Array): boolean {
+/** Whether a body is JSON in UTF-8, as each event is. */
+export function isJson(body: Uint8Array): boolean {
   try {
     JSON.parse(strictUtf8.decode(body));
     return true;

@@ -1,9 +1,8 @@
 import { resolve } from "node:path";
-import { ConfigurationError } from "../../errors.ts";
 import { countOf } from "../../format.ts";
 import { type Salvaged, salvage as salvageFile } from "../../storage/salvage.ts";
 import { formatIdRange } from "../../wire/event_ids.ts";
-import { type Call, JSON_OUTPUT, type Verb } from "./verb.ts";
+import { type Call, existingFile, JSON_OUTPUT, QUEUE, UsageError, type Verb } from "./verb.ts";
 
 /** How many ranges of ids are listed for people. */
 const MAX_SHOWN_RANGES = 20;
@@ -11,8 +10,9 @@ const MAX_SHOWN_RANGES = 20;
 /** `eventspool salvage` */
 export const salvage: Verb = {
   summary: "take what can be read out of a damaged queue file, into a new one",
-  args: "FILE",
+  args: "[FILE]",
   options: {
+    ...QUEUE,
     to: {
       type: "string",
       value: "NEW.db",
@@ -23,17 +23,16 @@ export const salvage: Verb = {
     ...JSON_OUTPUT,
   },
   details:
-    "It changes nothing in FILE; stop the processes that use it first. Events keep their ids, so that a collector that drops duplicates drops what it has. A flipped bit inside of a text cannot be seen.",
+    "FILE is the damaged file; without it, that of the queue. Stop the processes that use it first; it is not changed. Events keep their ids, so that a collector that drops duplicates drops what it has. A flipped bit inside of a text cannot be seen.",
   json: "one document: waiting, deadLetters, missing (ranges of ids), knowsDelivered, knowsNames and pages.",
   fails: "some events could not be read",
-  examples: ["events-main.db --to events-main.salvaged.db"],
+  examples: ["--queue-name audit --to audit.salvaged.db", "events-main.db --to events-main.salvaged.db"],
   run(call: Call): number {
     const [from, ...others] = call.args;
     const { to } = call.values;
-    if (from === undefined || others.length > 0)
-      throw new ConfigurationError("salvage takes one damaged file, such as events-main.db.", {});
-    if (typeof to !== "string") throw new ConfigurationError("missing option --to NEW.db.", {});
-    const salvaged = salvageFile(resolve(from), resolve(to));
+    if (others.length > 0) throw new UsageError("salvage takes one damaged file, such as events-main.db.");
+    if (typeof to !== "string") throw new UsageError("missing option --to NEW.db.");
+    const salvaged = salvageFile(from === undefined ? existingFile(call) : resolve(from), resolve(to));
     if (call.values.json) call.output.line(JSON.stringify(salvaged));
     else for (const line of describe(salvaged, to)) call.output.line(line);
     return salvaged.missing.length === 0 ? 0 : 1;
