@@ -1,7 +1,7 @@
 /**
  * `bun run bench [PART ...] [--quick] [--write]`: measures, and prints ratios first. Parts: put, serialize,
  * latency, drain, idle, scale, collector, jetstream, hosts. `--quick` does a tenth of the work; `--write` also writes docs/benchmarks.md.
- * What it compares with is installed in bench, not in the project.
+ * The tools that it compares with are installed in bench, not in the project.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
@@ -44,7 +44,7 @@ const { values, positionals } = parseArgs({
 });
 const unknown = positionals.filter((name) => !(name in PARTS));
 if (unknown.length > 0) {
-  console.error(`No such part: ${unknown.join(", ")}. There are ${Object.keys(PARTS).join(", ")}.`);
+  console.error(`Unknown part: ${unknown.join(", ")}. Parts: ${Object.keys(PARTS).join(", ")}.`);
   process.exit(2);
 }
 
@@ -66,7 +66,7 @@ if (values.write) {
   replaceFigures(join(DOCS, "benchmarks.md"), [head(), ...pictures, ...tables.map(render)].join("\n"));
 }
 
-/** Puts the figures where the page has its old ones, and leaves what people wrote before them. */
+/** Replaces the figures of the page, and keeps the text before them. */
 function replaceFigures(page: string, figures: string): void {
   const [text = ""] = readFileSync(page, "utf8").split(FIGURES_BEGIN);
   writeFileSync(page, `${text}${FIGURES_BEGIN}\n\n${figures}`);
@@ -79,8 +79,8 @@ function show(text: string): void {
 function head(): string {
   const [cpu] = cpus();
   const machine = `${cpus().length} x ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${process.platform}`;
-  return `\`bun run bench\` prints these tables. Each figure is the median of several runs, all contestants in turn, with the least
-and the most in brackets; a ratio is the median of the ratios within each turn. Ratios hold elsewhere, figures do not.
+  return `Each figure is the median of several runs, with minimum and maximum in brackets. All contestants run in turn, and a ratio is the
+median of the ratios within each turn. Ratios hold on other machines, figures do not.
 
 Measured on ${new Date().toISOString().slice(0, 10)}: ${machine}; ${versions()}.
 `;

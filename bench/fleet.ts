@@ -1,6 +1,6 @@
 /**
- * `bun run fleet [--write]`: what hosts send to their collector, and how a fleet comes back after its collector
- * was away for an hour, simulated over the real backoff and concurrency. `--write` draws it into docs/capacity.
+ * `bun run fleet [--write]`: what hosts send to their collector, and how a fleet recovers after its collector was down
+ * for an hour, simulated with the real backoff and concurrency. `--write` draws it into docs/capacity.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ import { draw } from "./plots.ts";
 const OUTAGE_S = 3_600;
 const AFTER_S = 3_000;
 
-/** How far away the collector is. */
+/** The round trip to the collector. */
 const DISTANCE_S = 0.05;
 
 /** 1,000 hosts, of 10 events a second each; the collector can take four times that, and 8,000 requests a second. */
@@ -37,7 +37,7 @@ if (values.write) {
   writeFileSync(`${directory}/recovery.svg`, await draw(picture()));
 }
 
-/** A row for each `batch.min_interval`, of one host. */
+/** A row for each `batch.min_interval` of one host. */
 function tellLoad(eventsPerS: number): void {
   const cells = [0.05, 1].map((minIntervalS) => {
     const { requestsPerS, bytesPerS, inFlight } = load(eventsPerS, minIntervalS, DISTANCE_S);

@@ -1,6 +1,6 @@
 /**
- * A fleet of publishers and the one collector they share, on paper: time is simulated, the decisions are those
- * of the real `CircuitBreaker` (backoff) and `ConcurrencyLimit` (concurrency).
+ * A fleet of publishers and their one collector in simulated time, with the real `CircuitBreaker` (backoff) and
+ * `ConcurrencyLimit` (concurrency).
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { CircuitBreaker } from "../src/publisher/circuit_breaker.ts";
 import { ConcurrencyLimit } from "../src/publisher/concurrency_limit.ts";
 import { Timeline } from "./timeline.ts";
 
-/** What is simulated. */
+/** Options of a simulation. */
 export interface Fleet {
   readonly hosts: number;
   /** What each host puts. */
@@ -22,7 +22,7 @@ export interface Fleet {
   readonly strategy: "eventspool" | "fixed";
 }
 
-/** One second of it. */
+/** One simulated second. */
 export interface Second {
   readonly s: number;
   readonly requests: number;
@@ -38,7 +38,7 @@ const DISTANCE_MS = 50;
 const CLIENT_TIMEOUT_MS = 10_000;
 const REFUSED_MS = 5;
 
-/** A collector answers 503 at once to what it could not take within this time. */
+/** A collector responds 503 at once to what it cannot take within this time. */
 const MAX_WAIT_MS = 5_000;
 
 /** How a host decides when to send, and how much at once. */
@@ -68,7 +68,7 @@ function ours(): Strategy {
   };
 }
 
-/** What many a client does: all requests at once, and a second's sleep after a failure. */
+/** A common client: all requests at once, and a sleep of one second after a failure. */
 function fixed(): Strategy {
   let opensAtMs = 0;
   return {
@@ -81,7 +81,7 @@ function fixed(): Strategy {
   };
 }
 
-/** One host: what it has delivered so far tells what waits. */
+/** One host: what it has delivered determines what waits. */
 class Host {
   readonly strategy: Strategy;
   readonly #eventsPerMs: number;
@@ -127,7 +127,7 @@ class Host {
   }
 }
 
-/** Simulates an outage and what comes after it, for so many seconds in all. */
+/** Simulates an outage and the recovery, for `untilS` seconds in all. */
 export function simulate(fleet: Fleet, untilS: number): Second[] {
   const { hosts: count, eventsPerS, outageS, strategy } = fleet;
   const timeline = new Timeline();

@@ -1,5 +1,5 @@
 /**
- * Running contestants in turn, and showing what came of it.
+ * Runs contestants in turn, and shows the results.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 
-/** Somebody who does the same job. */
+/** A program that does the same job. */
 export interface Contestant {
   readonly name: string;
   /** SQLite's `synchronous=`, or what else decides how safe a commit is. */
@@ -18,7 +18,7 @@ export interface Contestant {
   readonly missing?: string | undefined;
 }
 
-/** What a contestant's runs gave, by the figure's name. */
+/** The results of a contestant's runs, by the name of the figure. */
 export interface Result {
   readonly contestant: Contestant;
   readonly figures: ReadonlyMap<string, readonly number[]>;
@@ -26,7 +26,7 @@ export interface Result {
   readonly failure?: string;
 }
 
-/** How a figure is shown. */
+/** The column of a figure. */
 export interface Column {
   readonly figure: string;
   readonly title: string;
@@ -46,7 +46,7 @@ export interface Table {
   readonly results: readonly Result[];
 }
 
-/** Runs each contestant so many times, in turn, so that a machine that slows down slows all of them. */
+/** Runs each contestant `repeats` times, in turn, so that a machine that slows down slows all of them. */
 export async function race(contestants: readonly Contestant[], repeats: number): Promise<Result[]> {
   const runs = contestants.map((contestant) => ({
     contestant,
@@ -82,7 +82,7 @@ function append(figures: Map<string, number[]>, name: string, value: number): vo
   figures.set(name, [...(figures.get(name) ?? []), value]);
 }
 
-/** The middle one; NaN of none. */
+/** The median; NaN of no values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -90,7 +90,7 @@ export function median(values: readonly number[]): number {
   return sorted.length === 0 ? Number.NaN : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
-/** A table in Markdown: ratios first, then medians with the least and the most. */
+/** A table in Markdown: ratios first, then medians with minimum and maximum. */
 export function render({ title, note, ratioOf, columns, results }: Table): string {
   const titles = [
     "",
@@ -118,7 +118,7 @@ export function render({ title, note, ratioOf, columns, results }: Table): strin
   ].join("\n");
 }
 
-/** Run by run, against the first contestant's run of the same turn. */
+/** The ratio of each run to the first contestant's run of the same turn. */
 function ratioText(first: Result, result: Result, figure: string): string {
   const base = first.figures.get(figure) ?? [];
   const ratios = (result.figures.get(figure) ?? []).map((value, run) => value / (base[run] ?? Number.NaN));

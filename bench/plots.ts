@@ -9,13 +9,13 @@ import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import { median, type Table } from "./measure.ts";
 
-/** A picture that was written. */
+/** A written picture. */
 export interface Plot {
   readonly file: string;
   readonly title: string;
 }
 
-/** Tables that are shown as bars of a figure, by their titles. */
+/** Tables that are drawn as bars, by their titles. */
 const BARS: readonly { table: string; figure: string; file: string; title: string }[] = [
   { table: "put, one at a time", figure: "perS", file: "put.svg", title: "put, one at a time: events/s" },
   {
@@ -26,7 +26,7 @@ const BARS: readonly { table: string; figure: string; file: string; title: strin
   },
 ];
 
-/** Writes the pictures of those tables that there are. */
+/** Writes the pictures of the given tables. */
 export async function writePlots(tables: readonly Table[], directory: string): Promise<Plot[]> {
   mkdirSync(directory, { recursive: true });
   const plots: Plot[] = [];

@@ -1,5 +1,5 @@
 /**
- * How much is measured, and with what.
+ * The size and the programs of the measurements.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-/** What every part is told. */
+/** Options of every part. */
 export interface Settings {
   /** 1, or less to be quicker. */
   readonly scale: number;
@@ -17,7 +17,7 @@ export interface Settings {
   readonly directory: string;
 }
 
-/** The command of a program of `programs/`, under the runtime that runs this. */
+/** The command of a program of `programs/` under the current runtime. */
 export function program(file: string, ...args: readonly string[]): string[] {
   return [process.execPath, pathOf(`programs/${file}`), ...args];
 }
@@ -32,7 +32,7 @@ export function has(name: string): boolean {
   return spawnSync("sh", ["-c", `command -v ${name}`]).status === 0;
 }
 
-/** A python3 that can import these modules; undefined: there is none. */
+/** A python3 that can import these modules, or undefined. */
 export function pythonWith(modules: string): string | undefined {
   const pythons = ["python3", "/usr/bin/python3"];
   return pythons.find((python) => spawnSync(python, ["-c", `import ${modules}`]).status === 0);

@@ -12,7 +12,7 @@ interface Entry {
   readonly owner: object | undefined;
 }
 
-/** Does things in the order of their times: a binary heap. */
+/** Runs actions in the order of their times, with a binary heap. */
 export class Timeline {
   readonly #heap: Entry[] = [];
   /** An owner's earliest entry is the only one that counts, so that a step that is planned twice is done once. */

@@ -1,12 +1,12 @@
 /**
- * A collector that keeps nothing: it sends each batch on, to Segment or to PostHog, and returns their answer. So
- * the publishers do what it asks for: events stay in the queues until they are taken (429, 5xx, a wrong key), a batch
- * that is too large is halved (413), and an event that they reject by itself (400) becomes a dead letter.
+ * A collector that stores nothing: it forwards each batch to Segment or PostHog, and returns their response. So events
+ * stay in the queues until they are accepted (429, 5xx, a wrong key), a batch that is too large is halved (413), and an
+ * event that is rejected by itself (400) becomes a dead letter.
  *
  *     KEY_NAME=web KEY_SECRET=... SEGMENT_WRITE_KEY=... bun examples/forward.ts     # or POSTHOG_KEY=phc_...
  *
- * Publishers: collector.version = 2j, and collector.hostname is this, or that of the proxy that ends TLS in front of it. Run as many as you
- * like: it has no state.
+ * Publishers need collector.version = 2j, and as collector.hostname this program or the proxy that terminates TLS in
+ * front of it. It has no state, so several can run.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { env } from "node:process";
@@ -15,7 +15,7 @@ import { serve } from "@hono/node-server";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 
-/** The longest body, in bytes: what publishers send at most, as it is and decompressed. */
+/** The longest body, in bytes, compressed and decompressed: the limit of publishers. */
 const MAX_BYTES = 512_000;
 const TIMEOUT_MS = 8_000; // below the publishers' collector.timeout, 10 s
 

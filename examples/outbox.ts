@@ -26,7 +26,7 @@ const outbox = new Outbox(db, serializeJsonEvent);
 const insertOrder = db.prepare<Order>("INSERT INTO orders (item, count) VALUES (:item, :count)");
 const takeFromStock = db.prepare<Order>("UPDATE stock SET count = count - :count WHERE item = :item");
 
-/** The event is put first, to show that it is rolled back too when there is not enough stock and CHECK fails. */
+/** The event is put first, to show that it is rolled back when the stock is too low and CHECK fails. */
 function placeOrder(order: Order): number {
   return outbox.transaction(() => {
     const id = Number(insertOrder.run(order).lastInsertRowid);

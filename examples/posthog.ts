@@ -1,5 +1,5 @@
 /**
- * The calls of `posthog-node`, but an event is in the queue file when they return. Instead of
+ * The calls of `posthog-node`. An event is in the queue file when they return. Instead of
  * `new PostHog(KEY)`: `import { posthog } from "./posthog.ts";`. examples/forward.ts sends them on. Use its SDK
  * for feature flags and everything else that asks PostHog.
  */
@@ -7,10 +7,10 @@ import { EventQueue, serializeJsonEvent } from "eventspool";
 
 const events = new EventQueue("main", serializeJsonEvent);
 
-/** What posthog-node adds to each event of a server, whose address does not show where the user is. */
+/** posthog-node adds this to events of a server, because its address is not the user's. */
 const OF_A_SERVER = { $lib: "eventspool", $is_server: true, $geoip_disable: true };
 
-/** What `capture` takes. */
+/** Parameters of `capture`. */
 export interface Capture {
   readonly distinctId: string;
   readonly event: string;
@@ -18,17 +18,17 @@ export interface Capture {
   readonly groups?: Readonly<Record<string, string | number>> | undefined;
   /** Default: now. */
   readonly timestamp?: Date | undefined;
-  /** What PostHog knows the event by, so that it drops one that comes twice. Default: a new one. */
+  /** By this id PostHog drops an event that arrives twice. Default: a new one. */
   readonly uuid?: string | undefined;
 }
 
-/** What `identify` takes: properties of the person, or them in `$set` and `$set_once`. */
+/** Parameters of `identify`: properties of the person, directly or in `$set` and `$set_once`. */
 export interface Identify {
   readonly distinctId: string;
   readonly properties?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** What `groupIdentify` takes. */
+/** Parameters of `groupIdentify`. */
 export interface GroupIdentify {
   readonly groupType: string;
   readonly groupKey: string;
@@ -36,7 +36,7 @@ export interface GroupIdentify {
   readonly distinctId?: string | undefined;
 }
 
-/** PostHog's calls. They throw when the queue rejects the event; theirs drop the oldest one for it. */
+/** PostHog's calls. They throw if the queue rejects the event; posthog-node drops its oldest event instead. */
 export const posthog = {
   capture: ({ distinctId, event, properties, groups, ...rest }: Capture): void =>
     put(distinctId, event, { ...properties, $groups: groups }, rest),

@@ -4,9 +4,9 @@
  *     NATS_SERVERS=127.0.0.1:4222 STREAM=EVENTS ROLLUP_DB=rollup.db bun examples/rollup.ts
  *     sqlite3 rollup.db 'SELECT * FROM rollup'
  *
- * The counts and the place in the stream commit together, so that no crash takes one without the other. A durable
- * consumer would redeliver after a crash what is older than what it delivers meanwhile; so it is put back to that
- * place, and whatever does not come in order from there.
+ * The counts and the position in the stream commit together, so a crash cannot separate them. After a crash a durable
+ * consumer would redeliver older messages behind newer ones. So the rollup resets its consumer to its own position,
+ * also when a message does not arrive in order.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -40,7 +40,7 @@ const add = db.prepare<[string, string, string, number]>(`
   INSERT INTO rollup VALUES (?, ?, ?, ?)
   ON CONFLICT (hour, action, noun) DO UPDATE SET count = count + excluded.count`);
 
-/** Commits the counts of messages together with the place behind them; those before the place are in it already. */
+/** Commits the counts of messages together with the position after them. Earlier messages are counted already. */
 const count = db.transaction((stream: string, messages: readonly JsMsg[]): void => {
   let place = readPlace.get(stream) ?? 0;
   const counts = new Map<string, number>();
@@ -67,7 +67,7 @@ interface Fields {
   readonly 4?: { readonly i64: number };
 }
 
-/** Anything else is counted as `?`: it must not stop the others. */
+/** Other events are counted as `?`, so that they do not block the rest. */
 function keyOf(message: JsMsg): Key {
   const event = parse(message.string());
   const atMs = event[4]?.i64 ?? event.client_timestamp;
@@ -93,19 +93,19 @@ const nc = await connect({ servers, name: CONSUMER, waitOnFirstConnect: true, ma
 const manager = await jetstreamManager(nc, { checkAPI: false });
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, stop);
 
-/** At any moment: what is counted is committed, and the rest comes again. Servers that are away are not waited for. */
+/** Can end at any moment: counts are committed, and other messages are delivered again. It does not wait for servers. */
 function stop(): never {
   db.close();
   process.exit(0);
 }
 
-/** A stream that is deleted and made again counts from 1 again, so it has a place of its own. */
+/** A stream that is deleted and recreated counts from 1 again, so it has its own position. */
 async function nameStream(): Promise<string> {
   const { created } = await manager.streams.info(STREAM);
   return `${STREAM} ${created}`;
 }
 
-/** The durable consumer, at our place. Its lag is what `nats consumer info` shows. */
+/** The durable consumer, at our position. `nats consumer info` shows its lag. */
 async function putBack(place: number): Promise<Consumer> {
   await manager.consumers.delete(STREAM, CONSUMER).catch(() => {}); // there may be none
   await manager.consumers.add(STREAM, {
@@ -119,14 +119,14 @@ async function putBack(place: number): Promise<Consumer> {
   return await jetstream(nc).consumers.get(STREAM, CONSUMER);
 }
 
-/** Counts from our place on. Returns when something came out of order. */
+/** Counts from our position on. Returns when a message is out of order. */
 async function follow(stream: string): Promise<void> {
   const consumer = await putBack(readPlace.get(stream) ?? 0);
   let delivered = 0;
   for (;;) {
     const messages: JsMsg[] = [];
     for await (const message of await consumer.fetch({ max_messages: BATCH, expires: 1_000 })) {
-      if (message.info.deliverySequence !== ++delivered) return; // one before it was lost on its way to us
+      if (message.info.deliverySequence !== ++delivered) return; // a message before it was lost
       messages.push(message);
     }
     count.immediate(stream, messages);

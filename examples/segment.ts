@@ -1,5 +1,5 @@
 /**
- * The calls of `@segment/analytics-node`, but an event is in the queue file when they return. Instead of
+ * The calls of `@segment/analytics-node`. An event is in the queue file when they return. Instead of
  * `new Analytics({ writeKey })`: `import { analytics } from "./segment.ts";`. examples/forward.ts sends them on.
  */
 import { EventQueue, serializeJsonEvent } from "eventspool";
@@ -9,13 +9,13 @@ const MAX_EVENT_BYTES = 32 * 1_024;
 
 const events = new EventQueue("main", serializeJsonEvent, { maxEventBytes: MAX_EVENT_BYTES });
 
-/** What all calls take. One of `userId` and `anonymousId` must be there. */
+/** Parameters of all calls. `userId` or `anonymousId` is required. */
 export interface Call {
   readonly userId?: string | undefined;
   readonly anonymousId?: string | undefined;
   /** Default: now. */
   readonly timestamp?: Date | string | number | undefined;
-  /** What Segment knows the event by, so that it drops one that comes twice. Default: a new one. */
+  /** By this id Segment drops an event that arrives twice. Default: a new one. */
   readonly messageId?: string | undefined;
   readonly context?: object | undefined;
   readonly integrations?: object | undefined;
@@ -28,7 +28,7 @@ export interface NamedCall extends Call {
   readonly properties?: object | undefined;
 }
 
-/** Segment's calls. They throw when the queue rejects the event; theirs drop it silently. */
+/** Segment's calls. They throw if the queue rejects the event; Segment's client drops it silently. */
 export const analytics = {
   track: (call: Call & { event: string; properties?: object | undefined }): void => put("track", call),
   identify: (call: Call & { traits?: object | undefined }): void => put("identify", call),

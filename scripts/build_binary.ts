@@ -1,7 +1,7 @@
 /**
- * `bun run build:binary [--target TARGET] [--outfile FILE]`: the publisher as one executable file, with Bun and
- * its SQLite in it, for machines that have neither Bun nor node_modules. Without a target it is for this machine;
- * for another, Bun gets that target's runtime from npm.
+ * `bun run build:binary [--target TARGET] [--outfile FILE]`: builds the publisher as one executable file that contains
+ * Bun and SQLite, for machines without Bun and node_modules. The default target is this machine; for another one, Bun
+ * downloads the runtime from npm.
  */
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
@@ -9,12 +9,12 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-/** The part of Bun that is used here: the types of all of Bun would change those of Node everywhere else. */
+/** The part of Bun that is used here. `@types/bun` would change Node's types everywhere else. */
 declare const Bun: {
   build(options: object): Promise<unknown>;
 };
 
-/** The targets, and what Bun calls them. */
+/** The targets, with Bun's names for them. */
 const TARGETS: Readonly<Record<string, string>> = {
   "linux-x64": "bun-linux-x64",
   "linux-arm64": "bun-linux-arm64",
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   console.log(`${relative("", file)}  ${Math.round(statSync(file).size / 1e6)} MB`);
 }
 
-/** @throws {AggregateError} what Bun cannot bundle, or cannot download */
+/** @throws {AggregateError} Bun cannot bundle or download something */
 async function build(target: string, outfile: string): Promise<void> {
   await Bun.build({
     entrypoints: [ENTRY],

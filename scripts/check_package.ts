@@ -1,7 +1,7 @@
 /**
- * Checks what npm and JSR would get: packs the package as `npm publish` does, looks at the tarball with publint
- * and attw, at the sources with knip, looks at the docs of what is exported, and lets Deno rehearse publishing to JSR. Says what each had to say, if
- * anything is wrong.
+ * Checks what npm and JSR would get: packs the package as `npm publish` does, runs publint and attw on the tarball and
+ * knip on the sources, checks the docs of all exports, and lets Deno rehearse publishing to JSR. Prints the output of
+ * each check that fails.
  */
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -17,10 +17,10 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "eventspool-package-"));
 const tarball = join(directory, "package.tgz");
 
-/** Of other packages: types that ours name and do not export again. */
+/** Types of other packages that our types name but do not export. */
 const FOREIGN = /references private type '(?:Hono|MiddlewareHandler|StandardSchemaV1)'/;
 
-/** The checks by what they check. The tarball is made first. */
+/** The checks by name. The tarball is made first. */
 const CHECKS: Readonly<Record<string, () => SpawnSyncReturns<string>>> = {
   "package.json, deno.json and src/version.ts agree": () => bun("scripts/sync_manifests.ts", "--check"),
   "the package is built and packed": () => pack(tarball),

@@ -1,13 +1,18 @@
 /**
- * `bun run faults [--quick] [NAME ...]`: makes every fault happen to real processes, and prints what became
- * of the events. NAME is a part of a fault's name. The last line sums up, `N passed, N failed`; the exit code
- * is 1 if any failed: an event was lost, or something else was not as promised.
+ * `bun run faults [--quick] [NAME ...]`: causes every fault in real processes, and prints what happened to the events.
+ * NAME is a part of a fault's name. The last line is `N passed, N failed`. The exit code is 1 if an event was lost, or
+ * another promise was broken.
+ *
+ * `bun run faults power [--seeds N] [--cuts N]`: power cuts, simulated on what real processes did to their files.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { formatTable } from "../src/format.ts";
 import { FAULTS } from "../test/system/faults/all.ts";
 import type { Fault } from "../test/system/faults/fault.ts";
+import { cutMany } from "../test/system/power/power_cuts.ts";
+
+if (process.argv[2] === "power") process.exit((await cutMany(process.argv.slice(3))) > 0 ? 1 : 0);
 
 const HEADER = ["fault", "rounds", "put", "delivered", "duplicates", "dead", "lost", "seconds"];
 

@@ -1,6 +1,6 @@
 /**
- * `bun run generate`: makes what is generated, and committed, anew: the schema in src/, what deno.json and
- * src/version.ts have from package.json, and the tables of docs/configuration.md. `--check` changes nothing, and fails if any of it is
+ * `bun run generate`: regenerates the committed files: the schema in src/, the parts of deno.json and src/version.ts that
+ * come from package.json, and the tables of docs/configuration.md. `--check` changes nothing, and fails if a file is
  * stale.
  */
 import { spawnSync } from "node:child_process";

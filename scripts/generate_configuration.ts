@@ -1,9 +1,9 @@
 /**
  * Writes the tables of docs/configuration.md from the docstrings of the configuration types. A docstring that begins
  * with keys, `` `batch.max_age` (ours): how long ... Default: 1 s. ``, documents these keys, and so does each item of
- * a list in it. `--check` only tells whether the page is fresh.
+ * a list in it. `--check` only fails if the page is stale.
  *
- * (`deno doc --json` reads the docstrings: typedoc supports no TypeScript above 6.)
+ * (`deno doc --json` reads the docstrings, because typedoc supports TypeScript up to 6 only.)
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { DENO } from "./runtimes.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGE = fileURLToPath(new URL("../docs/configuration.md", import.meta.url));
 
-/** What `deno doc` says of a type; only the parts that are read here. */
+/** The parts of `deno doc`'s output for a type that are read here. */
 interface TsType {
   readonly kind: string;
   readonly repr?: string;
@@ -44,7 +44,7 @@ interface Row {
 
 const DECLARATIONS = readDeclarations();
 
-/** Kinds of values by the end of a property's name, which is its unit. */
+/** Kinds of values by the unit at the end of a property's name. */
 const KIND_BY_NAME: readonly (readonly [RegExp, string])[] = [
   [/Ms$/, "duration"],
   [/Bytes$/, "size"],
@@ -58,7 +58,7 @@ const BASEPLATE_KEYS =
 
 /** A key in a docstring, or a key with its value: `` `key.NAME = BASE64` ``. */
 const KEY = /`([a-z]\w*(?:\.\w+)*)(?: = [^`]*)?`/g;
-/** What begins with code: all before the colon or the end of the sentence. */
+/** A text that begins with code, up to the colon or the end of the sentence. */
 const LEAD = /^(`[^`]*`(?:`[^`]*`|[^`:.])*?)([:.])(?:\s+|$)(.*)$/s;
 const DEFAULT = /(?:^|(?<=[.;)`]\s))Default[:,]? ((?:`[^`]*`|[^`])*?)(?:\.(?=\s|$)|$)/;
 
@@ -88,7 +88,7 @@ function readDeclarations(): Map<string, Declaration[]> {
   return new Map(symbols.map(({ name, declarations }) => [name, declarations]));
 }
 
-/** The rows of a type's keys, with those of the types in it, in their order. */
+/** The rows of a type's keys and of its nested types, in order. */
 function rowsOf(typeName: string): Row[] {
   return (DECLARATIONS.get(typeName) ?? []).flatMap(({ kind, def }) => {
     if (kind === "class") return []; // a Secret, say: a value
@@ -145,7 +145,7 @@ function kindByType(type: string): string {
   return /"Secret"/.test(type) ? "secret" : "text";
 }
 
-/** The words of a type that is one of several: texts, or objects that each name their `kind`. */
+/** The alternatives of a union type: texts, or objects that each have a `kind`. */
 function choicesIn({ kind, value }: TsType): string[] {
   if (kind === "literal") return value?.string === undefined ? [] : [value.string];
   if (kind === "union") return (value ?? []).flatMap(choicesIn);
@@ -157,7 +157,7 @@ function choicesIn({ kind, value }: TsType): string[] {
   });
 }
 
-/** Puts a table where the page has its old one: after the heading of the program, between two markers. */
+/** Replaces the table of a program on the page, between its two markers. */
 function withTable(page: string, program: string, rows: readonly Row[]): string {
   if (rows.length < 5) throw new Error(`only ${rows.length} keys were found for the ${program}`);
   const isShared = rows.some(({ keys }) => keys.some((key) => BASEPLATE_KEYS.test(key)));
@@ -187,7 +187,7 @@ function capitalized(text: string): string {
   return text.replace(/^[a-z]/, (letter) => letter.toUpperCase());
 }
 
-/** As Biome formats Markdown, which checks all that is committed. */
+/** Formats the page with Biome, which checks all committed files. */
 function format(markdown: string): string {
   const args = ["x", "biome", "format", "--stdin-file-path=docs/configuration.md"];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {

@@ -1,6 +1,6 @@
 /**
- * Copies schema.sql into src/storage/schema.generated.ts, so that the schema travels with the code
- * wherever it is bundled or compiled to. `--check` only tells whether the copy is fresh.
+ * Copies schema.sql into src/storage/schema.generated.ts, so that bundles and compiled programs contain the schema.
+ * `--check` only fails if the copy is stale.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { exit } from "node:process";

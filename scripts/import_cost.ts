@@ -1,7 +1,6 @@
 /**
- * `bun scripts/import_cost.ts [ROUNDS]`: what importing eventspool costs a service that starts, against a program
- * that imports nothing, under Bun, Deno and Node: whole processes, from start to end, by turns; medians.
- * Bun takes the sources, the others what `bun run build` makes of them, as they do in an installed package.
+ * `bun scripts/import_cost.ts [ROUNDS]`: what importing eventspool, and a first put, cost a service that starts, compared
+ * with a program that imports nothing, under Bun, Deno and Node: whole processes, from start to end, by turns; medians.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,23 +10,27 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { DENO, NODE } from "./runtimes.ts";
 
-const EXPORTS: Readonly<Record<string, string>> = {
-  eventspool: "mod",
-  "eventspool/thrift": "serializers/thrift",
-  "eventspool/outbox": "queue/outbox",
-  "eventspool/hono": "queue/hono",
-  "eventspool/publisher": "publisher/mod",
-  "eventspool/admin": "admin/app",
+/** What the programs do, by how it is shown. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  nothing: "",
+  eventspool: importOf("mod"),
+  "eventspool, with a put": `${importOf("mod", "{ EventQueue, serializeJsonEvent }")}
+const events = new EventQueue("main", serializeJsonEvent, { directory: import.meta.dirname });
+events.put({ action: "view" });
+`,
+  "eventspool/thrift": importOf("serializers/thrift"),
+  "eventspool/outbox": importOf("queue/outbox"),
+  "eventspool/hono": importOf("queue/hono"),
+  "eventspool/publisher": importOf("publisher/mod"),
+  "eventspool/admin": importOf("admin/app"),
 };
 
 interface Runtime {
   readonly name: string;
   readonly command: readonly string[];
-  /** Where it takes the exports from, and with what suffix. */
-  readonly from: readonly [folder: string, suffix: string];
 }
 
-/** One run of a program. Its CPU time tells more than its time on a machine that has other things to do. */
+/** One run of a program. On a busy machine its CPU time says more than its duration. */
 interface Sample {
   readonly elapsedMs: number;
   readonly cpuMs: number;
@@ -38,17 +41,13 @@ const MEASURES = ["elapsedMs", "cpuMs", "rssMb"] as const;
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** Says where the programs, which lie elsewhere, find packages. */
+/** Makes packages available to the programs, which are in another directory. */
 const DENO_JSON = join(ROOT, "deno.json");
 
 const RUNTIMES: readonly Runtime[] = [
-  { name: "Bun", command: [process.execPath, "run"], from: ["src", ".ts"] },
-  {
-    name: "Deno",
-    command: [pathOf(DENO, "eval"), "run", "-A", "--config", DENO_JSON],
-    from: ["dist", ".js"],
-  },
-  { name: "Node", command: [pathOf(NODE, "-e")], from: ["dist", ".js"] },
+  { name: "Bun", command: [process.execPath, "run"] },
+  { name: "Deno", command: [pathOf(DENO, "eval"), "run", "-A", "--config", DENO_JSON] },
+  { name: "Node", command: [pathOf(NODE, "-e")] },
 ];
 
 const PRINT_COST = `import process from "node:process";
@@ -60,7 +59,7 @@ spawnSync(process.execPath, ["run", "build"], { cwd: ROOT, stdio: ["ignore", "ig
 const rounds = Number(process.argv[2] ?? 15);
 const directory = mkdtempSync(join(tmpdir(), "eventspool-import-"));
 console.log(
-  `Medians of ${rounds} runs by turns, in brackets against a program that imports nothing, on ${cpus()[0]?.model ?? "an unknown CPU"}.\n`,
+  `Medians of ${rounds} runs in turn, in brackets against a program that imports nothing, on ${cpus()[0]?.model ?? "an unknown CPU"}.\n`,
 );
 console.log("| runtime | import | whole process, ms | CPU, ms | RSS, MB |");
 console.log("| --- | --- | --: | --: | --: |");
@@ -68,18 +67,14 @@ for (const runtime of RUNTIMES) report(runtime);
 rmSync(directory, { recursive: true });
 
 function report(runtime: Runtime): void {
-  const none = program(runtime, "none", "");
-  const programs = Object.entries(EXPORTS).map(([name, path]) =>
-    program(runtime, name, importOf(runtime, path)),
-  );
-  const all = [none, ...programs];
-  const samples = all.map((): Sample[] => []);
-  for (const file of all) sample(runtime, file); // into the caches
+  const programs = Object.entries(PROGRAMS).map(([name, text]) => program(runtime, name, text));
+  const samples = programs.map((): Sample[] => []);
+  for (const file of programs) sample(runtime, file); // into the caches
   for (let round = 0; round < rounds; round++)
-    for (const [index, file] of all.entries()) samples[index]?.push(sample(runtime, file));
+    for (const [index, file] of programs.entries()) samples[index]?.push(sample(runtime, file));
   const medians = samples.map(medianOf);
   const [empty] = medians as [Sample];
-  for (const [index, name] of ["nothing", ...Object.keys(EXPORTS)].entries()) {
+  for (const [index, name] of Object.keys(PROGRAMS).entries()) {
     const cost = medians[index] as Sample;
     const cells = MEASURES.map((measure) => {
       const more = cost[measure] - empty[measure];
@@ -89,14 +84,15 @@ function report(runtime: Runtime): void {
   }
 }
 
-function importOf({ from: [folder, suffix] }: Runtime, path: string): string {
-  return `import ${JSON.stringify(new URL(`../${folder}/${path}${suffix}`, import.meta.url).href)};\n`;
+function importOf(path: string, names: string = ""): string {
+  const url = new URL(`../dist/${path}.js`, import.meta.url).href;
+  return `import ${names}${names && " from "}${JSON.stringify(url)};\n`;
 }
 
 /** Writes a program that ends with printing what it took. */
-function program({ name }: Runtime, what: string, imports: string): string {
-  const file = join(directory, `${name}-${what.replace("/", "-")}.mjs`);
-  writeFileSync(file, imports + PRINT_COST);
+function program({ name }: Runtime, what: string, text: string): string {
+  const file = join(directory, `${name}-${what.replaceAll(/\W+/g, "-")}.mjs`);
+  writeFileSync(file, text + PRINT_COST);
   return file;
 }
 
@@ -114,7 +110,7 @@ function medianOf(samples: readonly Sample[]): Sample {
   return Object.fromEntries(entries) as Record<(typeof MEASURES)[number], number>;
 }
 
-/** The executable itself: `bun x` would be measured too. */
+/** The executable itself, because `bun x` would be measured too. */
 function pathOf(pinned: string, evaluate: string): string {
   const print = "console.log(globalThis.Deno?.execPath() ?? process.execPath)";
   const { stdout } = spawnSync(process.execPath, ["x", pinned, evaluate, print], { encoding: "utf8" });

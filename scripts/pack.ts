@@ -1,29 +1,41 @@
+/** `bun run tarball [FILE]`: builds and packs the package, by default as eventspool.tgz. */
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import manifest from "../package.json" with { type: "json" };
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-const COPIED = ["package.json", "tsconfig.json", "tsconfig.build.json", "src", "schema.sql"].concat([
-  "README.md",
-  "CHANGELOG.md",
-  "LICENSE",
-]);
+if (import.meta.main) {
+  const { status, stdout, stderr } = pack(resolve(process.argv[2] ?? `${ROOT}eventspool.tgz`));
+  console.log(stdout + stderr);
+  process.exit(status);
+}
 
-/** Builds and packs the package as `npm publish` does, in a copy: `dist/` is one folder, and checks run side by side. */
+/** Packs the package from a directory of its own, so that several of these can run side by side. */
 export function pack(tarball: string): SpawnSyncReturns<string> {
-  const copy = mkdtempSync(join(tmpdir(), "eventspool-pack-"));
+  const directory = mkdtempSync(join(tmpdir(), "eventspool-pack-"));
   try {
-    for (const name of COPIED) cpSync(join(ROOT, name), join(copy, name), { recursive: true });
-    symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
-    return spawnSync(process.execPath, ["pm", "pack", "--filename", tarball], {
-      cwd: copy,
-      encoding: "utf8",
-    });
+    for (const name of ["README.md", "CHANGELOG.md", "LICENSE", "schema.sql"])
+      cpSync(join(ROOT, name), join(directory, name));
+    writeFileSync(join(directory, "package.json"), `${JSON.stringify(publishedManifest(), null, 2)}\n`);
+    const built = bun(["scripts/build.ts", join(directory, "dist")], ROOT);
+    return built.status === 0 ? bun(["pm", "pack", "--quiet", "--filename", tarball], directory) : built;
   } finally {
-    rmSync(copy, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
+}
+
+/** The package.json without what only a clone can use: scripts, and the sources that Bun runs there. */
+function publishedManifest(): object {
+  const { private: _, scripts: __, devDependencies: ___, exports, ...published } = manifest;
+  const built = Object.entries(exports).map(([name, { bun: _, ...conditions }]) => [name, conditions]);
+  return { ...published, exports: Object.fromEntries(built) };
+}
+
+function bun(args: readonly string[], cwd: string): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, args, { cwd, encoding: "utf8" });
 }

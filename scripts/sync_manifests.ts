@@ -1,7 +1,6 @@
 /**
- * Brings what package.json says to where it stands a second time: the version to src/version.ts, and version,
- * license, exports and dependencies to deno.json, from which JSR publishes. `--check` only tells whether all
- * agree.
+ * Copies the version from package.json to src/version.ts, and version, license, exports and dependencies to
+ * deno.json, from which JSR publishes. `--check` only fails if they differ.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { exit } from "node:process";
@@ -10,6 +9,7 @@ interface PackageJson {
   readonly version: string;
   readonly license: string;
   readonly exports: Readonly<Record<string, { readonly bun: string }>>;
+  readonly bin: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly optionalDependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<"hono", string>>;
@@ -28,14 +28,17 @@ if (process.argv.includes("--check")) {
 for (const path of stale) writeFileSync(location(path), wanted[path] as string);
 
 function denoJson(): object {
-  const { version, license, exports, dependencies, optionalDependencies } = manifest;
+  const { version, license, exports, bin, dependencies, optionalDependencies } = manifest;
   const { hono } = manifest.peerDependencies;
   return {
     ...JSON.parse(read("deno.json")),
     version,
     license,
-    // JSR takes the sources that Bun takes.
-    exports: mapValues(exports, ([, { bun }]) => bun),
+    // JSR takes the sources that Bun takes, and has no commands: `deno run jsr:@eventspool/eventspool/eventspool-publisher`.
+    exports: {
+      ...mapValues(exports, ([, { bun }]) => bun),
+      ...Object.fromEntries(Object.entries(bin).map(([name, path]) => [`./${name}`, sourceOf(path)])),
+    },
     imports: mapValues(
       { ...dependencies, ...optionalDependencies, hono },
       ([name, range]) => `npm:${name}@${range}`,
@@ -43,7 +46,12 @@ function denoJson(): object {
   };
 }
 
-/** How JSON is laid out is the formatter's affair. */
+/** `./src/commands/queue.ts` of `./dist/commands/queue.js`. */
+function sourceOf(path: string): string {
+  return path.replace("./dist/", "./src/").replace(/js$/, "ts");
+}
+
+/** The layout of JSON is up to the formatter. */
 function says(path: string, text: string): boolean {
   const compact = (json: string): string => JSON.stringify(JSON.parse(json));
   return path.endsWith(".json") ? compact(read(path)) === compact(text) : read(path) === text;

@@ -36,8 +36,12 @@ export abstract class EventError extends Error {
 
 function isOf(errorClass: abstract new (...args: never[]) => EventError, value: unknown): boolean {
   const [brand] = Object.getOwnPropertySymbols(errorClass.prototype);
-  if (brand === undefined) return value instanceof errorClass; // a subclass that is not ours
-  return typeof value === "object" && value !== null && brand in value;
+  try {
+    if (brand === undefined) return value instanceof errorClass; // a subclass that is not ours
+    return typeof value === "object" && value !== null && (value as Record<symbol, unknown>)[brand] === true;
+  } catch {
+    return false; // a Proxy that does not let anyone look
+  }
 }
 
 /** The serialized event is larger than the limit. It was not stored. */

@@ -25,6 +25,7 @@ export {
 } from "./errors.ts";
 export type {
   BatchVersion,
+  DriverName,
   EventQueueOptions,
   EventSchemaOption,
   EventSerializer,

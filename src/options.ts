@@ -1,12 +1,11 @@
 /**
- * Checks of the options that programs pass: a name that is misspelt, or a value of another kind, is an error and not a
- * default.
+ * Checks of the options that programs pass: a misspelt name or a value of another kind is an error.
  *
  * @module
  */
 import { didYouMean } from "./did_you_mean.ts";
 import { ConfigurationError } from "./errors.ts";
-import { describe } from "./format.ts";
+import { describe, errorName } from "./format.ts";
 
 /** What an option's value may be. */
 export interface OptionKind {
@@ -28,9 +27,17 @@ export const OBJECT: OptionKind = {
   matches: (value) => (typeof value === "object" && value !== null) || typeof value === "function",
 };
 
+/** Not a Map, a promise, or an array: all that is in them would be passed over. */
+const OPTIONS: OptionKind = {
+  expected: "an object of options",
+  matches: (value) =>
+    Object.prototype.toString.call(value) === "[object Object]" &&
+    typeof (value as { then?: unknown }).then !== "function",
+};
+
 export function wholeFrom(min: number, max: number = Number.MAX_SAFE_INTEGER): OptionKind {
   return {
-    expected: `a whole number from ${min} to ${max}`,
+    expected: `an integer from ${min} to ${max}`,
     matches: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
   };
 }
@@ -50,28 +57,45 @@ function ofType(type: string, expected: string): OptionKind {
 }
 
 /**
- * Rejects options that do not exist, and values of another kind. An option that is undefined counts as left out.
+ * The options that are set, each read once: what was checked is what is used. An option that is undefined is not set.
  *
- * @throws {ConfigurationError}
+ * @throws {ConfigurationError} it is not an object of options, or one does not exist, is of another kind, or cannot be read
  */
-export function checkOptions<Options extends object>(options: Options, kinds: OptionKinds<Options>): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options))
-    throw new ConfigurationError(`must be an object, and is ${describe(options)}.`, { key: "options" });
-  for (const [key, value] of Object.entries(options)) {
-    if (!Object.hasOwn(kinds, key)) throw unknownOption(key, Object.keys(kinds));
-    if (value !== undefined) checkOption(key, value, kinds[key as keyof Options]);
+export function checkOptions<Options extends object>(
+  options: Options,
+  kinds: OptionKinds<NoInfer<Options>>,
+): Options {
+  checkOption("options", options, OPTIONS);
+  const unknown = readOption("options", () => Object.keys(options).find((key) => !Object.hasOwn(kinds, key)));
+  if (unknown !== undefined) throw unknownOption(unknown, Object.keys(kinds));
+  const copy: Partial<Options> = {};
+  for (const name of Object.keys(kinds) as (string & keyof Options)[]) {
+    const value = readOption(name, () => options[name]);
+    if (value === undefined) continue;
+    checkOption(name, value, kinds[name]);
+    copy[name] = value;
+  }
+  return copy as Options;
+}
+
+/** @throws {ConfigurationError} instead of what `read` throws: a getter, say, or a Proxy that was revoked */
+export function readOption<T>(key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new ConfigurationError(`cannot be read: ${errorName(cause)} was thrown.`, { key }, { cause });
   }
 }
 
 /** @throws {ConfigurationError} the value is of another kind */
 export function checkOption(key: string, value: unknown, { expected, matches }: OptionKind): void {
-  if (matches(value)) return;
+  if (readOption(key, () => matches(value))) return;
   const shown = typeof value === "string" ? JSON.stringify(value) : describe(value);
-  throw new ConfigurationError(`must be ${expected}, and is ${shown}.`, { key });
+  throw new ConfigurationError(`must be ${expected}, got ${shown}.`, { key });
 }
 
 function unknownOption(key: string, known: readonly string[]): ConfigurationError {
   const meant = didYouMean(key, known);
-  const hint = meant === undefined ? `there are ${known.join(", ")}` : `did you mean ${meant}?`;
-  return new ConfigurationError(`is no option: ${hint}`, { key });
+  const hint = meant === undefined ? `the options are ${known.join(", ")}` : `did you mean ${meant}?`;
+  return new ConfigurationError(`unknown option: ${hint}`, { key });
 }

@@ -9,21 +9,21 @@ import { has, program, type Settings } from "../settings.ts";
 const COLLECTOR: readonly Column[] = [
   { figure: "perS", title: "events/s" },
   { figure: "cpuUs", title: "CPU us/event", digits: 2 },
-  { figure: "perCoreS", title: "events/s a core" },
-  { figure: "maxRssMb", title: "most memory, MB" },
+  { figure: "perCoreS", title: "events/s per core" },
+  { figure: "maxRssMb", title: "peak memory, MB" },
 ];
 
 const JETSTREAM: readonly Column[] = [
   { figure: "perS", title: "events/s" },
   { figure: "cpuUs", title: "CPU us/event", digits: 2 },
   { figure: "serverUs", title: "nats-server's", digits: 2 },
-  { figure: "maxRssMb", title: "most memory, MB" },
+  { figure: "maxRssMb", title: "peak memory, MB" },
 ];
 
 const HOSTS: readonly Column[] = [
-  { figure: "perS", title: "events/s, all together" },
+  { figure: "perS", title: "events/s in total" },
   { figure: "cpuUs", title: "publishers' CPU us/event", digits: 2 },
-  { figure: "maxRssMb", title: "memory of each, MB" },
+  { figure: "maxRssMb", title: "memory each, MB" },
 ];
 
 /** The table of `collector`. */
@@ -39,7 +39,7 @@ export async function collector({ scale, repeats, directory }: Settings): Promis
   };
   const table: Table = {
     title: "A collector to files",
-    note: "Full batches of 1,500 events of 336 bytes, version 2j, gzip level 1, 8 in flight, from one client. The ratio is of the rates; a core's rate is what its CPU an event allows.",
+    note: "Full batches of 1,500 events of 336 bytes, version 2j, gzip level 1, 8 in flight, from one client. The rate per core follows from the CPU per event.",
     ratioOf: "perS",
     columns: COLLECTOR,
     results: await race(
@@ -69,7 +69,7 @@ export async function jetstream({ scale, repeats, directory }: Settings): Promis
   });
   const table: Table = {
     title: "Into JetStream",
-    note: "Events of 336 bytes with Nats-Msg-Id, one nats-server on the same two cores, a stream on disk. The ratio is to a loop of the library's publish, 1,000 in flight. The collector is sent full batches, as above.",
+    note: "Events of 336 bytes with Nats-Msg-Id, one nats-server on the same two cores, a stream on disk. The ratio is to a loop of the library's publish, 1,000 in flight. The collector gets full batches, as above.",
     ratioOf: "perS",
     columns: JETSTREAM,
     results: await race(
@@ -92,7 +92,7 @@ export async function jetstream({ scale, repeats, directory }: Settings): Promis
 export async function hosts({ scale, repeats, directory }: Settings): Promise<Table[]> {
   const table = async (title: string, events: number, nats: boolean): Promise<Table> => ({
     title,
-    note: "Each host has a full queue and a publisher of its own, all started at once on the same two cores, start included. The ratio is to one host.",
+    note: "Each host has a full queue and its own publisher. All start at once on the same two cores, and their start counts. The ratio is to one host.",
     ratioOf: "perS",
     columns: HOSTS,
     results: await race(

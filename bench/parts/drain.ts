@@ -9,13 +9,13 @@ import { has, program, type Settings } from "../settings.ts";
 const DRAIN: readonly Column[] = [
   { figure: "perS", title: "events/s" },
   { figure: "cpuUs", title: "CPU us/event", digits: 2 },
-  { figure: "maxRssMb", title: "most memory, MB" },
+  { figure: "maxRssMb", title: "peak memory, MB" },
   { figure: "requests", title: "requests" },
-  { figure: "maxInFlight", title: "most in flight" },
+  { figure: "maxInFlight", title: "max in flight" },
 ];
 
 const NOTE =
-  "1,000,000 waiting events of 336 bytes with random identifiers, sent as v2j over HTTP on loopback, 4 in flight at first and as many as help then, up to 32. CPU is the publisher's, all threads. The ratio is to a bare loop without leases, network or deletes.";
+  "1,000,000 waiting events of 336 bytes with random identifiers, sent as v2j over HTTP on loopback. 4 requests are in flight at first, and up to 32 if that helps. CPU is of all threads of the publisher. The ratio is to a bare loop without leases, network or deletes.";
 
 const KEEP_UP: readonly Column[] = [
   { figure: "putPerS", title: "put/s" },
@@ -43,24 +43,26 @@ export async function drain({ scale, repeats, directory }: Settings): Promise<Ta
     results: await race(
       [
         floor("bare loop: read, HMAC, gzip", { level, deletes: false }),
-        floor("bare loop, and delete and checkpoint", { level, deletes: true }),
+        floor("bare loop with delete and checkpoint", { level, deletes: true }),
         ...contestants,
       ],
       Math.min(repeats, 3),
     ),
   });
   const level1 = await table(1, [
-    ours("collector answers at once", {}),
+    ours("collector responds at once", {}),
     ours("collector 50 ms away", { delayMs: 50 }),
     ours("collector 200 ms away", { delayMs: 200 }),
   ]);
-  const level6 = await table(6, [ours("collector answers at once", { settings: { "batch.gzip_level": 6 } })]);
+  const level6 = await table(6, [
+    ours("collector responds at once", { settings: { "batch.gzip_level": 6 } }),
+  ]);
   const keepUp = (name: string, publishes: boolean): Contestant => {
     const task = { directory, events: Math.ceil(500_000 * scale), publishes };
     return { name, durability: "NORMAL", command: program("keep_up.ts", JSON.stringify(task)) };
   };
   const syslog: Contestant = {
-    name: "syslog-ng, from its socket over a disk buffer to HTTP; no signature, no gzip",
+    name: "syslog-ng, socket to disk buffer to HTTP; no signature, no gzip",
     durability: "reliable(yes)",
     command: program("keep_up_syslog_ng.ts", JSON.stringify({ directory, events: 500_000 * scale })),
     missing: has("syslog-ng") ? undefined : "no syslog-ng here",
@@ -78,7 +80,7 @@ export async function drain({ scale, repeats, directory }: Settings): Promise<Ta
     level6,
     {
       title: "One producer at full speed",
-      note: "put one at a time, alone and beside its publisher. The second figure ends when the collector has accepted the last event.",
+      note: "One put at a time, alone and beside a publisher. The second rate counts until the collector has accepted the last event.",
       ratioOf: "putPerS",
       columns: KEEP_UP,
       results: kept,

@@ -1,5 +1,5 @@
 /**
- * The publisher with little to do: starting, waking up, waiting for company.
+ * The publisher with little to do: start, wake-up, few events.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export async function idle({ scale, directory }: Settings): Promise<Table[]> {
   return [
     {
       title: "An idle publisher",
-      note: "From its start to its first line of log; from a put to its claim, by single puts into an idle queue; CPU of a core while nothing happens.",
+      note: "Start: until the first line of the log. Wake-up: from a put into an idle queue to its claim. CPU: of one core while nothing happens.",
       columns: [
         { figure: "startMs", title: "start ms" },
         { figure: "p50Ms", title: "wake-up p50 ms", digits: 2 },
@@ -28,7 +28,7 @@ export async function idle({ scale, directory }: Settings): Promise<Table[]> {
     },
     {
       title: "A trickle of events",
-      note: "Events at random moments, default settings: from put to the collector, and the requests it takes.",
+      note: "Events at random moments, default settings: the time from put to the collector, and the number of requests.",
       columns: [
         { figure: "p50Ms", title: "p50 ms", digits: 1 },
         { figure: "p99Ms", title: "p99 ms", digits: 1 },

@@ -1,5 +1,5 @@
 /**
- * What a put costs while others put and a publisher works.
+ * The latency of a put while others put and a publisher works.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import type { How } from "../programs/latency_producer.ts";
 import { program, type Settings } from "../settings.ts";
 
 const NOTE =
-  "Four processes put, and a publisher delivers to a collector that answers at once: six processes, and whatever the kernel takes away from a producer is in its tail. The row without a put shows how much that is: its producers only compute, at the same pace, while a fifth process keeps the publisher as busy.";
+  "Four processes put, and a publisher delivers to a collector that responds at once. With six processes on two cores, the kernel's scheduling is part of the tail. The row without puts shows how much: its producers only compute, at the same pace, and a fifth process keeps the publisher equally busy.";
 
 const COLUMNS: readonly Column[] = [
   { figure: "p50Ms", title: "p50 ms", digits: 3 },
   { figure: "p99Ms", title: "p99 ms", digits: 3 },
   { figure: "p999Ms", title: "p99.9 ms", digits: 3 },
   { figure: "worstMs", title: "worst ms", digits: 1 },
-  { figure: "perS", title: "puts/s, all together" },
-  { figure: "undelivered", title: "left at the end" },
+  { figure: "perS", title: "puts/s in total" },
+  { figure: "undelivered", title: "left in the queue" },
 ];
 
 /** The tables of `latency`. */
@@ -34,9 +34,12 @@ export async function latency({ scale, repeats, directory }: Settings): Promise<
     results: await race(
       [
         ...(perSecond > 0
-          ? [entry("no put, but 20 us of computing, beside a publisher", { how: "compute", perSecond })]
+          ? [entry("no put, only 20 us of computing, beside a publisher", { how: "compute", perSecond })]
           : []),
-        entry("bare INSERT, SQLite's own waiting and checkpoints, no publisher", { how: "bare", perSecond }),
+        entry("bare INSERT, SQLite's own lock wait and checkpoints, no publisher", {
+          how: "bare",
+          perSecond,
+        }),
         entry("**eventspool `put`**, beside a publisher", { how: "put", perSecond }),
       ],
       Math.min(repeats, 3),

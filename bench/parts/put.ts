@@ -30,7 +30,7 @@ export async function put(settings: Settings): Promise<Table[]> {
 
   await table(
     "put, one at a time",
-    "300-byte events, one process, no publisher. The ratio is to a bare INSERT of better-sqlite3 into the same table with the same settings, which checks no cap. posthog-node and Segment's keep events in memory only.",
+    "300-byte events, one process, no publisher. The ratio is to a bare INSERT of better-sqlite3 into the same table with the same settings and no cap. posthog-node and @segment/analytics-node keep events in memory only.",
     { ...base, mode: "one", synchronous: "NORMAL", events: 100_000 * scale },
     [
       ["bare INSERT, better-sqlite3", "put_better_sqlite3.ts"],
@@ -44,7 +44,7 @@ export async function put(settings: Settings): Promise<Table[]> {
   );
   await table(
     "put, one at a time, surviving power cuts",
-    "As above; each put waits for an fsync. The ratio is to the bare INSERT.",
+    "As above, but each put waits for an fsync.",
     { ...base, mode: "one", synchronous: "FULL", events: 8_000 * scale },
     [
       ["bare INSERT, better-sqlite3", "put_better_sqlite3.ts"],
@@ -54,7 +54,7 @@ export async function put(settings: Settings): Promise<Table[]> {
   );
   await table(
     "putMany of 100",
-    "100 events of 300 bytes in a transaction. The ratio is to a loop of bare INSERTs in a transaction.",
+    "Transactions of 100 events of 300 bytes. The ratio is to a loop of bare INSERTs in a transaction.",
     { ...base, mode: "many", synchronous: "NORMAL", events: 500_000 * scale },
     [
       ["bare INSERTs, better-sqlite3", "put_better_sqlite3.ts"],
@@ -66,8 +66,8 @@ export async function put(settings: Settings): Promise<Table[]> {
   );
   for (const synchronous of ["NORMAL", "FULL"] as const) {
     await table(
-      synchronous === "FULL" ? "64 callers at once, surviving power cuts" : "64 callers at once",
-      "64 callers, each of which puts its next event when its last is safe. The ratio is to `putAsync`.",
+      synchronous === "FULL" ? "64 callers, surviving power cuts" : "64 concurrent callers",
+      "64 callers; each puts its next event when the last one is committed. The ratio is to `putAsync`.",
       { ...base, mode: "grouped", synchronous, width: 64, events: 50_000 * scale },
       [
         ["**eventspool `putAsync`**", "put_eventspool.ts"],

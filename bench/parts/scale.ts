@@ -20,7 +20,7 @@ export async function scale({ scale, repeats, directory }: Settings): Promise<Ta
   return [
     {
       title: "How it grows with depth",
-      note: "Microseconds an event in a queue that is so deep; claims and acks by 1,500. The ratio is of put's time.",
+      note: "Microseconds per event in a queue of this depth; claims and acks of 1,500 events. The ratio compares the time of a put.",
       ratioOf: "putUs",
       columns: [
         { figure: "putUs", title: "put us", digits: 1 },

@@ -37,7 +37,7 @@ export async function serialize({ scale, repeats, directory }: Settings): Promis
     repeats,
   );
   const note =
-    "A Thrift event of 15 fields in 4 structs, 290 bytes of JSON, one at a time. The ratio is to npm thrift, which writes it in a message, since it cannot write it alone. baseplate.py puts into a kernel queue in memory, which a second process empties.";
+    "A Thrift event of 15 fields in 4 structs, 290 bytes of JSON, one at a time. The ratio is to npm thrift, which cannot write a bare struct and so writes it in a message. baseplate.py puts into a kernel queue in memory that a second process empties.";
   return [
     {
       title: "Thrift JSON",

@@ -1,12 +1,12 @@
 /**
- * A bare INSERT in each mode, for whichever library runs it.
+ * A bare INSERT in each mode, with any library.
  *
  * @module
  */
 import { readFileSync } from "node:fs";
 import { makeEvent, measure, task } from "./rounds.ts";
 
-/** What a queue of ours sets in a service: the publisher does the checkpoints, far less often they happen here. */
+/** The settings of a queue in a service: rare checkpoints, because the publisher does them. */
 const AUTOCHECKPOINT_PAGES = 16_000;
 
 type Run = (...values: (number | Uint8Array)[]) => void;

@@ -18,16 +18,16 @@ import {
 } from "../../src/wire/signature.ts";
 import { randomEvent } from "./random_events.ts";
 
-/** How many events fit in a full batch, or nearly: Thrift's types take room. */
+/** How many events nearly fill a batch; Thrift's types take space. */
 export const BATCH_EVENTS: Readonly<Record<"2" | "2j", number>> = { "2": 1_200, "2j": 1_500 };
 
-/** The key they are signed with. */
+/** The key that signs them. */
 export const BENCH_KEY: SigningKey & { readonly secret: Buffer } = {
   name: "bench",
   secret: Buffer.from("bench"),
 };
 
-/** A batch, before and after. */
+/** A batch before and after compression. */
 export interface Batch {
   readonly body: Buffer;
   readonly compressed: Buffer<ArrayBuffer>;
@@ -49,8 +49,8 @@ export function makeBatch(version: "2" | "2j"): Batch {
 }
 
 /**
- * Sends so many batches to a collector, some at once, each with ids of its own: what it takes is little, so that what
- * is measured is the collector. @throws an answer that is not 200
+ * Sends batches to a collector, some at once, each with its own ids. It takes little CPU, so that the collector is
+ * measured. @throws a response other than 200
  */
 export async function sendAll(
   url: string,
@@ -84,7 +84,7 @@ export async function sendAll(
   await Promise.all(Array.from({ length: inFlight }, send));
 }
 
-/** The event with its fields by numbers and their types, as an IDL would have it. */
+/** The event with numbered and typed fields, as from an IDL. */
 function structOf(event: Uint8Array): string {
   return JSON.stringify(typed(JSON.parse(Buffer.from(event).toString())).rec);
 }

@@ -1,4 +1,4 @@
-/** What the benchmark uses of Bun's own SQLite; `@types/bun` would bring a second set of Node's types. */
+/** The parts of bun:sqlite that the benchmark uses. `@types/bun` would add a second set of Node's types. */
 declare module "bun:sqlite" {
   export class Database {
     constructor(path: string);

@@ -9,10 +9,10 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { cpuUsOf, maxRssMbOf } from "./proc.ts";
 
-/** How much of what a program says is kept. */
+/** How much of a program's output is kept. */
 const MAX_TEXT_CHARS = 10_000;
 
-/** A running program: what it takes, and its end. */
+/** A running program with its CPU, memory and exit. */
 export class Child implements AsyncDisposable {
   readonly #process: ChildProcess;
 
@@ -31,7 +31,7 @@ export class Child implements AsyncDisposable {
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
     let text = "";
     const ready = Promise.withResolvers<void>();
-    // Read to the end: a program may die of a pipe that nobody reads, as nats-server does.
+    // Read to the end, because a program such as nats-server may die if nobody reads its pipe.
     child.stderr.on("data", (chunk) => {
       if (text.length < MAX_TEXT_CHARS) text += chunk;
       if (isReady.test(text)) ready.resolve();
@@ -59,7 +59,7 @@ export class Child implements AsyncDisposable {
   }
 }
 
-/** A port of loopback that is free now. */
+/** A free port on loopback. */
 export async function freePort(): Promise<number> {
   const { createServer } = await import("node:net");
   const server = createServer().listen(0, "127.0.0.1");

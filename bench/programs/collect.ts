@@ -1,6 +1,6 @@
 /**
- * A real collector that is sent full batches. `{"directory", "events", "version": "2j", "lines": {...}, "nats": false}`:
- * lines of its configuration. Prints events a second, and the collector's CPU and memory.
+ * A real collector that receives full batches. `{"directory", "events", "version": "2j", "lines": {...}, "nats": false}`;
+ * `lines` are lines of its configuration. Prints events a second, and the collector's CPU and memory.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,7 +46,7 @@ writeFileSync(config, `[event-collector]\n${text.join("")}`, { mode: 0o600 });
   await using collector = await Child.command("cli/collector.ts", [config], /Collecting at/);
   const url = `http://127.0.0.1:${port}`;
   const requests = Math.ceil(events / BATCH_EVENTS[version]);
-  await sendAll(url, Math.ceil(requests / 10), { version, inFlight: IN_FLIGHT }); // what is compiled late is compiled by now
+  await sendAll(url, Math.ceil(requests / 10), { version, inFlight: IN_FLIGHT }); // warm up the compiler
   const before = { ms: performance.now(), cpuUs: collector.cpuUs(), serverUs: server?.cpuUs() ?? 0 };
   await sendAll(url, requests, { version, inFlight: IN_FLIGHT });
   const count = requests * BATCH_EVENTS[version];

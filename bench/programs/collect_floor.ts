@@ -1,6 +1,6 @@
 /**
- * What any collector of these batches has to do, in a bare loop without a network: gunzip, HMAC, append to a file;
- * with `parses` also JSON.parse. `{"directory", "events", "parses"}`.
+ * The minimum work of a collector in a bare loop without a network: gunzip, HMAC, append to a file; with `parses` also
+ * JSON.parse. `{"directory", "events", "parses"}`.
  */
 import { createHmac } from "node:crypto";
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * A collector that answers at once, or after `delayMs`, and counts events by their ids, each once. It reads
- * bodies and does not look into them, so that what is measured is the publisher. `GET /` tells the count.
+ * A collector that responds at once or after `delayMs`, and counts each event id once. It reads bodies without parsing
+ * them, so that the publisher is measured. `GET /` returns the count.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,6 +1,6 @@
 /**
- * What any publisher of this queue has to do, in a bare loop and without a network: read a batch, sign it, gzip
- * it. With `deletes` it also deletes what it has read, and checkpoints as often as the publisher does.
+ * The minimum work of a publisher in a bare loop without a network: read a batch, sign it, gzip it. With `deletes` it
+ * also deletes the batch, and checkpoints as often as the publisher.
  */
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Hosts with a full queue each, and one collector that all of them are drained to. `{"directory", "events", "hosts",
- * "nats"}`: to files, or straight to JetStream. Prints events a second of all together and CPU an event.
+ * Hosts, each with a full queue, that drain to one collector with files or straight into JetStream.
+ * `{"directory", "events", "hosts", "nats"}`. Prints total events a second and CPU per event.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

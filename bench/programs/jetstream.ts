@@ -1,7 +1,7 @@
 /**
- * Events into a JetStream stream. `{"directory", "events", "by"}`: by a bare `loop` of the library's publish, or by
- * a publisher (`settings` are its own) that drains a queue. Prints events a second, and the CPU of who publishes and
- * of the server.
+ * Events into a JetStream stream. `{"directory", "events", "by"}`: a bare `loop` of the library's publish, or a publisher
+ * (with `settings`) that drains a queue. Prints events a second, and the CPU of the publishing process and of the
+ * server.
  */
 import process from "node:process";
 import { BATCH_EVENTS } from "./batches.ts";
@@ -19,7 +19,7 @@ const pool = Array.from({ length: 20_000 }, randomEvent);
 await using nats = await NatsRig.open(directory);
 
 async function loop(): Promise<Record<string, number>> {
-  await nats.publishAll(Math.ceil(events / 10), () => pool[0] as Uint8Array); // the same ids come below: they are dropped
+  await nats.publishAll(Math.ceil(events / 10), () => pool[0] as Uint8Array); // the same ids follow below, and are dropped
   const startedAtMs = performance.now();
   const before = process.cpuUsage();
   await nats.publishAll(events, (index) => pool[index % pool.length] as Uint8Array);
@@ -36,7 +36,7 @@ async function publisher(): Promise<Record<string, number>> {
   await rig.publish();
   const startedAtMs = await nats.has(1);
   const before = { messages: await nats.messages(), cpuUs: rig.cpuUs() };
-  const share = 1 - before.messages / messages; // what came before the first look
+  const share = 1 - before.messages / messages; // what arrived before the first measurement
   while (rig.queue.depth() > 0) await nats.has(1).then(() => new Promise((done) => setTimeout(done, 20)));
   const ms = performance.now() - startedAtMs;
   return {

@@ -1,6 +1,6 @@
 /**
  * syslog-ng with a disk buffer that survives a crash (`reliable(yes)`), from a TCP socket to HTTP in batches of
- * 1,500 lines: no signature and no gzip, which it does not have. `{"directory", "events"}`; prints the rate from
+ * 1,500 lines, without signature and gzip, which it does not support. `{"directory", "events"}`. Prints the rate from
  * the first line sent to the last one posted, and its CPU.
  */
 import { spawn } from "node:child_process";

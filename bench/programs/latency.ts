@@ -1,4 +1,4 @@
-/** Several producers beside a publisher: the tail of all of their puts. `perSecond` 0: as fast as they can. */
+/** Several producers beside a publisher: the tail of all their puts. `perSecond` 0: at full speed. */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -43,7 +43,7 @@ async function produce(
 await using rig = await Rig.open(options);
 if (how !== "bare") await rig.publish();
 await sleep(700);
-// So that the publisher has as much to do beside producers that put nothing.
+// Keeps the publisher equally busy beside producers that do not put.
 const tick = how === "compute" ? setInterval(putInstead, TICK_MS) : undefined;
 const runs = await Promise.all(
   Array.from({ length: producers }, (_, index) => produce(rig.directory, index)),

@@ -1,6 +1,6 @@
 /**
  * A producer that puts at a steady pace, or as fast as it can, and writes how long each put took, in
- * microseconds, as 32-bit floats to the file it is told. `{"directory", "events", "perSecond", "how", "output"}`.
+ * microseconds, as 32-bit floats to the file `output`. `{"directory", "events", "perSecond", "how", "output"}`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
@@ -9,7 +9,7 @@ import Database from "better-sqlite3";
 import { EventQueue, EventQueueFullError } from "../../src/mod.ts";
 import { randomEvent } from "./random_events.ts";
 
-/** What is timed: a put, a bare INSERT as SQLite comes, or nothing but 20 us of computing. */
+/** What is timed: a put, a bare INSERT with SQLite's defaults, or only 20 us of computing. */
 export type How = "put" | "bare" | "compute";
 
 interface Pace {

@@ -1,4 +1,4 @@
-/** A trickle of events, at random moments: how long each takes to the collector, and how many requests they make. */
+/** A few events at random moments: the time of each to the collector, and the number of requests. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";

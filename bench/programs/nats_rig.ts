@@ -1,6 +1,5 @@
 /**
- * A nats-server of its own with one stream on disk, as a host would have it: no replicas, a duplicate window of
- * two minutes.
+ * A nats-server with one stream on disk: no replicas, a duplicate window of two minutes.
  *
  * @module
  */

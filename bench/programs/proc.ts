@@ -1,17 +1,17 @@
 /**
- * What another process has used, from /proc; NaN where there is none.
+ * CPU and memory of another process, from /proc; NaN without /proc.
  *
  * @module
  */
 import { readFileSync } from "node:fs";
 
-/** Its CPU time so far, of all its threads, in microseconds. */
+/** CPU time of all its threads so far, in microseconds. */
 export function cpuUsOf(pid: number | undefined): number {
   const fields = read(pid, "stat")?.split(") ")[1]?.split(" ") ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10_000; // ticks of 10 ms
 }
 
-/** Its memory at its highest, in MB. */
+/** Its peak memory, in MB. */
 export function maxRssMbOf(pid: number | undefined): number {
   return Number(/VmHWM:\s+(\d+)/.exec(read(pid, "status") ?? "")?.[1] ?? Number.NaN) / 1_000;
 }

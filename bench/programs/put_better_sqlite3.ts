@@ -1,4 +1,4 @@
-/** The floor: the same table and settings, and a bare INSERT of better-sqlite3 that checks no cap. */
+/** The floor: a bare INSERT of better-sqlite3 with the same table and settings, without a cap. */
 import Database from "better-sqlite3";
 import { bareInsert } from "./bare_insert.ts";
 import { ownDirectory } from "./rounds.ts";

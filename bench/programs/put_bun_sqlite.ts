@@ -1,4 +1,4 @@
-/** The floor on Bun's own SQLite: the same table and settings, and a bare INSERT that checks no cap. */
+/** The floor with bun:sqlite: a bare INSERT with the same table and settings, without a cap. */
 import { Database } from "bun:sqlite";
 import { bareInsert } from "./bare_insert.ts";
 import { ownDirectory } from "./rounds.ts";

@@ -1,4 +1,4 @@
-/** bunqueue, embedded, each job written to its SQLite file before `add` resolves (`durable`). */
+/** bunqueue, embedded, each job is written to its SQLite file before `add` resolves (`durable`). */
 import process from "node:process";
 import { Queue } from "bunqueue/client";
 import { makeEvent, measure, ownDirectory } from "./rounds.ts";

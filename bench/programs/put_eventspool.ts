@@ -1,4 +1,4 @@
-/** Ours: `put`, `putMany` and `putAsync`, with the cap checked and no publisher beside it. */
+/** eventspool: `put`, `putMany` and `putAsync`, with the cap, without a publisher. */
 import { EventQueue } from "../../src/mod.ts";
 import { makeEvent, measure, ownDirectory, task } from "./rounds.ts";
 

@@ -1,4 +1,4 @@
-/** plainjob, a job queue on SQLite: on better-sqlite3, as ours. It sets synchronous=NORMAL itself. */
+/** plainjob, a job queue on SQLite, with better-sqlite3. It sets synchronous=NORMAL itself. */
 import Database from "better-sqlite3";
 import { better, defineQueue } from "plainjob";
 import { makeEvent, measure, ownDirectory } from "./rounds.ts";

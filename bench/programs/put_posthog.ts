@@ -1,4 +1,4 @@
-/** posthog-node: events in memory, flushed to a local server by 1,000. Ends when that has all of them. */
+/** posthog-node: events in memory, flushed to a local server in batches of 1,000. Ends when the server has all. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";

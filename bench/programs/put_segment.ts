@@ -1,4 +1,4 @@
-/** @segment/analytics-node: events in memory, flushed to a local server by 1,000. */
+/** @segment/analytics-node: events in memory, flushed to a local server in batches of 1,000. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";

@@ -1,5 +1,5 @@
 /**
- * Events that compress as real ones do: every identifier is random, and the rest is the same few words.
+ * Events that compress like real ones: identifiers are random, and the rest is the same few words.
  *
  * @module
  */

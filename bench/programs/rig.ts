@@ -1,5 +1,5 @@
 /**
- * A queue with a publisher and a collector, each a process of its own.
+ * A queue with a publisher and a collector, each in its own process.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { EventQueue } from "../../src/mod.ts";
 import { cpuUsOf, maxRssMbOf } from "./proc.ts";
 
-/** What the collector has counted. */
+/** The counts of the collector. */
 export interface Counts {
   readonly events: number;
   readonly requests: number;
@@ -20,7 +20,7 @@ export interface Counts {
   readonly maxInFlight: number;
 }
 
-/** What a rig is made of. */
+/** Options of a rig. */
 export interface RigOptions {
   /** Where its files may be. */
   readonly directory: string;
@@ -30,7 +30,7 @@ export interface RigOptions {
   readonly settings?: Readonly<Record<string, string | number>>;
 }
 
-/** Everything from the queue to the collector; nothing runs but the collector until told. */
+/** Everything from the queue to the collector. At first only the collector runs. */
 export class Rig implements AsyncDisposable {
   readonly directory: string;
   readonly queue: EventQueue<Uint8Array>;
@@ -110,7 +110,7 @@ export class Rig implements AsyncDisposable {
   }
 }
 
-/** Starts a program under the runtime that runs this. */
+/** Starts a program under the current runtime. */
 export function start(file: string, args: readonly string[]): ChildProcess {
   const path = fileURLToPath(new URL(file, import.meta.url));
   const stdio = ["ignore", "pipe", file.endsWith("publisher.ts") ? "pipe" : "inherit"] as const;

@@ -1,5 +1,5 @@
 /**
- * What every put program shares: its arguments, its event, its clock and its one line of JSON.
+ * What all put programs share: arguments, event, clock and one line of JSON.
  *
  * @module
  */
@@ -22,24 +22,24 @@ export interface Task {
   readonly directory: string;
 }
 
-/** The task this program was started with. */
+/** The task of this program. */
 export const task: Task = JSON.parse(process.argv[2] ?? "{}") as Task;
 
-/** A JSON event of the task's size that compresses as text does. */
+/** A JSON event of the task's size that compresses like text. */
 export function makeEvent(eventBytes: number = task.eventBytes): Uint8Array {
   const event = { uuid: crypto.randomUUID(), time: Date.now(), action: "view", noun: "page", note: "" };
   event.note = "x".repeat(Math.max(0, eventBytes - JSON.stringify(event).length));
   return Buffer.from(JSON.stringify(event));
 }
 
-/** A directory of this program's own, removed when it ends. */
+/** A directory that is removed when this program ends. */
 export function ownDirectory(): string {
   const path = mkdtempSync(join(task.directory, "put-"));
   process.on("exit", () => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
-/** The engine's way to do it once in each mode; a mode it does not have is left out. */
+/** One operation of the engine in each mode that it has. */
 export interface Engine {
   readonly one?: () => void;
   readonly many?: (count: number) => void;
@@ -63,7 +63,7 @@ async function work({ one, many, grouped }: Engine, events: number): Promise<voi
   else throw new Error(`this engine has no way to put in the mode ${task.mode}`);
 }
 
-/** As many callers as the task is wide, each putting its next event when its last is done. */
+/** `width` callers; each puts its next event when its last one is done. */
 async function inFlight(grouped: () => Promise<unknown>, events: number): Promise<void> {
   let left = events;
   const caller = async (): Promise<void> => {

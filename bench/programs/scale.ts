@@ -1,4 +1,4 @@
-/** Put, claim, ack and depth in a queue that holds `depth` events, each in microseconds an event. */
+/** Put, claim, ack and depth in a queue that holds `depth` events, each in microseconds per event. */
 import process from "node:process";
 import { Checkpoints } from "../../src/storage/checkpoints.ts";
 import { EventTable } from "../../src/storage/events.ts";

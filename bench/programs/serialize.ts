@@ -1,6 +1,6 @@
 /**
- * Serializes a 15-field event to Thrift JSON: `ours`, or `npm thrift` (whose TJSONProtocol cannot write a bare
- * struct, so it writes one in a message, as its RPC does). `put`: serialized by ours and put, durable.
+ * Serializes a 15-field event to Thrift JSON with `ours`, or with `npm thrift`, whose TJSONProtocol cannot write a bare
+ * struct and so writes it in a message, as its RPC does. `put` serializes with ours and puts, durably.
  */
 import thrift from "thrift";
 import { Event } from "../../examples/thrift/gen-nodejs/event_types.cjs";
@@ -8,7 +8,7 @@ import { EventQueue } from "../../src/mod.ts";
 import { serializeV2Event } from "../../src/serializers/thrift.ts";
 import { measure, ownDirectory } from "./rounds.ts";
 
-/** 15 fields, those of the nested structs included. */
+/** 15 fields, including those of the nested structs. */
 const fields = {
   source: "web",
   action: "view",

@@ -1,6 +1,6 @@
 /**
- * Single puts into an idle queue: how long until the publisher has claimed them, until the collector has them,
- * what it costs to be idle, and how long the publisher takes to start.
+ * Single puts into an idle queue: the time until the publisher has claimed them and until the collector has them, the
+ * CPU of an idle publisher, and the time that it takes to start.
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -32,7 +32,7 @@ for (let put = 0; put < events; put++) {
   await sleep(100 + Math.random() * 200);
 }
 db.close();
-await sleep(12_000); // until the file is compacted, and the runtime has tidied up
+await sleep(12_000); // until the file is compacted, and the runtime has collected garbage
 const beforeCpuUs = rig.cpuUs();
 await sleep(IDLE_MS);
 const idlePercent = (rig.cpuUs() - beforeCpuUs) / IDLE_MS / 10;

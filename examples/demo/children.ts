@@ -11,10 +11,10 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** How many of its last lines are shown of a child that failed. */
+/** How many of the last lines of a failed child are shown. */
 const SHOWN_LINES = 10;
 
-/** A program, in a process of its own. */
+/** A program in its own process. */
 export class Child {
   readonly name: string;
   readonly #process: ChildProcess;
@@ -24,7 +24,7 @@ export class Child {
   readonly #ended: Promise<number | string>;
   #isToldToEnd = false;
 
-  /** @param onFailure told when the child ends without being told to */
+  /** @param onFailure called when the child ends by itself */
   constructor(
     name: string,
     [command, ...args]: readonly [string, ...string[]],
@@ -48,7 +48,7 @@ export class Child {
     return this.#isToldToEnd;
   }
 
-  /** What the group of `pattern` matches in a line that the child has written or will write. */
+  /** Resolves with the group of `pattern` in a line that the child has written or will write. */
   async find(pattern: RegExp): Promise<string> {
     for (;;) {
       const found = this.#lines.map((line) => pattern.exec(line)?.[1]).find((text) => text !== undefined);
@@ -62,7 +62,7 @@ export class Child {
     this.#output.on("line", listener);
   }
 
-  /** Has the child do nothing at all until {@link resume}. */
+  /** Freezes the child until {@link resume}. */
   pause(): void {
     this.#process.kill("SIGSTOP");
   }
@@ -100,7 +100,7 @@ export class Child {
   }
 }
 
-/** All children. None of them outlives it. */
+/** All children. Disposing of it ends them. */
 export class Children implements AsyncDisposable {
   readonly #children: Child[] = [];
   readonly #env: NodeJS.ProcessEnv;
@@ -111,12 +111,12 @@ export class Children implements AsyncDisposable {
     this.#env = env;
   }
 
-  /** Rejects when a child ends that was not told to; never resolves. */
+  /** Rejects when a child ends by itself; never resolves. */
   get failure(): Promise<never> {
     return this.#failed.promise;
   }
 
-  /** Those that were not told to end. */
+  /** The children that should still run. */
   get running(): Child[] {
     return this.#children.filter(({ isToldToEnd }) => !isToldToEnd);
   }

@@ -20,31 +20,31 @@ const HOSTS = [
 
 const COLLECTORS = ["collector-1", "collector-2", "collector-3"];
 
-/** When what is killed, by the share of the events that are put. */
+/** What is killed when, by the share of events that are put. */
 const COLLECTOR_AT = 0.15;
 const LEADER_AT = 0.3;
 const PUBLISHER_AT = 0.7;
 
 const LOOK_MS = 50;
 
-/** What {@link ClusterDemo} is told. */
+/** Options of a {@link ClusterDemo}. */
 export interface ClusterDemoOptions {
   readonly directory: string;
-  /** Its program. */
+  /** The program to start. */
   readonly natsServer: string;
   /** How many events are put, by all hosts together. */
   readonly events: number;
-  /** In what time they are put, if the machine can, in milliseconds. */
+  /** The time in which they are put, if the machine can, in milliseconds. */
   readonly loadMs: number;
-  /** How long publishers wait for an answer, in milliseconds. */
+  /** How long publishers wait for a response, in milliseconds. */
   readonly timeoutMs: number;
-  /** How much longer a lease lasts, in milliseconds. */
+  /** How much longer than that a lease lasts, in milliseconds. */
   readonly leaseMarginMs: number;
-  /** How long all may take to arrive once the last is put, in milliseconds. */
+  /** How long the last events may take to arrive, in milliseconds. */
   readonly maxDrainMs: number;
 }
 
-/** One run: the story that is told, and what is counted. */
+/** One run: the story that it prints, and the counts. */
 export class ClusterDemo implements Disposable {
   readonly #options: ClusterDemoOptions;
   readonly #children: Children;
@@ -68,7 +68,7 @@ export class ClusterDemo implements Disposable {
     );
   }
 
-  /** Resolves when all went well; rejects with what did not. */
+  /** Rejects with what went wrong. */
   async run(): Promise<void> {
     const { directory, natsServer, events, loadMs, timeoutMs } = this.#options;
     this.#say("Three NATS servers keep one stream, each a replica. Three collectors store in it:");
@@ -204,7 +204,7 @@ ${rows.join("\n")}`);
     this.#say(`Put = stored = counted. It took ${inSeconds(performance.now() - this.#startedAtMs)}.`);
   }
 
-  /** Stops what is left the polite way, and fails if that does not end well. The NATS servers are killed with the rest. */
+  /** Stops the remaining programs with SIGTERM, and fails if one of them fails. The NATS servers are killed later. */
   async #stop(): Promise<void> {
     const isNats = (name: string): boolean => this.#nats!.nodes.some((node) => node.name === name);
     const left = this.#children.running.filter(({ name }) => !isNats(name));

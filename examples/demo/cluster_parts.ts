@@ -15,7 +15,7 @@ export interface CollectorNode {
 
 /** Starts the programs of the demo's fleet, each with a configuration file written for it. */
 export class ClusterParts {
-  /** Where the rollup is counted. */
+  /** The database of the rollup. */
   readonly rollupFile: string;
   readonly #children: Children;
   readonly #directory: string;
@@ -49,7 +49,7 @@ export class ClusterParts {
     return { name, address: await child.find(/Collecting at .*?http:\/\/(127\.0\.0\.1:\d+)/), child };
   }
 
-  /** Starts a host's publisher. @param collectors `host:port` of what is in front of the collectors */
+  /** Starts a host's publisher. @param collectors `host:port` of the load balancer of the collectors */
   async startPublisher(host: Host, collectors: string): Promise<Child> {
     const name = `publisher of ${host.name}`;
     const config = this.#writeConfig(`${host.name}.ini`, [
@@ -64,7 +64,7 @@ export class ClusterParts {
     return child;
   }
 
-  /** Starts a host's service, which puts so many events within a time. */
+  /** Starts a host's service, which puts events within a given time. */
   startService(host: Host, { events, durationMs }: { events: number; durationMs: number }): Child {
     const program = "examples/demo/programs/host_service.ts";
     const args = [program, host.name, host.directory, String(events), String(durationMs)];

@@ -1,7 +1,7 @@
-/** How a server is. */
+/** The state of a server. */
 export type Life = "dead" | "up" | "leads";
 
-/** What the live table shows. */
+/** The data of the live table. */
 export interface ClusterFigures {
   /** How long the demo runs, such as `1.5 s`. */
   readonly time: string;

@@ -10,7 +10,7 @@ export class DeliveredEvents implements Disposable {
   #rest = "";
   #total = 0;
 
-  /** @param path the collector's output, made if it is not there yet */
+  /** @param path the collector's output, created if it is missing */
   constructor(path: string) {
     this.#file = openSync(path, "a+");
   }
@@ -20,7 +20,7 @@ export class DeliveredEvents implements Disposable {
     return this.#uuids.size;
   }
 
-  /** How many events came a second time, or a third. */
+  /** How many events arrived again. */
   get duplicates(): number {
     return this.#total - this.#uuids.size;
   }
@@ -29,7 +29,7 @@ export class DeliveredEvents implements Disposable {
     return this.#uuids.has(uuid);
   }
 
-  /** Takes in what was appended since the last call. */
+  /** Reads what was appended since the last call. */
   update(): this {
     for (;;) {
       const size = readSync(this.#file, this.#chunk);

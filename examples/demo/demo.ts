@@ -1,6 +1,6 @@
 /**
- * `bun run demo`: the whole way of an event, in real processes over real sockets, with the publisher
- * killed half-way. Every number it shows is counted. `--requests N` makes it longer or shorter.
+ * `bun run demo`: an event from put to collector, in real processes over real sockets; the publisher
+ * is killed half-way. All numbers are counted. `--requests N` makes it longer or shorter.
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -18,16 +18,16 @@ const REQUESTS = { standard: 6_000, min: 2, max: 1_000_000 };
 const BURST_REQUESTS = 25;
 const BURST_MS = 25;
 
-/** Short for the demo's sake: a lease outlasts its request, so a killed publisher's runs out the sooner. */
+/** Short for the demo: the lease of a killed publisher expires after this and its margin. */
 const COLLECTOR_TIMEOUT_MS = 1_000;
 const LEASE_MS = COLLECTOR_TIMEOUT_MS + LEASE_MARGIN_MS;
 
-/** How long the queue may take to empty once all requests are answered: a lease, and some patience. */
+/** How long the queue may take to empty after the last request: a lease and some more. */
 const MAX_DRAIN_MS = LEASE_MS + 10_000;
 
 const LOOK_MS = 20;
 
-/** One run: the story that is told, and what is counted. */
+/** One run: the story that it prints, and the counts. */
 class Demo implements Disposable {
   readonly #requests: number;
   readonly #servers: Servers;
@@ -50,7 +50,7 @@ class Demo implements Disposable {
     this.#progress = new Progress(() => this.#describe());
   }
 
-  /** Resolves when all went well; rejects with what did not. */
+  /** Rejects with what went wrong. */
   async run(): Promise<void> {
     const half = Math.floor(this.#requests / 2);
     this.#say("Three processes: a service puts events, a publisher delivers them to a collector.");
@@ -104,7 +104,7 @@ class Demo implements Disposable {
     this.#put.add(uuid);
   }
 
-  /** The worst moment for a crash: a batch is on its way, and nobody knows whether it arrived. */
+  /** The worst moment for a crash: a batch is in flight, and its result is unknown. */
   async #replacePublisher(publisher: Server, collector: Server): Promise<Server> {
     collector.child.pause();
     this.#say("\nThe collector is paused (SIGSTOP), so that events stay on their way ...");
@@ -160,7 +160,7 @@ class Demo implements Disposable {
     return `  ${inSeconds(performance.now() - this.#startedAtMs)}  ${counts}${lease}`;
   }
 
-  /** At most this: the killed publisher took its lease a little before its end. */
+  /** An upper bound: the killed publisher claimed its lease shortly before its end. */
   #leaseLeftMs(): number {
     return this.#killedAtMs + LEASE_MS - performance.now();
   }
@@ -175,7 +175,7 @@ const DUPLICATES = {
   none: "what was on its way had not been stored",
 };
 
-/** Resolves with how many events are on their way to the collector, once there are some. */
+/** Resolves with the number of events in flight, once there are some. */
 async function untilLeased(publisher: Server): Promise<number> {
   for (;;) {
     const answer = await fetch(`${publisher.address}/depth`);

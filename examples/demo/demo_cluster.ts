@@ -1,7 +1,7 @@
 /**
- * `bun run demo:cluster`: a fleet. Five hosts put events; three send them to collectors behind a load balancer, two
- * straight to JetStream, a cluster of three servers; a consumer counts them. Under load one of each is killed. Every
- * number it shows is counted. `--events N` makes it larger or smaller.
+ * `bun run demo:cluster`: a fleet. Five hosts put events: three send them to collectors behind a load balancer, two
+ * directly to JetStream, a cluster of three servers. A consumer counts them. Under load one of each is killed. All
+ * numbers are counted. `--events N` makes it larger or smaller.
  */
 import process from "node:process";
 import { LEASE_MARGIN_MS } from "../../src/wire/retry_after.ts";
@@ -14,10 +14,10 @@ const EVENTS = { standard: 20_000, min: 100, max: 10_000_000 };
 
 const LOAD_MS = 15_000;
 
-/** Short for the demo's sake: a lease outlasts its request, so a killed publisher's runs out the sooner. */
+/** Short for the demo: the lease of a killed publisher expires after this and its margin. */
 const TIMEOUT_MS = 3_000;
 
-/** A lease, an election, and much patience. */
+/** Enough for a lease and an election on a slow machine. */
 const MAX_DRAIN_MS = 120_000;
 
 await runDemo(async (interrupted) => {

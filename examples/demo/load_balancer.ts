@@ -3,11 +3,11 @@ import { type AddressInfo, createConnection, createServer, type Server, type Soc
 import { pipeline } from "node:stream";
 
 /**
- * A load balancer for TCP, of the simplest kind: each connection goes to the next server in turn, and to the one
- * after it when nobody is there.
+ * A simple load balancer for TCP: each connection goes to the next server in turn, or to the one after it if the
+ * server does not accept it.
  */
 export class LoadBalancer implements AsyncDisposable {
-  /** Where the servers are; changes hold for the connections to come. `host:port`. */
+  /** The servers as `host:port`. A change affects new connections. */
   servers: readonly string[];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

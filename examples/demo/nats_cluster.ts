@@ -10,21 +10,21 @@ import { connect, type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { Child, Children } from "./children.ts";
 import { MisuseError } from "./run_demo.ts";
 
-/** The stream that all events go to. */
+/** The stream of all events. */
 export const STREAM = "EVENTS";
 
-/** How long a stream knows the ids that it has: longer than a publisher may be away. */
+/** The duplicate window: longer than a publisher may be down. */
 const DUPLICATE_WINDOW_MS = 600_000;
 
-/** Short for the demo's sake: while a leader is gone nobody answers, and it is asked again. */
+/** Short for the demo: without a leader nobody responds, and the request is repeated. */
 const ASK_TIMEOUT_MS = 1_000;
 
 const LOOK_MS = 100;
 
-/** Debian's package puts it where only root looks. */
+/** Debian's package installs it where only root's PATH looks. */
 const COMMANDS = ["nats-server", "/usr/sbin/nats-server"];
 
-/** @throws {MisuseError} when nats-server is not installed, and `$NATS_SERVER` names none */
+/** @throws {MisuseError} nats-server is not installed, and `$NATS_SERVER` is not set */
 export function findNatsServer(): string {
   const { NATS_SERVER } = process.env;
   const commands = NATS_SERVER === undefined ? COMMANDS : [NATS_SERVER];
@@ -56,7 +56,7 @@ export class NatsCluster implements AsyncDisposable {
     this.#manager = manager;
   }
 
-  /** Resolves when the stream is there. @param command see {@link findNatsServer} */
+  /** Resolves when the stream exists. @param command see {@link findNatsServer} */
   static async start(children: Children, command: string, directory: string): Promise<NatsCluster> {
     const ports = await freePorts(6);
     const routes = ports.slice(3).map((port) => `nats://127.0.0.1:${port}`);
@@ -91,12 +91,12 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
     return cluster;
   }
 
-  /** All servers, as configuration files name them. */
+  /** All servers, as in configuration files. */
   get addresses(): string {
     return this.nodes.map(({ address }) => address).join(",");
   }
 
-  /** How many messages the stream has, and which server leads it; undefined: nobody answers just now. */
+  /** How many messages the stream has, and which server leads it; undefined: no server responds now. */
   async look(): Promise<{ readonly messages: number; readonly leader: string | undefined } | undefined> {
     try {
       const { state, cluster } = await this.#manager.streams.info(STREAM);
@@ -106,7 +106,7 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
     }
   }
 
-  /** Resolves with the server that leads the stream, once there is one. @param dead one that does not any more */
+  /** Resolves with the server that leads the stream, once there is one. @param dead the previous leader */
   async leader(dead?: NatsNode): Promise<NatsNode> {
     for (;;) {
       const name = (await this.look())?.leader;
@@ -127,7 +127,7 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
     }
   }
 
-  /** A cluster may want to have it on a server that is dead, and then nobody answers. */
+  /** A cluster may place the stream on a dead server, and then nobody responds. */
   async #consumer(): Promise<Consumer> {
     const client = jetstream(this.#connection, { timeout: ASK_TIMEOUT_MS });
     for (;;) {
@@ -143,7 +143,7 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
     await this.#connection.close();
   }
 
-  /** The servers elect one that places streams first. */
+  /** The servers first elect one that places streams. */
   async #makeStream(): Promise<void> {
     const config = {
       name: STREAM,
@@ -157,7 +157,7 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
   }
 }
 
-/** Ports that are free now, all different. */
+/** Different free ports. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => once(server, "listening")));

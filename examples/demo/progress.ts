@@ -1,16 +1,16 @@
 import { stdout } from "node:process";
 
-/** How often what is live changes on a terminal, and how often it is printed elsewhere, in milliseconds. */
+/** How often live lines change on a terminal, and how often they are printed elsewhere, in milliseconds. */
 const REDRAW_MS = 100;
 const PRINT_MS = 1_000;
 
 const DEFAULT_COLUMNS = 80;
 
-/** What the demo tells, above what is live: lines that change on a terminal, else one new line each second. */
+/** Messages above live lines, which are updated on a terminal, and printed each second elsewhere. */
 export class Progress implements Disposable {
   readonly #describe: () => string;
   readonly #timer: NodeJS.Timeout;
-  /** How many lines are to be overwritten. */
+  /** How many lines will be overwritten. */
   #drawn = 0;
   #isOver = false;
 
@@ -23,13 +23,13 @@ export class Progress implements Disposable {
     this.#timer = setInterval(() => this.#draw(), stdout.isTTY ? REDRAW_MS : PRINT_MS);
   }
 
-  /** Prints lines above what is live. */
+  /** Prints lines above the live ones. */
   say(text: string): void {
     stdout.write(`${this.#clear()}${text}\n`);
     if (stdout.isTTY) this.#draw();
   }
 
-  /** From now on nothing is live; what is said is printed. */
+  /** Ends the live lines. */
   end(): void {
     clearInterval(this.#timer);
     stdout.write(this.#clear());
@@ -53,7 +53,7 @@ export class Progress implements Disposable {
     this.#drawn = lines.length;
   }
 
-  /** What takes the cursor to where the live lines begin, and removes them. */
+  /** The escape codes that remove the live lines. */
   #clear(): string {
     if (this.#drawn === 0) return "";
     const up = this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A` : "";

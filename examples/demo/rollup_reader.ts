@@ -9,12 +9,12 @@ export interface RollupRow {
   readonly count: number;
 }
 
-/** Reads what examples/rollup.ts has counted. */
+/** Reads the counts of examples/rollup.ts. */
 export class RollupReader implements Disposable {
   readonly #path: string;
   #db: Database.Database | undefined;
 
-  /** @param path its database, which need not be there yet */
+  /** @param path its database, which may not exist yet */
   constructor(path: string) {
     this.#path = path;
   }
@@ -26,7 +26,7 @@ export class RollupReader implements Disposable {
       const all = "SELECT hour, action, noun, count FROM rollup ORDER BY hour, count DESC";
       return this.#db.prepare<[], RollupRow>(all).all();
     } catch {
-      return []; // it is just being made
+      return []; // it is being created
     }
   }
 

@@ -8,15 +8,15 @@ const EXIT_FAILED = 1;
 const EXIT_MISUSED = 2;
 const EXIT_INTERRUPTED = 130;
 
-/** Ctrl-C, or nobody reads our output any more. */
+/** Ctrl-C, or the reader of the output is gone. */
 class InterruptedError extends Error {}
 
-/** The demo cannot begin: its arguments are wrong, or something is not installed. */
+/** The demo cannot start: wrong arguments, or something is not installed. */
 export class MisuseError extends Error {}
 
 /**
- * Runs a demo, and ends the process: with 0 when all went well, 1 when something failed, 2 when it could not begin,
- * 130 when it was interrupted.
+ * Runs a demo, and ends the process: 0 on success, 1 on a failure, 2 if it could not start, 130 if it was
+ * interrupted.
  *
  * @param demo is raced with `interrupted`, which rejects
  */
@@ -38,7 +38,7 @@ function exitCode(error: unknown): number {
 /** Rejects when the demo should end early. */
 function interruption(): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => {}); // it may come before anybody waits for it
+  promise.catch(() => {}); // it may reject before anything awaits it
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.on(signal, () => reject(new InterruptedError(`Interrupted by ${signal}.`)));
   }
@@ -46,16 +46,16 @@ function interruption(): Promise<never> {
   return promise;
 }
 
-/** A directory of the demo's own, gone when it ends. */
+/** A directory that is removed at the end. */
 export function temporaryDirectory(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "eventspool-demo-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
 /**
- * Reads the one option that a demo has, how much of it there is.
+ * Reads the only option of a demo, its size.
  *
- * @throws {MisuseError} when it is no integer within the bounds
+ * @throws {MisuseError} it is not an integer within the bounds
  */
 export function readCount(
   name: string,

@@ -3,18 +3,18 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Child, Children } from "./children.ts";
 
-/** A child that serves, and where. */
+/** A child that serves, and its address. */
 export interface Server {
   readonly child: Child;
   /** Such as `http://127.0.0.1:41475`. */
   readonly address: string;
 }
 
-/** Starts what the demo shows, each on a port that is free, with a configuration file written for it. */
+/** Starts the programs of the demo on free ports, with a configuration file for each. */
 export class Servers {
-  /** Where all files are. */
+  /** The directory of all files. */
   readonly directory: string;
-  /** What the collector writes events to. */
+  /** The output of the collector. */
   readonly outputFile: string;
   readonly #children: Children;
   readonly #collectorTimeoutMs: number;
@@ -56,7 +56,7 @@ export class Servers {
     return this.#start("publisher", "Admin at", ["src/commands/publisher.ts", config]);
   }
 
-  /** @param announcement what the child writes before its address */
+  /** @param announcement the text before the address in the child's output */
   async #start(name: string, announcement: string, args: string[]): Promise<Server> {
     const child = this.#children.start(name, args);
     const address = await child.find(new RegExp(`${announcement} .*?(http://127\\.0\\.0\\.1:\\d+)`));

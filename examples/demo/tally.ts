@@ -1,4 +1,4 @@
-/** Counts the events of hosts in a stream, by the uuid that their services gave them: `host-1-17`. */
+/** Counts the events of hosts in a stream, by the uuid from their services: `host-1-17`. */
 export class Tally {
   readonly #seen = new Map<string, Uint8Array>();
   #twice = 0;
@@ -9,7 +9,7 @@ export class Tally {
     for (const [host, count] of put) this.#seen.set(host, new Uint8Array(count));
   }
 
-  /** Takes in an event as it is on the wire: field 5 is the uuid, see examples/thrift/event.thrift. */
+  /** Counts an event from the wire: field 5 is the uuid, see examples/thrift/event.thrift. */
   add(text: string): void {
     const uuid = (JSON.parse(text) as { "5": { str: string } })["5"].str;
     const dash = uuid.lastIndexOf("-");
@@ -20,19 +20,19 @@ export class Tally {
     else seen[index] = 1;
   }
 
-  /** How many were put and did not come. */
+  /** How many were put and did not arrive. */
   get lost(): number {
     let lost = 0;
     for (const seen of this.#seen.values()) for (const mark of seen) if (mark === 0) lost++;
     return lost;
   }
 
-  /** How many came again. */
+  /** How many arrived again. */
   get twice(): number {
     return this.#twice;
   }
 
-  /** How many came that nobody said to have put. */
+  /** How many arrived that no service reported as put. */
   get strange(): number {
     return this.#strange;
   }

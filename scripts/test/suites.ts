@@ -56,9 +56,10 @@ export const GATE: Readonly<Record<string, Suite>> = {
   package: check("scripts/check_package.ts"),
 };
 
-/** The gate, with the last tier on the other runtimes too, and the faults in full. */
+/** The gate, with the last tier on the other runtimes too, what takes long and changes seldom, and the faults in full. */
 export const FULL: Readonly<Record<string, Suite>> = {
   ...GATE,
+  installs: bunTests(() => testFiles("full")),
   "deno-system": denoTests(() => testFiles("system")),
   "node-system": nodeTests(() => testFiles("system")),
   faults: check("scripts/faults.ts"),

@@ -34,9 +34,9 @@ export function standardOutput(): Output {
 
 /** Whether to colour what is written to a file: on a terminal, unless `NO_COLOR` is set; always with `FORCE_COLOR`. */
 export function usesColors(file: number): boolean {
-  const { FORCE_COLOR, NO_COLOR, TERM } = process.env;
+  const { FORCE_COLOR, NO_COLOR } = process.env;
   if (FORCE_COLOR) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
-  return !NO_COLOR && TERM !== "dumb" && isatty(file);
+  return !NO_COLOR && isatty(file);
 }
 
 const LINE_FEED = 0x0a;

@@ -10,7 +10,7 @@
 
 import { ConfigurationError } from "../errors.ts";
 import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters.ts";
-import { EVENTS_CEILING, type Retention } from "../storage/events.ts";
+import { EVENTS_CEILING } from "../storage/events.ts";
 import { checkQueueName } from "../storage/locations.ts";
 import { DEFAULT_FILE_MODE } from "../storage/queue_file.ts";
 import {
@@ -153,12 +153,23 @@ export interface PublisherConfig extends QueueLocation {
      */
     readonly lagLimit: LagLimit | undefined;
   };
-  /**
-   * `queue.retention` and `queue.retention_bytes` (ours): how long events stay in the file after they were put, though all
-   * subscriptions have them, and how many bytes of them. Default: `undefined`, what the queue's file says, and in a
-   * new one nothing stays.
-   */
-  readonly retention: Retention | undefined;
+  /** How long events stay that all subscriptions have. `undefined`: as the queue's file says, and in a new one not at all. */
+  readonly retention:
+    | {
+        /**
+         * `queue.retention` (ours): how long events stay in the file after they were put, though all subscriptions have
+         * them, in milliseconds; `off`: not. Default: what the queue's file says, if `queue.retention_bytes` is not set,
+         * and `off` in a new one.
+         */
+        readonly maxAgeMs: number | undefined;
+        /**
+         * `queue.retention_bytes` (ours): how many bytes of such events stay, the newest; `off`: as many as there are
+         * with `queue.retention`. Default: what the queue's file says, if `queue.retention` is not set, and `off` in a
+         * new one.
+         */
+        readonly maxBytes: number | undefined;
+      }
+    | undefined;
   /** `publisher.concurrency` (ours): batches in flight at once, at most, 1 to 256. Default: 32. */
   readonly concurrency: number;
   /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
@@ -274,7 +285,7 @@ const MAX_RETENTION_BYTES = 17_592_186_044_416;
 const MAX_RETENTION_MS = 315_360_000_000;
 
 /** One key without the other leaves no other limit. */
-function readRetention(section: ConfigSection): Retention | undefined {
+function readRetention(section: ConfigSection): PublisherConfig["retention"] {
   const age = durationMsIn({ min: 1, max: MAX_RETENTION_MS });
   const size = bytesIn({ min: 1, max: MAX_RETENTION_BYTES });
   const isGiven = section.has("queue.retention") || section.has("queue.retention_bytes");
@@ -301,7 +312,7 @@ export function parseSubscriptionStart(text: string): SubscriptionStart {
 /** A number of events, a duration, or `off`. @throws {ConfigurationError} */
 export function parseLagLimit(text: string): LagLimit {
   if (text === "off") return {};
-  if (/^\d+$/.test(text)) return { maxEvents: integerIn({ min: 1, max: EVENTS_CEILING })(text) };
+  if (/^\d[\d_]*$/.test(text)) return { maxEvents: integerIn({ min: 1, max: EVENTS_CEILING })(text) };
   return { maxAgeMs: durationMsIn({ min: 1_000, max: MAX_RETENTION_MS })(text) };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Metrics of what somebody else has counted.
+ * Metric families, built from counts that exist already.
  *
  * @module
  */
@@ -11,24 +11,24 @@ export type Labels = Readonly<Record<string, string>>;
 export interface Sample {
   readonly labels: Labels;
   readonly value: number;
-  /** What stands behind the family's name: `_bucket`, `_sum` or `_count` of a histogram. */
+  /** The suffix of the family's name: `_bucket`, `_sum` or `_count` of a histogram. */
   readonly suffix?: string;
 }
 
 /** A metric with one value. */
 export type MetricRow<From> = readonly [name: string, help: string, read: (from: From) => number];
 
-/** All values of one name. */
+/** All samples of one metric name. */
 export interface Family {
   /** Without the prefix. */
   readonly name: string;
-  /** One sentence or two, without quotes, backslashes and line breaks. */
+  /** One or two sentences, without quotes, backslashes and line breaks. */
   readonly help: string;
   readonly type: "gauge" | "counter" | "histogram";
   readonly samples: readonly Sample[];
 }
 
-/** A histogram: as Prometheus has it, each bucket counts what those before it do, too. */
+/** A histogram. As in Prometheus, each bucket includes those before it. */
 export function histogram(name: string, help: string, { bounds, counts, sum }: HistogramStats): Family {
   let count = 0;
   const buckets = counts.map((inBucket, index): Sample => {
@@ -43,27 +43,27 @@ export function histogram(name: string, help: string, { bounds, counts, sum }: H
   return { name, help, type: "histogram", samples };
 }
 
-/** A metric with one value, read. */
+/** A metric with one value. */
 export function single<From>(type: Family["type"], [name, help, read]: MetricRow<From>, from: From): Family {
   return { name, help, type, samples: [{ labels: {}, value: read(from) }] };
 }
 
-/** A value for each value of a label. */
+/** A sample for each value of a label. */
 export function samplesBy(label: string, counts: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(counts).map(([key, value]) => ({ labels: { [label]: key } as Labels, value }));
 }
 
-/** What a histogram has counted. */
+/** The counts of a histogram. */
 export interface HistogramStats {
   /** The upper bound of each bucket, included in it, ascending. */
   readonly bounds: readonly number[];
-  /** How many values each bucket has, without those of the buckets before it; one more for values above all bounds. */
+  /** The count of each bucket, without the buckets before it; the last is for values above all bounds. */
   readonly counts: readonly number[];
-  /** The values together. */
+  /** The sum of all values. */
   readonly sum: number;
 }
 
-/** Counts values in buckets that are set once: 0.03 us a value, and no memory but the buckets. */
+/** Counts values in fixed buckets: 0.03 us a value. */
 export class Histogram implements HistogramStats {
   readonly bounds: readonly number[];
   readonly counts: number[];
@@ -75,7 +75,7 @@ export class Histogram implements HistogramStats {
     this.counts = new Array<number>(bounds.length + 1).fill(0);
   }
 
-  /** Counts a value. @param weight how many values like it there are: one may stand for several */
+  /** Counts a value. @param weight how many equal values it represents */
   observe(value: number, weight: number = 1): void {
     let bucket = 0;
     while (bucket < this.bounds.length && value > this.bounds[bucket]!) bucket++;

@@ -1,5 +1,5 @@
 /**
- * Figures in the text formats of Prometheus.
+ * Metrics in the text formats of Prometheus.
  *
  * @module
  */
@@ -9,19 +9,19 @@ import type { Metric, RegistryContentType } from "prom-client";
 import { loadPackage } from "../load_package.ts";
 import type { Family, Labels } from "./family.ts";
 
-/** What every name begins with. */
+/** The prefix of every name. */
 const PREFIX = "eventspool_";
 
-/** The text formats there are, by their media types. */
+/** The text formats, by media type. */
 const METRIC_TYPES: Readonly<Record<string, RegistryContentType>> = {
   "text/plain": "text/plain; version=0.0.4; charset=utf-8",
   "application/openmetrics-text": "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };
 
 /**
- * Answers with metrics: as OpenMetrics if that is accepted, else in Prometheus' own format.
+ * Responds with metrics: in the OpenMetrics format if it is accepted, else in Prometheus' own format.
  *
- * @param labels of every figure
+ * @param labels the labels of every sample
  */
 export async function respondWithMetrics(
   c: Context,
@@ -30,7 +30,7 @@ export async function respondWithMetrics(
 ): Promise<Response> {
   const supports = Object.keys(METRIC_TYPES);
   const type = METRIC_TYPES[accepts(c, { header: "Accept", supports, default: "text/plain" })]!;
-  const { Registry } = await loadPackage("prom-client", () => import("prom-client")); // with the first look: a process starts 30 ms sooner
+  const { Registry } = await loadPackage("prom-client", () => import("prom-client")); // on the first request: a process starts 30 ms sooner
   const registry = new Registry<RegistryContentType>();
   registry.setContentType(type);
   registry.setDefaultLabels(labels);
@@ -39,14 +39,14 @@ export async function respondWithMetrics(
 }
 
 /**
- * Prom-client's own metrics count by themselves, and cannot be given what a histogram has counted. All that its
- * registry asks of one is `name`, `type` and `get()`, so that this is enough.
+ * Prom-client's own metrics do the counting themselves, and a histogram cannot be set from existing counts. Its registry
+ * only uses `name`, `type` and `get()` of a metric.
  */
 function toMetric({ name, help, type, samples }: Family): Metric {
   const metric = {
     name: PREFIX + name,
     type,
-    // For OpenMetrics the registry takes the _total off the name, and puts it back behind each figure's.
+    // For OpenMetrics the registry removes _total from the name, and appends it to the name of each sample.
     get: async () => ({
       name: metric.name,
       help,

@@ -1,5 +1,5 @@
 /**
- * Metrics in statsd's format, packet for packet as baseplate.py sends them.
+ * Metrics in statsd's format, with the same packets as baseplate.py.
  * Source: baseplate.py `baseplate/lib/metrics.py`.
  *
  * @module
@@ -8,22 +8,22 @@
 import { createSocket, type Socket } from "node:dgram";
 import { type LookupAddress, lookup } from "node:dns";
 import { isIP } from "node:net";
-import { setInterval } from "node:timers";
+import { setInterval } from "node:timers"; // the global one returns a number in older Denos, without unref
 import { getLogger } from "@logtape/logtape";
 
 /** Options of a {@link StatsdClient}. */
 export interface StatsdOptions {
-  /** What every metric's name starts with; dots at its ends are dropped, an empty one adds nothing. */
+  /** The prefix of every metric name. Dots at its ends are removed; empty: no prefix. */
   readonly namespace: string;
-  /** Where statsd listens, by UDP. Without it nothing is sent. */
+  /** The UDP address of statsd. Default: none, and nothing is sent. */
   readonly endpoint?: UdpEndpoint | undefined;
-  /** Whether to write the metrics into the debug log when there is no endpoint; default no. */
+  /** Whether to write the metrics to the debug log when there is no endpoint. Default: false. */
   readonly logIfUnconfigured?: boolean | undefined;
 }
 
 /**
- * Sends metrics to statsd, one UDP packet each. A statsd that is down, slow or unknown to DNS is
- * the log's business and never the caller's: no method throws, waits or rejects.
+ * Sends metrics to statsd, one UDP packet each. A failure, such as an unknown host, is only logged: no method throws,
+ * waits or rejects.
  */
 export class StatsdClient {
   readonly #namespace: string;
@@ -46,7 +46,7 @@ export class StatsdClient {
     this.#send(formatTimer(joinName(this.#namespace, name), elapsedMs));
   }
 
-  /** Lets packets on their way leave, for a quarter of a second at most, and closes the socket. */
+  /** Waits up to a quarter of a second for packets in flight, and closes the socket. */
   async close(): Promise<void> {
     await this.#sender?.close();
   }
@@ -56,7 +56,7 @@ function logMetric(metric: string): void {
   getLogger(["eventspool", "metrics"]).debug("Would send metric {metric}", { metric });
 }
 
-/** Joins the parts of a metric's name with dots: empty parts are left out, dots at a part's ends dropped. */
+/** Joins the parts of a metric name with dots. Empty parts and dots at the ends of a part are removed. */
 export function joinName(...parts: string[]): string {
   return parts
     .filter((part) => part !== "")
@@ -64,12 +64,12 @@ export function joinName(...parts: string[]): string {
     .join(".");
 }
 
-/** `NAME:DELTA|c`, and `|@RATE` when the sample rate is below 1. */
+/** `NAME:DELTA|c`, with `|@RATE` if the sample rate is below 1. */
 export function formatCounter(name: string, delta: number, sampleRate = 1): string {
   return `${name}:${formatNumber(delta)}|c${formatSampleRate(sampleRate)}`;
 }
 
-/** `NAME:MS|ms`, and `|@RATE` when the sample rate is below 1. */
+/** `NAME:MS|ms`, with `|@RATE` if the sample rate is below 1. */
 export function formatTimer(name: string, elapsedMs: number, sampleRate = 1): string {
   return `${name}:${formatNumber(elapsedMs)}|ms${formatSampleRate(sampleRate)}`;
 }
@@ -83,7 +83,7 @@ function formatSampleRate(sampleRate: number): string {
   return sampleRate < 1 ? `|@${formatNumber(sampleRate)}` : "";
 }
 
-/** C's `%g` of a finite number: six significant digits, no trailing zeros, an exponent outside 1e-4 to 1e6. */
+/** Formats a finite number like C's `%g`: six significant digits, no trailing zeros, an exponent outside 1e-4 to 1e6. */
 export function formatNumber(value: number): string {
   const [digits = "", exponent] = roundToSixDigits(value).split("e");
   const power = Number(exponent);
@@ -92,38 +92,36 @@ export function formatNumber(value: number): string {
   return `${Number(digits)}e${sign}${String(Math.abs(power)).padStart(2, "0")}`;
 }
 
-/** `d.ddddde±p`. JavaScript rounds a tie away from zero, C rounds it to the even digit. */
+/** `d.ddddde±p`. JavaScript rounds a tie away from zero, C to the even digit. */
 function roundToSixDigits(value: number): string {
   const tie = /^(-?\d\.\d{4}[02468])50*(e.*)$/.exec(value.toExponential(30));
   return tie ? `${tie[1]}${tie[2]}` : value.toExponential(5);
 }
 
-// the global one returns a bare number in older Denos, without unref
-
-/** Where to send packets. Unix datagram sockets are not among it: `node:dgram` has none. */
+/** Where packets are sent. Unix datagram sockets are not supported: `node:dgram` has none. */
 export interface UdpEndpoint {
   /** A host name or an IP address. */
   readonly host: string;
   readonly port: number;
 }
 
-/** How often a host name is looked up again, in milliseconds: a statsd that moved is found within it. */
+/** How often a host name is resolved again, in milliseconds: a statsd may move. */
 const LOOKUP_INTERVAL_MS = 30_000;
 
-/** How many packets may be on their way to the kernel; more are dropped, so memory stays bounded. */
+/** The most packets in flight to the kernel. More are dropped, so that memory stays bounded. */
 const MAX_IN_FLIGHT = 256;
 
-/** How often trouble is logged at most, in milliseconds. */
+/** The shortest time between two log lines about failures, in milliseconds. */
 const LOG_INTERVAL_MS = 60_000;
 
-/** How long `close` waits for packets on their way, in milliseconds. */
+/** How long `close` waits for packets in flight, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 250;
 
 const logger = getLogger(["eventspool", "metrics"]);
 
 /**
- * Sends UDP packets, as far as that is possible without waiting. What cannot leave at once, such as
- * while the host's name is being looked up, is dropped and counted. Keeps no process alive.
+ * Sends UDP packets without waiting. A packet that cannot be sent at once, such as while the host name is resolved, is
+ * dropped and counted. It keeps no process alive.
  */
 export class UdpSender {
   readonly #endpoint: UdpEndpoint;
@@ -156,7 +154,7 @@ export class UdpSender {
     this.#inFlight.add(sent);
   };
 
-  /** Waits shortly for packets on their way, then closes the socket. Never rejects. */
+  /** Waits briefly for packets in flight, then closes the socket. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#lookupTimer);
@@ -175,7 +173,7 @@ export class UdpSender {
     });
   }
 
-  /** One look-up at a time: a DNS server that does not answer must not pile them up. */
+  /** One look-up at a time: they must not pile up when a DNS server does not respond. */
   #lookUp(): void {
     if (this.#lookingUp) return;
     this.#lookingUp = true;
@@ -183,7 +181,7 @@ export class UdpSender {
       this.#lookingUp = false;
       if (this.#closed) return;
       if (error) this.#report(error);
-      // baseplate.py knows IPv4 only, and a statsd often listens on nothing else.
+      // IPv4 first: baseplate.py uses nothing else, and many statsd servers listen on nothing else.
       else this.#useAddress(addresses.find(({ family }) => family === 4) ?? addresses[0]);
     });
   }
@@ -195,13 +193,11 @@ export class UdpSender {
     this.#address = address;
   }
 
-  /** A publisher that may not send metrics goes on without them. */
+  /** A publisher without the permission goes on without metrics. */
   #isAllowed(address: LookupAddress): boolean {
     const missing = missingUdpPermission({ ...address, port: this.#endpoint.port });
     if (missing === undefined) return true;
-    this.#report(
-      new Error(`Deno does not allow it, and goes on without: start it with --allow-net=${missing}`),
-    );
+    this.#report(new Error(`Deno does not allow it: metrics are off; start it with --allow-net=${missing}`));
     return false;
   }
 
@@ -214,7 +210,7 @@ export class UdpSender {
     });
   }
 
-  /** Until the next look-up opens another. A broken socket may never say what became of its packets. */
+  /** The next look-up opens another socket. A broken socket may never report on its packets. */
   #discardSocket(): void {
     this.#socket?.close();
     this.#socket = undefined;
@@ -236,12 +232,12 @@ export class UdpSender {
   }
 }
 
-/** The part of `Deno` that is asked. */
+/** The part of `Deno` that is used. */
 interface DenoPermissions {
   readonly permissions: { querySync(asked: { name: "net"; host: string }): { readonly state: string } };
 }
 
-/** An IP address and a port, as `--allow-net` has them. */
+/** An IP address and a port. */
 interface UdpAddress {
   readonly address: string;
   readonly family: number;
@@ -249,8 +245,8 @@ interface UdpAddress {
 }
 
 /**
- * What `--allow-net` must name for packets to leave for an address, and does not; undefined: nothing, or this is not
- * Deno. To be asked before a socket is opened: what `node:dgram` may not do under Deno is an uncaught error.
+ * What `--allow-net` lacks to send packets to an address; undefined: nothing, or this is not Deno. Call it before a socket
+ * is opened: under Deno, a missing permission is an uncaught error of `node:dgram`.
  */
 export function missingUdpPermission({ address, family, port }: UdpAddress): string | undefined {
   const { Deno: deno } = globalThis as { Deno?: DenoPermissions };

@@ -1,5 +1,5 @@
 /**
- * Connecting to a NATS server.
+ * Connecting to a NATS server, and what the errors of a connection mean.
  *
  * @module
  */
@@ -7,22 +7,24 @@ import { readFileSync } from "node:fs";
 import type { Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig, NatsLogin } from "../config/nats_config.ts";
 import type { TlsFiles } from "../config/tls_files.ts";
+import { ConfigurationError } from "../errors.ts";
+import type { Failure } from "./pending_messages.ts";
 
-/** How long one NATS server may take to connect to, in milliseconds: then the next one is tried. */
-const NATS_DIAL_TIMEOUT_MS = 3_000;
+/** How long connecting to one NATS server may take, in milliseconds. Then the next server is tried. */
+const NATS_CONNECT_TIMEOUT_MS = 3_000;
 
-/** How often a NATS server is asked whether it is still there, in milliseconds: it is given up after three times without an answer. */
+/** How often a connection is pinged, in milliseconds. It is closed after three pings without a response. */
 const NATS_PING_INTERVAL_MS = 5_000;
 
-/** The library, loaded when the first connection is made: who has no NATS servers does not pay for it. */
+/** The library. It is loaded for the first connection, so that a process without NATS does not pay for it. */
 export type NatsLibrary = typeof import("@nats-io/transport-node");
 
 /**
- * Connects to one of the servers, in random order, and to no other when that one goes away: who publishes next
- * dials again. The library's own reconnecting would not say why it fails, and holds messages back meanwhile.
+ * Connects to one of the servers, in random order. A lost connection is not restored: the next publish connects
+ * again. The library's own reconnect hides why it fails, and holds messages back meanwhile.
  *
- * @param name what the server's reports call the connection
- * @throws what the last server that was tried said, see {@link failureOf}
+ * @param name the name of the connection in the server's reports
+ * @throws the error of the last server tried; {@link failureOf} explains it
  */
 export async function connect(
   nats: NatsLibrary,
@@ -33,7 +35,7 @@ export async function connect(
     servers: [...config.servers],
     name,
     reconnect: false,
-    timeout: NATS_DIAL_TIMEOUT_MS,
+    timeout: NATS_CONNECT_TIMEOUT_MS,
     pingInterval: NATS_PING_INTERVAL_MS,
     inboxPrefix: config.inboxPrefix,
     noAsyncTraces: true,
@@ -54,16 +56,50 @@ function authenticator(nats: NatsLibrary, login: NatsLogin): Authenticator {
   return nats.credsAuthenticator(readCredentials(login.credentialsFile));
 }
 
-/** They expire, so each dial reads them anew. */
+/** Credentials expire, so each connection reads them again. */
 function readCredentials(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (cause) {
     const { message } = cause as Error;
-    throw new Error(`the credentials file ${path} cannot be read: ${message}`, { cause });
+    throw new Error(`cannot read the credentials file ${path}: ${message}`, { cause });
   }
 }
 
 function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
+}
+
+/** Names of the library's errors when the server rejects the login. */
+const LOGIN_ERRORS = new Set(["AuthorizationError", "UserAuthenticationExpiredError", "NKeysError"]);
+
+const TLS_PROBLEM = /certificate|self.signed|CERT_|'?tls'?|altname|doesn't exist/i;
+const CREDENTIALS_PROBLEM = /credentials|nkey|invalid seed|invalid checksum|invalid prefix/i;
+
+/** What an error of connecting, or of a connection, means for the messages, and what to do about it. */
+export function failureOf(error: unknown, servers: readonly string[]): Failure {
+  const { name, message, code } = toError(error);
+  if (ConfigurationError.is(error)) return { kind: "misconfigured", reason: message };
+  const where = `NATS at ${servers.join(", ")}`;
+  if (LOGIN_ERRORS.has(name) || CREDENTIALS_PROBLEM.test(message))
+    return {
+      kind: "misconfigured",
+      reason: `${where} rejected the login: ${message}: see nats.user, nats.token, nats.nkey_seed or nats.credentials_file`,
+    };
+  if (TLS_PROBLEM.test(`${code} ${message}`))
+    return {
+      kind: "misconfigured",
+      reason: `${where}: TLS failed: ${message}: see tls:// in nats.servers, and nats.tls_ca_file`,
+    };
+  return {
+    kind: "unavailable",
+    reason: `${where} cannot be reached: ${message || code || "the connection was closed"}`,
+    isTransport: true,
+  };
+}
+
+function toError(error: unknown): { name: string; message: string; code: string } {
+  if (!(error instanceof Error)) return { name: "", message: String(error ?? ""), code: "" };
+  const { name, message, code } = error as Error & { code?: unknown };
+  return { name, message, code: typeof code === "string" ? code : "" };
 }

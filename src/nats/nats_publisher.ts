@@ -8,44 +8,41 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
-import { connect, type NatsLibrary } from "./connect.ts";
-import { failureOf } from "./failure.ts";
-import { Publishing } from "./publishing.ts";
+import { connect, failureOf, type NatsLibrary } from "./connect.ts";
+import { type Failure, type Messages, PendingMessages, type PublishResult } from "./pending_messages.ts";
 import { Session } from "./session.ts";
-import { askStreams, diagnoseNoResponders } from "./stream_api.ts";
-import { streamRisks } from "./stream_settings.ts";
-import type { Failure, Messages, Published } from "./types.ts";
+import { askStreams, diagnoseNoResponders, streamRisks } from "./streams.ts";
 
-/** What a publisher is told besides where the servers are. */
+/** Options of a {@link NatsPublisher}. */
 export interface NatsPublisherOptions {
-  /** What `nats server report connections` calls it. */
+  /** The name of the connection in `nats server report connections`. */
   readonly name: string;
-  /** The one stream that may take the messages, `Nats-Expected-Stream`; undefined: the one that has the subject. */
+  /** The one stream that may take the messages (`Nats-Expected-Stream`); undefined: any stream with the subject. */
   readonly expectedStream?: string | undefined;
-  /** The subjects of all messages, with `*` for a token that differs: the streams that take them are asked for their settings. */
+  /** The subjects of all messages, with `*` for a token that differs. The settings of their streams are checked. */
   readonly subjects: string;
-  /** The largest message that there will be, in bytes. Default: 102,400, the largest event. */
+  /** The size of the largest message, in bytes. Default: 102,400, the largest event. */
   readonly maxMessageBytes?: number | undefined;
 }
 
-/** How often the streams are asked for their settings while there is something to publish, in milliseconds: people change them. */
+/** How often the settings of the streams are checked while messages are published, in milliseconds: people change them. */
 const STREAM_CHECK_INTERVAL_MS = 60_000;
 
 const logger = getLogger(["eventspool", "nats"]);
 
 /**
- * Publishes messages, many on their way at once, over one connection. It connects when there is something to
- * publish, and again after the connection was lost.
+ * Publishes messages, many in flight at once, over one connection. It connects for the first publish, and again when
+ * the connection was lost.
  */
 export class NatsPublisher {
   readonly #config: NatsConnectionConfig;
   readonly #options: NatsPublisherOptions;
   #session: Session | undefined;
   #connecting: Promise<Session> | undefined;
-  #learnt: readonly string[] = [];
+  #announcedServers: readonly string[] = [];
   #isClosed = false;
   #risks: readonly string[] = [];
-  /** The session whose streams were asked last, and when, by `performance.now()`. */
+  /** The session whose streams were checked last, and when, by `performance.now()`. */
   #checked: { readonly session: Session; readonly atMs: number } | undefined;
 
   constructor(config: NatsConnectionConfig, options: NatsPublisherOptions) {
@@ -54,40 +51,40 @@ export class NatsPublisher {
   }
 
   /**
-   * Publishes messages and resolves with what became of each, after the configured timeout at the latest, and a second to
-   * ask why no stream answers. Never rejects.
+   * Publishes messages and resolves with the result of each: after the configured timeout at the latest, and one more
+   * second to find out why no stream responds. Never rejects.
    *
-   * @param stop ends the waiting when it aborts
+   * @param stop ends the wait when it aborts
    */
-  async publishAll(messages: Messages, stop: AbortSignal): Promise<Published> {
-    const publishing = new Publishing(messages);
+  async publishAll(messages: Messages, stop: AbortSignal): Promise<PublishResult> {
+    const pending = new PendingMessages(messages);
     const { timeoutMs } = this.#config;
-    const end = (reason: string): void => publishing.end({ kind: "unavailable", reason, isTransport: true });
+    const end = (reason: string): void => pending.end({ kind: "unavailable", reason, isTransport: true });
     const cut = (): void => end("the grace time of the stop is over");
-    const late = (): void => end(`not every message was answered within ${timeoutMs} ms: see nats.timeout`);
+    const late = (): void => end(`some messages got no response within ${timeoutMs} ms: see nats.timeout`);
     const timer = setTimeout(late, timeoutMs);
     stop.addEventListener("abort", cut, { once: true });
     if (stop.aborted) cut();
     try {
-      void this.#start(publishing);
-      const published = await publishing.done;
-      const failure = await this.#explain(publishing, published.failure);
-      return { ...published, failure };
+      void this.#start(pending);
+      const result = await pending.done;
+      const failure = await this.#explain(pending, result.failure);
+      return { ...result, failure };
     } finally {
       clearTimeout(timer);
       stop.removeEventListener("abort", cut);
     }
   }
 
-  /** What the streams' settings can lose, as they were when they were asked last; none before the first connection. */
+  /** The risks of the streams' settings at the last check; none before the first connection. */
   get risks(): readonly string[] {
     return this.#risks;
   }
 
   /**
-   * Connects if need be, and asks the streams for their settings now.
+   * Checks the settings of the streams now. Connects if there is no connection.
    *
-   * @returns what can be lost by them
+   * @returns how they can lose events
    * @throws {EventStorageError} `NATS_UNAVAILABLE`, `NATS_MISCONFIGURED`: the servers cannot be reached, or the user may not ask
    */
   async checkStreams(): Promise<readonly string[]> {
@@ -105,38 +102,38 @@ export class NatsPublisher {
     return risks;
   }
 
-  /** Lets go of the connection. */
+  /** Closes the connection. */
   async close(): Promise<void> {
     this.#isClosed = true;
     const session = await this.#connecting?.catch(() => undefined);
     await (this.#session ?? session)?.close();
   }
 
-  async #start(publishing: Publishing): Promise<void> {
+  async #start(pending: PendingMessages): Promise<void> {
     try {
       const session = await this.#open();
-      session.publish(publishing);
+      session.publish(pending);
       this.#checkWhenDue(session);
     } catch (error) {
-      publishing.end({ ...failureOf(error, this.#config.servers), isUnsent: true });
+      pending.end({ ...failureOf(error, this.#config.servers), isUnsent: true });
     }
   }
 
-  /** With each new connection, and now and then: beside the publishing, which never waits for it. */
+  /** On each new connection, and each minute. Publishing never waits for it. */
   #checkWhenDue(session: Session): void {
     const nowMs = performance.now();
     const { session: last, atMs = 0 } = this.#checked ?? {};
     if (last === session && nowMs - atMs < STREAM_CHECK_INTERVAL_MS) return;
     this.#checked = { session, atMs: nowMs };
     this.checkStreams().catch((error: Error) =>
-      logger.debug("The stream does not tell its settings: {reason}", { reason: error.message }),
+      logger.debug("Cannot check the settings of the stream: {reason}", { reason: error.message }),
     );
   }
 
-  /** The connection that there is, or one that is made now, together with all who ask meanwhile. */
+  /** The open connection, or a new one. Concurrent calls share one attempt. */
   async #open(): Promise<Session> {
     if (this.#session !== undefined && !this.#session.isOver) {
-      this.#learnt = this.#session.learntServers;
+      this.#announcedServers = this.#session.announcedServers;
       return this.#session;
     }
     this.#connecting ??= this.#connect().finally(() => {
@@ -146,7 +143,7 @@ export class NatsPublisher {
   }
 
   async #connect(): Promise<Session> {
-    if (this.#isClosed) throw new Error("it is closed");
+    if (this.#isClosed) throw new Error("the publisher is closed");
     const nats = await loadPackage("@nats-io/transport-node", () => import("@nats-io/transport-node"));
     const connection = await this.#connectToAny(nats);
     const { inboxPrefix } = this.#config;
@@ -154,28 +151,31 @@ export class NatsPublisher {
       inboxPrefix,
       expectedStream: this.#options.expectedStream,
     });
-    this.#learnt = session.learntServers;
+    this.#announcedServers = session.announcedServers;
     this.#session = session;
     return session;
   }
 
-  /** The servers that were learnt are tried when none of the configured ones can be had: their addresses may mean nothing here. */
+  /** Announced servers are tried last: their addresses may not be reachable from here. */
   async #connectToAny(nats: NatsLibrary): Promise<NatsConnection> {
     const { name } = this.#options;
     try {
       return await connect(nats, this.#config, name);
     } catch (error) {
-      if (this.#learnt.length === 0) throw error;
-      return await connect(nats, { ...this.#config, servers: this.#learnt }, name).catch(() =>
+      if (this.#announcedServers.length === 0) throw error;
+      return await connect(nats, { ...this.#config, servers: this.#announcedServers }, name).catch(() =>
         Promise.reject(error),
       );
     }
   }
 
-  async #explain({ unheardSubject }: Publishing, failure: Failure | undefined): Promise<Failure | undefined> {
+  async #explain(
+    { subjectWithoutStream }: PendingMessages,
+    failure: Failure | undefined,
+  ): Promise<Failure | undefined> {
     const session = this.#session;
-    if (unheardSubject === undefined || failure === undefined || session === undefined) return failure;
-    return await diagnoseNoResponders(session, unheardSubject);
+    if (subjectWithoutStream === undefined || failure === undefined || session === undefined) return failure;
+    return await diagnoseNoResponders(session, subjectWithoutStream);
   }
 }
 

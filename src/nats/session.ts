@@ -1,41 +1,40 @@
 /**
- * One connection, as long as it lasts, with the messages on their way by it.
+ * One connection until it is lost, and the messages in flight on it.
  *
  * @module
  */
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
-import type { NatsLibrary } from "./connect.ts";
-import { failureOf } from "./failure.ts";
-import { type Publishing, readResponse } from "./publishing.ts";
-import type { Failure } from "./types.ts";
+import { failureOf, type NatsLibrary } from "./connect.ts";
+import { type Failure, type PendingMessages, readResponse } from "./pending_messages.ts";
 
 /**
- * How many messages a publisher has on their way to JetStream at once, at most. Half of them are answered before more
- * are sent: 2,000 by halves take 21 us of CPU an event, 1,000 or 4,000 take 23 to 27.
+ * The most messages in flight to JetStream. Once half of them are acknowledged, more are sent: with 2,000 an event
+ * takes 21 us of CPU, with 1,000 or 4,000 it takes 23 to 27.
  */
 const NATS_MAX_IN_FLIGHT = 2_000;
 
-/** How many bytes of messages a publisher has on their way to JetStream at once, at most, besides the first message. */
+/** The most bytes of messages in flight to JetStream. One message may exceed it. */
 const NATS_MAX_IN_FLIGHT_BYTES = 8_388_608;
 
-/** From how many messages on their way more are sent. */
+/** More messages are sent once at most this many are in flight. */
 const REFILL = NATS_MAX_IN_FLIGHT / 2;
 
 /**
- * Sends the messages of several callers over one connection, and hands them the answers.
+ * Sends the messages of several publishes over one connection, and gives each its responses.
  *
- * The library's `jetstream().publish` makes a promise, a timer and a token a message: 28 us of CPU an event on Bun.
- * Here all answers come to one subscription, and the reply subject says whose they are: 10 us, 2.2 times as many a second.
+ * The library's `jetstream().publish` makes a promise, a timer and a token for each message: 28 us of CPU an event on
+ * Bun. Here all responses come to one subscription, and the reply subject names the message: 10 us of CPU an event, and
+ * 2.2 times as many events a second.
  */
 export class Session {
   readonly #connection: NatsConnection;
   readonly #headers: MsgHdrs;
   readonly #inbox: string;
-  /** Those that have messages on their way, by the number in their reply subject. */
-  readonly #callers = new Map<number, Publishing>();
-  /** Those that have more to send, in the order in which they came. */
+  /** The publishes that wait for responses, by the number in their reply subject. */
+  readonly #publishes = new Map<number, PendingMessages>();
+  /** The publishes that have more to send, in the order in which they came. */
   readonly #waiting: number[] = [];
-  #lastCaller = 0;
+  #lastNumber = 0;
   #inFlight = 0;
   #inFlightBytes = 0;
   #failure: Failure | undefined;
@@ -58,35 +57,35 @@ export class Session {
     void this.#watch();
   }
 
-  /** The server it goes to, as `host:port`. */
+  /** The server of the connection, as `host:port`. */
   get server(): string {
     return this.#connection.getServer();
   }
 
-  /** The other servers of the cluster, as this one knows them. */
-  get learntServers(): readonly string[] {
+  /** The servers of the cluster that this server announces. */
+  get announcedServers(): readonly string[] {
     return this.#connection.info?.connect_urls ?? [];
   }
 
-  /** Whether it is of no use any more. */
+  /** Whether the connection is lost or closed. */
   get isOver(): boolean {
     return this.#failure !== undefined || this.#connection.isClosed();
   }
 
-  /** Sends messages as soon as there is room for them. `caller.done` tells when that is over. */
-  publish(caller: Publishing): void {
+  /** Sends messages as soon as the limits allow. `pending.done` resolves with the result. */
+  publish(pending: PendingMessages): void {
     if (this.#failure !== undefined) {
-      caller.end(this.#failure);
+      pending.end(this.#failure);
       return;
     }
-    const number = ++this.#lastCaller;
-    this.#callers.set(number, caller);
+    const number = ++this.#lastNumber;
+    this.#publishes.set(number, pending);
     this.#waiting.push(number);
-    void caller.done.then(() => this.#forget(number, caller));
+    void pending.done.then(() => this.#forget(number, pending));
     this.#pump();
   }
 
-  /** Asks the server something that is not published. @throws the library's error */
+  /** Sends a request and resolves with its response. @throws the library's error */
   async request(subject: string, body: string, timeoutMs: number): Promise<Msg> {
     return await this.#connection.request(subject, body, { timeout: timeoutMs });
   }
@@ -99,34 +98,34 @@ export class Session {
     while (this.#inFlight < NATS_MAX_IN_FLIGHT && this.#inFlightBytes < NATS_MAX_IN_FLIGHT_BYTES) {
       const number = this.#waiting[0];
       if (number === undefined) return;
-      const caller = this.#callers.get(number);
-      const index = caller?.take();
-      if (caller !== undefined && index !== undefined) {
-        this.#send(number, caller, index);
+      const pending = this.#publishes.get(number);
+      const index = pending?.next();
+      if (pending !== undefined && index !== undefined) {
+        this.#send(number, pending, index);
         continue;
       }
       this.#waiting.shift();
-      caller?.finishIfDone();
+      pending?.finishIfDone();
     }
   }
 
-  #send(number: number, caller: Publishing, index: number): void {
-    const { messages } = caller;
+  #send(number: number, pending: PendingMessages, index: number): void {
+    const { messages } = pending;
     const body = messages.body(index);
     try {
       this.#connection.publish(messages.subject(index), body, {
         reply: `${this.#inbox}.${number}.${index}`,
         headers: this.#headersOf(messages.id(index)),
       });
-      caller.sent(index, body.length);
+      pending.sent(index, body.length);
       this.#inFlight++;
       this.#inFlightBytes += body.length;
     } catch (error) {
-      this.#notSent(caller, index, { error: error as Error, sizeBytes: body.length });
+      this.#notSent(pending, index, { error: error as Error, sizeBytes: body.length });
     }
   }
 
-  /** One object for all: the library has read it when `publish` returns. */
+  /** One object serves all messages: the library has read it when `publish` returns. */
   #headersOf(id: string | undefined): MsgHdrs {
     if (id === undefined) this.#headers.delete("Nats-Msg-Id");
     else this.#headers.set("Nats-Msg-Id", id);
@@ -134,60 +133,60 @@ export class Session {
   }
 
   #notSent(
-    caller: Publishing,
+    pending: PendingMessages,
     index: number,
     { error, sizeBytes }: { error: Error; sizeBytes: number },
   ): void {
     const limit = this.#connection.info?.max_payload ?? 0;
     if (error.message.includes("max_payload")) {
-      const problem = `${sizeBytes} bytes and its headers are more than the server takes, ${limit}`;
-      caller.reject({ index, reason: `${problem}: see its max_payload`, isTooLarge: true });
+      const problem = `${sizeBytes} bytes and its headers exceed the server's limit of ${limit}`;
+      pending.reject({ index, reason: `${problem}: see its max_payload`, isTooLarge: true });
     } else if (error.name === "InvalidSubjectError")
-      caller.reject({ index, reason: error.message, isTooLarge: false });
-    else caller.fail(failureOf(error, [this.server]));
+      pending.reject({ index, reason: error.message, isTooLarge: false });
+    else pending.fail(failureOf(error, [this.server]));
   }
 
   #received(error: Error | null, message: Msg): void {
-    if (error !== null) return; // the status says it too
+    if (error !== null) return; // also reported by the connection's status
     const { subject } = message;
     const dot = subject.lastIndexOf(".");
-    const caller = this.#callers.get(Number(subject.slice(this.#inbox.length + 1, dot)));
-    const sizeBytes = caller?.answered(Number(subject.slice(dot + 1)), readResponse(message));
-    if (sizeBytes === undefined) return; // late: its caller has ended
+    const pending = this.#publishes.get(Number(subject.slice(this.#inbox.length + 1, dot)));
+    const sizeBytes = pending?.responded(Number(subject.slice(dot + 1)), readResponse(message));
+    if (sizeBytes === undefined) return; // late: its publish has ended
     this.#inFlight--;
     this.#inFlightBytes -= sizeBytes;
-    // Many at a time: a write for each answer cost 10 us an event.
+    // Many at a time: one write for each response cost 10 us of CPU an event.
     if (this.#inFlight <= REFILL) this.#pump();
   }
 
-  /** A caller has ended, be it that it waits no longer: what it has on its way is not counted any more. */
-  #forget(number: number, caller: Publishing): void {
-    this.#callers.delete(number);
-    this.#inFlight -= caller.inFlight;
-    this.#inFlightBytes -= caller.inFlightBytes;
+  /** A publish has ended, perhaps without all its responses: its messages no longer count as in flight. */
+  #forget(number: number, pending: PendingMessages): void {
+    this.#publishes.delete(number);
+    this.#inFlight -= pending.inFlight;
+    this.#inFlightBytes -= pending.inFlightBytes;
     this.#pump();
   }
 
-  /** Servers answer what may not be published or subscribed to with an error that belongs to no message. */
+  /** When a publish or a subscription is not allowed, the server sends an error that belongs to no message. */
   async #watch(): Promise<void> {
     for await (const status of this.#connection.status()) {
       if (status.type !== "error" || status.error.name !== "PermissionViolationError") continue;
       const { operation, subject } = status.error as Error & { operation: string; subject: string };
-      const reason = `the server does not let this user ${operation === "publish" ? "publish" : "subscribe"} to ${subject}`;
+      const reason = `the server does not allow this user to ${operation === "publish" ? "publish" : "subscribe"} to ${subject}`;
       if (operation === "publish") this.#denied(subject, reason);
       else this.#end({ kind: "misconfigured", reason: `${reason}: allow it, or see nats.inbox_prefix` });
     }
   }
 
   #denied(subject: string, reason: string): void {
-    for (const caller of this.#callers.values())
-      if (caller.isWaitingFor(subject))
-        caller.end({ kind: "misconfigured", reason: `${reason}: allow it, or see nats.subject` });
+    for (const pending of this.#publishes.values())
+      if (pending.isWaitingFor(subject))
+        pending.end({ kind: "misconfigured", reason: `${reason}: allow it, or see nats.subject` });
   }
 
   #end(failure: Failure): void {
     this.#failure ??= failure;
-    for (const caller of this.#callers.values()) caller.end(this.#failure);
+    for (const pending of this.#publishes.values()) pending.end(this.#failure);
     if (!this.#connection.isClosed()) void this.#connection.close();
   }
 }

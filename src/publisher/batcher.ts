@@ -1,35 +1,35 @@
 /**
- * The batch that is being gathered: how far behind the cursor it reaches, and whether it should go.
+ * Batches: which events go into the next one, when it is full, and when it is due.
  *
  * @module
  */
 
 import type { Lease, LeaseTable, ReclaimOptions } from "../storage/leases.ts";
 
-/** The smallest batch size that a collector's 413 can teach, in bytes: below, requests cost more than they carry. */
+/** The smallest batch size that a 413 can set, in bytes: smaller requests cost more than they carry. */
 export const MIN_LEARNT_BATCH_BYTES = 16_384;
 
-/** In what time a learnt batch size doubles again, in milliseconds: ten minutes. */
+/** How long a batch size that a 413 has set takes to double again, in milliseconds: ten minutes. */
 export const BATCH_REGROWTH_MS = 600_000;
 
-/** When a batch goes. */
+/** When a batch is sent. */
 export interface BatchLimits {
-  /** How large a batch without an event counts as, in bytes. */
+  /** The size of an empty batch, in bytes. */
   readonly emptyBytes: number;
-  /** At this size. */
+  /** At which size it is full. */
   readonly size: BatchSize;
-  /** Or when its first event has waited this long, in milliseconds on a monotonic clock. */
+  /** How long its first event waits at most, in milliseconds on a monotonic clock. */
   readonly maxAgeMs: number;
-  /** Or when nothing else is on its way, and the batch before went this long ago, in milliseconds. */
+  /** The shortest time between two batches when none is in flight, in milliseconds. */
   readonly minIntervalMs: number;
 }
 
-/** Gathers waiting events into a batch, by their sizes only, and claims it when it is time. */
+/** Collects waiting events into a batch, by their sizes only, and claims the batch when it is due. */
 export class Batcher {
   readonly #leases: LeaseTable;
   readonly #limits: BatchLimits;
   #claimedId = 0;
-  /** Where the batch begins: next to the cursor, unless the rows there were deleted by hand. */
+  /** The id of the first event: the next after the cursor, unless somebody deleted rows there. */
   #firstId = 0;
   #batch: Batch;
   #isFull = false;
@@ -42,26 +42,26 @@ export class Batcher {
     this.#batch = this.#newBatch();
   }
 
-  /** Takes in what was put since the last look. @param nowMs a monotonic time */
-  look(nowMs: number = performance.now()): void {
+  /** Adds the events that were put since the last call. @param nowMs a monotonic time */
+  refresh(nowMs: number = performance.now()): void {
     const claimedId = this.#leases.claimedId();
-    const hasShrunk = this.#batch.sizeBytes > this.#limits.size.bytes(nowMs); // a 413 came meanwhile
-    if (claimedId !== this.#claimedId || hasShrunk) this.#startAfter(claimedId); // we, or another publisher, claimed
+    const hasShrunk = this.#batch.sizeBytes > this.#limits.size.bytes(nowMs); // after a 413
+    if (claimedId !== this.#claimedId || hasShrunk) this.#startAfter(claimedId); // we or another publisher claimed
     if (this.#isFull) return;
     if (this.#batch.count === 0) {
       this.#firstId = this.#leases.firstIdAfter(claimedId) ?? claimedId + 1;
       this.#openedAtMs = nowMs;
     }
     const fromId = Math.max(this.#firstId, this.#batch.lastId + 1);
-    const lastId = this.#leases.epochs.lastIdFrom(this.#firstId); // the events of a request have one UUID
+    const lastId = this.#leases.epochs.lastIdFrom(this.#firstId); // all events of a request have the same UUID
     this.#isFull = this.#batch.fill(this.#sum, fromId, lastId) || this.#batch.lastId === lastId;
   }
 
   /**
-   * How long until the batch should go, in milliseconds: 0 is now, Infinity means there is nothing. An event
-   * that comes alone goes at once; as more come, or the collector takes its time, they gather.
+   * How long until the batch is due, in milliseconds: 0 is now, Infinity means it is empty. A single event is due at
+   * once. Events collect while more come or the collector is busy.
    *
-   * @param isBusy whether another batch is on its way @param nowMs a monotonic time
+   * @param isBusy whether another batch is in flight @param nowMs a monotonic time
    */
   dueInMs(isBusy: boolean, nowMs: number = performance.now()): number {
     if (this.#isFull) return 0;
@@ -71,15 +71,15 @@ export class Batcher {
     return Math.max(0, Math.min(dueAtMs, freeAtMs) - nowMs);
   }
 
-  /** Claims the batch. Undefined: another publisher was faster; look again. @param nowMs a monotonic time */
+  /** Claims the batch. Undefined: another publisher was faster; refresh it. @param nowMs a monotonic time */
   claim(nowMs: number = performance.now()): Lease | undefined {
     this.#claimedAtMs = nowMs;
     return this.#leases.claim(this.#claimedId, this.#batch.lastId);
   }
 
   /**
-   * Claims the oldest lease that was given back or whose publisher died. One that would not fit
-   * in a batch of today's limits is cut first.
+   * Claims the oldest lease that was released or whose publisher died. A lease that is larger than today's batch size
+   * is split first.
    */
   reclaim(options: ReclaimOptions = {}): Lease | undefined {
     const lease = this.#leases.claimExpired(options);
@@ -114,38 +114,38 @@ export class Batcher {
   }
 }
 
-/** How many events a range of ids has, and how large they are together. */
+/** The count and the size of the events in a range of ids. */
 export interface RangeSum {
   readonly count: number;
-  /** Without commas. */
+  /** Their size without commas. */
   readonly bytes: number;
-  /** The highest id that an event of the range has; 0 where there is none. */
+  /** The highest id of an event in the range; 0: there is none. */
   readonly lastId: number;
 }
 
-/** Sums up the events from one id to another, both included. */
+/** Sums the events from one id to another, both included. */
 export type SumRange = (firstId: number, lastId: number) => RangeSum;
 
-/** How many ids the first guess takes: at 300 bytes, an event has room for a few times more. */
+/** How many ids are tried first: a batch has room for several times as many events of 300 bytes. */
 const FIRST_GUESS = 256;
 
-/** The size of a batch that is being gathered. It holds no events: they are read once, when it is claimed. */
+/** A batch that is being filled: the count and size of its events. Their bodies are read once, after the claim. */
 export class Batch {
-  /** How many events are in it. */
+  /** How many events it has. */
   count = 0;
-  /** The id of the last one; 0: there is none. */
+  /** The id of its last event; 0: it is empty. */
   lastId = 0;
-  /** Its size, in bytes, as the original counts: one for the comma of each event. */
+  /** Its size in bytes, counted as baseplate.py does: with one byte for the comma of each event. */
   sizeBytes: number;
   readonly #maxBytes: number;
 
-  /** @param emptyBytes how large it counts as without an event @param maxBytes at which size it is full */
+  /** @param emptyBytes its size without an event @param maxBytes at which size it is full */
   constructor(emptyBytes: number, maxBytes: number) {
     this.sizeBytes = emptyBytes;
     this.#maxBytes = maxBytes;
   }
 
-  /** Adds events by their sum. False: they do not all fit, and none is added. */
+  /** Adds a range of events. False: they do not all fit, and none is added. */
   add({ count, bytes, lastId }: RangeSum): boolean {
     const sizeBytes = this.sizeBytes + bytes + count;
     if (sizeBytes > this.#maxBytes) return false;
@@ -156,11 +156,11 @@ export class Batch {
   }
 
   /**
-   * Adds events in order until one does not fit, and tells whether that happened. An event that
-   * is too large for any batch travels alone: the collector decides, and the queue never jams.
+   * Adds events in order until one does not fit. Returns whether that happened. An event that is too large for any
+   * batch is sent alone: the collector decides about it, and the queue never gets stuck.
    *
-   * Goes by sums of as many events as should fit, and of half as many where they do not: 0.08 us an event,
-   * where one after the other took 0.22.
+   * It adds as many events at a time as should fit, and half as many if they do not: 0.08 us an event. One by one took
+   * 0.22 us.
    */
   fill(sum: SumRange, firstId: number, lastId: number): boolean {
     let nextId = firstId;
@@ -181,7 +181,7 @@ export class Batch {
     return false;
   }
 
-  /** How many more events there is room for, if they are as large as those before. */
+  /** How many more events fit, if they are as large as those before. */
   #guess(): number {
     if (this.count === 0) return FIRST_GUESS;
     return Math.max(1, Math.floor(((this.#maxBytes - this.sizeBytes) * this.count) / this.sizeBytes));
@@ -189,16 +189,16 @@ export class Batch {
 }
 
 /**
- * The size at which a batch is full. Each batch that is too large for the collector (413) halves it; then it
- * grows again, doubling in ten minutes, since the collector may have been given a higher limit: a collector
- * that stays as it is rejects about one batch in that time.
+ * The size at which a batch is full. A batch that is too large for the collector (413) halves it. Then it doubles again
+ * within ten minutes, since the collector's limit may have been raised. So a collector with an unchanged limit rejects
+ * about one batch in ten minutes.
  */
 export class BatchSize {
   readonly #maxBytes: number;
   #learntBytes: number;
   #learntAtMs = 0;
-  /** The largest batch that the collector took, as far as that still holds. */
-  #takenBytes = 0;
+  /** The size of the largest accepted batch, until a smaller one is rejected. */
+  #acceptedBytes = 0;
 
   /** @param maxBytes the configured size, in bytes before compression */
   constructor(maxBytes: number) {
@@ -213,22 +213,22 @@ export class BatchSize {
     return Math.min(this.#maxBytes, Math.floor(grownBytes));
   }
 
-  /** Learns that the collector takes batches of this size. */
+  /** Notes that the collector accepted a batch of this size. */
   accepted(sizeBytes: number): void {
-    this.#takenBytes = Math.max(this.#takenBytes, sizeBytes);
+    this.#acceptedBytes = Math.max(this.#acceptedBytes, sizeBytes);
   }
 
   /**
-   * Learns that a batch was too large, unless the collector took one as large before: then it is one of the
-   * events that it finds too large, until a second batch is rejected. Those that were in flight beside it, of the old size, teach nothing new.
+   * Notes that the collector rejected a batch as too large. If it accepted as large a batch before, one event may be too
+   * large, so only a second rejection counts. Batches of the old size that were in flight do not count.
    *
    * @param sizeBytes the size of the batch
    * @param nowMs a monotonic time
    * @returns whether batches are smaller from now on
    */
   tooLarge(sizeBytes: number, nowMs: number = performance.now()): boolean {
-    if (sizeBytes <= this.#takenBytes) {
-      this.#takenBytes = Math.floor(sizeBytes / 2);
+    if (sizeBytes <= this.#acceptedBytes) {
+      this.#acceptedBytes = Math.floor(sizeBytes / 2);
       return false;
     }
     const learntBytes = Math.max(MIN_LEARNT_BATCH_BYTES, Math.floor(sizeBytes / 2));

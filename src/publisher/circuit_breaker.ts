@@ -1,16 +1,16 @@
 /**
- * Whether the collector, or the queue file, may be used now.
+ * A circuit breaker for the destination and for the queue file, and its backoff.
  *
  * @module
  */
 import { BACKOFF_MAX_MS } from "../wire/retry_after.ts";
 
-/** The first ceiling of the full-jitter backoff, in milliseconds; it doubles with each failure. */
+/** The ceiling of the first backoff, in milliseconds. It doubles with each failure. */
 export const BACKOFF_BASE_MS = 500;
 
 /**
- * A circuit breaker. A failure concerns the collector and not one batch, so it stops all of them: the breaker is open
- * for a backoff that grows with each failure in a row. Then one request probes, and its success closes the breaker.
+ * A circuit breaker. A failure is the destination's and not one batch's, so it stops all batches: the breaker opens for
+ * a backoff that grows with each failure in a row. Then one request probes, and its success closes the breaker.
  */
 export class CircuitBreaker {
   readonly #maxBackoffMs: number;
@@ -18,7 +18,7 @@ export class CircuitBreaker {
   #failingSinceMs = 0;
   #closesAtMs = 0;
 
-  /** @param maxBackoffMs the last ceiling of the backoff, in milliseconds */
+  /** @param maxBackoffMs the longest backoff, in milliseconds */
   constructor(maxBackoffMs: number = BACKOFF_MAX_MS) {
     this.#maxBackoffMs = maxBackoffMs;
   }
@@ -28,19 +28,19 @@ export class CircuitBreaker {
     return this.#failures;
   }
 
-  /** For how long it is still open, in milliseconds: nothing may be sent. 0: closed. @param nowMs a monotonic time */
+  /** How long it stays open, in milliseconds. While it is open, nothing may be sent; 0: it is closed. @param nowMs a monotonic time */
   openForMs(nowMs: number = performance.now()): number {
     return Math.max(0, this.#closesAtMs - nowMs);
   }
 
-  /** How long there have been only failures, in milliseconds. @param nowMs a monotonic time */
+  /** How long ago the current run of failures began, in milliseconds. @param nowMs a monotonic time */
   failingForMs(nowMs: number = performance.now()): number {
     return this.#failures === 0 ? 0 : nowMs - this.#failingSinceMs;
   }
 
   /**
-   * Notes a response that shows a working collector. While the breaker is open, it belongs to a request that was in
-   * flight beside a failure, and closes nothing: otherwise a Retry-After would last only until the next response.
+   * Notes a success. While the breaker is open, it is that of a request that was in flight beside the failure, and does
+   * not close the breaker: otherwise a Retry-After would only last until the next response.
    *
    * @param nowMs a monotonic time
    */
@@ -49,11 +49,11 @@ export class CircuitBreaker {
   }
 
   /**
-   * Notes a request that failed. Failures of requests that were in flight beside it count once.
+   * Notes a failure. Failures of requests that were in flight at the same time count once.
    *
-   * @param retryAfterMs how long the collector asked us to wait; jitter is added, so that a fleet does not come back as one
+   * @param retryAfterMs how long the collector asked us to wait. Jitter is added, so that a fleet does not return at once
    * @param nowMs a monotonic time
-   * @returns for how long the breaker is open, in milliseconds
+   * @returns how long the breaker stays open, in milliseconds
    */
   failed(retryAfterMs: number = 0, nowMs: number = performance.now()): number {
     if (this.#failures === 0) this.#failingSinceMs = nowMs;
@@ -67,11 +67,11 @@ export class CircuitBreaker {
 }
 
 /**
- * Full jitter: anything from 0 to a ceiling that doubles with each failure in a row, up to a last one.
+ * A backoff with full jitter: a random time from 0 to a ceiling that doubles with each failure in a row, up to a maximum.
  * Source: AWS Architecture Blog, "Exponential Backoff and Jitter".
  *
  * @param failures failures in a row, from 1
- * @param options the last ceiling, in milliseconds, a minute by default; a number from 0 to below 1, for tests
+ * @param options `maxMs`: the highest ceiling, in milliseconds, a minute by default; `random`: from 0 to below 1, for tests
  * @returns milliseconds
  */
 export function backoffMs(failures: number, options: { maxMs?: number; random?: number } = {}): number {

@@ -1,23 +1,22 @@
 /**
- * How many requests may be on their way at once.
+ * How many requests may be in flight at once.
  *
  * @module
  */
 
-/** Below this limit the publisher's own work, not the collector's distance, decides the speed. */
+/** With fewer requests in flight, the publisher's own work limits the speed, not the collector's latency. */
 const FIRST_LIMIT = 4;
 
-/** A response that takes this many times the quickest one has waited behind others: a higher limit would not help. */
+/** A response that takes this many times as long as the quickest one was queued at the collector. */
 const SLOW_FACTOR = 2;
 
-/** How long the quickest answer is remembered, in milliseconds, since a collector may move away. */
+/** How long the quickest response counts, in milliseconds: the latency to a collector may change. */
 const WINDOW_MS = 60_000;
 
 /**
- * Finds out how many requests the collector can take at once: more while all are in use and answers come
- * as quickly as with fewer, doubling with each round trip; fewer when answers slow down. A failure leaves
- * one, so that a collector that comes back is asked gently. Source of the idea: Vector's adaptive request
- * concurrency, and TCP's slow start.
+ * Finds how many requests the collector can handle at once. The limit doubles with each round trip while it is fully used
+ * and responses stay as quick. It falls when responses slow down. A failure sets it to one, so that a collector that comes
+ * back gets little load first. Sources: Vector's adaptive request concurrency, and TCP's slow start.
  */
 export class ConcurrencyLimit {
   readonly #max: number;
@@ -27,23 +26,23 @@ export class ConcurrencyLimit {
   #quickestBeforeMs = Number.POSITIVE_INFINITY;
   #windowEndsAtMs = 0;
 
-  /** @param max never more than these */
+  /** @param max the highest limit */
   constructor(max: number) {
     this.#max = max;
     this.#first = Math.min(max, FIRST_LIMIT);
     this.#count = this.#first;
   }
 
-  /** How many there are now, 1 or more. */
+  /** The current limit, at least 1. */
   get count(): number {
     return Math.floor(this.#count);
   }
 
   /**
-   * Learns from an answer.
+   * Learns from a request that succeeded.
    *
    * @param durationMs how long it took
-   * @param inFlight how many were on their way, this one included
+   * @param inFlight how many were in flight, including this one
    * @param nowMs a monotonic time
    */
   succeeded(durationMs: number, inFlight: number, nowMs: number = performance.now()): void {
@@ -53,7 +52,7 @@ export class ConcurrencyLimit {
     else if (inFlight >= this.count) this.#count = Math.min(this.#max, this.#count + 1);
   }
 
-  /** Learns that the collector cannot be reached, or not take what it is sent. */
+  /** Learns that a request failed. */
   failed(): void {
     this.#count = 1;
   }

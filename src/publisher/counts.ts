@@ -1,60 +1,60 @@
 /**
- * What a publisher counts while it runs, for whoever asks.
+ * What a publisher counts while it runs.
  *
  * @module
  */
 import { Histogram, type HistogramStats } from "../metrics/family.ts";
 import type { Outcome } from "./destinations/destination.ts";
 
-/** Events: one, and then three buckets for each factor of ten, up to what fits in 500 KiB at 50 bytes each. */
+/** Buckets of events in a request: up to as many events of 50 bytes as fit in 500 KiB. */
 const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
 
-/** Bytes: from 256 up to 4 MiB, each bucket four times the one before, and one for a full batch of 500 KiB. */
+/** Buckets of bytes in a request: powers of four from 256 to 4 MiB, and a full batch of 500 KiB. */
 const BYTES = [256, 1_024, 4_096, 16_384, 65_536, 262_144, 512_000, 1_048_576, 4_194_304];
 
-/** Seconds of a request: around those of a collector in the same rack, far away, and past the default timeout. */
+/** Buckets of seconds of a request: from a collector in the same rack to more than the default timeout. */
 const POST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** Seconds from put to accepted: a batch waits up to 1 s; after an outage events may be a day old. */
+/** Buckets of seconds from put to accepted: a batch waits up to 1 s; after an outage events may be a day old. */
 const ACCEPTED_SECONDS = [
   ...[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   ...[60, 300, 900, 3_600, 21_600, 86_400],
 ];
 
-/** What came of a request: see `Outcome` in src/publisher/destinations/destination.ts. */
+/** The outcome of a request, as in `Outcome`. */
 export type RequestOutcome = Outcome["kind"];
 
-/** The counts as others see them, all since the publisher started. */
+/** What a publisher has counted since it started. */
 export interface PublisherStats {
-  /** Requests that have ended, by what came of them. */
+  /** Requests that have ended, by outcome. */
   readonly requests: Readonly<Record<RequestOutcome, number>>;
-  /** Requests to which no answer came; a stop that cuts a request is none. They are among the `unavailable`. */
+  /** Requests without a response, unless a stop aborted them. They are among the `unavailable` ones. */
   readonly transportErrors: number;
-  /** Batches that were claimed: for the first time, and again, after a failure, a halving or another publisher's death. */
+  /** Batches that were claimed for the first time, and again after a failure, a split or another publisher's death. */
   readonly claims: Readonly<Record<"first" | "again", number>>;
-  /** Batches that were halved, since the collector rejected them. */
+  /** Batches that were split in halves because the destination rejected them. */
   readonly splits: number;
   /** Events that became dead letters. */
   readonly deadLettered: number;
-  /** Leases that ran out, and went to another publisher, before they were settled: their events may arrive twice. */
+  /** Leases that expired and went to another publisher before they were settled: their events may arrive twice. */
   readonly lostLeases: number;
   /** Events that the destination already had. */
   readonly duplicates: number;
-  /** How often it already had events that were never sent before: the queue's file was rolled back. */
+  /** Batches of which the destination already had events that were never sent: the queue file was rolled back. */
   readonly rollbacks: number;
-  /** Failures of the queue's file. */
+  /** Failures of the queue file. */
   readonly storageFailures: number;
-  /** Events of a request. */
+  /** Events in a request. */
   readonly batchEvents: HistogramStats;
-  /** Size of a request's body before compression, in bytes. */
+  /** The size of a request's body before compression, in bytes. */
   readonly batchBytes: HistogramStats;
-  /** How long a request took to be answered or to fail, in seconds. */
+  /** How long a request took to succeed or fail, in seconds. */
   readonly postSeconds: HistogramStats;
-  /** How long events took from put to the collector's yes, in seconds. */
+  /** The time from put to accepted, in seconds. */
   readonly acceptedSeconds: HistogramStats;
 }
 
-/** Counts in plain numbers: whoever shows them, /metrics say, makes a text of them when asked. */
+/** The counts as plain numbers. `/metrics` formats them on request. */
 export class PublisherCounts implements PublisherStats {
   readonly requests: Record<RequestOutcome, number> = {
     accepted: 0,
@@ -88,10 +88,10 @@ export class PublisherCounts implements PublisherStats {
   }
 
   /**
-   * Counts the events of a batch that was accepted.
+   * Counts accepted events.
    *
-   * @param putAtMs when they were put, or some of them, evenly spread, that stand for all, in Unix milliseconds
-   * @param count how many they are
+   * @param putAtMs when they were put, in Unix milliseconds: of all events, or of an even sample of them
+   * @param count how many events were accepted
    */
   accepted(putAtMs: readonly number[], count: number, nowMs: number = Date.now()): void {
     for (const [index, atMs] of putAtMs.entries()) {
@@ -101,7 +101,7 @@ export class PublisherCounts implements PublisherStats {
   }
 }
 
-/** For how many of `count` one of several stands: whole numbers that add up to `count`. */
+/** How many of `count` events one sample represents. The shares are integers with the sum `count`. */
 function shareOf(count: number, { index, of }: { index: number; of: number }): number {
   return Math.floor(((index + 1) * count) / of) - Math.floor((index * count) / of);
 }

@@ -1,5 +1,5 @@
 /**
- * The batches in flight: each is sent, and its lease is settled.
+ * The deliveries in flight: each lease is sent and then settled.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import type { Settlement, Settler } from "./settler.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
 import type { WakeableSleep } from "./waiting.ts";
 
-/** What deliveries work with. */
+/** Dependencies of {@link Deliveries}. */
 export interface DeliveriesDependencies {
   readonly sender: Sender;
   readonly policy: DeliveryPolicy;
@@ -23,9 +23,9 @@ export interface DeliveriesDependencies {
   readonly maintenance: Maintenance;
   readonly storage: StorageBreaker;
   readonly counts: PublisherCounts;
-  /** The publisher's, which ends when a delivery has ended. */
+  /** The publisher's sleep. It ends when a delivery ends. */
   readonly sleep: WakeableSleep;
-  /** The queue's name, for the hooks. */
+  /** The queue's name. */
   readonly queue: string;
   readonly hooks: PublisherHooks;
 }
@@ -34,37 +34,37 @@ export interface DeliveriesDependencies {
 export class Deliveries {
   readonly #dependencies: DeliveriesDependencies;
   readonly #inFlight = new Map<number, Promise<void>>();
-  readonly #cut = new AbortController();
+  readonly #abort = new AbortController();
 
   constructor(dependencies: DeliveriesDependencies) {
     this.#dependencies = dependencies;
   }
 
-  /** Those in flight, by the ids of their leases. */
+  /** The deliveries in flight, by lease id. */
   get inFlight(): ReadonlyMap<number, Promise<void>> {
     return this.#inFlight;
   }
 
-  /** Whether another may be started. */
+  /** Whether another delivery may start. */
   get hasRoom(): boolean {
     return this.#inFlight.size < this.#dependencies.policy.concurrency.count;
   }
 
-  /** Starts one. */
+  /** Starts a delivery. */
   start(lease: Lease): void {
     const { counts, sleep } = this.#dependencies;
     counts.claims[lease.attempts === 1 ? "first" : "again"]++;
-    const delivery = this.#deliver(lease, this.#cut.signal).finally(() => {
+    const delivery = this.#deliver(lease, this.#abort.signal).finally(() => {
       this.#inFlight.delete(lease.id);
       sleep.wake();
     });
     this.#inFlight.set(lease.id, delivery);
   }
 
-  /** Resolves when all have ended; those that have not after the grace time are cut, and their leases given back. */
+  /** Resolves when all deliveries have ended. After the grace time the rest is aborted and their leases are released. */
   async drain(graceMs: number): Promise<void> {
     log.logStopping(this.#inFlight.size, graceMs);
-    const timer = setTimeout(() => this.#cut.abort(), graceMs);
+    const timer = setTimeout(() => this.#abort.abort(), graceMs);
     await Promise.all(this.#inFlight.values());
     clearTimeout(timer);
   }
@@ -79,11 +79,11 @@ export class Deliveries {
       if (isOurs) this.#callHooks(lease, sent, settlement);
       maintenance.keepUp();
     } catch (error) {
-      storage.failed(error); // the lease expires by itself
+      storage.failed(error); // the lease expires
     }
   }
 
-  /** Tells the service what was settled. */
+  /** Calls the service's hooks with what was settled. */
   #callHooks(lease: Lease, sent: Sent, settlement: Settlement): void {
     const { queue, hooks } = this.#dependencies;
     const { firstId, lastId, attempts } = lease;

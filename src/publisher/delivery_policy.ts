@@ -1,5 +1,5 @@
 /**
- * What an outcome means: for the lease, and for how the next batches are sent.
+ * What follows from an outcome: for the lease, and for the next batches.
  *
  * @module
  */
@@ -16,44 +16,46 @@ import type { PoisonGuard } from "./poison_guard.ts";
 import type { Sent } from "./sender.ts";
 import type { Identity, Settlement } from "./settler.ts";
 
-/** What a policy works with. */
+/** Dependencies of a {@link DeliveryPolicy}. */
 export interface DeliveryPolicyDependencies {
-  /** What a 413 teaches. */
+  /** Shrinks after a 413. */
   readonly batchSize: BatchSize;
-  /** Which rejected events may become dead letters. */
+  /** Limits how many rejected events become dead letters. */
   readonly poisonGuard: PoisonGuard;
-  /** How many batches may be in flight at once, at most. */
+  /** The most batches in flight at once. */
   readonly maxConcurrency: number;
+  /** The longest backoff from a failing destination, in milliseconds. */
+  readonly maxBackoffMs: number;
   readonly counts: PublisherCounts;
 }
 
-/** Decides what is done with each lease, and learns what the destination takes. It touches no file. */
+/** Decides how each lease is settled, and learns from the outcomes. It touches no file. */
 export class DeliveryPolicy {
-  /** Whether the collector may be asked now. */
-  readonly breaker: CircuitBreaker = new CircuitBreaker();
-  /** How many batches may be in flight now. */
+  /** Whether requests may be sent now. */
+  readonly breaker: CircuitBreaker;
+  /** How many batches may be in flight at once. */
   readonly concurrency: ConcurrencyLimit;
   readonly #batchSize: BatchSize;
   readonly #poisonGuard: PoisonGuard;
   readonly #counts: PublisherCounts;
   #delivered = 0;
-  #failedRequests = 0;
   #lastSuccessAtMs: number | undefined;
   #lastProblem: PublisherProblem | undefined;
 
-  constructor({ batchSize, poisonGuard, maxConcurrency, counts }: DeliveryPolicyDependencies) {
+  constructor({ batchSize, poisonGuard, maxConcurrency, maxBackoffMs, counts }: DeliveryPolicyDependencies) {
+    this.breaker = new CircuitBreaker(maxBackoffMs);
     this.concurrency = new ConcurrencyLimit(maxConcurrency);
     this.#batchSize = batchSize;
     this.#poisonGuard = poisonGuard;
     this.#counts = counts;
   }
 
-  /** Whether the collector rejects too many events for each to be at fault. */
+  /** Whether the queue is held: so many events are rejected that no more of them become dead letters. */
   get isHeld(): boolean {
     return this.#poisonGuard.isSpent;
   }
 
-  /** What a status says of the deliveries that have ended. */
+  /** The part of a status that the outcomes determine. */
   stats(): Pick<
     PublisherStatus,
     | "delivered"
@@ -65,7 +67,7 @@ export class DeliveryPolicy {
   > {
     return {
       delivered: this.#delivered,
-      failedRequests: this.#failedRequests,
+      failedRequests: notAccepted(this.#counts.requests),
       consecutiveFailures: this.breaker.failures,
       failingForMs: this.breaker.failingForMs(),
       lastSuccessAtMs: this.#lastSuccessAtMs,
@@ -74,9 +76,9 @@ export class DeliveryPolicy {
   }
 
   /**
-   * Notes the outcome of a delivery, and returns what is to be done with its lease.
+   * Learns from the outcome of a delivery, and decides how its lease is settled.
    *
-   * @param inFlight how many batches were in flight, this one included
+   * @param inFlight how many batches were in flight, including this one
    */
   decide(
     lease: Lease,
@@ -87,12 +89,12 @@ export class DeliveryPolicy {
     if (this.#mustResend(lease, sent, identity)) return { kind: "release", wasReceived: true };
     switch (outcome.kind) {
       case "accepted":
-        this.#acceptedAll(sent, inFlight);
-        this.#answered();
+        this.#learnLimits(sent, inFlight);
+        this.#available();
         this.#accepted(count);
         return { kind: "ack" };
       case "partial":
-        if (outcome.failure === undefined) this.#acceptedAll(sent, inFlight);
+        if (outcome.failure === undefined) this.#learnLimits(sent, inFlight);
         return this.#partial(lease, outcome, sent.acceptedCount);
       case "rejected":
         if (outcome.status === 413 && count > 1) this.#learnSize(sizeBytes);
@@ -103,7 +105,7 @@ export class DeliveryPolicy {
     }
   }
 
-  /** Whether the events must be sent again under another UUID, since the destination has other events under their ids. */
+  /** Whether the events must be sent again under another UUID: the destination has other events with their ids. */
   #mustResend(lease: Lease, { outcome }: Sent, identity: Identity): boolean {
     const duplicates = "duplicates" in outcome ? (outcome.duplicates ?? 0) : 0;
     this.#counts.duplicates += duplicates;
@@ -112,12 +114,13 @@ export class DeliveryPolicy {
       const { firstId, lastId } = lease;
       this.#noteProblem("rolled_back", `the destination already had events ${firstId} to ${lastId}`);
       log.logRolledBack(lease, duplicates);
-    } else if (duplicates > 0 && lease.sends === 1 && identity === "same") log.logKnown(lease, duplicates);
+    } else if (duplicates > 0 && lease.sends === 1 && identity === "same")
+      log.logDuplicates(lease, duplicates);
     return identity !== "same";
   }
 
-  /** What the collector takes, and how quickly, says how large batches may be and how many are in flight. */
-  #acceptedAll({ count, sizeBytes, durationMs }: Sent, inFlight: number): void {
+  /** An accepted batch shows which size the destination takes, and how quickly it responds. */
+  #learnLimits({ count, sizeBytes, durationMs }: Sent, inFlight: number): void {
     this.#batchSize.accepted(sizeBytes);
     if (count > 0 && this.breaker.failures === 0) this.concurrency.succeeded(durationMs, inFlight);
   }
@@ -128,7 +131,7 @@ export class DeliveryPolicy {
     this.#lastSuccessAtMs = Date.now();
   }
 
-  /** The events at fault are known: they become dead letters as far as the guard allows, and the others need not wait. */
+  /** The rejected events are known: they become dead letters as far as the guard allows. */
   #partial(
     lease: Lease,
     { rejected, undelivered, failure }: PartiallyAccepted,
@@ -136,28 +139,28 @@ export class DeliveryPolicy {
   ): Settlement {
     if (acceptedCount > 0) this.#accepted(acceptedCount);
     const dead = rejected.filter(() => this.#poisonGuard.spend());
-    const [held] = rejected.slice(dead.length);
-    const kept = [...undelivered, ...rejected.slice(dead.length).map(({ id }) => id)].sort((a, b) => a - b);
+    const held = rejected.slice(dead.length);
+    const kept = [...undelivered, ...held.map(({ id }) => id)].sort((a, b) => a - b);
     for (const event of dead) {
       this.#noteProblem("rejected", describe(event));
       log.logDeadLetter({ ...lease, firstId: event.id }, event.status, event.response);
     }
-    if (held !== undefined) this.#hold(lease, held);
+    if (held[0] !== undefined) this.#hold(lease, held[0]);
     else if (failure !== undefined) this.#failed(lease, failure);
-    else this.#answered();
+    else this.#available();
     return { kind: "each", dead, kept };
   }
 
-  /** The batch is halved, down to the one event at fault, which becomes a dead letter unless too many do. */
+  /** The batch is split in halves down to the one event at fault, which becomes a dead letter unless the queue is held. */
   #rejected(lease: Lease, outcome: Rejected): Settlement {
     const isOneEvent = lease.firstId === lease.lastId;
     const { status, response } = outcome;
     if (this.isHeld) {
-      // An outage, as far as these events go: what was rejected waits, and something else is tried.
+      // Like an outage: the rejected events wait, and others are tried.
       this.#hold(lease, outcome);
       return isOneEvent ? { kind: "release", wasReceived: false } : { kind: "split" };
     }
-    this.#answered(); // the collector works; it does not like these events
+    this.#available(); // the destination works and rejects these events
     this.#noteProblem("rejected", describe(outcome));
     if (!isOneEvent) {
       log.logSplit(lease, status, response);
@@ -177,8 +180,8 @@ export class DeliveryPolicy {
     if (this.#batchSize.tooLarge(sizeBytes)) log.logShrunk(sizeBytes, this.#batchSize.bytes());
   }
 
-  /** The collector works. A log that ends with its failure would have people look for one that is over. */
-  #answered(): void {
+  /** The destination works. The log says when a failure is over, so that nobody looks for it. */
+  #available(): void {
     const wasFailing = this.breaker.failures > 0;
     const failingForMs = this.breaker.failingForMs();
     this.breaker.succeeded();
@@ -193,7 +196,6 @@ export class DeliveryPolicy {
 
   /** Opens the breaker. Returns for how long, in milliseconds. */
   #open(retryAfterMs?: number): number {
-    this.#failedRequests++;
     this.concurrency.failed();
     return this.breaker.failed(retryAfterMs);
   }
@@ -203,11 +205,15 @@ export class DeliveryPolicy {
   }
 }
 
-/** Whether the destination may have events that it did not accept. */
+function notAccepted({ accepted: _, ...others }: PublisherCounts["requests"]): number {
+  return Object.values(others).reduce((sum, count) => sum + count, 0);
+}
+
+/** Whether the destination may have received the events. */
 function mayHaveArrived(failure: Unavailable | Misconfigured): boolean {
   return failure.kind === "unavailable" && failure.isUnsent !== true;
 }
 
 function describe({ status, response }: Pick<Rejected, "status" | "response">): string {
-  return `the collector answered ${status}: ${response}`;
+  return `the destination responded with ${status}: ${response}`;
 }

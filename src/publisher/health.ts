@@ -1,5 +1,5 @@
 /**
- * How a publisher is.
+ * The state of a publisher, and its health.
  *
  * @module
  */
@@ -9,90 +9,94 @@ import { NEARLY_FULL, type QueueState } from "../storage/events.ts";
 import type { SubscriptionState } from "../storage/subscriptions.ts";
 import type { PublisherStats } from "./counts.ts";
 
-/** The last thing that went wrong. */
+/** The last problem of a publisher. */
 export interface PublisherProblem {
-  /** When, in Unix milliseconds. */
+  /** When it happened, in Unix milliseconds. */
   readonly atMs: number;
   /**
-   * `unavailable` and `misconfigured` are the collector's, `rejected` an event's, `held` that of too many
-   * events for each to be at fault, `storage` the queue file's, `rolled_back` that of a queue file that was set back.
+   * - `unavailable`: the destination cannot accept events now.
+   * - `misconfigured`: it rejects our requests. It does not pass by itself.
+   * - `rejected`: it rejected an event or a batch.
+   * - `held`: it rejects so many events that they are kept in the queue.
+   * - `storage`: the queue file failed.
+   * - `rolled_back`: the queue file was rolled back to an earlier state.
    */
   readonly kind: "unavailable" | "misconfigured" | "rejected" | "held" | "storage" | "rolled_back";
-  /** What happened, in words for people. It never holds a secret. */
+  /** What happened, for people. It never contains a secret. */
   readonly message: string;
 }
 
-/** How a publisher is, at one moment. */
+/** The state of a publisher at one moment. */
 export interface PublisherStatus {
   /** The queue's name. */
   readonly queue: string;
   /** The subscription that it publishes. */
   readonly subscription: string;
-  /** Publishing: started, and not told to stop. */
+  /** Whether it publishes: it was started, and not stopped. */
   readonly isRunning: boolean;
-  /** Why the configuration that was to replace this one cannot be used; undefined: it was not replaced, or can be. */
+  /** Why the new configuration cannot be used; undefined: there is none, or it is in use. */
   readonly reloadProblem?: string | undefined;
   /** Since when the queue is paused, in Unix milliseconds; undefined: it is not. */
   readonly pausedAtMs?: number | undefined;
-  /** What the queue's file holds. */
+  /** The contents of the queue file. */
   readonly state: QueueState;
-  /** Batches on their way to the collector. */
+  /** Batches in flight to the destination. */
   readonly inFlight: number;
-  /** Events the collector accepted since the start. */
+  /** Events that the destination accepted since the start. */
   readonly delivered: number;
-  /** Batches that were sent again since the start: leases that had been claimed before. */
+  /** Batches sent again since the start: their leases had been claimed before. */
   readonly retries: number;
-  /** Requests since the start that failed, not for an event's sake: no answer, or one that says to come back. */
+  /** Requests since the start that were not accepted whole: no response, a failure, or rejected events. */
   readonly failedRequests: number;
   /** Failed requests in a row. */
   readonly consecutiveFailures: number;
-  /** How long there have been only failed requests, in milliseconds. */
+  /** How long ago the current run of failed requests began, in milliseconds. */
   readonly failingForMs: number;
   /** Failures of the queue file in a row. */
   readonly consecutiveStorageFailures: number;
-  /** When the collector last accepted a batch, in Unix milliseconds. */
+  /** When the destination last accepted events, in Unix milliseconds; undefined: not since the start. */
   readonly lastSuccessAtMs: number | undefined;
-  /** The last failure, whether or not it is over; undefined: there was none since the start. */
+  /** The last problem, even if it is over; undefined: none since the start. */
   readonly lastProblem: PublisherProblem | undefined;
-  /** How the destination's own settings can lose events that it accepted, or repeat them; a sentence or two each. */
+  /** How the destination's own settings can lose or repeat accepted events, in a sentence or two each. */
   readonly destinationRisks: readonly string[];
 }
 
-/** What a publisher has counted, and how it is; unlike a status, it can be told when the queue's file cannot be read. */
+/** The counts and the state of a publisher. Unlike a status, they are available when the queue file cannot be read. */
 export interface PublisherMetrics extends Omit<PublisherStatus, "state"> {
-  /** Of this package. */
+  /** The version of this package. */
   readonly version: string;
-  /** Requests, batches and events, and histograms of them. */
+  /** Counts and histograms of requests, batches and events. */
   readonly counts: PublisherStats;
-  /** How many requests may be on their way at once, as far as the collector has been seen to take them. */
+  /** How many requests may be in flight at once. It adapts to the destination. */
   readonly concurrencyLimit: number;
-  /** And never more than these: `publisher.concurrency`. */
+  /** The most requests in flight at once: `publisher.concurrency`. */
   readonly maxConcurrency: number;
-  /** Whether so many events are rejected that no more of them become dead letters. */
+  /** Whether the queue is held: so many events are rejected that no more of them become dead letters. */
   readonly isHeld: boolean;
-  /** The size at which a batch is full, in bytes: as configured, or as a 413 has taught. */
+  /** The size at which a batch is full, in bytes: the configured one, or less after a 413. */
   readonly maxBatchBytes: number;
-  /** The size of the queue's .db file, in bytes. */
+  /** The size of the queue file (.db), in bytes. */
   readonly dbBytes: number;
   /** The size of its -wal file, in bytes. */
   readonly walBytes: number;
 }
 
-/** `ok`: events flow; `degraded`: look at it soon; `failing`: someone must act. */
+/** `ok`: events flow. `degraded`: check it soon. `failing`: somebody must act. */
 export type Health = "ok" | "degraded" | "failing";
 
-/** A collector that has been away this long, in milliseconds, is not a hiccup any more. */
+/** How long requests must fail before the health is `failing`, in milliseconds. */
 const FAILING_AFTER_MS = 60_000;
 
-/** A status summed up: in one word, and what speaks against `ok`, in words for people. */
+/** The health of a publisher, and the reasons for it. */
 export interface HealthReport {
-  /** In one word. */
+  /** The health in one word. */
   readonly health: Health;
-  /** What speaks against `ok`, a sentence each, for people; none if it is. */
+  /** Why it is not `ok`, one sentence each, for people; empty if it is. */
   readonly reasons: readonly string[];
 }
 
-/** Sums up a status. */
+/** The health that a status shows. */
 export function healthOf(status: PublisherStatus): HealthReport {
   const findings = [...examineQueue(status), ...examineFailures(status), ...examineDestination(status)];
   const isFailing = findings.some(([health]) => health === "failing");
@@ -126,7 +130,7 @@ function* examineQueue(status: PublisherStatus): Generator<Finding> {
   if (depth >= maxEvents) yield ["failing", `the queue is full (${fill}): puts are rejected`];
   else if (depth >= NEARLY_FULL * maxEvents) yield ["degraded", `the queue is nearly full (${fill})`];
   const rejected = countOf(deadLetters, "event");
-  if (deadLetters > 0) yield ["degraded", `the collector rejected ${rejected}: see the dead letters`];
+  if (deadLetters > 0) yield ["degraded", `the destination rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
   if (Date.now() - skippedAtMs < SKIPPED_WARNING_MS)
@@ -137,20 +141,20 @@ function* examineQueue(status: PublisherStatus): Generator<Finding> {
 
 function* examineFailures(status: PublisherStatus): Generator<Finding> {
   if (status.reloadProblem !== undefined)
-    yield ["degraded", "the configuration was to be read again and cannot be used: see reload_error"];
+    yield ["degraded", "the new configuration cannot be used: see reload_error"];
   if (status.consecutiveStorageFailures > 0) yield ["failing", "the queue file fails: see last_error"];
-  if (status.consecutiveFailures === 0 || ownOf(status).depth === 0) return; // a collector that nobody needs may be away
+  if (status.consecutiveFailures === 0 || ownOf(status).depth === 0) return; // nothing to send: a destination that is down does not matter
   if (status.lastProblem?.kind === "misconfigured")
-    yield ["failing", "the collector takes no events from us: its address or our key is wrong"];
+    yield ["failing", "the destination rejects our requests: its address or our key is wrong"];
   else if (status.lastProblem?.kind === "held")
     yield [
       "failing",
-      "the collector rejects too many events for each to be at fault: they are kept in the queue; see that " +
-        "schema and collector.version are what it takes (dead_letters.max_share)",
+      "the destination rejects too many events: they are kept in the queue; check the schema and " +
+        "collector.version (dead_letters.max_share)",
     ];
   else if (status.failingForMs >= FAILING_AFTER_MS)
-    yield ["failing", "the collector has been away for more than a minute"];
-  else yield ["degraded", "the collector cannot take events now"];
+    yield ["failing", "the destination has been unavailable for more than a minute"];
+  else yield ["degraded", "the destination is unavailable"];
 }
 
 function* examineDestination({ destinationRisks }: PublisherStatus): Generator<Finding> {

@@ -1,5 +1,5 @@
 /**
- * What a service that runs a publisher itself is told.
+ * Hooks of a service that runs a publisher itself.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { setInterval } from "node:timers";
 import { type Health, type HealthReport, healthOf, type PublisherStatus } from "./health.ts";
 import { logHookFailed } from "./log.ts";
 
-/** Events of one batch that the destination accepted, and that are settled in the queue's file. */
+/** Events of one batch that the destination accepted, and that are settled in the queue file. */
 export interface DeliveredEvents {
   /** The queue's name. */
   readonly queue: string;
@@ -15,17 +15,17 @@ export interface DeliveredEvents {
   readonly firstId: number;
   /** The highest one. */
   readonly lastId: number;
-  /** How many events of the batch were accepted; others of it may be rejected, or be sent again. */
+  /** How many events of the batch were accepted. The others may be rejected or sent again. */
   readonly count: number;
-  /** How often the batch was sent, this time included. */
+  /** How often the batch was sent, including this time. */
   readonly attempts: number;
-  /** How large the batch was before compression, in bytes. */
+  /** The size of the batch before compression, in bytes. */
   readonly sizeBytes: number;
   /** How long the destination took to respond, in milliseconds. */
   readonly durationMs: number;
 }
 
-/** An event that has become a dead letter: `publisher.deadLetters.get(id)` has its body. */
+/** An event that became a dead letter. `publisher.deadLetters.get(id)` returns its body. */
 export interface NewDeadLetter {
   /** The queue's name. */
   readonly queue: string;
@@ -38,36 +38,33 @@ export interface NewDeadLetter {
 }
 
 /**
- * Functions that a publisher calls. They are for metrics, logs and alerts of the service's own: publishing waits for none
- * of them, and what one throws or rejects with is logged and changes nothing. Several publishers of a queue tell of their
- * own deliveries only.
+ * Functions that a publisher calls, for the service's own metrics, logs and alerts. Publishing does not wait for them. An
+ * error of a hook is logged and has no other effect. When several publishers share a queue, each reports its own
+ * deliveries only.
  */
 export interface PublisherHooks {
-  /** Is told of events that were delivered. Default: none. */
+  /** Called when events were delivered. Default: none. */
   readonly onDelivered?: ((events: DeliveredEvents) => void) | undefined;
-  /** Is told of an event that became a dead letter. Default: none. */
-  readonly onDeadLetter?: ((letter: NewDeadLetter) => void) | undefined;
+  /** Called when an event became a dead letter. Default: none. */
+  readonly onDeadLetter?: ((deadLetter: NewDeadLetter) => void) | undefined;
   /**
-   * Is told when `health` is another than before, within a second; at the start only if it is not `ok`. Reasons that
-   * change while `health` stays do not count. Default: none.
+   * Called within a second when `health` changes; at the start only if it is not `ok`. A change of the reasons alone does
+   * not count. Default: none.
    */
   readonly onHealthChange?: ((report: HealthReport) => void) | undefined;
 }
-
-/** How often the health is looked at for {@link PublisherHooks.onHealthChange}, in milliseconds. */
-const HEALTH_INTERVAL_MS = 1_000;
 
 /** Calls a hook, if there is one. Never throws. */
 export function callHook<Name extends keyof PublisherHooks>(
   hooks: PublisherHooks,
   name: Name,
-  about: Parameters<NonNullable<PublisherHooks[Name]>>[0],
+  argument: Parameters<NonNullable<PublisherHooks[Name]>>[0],
 ): void {
-  const hook = hooks[name] as ((of: typeof about) => unknown) | undefined;
+  const hook = hooks[name] as ((argument: unknown) => unknown) | undefined;
   if (hook === undefined) return;
   const failed = (error: unknown): void => logHookFailed(name, error);
   try {
-    void Promise.resolve(hook(about)).catch(failed);
+    void Promise.resolve(hook(argument)).catch(failed);
   } catch (error) {
     failed(error);
   }
@@ -76,19 +73,19 @@ export function callHook<Name extends keyof PublisherHooks>(
 /** Calls `onHealthChange`, if there is one, until `stop` aborts. */
 export function watchHealth(
   hooks: PublisherHooks,
-  { status, stop }: { status: () => PublisherStatus; stop: AbortSignal },
+  { status, stop, everyMs }: { status: () => PublisherStatus; stop: AbortSignal; everyMs: number },
 ): void {
   if (hooks.onHealthChange === undefined || stop.aborted) return;
   let last: Health = "ok";
-  const look = (): void => {
+  const check = (): void => {
     const report = reportOf(status);
     if (report.health === last) return;
     last = report.health;
     callHook(hooks, "onHealthChange", report);
   };
-  const timer = setInterval(look, HEALTH_INTERVAL_MS);
+  const timer = setInterval(check, everyMs);
   stop.addEventListener("abort", () => clearInterval(timer), { once: true });
-  look();
+  check();
 }
 
 function reportOf(status: () => PublisherStatus): HealthReport {

@@ -1,5 +1,5 @@
 /**
- * What the publisher says, all of it.
+ * Every log line of the publisher.
  *
  * @module
  */
@@ -14,25 +14,25 @@ export function logStarted(about: { queue: string; file: string; url: string }):
 
 export function logMoved(file: string): void {
   logger.warn(
-    "The queue file {file} was moved, copied or restored, or the machine restarted: events put from now on get a new identity",
+    "The queue file {file} was moved, copied or restored, or the machine restarted: new events get a new identity",
     { file },
   );
 }
 
 export function logRolledBack(lease: Lease, duplicates: number): void {
   logger.error(
-    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were never sent before, so the queue file was rolled back, or a proxy sends requests twice; they are sent again under a new identity and may arrive twice",
+    "The queue file was rolled back, or a proxy repeats requests: the destination already had {duplicates} of the events {firstId} to {lastId}, which were never sent; they are sent again under a new identity and may arrive twice",
     { ...range(lease), duplicates },
   );
 }
 
 export function logExposed(problem: string, advice: string): void {
-  logger.warn("Others may change the queue: {problem}: {advice}", { problem, advice });
+  logger.warn("Other users may change the queue: {problem}: {advice}", { problem, advice });
 }
 
-export function logKnown(lease: Lease, duplicates: number): void {
+export function logDuplicates(lease: Lease, duplicates: number): void {
   logger.warn(
-    "The destination already had {duplicates} of the events {firstId} to {lastId}, which were in the queue file when it was moved, copied or restored: they are taken for the same events, and not sent again",
+    "The destination already had {duplicates} of the events {firstId} to {lastId}: they were in the queue file when it was moved, copied or restored, so they are the same events and are not sent again",
     { ...range(lease), duplicates },
   );
 }
@@ -46,11 +46,11 @@ export function logResumed(pausedForMs: number): void {
 }
 
 export function logStopping(inFlight: number, graceMs: number): void {
-  logger.info("Stopping: batches in flight ({inFlight}) have {graceMs} ms to finish", { inFlight, graceMs });
+  logger.info("Stopping: {inFlight} batches in flight have {graceMs} ms to finish", { inFlight, graceMs });
 }
 
 export function logStopped(about: { delivered: number; depth: number }): void {
-  logger.info("Stopped: {delivered} events delivered, {depth} stay in the queue", about);
+  logger.info("Stopped: {delivered} events delivered, {depth} still in the queue", about);
 }
 
 export function logDelivered(lease: Lease, count: number, durationMs: number): void {
@@ -62,7 +62,7 @@ export function logDelivered(lease: Lease, count: number, durationMs: number): v
 }
 
 export function logUnavailable(lease: Lease, reason: string, retryInMs: number): void {
-  logger.warn("The collector cannot take events now, sending again in {retryInMs} ms: {reason}", {
+  logger.warn("The destination is unavailable, retrying in {retryInMs} ms: {reason}", {
     ...range(lease),
     reason,
     retryInMs: Math.round(retryInMs),
@@ -70,21 +70,21 @@ export function logUnavailable(lease: Lease, reason: string, retryInMs: number):
 }
 
 export function logRecovered(failingForMs: number): void {
-  logger.info("The collector answers again, after {failingForMs} ms", {
+  logger.info("The destination is available again after {failingForMs} ms", {
     failingForMs: Math.round(failingForMs),
   });
 }
 
 export function logMisconfigured(lease: Lease, reason: string, retryInMs: number): void {
   logger.error(
-    "The collector takes no events from us, so its address or our key is wrong; the events are kept, trying again in {retryInMs} ms: {reason}",
+    "The destination rejects our requests: its address or our key is wrong; events are kept, retrying in {retryInMs} ms: {reason}",
     { ...range(lease), reason, retryInMs: Math.round(retryInMs) },
   );
 }
 
 export function logSplit(lease: Lease, status: number, response: string): void {
   logger.warn(
-    "The collector rejected a batch ({status}), halving it to find the event at fault: {response}",
+    "The destination rejected a batch ({status}), splitting it to find the event at fault: {response}",
     {
       ...range(lease),
       status,
@@ -94,7 +94,7 @@ export function logSplit(lease: Lease, status: number, response: string): void {
 }
 
 export function logDeadLetter(lease: Lease, status: number, response: string): void {
-  logger.error("The collector rejected event {firstId} ({status}), kept as a dead letter: {response}", {
+  logger.error("The destination rejected event {firstId} ({status}), kept as a dead letter: {response}", {
     ...range(lease),
     status,
     response,
@@ -103,28 +103,28 @@ export function logDeadLetter(lease: Lease, status: number, response: string): v
 
 export function logHeld(lease: Lease, status: number, response: string, retryInMs: number): void {
   logger.error(
-    "The collector rejects too many events for each to be at fault ({status}), so schema, collector.version or collector are wrong; the events are kept in the queue, trying again in {retryInMs} ms: {response}",
+    "The destination rejects too many events ({status}): the schema, collector.version or the collector is wrong; events are kept, retrying in {retryInMs} ms: {response}",
     { ...range(lease), status, response, retryInMs: Math.round(retryInMs) },
   );
 }
 
 export function logDropped(droppedCount: number): void {
-  logger.error("Dropped {droppedCount} of the oldest dead letters to make room for a new one", {
+  logger.error("Dropped the {droppedCount} oldest dead letters to make room for a new one", {
     droppedCount,
   });
 }
 
 export function logRetried(retriedCount: number): void {
-  logger.info("Put dead letters back into the queue: {retriedCount}", { retriedCount });
+  logger.info("Put {retriedCount} dead letters back into the queue", { retriedCount });
 }
 
 export function logPurged(purgedCount: number): void {
-  logger.warn("Purged dead letters: {purgedCount}", { purgedCount });
+  logger.warn("Purged {purgedCount} dead letters", { purgedCount });
 }
 
 export function logShrunk(sizeBytes: number, maxBytes: number): void {
   logger.warn(
-    "A batch of {sizeBytes} bytes is too large for the collector, {maxBytes} are sent at most now",
+    "A batch of {sizeBytes} bytes is too large for the destination, batches now have at most {maxBytes} bytes",
     {
       sizeBytes,
       maxBytes,
@@ -134,18 +134,18 @@ export function logShrunk(sizeBytes: number, maxBytes: number): void {
 
 export function logLeaseLost(lease: Lease): void {
   logger.warn(
-    "The lease of events {firstId} to {lastId} ran out and another publisher has it: they may be delivered twice",
+    "The lease of events {firstId} to {lastId} expired and another publisher claimed it: they may be delivered twice",
     range(lease),
   );
 }
 
-/** An error once, and then in the debug log only. */
+/** An error once; repeats go to the debug log. */
 export function logStorageFailure(
   reason: string,
   { retryInMs, isNews }: { retryInMs: number; isNews: boolean },
 ): void {
   const properties = { reason, retryInMs: Math.round(retryInMs) };
-  const message = "The queue file fails, trying again in {retryInMs} ms: {reason}";
+  const message = "The queue file fails, retrying in {retryInMs} ms: {reason}";
   if (isNews) logger.error(message, properties);
   else logger.debug(message, properties);
 }
@@ -160,16 +160,18 @@ export function logSkipped(subscription: string, skippedCount: number): void {
 
 export function logHookFailed(hook: string, error: unknown): void {
   const reason = error instanceof Error ? error.message : String(error);
-  logger.error("The hook {hook} failed, which changes nothing for the events: {reason}", { hook, reason });
+  logger.error("The hook {hook} failed, which does not affect the events: {reason}", { hook, reason });
 }
 
 export function logBallastReleased(): void {
-  logger.error("The disk is full: gave up the ballast, so that the queue can be delivered. Free some space");
+  logger.error(
+    "The disk is full: deleted the ballast file, so that events can be delivered. Free some space",
+  );
 }
 
 export function logNoBallast(error: unknown): void {
   const reason = error instanceof Error ? error.message : String(error);
-  logger.warn("Cannot keep a ballast for a full disk beside the queue file: {reason}", { reason });
+  logger.warn("Cannot create a ballast file beside the queue file: {reason}", { reason });
 }
 
 function range({ firstId, lastId, attempts }: Lease): { firstId: number; lastId: number; attempts: number } {

@@ -24,6 +24,9 @@ const LAG_CHECK_MS = 1_000;
 /** How often skipped events are logged, in milliseconds: a subscription that is away skips some with every look. */
 const SKIP_LOG_MS = 60_000;
 
+/** How many chunks are trimmed in a row on a disk that is nearly full: 10 ms. */
+const MAX_CHUNKS = 8;
+
 /** How long to wait after a failed sync of the -wal, in milliseconds. */
 const RESYNC_MS = 10_000;
 
@@ -92,22 +95,24 @@ export class Maintenance {
   /** To be called as leases are settled. @throws {EventStorageError} */
   keepUp(): void {
     if (!this.#file.isOutbox) this.#checkpoints.keepUp();
-    this.#trimmer.keepUp();
+    for (let chunks = 0; this.#trimmer.keepUp() && chunks < MAX_CHUNKS; chunks++)
+      if (!this.#file.isOutbox) this.#checkpoints.truncateWal();
   }
 
   /**
    * To be called while the queue is idle. Returns whether there is more to do, soon.
    *
-   * @param idleForMs for how long it has been, in milliseconds @throws {EventStorageError}
+   * @param idle for how long nothing was claimed, and for how long nothing was written, in milliseconds: a trim writes
+   * @throws {EventStorageError}
    */
-  onIdle(idleForMs: number): boolean {
-    if (this.#trimmer.onIdle(idleForMs)) {
+  onIdle({ unclaimedForMs, unwrittenForMs }: { unclaimedForMs: number; unwrittenForMs: number }): boolean {
+    if (this.#trimmer.onIdle(unclaimedForMs)) {
       if (!this.#file.isOutbox) this.#checkpoints.keepUp();
       return true;
     }
     if (this.#file.isOutbox) return false;
     this.#checkpoints.onIdle();
-    if (idleForMs >= this.#timings.compactMs) compact(this.#file);
+    if (Math.min(unclaimedForMs, unwrittenForMs) >= this.#timings.compactMs) compact(this.#file);
     return false;
   }
 

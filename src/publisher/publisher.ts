@@ -1,5 +1,5 @@
 /**
- * The publisher: takes events from a queue file to a destination.
+ * The publisher: sends the events of a queue file to a destination.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { StatsdClient } from "../metrics/statsd.ts";
-import { checkOptions, FUNCTION, OBJECT, type OptionKinds } from "../options.ts";
+import { checkOptions, FUNCTION, OBJECT, type OptionKinds, oneOf } from "../options.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
@@ -15,6 +15,8 @@ import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
 import { Pause } from "../storage/pause.ts";
 import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
+import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
+import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { DurableHead } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
@@ -38,20 +40,20 @@ import type { PublishTracing } from "./tracing.ts";
 import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
 
 /**
- * A service's database is written to without an event, too. How long such a commit keeps the watch off, in
- * milliseconds: to wake up for each of 1,000 a second took 14 % of a CPU, and so it is 6.
+ * How long a commit without an event keeps the watch off, in milliseconds: a service writes to its own database for
+ * other reasons too. To wake up for each of 1,000 commits a second took 14 % of a CPU; with this it takes 6 %.
  */
 const OTHER_COMMIT_MS = 20;
 
 /** How long to leave the file to others between two chunks of a trim, in milliseconds. */
 const TRIM_PAUSE_MS = 1;
 
-/** How often a batch that waits for more events is looked at, in milliseconds: is it full before it is due? */
+/** How often a batch that waits for more events is checked, in milliseconds: it may be full before it is due. */
 const FILL_CHECK_MS = 25;
 
 /**
- * Takes events from a queue file to a collector, at least once, and removes them when the collector
- * has accepted them. Several publishers, in as many processes, may share one queue.
+ * Sends the events of a queue file to a collector, at least once, and removes each event once the collector has
+ * accepted it. Several publishers, in several processes, may share a queue.
  *
  * @example
  * ```ts
@@ -66,7 +68,7 @@ export class Publisher implements AsyncDisposable {
   readonly file: string;
   /** The subscription that it publishes. */
   readonly subscription: string;
-  /** The subscription's dead letters, to look at, retry or purge. */
+  /** The subscription's dead letters: list, retry or purge them. */
   readonly deadLetters: DeadLetters;
   readonly #config: PublisherConfig;
   readonly #hooks: PublisherHooks;
@@ -85,7 +87,7 @@ export class Publisher implements AsyncDisposable {
   readonly #counts = new PublisherCounts();
   readonly #sleep = new WakeableSleep();
   readonly #stop = new AbortController();
-  /** With one batch in flight, events go in order: what a publisher that died had claimed goes before what came later. */
+  /** With one batch in flight events keep their order, so those that a dead publisher had claimed are sent first. */
   readonly #keepsOrder: boolean;
   readonly #pause: Pause;
   readonly #presence: Presence | undefined;
@@ -96,10 +98,11 @@ export class Publisher implements AsyncDisposable {
   #reloadProblem: string | undefined;
 
   /**
-   * Opens the queue's file, and makes it if it does not exist. Nothing is sent before {@link run}.
+   * Opens the queue file, and creates it if it does not exist. {@link run} starts publishing.
    *
-   * @throws {ConfigurationError} the queue's name is not valid
-   * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; of a service's
+   * @throws {ConfigurationError} the queue name or an option is not valid, or the queue's events are written for another
+   * version
+   * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue; with a service's
    * database: it does not exist, or has no outbox
    */
   constructor(config: PublisherConfig, options?: PublisherOptions);
@@ -107,6 +110,7 @@ export class Publisher implements AsyncDisposable {
   constructor(config: PublisherConfig, options: PublisherOptions, timings: Partial<Timings>);
   constructor(config: PublisherConfig, options: PublisherOptions = {}, timings: Partial<Timings> = {}) {
     checkOptions(options, OPTION_KINDS);
+    if (options.driver !== undefined) useDriver(options.driver);
     const counts = this.#counts;
     this.#config = config;
     this.#hooks = options;
@@ -158,6 +162,7 @@ export class Publisher implements AsyncDisposable {
       batchSize: this.#batchSize,
       poisonGuard: new PoisonGuard(config.deadLetters.maxShare, recentCount),
       maxConcurrency: config.concurrency,
+      maxBackoffMs: this.#timings.backoffMaxMs,
       counts,
     });
     this.#deliveries = new Deliveries({
@@ -175,9 +180,9 @@ export class Publisher implements AsyncDisposable {
   }
 
   /**
-   * Publishes until `signal` aborts. Then nothing more is claimed, batches in flight have the grace
-   * time to finish, those that do not are given back, and it resolves. A failing collector or queue
-   * file never makes it reject: it waits and tries again.
+   * Publishes until `signal` aborts. Then it claims nothing more, gives batches in flight the grace time to finish,
+   * releases those that do not, and resolves. It never rejects because the collector or the queue file fails: it waits
+   * and retries.
    */
   run({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
     const stop = (): void => this.#stop.abort();
@@ -190,25 +195,25 @@ export class Publisher implements AsyncDisposable {
   }
 
   /**
-   * Notes whether a configuration that was to replace this one cannot be used, for its health and metrics.
+   * Reports in health and metrics that a new configuration cannot be used.
    *
-   * @param problem what is wrong with it, without a secret; undefined: nothing
+   * @param problem what is wrong with it, without a secret; undefined: nothing is wrong
    */
   setReloadProblem(problem: string | undefined): void {
     this.#reloadProblem = problem;
   }
 
-  /** Aborts when the publisher is told to stop. */
+  /** Aborts when the publisher must stop. */
   get stopSignal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** How the publisher and its queue are now. */
+  /** The current state of the publisher and its queue. @throws {EventStorageError} the queue file cannot be read */
   status(): PublisherStatus {
     return { ...this.#now(), state: this.#queue.events.state() };
   }
 
-  /** What it has counted since it started, and what else it knows without reading the queue's file. */
+  /** Its counts since the start, and all else that it knows without reading the queue file. */
   metrics(): PublisherMetrics {
     return {
       ...this.#now(),
@@ -239,7 +244,7 @@ export class Publisher implements AsyncDisposable {
     };
   }
 
-  /** Stops as an aborted signal would, and closes the file. */
+  /** Stops as an aborted signal does, and closes the queue file and the destination. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;
@@ -250,10 +255,14 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     this.#logStart();
     this.#stop.signal.addEventListener("abort", this.#sleep.wake, { once: true });
-    watchHealth(this.#hooks, { status: () => this.status(), stop: this.#stop.signal });
+    watchHealth(this.#hooks, {
+      status: () => this.status(),
+      stop: this.#stop.signal,
+      everyMs: this.#timings.healthMs,
+    });
     const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
-    this.#destination.checkRisks?.().catch(() => {}); // a destination that is away now is asked when it is back
+    this.#destination.checkRisks?.().catch(() => {}); // a destination that is down is checked once it is back
     while (!this.#stop.signal.aborted) {
       const waitMs = this.#tryStep();
       if (waitMs > 0) await this.#sleep.sleep(waitMs);
@@ -267,7 +276,7 @@ export class Publisher implements AsyncDisposable {
     try {
       log.logStopped({ delivered: this.#policy.stats().delivered, depth: this.#queue.events.depth() });
     } catch (error) {
-      this.#storage.failed(error); // not a failure of the stop
+      this.#storage.failed(error); // the stop itself has not failed
     }
   }
 
@@ -275,11 +284,11 @@ export class Publisher implements AsyncDisposable {
     log.logStarted({ queue: this.queue, file: this.file, url: this.#destination.url });
     const { file } = this.#queue;
     if (file.hasMoved) log.logMoved(this.file);
-    if (file.isOutbox) return; // the mode of its database is the service's decision
+    if (file.isOutbox) return; // the service decides the mode of its database
     for (const { problem, advice } of exposuresOf(this.file)) log.logExposed(problem, advice);
   }
 
-  /** A queue file that fails (a full disk, a stolen lock) is tried again after a while, like a collector. */
+  /** One step, unless the queue file fails (a full disk, a lost lock). Returns how long to wait, in milliseconds. */
   #tryStep(): number {
     this.#maintenance.isIdle = false;
     const openForMs = this.#storage.openForMs();
@@ -294,18 +303,18 @@ export class Publisher implements AsyncDisposable {
     }
   }
 
-  /** Starts what may start now, one batch at most. Returns how long nothing else can, in milliseconds. */
+  /** Starts one delivery, if there is one to start. Returns how long to wait before the next step, in milliseconds. */
   #step(): number {
     if (this.#isPaused()) return this.#timings.pollMs;
     const openForMs = this.#policy.breaker.openForMs();
     if (openForMs > 0) return openForMs;
-    if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery that ends wakes us
+    if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery wakes us when it ends
     this.#maintenance.keepUp();
-    // New events first, while the queue is held: only one that the collector accepts ends that, and those in
-    // leases may all be at fault.
+    // While the queue is held, new events go first: only an accepted event ends that, and those in leases may all be
+    // at fault.
     if (this.#policy.isHeld && !this.#keepsOrder && this.#batchDueInMs() === 0)
       return this.#start(this.#batcher.claim());
-    // A lease of ours may look lost, when the clock jumps or this process was stopped: its outcome decides.
+    // One of our own leases may seem expired, after a clock jump or a pause of this process: its delivery decides.
     const reclaimed = this.#batcher.reclaim({
       except: this.#deliveries.inFlight,
       oldestOnly: this.#keepsOrder,
@@ -313,7 +322,7 @@ export class Publisher implements AsyncDisposable {
     });
     if (reclaimed !== undefined) return this.#start(reclaimed);
 
-    // Before the leases are counted: another publisher that claims in between moves the cursor, and we claim nothing.
+    // Before the leases are counted: if another publisher claims in between, the cursor moves and our claim fails.
     const dueInMs = this.#batchDueInMs();
     if (this.#keepsOrder && this.#leases.count() > 0) return this.#timings.pollMs;
     if (dueInMs === 0) return this.#start(this.#batcher.claim());
@@ -348,7 +357,7 @@ export class Publisher implements AsyncDisposable {
   }
 
   #batchDueInMs(): number {
-    this.#batcher.look();
+    this.#batcher.refresh();
     return this.#batcher.dueInMs(this.#deliveries.inFlight.size > 0);
   }
 
@@ -363,15 +372,18 @@ export class Publisher implements AsyncDisposable {
 
   #idle(): number {
     const { file } = this.#queue;
-    file.checkPlace(); // only here, so that what a removed file holds is still delivered
+    file.checkPlace(); // only when idle, so that the events of a removed file are still delivered
     const quietForMs = this.#watch.quietForMs();
     if (file.isOutbox && quietForMs < OTHER_COMMIT_MS) {
       this.#watch.disarm();
       return Math.max(1, quietForMs);
     }
     if (this.#watch.arm()) return 0;
-    const idleForMs = Math.min(this.#watch.quietForMs(), performance.now() - this.#claimedAtMs);
-    const hasMore = this.#deliveries.inFlight.size === 0 && this.#maintenance.onIdle(idleForMs);
+    const idle = {
+      unclaimedForMs: performance.now() - this.#claimedAtMs,
+      unwrittenForMs: this.#watch.quietForMs(),
+    };
+    const hasMore = this.#deliveries.inFlight.size === 0 && this.#maintenance.onIdle(idle);
     this.#maintenance.isIdle = this.#watch.isArmed;
     if (hasMore) return TRIM_PAUSE_MS;
     return Math.min(this.#timings.pollMs, Math.max(1, this.#watch.quietForMs()));
@@ -392,19 +404,22 @@ function newer(
   return one.atMs > other.atMs ? one : other;
 }
 
-/** What a publisher is given besides its configuration. */
+/** Options of a {@link Publisher}, besides its configuration. */
 export interface PublisherOptions extends PublisherHooks {
-  /** Where events are taken. Default: as the configuration's `destination` says. It is closed with the publisher. */
+  /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
+  readonly driver?: DriverName | undefined;
+  /** Where events are sent. It is closed with the publisher. Default: the `destination` of the configuration. */
   readonly destination?: Destination | undefined;
   /**
-   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then each request is a
-   * span, `eventspool publish`, with links to the spans that put its events, if the queue had this option too:
-   * 128 of them at most. Default: none.
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Each request becomes a
+   * span `eventspool publish`, with at most 128 links to the spans that put its events, if the queue has this option
+   * too. Default: no tracing.
    */
   readonly openTelemetry?: PublishTracing | undefined;
 }
 
 const OPTION_KINDS: OptionKinds<PublisherOptions> = {
+  driver: oneOf(...DRIVER_NAMES),
   destination: OBJECT,
   openTelemetry: OBJECT,
   onDelivered: FUNCTION,

@@ -1,5 +1,5 @@
 /**
- * One lease, read and taken to the destination.
+ * Sending one lease: read its events, prepare the request, send it, count the outcome.
  *
  * @module
  */
@@ -12,37 +12,37 @@ import type { Delivery, Destination, Outcome } from "./destinations/destination.
 import { logDelivered } from "./log.ts";
 import { type PublishTracing, withPublishSpan } from "./tracing.ts";
 
-/** How many spans the span of a request is linked to, at most: what OpenTelemetry's SDKs keep of them by default. */
+/** The most links of a request's span: OpenTelemetry's SDKs keep as many by default. */
 const MAX_SPAN_LINKS = 128;
 
-/** What a sender works with. */
+/** Dependencies of a {@link Sender}. */
 export interface SenderDependencies {
   readonly leases: LeaseTable;
   /** The queue's name. */
   readonly queue: string;
   readonly destination: Destination;
   readonly metrics: StatsdClient;
-  /** What is sent must survive a power cut: see there. */
+  /** Makes the events survive a power cut before they are sent. */
   readonly durable: Pick<DurableHead, "reach" | "close">;
   readonly counts: PublisherCounts;
-  /** OpenTelemetry's API, for a span of each request; undefined: none. */
+  /** OpenTelemetry's API, for a span of each request; undefined: no tracing. */
   readonly tracing?: PublishTracing | undefined;
 }
 
-/** A lease that was sent, and the outcome. */
+/** The outcome of a lease that was sent. */
 export interface Sent {
   readonly outcome: Outcome;
-  /** The UUID that named them. */
+  /** The UUID in the events' names. */
   readonly uuid: string;
   readonly count: number;
-  /** How many of them are accepted. */
+  /** How many of the events were accepted. */
   readonly acceptedCount: number;
   readonly sizeBytes: number;
-  /** How long the destination took to answer. */
+  /** How long the destination took to respond, in milliseconds. */
   readonly durationMs: number;
 }
 
-/** Sends leases to the destination; what follows from the outcome is the policy's decision. */
+/** Sends leases to the destination. The policy decides what follows from the outcome. */
 export class Sender {
   readonly #dependencies: SenderDependencies;
 
@@ -50,14 +50,14 @@ export class Sender {
     this.#dependencies = dependencies;
   }
 
-  /** @param stop ends the delivery when it aborts @throws {EventStorageError} the events cannot be read, or not be synced */
+  /** @param stop ends the delivery when it aborts @throws {EventStorageError} the events cannot be read or synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
     const { leases, queue, destination, durable } = this.#dependencies;
     const { firstId, lastId } = lease;
     const { putAtMs, ...events } = leases.read(lease);
     const { count } = events;
     const uuid = leases.epochs.uuidAt(firstId);
-    // Rows that someone deleted by hand leave a lease without events: there is nothing to send.
+    // A lease has no events when somebody deleted their rows: there is nothing to send.
     if (count === 0)
       return { outcome: { kind: "accepted" }, uuid, count, acceptedCount: 0, sizeBytes: 0, durationMs: 0 };
     const readEvents = () => leases.readEach(lease);
@@ -79,7 +79,7 @@ export class Sender {
     return sent;
   }
 
-  /** Closes what it sends with. Nothing is in flight then. */
+  /** Closes the destination and the metrics. No delivery may be in flight. */
   async close(): Promise<void> {
     const { metrics, durable, destination } = this.#dependencies;
     await metrics.close();
@@ -104,7 +104,7 @@ export class Sender {
     logDelivered(lease, acceptedCount, durationMs);
   }
 
-  /** Runs the request within a span, where that is asked for. @throws {EventStorageError} before the request */
+  /** Runs the request in a span if there is tracing. @throws {EventStorageError} before the request */
   #traced(
     lease: Lease,
     batch: { readonly count: number; readonly sizeBytes: number },

@@ -1,5 +1,5 @@
 /**
- * What is done with a lease when its delivery has ended.
+ * Settling a lease after its delivery.
  *
  * @module
  */
@@ -10,31 +10,34 @@ import * as log from "./log.ts";
 import type { Sent } from "./sender.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
 
-/** What is to be done with a lease: data, so that it can be carried out again after the queue's file has failed. */
+/** How a lease is settled: as data, so that it can be retried when the queue file fails. */
 export type Settlement =
-  /** All its events are delivered. */
+  /** All events are delivered. */
   | { readonly kind: "ack" }
-  /** They are sent again. `wasReceived`: whether the destination may have them. */
+  /** All events are sent again. `wasReceived`: whether the destination may have received them. */
   | { readonly kind: "release"; readonly wasReceived: boolean }
-  /** They are sent again, in two halves. */
+  /** All events are sent again, in two halves. */
   | { readonly kind: "split" }
-  /** Some events are dead letters, some are sent again, the others are delivered. */
+  /** Some events become dead letters, some are sent again, the others are delivered. */
   | ({ readonly kind: "each" } & EventOutcomes);
 
 /**
- * Which events a destination means by the ids of a batch: the `same` as ours; others, so that ours were `renamed`
- * meanwhile; or others, and this batch is the first to show it: the queue's file was `rolled_back`.
+ * Whether the destination knows the same events by the ids of a batch.
+ *
+ * - `same`: it does.
+ * - `renamed`: it knows other events, and ours have got another UUID since.
+ * - `rolled_back`: it knows other events, and this batch is the first to show it: the queue file was rolled back.
  */
 export type Identity = "same" | "renamed" | "rolled_back";
 
-/** What a settler works with. */
+/** Dependencies of a {@link Settler}. */
 export interface SettlerDependencies {
   readonly leases: LeaseTable;
   readonly storage: StorageBreaker;
   readonly counts: PublisherCounts;
 }
 
-/** Settles leases, again and again until the queue's file allows it. */
+/** Settles leases. It retries until the queue file works. */
 export class Settler {
   readonly #dependencies: SettlerDependencies;
 
@@ -42,7 +45,12 @@ export class Settler {
     this.#dependencies = dependencies;
   }
 
-  /** Carries out a settlement. Resolves with false when another publisher has the lease. @param stop when it aborts, there is one more try @throws {EventStorageError} that fails, too */
+  /**
+   * Settles a lease. Resolves with false if another publisher has claimed it.
+   *
+   * @param stop when it aborts, there is one last try
+   * @throws {EventStorageError} the last try fails
+   */
   async settle(lease: Lease, settlement: Settlement, stop: AbortSignal): Promise<boolean> {
     const { storage, counts } = this.#dependencies;
     const isOurs = await storage.retrySettle(() => this.#carryOut(lease, settlement), stop);
@@ -55,9 +63,9 @@ export class Settler {
   }
 
   /**
-   * Which events the destination knows under the ids of a batch. Where it had some already, they may be those that the
-   * queue's file held before it was rolled back. That is so of a batch that nobody sent before, and of all that were in
-   * flight under the same UUID by then; a batch that was sent before is known for that reason.
+   * Checks which events the destination knows by the ids of a batch. If it had some of them already, they may be other
+   * events, which the queue file held before it was rolled back. That is so for a batch that was never sent before, and
+   * for all batches in flight under the same UUID. Of a batch that was sent before, duplicates are normal.
    *
    * @throws {EventStorageError} as {@link settle}
    */
@@ -70,7 +78,7 @@ export class Settler {
     }, stop);
   }
 
-  /** False: another publisher has the lease. @throws {EventStorageError} */
+  /** Returns false if another publisher has claimed the lease. @throws {EventStorageError} */
   #carryOut(lease: Lease, settlement: Settlement): boolean | Promise<boolean> {
     const { leases } = this.#dependencies;
     switch (settlement.kind) {

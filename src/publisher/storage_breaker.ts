@@ -1,5 +1,5 @@
 /**
- * What a publisher does when the queue's file fails: on a full disk, under a stolen lock, in a directory that is gone.
+ * The circuit breaker of the queue file, for a full disk, a lost lock or a missing directory.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import type { PublisherCounts } from "./counts.ts";
 import type { PublisherProblem } from "./health.ts";
 import * as log from "./log.ts";
 
-/** The last ceiling of the backoff from a queue file that fails, in milliseconds: trying again burdens nobody else. */
+/** The longest backoff from a failing queue file, in milliseconds. It is short: a retry burdens nobody else. */
 const STORAGE_BACKOFF_MAX_MS = 1_000;
 
-/** What the breaker works with. */
+/** Dependencies of a {@link StorageBreaker}. */
 export interface StorageBreakerDependencies {
   readonly file: QueueFile;
   readonly ballast: Ballast;
@@ -24,7 +24,7 @@ export interface StorageBreakerDependencies {
   readonly counts: PublisherCounts;
 }
 
-/** The circuit breaker of the queue's file. All who use the file report failures here, and nowhere else. */
+/** The circuit breaker of the queue file. Every failure of the file is reported here, and only here. */
 export class StorageBreaker {
   readonly #dependencies: StorageBreakerDependencies;
   readonly #breaker = new CircuitBreaker(STORAGE_BACKOFF_MAX_MS);
@@ -39,17 +39,17 @@ export class StorageBreaker {
     return this.#breaker.failures;
   }
 
-  /** The last failure, whether or not it is over; undefined: there was none. */
+  /** The last failure, even if it is over; undefined: there was none. */
   get lastProblem(): PublisherProblem | undefined {
     return this.#lastProblem;
   }
 
-  /** For how long the file is left alone, in milliseconds. */
+  /** How long the breaker stays open, in milliseconds. */
   openForMs(): number {
     return this.#breaker.openForMs();
   }
 
-  /** After a failure: whether the file can be written again, which reads alone do not show. @throws {EventStorageError} it cannot */
+  /** After a failure, checks that the file can be written: reads do not show it. @throws {EventStorageError} it cannot */
   probe(): void {
     if (this.failures > 0) this.#dependencies.file.checkWritable();
   }
@@ -59,10 +59,10 @@ export class StorageBreaker {
     this.#breaker.succeeded();
   }
 
-  /** Notes a failure, and frees space on a full disk. Returns how long to leave the file alone, in milliseconds. */
+  /** Notes a failure, and frees space on a full disk. Returns how long to wait, in milliseconds. */
   failed(error: unknown): number {
     const message = error instanceof Error ? error.message : String(error);
-    // Tried again every second: a line each time would help to fill the disk.
+    // It is retried every second: a line each time would help to fill the disk.
     const isNews = this.failures === 0 || this.#lastProblem?.message !== message;
     this.#lastProblem = { atMs: Date.now(), kind: "storage", message };
     this.#dependencies.counts.storageFailures++;
@@ -73,10 +73,10 @@ export class StorageBreaker {
   }
 
   /**
-   * Settles until the file allows it: what the collector has accepted and we forget is sent a second time. Once `stop`
-   * aborts, it tries once more, and rejects with the last failure.
+   * Settles, and retries until the file works: an accepted batch that is not settled would be sent again. When `stop`
+   * aborts, it tries once more, and rejects if that fails.
    *
-   * @param settle must be safe to run again after it threw
+   * @param settle must be safe to retry after it threw
    */
   async retrySettle<T>(settle: () => T | Promise<T>, stop: AbortSignal): Promise<T> {
     for (;;) {
@@ -89,15 +89,15 @@ export class StorageBreaker {
     }
   }
 
-  /** Gives up the ballast and what the -wal holds, so that the queue can be drained on a full disk, too. */
+  /** Deletes the ballast and truncates the -wal, so that the queue can be drained on a full disk. */
   #freeSpace(): void {
     const { file, ballast, checkpoints } = this.#dependencies;
     if (ballast.release()) log.logBallastReleased();
-    if (file.isOutbox) return; // its checkpoints are the service's
+    if (file.isOutbox) return; // the service makes its checkpoints
     try {
       checkpoints.truncateWal();
     } catch {
-      // as full as before, and that failure has been reported
+      // the disk is still full, which is already reported
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A span for each request to the destination, linked to the spans that have put its events.
+ * OpenTelemetry: a span for each request to the destination, with links to the spans that put its events.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { VERSION } from "../version.ts";
 import type { Outcome } from "./destinations/destination.ts";
 
-/** `tracestate` of W3C's trace context. */
+/** The `tracestate` of W3C Trace Context. */
 interface TraceState {
   set(key: string, value: string): TraceState;
   unset(key: string): TraceState;
@@ -15,7 +15,7 @@ interface TraceState {
   serialize(): string;
 }
 
-/** What a link leads to. */
+/** The target of a link. */
 interface SpanContext {
   readonly traceId: string;
   readonly spanId: string;
@@ -41,36 +41,36 @@ interface Tracer {
   startActiveSpan<T>(name: string, options: SpanOptions, work: (span: Span) => T): T;
 }
 
-/** What a publisher needs of the package `@opentelemetry/api`: pass all of it, as in `import * as openTelemetry`. */
+/** The part of the package `@opentelemetry/api` that a publisher uses. Pass the whole package: `import * as openTelemetry`. */
 export interface PublishTracing {
-  /** The package's `trace`: what makes spans. */
+  /** Creates spans. */
   readonly trace: { getTracer(name: string, version: string): object };
-  /** The package's kinds of spans. */
+  /** The kinds of spans. */
   readonly SpanKind: { readonly CLIENT: number };
-  /** The package's results of spans. */
+  /** The statuses of spans. */
   readonly SpanStatusCode: { readonly ERROR: number };
-  /** Reads a `tracestate`. */
+  /** Parses a `tracestate`. */
   createTraceState(text: string): object;
 }
 
-/** What a span tells of a batch. */
+/** What a span says about a batch. */
 export interface TracedBatch {
   readonly queue: string;
-  /** Events. */
+  /** The number of events. */
   readonly count: number;
-  /** Before compression. */
+  /** The size before compression, in bytes. */
   readonly sizeBytes: number;
   readonly attempts: number;
-  /** The spans that have put its events, as the store has them. */
+  /** The spans that put the events, as `traceparent` and `tracestate` in the queue file. */
   readonly traces: readonly string[];
 }
 
-/** Source: https://www.w3.org/TR/trace-context/, version 00; an id of zeros only is none. */
+/** Source: https://www.w3.org/TR/trace-context/, version 00. An id of zeros is invalid. */
 const TRACE = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?: (.+))?$/;
 
 /**
- * Runs a request within a span of its own: a CLIENT's, since the spans that put the events are their producers. A
- * tracer or an exporter that throws loses the span, and nothing else: the request runs once, and its outcome stands.
+ * Runs a request in a span of its own. Its kind is CLIENT, since the spans that put the events are the producers. If a
+ * tracer or an exporter throws, only the span is lost: the request runs once, and its outcome counts.
  */
 export async function withPublishSpan(
   api: PublishTracing,
@@ -87,16 +87,16 @@ export async function withPublishSpan(
     const work = async (span: Span): Promise<void> => finish(api, span, await once());
     await tracer.startActiveSpan("eventspool publish", optionsOf(api, batch), work);
   } catch {
-    // as said above
+    // only the span is lost
   }
   return once();
 }
 
-/** Attributes: https://opentelemetry.io/docs/specs/semconv/messaging/, as far as it has a name for them. */
+/** Source of the attributes: https://opentelemetry.io/docs/specs/semconv/messaging/ */
 function optionsOf(api: PublishTracing, batch: TracedBatch): SpanOptions {
   return {
     kind: api.SpanKind.CLIENT,
-    root: true, // not a child of whatever span was active when the publisher was started
+    root: true, // not a child of the span that was active when the publisher started
     attributes: {
       "messaging.system": "eventspool",
       "messaging.operation.name": "publish",
@@ -110,7 +110,7 @@ function optionsOf(api: PublishTracing, batch: TracedBatch): SpanOptions {
   };
 }
 
-/** None where what stands in the file is no trace context: events matter more than traces. */
+/** No link if the text in the file is not a trace context: events matter more than traces. */
 function linkTo(api: PublishTracing, trace: string): { context: SpanContext }[] {
   const [, traceId, spanId, flags, state] = TRACE.exec(trace) ?? [];
   if (traceId === undefined || spanId === undefined) return [];
@@ -128,9 +128,9 @@ function finish(api: PublishTracing, span: Span, outcome: Outcome): void {
 function describe(outcome: Exclude<Outcome, { kind: "accepted" }>): string {
   switch (outcome.kind) {
     case "rejected":
-      return `the collector answered ${outcome.status}`;
+      return `the destination responded with ${outcome.status}`;
     case "partial":
-      return outcome.failure?.reason ?? `the collector rejected ${outcome.rejected.length} of the events`;
+      return outcome.failure?.reason ?? `the destination rejected ${outcome.rejected.length} of the events`;
     default:
       return outcome.reason;
   }

@@ -13,6 +13,8 @@ export interface Timings {
   readonly ballastMs: number;
   /** How long a queue must be idle before its file is compacted. */
   readonly compactMs: number;
+  /** How often the health is checked for `onHealthChange`. */
+  readonly healthMs: number;
   /** How much longer a lease lasts than its request may take. */
   readonly leaseMarginMs: number;
   /** How often an idle publisher checks for events, in case the watch fails or a lease expires. */
@@ -24,6 +26,7 @@ export const TIMINGS: Timings = {
   backoffMaxMs: BACKOFF_MAX_MS,
   ballastMs: 5_000,
   compactMs: 10_000,
+  healthMs: 1_000,
   leaseMarginMs: LEASE_MARGIN_MS,
   pollMs: 1_000,
 };

@@ -10,8 +10,9 @@ import {
   EventSerializationError,
   EventTooLargeError,
 } from "../errors.ts";
-import { describe } from "../format.ts";
-import type { EventTable } from "../storage/events.ts";
+import { describe, errorName } from "../format.ts";
+import { checkOption, type OptionKind, oneOf, readOption } from "../options.ts";
+import type { BatchVersion, EventTable } from "../storage/events.ts";
 import type { EventSerializer } from "./event_queue.ts";
 
 /** What an event's bytes must keep to. */
@@ -33,33 +34,32 @@ export function encodeEvent<T>(
   event: T,
   { maxEventBytes, queue }: EncodeLimits,
 ): Uint8Array {
-  if (isThenable(event)) throw ofPromise(event);
-  let body: Uint8Array;
   try {
-    body = serialize(event);
+    if (isThenable(event)) throw ofPromise(event);
+    const body: unknown = serialize(event);
+    if (!(body instanceof Uint8Array)) throw notBytes(body);
+    if (body.length === 0) throw new EventSerializationError("", NO_BYTES);
+    if (body.length > maxEventBytes) throw new EventTooLargeError(body.length, maxEventBytes, queue);
+    return body;
   } catch (error) {
     throw EventError.is(error) ? error : ofSerializer(error);
   }
-  if (!(body instanceof Uint8Array)) throw notBytes(body);
-  if (body.length === 0)
-    throw new EventSerializationError(
-      "",
-      "was serialized to no bytes at all: nothing would reach the collector.",
-    );
-  if (body.length > maxEventBytes) throw new EventTooLargeError(body.length, maxEventBytes, queue);
-  return body;
 }
+
+const NO_BYTES = "was serialized to no bytes at all: nothing would reach the collector.";
 
 /**
  * The bytes of all events.
  *
  * @throws what `encode` throws; an EventInvalidError says which event it is about
+ * @throws {EventSerializationError} the list cannot be read to its end
  */
 export function encodeAll<T>(events: readonly T[], encode: (event: T) => Uint8Array): Uint8Array[] {
   const bodies: Uint8Array[] = [];
   try {
     for (const event of events) bodies.push(encode(event));
   } catch (error) {
+    if (!EventError.is(error)) throw unreadableList(error);
     if (!(error instanceof EventInvalidError)) throw error;
     const { issues, cause } = error;
     throw new EventInvalidError(issues, bodies.length, cause === undefined ? undefined : { cause });
@@ -69,10 +69,8 @@ export function encodeAll<T>(events: readonly T[], encode: (event: T) => Uint8Ar
 
 /** Its message may quote the event: it is in the cause alone. */
 function ofSerializer(cause: unknown): EventSerializationError {
-  const name = cause instanceof Error ? cause.name : typeof cause;
-  return new EventSerializationError("", `was not serialized: the queue's serializer threw ${name}.`, {
-    cause,
-  });
+  const problem = `was not serialized: the queue's serializer threw ${errorName(cause)}.`;
+  return new EventSerializationError("", problem, { cause });
 }
 
 function ofPromise(promise: PromiseLike<unknown>): EventSerializationError {
@@ -90,16 +88,23 @@ function notBytes(body: unknown): EventSerializationError {
  * The events that `putMany` is given.
  *
  * @throws {EventSerializationError} it is no list of events: nothing that can be iterated, a string, a Map or the like,
- * bytes, an async iterable
+ * bytes, an async iterable; or it cannot be read to its end
  */
-export function eventsOf<T>(events: Iterable<T>): T[] {
-  if (Array.isArray(events)) return events;
-  const problem = listProblem(events);
-  if (problem === undefined) return Array.from(events);
-  throw new EventSerializationError(
-    "",
-    `list is ${describe(events)}, and putMany takes an array, a Set or another iterable of events: ${problem}`,
-  );
+export function eventsOf<T>(events: Iterable<T>): readonly T[] {
+  try {
+    const problem = Array.isArray(events) ? undefined : listProblem(events);
+    if (problem === undefined) return Array.from(events);
+    throw new EventSerializationError(
+      "",
+      `list is ${describe(events)}, and putMany takes an array, a Set or another iterable of events: ${problem}`,
+    );
+  } catch (error) {
+    throw EventError.is(error) ? error : unreadableList(error);
+  }
+}
+
+function unreadableList(cause: unknown): EventSerializationError {
+  return new EventSerializationError("", `list cannot be read: ${errorName(cause)} was thrown`, { cause });
 }
 
 function listProblem(events: unknown): string | undefined {
@@ -136,34 +141,63 @@ export function silence(promise: PromiseLike<unknown>): void {
   void Promise.resolve(promise).catch(() => {});
 }
 
-/** @throws {ConfigurationError} it is no function */
+const BATCH_VERSION: OptionKind = oneOf("2", "2j");
+
+/** @throws {ConfigurationError} it is not a function, or its `batchVersion` is unknown */
 export function checkSerializer(serializer: unknown): void {
-  if (typeof serializer === "function") return;
-  const problem =
-    serializer == null
-      ? "is missing: pass serializeJsonEvent, serializeV2Event, or a function that returns a Uint8Array."
-      : `is ${describe(serializer)}, and must be a function, such as serializeJsonEvent; the options follow it.`;
-  throw new ConfigurationError(problem, { key: "serializer" });
+  if (typeof serializer !== "function") {
+    const problem =
+      serializer == null
+        ? "is missing: pass serializeJsonEvent, serializeV2Event, or a function that returns a Uint8Array."
+        : `must be a function such as serializeJsonEvent, got ${describe(serializer)}; the options follow it.`;
+    throw new ConfigurationError(problem, { key: "serializer" });
+  }
+  const batchVersion = readOption(
+    "serializer",
+    () => (serializer as { batchVersion?: unknown }).batchVersion,
+  );
+  if (batchVersion !== undefined) checkOption("serializer.batchVersion", batchVersion, BATCH_VERSION);
 }
 
 /** What remembers the version. */
 type VersionedTable = Pick<EventTable, "batchVersion" | "setBatchVersion" | "depth">;
 
 /**
- * Remembers which version of a batch the serializer writes, if it says so, for the publisher.
+ * Remembers in the queue which version of a batch the serializer writes, if it says so, for the publisher. A queue that
+ * is empty and has another version keeps it until the first event is put: to open it, only to look at it, changes nothing.
  *
+ * @param serialize what puts call: the serializer, or what checks events before it
+ * @returns what puts are to call instead
  * @throws {ConfigurationError} the queue holds events of another version
  */
-export function rememberBatchVersion(
+export function rememberBatchVersion<T>(
   table: VersionedTable,
   { batchVersion }: Pick<EventSerializer<never>, "batchVersion">,
+  serialize: EventSerializer<T>,
   queue: string,
-): void {
+): EventSerializer<T> {
   const kept = table.batchVersion();
-  if (batchVersion === undefined || batchVersion === kept) return;
-  if (kept !== undefined && table.depth() > 0) {
-    const problem = `writes events of version ${batchVersion}, and queue ${JSON.stringify(queue)} holds events of version ${kept}: publish those first, or use another queue.`;
-    throw new ConfigurationError(problem, { key: "serializer" });
+  if (batchVersion === undefined || batchVersion === kept) return serialize;
+  if (kept === undefined) {
+    table.setBatchVersion(batchVersion);
+    return serialize;
   }
-  table.setBatchVersion(batchVersion);
+  rejectOtherVersion(table, batchVersion, queue);
+  let isRemembered = false;
+  return (event) => {
+    const body = serialize(event);
+    if (!isRemembered) {
+      rejectOtherVersion(table, batchVersion, queue);
+      table.setBatchVersion(batchVersion);
+      isRemembered = true;
+    }
+    return body;
+  };
+}
+
+function rejectOtherVersion(table: VersionedTable, batchVersion: BatchVersion, queue: string): void {
+  const kept = table.batchVersion();
+  if (kept === batchVersion || table.depth() === 0) return;
+  const problem = `writes events of version ${batchVersion}, and queue ${JSON.stringify(queue)} holds events of version ${kept}: publish those first, or use another queue.`;
+  throw new ConfigurationError(problem, { key: "serializer" });
 }

@@ -21,6 +21,8 @@ import { type BatchVersion, EVENTS_CEILING, EventTable } from "../storage/events
 import { locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { DEFAULT_FILE_MODE, isFileMode, QueueFile } from "../storage/queue_file.ts";
+import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
+import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { checkSerializer, encodeAll, encodeEvent, eventsOf, rememberBatchVersion } from "./encode.ts";
@@ -29,7 +31,7 @@ import { type OnRejected, RejectedPuts } from "./rejected_puts.ts";
 import { type EventBatch, type SubscribeOptions, SubscriptionReader } from "./subscription.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 
-export type { BatchVersion };
+export type { BatchVersion, DriverName };
 
 /**
  * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
@@ -79,6 +81,11 @@ export interface EventQueueOptions {
    * 10 ms at most until one succeeds. `putAsync` waits as long, but without stopping the event loop.
    */
   readonly busyTimeoutMs?: number;
+  /**
+   * The SQLite library of this process: every queue that it opens uses the same. Default: what `$EVENTSPOOL_SQLITE` names,
+   * else better-sqlite3 where it is installed and loads, else the runtime's own, `bun:sqlite` or `node:sqlite`.
+   */
+  readonly driver?: DriverName;
   /**
    * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
    * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
@@ -154,27 +161,27 @@ export class EventQueue<T, Output = T> implements Disposable {
   ) {
     checkSerializer(serializer);
     checkOption("name", name, STRING);
-    checkOptions(options, OPTION_KINDS);
-    const { directory, maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
-    const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
-    const { fileMode = DEFAULT_FILE_MODE } = options;
+    const checked = checkOptions(options, EVENT_QUEUE_OPTIONS);
+    const { directory, driver, maxEvents, maxEventBytes = MAX_EVENT_BYTES, schema } = checked;
+    const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = checked;
+    const { fileMode = DEFAULT_FILE_MODE, allowNetworkFileSystem = false } = checked;
 
     // Decided once, so that a put without a schema does not even ask for one.
-    const { schema } = options;
-    this.#serialize =
+    const serialize =
       schema === undefined
         ? (serializer as EventSerializer<T>)
         : withSchema(schema, serializer as EventSerializer<Output>);
+    if (driver !== undefined) useDriver(driver);
     this.name = name;
     this.file = locateQueueFile(name, directory);
-    this.#tracing = options.openTelemetry;
+    this.#tracing = checked.openTelemetry;
     this.#maxEventBytes = maxEventBytes;
     this.#queueFile = QueueFile.open(this.file, {
       role: "producer",
       durability,
       busyTimeoutMs,
       fileMode,
-      allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
+      allowNetworkFileSystem,
     });
     this.#events = new EventTable(this.#queueFile);
     this.#sync = durability === "power" ? new SharedSync(this.#queueFile.path) : undefined;
@@ -188,9 +195,9 @@ export class EventQueue<T, Output = T> implements Disposable {
       onRejected: (error, count) => this.#rejected.count(error, count),
     };
     this.#group = new GroupCommit(store, busyTimeoutMs);
-    this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts), options.onRejected);
+    this.#rejected = new RejectedPuts((counts) => this.#events.addRejected(counts), checked.onRejected);
     if (maxEvents !== undefined) this.#setMaxEvents(maxEvents);
-    rememberBatchVersion(this.#events, serializer, name);
+    this.#serialize = rememberBatchVersion(this.#events, serializer, serialize, name);
   }
 
   /**
@@ -349,7 +356,8 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 }
 
-const OPTION_KINDS: OptionKinds<EventQueueOptions & { readonly schema?: unknown }> = {
+/** What each option may be. */
+export const EVENT_QUEUE_OPTIONS: OptionKinds<EventQueueOptions & { readonly schema?: unknown }> = {
   directory: STRING,
   maxEvents: wholeFrom(1, EVENTS_CEILING),
   maxEventBytes: wholeFrom(1),
@@ -357,6 +365,7 @@ const OPTION_KINDS: OptionKinds<EventQueueOptions & { readonly schema?: unknown 
   fileMode: { expected: "a mode that lets the owner read and write, such as 0o600", matches: isFileMode },
   allowNetworkFileSystem: BOOLEAN,
   busyTimeoutMs: wholeFrom(1),
+  driver: oneOf(...DRIVER_NAMES),
   openTelemetry: TRACING,
   onRejected: FUNCTION,
   schema: OBJECT,

@@ -15,8 +15,7 @@
  */
 
 import type { MiddlewareHandler } from "hono";
-import { ConfigurationError } from "../errors.ts";
-import { describe } from "../format.ts";
+import { checkOption, OBJECT, type OptionKind, readOption } from "../options.ts";
 
 /** What a handler needs of a queue; an `EventQueue` of any type has it. */
 export interface PutsEvents {
@@ -34,21 +33,21 @@ export interface EventQueuesEnv<Queues extends Record<string, PutsEvents>> {
  * Middleware that puts each queue into `c.var` under its name, with its own type. The queues are
  * the process's: open them once, and close them when the process stops.
  *
- * @throws {ConfigurationError} one of them is no queue
+ * @throws {ConfigurationError} one of them is not a queue
  */
 export function eventQueues<Queues extends Record<string, PutsEvents>>(
   queues: Queues,
 ): MiddlewareHandler<EventQueuesEnv<Queues>> {
-  const entries: [string, Queues[string]][] = Object.entries(queues) as [string, Queues[string]][];
-  for (const [name, queue] of entries)
-    if (typeof (queue as Partial<PutsEvents> | null)?.put !== "function") throw notAQueue(name, queue);
+  checkOption("queues", queues, OBJECT);
+  const entries = readOption("queues", () => Object.entries(queues) as [string, Queues[string]][]);
+  for (const [name, queue] of entries) checkOption(name, queue, QUEUE);
   return async (c, next) => {
     for (const [name, queue] of entries) c.set(name, queue);
     await next();
   };
 }
 
-function notAQueue(name: string, queue: unknown): ConfigurationError {
-  const problem = `is ${describe(queue)}, and must be an EventQueue: pass eventQueues({ ${name}: queue }).`;
-  return new ConfigurationError(problem, { key: name });
-}
+const QUEUE: OptionKind = {
+  expected: "an EventQueue",
+  matches: (value) => typeof (value as Partial<PutsEvents> | null)?.put === "function",
+};

@@ -32,6 +32,7 @@ import {
   FUNCTION,
   OBJECT,
   type OptionKinds,
+  readOption,
   STRING,
   wholeFrom,
 } from "../options.ts";
@@ -167,30 +168,30 @@ export class Outbox<T, Output = T> implements Disposable {
     options: OutboxOptions & { readonly schema?: StandardSchemaV1<T, Output> | undefined } = {},
   ) {
     checkSerializer(serializer);
-    checkOptions(options, OPTION_KINDS);
-    const { name = "main", maxEvents, maxEventBytes = MAX_EVENT_BYTES } = options;
-    const { requireTransaction = false, allowMemory = false, schema } = options;
+    const checked = checkOptions(options, OPTION_KINDS);
+    const { name = "main", maxEvents, maxEventBytes = MAX_EVENT_BYTES } = checked;
+    const { requireTransaction = false, allowMemory = false, schema } = checked;
     checkConnection(db);
 
     this.name = name;
     this.file = outboxPlaceOf(db, { allowsMemory: allowMemory });
     this.#db = db;
-    this.#serialize =
+    const serialize =
       schema === undefined
         ? (serializer as EventSerializer<T>)
         : withSchema(schema, serializer as EventSerializer<Output>);
     this.#maxEventBytes = maxEventBytes;
     this.#requiresTransaction = requireTransaction;
-    this.#tracing = options.openTelemetry;
+    this.#tracing = checked.openTelemetry;
     this.#release = this.file === IN_MEMORY ? () => {} : useLibrary(this.file, libraryOf(db));
     try {
       this.#table = openTable(db, this.file, maxEvents);
-      rememberBatchVersion(this.#table, serializer, name);
+      this.#serialize = rememberBatchVersion(this.#table, serializer, serialize, name);
     } catch (error) {
       this.#release();
       throw error;
     }
-    this.#rejected = new RejectedPuts((counts) => this.#addRejected(counts), options.onRejected);
+    this.#rejected = new RejectedPuts((counts) => this.#addRejected(counts), checked.onRejected);
   }
 
   /**
@@ -335,8 +336,10 @@ function openTable(db: SqliteConnection, file: string, maxEvents: number | undef
 }
 
 function checkConnection(db: SqliteConnection): void {
-  const isConnection = typeof db?.prepare === "function" && typeof db.exec === "function";
-  const isOpen = isConnection ? isInTransaction(db) : undefined;
+  const isOpen = readOption("db", () => {
+    const isConnection = typeof db?.prepare === "function" && typeof db.exec === "function";
+    return isConnection ? isInTransaction(db) : undefined;
+  });
   if (isOpen === undefined) {
     const problem =
       "is no connection of better-sqlite3, bun:sqlite (Database) or node:sqlite (DatabaseSync of Node 22.16 or later).";

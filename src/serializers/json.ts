@@ -5,9 +5,10 @@
  */
 
 import { Buffer } from "node:buffer";
+import { inspect } from "node:util";
 import { EventSerializationError } from "../errors.ts";
 import { describe, errorName } from "../format.ts";
-import { fieldPath, MAX_EVENT_DEPTH, pathSegment } from "./problems.ts";
+import { fieldPath, MAX_EVENT_DEPTH, pathSegment, SYMBOL_PROBLEM } from "./problems.ts";
 
 /** What TypeScript's library does not know yet. Source: https://github.com/tc39/proposal-json-parse-with-source */
 const { rawJSON, isRawJSON } = JSON as unknown as {
@@ -101,18 +102,25 @@ function copyObject(object: object, key: string | number, around: Container | un
   const container = enter(object, key, around);
   const prototype = Object.getPrototypeOf(object);
   if (prototype !== Object.prototype) {
-    if (isRawJSON(object)) return object;
+    if (isRawJSON(object)) return checkRaw(object, container);
     const unbox = UNBOX[tagOf(object)];
     if (unbox !== undefined) return copyPlain(unbox.call(object), key, around);
     checkClass(object, container);
   }
   const copy = copyMembers(object, container);
-  for (const member of Object.keys(copy)) {
+  // Not Object.keys, which takes 50 ns more for 16 members.
+  for (const member in copy) {
     const value = copy[member];
-    if (value === undefined || isWrittenAsIs(value)) continue;
+    if (value === undefined || isWrittenAsIs(value) || !Object.hasOwn(copy, member)) continue;
     setOwn(copy, member, copyMember(value, member, container));
   }
   return copy;
+}
+
+/** In a string of raw JSON a lone surrogate need not be an escape, and UTF-8 cannot hold it. */
+function checkRaw(raw: object, container: Container): object {
+  if ((raw as { rawJSON: string }).rawJSON.isWellFormed()) return raw;
+  throw rejection(container, undefined, "is raw JSON with a lone surrogate, which UTF-8 cannot hold");
 }
 
 /** As {@link copyOf}; what is thrown while the member is read becomes its rejection. */
@@ -126,7 +134,8 @@ function copyMember(value: unknown, key: string | number, container: Container):
 
 function isWrittenAsIs(value: unknown): boolean {
   if (typeof value === "string") return true;
-  if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0);
+  // Finite, and not -0: twice as quick as Number.isFinite and Object.is.
+  if (typeof value === "number") return value === 0 ? 1 / value > 0 : value - value === 0;
   return typeof value === "boolean" || value === null;
 }
 
@@ -138,8 +147,7 @@ function copyMembers(object: object, container: Container): Record<string, unkno
   } catch (error) {
     throw asRejection(error, container, findThrowing(object));
   }
-  if (Object.getOwnPropertySymbols(copy).length > 0)
-    throw rejection(container, undefined, "has a member named by a symbol, which JSON does not have");
+  if (Object.getOwnPropertySymbols(copy).length > 0) throw rejection(container, undefined, SYMBOL_PROBLEM);
   return copy;
 }
 
@@ -162,31 +170,70 @@ function setOwn(copy: Record<string, unknown>, key: string, value: unknown): voi
 
 function copyArray(array: readonly unknown[], key: string | number, around: Container | undefined): unknown {
   const container = enter(array, key, around);
-  const { length } = array;
-  const copy: unknown[] = [];
-  let index = 0;
-  try {
-    for (; index < length; index++) {
-      const value = array[index];
-      if (value === undefined && !(index in array))
-        throw rejection(container, index, "is a hole in an array");
-      copy.push(isWrittenAsIs(value) ? value : copyOf(value, index, container));
-    }
-  } catch (error) {
-    throw asRejection(error, container, index);
+  const copy = copyElements(array, container);
+  for (let index = 0; index < copy.length; index++) {
+    const value = copy[index];
+    if (!isWrittenAsIs(value)) copy[index] = copyElement(array, index, value, container);
   }
-  const keys = Reflect.ownKeys(array);
-  if (keys.length !== length + 1) checkElements(array, container); // the other one is the length
+  try {
+    if (copy.length < MANY_ELEMENTS || !hasOnlyElements(array)) checkElements(array, container);
+  } catch (error) {
+    throw asRejection(error, container, undefined);
+  }
   return copy;
 }
 
+const { toSpliced } = Array.prototype;
+
+/** The elements, read once; holes are undefined. Unlike `slice`, it asks no subclass; a loop takes ten times as long. */
+function copyElements(array: readonly unknown[], container: Container): unknown[] {
+  try {
+    if (array.length <= MAX_ELEMENTS) return toSpliced.call(array, 0, 0);
+  } catch (error) {
+    throw asRejection(error, container, findThrowing(array));
+  }
+  throw rejection(container, undefined, `has more than ${MAX_ELEMENTS} elements`);
+}
+
+/** A longer array fits in no batch; only a Proxy or holes say at no cost that there are more. */
+const MAX_ELEMENTS = 2 ** 22;
+
+function copyElement(
+  array: readonly unknown[],
+  index: number,
+  value: unknown,
+  container: Container,
+): unknown {
+  try {
+    if (value !== undefined || index in array) return copyOf(value, index, container);
+  } catch (error) {
+    throw asRejection(error, container, index);
+  }
+  throw rejection(container, index, "is a hole in an array");
+}
+
+/** From this length on it is quicker to ask {@link hasOnlyElements} than for the names of all elements. */
+const MANY_ELEMENTS = 64;
+
+/**
+ * Whether an array of many elements has no other members. `inspect` alone tells so without a look at each element: it takes
+ * 1 us (Deno: 7), where the names of 1,000 elements take 40 (Node: 130), five times as long as JSON.stringify.
+ */
+function hasOnlyElements(array: readonly unknown[]): boolean {
+  return ELEMENTS.test(inspect(array, { maxArrayLength: 0, depth: 0, customInspect: false }));
+}
+
+const ELEMENTS = /^\[ \.\.\. \d+ more items \]$/;
+
 /** Rejects members that are not elements, unless they are hidden from enumeration, as a template's `raw`. */
 function checkElements(array: readonly unknown[], container: Container): void {
-  const extra = Reflect.ownKeys(array)
+  const keys = Reflect.ownKeys(array);
+  if (keys.length === array.length + 1) return; // the other one is the length
+  const extra = keys
     .slice(array.length) // elements come first
     .find((key) => Object.getOwnPropertyDescriptor(array, key)?.enumerable);
   if (extra === undefined) return;
-  throw rejection(container, String(extra), "is no element of its array: JSON has only elements there");
+  throw rejection(container, String(extra), "is not an element of its array: JSON has only elements there");
 }
 
 function enter(object: object, key: string | number, around: Container | undefined): Container {
@@ -295,7 +342,7 @@ function asRejection(
   container: Container | undefined,
   member: string | number | undefined,
 ): EventSerializationError {
-  if (error instanceof EventSerializationError) return error;
+  if (EventSerializationError.is(error)) return error;
   const problem = `cannot be read: ${errorName(error)} was thrown`;
   return new EventSerializationError(fieldPath(pathOf(container, member)), problem, { cause: error });
 }

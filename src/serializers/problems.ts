@@ -29,6 +29,7 @@ export function integerProblem(value: unknown, type: IntegerType): string {
 }
 
 export function doubleProblem(value: unknown): string {
+  if (typeof value === "bigint") return `is ${describe(value)}, which a double cannot hold without rounding`;
   return `is ${describe(value)}: double takes finite numbers, as JSON has no NaN and no Infinity`;
 }
 
@@ -54,4 +55,22 @@ export function pathSegment(holder: object, key: string, path: string): string {
   if (Array.isArray(holder)) return `[${key}]`;
   if (!/^[\w$]+$/.test(key)) return `[${JSON.stringify(key)}]`;
   return path === "" ? key : `.${key}`;
+}
+
+export const SYMBOL_PROBLEM = "has a member named by a symbol, which would be left out";
+
+/** Whether an object has a member named by a symbol that JSON and Thrift's code would leave out. */
+export function hasSymbols(object: object): boolean {
+  const symbols = Object.getOwnPropertySymbols(object);
+  return (
+    symbols.length > 0 && symbols.some((symbol) => Object.prototype.propertyIsEnumerable.call(object, symbol))
+  );
+}
+
+/** An object of its own members alone: no instance of a class, no Map. Also from another realm. */
+export function isPlainObject(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: object | null = Object.getPrototypeOf(value);
+  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null;
+  return isPlain && Object.prototype.toString.call(value) === "[object Object]";
 }

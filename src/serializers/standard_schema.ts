@@ -5,8 +5,9 @@
  * @module
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { ConfigurationError, EventInvalidError, type EventIssue } from "../errors.ts";
-import { abbreviate, describe } from "../format.ts";
+import { ConfigurationError, EventError, EventInvalidError, type EventIssue } from "../errors.ts";
+import { abbreviate, describe, errorName } from "../format.ts";
+import { readOption } from "../options.ts";
 import { pathSegment } from "./problems.ts";
 
 /** How many of the issues that a schema finds in one event are kept: a list of 100,000 may have as many. */
@@ -25,17 +26,13 @@ export function withSchema<Input, Output>(
   schema: StandardSchemaV1<Input, Output>,
   serialize: (event: Output) => Uint8Array,
 ): (event: Input) => Uint8Array {
-  const standard = standardOf(schema);
-  return (event) => {
-    const result = validate(standard, event);
-    if (result.issues) throw new EventInvalidError(describeSchemaIssues(result.issues, event));
-    return serialize(result.value);
-  };
+  const standard = readOption("schema", () => standardOf(schema));
+  return (event) => serialize(check(standard, event));
 }
 
-function standardOf<Input, Output>(
-  schema: StandardSchemaV1<Input, Output>,
-): StandardSchemaV1.Props<Input, Output> {
+type Standard<Input, Output> = StandardSchemaV1.Props<Input, Output>;
+
+function standardOf<Input, Output>(schema: StandardSchemaV1<Input, Output>): Standard<Input, Output> {
   const standard = schema?.["~standard"]; // of an arktype schema, too, which is a function
   if (standard?.version === 1 && typeof standard.validate === "function") return standard;
   const problem =
@@ -43,22 +40,25 @@ function standardOf<Input, Output>(
   throw new ConfigurationError(problem, { key: "schema" });
 }
 
-function validate<Output>(
-  standard: StandardSchemaV1.Props<unknown, Output>,
-  event: unknown,
-): StandardSchemaV1.Result<Output> {
-  let result: ReturnType<typeof standard.validate>;
+/** What the schema makes of the event. */
+function check<Input, Output>(standard: Standard<Input, Output>, event: Input): Output {
   try {
-    result = standard.validate(event);
+    const result = standard.validate(event);
+    if ("then" in result) throw asyncSchema(result, standard.vendor);
+    if (result.issues) throw new EventInvalidError(describeSchemaIssues(result.issues, event));
+    return result.value;
   } catch (cause) {
+    if (EventError.is(cause)) throw cause;
     // Its message may quote the event: it is in the cause alone.
-    const problem = `its schema threw ${cause instanceof Error ? cause.name : typeof cause}`;
+    const problem = `its schema threw ${errorName(cause)}`;
     throw new EventInvalidError([{ field: "", problem, found: undefined }], undefined, { cause });
   }
-  if (!("then" in result)) return result;
+}
+
+function asyncSchema(result: PromiseLike<unknown>, vendor: string): ConfigurationError {
   void result.then(undefined, () => {}); // nobody waits for it, and it must not end the process
-  const problem = `is one of ${standard.vendor} that validates asynchronously, and put does not wait: leave async checks and transforms out of it.`;
-  throw new ConfigurationError(problem, { key: "schema" });
+  const problem = `is one of ${vendor} that validates asynchronously, and put does not wait: leave async checks and transforms out of it.`;
+  return new ConfigurationError(problem, { key: "schema" });
 }
 
 /** The longest field and the longest problem shown, in characters. */
@@ -81,11 +81,13 @@ function describeSchemaIssues(issues: readonly StandardSchemaV1.Issue[], event: 
 
 function describeIssue({ message, path = [] }: StandardSchemaV1.Issue, event: unknown): EventIssue {
   const { field, value, isFound } = follow(event, path);
-  return {
-    field: abbreviate(field, MAX_TEXT_CHARS),
-    problem: abbreviate(hideTexts(message, value), MAX_TEXT_CHARS),
-    found: isFound ? describeFound(value) : undefined,
-  };
+  const shown = abbreviate(field, MAX_TEXT_CHARS);
+  try {
+    const problem = abbreviate(hideTexts(message, value), MAX_TEXT_CHARS);
+    return { field: shown, problem, found: isFound ? describeFound(value) : undefined };
+  } catch (error) {
+    return { field: shown, problem: `cannot be read: ${errorName(error)} was thrown`, found: undefined };
+  }
 }
 
 /** Where a path leads: its field, and the value there, or the last one that could be reached on the way. */

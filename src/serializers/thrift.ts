@@ -16,7 +16,7 @@
 import { didYouMean } from "../did_you_mean.ts";
 import { EventSerializationError } from "../errors.ts";
 import { describe, errorName } from "../format.ts";
-import { fieldPath, pathSegment } from "./problems.ts";
+import { fieldPath, hasSymbols, isPlainObject, pathSegment, SYMBOL_PROBLEM } from "./problems.ts";
 import { NO_STRUCT, ThriftJsonWriter } from "./thrift_protocol.ts";
 
 /**
@@ -30,7 +30,7 @@ export interface ThriftStruct {
 
 const OPEN_BRACE = 0x7b;
 
-/** Kept for the next event. IngestResult while in use: a struct's `write` may serialize another event. */
+/** Kept for the next event. Undefined while in use: a struct's `write` may serialize another event. */
 let idleWriter: ThriftJsonWriter | undefined = new ThriftJsonWriter();
 
 /**
@@ -47,19 +47,26 @@ let idleWriter: ThriftJsonWriter | undefined = new ThriftJsonWriter();
  * @throws EventSerializationError for a value outside its type, naming the field
  */
 export function serializeV2Event(event: ThriftStruct): Uint8Array {
-  const writer = idleWriter ?? new ThriftJsonWriter();
+  const writer: ThriftJsonWriter = idleWriter ?? new ThriftJsonWriter();
   idleWriter = undefined;
   writer.begin(event);
   try {
-    write(event, writer);
+    if (typeof event?.write !== "function") throw new EventSerializationError("", NO_WRITE);
+    event.write(writer as never);
     const bytes = writer.finish();
     if (bytes[0] !== OPEN_BRACE) writer.fail(NO_STRUCT);
     return bytes;
+  } catch (error) {
+    if (EventSerializationError.is(error)) throw error;
+    writer.fail(`cannot be written: ${problemOf(error)}`, { cause: error });
   } finally {
     writer.reset();
     idleWriter = writer;
   }
 }
+
+const NO_WRITE =
+  "has no write method: pass an instance of a class that the Thrift compiler generated, such as new Event({...})";
 
 // For the queue: see EventSerializer.
 Object.defineProperty(serializeV2Event, "batchVersion", { value: "2" });
@@ -84,9 +91,7 @@ export function v2SerializerOf<Fields extends object>(
     // The class would make an event without any field of it.
     if (typeof fields !== "object" || fields === null)
       throw new EventSerializationError("", `is ${describe(fields)}: pass an object with its fields`);
-    const event = construct(type, fields);
-    checkTaken(fields, event, "");
-    return serializeV2Event(event);
+    return serializeV2Event(construct(type, fields));
   };
   return Object.defineProperty(serialize, "batchVersion", { value: "2" });
 }
@@ -94,8 +99,11 @@ export function v2SerializerOf<Fields extends object>(
 /** Generated constructors throw where a required field is not set. */
 function construct<Fields>(type: new (fields?: Fields) => ThriftStruct, fields: Fields): ThriftStruct {
   try {
-    return new type(fields);
+    const event = new type(fields);
+    checkTaken(fields, event, "");
+    return event;
   } catch (cause) {
+    if (EventSerializationError.is(cause)) throw cause;
     throw new EventSerializationError("", `cannot be written: ${problemOf(cause)}`, { cause });
   }
 }
@@ -103,14 +111,10 @@ function construct<Fields>(type: new (fields?: Fields) => ThriftStruct, fields: 
 /** Rejects what a generated constructor drops or converts: unknown fields, a Set for a list, a string for a struct. */
 function checkTaken(given: unknown, made: unknown, path: string): void {
   if (typeof made !== "object" || made === null || made === given) return;
-  const isList = Array.isArray(made);
-  const isStruct = typeof (made as Partial<ThriftStruct>).write === "function";
-  if (isList ? !Array.isArray(given) : !isPlain(given)) {
-    const expected = isList
-      ? "list and set take an array"
-      : `${isStruct ? "a struct" : "map"} takes a plain object`;
-    throw new EventSerializationError(fieldPath(path), `is ${describe(given)}: ${expected}`);
-  }
+  const expected = expectedShape(given, made);
+  const problem = expected === undefined ? undefined : `is ${describe(given)}: ${expected}`;
+  if (problem !== undefined) throw new EventSerializationError(fieldPath(path), problem);
+  if (hasSymbols(given as object)) throw new EventSerializationError(fieldPath(path), SYMBOL_PROBLEM);
   for (const [key, member] of Object.entries(given as object)) {
     const field = path + pathSegment(made, key, path);
     if (Object.hasOwn(made, key)) checkTaken(member, (made as Record<string, unknown>)[key], field);
@@ -118,8 +122,14 @@ function checkTaken(given: unknown, made: unknown, path: string): void {
   }
 }
 
-function isPlain(value: unknown): boolean {
-  return !Array.isArray(value) && Object.prototype.toString.call(value) === "[object Object]";
+/** What must be given for the list, struct or map that was made; undefined: it was. */
+function expectedShape(given: unknown, made: object): string | undefined {
+  if (Array.isArray(made)) return Array.isArray(given) ? undefined : "list and set take an array";
+  if (typeof (made as Partial<ThriftStruct>).write !== "function")
+    return isPlainObject(given) ? undefined : "map takes a plain object";
+  // An instance of the struct's class has its fields, too.
+  const isObject = Object.prototype.toString.call(given) === "[object Object]";
+  return isObject ? undefined : "a struct takes a plain object";
 }
 
 function unknownField(path: string, key: string, made: object): EventSerializationError {
@@ -130,21 +140,6 @@ function unknownField(path: string, key: string, made: object): EventSerializati
 
 /** Npm thrift's own errors name a field; the messages of others may quote the event, and are in the cause alone. */
 function problemOf(error: unknown): string {
-  const isOfThrift = error instanceof Error && error.name === "TProtocolException";
-  return isOfThrift ? error.message : `${errorName(error)} was thrown`;
-}
-
-function write(event: ThriftStruct, writer: ThriftJsonWriter): void {
-  if (typeof event?.write !== "function") {
-    throw new EventSerializationError(
-      "",
-      "has no write method: pass an instance of a class that the Thrift compiler generated, such as new Event({...})",
-    );
-  }
-  try {
-    event.write(writer as never);
-  } catch (error) {
-    if (error instanceof EventSerializationError) throw error;
-    writer.fail(`cannot be written: ${problemOf(error)}`, { cause: error });
-  }
+  const name = errorName(error);
+  return name === "TProtocolException" ? (error as Error).message : `${name} was thrown`;
 }

@@ -11,8 +11,11 @@ import {
   binaryProblem,
   doubleProblem,
   fieldPath,
+  hasSymbols,
   integerProblem,
+  isPlainObject,
   MAX_EVENT_DEPTH,
+  SYMBOL_PROBLEM,
   stringProblem,
 } from "./problems.ts";
 import {
@@ -144,8 +147,9 @@ export class ThriftJsonWriter {
   writeMapBegin(keyType: number, valueType: number, size: number): void {
     if (this.#depth === 0) this.fail(NO_STRUCT);
     const value = this.#written();
-    if (value !== undefined && !isMapLike(value))
+    if (value !== undefined && !isPlainObject(value))
       this.fail(`is ${describe(value)}: map takes a plain object, such as Object.fromEntries(map)`);
+    if (value !== undefined && hasSymbols(value)) this.fail(SYMBOL_PROBLEM);
     this.#checkSize(size);
     this.#open(`[${this.#typeName(keyType)},${this.#typeName(valueType)},${size},{`, "key", size);
     this.#frame.value = value && Object.values(value);
@@ -307,6 +311,7 @@ export class ThriftJsonWriter {
   /** Rejects what generated code passes over: what is no field, a union without a value or with two, what is required. */
   #checkStruct({ value, names, count }: Frame): void {
     if (typeof value !== "object" || value === null) return;
+    if (hasSymbols(value)) this.#failStruct("", SYMBOL_PROBLEM);
     const isWritten = (name: string): boolean => names.slice(0, count).includes(name);
     const { isUnion, requiredFields = [] } = (value.constructor ?? {}) as MarkedStruct;
     if (isUnion && count !== 1) this.#failStruct("", `is a union with ${count} fields: set one of them`);
@@ -390,11 +395,6 @@ function openSegment({ next, name, count }: Frame): string {
 function nextSegment(frame: Frame): string {
   if (frame.next === "element") return `[${frame.count}]`;
   return frame.next === "key" ? `.keys[${frame.count}]` : openSegment(frame);
-}
-
-/** Generated code keeps a map as an object. */
-function isMapLike(value: unknown): value is object {
-  return typeof value === "object" && Object.prototype.toString.call(value) === "[object Object]";
 }
 
 function serializationError(path: string, problem: string, options?: ErrorOptions): EventSerializationError {

@@ -11,10 +11,11 @@
 
 import { Buffer } from "node:buffer";
 
-/** npm node-int64's `Int64`: eight bytes, the most significant first. */
+/** npm node-int64's `Int64`, which npm thrift has as `thrift.Int64`: eight bytes, the most significant first. */
 export interface Int64Like {
   readonly buffer: Uint8Array;
   readonly offset: number;
+  toOctetString(): string;
 }
 
 /** A 64-bit integer: a safe integer, a BigInt, or an `Int64` as npm thrift reads it. */
@@ -62,9 +63,10 @@ function toBigInt(value: unknown, isKey: boolean): bigint | undefined {
   return isInt64(value) ? readInt64(value) : undefined;
 }
 
+/** Not the classes of other libraries, which have a buffer with the least significant byte first, or no sign. */
 function isInt64(value: unknown): value is Int64Like {
-  const { buffer, offset } = (value ?? {}) as Partial<Int64Like>;
-  return buffer instanceof Uint8Array && typeof offset === "number" && offset + 8 <= buffer.length;
+  const { buffer, offset, toOctetString } = (value ?? {}) as Partial<Int64Like>;
+  return buffer instanceof Uint8Array && typeof offset === "number" && typeof toOctetString === "function";
 }
 
 function readInt64({ buffer, offset }: Int64Like): bigint {
@@ -72,14 +74,19 @@ function readInt64({ buffer, offset }: Int64Like): bigint {
 }
 
 /**
- * A BigInt is rounded to the nearest double, as Python does with its integers. NaN and Infinity
- * have no place in JSON but as keys, which are strings: there they stand as Python writes them.
+ * A BigInt must be one that a double can hold. JSON has no NaN and no Infinity, except as keys, which are strings and
+ * are written as Python writes them.
  */
 export function doubleText(value: unknown, isKey: boolean): string | undefined {
-  const double = typeof value === "bigint" ? Number(value) : isKey ? keyToNumber(value) : value;
+  const double = typeof value === "bigint" ? exactDouble(value) : isKey ? keyToNumber(value) : value;
   if (typeof double !== "number") return undefined;
   if (Number.isFinite(double)) return formatDouble(double);
   return isKey ? NON_FINITE_KEYS[String(double)] : undefined;
+}
+
+function exactDouble(value: bigint): number | undefined {
+  const double = Number(value);
+  return Number.isFinite(double) && BigInt(double) === value ? double : undefined;
 }
 
 const NON_FINITE_KEYS: Record<string, string> = { NaN: "nan", Infinity: "inf", "-Infinity": "-inf" };

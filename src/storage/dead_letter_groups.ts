@@ -7,9 +7,11 @@ import type { DeadLetterSummary } from "./dead_letters.ts";
 
 /** Dead letters with the same reason. */
 export interface DeadLetterGroup {
+  /** The HTTP status of the rejection. */
   readonly status: number;
   /** The response of all of them. Where they differ in numbers and ids, `#` is in their place. */
   readonly response: string;
+  /** How many they are. */
   readonly count: number;
   /** When the first of them was rejected, in Unix milliseconds. */
   readonly firstDeadAtMs: number;
@@ -51,6 +53,10 @@ function withLetter(group: DeadLetterGroup, letter: DeadLetterSummary): DeadLett
     response: group.response === letter.response ? group.response : patternOf(group.response),
     count: group.count + 1,
     firstDeadAtMs: Math.min(group.firstDeadAtMs, letter.deadAtMs),
-    newest: letter.deadAtMs >= group.newest.deadAtMs ? letter : group.newest,
+    newest: isNewer(letter, group.newest) ? letter : group.newest,
   };
+}
+
+function isNewer(one: DeadLetterSummary, other: DeadLetterSummary): boolean {
+  return (one.deadAtMs - other.deadAtMs || one.id - other.id) > 0;
 }

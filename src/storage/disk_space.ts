@@ -28,6 +28,7 @@ export class DiskSpace {
   readonly #directory: string;
   readonly #reserveBytes: number;
   readonly #pageCount;
+  readonly #freePages;
   /** What may still be written before the next look. */
   #allowanceBytes = 0;
 
@@ -36,6 +37,7 @@ export class DiskSpace {
     this.#directory = dirname(file.path);
     this.#reserveBytes = reserveOf(this.#directory);
     this.#pageCount = file.db.prepareFirst<[], number>("PRAGMA page_count");
+    this.#freePages = file.db.prepareFirst<[], number>("PRAGMA freelist_count");
   }
 
   /**
@@ -66,7 +68,7 @@ export class DiskSpace {
   #measure(): { freeBytes: number; neededBytes: number } {
     const look = () => ({
       freeBytes: freeBytesOf(this.#directory),
-      neededBytes: this.#reserveBytes + this.#growthBytes(),
+      neededBytes: this.#keptBackBytes() + this.#growthBytes(),
     });
     const room = look();
     if (room.freeBytes >= room.neededBytes || !this.#giveBackWal()) return room;
@@ -83,6 +85,12 @@ export class DiskSpace {
     } catch {
       return false; // someone else is at it, or there is no room even for that
     }
+  }
+
+  /** Where the .db has free pages for what comes next, only its -wal needs room: retained events that were trimmed leave some. */
+  #keptBackBytes(): number {
+    const freeBytes = (this.#file.run(() => this.#freePages.get()) as number) * 4_096;
+    return freeBytes >= this.#reserveBytes ? this.#reserveBytes / 2 : this.#reserveBytes;
   }
 
   /** By how much the next checkpoint makes the .db grow. */

@@ -17,8 +17,8 @@ import type { IdBounds } from "./subscriptions.ts";
 /** How often {@link Trimmer.keepUp} looks, in milliseconds: a look costs 10 us. */
 const LOOK_EVERY_MS = 10;
 
-/** How often it looks whether the disk is nearly full, in milliseconds: 40 us. */
-const DISK_CHECK_MS = 1_000;
+/** How often it looks whether the disk is nearly full while events are retained, in milliseconds: 40 us. */
+const DISK_CHECK_MS = 10;
 
 /** What is worth a trim while the queue is busy, in bytes of bodies. */
 const MIN_TRIMMED_BYTES = 1_000_000;
@@ -78,18 +78,21 @@ export class Trimmer {
 
   /**
    * To be called as leases are settled: trims where that is cheap, or where the file would grow without it. A
-   * backlog that is being drained waits for an idle moment. @throws {EventStorageError}
+   * backlog that is being drained waits for an idle moment. Returns whether the disk is nearly full and there may be
+   * more to trim: then the -wal should be checkpointed first. @throws {EventStorageError}
    */
-  keepUp(): void {
+  keepUp(): boolean {
     const nowMs = performance.now();
-    if (nowMs < this.#lookAtMs) return;
+    if (nowMs < this.#lookAtMs) return false;
     this.#lookAtMs = nowMs + LOOK_EVERY_MS;
     const bounds = this.#bounds();
     const way = this.#decide(bounds, MIN_TRIMMED_BYTES);
     if (way === "clear") this.#clear();
     else if (this.#hasGrown() && way === "delete") this.#deleteChunk();
-    else if (this.#diskIsLow()) this.#deleteChunk();
     this.#measure(bounds);
+    if (!this.#diskIsLow(bounds) || this.#deleteChunk() === 0) return false;
+    this.#lookAtMs = 0;
+    return true;
   }
 
   /**
@@ -128,7 +131,8 @@ export class Trimmer {
   }
 
   /** What is retained must not stop puts. */
-  #diskIsLow(): boolean {
+  #diskIsLow(bounds: Bounds): boolean {
+    if (!hasRetention(bounds)) return false;
     const nowMs = performance.now();
     if (nowMs < this.#diskLookAtMs) return this.#isDiskLow;
     this.#isDiskLow = isNearlyFull(dirname(this.#file.path));
@@ -176,11 +180,11 @@ export class Trimmer {
    * @param options `lastId`: none above it; `isRetained`: whether the retention counts; `isWhole`: less than a chunk waits
    */
   #deleteChunk(options: { lastId?: number; isRetained?: boolean; isWhole?: boolean } = {}): number {
-    const { lastId = Number.MAX_SAFE_INTEGER, isRetained = !this.#diskIsLow(), isWhole = false } = options;
+    const { lastId = Number.MAX_SAFE_INTEGER, isRetained = true, isWhole = false } = options;
     const look = (): IdBounds | undefined => {
       const bounds = this.#bounds();
       const settled = { ...bounds, claimedId: Math.min(bounds.claimedId, lastId) };
-      return this.#nextChunk(settled, { isRetained, isWhole });
+      return this.#nextChunk(settled, { isRetained: isRetained && !this.#diskIsLow(bounds), isWhole });
     };
     if (look() === undefined) return 0; // most often, and it takes no lock
     const startedAtMs = performance.now();

@@ -4,7 +4,9 @@
  * @module
  */
 import { dirname } from "node:path";
+import { checkOptions, type OptionKinds } from "../options.ts";
 import {
+  EVENT_QUEUE_OPTIONS,
   EventQueue,
   type EventQueueOptions,
   type EventSchemaOption,
@@ -16,6 +18,8 @@ import { makeMemoryDirectory, removeMemoryDirectory } from "./memory_directory.t
 
 /** Options of a {@link TestEventQueue}: those of an EventQueue, without the place. */
 export type TestEventQueueOptions = Omit<EventQueueOptions, "directory">;
+
+const { directory: _, ...OPTION_KINDS }: OptionKinds<EventQueueOptions> = EVENT_QUEUE_OPTIONS;
 
 /** How {@link TestEventQueue.failWith} fails. */
 export interface FailOptions {
@@ -65,7 +69,8 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
   );
   constructor(name: string, serializer: EventSerializer<never>, options: TestEventQueueOptions = {}) {
     // Which of both overloads it is, that of EventQueue finds out again.
-    super(name, serializer as EventSerializer<T>, { ...options, directory: makeMemoryDirectory() } as never);
+    const checked = checkOptions(options, OPTION_KINDS);
+    super(name, serializer as EventSerializer<T>, { ...checked, directory: makeMemoryDirectory() } as never);
     this.#file = QueueFile.open(this.file, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
     this.#table = new EventTable(this.#file);
   }

@@ -1,5 +1,5 @@
 /**
- * What a batch is on the wire.
+ * The format of a batch on the wire.
  *
  * @module
  */
@@ -16,13 +16,13 @@ export const MAX_EVENT_BYTES = 102_400;
  */
 export const MAX_BATCH_BYTES = 512_000;
 
-/** How the events of a batch, already serialized and joined by commas, become one body. */
+/** How serialized events, joined by commas, become the body of a request. */
 export interface BatchFormat {
-  /** What the size of an empty batch counts as, in bytes: the original's estimate, kept so that batches are cut alike. */
+  /** The size of an empty batch, in bytes: the estimate of baseplate.py, so that batches have the same size. */
   readonly baseBytes: number;
-  /** What stands before the events. */
+  /** The text before the events. */
   head(count: number): string;
-  /** What stands after the events. */
+  /** The text after the events. */
   readonly tail: string;
 }
 
@@ -35,13 +35,13 @@ export const BATCH_FORMATS: Readonly<Record<"2" | "2j", BatchFormat>> = {
   "2j": { baseBytes: 2, head: () => "[", tail: "]" },
 };
 
-/** The longest head and tail together, in bytes. */
+/** The longest head and tail, in bytes together. */
 export const MAX_FRAME_BYTES = 64;
 
 /**
- * The body of a batch, ready to be signed.
+ * Builds the body of a batch.
  *
- * @param allocate gives the memory for so many bytes, or more
+ * @param allocate returns a buffer of at least so many bytes
  */
 export function frame(
   format: BatchFormat,

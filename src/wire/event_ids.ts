@@ -1,7 +1,7 @@
 /**
- * The header `Event-Ids: QUEUE_UUID:101-350,352`, which names the events of a batch: the UUID of the queue's file and
- * its row ids. It says the same of the same rows on every attempt, however they are batched again, so that a
- * collector can drop duplicates event by event.
+ * The header `Event-Ids: QUEUE_UUID:101-350,352`. It names the events of a batch: the UUID of the queue file, and their
+ * row ids. An event has the same name on every attempt and in every batch, so that a collector can drop duplicates
+ * event by event.
  *
  * @module
  */
@@ -13,21 +13,21 @@ export const EVENT_IDS_HEADER = "Event-Ids";
 export interface IdRange {
   /** The first id. */
   readonly firstId: number;
-  /** The last id, which is part of the range. */
+  /** The last id, included. */
   readonly lastId: number;
 }
 
-/** Rows of one queue, in the order of their events. */
+/** The ids of a batch, in the order of its events. */
 export interface EventIds {
-  /** The UUID of the queue's file. */
+  /** The UUID of the queue file. */
   readonly queue: string;
-  /** In the order of their events, which is ascending. */
+  /** In ascending order, which is the order of the events. */
   readonly ranges: readonly IdRange[];
   /** How many ids there are. */
   readonly count: number;
 }
 
-/** Writes the header. */
+/** Formats the header. */
 export function formatEventIds(queue: string, ranges: readonly IdRange[]): string {
   return `${queue}:${ranges.map(formatIdRange).join(",")}`;
 }
@@ -39,7 +39,7 @@ export function formatIdRange({ firstId, lastId }: IdRange): string {
 
 const HEADER = /^([\da-f-]{36}):(\d{1,16}(?:-\d{1,16})?(?:,\d{1,16}(?:-\d{1,16})?)*)$/i;
 
-/** Reads the header. Undefined: it has another form, or its ranges are not in ascending order. */
+/** Parses the header. Undefined: its format is wrong, or its ranges are not in ascending order. */
 export function parseEventIds(header: string): EventIds | undefined {
   const [, queue, list] = HEADER.exec(header) ?? [];
   if (queue === undefined || list === undefined) return undefined;
@@ -62,12 +62,12 @@ function parseRange(text: string): IdRange {
   return { firstId: Number(first), lastId: Number(last) };
 }
 
-/** The ids one by one, in the order of their events. */
+/** Each id, in the order of the events. */
 export function* eachId(ranges: readonly IdRange[]): Generator<number> {
   for (const { firstId, lastId } of ranges) for (let id = firstId; id <= lastId; id++) yield id;
 }
 
-/** The ids of ascending rows as ranges. */
+/** Ascending ids as ranges. */
 export function rangesOf(ids: Iterable<number>): IdRange[] {
   const ranges: { firstId: number; lastId: number }[] = [];
   for (const id of ids) {
@@ -78,7 +78,7 @@ export function rangesOf(ids: Iterable<number>): IdRange[] {
   return ranges;
 }
 
-/** The ids of those events for which `isWanted` holds, by their index. */
+/** The ids of the events that `isWanted` selects by their index. */
 export function selectIds({ queue, ranges }: EventIds, isWanted: (index: number) => boolean): EventIds {
   const wanted: IdRange[] = [];
   let index = 0;

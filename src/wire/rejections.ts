@@ -1,5 +1,5 @@
 /**
- * The body of a collector's response: how many events of the batch it accepted, and which it rejected.
+ * The body of a collector's response: how many events of a batch it accepted, and which it rejected.
  *
  * ```json
  * {"accepted":2,"duplicates":0}
@@ -10,47 +10,47 @@
  * @module
  */
 
-/** An event that the collector rejects. */
+/** An event that the collector rejected. */
 export interface Rejection {
-  /** Which event of the request, from 0. */
+  /** The index of the event in the request, from 0. */
   readonly index: number;
   /** What is wrong with it. */
   readonly error: string;
 }
 
-/** The longest `error` of a rejected event, in characters: an app's own may quote the event. */
+/** The longest `error` of a rejected event, in characters. An app's own check may quote the event. */
 export const MAX_REJECTION_CHARS = 200;
 
-/** The longest list of rejected events, in bytes of JSON: some 800 of them. */
+/** The longest list of rejected events, in bytes of JSON: about 800 events. */
 export const MAX_REJECTIONS_BYTES = 64_000;
 
-/** How much of a response a publisher reads, in bytes: the longest list, and what is around it. */
+/** How much of a response a publisher reads, in bytes: the longest list and the JSON around it. */
 export const MAX_RESPONSE_BYTES = 65_536;
 
 /**
- * `code` of a 400: the body is not what the wire has (not gzip, not JSON, no batch). It was checked as a whole, so
- * this says nothing of an event that is JSON.
+ * The `code` of a 400: the body is not a batch (not gzip, not JSON, or the wrong structure). It concerns the whole body, so
+ * it does not reject an event that is valid JSON.
  */
 export const MALFORMED = "malformed";
 
-/** What a collector reports of a batch: `accepted` and `rejected` are all its events together. */
+/** A collector's report of a batch. Each event is counted in `accepted` or listed in `rejected`. */
 export interface BatchReport {
-  /** How many events are stored now, those that were before included. */
+  /** How many events are stored, including duplicates. */
   readonly accepted: number;
-  /** How many of them were stored before; undefined: it does not say. */
+  /** How many of them were stored before; undefined: the collector does not say. */
   readonly duplicates?: number;
-  /** Those it rejects. Default: none. */
+  /** The rejected events. Default: none. */
   readonly rejected?: readonly Rejection[];
 }
 
-/** Writes a report of a batch; with `error` where events are rejected. */
+/** Formats a report; with an `error` if events are rejected. */
 export function formatReport(report: BatchReport): string {
   const { accepted, duplicates = 0, rejected = [] } = report;
   if (rejected.length === 0) return JSON.stringify({ accepted, duplicates });
   return JSON.stringify({ error: errorOf(report), accepted, duplicates, rejected });
 }
 
-/** Says which events are rejected, for people. */
+/** Describes the rejected events, for people. */
 export function errorOf({ accepted, rejected = [] }: BatchReport): string {
   const [first] = rejected;
   if (first === undefined) return "no event is rejected";
@@ -59,9 +59,10 @@ export function errorOf({ accepted, rejected = [] }: BatchReport): string {
 }
 
 /**
- * Reads the report of a batch of `count` events. `silent`: it is not JSON, or says nothing of events, as the collectors
- * of baseplate.py do. `contradictory`: it does not account for each event that was sent, reports a failure, is a list
- * of something, or is broken JSON.
+ * Parses the report of a batch of `count` events.
+ *
+ * - `silent`: it is not JSON, or does not mention events, like the responses of baseplate.py's collectors.
+ * - `contradictory`: it does not account for each event, reports a failure, is a list of something, or is broken JSON.
  */
 export function readReport(text: string, count: number): BatchReport | "silent" | "contradictory" {
   const json = parseJson(text);
@@ -83,28 +84,28 @@ function isAboutEvents({ accepted, rejected }: Record<string, unknown>): boolean
   return rejected !== undefined || (accepted !== undefined && accepted !== true);
 }
 
-/** Whether it says something that is not about a batch; `null`, `true`, `"ok"` and an empty list say nothing. */
+/** Whether it is no report of a batch. `null`, `true`, `"ok"` and an empty list are silent. */
 function isFalseOrList(json: unknown): boolean {
   return json === false || (Array.isArray(json) && json.length > 0);
 }
 
-/** Whether JSON says in the words of many APIs that something failed: they answer 200 all the same. */
+/** Whether it reports a failure as many APIs do, with status 200. */
 function isFailure({ error, errors, ok, success, status }: Record<string, unknown>): boolean {
   const has = (value: unknown): boolean => Boolean(value) && !(Array.isArray(value) && value.length === 0);
   return has(error) || has(errors) || ok === false || success === false || isFailedStatus(status);
 }
 
-/** `"error"`, `"failed"`, or the status that the answer should have had. */
+/** `"error"`, `"failed"`, or the status that the response should have. */
 function isFailedStatus(status: unknown): boolean {
   return typeof status === "number" ? status >= 400 : /^(?:error|fail)/i.test(String(status ?? ""));
 }
 
-/** Whether a response is the 400 of a collector such as ours that could not read the body. */
+/** Whether a response is our collector's 400 for a body that it could not read. */
 export function isMalformed(text: string): boolean {
   return (Object(parseJson(text)) as { code?: unknown }).code === MALFORMED;
 }
 
-/** In ascending order, each once; undefined: they are not events of the batch. */
+/** The rejections in ascending order; undefined: an index is not in the batch, or occurs twice. */
 function readRejections(list: unknown, count: number): Rejection[] | undefined {
   if (!Array.isArray(list)) return undefined;
   const named = new Map<number, Rejection>();

@@ -1,5 +1,5 @@
 /**
- * How a batch is signed: its body, and the ids of its events.
+ * The signatures of a batch: of its body, and of the ids of its events.
  *
  * @module
  */
@@ -11,25 +11,25 @@ export const SIGNATURE_HEADER = "X-Signature";
 /** The header that signs `Event-Ids`. */
 export const EVENT_IDS_SIGNATURE_HEADER = "Event-Ids-Signature";
 
-/** How far the time in `Event-Ids-Signature` may be from the collector's clock, in milliseconds: five minutes. */
+/** The largest difference of the time in `Event-Ids-Signature` and the collector's clock, in milliseconds: five minutes. */
 const MAX_SIGNATURE_AGE_MS = 300_000;
 
-/** The key that signs, as the collector knows it. */
+/** A signing key. */
 export interface SigningKey {
   /** The name by which the collector finds the secret. */
   readonly name: string;
-  /** What is signed with. */
+  /** The secret bytes. */
   readonly secret: Uint8Array;
 }
 
-/** What `X-Signature` says. */
+/** The parts of `X-Signature`. */
 export interface BodySignature {
   readonly keyName: string;
-  /** The HMAC-SHA256 of the body before compression, in hex, as in the header. */
+  /** The HMAC-SHA256 of the uncompressed body, in hex. */
   readonly mac: string;
 }
 
-/** Signs a body before it is compressed. */
+/** Signs an uncompressed body. */
 export function signBody(body: Uint8Array, { name, secret }: SigningKey): BodySignature {
   return { keyName: name, mac: hmac(secret, body).toString("hex") };
 }
@@ -42,7 +42,7 @@ export function formatSignature({ keyName, mac }: BodySignature): string {
   return `key=${keyName}, mac=${mac}`;
 }
 
-/** Reads what {@link formatSignature} writes. Undefined: there is no header, or it has another form. */
+/** Parses `X-Signature`. Undefined: there is no header, or its format is wrong. */
 export function parseSignature(header: string | undefined): BodySignature | undefined {
   const [, keyName, mac] = /^key=(.+), mac=([\da-f]{64})$/i.exec(header ?? "") ?? [];
   return keyName === undefined || mac === undefined ? undefined : { keyName, mac };
@@ -53,28 +53,28 @@ export function isBodySigned(body: Uint8Array, { mac }: BodySignature, secret: U
   return equalsHex(hmac(secret, body), mac);
 }
 
-/** The ids of a batch, and the body that they belong to. */
+/** The ids of a batch and the signature of its body. */
 export interface SignedIds {
-  /** The header `Event-Ids`, as it is sent. */
+  /** The value of the header `Event-Ids`. */
   readonly eventIds: string;
-  /** The MAC in `X-Signature`, as it is sent. */
+  /** The MAC in the header `X-Signature`. */
   readonly bodyMac: string;
 }
 
 /**
- * `t=UNIX_SECONDS, mac=HEX`, where the MAC is the HMAC-SHA256 of `T.EVENT_IDS.BODY_MAC`. So nobody without the secret
- * can put other ids beside a body, and a request that was captured counts for five minutes only.
- * Source of the form: Standard Webhooks, which signs `id.timestamp.body`.
+ * `t=UNIX_SECONDS, mac=HEX`. The MAC is the HMAC-SHA256 of `T.EVENT_IDS.BODY_MAC`. So nobody without the secret can send a
+ * body with other ids, and a captured request is valid for five minutes only.
+ * Source of the format: Standard Webhooks, which signs `id.timestamp.body`.
  */
 export function signEventIds(ids: SignedIds, secret: Uint8Array, nowMs: number): string {
   const seconds = String(Math.floor(nowMs / 1_000));
   return `t=${seconds}, mac=${eventIdsMac(ids, seconds, secret).toString("hex")}`;
 }
 
-/** What an `Event-Ids-Signature` is worth: `unsigned` where there is none, `clock` where its time is too far from ours. */
+/** The result of {@link checkEventIds}. `unsigned`: there is no header. `clock`: its time is too far from ours. */
 export type EventIdsVerdict = "verified" | "unsigned" | "bad_mac" | "clock";
 
-/** Checks what {@link signEventIds} writes. Compares in constant time. */
+/** Checks the header `Event-Ids-Signature`. Compares in constant time. */
 export function checkEventIds(
   header: string | undefined,
   ids: SignedIds,

@@ -1,6 +1,6 @@
 import type { NatsConnectionConfig } from "../../src/config/nats_config.ts";
 import { NatsPublisher, type NatsPublisherOptions } from "../../src/nats/nats_publisher.ts";
-import type { Messages } from "../../src/nats/types.ts";
+import type { Messages } from "../../src/nats/pending_messages.ts";
 import type { NatsServer } from "./nats.ts";
 
 /** A stop that does not come. */

@@ -65,7 +65,15 @@ const SETTINGS = {
 };
 
 /** What a project can use besides eventspool, where it is installed here. */
-const LINKED = ["thrift", "zod", "hono", "@hono/node-server", "better-sqlite3", "@opentelemetry/api"]
+const LINKED = [
+  "thrift",
+  "valibot",
+  "zod",
+  "hono",
+  "@hono/node-server",
+  "better-sqlite3",
+  "@opentelemetry/api",
+]
   .concat(["@nats-io/jetstream", "@nats-io/transport-node"])
   .concat(["@types/thrift", "@types/node", "@types/better-sqlite3"])
   .filter((name) => existsSync(join(ROOT, "node_modules", name)));
@@ -76,8 +84,8 @@ export class Project implements Disposable {
 
   /** @param files texts by their names */
   constructor(files: Readonly<Record<string, string>>) {
-    this.#link("eventspool", ROOT);
-    for (const name of LINKED) this.#link(name, join(ROOT, "node_modules", name));
+    this.link("eventspool", ROOT);
+    for (const name of LINKED) this.link(name, join(ROOT, "node_modules", name));
     const dependencies = Object.fromEntries(["eventspool", ...LINKED].map((name) => [name, "*"]));
     this.write("package.json", JSON.stringify({ type: "module", dependencies }));
     this.write("tsconfig.json", JSON.stringify(SETTINGS));
@@ -109,7 +117,8 @@ export class Project implements Disposable {
     return ended(spawn(process.execPath, all, { cwd: this.path }));
   }
 
-  #link(name: string, target: string): void {
+  /** Makes a package available to its programs. */
+  link(name: string, target: string): void {
     const path = join(this.path, "node_modules", name);
     mkdirSync(join(path, ".."), { recursive: true });
     symlinkSync(target, path);

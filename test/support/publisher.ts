@@ -1,5 +1,6 @@
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { Publisher, type PublisherOptions } from "../../src/publisher/publisher.ts";
+import type { Timings } from "../../src/publisher/waiting.ts";
 import { EventQueue, type EventQueueOptions } from "../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
@@ -7,6 +8,9 @@ import { temporaryDirectory } from "./temporary.ts";
 
 /** Settings by their keys, such as `{ "publisher.concurrency": "1" }`. */
 export type Settings = Readonly<Record<string, string>>;
+
+/** Short waits, so that tests of failures are quick. */
+const QUICK: Partial<Timings> = { backoffMaxMs: 50, healthMs: 50 };
 
 /** A publisher of queue `main` so configured: by default v2j over http, in batches that wait for nothing. It is in the directory unless `queue.file` is set. */
 export function newPublisher(
@@ -27,10 +31,8 @@ export function newPublisher(
     ...settings,
   };
   const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-  return new Publisher(
-    parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} }),
-    options,
-  );
+  const config = parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} });
+  return new Publisher(config, options, QUICK);
 }
 
 /** A new queue from end to end: `await using main = newQueue(collector.url);`. */

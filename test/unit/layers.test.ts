@@ -20,7 +20,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   nats: "ground wire config",
   queue: "ground wire serializers storage/sqlite storage",
   "publisher/destinations": "ground wire config nats",
-  publisher: "ground wire storage config metrics publisher/destinations",
+  publisher: "ground wire storage/sqlite storage config metrics publisher/destinations",
   "collector/dedup": "ground wire",
   "collector/sinks": "ground wire storage/sqlite storage config nats collector/dedup",
   collector: "ground wire serializers config server metrics collector/sinks",

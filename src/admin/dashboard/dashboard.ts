@@ -25,20 +25,20 @@ import {
 import { regionsOf } from "./regions.ts";
 import { DASHBOARD_DEAD_LETTERS, type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
 
-/** How large a form may be that the dashboard takes, in bytes. */
+/** The largest form that the dashboard accepts, in bytes. */
 const MAX_FORM_BYTES = 4_096;
 
-/** How soon one that finds too many live pages may try again, in seconds. */
+/** When there are too many live pages, how soon to try again, in seconds. */
 const RETRY_AFTER_S = "10";
 
-/** Neither nginx nor another proxy on the way is to keep updates back. */
+/** So that neither nginx nor another proxy buffers updates. */
 const STREAM_HEADERS = {
   "Content-Type": "text/event-stream",
   "Cache-Control": "no-store, no-transform",
   "X-Accel-Buffering": "no",
 };
 
-/** Nothing but this very page: no script, style or frame of anybody else's, whatever an event holds. */
+/** The page itself and nothing else: no other script, style or frame, no matter what an event contains. */
 const headers: MiddlewareHandler = secureHeaders({
   contentSecurityPolicy: {
     defaultSrc: ["'none'"],
@@ -82,7 +82,7 @@ interface BoardEnv {
 
 type BoardContext = Context<BoardEnv>;
 
-/** What those see who have the same access: they share the work, and the pages of one kind cannot use up the other's. */
+/** What requests with the same access see: they share the work, and the pages of one kind cannot use up the other's. */
 interface View {
   readonly isTrusted: boolean;
   readonly letters: DeadLetterList;
@@ -105,7 +105,7 @@ class Board {
     this.#views = { full: this.#newView(true), counts: this.#newView(false) };
   }
 
-  /** Lets those go on who may see the page. */
+  /** Admits requests that may see the page. */
   readonly admit: MiddlewareHandler<BoardEnv> = async (c, next) => {
     const level = await this.#access.levelOf(c);
     if (level === "wrong-host" || level === "none") return this.#turnAway(c, level);
@@ -113,25 +113,26 @@ class Board {
     return next();
   };
 
-  /** Lets forms go on that come from our own page, where there are any. */
+  /** Admits forms that come from our own page. */
   readonly ownForm: MiddlewareHandler<BoardEnv> = async (c, next) => {
     const { form_token } = await fieldsOf(c);
     if (c.var.view.isTrusted && (await this.#access.isOwnForm(c, form_token))) return next();
     return notDone(
       c,
-      "This does not come from a page of this publisher, or the page is too old: load it again.",
+      "This form is not from a page of this publisher, or the page is too old: load it again.",
       403,
     );
   };
 
   page(c: BoardContext): Response | Promise<Response> {
-    const beforeId = idIn(c.req.query("before"));
+    const beforeId =
+      c.req.query("each") === undefined ? idIn(c.req.query("before")) : Number.MAX_SAFE_INTEGER;
     const snapshot = this.#look(beforeId);
     if (snapshot instanceof Error)
       return c.html(messagePage("The queue's file cannot be read", snapshot.message, locationOf(c)), 503);
     const { view } = c.var;
     const { isTrusted } = view;
-    // A page of older ones has a list of its own: the list of the newest forgets what is not on it.
+    // A page of single ones has a list of its own: the live list forgets what is not on it.
     const letters = beforeId === undefined ? view.letters : this.#newLetterList(isTrusted);
     const { queue, file } = this.#publisher;
     const hasMore = snapshot.letters.length === DASHBOARD_DEAD_LETTERS;
@@ -146,7 +147,7 @@ class Board {
       canSignOut: this.#access.tokens !== undefined,
       deadLetters: snapshot.status.state.deadLetters,
       olderThanId: hasMore ? snapshot.letters.at(-1)?.id : undefined,
-      isOlder: beforeId !== undefined,
+      isSingle: beforeId !== undefined,
       said: saidIn(c),
     });
     return c.html(page);
@@ -166,16 +167,16 @@ class Board {
   }
 
   async retry(c: Context): Promise<Response> {
-    const choice = choiceIn(await fieldsOf(c));
-    if (choice === undefined) return notDone(c, "No dead letter was named.", 400);
-    const { retried, isFull } = await this.#publisher.deadLetters.retry(choice);
+    const selection = selectionIn(await fieldsOf(c));
+    if (selection === undefined) return notDone(c, "The form names no dead letter.", 400);
+    const { retried, isFull } = await this.#publisher.deadLetters.retry(selection);
     return backTo(c, `?retried=${retried}${isFull ? "&full=1" : ""}#dead`);
   }
 
   async purge(c: Context): Promise<Response> {
-    const choice = choiceIn(await fieldsOf(c));
-    if (choice === undefined) return notDone(c, "No dead letter was named.", 400);
-    return backTo(c, `?purged=${await this.#publisher.deadLetters.purge(choice)}#dead`);
+    const selection = selectionIn(await fieldsOf(c));
+    if (selection === undefined) return notDone(c, "The form names no dead letter.", 400);
+    return backTo(c, `?purged=${await this.#publisher.deadLetters.purge(selection)}#dead`);
   }
 
   async login(c: Context): Promise<Response> {
@@ -226,7 +227,7 @@ class Board {
     }
   }
 
-  /** What live pages are told. A file that cannot be read changes nothing but what is said of it. */
+  /** What live pages are sent. If the file cannot be read, only the health changes. */
   #update({ isTrusted, letters }: Omit<View, "feed">): Update {
     const snapshot = this.#look();
     const common = { boot: this.#boot, now: Date.now() };
@@ -264,7 +265,7 @@ function notDone(c: Context, text: string, status: 400 | 403): Response | Promis
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The fields of a form; none where it is no form. Read once, and kept by the request. */
+/** The fields of a form; none if it is not a form. The request keeps them once they are read. */
 async function fieldsOf(c: Context): Promise<Fields> {
   try {
     return await c.req.parseBody();
@@ -273,11 +274,13 @@ async function fieldsOf(c: Context): Promise<Fields> {
   }
 }
 
-/** The dead letters that a form names: all that had died when its page was made, or one. */
-function choiceIn({ all, seen, id }: Fields): DeadLetterSelection | undefined {
-  if (all === "yes") {
+/** The dead letters that a form names: one, or all that had been rejected when its page was made, or those for one reason. */
+function selectionIn({ all, like, seen, id }: Fields): DeadLetterSelection | undefined {
+  const likeId = idIn(like);
+  if (all === "yes" || likeId !== undefined) {
     const deadUntilMs = idIn(seen);
-    return deadUntilMs === undefined ? undefined : { deadUntilMs };
+    if (deadUntilMs === undefined) return undefined;
+    return { deadUntilMs, ...(likeId !== undefined && { likeId }) };
   }
   const one = idIn(id);
   return one === undefined ? undefined : { ids: [one] };
@@ -287,12 +290,12 @@ function idIn(text: unknown): number | undefined {
   return typeof text === "string" && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** What became of the form that led here. */
+/** The result of the form that led here. */
 function saidIn(c: Context): string | undefined {
   const retried = idIn(c.req.query("retried"));
   const purged = idIn(c.req.query("purged"));
-  if (purged !== undefined) return `${plural(purged, "dead letter")} deleted for good.`;
+  if (purged !== undefined) return `${plural(purged, "dead letter")} deleted.`;
   if (retried === undefined) return undefined;
-  const full = c.req.query("full") === undefined ? "" : " The queue is full: try the others later.";
+  const full = c.req.query("full") === undefined ? "" : " The queue is full: retry the others later.";
   return `${plural(retried, "dead letter")} put back into the queue.${full}`;
 }

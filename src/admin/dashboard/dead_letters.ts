@@ -4,50 +4,104 @@
  * @module
  */
 import { decodeBody, escapeControls, formatSize, oneLine } from "../../format.ts";
+import { type DeadLetterGroup, reasonOf } from "../../storage/dead_letter_groups.ts";
 import type { DeadLetter, DeadLetterSummary } from "../../storage/dead_letters.ts";
-import { formatCount, html, type Markup, timeOf } from "./markup.ts";
+import { formatCount, html, type Markup, plural, timeOf } from "./markup.ts";
 
-/** How much of an event the dashboard shows, in characters; `queue dead show` has the rest. */
+/** How much of an event the dashboard shows, in characters; `eventspool dead show` has the rest. */
 const DASHBOARD_EVENT_CHARS = 4_000;
 
-/** How much of a response stands in the one line of a dead letter, in characters. */
+/** How much of a response the line of a dead letter shows, in characters. */
 const RESPONSE_CHARS = 200;
 
-/** What is shown in a block as it is: it may have lines. */
+/** Characters that a block of text shows as they are: it may have lines. */
 const LINES = "\n\t";
 
-/** Makes the list of dead letters, and each entry only once: a dead letter never changes. */
+/** Makes the list of dead letters, and each entry once: a dead letter never changes. */
 export class DeadLetterList {
   readonly #read: (id: number) => DeadLetter | undefined;
   readonly #isTrusted: boolean;
-  #entries: ReadonlyMap<number, Markup> = new Map();
+  #entries: ReadonlyMap<string, Markup> = new Map();
+  /** The keys of the groups by their reasons, which not everybody may see. */
+  #groupKeys: ReadonlyMap<string, string> = new Map();
+  #groupCount = 0;
 
   /**
    * @param read finds one with its body
-   * @param isTrusted whether the page may show events and answers
+   * @param isTrusted whether the page may show events and responses
    */
   constructor(read: (id: number) => DeadLetter | undefined, isTrusted: boolean) {
     this.#read = read;
     this.#isTrusted = isTrusted;
   }
 
-  /** The entries of a list, in their order. @param letters one page of them */
+  /** The entries of single dead letters, in their order. @param letters one page of them */
   entries(letters: readonly DeadLetterSummary[]): Markup {
-    const entries = new Map<number, Markup>();
-    for (const letter of letters) entries.set(letter.id, this.#entries.get(letter.id) ?? this.#entry(letter));
+    return this.#list(letters.map((letter) => [`${letter.id}`, () => this.#single(letter)]));
+  }
+
+  /** The entries of groups, in their order; a group of one is a single dead letter. */
+  groups(groups: readonly DeadLetterGroup[]): Markup {
+    const keyOf = (reason: string): string => this.#groupKeys.get(reason) ?? `group-${++this.#groupCount}`;
+    this.#groupKeys = new Map(
+      groups.map(({ newest }) => reasonOf(newest)).map((reason) => [reason, keyOf(reason)]),
+    );
+    return this.#list(
+      groups.map(({ count, newest, ...group }) =>
+        count === 1
+          ? [`${newest.id}`, () => this.#single(newest)]
+          : [`${newest.id} of ${count}`, () => this.#group({ count, newest, ...group })],
+      ),
+    );
+  }
+
+  #list(makers: readonly (readonly [key: string, make: () => Markup])[]): Markup {
+    const entries = new Map<string, Markup>();
+    for (const [key, make] of makers) entries.set(key, this.#entries.get(key) ?? make());
     this.#entries = entries;
     return html`${[...entries.values()]}`;
   }
 
-  #entry(letter: DeadLetterSummary): Markup {
-    const response = this.#isTrusted ? oneLine(letter.response, RESPONSE_CHARS) || "(no words)" : "not shown";
+  #single(letter: DeadLetterSummary): Markup {
+    const { id, deadAtMs } = letter;
+    return this.#entry({
+      ...letter,
+      key: `${id}`,
+      about: html`event ${id}, ${timeOf(deadAtMs)}`,
+      inside: html`${facts(letter)}
+${
+  this.#isTrusted &&
+  html`${this.#event(id)}
+${actions(id)}`
+}`,
+    });
+  }
+
+  /** Its key stays the same while it grows: the page updates the line of an open group, and leaves it open. */
+  #group({ count, status, response, firstDeadAtMs, newest }: DeadLetterGroup): Markup {
+    return this.#entry({
+      status,
+      response,
+      key: this.#groupKeys.get(reasonOf(newest))!,
+      about: html`<strong class="times">${plural(count, "event")}</strong>, last ${timeOf(newest.deadAtMs)}`,
+      inside: html`<p class="note">The first was rejected ${timeOf(firstDeadAtMs)}. The newest is event ${newest.id}:</p>
+${facts(newest)}
+${
+  this.#isTrusted &&
+  html`${this.#event(newest.id)}
+${groupActions(newest.id)}`
+}`,
+    });
+  }
+
+  #entry({ key, status, response, about, inside }: Entry): Markup {
+    const shown = this.#isTrusted ? oneLine(response, RESPONSE_CHARS) || "(empty)" : "not shown";
     return html`
-<li data-key="${letter.id}">
+<li data-key="${key}">
 <details class="letter">
-<summary><span class="code">${letter.status}</span> <bdi class="response">${response}</bdi> <span class="meta">event ${letter.id}, ${timeOf(letter.deadAtMs)}</span></summary>
+<summary><span class="code">${status}</span> <bdi class="response">${shown}</bdi> <span class="meta">${about}</span></summary>
 <div class="inside">
-${facts(letter)}
-${this.#isTrusted && this.#event(letter.id)}
+${inside}
 </div>
 </details>
 </li>`;
@@ -63,9 +117,17 @@ ${this.#isTrusted && this.#event(letter.id)}
 <pre tabindex="0" aria-labelledby="event-${id}"><bdi>${escapeControls(json === undefined ? shown : indentJson(shown), LINES)}</bdi></pre>
 ${isCut && html`<p class="note">The first ${formatCount(DASHBOARD_EVENT_CHARS)} characters. All of it: <code>eventspool dead show ${id}</code></p>`}
 <h3 id="response-${id}">The collector's response</h3>
-<pre tabindex="0" aria-labelledby="response-${id}"><bdi>${escapeControls(letter.response, LINES) || "(no words)"}</bdi></pre>
-${actions(id)}`;
+<pre tabindex="0" aria-labelledby="response-${id}"><bdi>${escapeControls(letter.response, LINES) || "(empty)"}</bdi></pre>`;
   }
+}
+
+/** A line of the list, and what it opens. */
+interface Entry {
+  readonly key: string;
+  readonly status: number;
+  readonly response: string;
+  readonly about: Markup;
+  readonly inside: Markup;
 }
 
 function facts({ id, putAtMs, deadAtMs, attempts, status, sizeBytes }: DeadLetterSummary): Markup {
@@ -84,7 +146,16 @@ function actions(id: number): Markup {
   return html`<div class="actions">
 <button form="retry" name="id" value="${id}" aria-label="Retry event ${id}">Retry</button>
 <details class="confirm"><summary aria-label="Purge event ${id}">Purge…</summary>
-<button class="danger" form="purge" name="id" value="${id}" aria-label="Delete for good: event ${id}">Delete for good</button></details>
+<button class="danger" form="purge" name="id" value="${id}" aria-label="Delete event ${id}">Delete</button></details>
+</div>`;
+}
+
+/** For all with the reason of one of them. */
+function groupActions(id: number): Markup {
+  return html`<div class="actions">
+<button form="retry" name="like" value="${id}">Retry all of this reason</button>
+<details class="confirm"><summary>Purge all of this reason…</summary>
+<button class="danger" form="purge" name="like" value="${id}">Delete all of this reason</button></details>
 </div>`;
 }
 

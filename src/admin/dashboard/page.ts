@@ -10,7 +10,7 @@ import type { Regions } from "./regions.ts";
 import { SCRIPT } from "./script.ts";
 import { STYLE } from "./style.ts";
 
-/** Where a page is: relative, so that it works under a prefix, and behind a proxy that takes one away. */
+/** Where a page is: relative, so that it works under a prefix, and behind a proxy that removes one. */
 export interface PageLocation {
   /** The path of the page itself. */
   readonly home: string;
@@ -35,11 +35,11 @@ export interface DashboardPage {
   readonly canSignOut: boolean;
   /** How many dead letters there are in all. */
   readonly deadLetters: number;
-  /** The id that older dead letters are below; undefined: there are none. */
+  /** Older dead letters have a lower id than this; undefined: there are none. */
   readonly olderThanId: number | undefined;
-  /** Whether this is a page of older dead letters, which stays as it is. */
-  readonly isOlder: boolean;
-  /** What became of the last form. */
+  /** Whether this is a page of single dead letters, which is not live. */
+  readonly isSingle: boolean;
+  /** The result of the last form. */
   readonly said: string | undefined;
 }
 
@@ -52,14 +52,14 @@ const ICON =
 /** A proxy may pass on both `/ops` and `/ops/` as `/`: then only the browser knows which it is. */
 const ADD_SLASH = `if (!location.pathname.endsWith("/")) location.replace(location.pathname + "/" + location.search + location.hash);`;
 
-/** What a Content-Security-Policy allows of a page of ours, and of no other: these very texts. */
+/** What the Content-Security-Policy allows: exactly these texts. */
 export const SCRIPT_HASH: string = hashOf(SCRIPT);
 export const STYLE_HASH: string = hashOf(STYLE);
 export const SLASH_HASH: string = hashOf(ADD_SLASH);
 
 /** The dashboard. */
 export function dashboardPage(page: DashboardPage): Markup {
-  const { queue, location, regions, boot, atMs, isOlder } = page;
+  const { queue, location, regions, boot, atMs, isSingle } = page;
   return document(
     `${queue} · eventspool`,
     location,
@@ -73,14 +73,14 @@ export function dashboardPage(page: DashboardPage): Markup {
 ${page.canSignOut && html`<form method="post" action="${location.routes}logout">${formToken(page)}<button>Sign out</button></form>`}
 </header>
 <main>
-<noscript><p class="note">Without JavaScript the figures are those of when the page was loaded. <a href="${location.home}">Load again</a></p></noscript>
+<noscript><p class="note">Without JavaScript the figures are as of when the page was loaded. <a href="${location.home}">Load again</a></p></noscript>
 <div class="health" id="health">${regions.health}</div>
 ${figures(regions)}
 ${deadLetters(page)}
 ${queues(regions)}
 </main>
 <footer>eventspool ${VERSION}${page.formToken !== undefined && html` · <code>${page.file}</code>`}</footer>
-${!isOlder && html`<script>${raw(SCRIPT)}</script>`}
+${!isSingle && html`<script>${raw(SCRIPT)}</script>`}
 </body>`,
   );
 }
@@ -98,22 +98,23 @@ ${tile("Delivered", "delivered")}
 }
 
 function deadLetters(page: DashboardPage): Markup {
-  const { regions, location, olderThanId, isOlder, said } = page;
-  return html`<section id="dead" aria-labelledby="dead-heading">
+  const { regions, location, olderThanId, isSingle, said } = page;
+  return html`<section class="dead" id="dead" aria-labelledby="dead-heading">
 <div class="head">
 <div><h2 id="dead-heading" tabindex="-1">Dead letters</h2>
 <p class="sub" id="dead-count">${regions["dead-count"]}</p></div>
 ${page.formToken !== undefined && bulkActions(page)}
 </div>
 ${said && html`<p class="said" role="status">${said}</p>`}
-${page.formToken === undefined && html`<p class="note">Events are shown, and can be retried or purged, with an admin token, or by programs of the publisher's user on its own machine.</p>`}
-<ul class="letters card" id="${isOlder ? "older" : "dead-list"}">${regions["dead-list"]}</ul>
-<p class="pager">${isOlder && html`<a href="${location.home}#dead">The newest</a>`}
-${olderThanId !== undefined && html`<a href="${location.home}?before=${olderThanId}#dead">Older ones</a>`}</p>
+${page.formToken === undefined && html`<p class="note">To see, retry or purge events, sign in with an admin token, or use a program of the publisher's user on its own machine.</p>`}
+<ul class="letters card" id="${isSingle ? "older" : "dead-list"}">${regions["dead-list"]}</ul>
+<p class="pager">${isSingle && html`<a href="${location.home}#dead">By reason</a>`}
+${olderThanId !== undefined && html`<a href="${location.home}?before=${olderThanId}#dead">Older ones</a>`}
+${!isSingle && html`<a id="dead-each" href="${location.home}?each#dead"${page.deadLetters === 0 && raw(" hidden")}>One by one</a>`}</p>
 </section>`;
 }
 
-/** Buttons elsewhere belong to these two forms by their names. All means those that had died when the page was made. */
+/** Other buttons belong to these two forms by their names. All means those that had been rejected when the page was made. */
 function bulkActions(page: DashboardPage): Markup {
   const { location, deadLetters, atMs } = page;
   const seen = html`<input type="hidden" name="seen" value="${atMs}">`;
@@ -122,12 +123,12 @@ function bulkActions(page: DashboardPage): Markup {
 <div class="actions" id="dead-actions"${deadLetters === 0 && raw(" hidden")}>
 <button form="retry" name="all" value="yes">Retry all</button>
 <details class="confirm"><summary>Purge all…</summary>
-<button class="danger" form="purge" name="all" value="yes">Delete all for good</button></details>
+<button class="danger" form="purge" name="all" value="yes">Delete all</button></details>
 </div>`;
 }
 
 function queues(regions: Regions): Markup {
-  return html`<section aria-labelledby="queues-heading">
+  return html`<section class="queues" aria-labelledby="queues-heading">
 <div class="head"><h2 id="queues-heading">Queues of this directory</h2></div>
 <div class="card"><table aria-labelledby="queues-heading">
 <thead><tr><th scope="col">Queue</th><th scope="col">Depth</th><th scope="col">Cap</th><th scope="col">Oldest</th><th scope="col">Dead</th></tr></thead>

@@ -1,5 +1,5 @@
 /**
- * The parts of the page that change while one looks at it.
+ * The parts of the page that are live.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { NEARLY_FULL } from "../../storage/events.ts";
 import type { ChartName, Charts } from "./charts.ts";
 import type { DeadLetterList } from "./dead_letters.ts";
 import { formatCount, formatRate, formatShare, html, type Markup, plural, timeOf } from "./markup.ts";
-import type { QueueRow, QueueRows, Snapshot } from "./snapshot.ts";
+import { DASHBOARD_DEAD_LETTERS, type QueueRow, type QueueRows, type Snapshot } from "./snapshot.ts";
 
 /** The names of the parts: the ids of the elements they fill. */
 export type Region =
@@ -28,9 +28,9 @@ export type Region =
 /** The content of each part. */
 export type Regions = Readonly<Record<Region, Markup>>;
 
-/** For whom the parts are made, and what makes those that are kept while they do not change. */
+/** Who sees the parts, and what makes those that are kept while they do not change. */
 export interface KeptParts {
-  /** Whether what the collector said, which may hold parts of events, is shown. */
+  /** Whether the collector's responses, which may hold parts of events, are shown. */
   readonly isTrusted: boolean;
   readonly letters: DeadLetterList;
   readonly charts: Charts;
@@ -49,14 +49,16 @@ export function regionsOf(snapshot: Snapshot, { isTrusted, letters, charts }: Ke
     delivered: rate(rates?.delivered),
     ...charts.of(samples),
     counters: counters(status),
-    "dead-count": deadCount(status),
-    "dead-list": letters.entries(snapshot.letters),
+    "dead-count": deadCount(snapshot),
+    "dead-list": deadList(snapshot, letters),
     "queue-rows": queueRows(queues, status.queue),
   };
 }
 
 function badge(status: PublisherStatus): Markup {
-  const [kind, word] = status.isRunning ? BADGES[healthOf(status).health] : NOT_RUNNING;
+  const { health } = healthOf(status);
+  const isPaused = status.pausedAtMs !== undefined && health !== "failing";
+  const [kind, word] = !status.isRunning ? NOT_RUNNING : isPaused ? PAUSED : BADGES[health];
   return html`<span class="badge ${kind}">${word}</span>`;
 }
 
@@ -66,6 +68,7 @@ const BADGES: Readonly<Record<HealthReport["health"], readonly [kind: string, wo
   failing: ["bad", "Failing"],
 };
 const NOT_RUNNING = ["warn", "Not publishing"] as const;
+const PAUSED = ["warn", "Paused"] as const;
 
 function health(status: PublisherStatus, isTrusted: boolean): Markup {
   const { health, reasons } = healthOf(status);
@@ -99,7 +102,7 @@ function counters(status: PublisherStatus): Markup {
   const { state } = status;
   const rejected = Object.entries(state.rejectedPuts).filter(([, count]) => count > 0);
   const rejectedCount = rejected.reduce((sum, [, count]) => sum + count, 0);
-  const why = rejected.map(([reason, count]) => `${formatCount(count)} ${REFUSED[reason] ?? reason}`);
+  const why = rejected.map(([reason, count]) => `${formatCount(count)} ${REJECTED_BY[reason] ?? reason}`);
   const { lastSuccessAtMs } = status;
   return html`
 ${counter("In flight", status.inFlight, `${plural(state.leased, "event")} on the way`)}
@@ -109,7 +112,7 @@ ${counter("Retries", status.retries, "batches sent again")}
 ${counter("Rejected puts", rejectedCount, why.join(", ") || "ever")}`;
 }
 
-const REFUSED: Readonly<Record<string, string>> = {
+const REJECTED_BY: Readonly<Record<string, string>> = {
   full: "full",
   too_large: "too large",
   invalid: "invalid",
@@ -120,12 +123,21 @@ function counter(name: string, count: number, note: string | Markup): Markup {
   return html`<div><dt>${name}</dt><dd><span class="count">${formatCount(count)}</span> <span class="sub">${note}</span></dd></div>`;
 }
 
-function deadCount({ state }: PublisherStatus): Markup {
+function deadCount({ status: { state }, groups }: Snapshot): Markup {
   const dropped = state.droppedDeadLetters;
   const droppedNote = dropped > 0 && `; ${formatCount(dropped)} older ones were dropped to make room`;
   if (state.deadLetters === 0)
     return html`None: the collector has rejected no event by itself${droppedNote}.`;
-  return html`${plural(state.deadLetters, "event")} that the collector rejected by ${state.deadLetters === 1 ? "itself" : "themselves"}${droppedNote}.`;
+  const isGrouped = groups.length > 0 && groups.length < state.deadLetters;
+  const reasons = isGrouped && `, for ${plural(groups.length, "reason")}`;
+  const limit =
+    groups.length > DASHBOARD_DEAD_LETTERS && `; the ${DASHBOARD_DEAD_LETTERS} most frequent are shown`;
+  return html`${plural(state.deadLetters, "event")} that the collector rejected by ${state.deadLetters === 1 ? "itself" : "themselves"}${reasons}${limit}${droppedNote}.`;
+}
+
+/** The largest groups, or a page of single dead letters. */
+function deadList({ groups, letters }: Snapshot, list: DeadLetterList): Markup {
+  return groups.length > 0 ? list.groups(groups.slice(0, DASHBOARD_DEAD_LETTERS)) : list.entries(letters);
 }
 
 function queueRows({ rows, moreCount }: QueueRows, own: string): Markup {

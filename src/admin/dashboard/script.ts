@@ -1,10 +1,10 @@
 /**
- * What makes the page live. Without it the page shows how things were when it was loaded, and its forms work.
+ * The script that makes the page live. Without it the page shows the state as of when it was loaded, and its forms work.
  *
  * @module
  */
 
-/** The page's script: plain JavaScript of today's browsers, as it is sent. */
+/** The page's script, as it is sent: plain JavaScript for today's browsers. */
 export const SCRIPT = `
 "use strict";
 const body = document.body;
@@ -38,12 +38,17 @@ function showTimes() {
   }
 }
 
-// Entries that stay are not touched: one may be open, or have the focus.
+// Entries that stay are kept, since one may be open or have the focus. Only their first line may change.
 function mergeList(text) {
   const fresh = document.createElement("template");
   fresh.innerHTML = text;
   const old = new Map(Array.from(list.children, (item) => [item.dataset.key, item]));
-  const items = Array.from(fresh.content.children, (item) => old.get(item.dataset.key) ?? item);
+  const items = Array.from(fresh.content.children, (item) => {
+    const kept = old.get(item.dataset.key);
+    if (kept === undefined) return item;
+    kept.querySelector("summary").innerHTML = item.querySelector("summary").innerHTML;
+    return kept;
+  });
   const hadFocus = list.contains(document.activeElement);
   for (const item of old.values()) if (!items.includes(item)) item.remove();
   items.forEach((item, index) => {
@@ -64,11 +69,12 @@ function show({ boot, now, dead, regions }) {
   for (const input of document.querySelectorAll("input[name=seen]")) input.value = now;
   const all = document.getElementById("dead-actions");
   if (all !== null) all.hidden = dead === 0;
+  document.getElementById("dead-each").hidden = dead === 0;
   showTimes();
   say("live", "Live");
 }
 
-// A proxy that keeps the stream back passes on answers that end: then every update is one.
+// A proxy that buffers the stream passes on responses that end: then each update is a response of its own.
 const PATIENCE_MS = 5000;
 let isPolling = false;
 let patience;

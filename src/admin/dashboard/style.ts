@@ -5,7 +5,7 @@
  */
 
 /**
- * The page's style sheet. Colours of text keep a contrast of 4.5 and more to what they stand on, in light and dark.
+ * The page's style sheet. Colours of text have a contrast of 4.5 and more to their background, in light and dark.
  */
 export const STYLE = `
 :root {
@@ -102,6 +102,7 @@ button.danger { color: var(--bad); border-color: var(--bad); }
 .letter[open] > summary::before { content: "▾"; }
 .letter > summary::-webkit-details-marker { display: none; }
 .letter > summary:hover { background: var(--hover); }
+.times { font-weight: 600; color: var(--ink); }
 .code { font-weight: 600; color: var(--bad); }
 .response { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: 0.8125rem/1.5 ui-monospace, monospace; }
 .letter .meta { white-space: nowrap; }
@@ -129,6 +130,12 @@ input { font: inherit; color: var(--ink); background: var(--page); border: 1px s
 .primary:hover { background: var(--ink); border-color: var(--ink); }
 .stale .tiles, .stale .counters, .stale table { opacity: 0.55; }
 
+@media (min-width: 90rem) {
+  body { max-width: 150rem; padding: 1.25rem 2.5rem 3rem; }
+  main { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 2fr); gap: 0 1.5rem; align-items: start; }
+  .health, .tiles, .counters { grid-column: 1 / -1; }
+  .spark { height: 6rem; }
+}
 @media (max-width: 46rem) {
   .tiles { grid-template-columns: repeat(2, 1fr); }
   .counters { grid-template-columns: repeat(2, 1fr); padding: 0 0.25rem; }

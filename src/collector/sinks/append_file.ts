@@ -32,13 +32,14 @@ export function createFile(path: string, mode: number): number | undefined {
 
 /** A file that is only ever appended to, or cut off. */
 export class AppendFile {
+  readonly inode: number;
   readonly #file: number;
   #sizeBytes: number;
 
   /** Opens it as it is, or creates it with a mode. @throws the system's error */
   constructor(path: string, mode: number = DEFAULT_OUTPUT_MODE) {
     this.#file = createFile(path, mode) ?? openSync(path, "a+", mode); // also made where a link points to
-    this.#sizeBytes = fstatSync(this.#file).size;
+    ({ size: this.#sizeBytes, ino: this.inode } = fstatSync(this.#file));
   }
 
   get sizeBytes(): number {

@@ -1,20 +1,24 @@
 /**
  * What a file of JSON lines cannot tell: which ids its events have.
  *
- * Beside `events.jsonl` stands `events.jsonl.journal`. Before batches are appended to the one, a line for each is
- * appended to the other: where its events will begin and end, and its ids. So after a crash the file's size tells which
- * batches are there whole; of the one that is not, the beginning is cut off, as nobody was told that it had arrived.
+ * The journal of `events.jsonl` is `events.jsonl.journal`. Before batches are appended to the file, a line for each is
+ * appended to the journal: where its events will begin and end, their checksum, and its ids. After a crash of the
+ * process the file's size tells which batches are there whole. After a power cut it does not: a disk may know the new
+ * size of a file and have zeros for what was not synced. So the checksums tell, of what no sync has covered. The first
+ * batch that is not whole is cut off with all that follows: no publisher was told that it had arrived.
  *
  * ```text
- * eventspool-journal 1 START OPENED_AT_MS ROTATION_COUNT
+ * eventspool-journal 1 START OPENED_AT_MS ROTATION_COUNT INODE
  * seen SOURCE QUEUE_UUID:1-100,105       what was kept in the file's first START bytes, or in files rotated away
- * batch BEGIN END EVENT_COUNT SOURCE IDS IDS as in Event-Ids, or - where they are not known
+ * batch BEGIN END CRC32 EVENT_COUNT SOURCE IDS    IDS as in Event-Ids, or - where they are not known
+ * synced END                             the file is on the disk up to here
  * ```
  *
  * @module
  */
 import { readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { crc32 } from "node:zlib";
 import { type EventIds, formatEventIds, parseEventIds } from "../../wire/event_ids.ts";
 import { DedupIndex, formatSource, parseSource } from "../dedup/index.ts";
 import { AppendFile, syncDirectory } from "./append_file.ts";
@@ -30,6 +34,8 @@ export interface JournalHeader {
   readonly openedAtMs: number;
   /** How many files have been rotated away. */
   readonly rotationCount: number;
+  /** The file's inode, by which it is known that no other file took its place. */
+  readonly inode: number;
 }
 
 /** A batch that is about to be appended. */
@@ -37,16 +43,22 @@ export interface JournalBatch {
   /** Where its events begin and end in the file, in bytes. */
   readonly beginBytes: number;
   readonly endBytes: number;
+  /** The CRC-32 of its lines. */
+  readonly checksum: number;
   readonly eventCount: number;
   /** Whose ids they are. */
   readonly source: string;
   readonly ids: EventIds | undefined;
 }
 
-/** What a journal tells of a file. */
-export interface Recovered extends Omit<JournalHeader, "startBytes"> {
-  /** How much of the file is whole, in bytes; undefined: the journal does not reach as far as the file does. */
-  readonly wholeBytes: number | undefined;
+/** What a journal knows of a file. */
+export interface Recovered extends Pick<JournalHeader, "openedAtMs" | "rotationCount"> {
+  /** Whether it is the file that the journal was written for. */
+  readonly isSameFile: boolean;
+  /** How much of the file is whole, in bytes: all batches that the journal has, up to the first that is not. */
+  readonly wholeBytes: number;
+  /** Whether the rest is a batch that is not whole; else the journal does not know what it is. */
+  readonly isRestTorn: boolean;
   readonly seen: DedupIndex;
 }
 
@@ -75,8 +87,9 @@ export class JsonlJournal {
     return this.#file.sizeBytes;
   }
 
-  append(batches: readonly JournalBatch[]): void {
-    this.#file.append(Buffer.from(batches.map(formatBatch).join("")));
+  /** @param syncedBytes how much of the file is on the disk by now */
+  append(batches: readonly JournalBatch[], syncedBytes: number): void {
+    this.#file.append(Buffer.from(`synced ${syncedBytes}\n${batches.map(formatBatch).join("")}`));
   }
 
   cutTo(sizeBytes: number): void {
@@ -121,54 +134,79 @@ function replace(
   }
 }
 
-function formatStart({ startBytes, openedAtMs, rotationCount }: JournalHeader, seen: DedupIndex): string {
-  const lines = [`eventspool-journal 1 ${startBytes} ${openedAtMs} ${rotationCount}\n`];
+function formatStart(header: JournalHeader, seen: DedupIndex): string {
+  const { startBytes, openedAtMs, rotationCount, inode } = header;
+  const lines = [`eventspool-journal 1 ${startBytes} ${openedAtMs} ${rotationCount} ${inode}\n`];
   for (const queue of seen.queues()) lines.push(`seen ${seen.format(queue)}\n`);
   return lines.join("");
 }
 
-function formatBatch({ beginBytes, endBytes, eventCount, source, ids }: JournalBatch): string {
+function formatBatch({ ids, ...batch }: JournalBatch): string {
+  const { beginBytes, endBytes, checksum, eventCount, source } = batch;
   const named = ids === undefined ? "-" : formatEventIds(ids.queue, ids.ranges);
-  return `batch ${beginBytes} ${endBytes} ${eventCount} ${formatSource(source)} ${named}\n`;
+  return `batch ${beginBytes} ${endBytes} ${checksum} ${eventCount} ${formatSource(source)} ${named}\n`;
+}
+
+/** The file of a journal, as it is found. */
+export interface JournaledFile {
+  readonly sizeBytes: number;
+  readonly inode: number;
+  /** Reads a part of it. */
+  read(beginBytes: number, endBytes: number): Buffer;
 }
 
 /**
- * Reads the journal of a file that is `sizeBytes` large. What cannot be read, such as the end after a power cut, is
- * forgotten, and so is all when the file is smaller than when the journal was written: somebody has moved or cut it.
+ * Reads the journal of a file. What cannot be read, such as the end after a power cut, is forgotten, and so is all when
+ * the file is smaller than when the journal was written: somebody has moved or cut it.
  */
-export function recover(path: string, sizeBytes: number): Recovered {
+export function recover(path: string, file: JournaledFile): Recovered {
   const lines = readLines(path);
   const header = parseHeader(lines[0] ?? "");
-  if (header === undefined || header.startBytes > sizeBytes)
-    return {
-      openedAtMs: Date.now(),
-      rotationCount: 0,
-      ...header,
-      wholeBytes: undefined,
-      seen: new DedupIndex(),
-    };
-  const { startBytes } = header;
   const seen = new DedupIndex();
+  const { startBytes = 0, openedAtMs = Date.now(), rotationCount = 0, inode } = header ?? {};
+  const unknown = { openedAtMs, rotationCount, isSameFile: false, wholeBytes: 0, isRestTorn: false, seen };
+  if (header === undefined || startBytes > file.sizeBytes) return unknown;
   let at = 1;
   while (lines[at]?.startsWith("seen ") && seen.restore(lines[at]!.slice("seen ".length))) at++;
-  return { ...header, wholeBytes: recoverBatches(lines.slice(at), { startBytes, sizeBytes }, seen), seen };
+  const isSameFile = inode === file.inode;
+  return {
+    ...unknown,
+    isSameFile,
+    ...recoverBatches(lines.slice(at), { file, startBytes, isSameFile, seen }),
+  };
+}
+
+interface Recovery {
+  readonly file: JournaledFile;
+  readonly startBytes: number;
+  readonly isSameFile: boolean;
+  readonly seen: DedupIndex;
 }
 
 /** Notes the batches that are there whole; each begins where the one before ends. */
 function recoverBatches(
   lines: readonly string[],
-  { startBytes, sizeBytes }: { startBytes: number; sizeBytes: number },
-  seen: DedupIndex,
-): number | undefined {
-  let endBytes = startBytes;
+  { file, startBytes, isSameFile, seen }: Recovery,
+): Pick<Recovered, "wholeBytes" | "isRestTorn"> {
+  const syncedBytes = Math.max(startBytes, ...lines.map((line) => parseSynced(line) ?? 0));
+  let wholeBytes = startBytes;
   for (const line of lines) {
+    if (parseSynced(line) !== undefined) continue;
     const batch = parseBatch(line);
-    if (batch?.beginBytes !== endBytes) break;
-    if (batch.endBytes > sizeBytes) return batch.beginBytes;
+    if (batch?.beginBytes !== wholeBytes) break;
+    if (batch.endBytes > file.sizeBytes) return { wholeBytes, isRestTorn: true };
+    if (isSameFile && batch.endBytes > syncedBytes && isForgotten(file, batch))
+      return { wholeBytes, isRestTorn: true };
     if (batch.ids !== undefined) seen.add(batch.source, batch.ids, batch.eventCount);
-    ({ endBytes } = batch);
+    wholeBytes = batch.endBytes;
   }
-  return endBytes === sizeBytes ? sizeBytes : undefined;
+  return { wholeBytes, isRestTorn: false };
+}
+
+/** Whether a power cut took some of a batch: then there are zeros, which no JSON has. Other bytes are somebody else's. */
+function isForgotten(file: JournaledFile, { beginBytes, endBytes, checksum }: JournalBatch): boolean {
+  const lines = file.read(beginBytes, endBytes);
+  return crc32(lines) !== checksum && lines.includes(0);
 }
 
 /** The lines that have an end. */
@@ -182,21 +220,31 @@ function readLines(path: string): string[] {
 }
 
 function parseHeader(line: string): JournalHeader | undefined {
-  const [, startBytes, openedAtMs, rotationCount] =
-    /^eventspool-journal 1 (\d+) (\d+) (\d+)$/.exec(line) ?? [];
-  if (startBytes === undefined) return undefined;
-  return {
-    startBytes: Number(startBytes),
-    openedAtMs: Number(openedAtMs),
-    rotationCount: Number(rotationCount),
-  };
+  const [, ...numbers] = /^eventspool-journal 1 (\d+) (\d+) (\d+) (\d+)$/.exec(line) ?? [];
+  const [startBytes, openedAtMs, rotationCount, inode] = numbers.map(Number);
+  if (inode === undefined) return undefined;
+  return { startBytes: startBytes!, openedAtMs: openedAtMs!, rotationCount: rotationCount!, inode };
+}
+
+function parseSynced(line: string): number | undefined {
+  const [, synced] = /^synced (\d+)$/.exec(line) ?? [];
+  return synced === undefined ? undefined : Number(synced);
 }
 
 function parseBatch(line: string): JournalBatch | undefined {
-  const [, begin, end, count, name, text] = /^batch (\d+) (\d+) (\d+) (\S*) (\S+)$/.exec(line) ?? [];
+  const [, begin, end, crc, count, name, text] =
+    /^batch (\d+) (\d+) (\d+) (\d+) (\S*) (\S+)$/.exec(line) ?? [];
   const source = parseSource(name ?? "");
   if (begin === undefined || source === undefined) return undefined;
   const ids = text === "-" ? undefined : parseEventIds(text!);
   if (text !== "-" && ids === undefined) return undefined;
-  return { beginBytes: Number(begin), endBytes: Number(end), eventCount: Number(count), source, ids };
+  const [beginBytes, endBytes, checksum, eventCount] = [begin, end, crc, count].map(Number);
+  return {
+    beginBytes: beginBytes!,
+    endBytes: endBytes!,
+    checksum: checksum!,
+    eventCount: eventCount!,
+    source,
+    ids,
+  };
 }

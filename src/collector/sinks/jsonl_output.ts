@@ -1,5 +1,6 @@
 import { existsSync, fstatSync, readSync, realpathSync, renameSync } from "node:fs";
 import { dirname, extname } from "node:path";
+import { crc32 } from "node:zlib";
 import { getLogger } from "@logtape/logtape";
 import { EventStorageError } from "../../errors.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
@@ -42,6 +43,8 @@ export class JsonlOutput {
   #rotationCount: number;
   /** How long both files were before the last append, in bytes. */
   #before = { fileBytes: 0, journalBytes: 0 };
+  /** How much of the file is on the disk, in bytes. */
+  #syncedBytes: number;
   /** Why nothing more can be written. */
   #failure: EventStorageError | undefined;
 
@@ -58,11 +61,12 @@ export class JsonlOutput {
     }
     try {
       const journalPath = `${this.path}.journal`;
-      const found = mendLinesFile(this.#file, this.path, journalPath);
+      const found = repairLinesFile(this.#file, this.path, journalPath);
       this.seen = found.seen;
       this.#openedAtMs = found.openedAtMs;
       this.#rotationCount = found.rotationCount;
       this.#file.syncNow();
+      this.#syncedBytes = this.#file.sizeBytes;
       this.#journal = new JsonlJournal(journalPath, this.#header(), { seen: this.seen, mode });
     } catch (error) {
       this.#file.close();
@@ -86,9 +90,9 @@ export class JsonlOutput {
     if (this.sizeBytes === 0) this.#openedAtMs = Date.now();
     this.#before = { fileBytes: this.sizeBytes, journalBytes: this.#journal.sizeBytes };
     try {
-      this.#journal.append(journalOf(batches, this.sizeBytes));
-      // The lines of one batch at a time: those of a whole group at once would cost three times as much.
-      for (const { events } of batches) this.#file.append(events.lines());
+      const lines = batches.map(({ events }) => events.lines());
+      this.#journal.append(journalOf(batches, lines, this.sizeBytes), this.#syncedBytes);
+      for (const some of lines) this.#file.append(some);
     } catch (cause) {
       this.undo();
       throw describeWriteError(cause, this.path);
@@ -98,6 +102,7 @@ export class JsonlOutput {
   /** Takes back the last append. The file first: without its journal, half a batch would pass for whole lines. */
   undo(): void {
     try {
+      this.#syncedBytes = Math.min(this.#syncedBytes, this.#before.fileBytes);
       this.#file.cutTo(this.#before.fileBytes);
       this.#journal.cutTo(this.#before.journalBytes);
     } catch (cause) {
@@ -107,8 +112,10 @@ export class JsonlOutput {
   }
 
   async sync(): Promise<void> {
+    const { sizeBytes } = this;
     try {
       await Promise.all([this.#journal.sync(), this.#file.sync()]);
+      this.#syncedBytes = sizeBytes;
     } catch (cause) {
       throw describeWriteError(cause, this.path);
     }
@@ -125,7 +132,7 @@ export class JsonlOutput {
   /** Begins a new file. On a failure the old one goes on as it is. */
   rotate(): void {
     const target = rotatedPath(this.path, new Date(), this.#rotationCount + 1);
-    const header = { startBytes: 0, openedAtMs: Date.now(), rotationCount: target.count };
+    const header = { startBytes: 0, openedAtMs: Date.now(), rotationCount: target.count, inode: 0 };
     try {
       this.#file.syncNow();
       // The journal first: after a crash between the two it tells nothing of the file, and so the file is kept whole.
@@ -137,6 +144,7 @@ export class JsonlOutput {
     try {
       this.#moveTo(target.path);
       this.#rotationCount = target.count;
+      this.#rewriteJournal(); // it knows the new file from now on
     } catch (cause) {
       this.#logRotation(cause);
       this.#rewriteJournalOrFail();
@@ -150,7 +158,12 @@ export class JsonlOutput {
   }
 
   #header(): JournalHeader {
-    return { startBytes: this.sizeBytes, openedAtMs: this.#openedAtMs, rotationCount: this.#rotationCount };
+    return {
+      startBytes: this.sizeBytes,
+      openedAtMs: this.#openedAtMs,
+      rotationCount: this.#rotationCount,
+      inode: this.#file.inode,
+    };
   }
 
   /** Somebody else has cut the file or written to it, as logrotate's `copytruncate` does. */
@@ -165,6 +178,7 @@ export class JsonlOutput {
   #rewriteJournal(): void {
     try {
       this.#file.syncNow();
+      this.#syncedBytes = this.sizeBytes;
       this.#journal.rewrite(this.#header(), this.seen);
     } catch (cause) {
       throw describeWriteError(cause, this.path);
@@ -199,13 +213,17 @@ export class JsonlOutput {
   }
 }
 
-function journalOf(batches: readonly BatchLines[], fileBytes: number): JournalBatch[] {
+function journalOf(
+  batches: readonly BatchLines[],
+  lines: readonly Buffer[],
+  fileBytes: number,
+): JournalBatch[] {
   let endBytes = fileBytes;
-  const written = batches.filter(({ sizeBytes }) => sizeBytes > 0);
-  return written.map(({ eventCount, source, ids, sizeBytes }) => {
+  return batches.flatMap(({ eventCount, source, ids, sizeBytes }, index) => {
+    if (sizeBytes === 0) return [];
     const beginBytes = endBytes;
     endBytes += sizeBytes;
-    return { beginBytes, endBytes, eventCount, source, ids };
+    return [{ beginBytes, endBytes, checksum: crc32(lines[index]!), eventCount, source, ids }];
   });
 }
 
@@ -234,41 +252,63 @@ function openLinesFile(path: string, mode: number): AppendFile {
 }
 
 /**
- * Finds out by its journal what of a file is whole, and cuts off the rest: nobody was told that it arrived. Where
- * the journal does not reach that far, only a last line without an end is cut off. A file that is not ours is left as
- * it is.
+ * Finds out by its journal what of a file is whole, and cuts off the rest: no publisher was told that it arrived. Where
+ * the journal does not reach that far, only what a power cut left of the last lines is cut off. A file that is not ours
+ * is left as it is.
  *
  * @throws {EventStorageError} `NOT_JSON_LINES`
  */
-function mendLinesFile(file: AppendFile, path: string, journalPath: string): Recovered {
+function repairLinesFile(file: AppendFile, path: string, journalPath: string): Recovered {
   const foundBytes = file.sizeBytes;
-  if (foundBytes > 0) assertFirstLine(file, path);
-  const recovered = recover(journalPath, foundBytes);
-  const wholeBytes = recovered.wholeBytes ?? endOfLastLine(file, path);
+  const read = (begin: number, end: number): Buffer => readPart(file, begin, end - begin);
+  const recovered = recover(journalPath, { sizeBytes: foundBytes, inode: file.inode, read });
+  const endBytes = recovered.isSameFile ? beginOfZeros(file, recovered.wholeBytes) : foundBytes;
+  const { isSameFile, isRestTorn, wholeBytes: knownBytes } = recovered;
+  if (foundBytes > 0 && endBytes === foundBytes) assertFirstLine(file, isSameFile, path);
+  const isKnown = isRestTorn || knownBytes === foundBytes;
+  const wholeBytes = isKnown ? knownBytes : endOfLastLine(file, { endBytes, isSameFile, path });
   if (wholeBytes < foundBytes) {
     file.cutTo(wholeBytes);
     const cutBytes = foundBytes - wholeBytes;
-    logger.warn("Cut {cutBytes} bytes off {path}: a batch that was never answered", { cutBytes, path });
+    logger.warn("Cut {cutBytes} bytes off {path}: a batch that was not acknowledged", { cutBytes, path });
   }
   return recovered;
 }
 
-/** A configuration file, a table, a log: their first lines are not JSON, and a database has none. */
-function assertFirstLine(file: AppendFile, path: string): void {
-  const head = readPart(file, 0, Math.min(file.sizeBytes, MAX_LINE_BYTES));
-  const end = head.indexOf(NEWLINE);
-  if (end !== -1 ? !isJson(head.subarray(0, end)) : !isTornJson(head)) throw notJsonLines(path);
+/** Where the first zero is behind a position: a disk gives zeros for what a power cut took. No JSON has one. */
+function beginOfZeros(file: AppendFile, fromBytes: number): number {
+  for (let begin = fromBytes; begin < file.sizeBytes; begin += MAX_LINE_BYTES) {
+    const found = readPart(file, begin, MAX_LINE_BYTES).indexOf(0);
+    if (found !== -1) return begin + found;
+  }
+  return file.sizeBytes;
 }
 
-function endOfLastLine(file: AppendFile, path: string): number {
-  const { sizeBytes } = file;
-  const tailBytes = Math.min(sizeBytes, 2 * MAX_LINE_BYTES);
-  const tail = readPart(file, sizeBytes - tailBytes, tailBytes);
+/** A configuration file, a table, a log: their first lines are not JSON, and a database has none. */
+function assertFirstLine(file: AppendFile, isOurs: boolean, path: string): void {
+  const head = readPart(file, 0, Math.min(file.sizeBytes, MAX_LINE_BYTES));
+  const end = head.indexOf(NEWLINE);
+  const isBegun = isTornJson(head) || (isOurs && isJson(head));
+  if (end === -1 ? !isBegun : !isJson(head.subarray(0, end))) throw notJsonLines(path);
+}
+
+interface LinesEnd {
+  /** Where the lines end. Behind it there are zeros, or nothing. */
+  readonly endBytes: number;
+  readonly isSameFile: boolean;
+  readonly path: string;
+}
+
+/** Where the last whole line ends. Behind it there may be the beginning of another. */
+function endOfLastLine(file: AppendFile, { endBytes, isSameFile, path }: LinesEnd): number {
+  const tailBytes = Math.min(endBytes, 2 * MAX_LINE_BYTES);
+  const tail = readPart(file, endBytes - tailBytes, tailBytes);
   const end = tail.lastIndexOf(NEWLINE) + 1;
   const begin = end < 2 ? 0 : tail.lastIndexOf(NEWLINE, end - 2) + 1;
   const isWhole = end === 0 || isJson(tail.subarray(begin, end - 1));
-  if (!isWhole || !(end === tail.length || isTornJson(tail.subarray(end)))) throw notJsonLines(path);
-  return sizeBytes - tail.length + end;
+  const isTorn = end === tail.length || isSameFile || isTornJson(tail.subarray(end));
+  if (!isWhole || !isTorn) throw notJsonLines(path);
+  return endBytes - tail.length + end;
 }
 
 function readPart({ descriptor }: AppendFile, position: number, sizeBytes: number): Buffer {
@@ -312,7 +352,7 @@ function describeWriteError(error: unknown, path: string): EventStorageError {
 /** What a file is once it is not known what it holds. */
 function unusable(path: string, cause: unknown): EventStorageError {
   const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
-  const problem = `${path} cannot be used any more: ${message}. See to the disk, and restart the collector, which mends the file.`;
+  const problem = `${path} cannot be used any more: ${message}. See to the disk, and restart the collector, which repairs the file.`;
   return new EventStorageError(code, path, problem, { cause });
 }
 

@@ -2,7 +2,7 @@ import type { NatsSinkConfig } from "../../config/nats_config.ts";
 import { describeSink } from "../../config/sink_config.ts";
 import { EventStorageError } from "../../errors.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
-import type { Messages, Published } from "../../nats/types.ts";
+import type { Messages, PublishResult } from "../../nats/pending_messages.ts";
 import { eachId } from "../../wire/event_ids.ts";
 import { formatSource } from "../dedup/index.ts";
 import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
@@ -18,7 +18,7 @@ export class NatsSink implements Sink {
   readonly #url: string;
   /** How subjects are made, by the names of the keys. */
   readonly #subjects = new Map<string, (body: Uint8Array) => string>();
-  readonly #storing = new Set<Promise<Published>>();
+  readonly #storing = new Set<Promise<PublishResult>>();
   readonly #never = new AbortController().signal;
 
   /** Connects to nothing before the first batch. It takes what `loadCollectorConfig(file).sink` says for `sink = nats`. */

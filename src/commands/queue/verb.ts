@@ -173,6 +173,10 @@ export function existingFile(call: Call): string {
   const path = queueFilePath(queue, directory);
   if (existsSync(path)) return path;
   const names = queuesIn(dirname(path));
+  if (names.includes(queue)) {
+    const problem = `The queue file ${path} is a link to a file that does not exist: restore that file, or remove the link.`;
+    throw new EventStorageError("ENOENT", path, problem);
+  }
   const meant = didYouMean(queue, names);
   const hint = meant === undefined ? "" : ` Did you mean ${JSON.stringify(meant)}?`;
   const others =

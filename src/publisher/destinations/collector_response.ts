@@ -123,7 +123,7 @@ function misconfigured(response: CollectorResponse, why?: string): Misconfigured
 
 function describe({ status, text }: CollectorResponse, why?: string): string {
   const response = text.slice(0, KEPT_RESPONSE_CHARS);
-  return `the collector answered ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
+  return `the collector responded with ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
 }
 
 const A_PAGE = "a web page";

@@ -5,7 +5,7 @@
  */
 import type { NatsDestinationConfig } from "../../config/nats_config.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
-import type { Messages, Published } from "../../nats/types.ts";
+import type { Messages, PublishResult } from "../../nats/pending_messages.ts";
 import { BATCH_FORMATS, frame, MAX_BATCH_BYTES } from "../../wire/batch_format.ts";
 import { formatEventIds } from "../../wire/event_ids.ts";
 import type {
@@ -95,7 +95,7 @@ export class NatsDestination implements Destination {
 }
 
 function outcomeOfEach(
-  { rejected, undelivered, failure, duplicates }: Published,
+  { rejected, undelivered, failure, duplicates }: PublishResult,
   events: readonly StoredEvent[],
 ): Outcome {
   if (rejected.length === 0 && undelivered.length === 0) return { kind: "accepted", duplicates };
@@ -111,7 +111,7 @@ function outcomeOfEach(
   };
 }
 
-function outcomeOfWhole({ rejected: [rejected], failure, duplicates }: Published): Outcome {
+function outcomeOfWhole({ rejected: [rejected], failure, duplicates }: PublishResult): Outcome {
   if (rejected === undefined) return failure ?? { kind: "accepted", duplicates };
   return { kind: "rejected", status: statusOf(rejected.isTooLarge), response: rejected.reason };
 }

@@ -10,13 +10,10 @@ import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { betterSqlite3, checkRuntime } from "./better_sqlite3.ts";
 import { bunSqlite } from "./bun_sqlite.ts";
 import { nodeSqlite } from "./node_sqlite.ts";
-import type { Database, Driver, OpenOptions } from "./sqlite.ts";
+import type { Database, Driver, DriverName, OpenOptions } from "./sqlite.ts";
 
-/** The libraries by the names that `$EVENTSPOOL_SQLITE` takes, in the order in which they are tried. */
-const DRIVER_NAMES: readonly DriverName[] = ["better-sqlite3", "bun:sqlite", "node:sqlite"];
-
-/** The name of a SQLite library. */
-type DriverName = Driver["name"];
+/** The SQLite libraries by their names, in the order in which they are tried. */
+export const DRIVER_NAMES: readonly DriverName[] = ["better-sqlite3", "bun:sqlite", "node:sqlite"];
 
 const LOADERS: Readonly<Record<DriverName, (path: string) => Driver>> = {
   "better-sqlite3": (path) => {
@@ -33,14 +30,28 @@ const LOADERS: Readonly<Record<DriverName, (path: string) => Driver>> = {
   },
 };
 
+let wanted: DriverName | undefined;
 let chosen: Driver | undefined;
+
+/**
+ * Names the library of this process, in place of `$EVENTSPOOL_SQLITE`.
+ *
+ * @throws {ConfigurationError} the process uses another one already
+ */
+export function useDriver(name: DriverName): void {
+  if (chosen !== undefined && chosen.name !== name) {
+    const problem = `is ${name}, and this process uses ${chosen.name} already: pass the same to the first queue that it opens.`;
+    throw new ConfigurationError(problem, { key: "driver" });
+  }
+  wanted = name;
+}
 
 /**
  * Opens a file that exists, with the library of this process.
  *
- * The library is chosen at the first call: `$EVENTSPOOL_SQLITE` if it is set, else the first of {@link DRIVER_NAMES}
- * that loads. better-sqlite3 is the default; the runtime's own SQLite takes over where its addon cannot be loaded: in a
- * bundle, on an unusual system, under Deno without `--allow-ffi`.
+ * The library is chosen at the first call: that of {@link useDriver}, else of `$EVENTSPOOL_SQLITE`, else the first of
+ * {@link DRIVER_NAMES} that loads. So better-sqlite3 is the default, and the runtime's own SQLite is used where the
+ * addon cannot be loaded: in a bundle, on an unusual system, under Deno without `--allow-ffi`.
  *
  * @throws {ConfigurationError} `$EVENTSPOOL_SQLITE` is not the name of a library
  * @throws {EventStorageError} `NO_ADDON`: no library loads; `OLD_RUNTIME`: only better-sqlite3 could be used, and it
@@ -62,12 +73,12 @@ export function openDatabase(path: string, options: OpenOptions): Database {
 }
 
 function chooseDriver(path: string): Driver {
-  const driver = load(path, wantedDrivers(readEnv("EVENTSPOOL_SQLITE")));
+  const driver = load(path, wanted === undefined ? namedDrivers(readEnv("EVENTSPOOL_SQLITE")) : [wanted]);
   logChoice(driver.name);
   return driver;
 }
 
-function wantedDrivers(name: string | undefined): readonly DriverName[] {
+function namedDrivers(name: string | undefined): readonly DriverName[] {
   if (!name) return DRIVER_NAMES;
   if ((DRIVER_NAMES as readonly string[]).includes(name)) return [name as DriverName];
   throw new ConfigurationError(`must be one of ${DRIVER_NAMES.join(", ")}, got ${JSON.stringify(name)}.`, {

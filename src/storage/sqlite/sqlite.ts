@@ -53,10 +53,12 @@ export interface OpenOptions {
   readonly onClose?: () => void;
 }
 
+/** The name of a SQLite library: of its package, or of the runtime's module. */
+export type DriverName = "better-sqlite3" | "bun:sqlite" | "node:sqlite";
+
 /** A library that provides SQLite. */
 export interface Driver {
-  /** The name of its package or module. */
-  readonly name: "better-sqlite3" | "bun:sqlite" | "node:sqlite";
+  readonly name: DriverName;
   /** The prototype of its connections. */
   readonly library: object;
   /** Opens a file that exists. @throws SQLite's error, with its code */

@@ -47,7 +47,26 @@ test("puts back what the queue has room for, and says that it is full", async ()
 
   assert.equal(response.headers.get("Location"), "./?retried=2&full=1#dead");
   assert.deepEqual(countsOf(main), { depth: 2, deadLetters: 1 });
-  assert.match(words(await pageOf(app, "/?retried=2&full=1")), /The queue is full: try the others later\./);
+  assert.match(words(await pageOf(app, "/?retried=2&full=1")), /The queue is full: retry the others later\./);
+});
+
+test("retries and deletes the dead letters of one reason, and no other", async () => {
+  await using main = newQueue(NOWHERE);
+  insertDeadLetters(main.directory, ["1", "2"], { status: 422, response: "no noun in 1" });
+  insertDeadLetters(main.directory, ["3", "4"], { status: 422, response: "no verb" });
+  const app = admin(main.publisher, LOCAL);
+  const page = await pageOf(app);
+  const fields = { form_token: fieldOf(page, "form_token"), seen: fieldOf(page, "seen") };
+  insertDeadLetters(main.directory, ["5"], { status: 400, response: "no noun in 1" });
+
+  const retried = await send(app, "/retry", { ...fields, like: "2" });
+  assert.equal(retried.headers.get("Location"), "./?retried=2#dead");
+  assert.deepEqual(countsOf(main), { depth: 2, deadLetters: 3 });
+  const purged = await send(app, "/purge", { ...fields, like: "4" });
+  assert.equal(purged.headers.get("Location"), "./?purged=2#dead");
+  const gone = await send(app, "/purge", { ...fields, like: "4" });
+  assert.equal(gone.headers.get("Location"), "./?purged=0#dead");
+  assert.deepEqual(countsOf(main), { depth: 2, deadLetters: 1 });
 });
 
 test("deletes a dead letter, or all of them, for good", async () => {
@@ -109,6 +128,7 @@ test("does nothing for a form that names no dead letter, is no form, or is too l
     { all: "yes" },
     { all: "yes", seen: "soon" },
     { all: "no" },
+    { like: "1" },
   ])
     assert.equal((await send(app, "/purge", { form_token, ...fields })).status, 400, JSON.stringify(fields));
   const json = await app.request("/purge", { method: "POST", body: JSON.stringify({ form_token, id: "1" }) });

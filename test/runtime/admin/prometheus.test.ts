@@ -14,7 +14,7 @@ const PROMETHEUS_ACCEPTS = `${OPEN_METRICS};version=1.0.0,${OPEN_METRICS};versio
 
 /** Base units, what only grows, and what is counted; no ms, no kB, no percent. */
 const UNITS =
-  /_(seconds|bytes|total|info|events|batches|failures|limit|concurrency|depth|leased|letters|held|failed|risks|running)$/;
+  /_(seconds|bytes|total|info|events|batches|failures|limit|concurrency|depth|leased|letters|held|paused|failed|risks|running)$/;
 
 /** Some of a publisher's figures. */
 async function pick(publisher: Parameters<typeof figuresOf>[0], names: readonly string[]) {

@@ -370,15 +370,10 @@ test("--check finds what a start would: a missing directory, a taken port", LIMI
   using directory = temporaryDirectory();
   await using taken = await ScriptedCollector.open();
   const key = `key.k = ${KEY_BASE64}\n`;
-  const absent = join(directory.path, "absent", "events.jsonl");
-  const cases: [config: string, problem: RegExp][] = [
-    [configure(directory.path, key, absent), /output: .*absent does not exist: create it/],
-    [
-      configure(directory.path, `${key}listen = 127.0.0.1:${taken.port}\n`),
-      /listen: cannot listen on .*the address is taken/,
-    ],
-  ];
-  for (const [config, problem] of cases) assertRejection(await collector(["--check", config]), problem);
+  const absent = configure(directory.path, key, join(directory.path, "absent", "events.jsonl"));
+  assertRejection(await collector(["--check", absent]), /output: .*absent does not exist: create it/);
+  const clash = configure(directory.path, `${key}listen = 127.0.0.1:${taken.port}\n`);
+  assertRejection(await collector(["--check", clash]), /listen: cannot listen on .*the address is taken/);
 });
 
 test("--check passes beside a running collector, and --strict rejects warnings", LIMIT, async () => {

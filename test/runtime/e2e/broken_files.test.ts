@@ -135,7 +135,7 @@ for (const { name, breakIt, code, reason } of BREAKAGES) {
     assert.ok([1, 2].includes((await check.ended) as number));
     assert.match(
       [...check.stdout, ...check.stderr].join("\n"),
-      reason.source.includes("opened") ? /no queue/ : reason,
+      reason.source.includes("opened") ? /is a link to a file that does not exist/ : reason,
     );
     assert.doesNotMatch([...check.stdout, ...check.stderr].join("\n"), /^\s+at /m, "no stack");
     assert.deepEqual(contentOf(file), before);
@@ -211,7 +211,7 @@ test("says whose file it is to a user who may not use it", AS_NOBODY, (t) => {
     assert.equal(code, 2, text);
     assert.match(
       text,
-      /^queue: The queue file .* (may not|cannot be opened).*see (to its owner and mode|that)/,
+      /queue\.ts (?:put|depth): The queue file .* (may not|cannot be opened).*see (to its owner and mode|that)/,
     );
     assert.doesNotMatch(text, /^\s+at /m);
   }

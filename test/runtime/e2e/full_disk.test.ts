@@ -123,7 +123,27 @@ test("says what is wrong when it cannot start on a full disk, with 1, as that pa
   assert.equal(await publisher.ended, 1);
   assert.match(
     publisher.stderr.join("\n"),
-    /^publisher: The queue file .* the disk is full\. Free some space/,
+    /publisher\.ts: The queue file .* the disk is full\. Free some space/,
   );
   assert.equal(publisher.stderr.length, 1);
+});
+
+test("gives up retained events before the disk is full, so that they never stop puts", LIMIT, async () => {
+  using disk = new SmallDisk(16);
+  using spool = new Spool({ directory: disk.path });
+  await using collector = await ScriptedCollector.open();
+  const settings = {
+    "collector.hostname": `127.0.0.1:${collector.port}`,
+    "queue.retention": "24h",
+    "queue.ballast": "off",
+  };
+  await using publisher = spool.publisher(settings);
+  await publishing(publisher);
+  for (let round = 0; round < 60; round++) {
+    spool.put(500, { text: "x".repeat(1_000) });
+    await eventually("delivery", () => spool.queue.depth() === 0);
+  }
+  assert.equal(new Set(collector.acceptedNumbers).size, 30_000);
+  assert.equal(spool.integrity(), "ok");
+  assert.equal(await stop(publisher), 0);
 });

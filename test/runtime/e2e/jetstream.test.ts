@@ -21,8 +21,8 @@ test(
     await using publisher = spool.publisher({ "collector.hostname": host });
 
     spool.put(1_000);
-    const line = await publisher.line(/answered 503/);
-    assert.match(line, /The collector cannot take events now/);
+    const line = await publisher.line(/responded with 503/);
+    assert.match(line, /The destination is unavailable/);
     await first.line(/The stream has not all events of the batch: .*the stream is full/);
     assert.equal((await client.jsm.streams.info("EVENTS")).state.messages, 500);
 

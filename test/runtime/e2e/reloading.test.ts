@@ -128,7 +128,7 @@ test("goes on as before, and says so, when the new configuration cannot be used"
     await delivered(spool);
     const health = await healthAt(address);
     assert.equal(health.status, "degraded", name);
-    assert.match(health.reasons.join(), /configuration was to be read again/);
+    assert.match(health.reasons.join(), /new configuration cannot be used/);
     assert.match(health.reload_error, problem);
     assert.equal(await metricAt(address), "1");
   }

@@ -64,7 +64,7 @@ test("delivers once a collector that was down listens", LIMIT, async () => {
   })();
   spool.put(3);
   await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${port}` });
-  await publisher.line(/"The collector cannot take events now/);
+  await publisher.line(/"The destination is unavailable/);
   assert.equal(spool.queue.depth(), 3);
 
   await using collector = await ScriptedCollector.open({ port });
@@ -110,7 +110,7 @@ test("keeps the events and calls for help on 401, 403, 404 and 302, until it is 
       const { status: word, last_error: problem } = (await response.json()) as Health;
       if (response.status !== 503 || word !== "failing") return false;
       assert.equal(problem.kind, "misconfigured");
-      return problem.message === `the collector answered ${status}: go away`;
+      return problem.message === `the collector responded with ${status}: go away`;
     });
     assert.equal(spool.queue.depth(), 1);
     collector.script = ACCEPT;

@@ -89,7 +89,7 @@ test("shows no secret when it is made to crash", LIMIT, async () => {
   const settings = { "collector.hostname": "127.0.0.1:9", "key.secret": BASE64, "admin.listen": "off" };
   spool.put(1);
   await using publisher = spool.publisher(settings, ["--debug"]);
-  await publisher.line(/sending again/);
+  await publisher.line(/retrying in/);
   publisher.signal("SIGABRT");
   assert.notEqual(await publisher.ended, 0);
   assertNothingShows(outputOf(publisher));

@@ -40,7 +40,7 @@ async function keepsItsEvents(
   using spool = new Spool();
   spool.put(10);
   await using publisher = publisherOf(spool, url, settings, env);
-  const line = await publisher.line(/takes no events from us/);
+  const line = await publisher.line(/rejects our requests/);
   assert.match(line, complaint);
   assert.equal(spool.queue.depth(), 10);
   assert.deepEqual(spool.deadLetters(), []);
@@ -50,7 +50,7 @@ const answers: readonly (readonly [what: string, answer: Answer, complaint: RegE
   [
     "a balancer's default page, with 200",
     (response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<h1>It works!</h1>"),
-    /answered 200, a web page/,
+    /responded with 200, a web page/,
   ],
   [
     "a page without a type, with 200",
@@ -77,7 +77,7 @@ const answers: readonly (readonly [what: string, answer: Answer, complaint: RegE
     (response) => response.writeHead(422, { "Content-Type": "text/html" }).end(NGINX_400),
     /a web page/,
   ],
-  ["407", (response) => response.writeHead(407).end("who are you?"), /answered 407/],
+  ["407", (response) => response.writeHead(407).end("who are you?"), /responded with 407/],
 ];
 
 for (const [what, answer, complaint] of answers)
@@ -97,8 +97,8 @@ test(
     using spool = new Spool();
     spool.put(4, { padding: "x".repeat(50_000) });
     await using publisher = publisherOf(spool, server.url);
-    await publisher.line(/too large for the collector/);
-    assert.match(await publisher.line(/takes no events from us/), /answered 413, a web page/);
+    await publisher.line(/too large for the destination/);
+    assert.match(await publisher.line(/rejects our requests/), /responded with 413, a web page/);
     assert.equal(spool.queue.depth(), 4);
     assert.deepEqual(spool.deadLetters(), []);
   },
@@ -294,7 +294,7 @@ test("a publisher reads its certificates anew after SIGHUP", LIMIT, async () => 
   const caFile = join(directory.path, "ca.pem");
   copyFileSync(join(PEM, "client.pem"), caFile);
   await using publisher = publisherOf(spool, collector.url, { "collector.tls_ca_file": caFile });
-  await publisher.line(/takes no events from us/);
+  await publisher.line(/rejects our requests/);
   copyFileSync(join(PEM, "ca.pem"), caFile);
   await publishing(publisher);
   publisher.signal("SIGHUP");

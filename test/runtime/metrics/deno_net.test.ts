@@ -11,7 +11,7 @@ const DENO_ONLY = {
   skip: process.versions.deno === undefined && "only Deno has permissions",
 };
 
-/** Sends metrics from a Deno process that may reach what `allowed` names, until a packet or a warning was seen. */
+/** Sends metrics from a Deno process with `--allow-net=allowed`, until a packet or a warning arrives. */
 function sender(port: number, allowed: string[]) {
   const flags = ["--no-prompt", "--no-check", "--allow-read", "--allow-env"];
   const net = allowed.length === 0 ? [] : [`--allow-net=${allowed}`];
@@ -19,7 +19,7 @@ function sender(port: number, allowed: string[]) {
   return startCommand([process.execPath, args]);
 }
 
-test("finds nothing missing where all is allowed", () => {
+test("finds no missing permission when all is allowed", () => {
   assert.equal(missingUdpPermission({ address: "127.0.0.1", family: 4, port: 8125 }), undefined);
   assert.equal(missingUdpPermission({ address: "::1", family: 6, port: 8125 }), undefined);
 });
@@ -29,17 +29,17 @@ for (const { allowed, missing } of [
   { allowed: ["127.0.0.1"], missing: "0.0.0.0:0" },
   { allowed: ["0.0.0.0:0"], missing: "127.0.0.1:PORT" },
 ]) {
-  test(`says what is missing and goes on, with --allow-net=${allowed}`, DENO_ONLY, async () => {
+  test(`names the missing permission and continues, with --allow-net=${allowed}`, DENO_ONLY, async () => {
     await using program = sender(8125, allowed);
     assert.equal(await program.ended, 0, program.stderr.join("\n"));
     assert.deepEqual(program.stdout, [
-      `Cannot send metrics to 127.0.0.1:8125: Deno does not allow it, and goes on without: start it with --allow-net=${missing.replace("PORT", "8125")}`,
+      `Cannot send metrics to 127.0.0.1:8125: Deno does not allow it: metrics are off; start it with --allow-net=${missing.replace("PORT", "8125")}`,
       "went on",
     ]);
   });
 }
 
-test("sends with the permissions that the warning names, and no more", DENO_ONLY, async () => {
+test("sends with only the permissions that the warning names", DENO_ONLY, async () => {
   await using statsd = await listenAsStatsd();
   const { port } = statsd.endpoint;
   await using program = sender(port, ["0.0.0.0:0", `127.0.0.1:${port}`]);

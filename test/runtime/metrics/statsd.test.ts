@@ -20,7 +20,7 @@ const COUNTERS = [1, 9, 100, 1702, 99_999, 999_999, 1_000_000, 1_234_567, 0.5];
 const TIMERS_MS = [0.1, 1.234567, 50, 1000, 3000, 3005.1234, 123_456.7, 1_234_567.8];
 
 for (const { namespace, packets } of readVectors<{ namespace: string; packets: string[] }[]>("metrics")) {
-  test(`writes the packets of baseplate.py under the namespace ${JSON.stringify(namespace)}`, () => {
+  test(`sends the packets of baseplate.py with the namespace ${JSON.stringify(namespace)}`, () => {
     const name = (last: string) => joinName(namespace, last);
     assert.deepEqual(
       [
@@ -35,7 +35,7 @@ for (const { namespace, packets } of readVectors<{ namespace: string; packets: s
   });
 }
 
-test("writes numbers as C's %g does", () => {
+test("formats numbers like C's %g", () => {
   const expected: [number, string][] = [
     [0, "0"],
     [-1.5, "-1.5"],
@@ -71,7 +71,7 @@ async function receive(socket: Socket, count: number): Promise<string[]> {
   return packets.sort(); // UDP promises no order, and Deno keeps none
 }
 
-test("sends one packet a metric", async () => {
+test("sends one packet for each metric", async () => {
   const statsd = await listen();
   const received = receive(statsd, 3);
   const endpoint = { host: "127.0.0.1", port: statsd.address().port };
@@ -84,7 +84,7 @@ test("sends one packet a metric", async () => {
   statsd.close();
 });
 
-test("finds a statsd by its name, and drops metrics until it has", async () => {
+test("resolves the host name of statsd, and drops metrics until then", async () => {
   const statsd = await listen();
   const received = receive(statsd, 1);
   const client = new StatsdClient({
@@ -108,7 +108,7 @@ test("keeps no process alive", async () => {
   assert.equal(exitCode, 0);
 });
 
-test("goes on sending when statsd comes back", async () => {
+test("sends again when statsd is back", async () => {
   const first = await listen();
   const { port } = first.address();
   first.close();
@@ -127,7 +127,7 @@ test("goes on sending when statsd comes back", async () => {
   second.close();
 });
 
-test("survives a flood, dropping what cannot leave at once", async () => {
+test("survives a flood, and drops what cannot be sent at once", async () => {
   const statsd = await listen();
   const endpoint = { host: "127.0.0.1", port: statsd.address().port };
   const received = receive(statsd, 1);
@@ -160,7 +160,7 @@ for (const endpoint of [
   });
 }
 
-test("writes metrics into the debug log without an endpoint, when asked to", async () => {
+test("writes metrics to the debug log without an endpoint, if configured", async () => {
   const records = captureLog();
   const client = new StatsdClient({ namespace: "a", logIfUnconfigured: true });
   client.counter("sent", 3);

@@ -3,7 +3,7 @@ import { nkeys } from "@nats-io/transport-node";
 
 type KeyPair = ReturnType<typeof nkeys.createUser>;
 
-/** What a server is configured with so that users come with a credentials file, and one such file's text. */
+/** A server configuration for users with credentials files, and the text of one such file. */
 export interface NatsAccounts {
   readonly config: string;
   readonly credentials: string;

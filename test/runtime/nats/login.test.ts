@@ -35,7 +35,7 @@ for (const [what, config, login, other] of [
   ],
   ["a token", 'authorization { token: "t" }', { token: secret("t") }, { token: secret("s") }],
 ] as ReadonlyArray<[string, string, NatsLogin, NatsLogin]>) {
-  test(`logs in with ${what}, and says when they are wrong`, { skip }, async () => {
+  test(`logs in with ${what}, and reports wrong ones`, { skip }, async () => {
     await using server = await startNats(config);
     await using client = await openNats(server, "token" in login ? { token: "t" } : { user: "u", pass: "p" });
     await client.makeStream(STREAM);
@@ -68,7 +68,7 @@ test("logs in with an nkey", { skip }, async () => {
   assert.doesNotMatch(failure.reason, /SUNOSEED/);
 });
 
-test("logs in with a credentials file, as it is when the connection is made", { skip }, async () => {
+test("logs in with a credentials file, which is read for each connection", { skip }, async () => {
   using directory = temporaryDirectory();
   const credentialsFile = join(directory.path, "user.creds");
   const { config, credentials } = makeAccounts();
@@ -92,7 +92,7 @@ test("logs in with a credentials file, as it is when the connection is made", { 
   assert.equal((await nats.publishAll(messages(["c"]), RUNNING)).failure, undefined);
 });
 
-test("says which subject a user may not publish or listen to", { skip }, async () => {
+test("names the subject that a user may not publish or subscribe to", { skip }, async () => {
   const permissions = (allowed: string): string =>
     `authorization { users: [ { user: "u", password: "p", permissions: { ${allowed} } } ] }`;
   await using deaf = await startNats(permissions('publish: ">", subscribe: "events.>"'));
@@ -100,17 +100,17 @@ test("says which subject a user may not publish or listen to", { skip }, async (
   await using toDeaf = publisher(deaf, { login });
   const { failure } = await toDeaf.publishAll(messages(["a"]), RUNNING);
   assert.equal(failure?.kind, "misconfigured");
-  assert.match(failure.reason, /does not let this user subscribe to _INBOX\..*see nats\.inbox_prefix/);
+  assert.match(failure.reason, /does not allow this user to subscribe to _INBOX\..*see nats\.inbox_prefix/);
 
   await using mute = await startNats(permissions('publish: "$JS.API.>", subscribe: "_INBOX.>"'));
   await using toMute = publisher(mute, { login });
   assert.deepEqual((await toMute.publishAll(messages(["a", "b"]), RUNNING)).failure, {
     kind: "misconfigured",
-    reason: "the server does not let this user publish to events.v2: allow it, or see nats.subject",
+    reason: "the server does not allow this user to publish to events.v2: allow it, or see nats.subject",
   });
 });
 
-test("needs no other permissions than the page says, and one less if it may not know which streams there are", {
+test("needs only the permissions in the docs, and one less if it may not list the streams", {
   skip,
 }, async () => {
   const page = readBlocks("docs/jetstream.md").find(({ text }) => text.startsWith("permissions {"))!;
@@ -129,10 +129,10 @@ test("needs no other permissions than the page says, and one less if it may not 
   await using toStrict = publisher(strict, { login });
   const { failure } = await toStrict.publishAll(messages(["a"]), RUNNING);
   assert.equal(failure?.kind, "unavailable");
-  assert.match(failure.reason, /^subject events\.v2: no stream answers, and which there are is not known: /);
+  assert.match(failure.reason, /^subject events\.v2: no stream responds, and the streams cannot be listed: /);
 });
 
-test("its answers come to an inbox of one's own, where the user may listen to no other", {
+test("receives responses in a configured inbox, if the user may subscribe to no other", {
   skip,
 }, async () => {
   const users = `{ user: "u", password: "p", permissions: { publish: ["events.>"], subscribe: ["_INBOX_u.>"] } }`;
@@ -146,7 +146,7 @@ test("its answers come to an inbox of one's own, where the user may listen to no
   assert.equal((await nats.publishAll(messages(["a"]), RUNNING)).failure, undefined);
 });
 
-test("talks TLS to servers whose certificate it trusts, and to no others", { skip: NO_TLS }, async () => {
+test("uses TLS, and rejects certificates that it does not trust", { skip: NO_TLS }, async () => {
   using directory = temporaryDirectory();
   const [certFile, keyFile] = ["cert.pem", "key.pem"].map((name) => join(directory.path, name)) as [
     string,

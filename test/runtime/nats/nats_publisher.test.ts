@@ -5,7 +5,7 @@ import { messages, numbered, publisher, RUNNING } from "../../support/nats_publi
 
 const skip = NO_NATS;
 
-test("messages are stored under their ids, in order, and once when they are published again", {
+test("stores messages under their ids, in order, and only once when they are published again", {
   skip,
 }, async () => {
   await using server = await startNats();
@@ -35,7 +35,7 @@ test("messages are stored under their ids, in order, and once when they are publ
   );
 });
 
-test("one call's messages beyond a window, and those of many callers at once, are all answered", {
+test("publishes more messages than may be in flight, and those of many calls at once", {
   skip,
 }, async () => {
   await using server = await startNats();
@@ -52,7 +52,7 @@ test("one call's messages beyond a window, and those of many callers at once, ar
   assert.equal(stored.length, 10_000);
 });
 
-test("a message without an id is stored each time", { skip }, async () => {
+test("stores a message without an id each time", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
@@ -72,21 +72,21 @@ test("a message without an id is stored each time", { skip }, async () => {
   );
 });
 
-test("nothing to publish is published at once", { skip }, async () => {
+test("publishes an empty list at once", { skip }, async () => {
   await using server = await startNats();
   await using nats = publisher(server);
   const nothing = { duplicates: 0, rejected: [], undelivered: [], failure: undefined };
   assert.deepEqual(await nats.publishAll(messages([]), RUNNING), nothing);
 });
 
-test("a message beyond max_payload is rejected by itself, and the others are stored", { skip }, async () => {
+test("rejects only the message above max_payload, and stores the others", { skip }, async () => {
   await using server = await startNats("max_payload: 1000");
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
   await using nats = publisher(server);
 
   const published = await nats.publishAll(messages(["a", "x".repeat(1_000), "c"]), RUNNING);
-  const reason = "1000 bytes and its headers are more than the server takes, 1000: see its max_payload";
+  const reason = "1000 bytes and its headers exceed the server's limit of 1000: see its max_payload";
   assert.deepEqual(published.rejected, [{ index: 1, reason, isTooLarge: true }]);
   assert.deepEqual(published.undelivered, []);
   assert.deepEqual(
@@ -95,7 +95,7 @@ test("a message beyond max_payload is rejected by itself, and the others are sto
   );
 });
 
-test("a message beyond the stream's max_msg_size is rejected by itself, and the others are stored", {
+test("rejects only the message above the stream's max_msg_size, and stores the others", {
   skip,
 }, async () => {
   await using server = await startNats();
@@ -113,7 +113,7 @@ test("a message beyond the stream's max_msg_size is rejected by itself, and the 
   );
 });
 
-test("a subject that is none is rejected by itself", { skip }, async () => {
+test("rejects only the message with an invalid subject", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });

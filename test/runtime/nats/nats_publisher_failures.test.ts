@@ -6,7 +6,7 @@ import { messages, numbered, publisher, RUNNING } from "../../support/nats_publi
 
 const skip = NO_NATS;
 
-test("a full stream leaves undelivered what it has no room for", { skip }, async () => {
+test("a full stream leaves the rest undelivered", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"], max_msgs: 100, discard: "new" });
@@ -22,7 +22,7 @@ test("a full stream leaves undelivered what it has no room for", { skip }, async
   assert.equal((await client.read("EVENTS")).length, 100);
 });
 
-test("a stream that is full by its bytes leaves undelivered what it has no room for", { skip }, async () => {
+test("a stream that is full by its bytes leaves the rest undelivered", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"], max_bytes: 10_000, discard: "new" });
@@ -33,7 +33,7 @@ test("a stream that is full by its bytes leaves undelivered what it has no room 
   assert.match(published.failure!.reason, /maximum bytes exceeded.*the stream is full/);
 });
 
-test("a missing stream is a mistake of the configuration", { skip }, async () => {
+test("a missing stream is a wrong configuration", { skip }, async () => {
   await using server = await startNats();
   await using nats = publisher(server);
   const { failure, undelivered } = await nats.publishAll(messages(["a", "b"], "events.v2"), RUNNING);
@@ -41,11 +41,11 @@ test("a missing stream is a mistake of the configuration", { skip }, async () =>
   assert.deepEqual(failure, {
     kind: "misconfigured",
     reason:
-      "no stream takes subject events.v2: make one, such as: nats stream add EVENTS --subjects='events.v2'",
+      "no stream takes subject events.v2: create one, such as: nats stream add EVENTS --subjects='events.v2'",
   });
 });
 
-test("a server without JetStream is a mistake of the configuration", { skip }, async () => {
+test("a server without JetStream is a wrong configuration", { skip }, async () => {
   await using server = await startNats("", { hasJetStream: false });
   await using nats = publisher(server);
   const { failure } = await nats.publishAll(messages(["a"]), RUNNING);
@@ -55,7 +55,7 @@ test("a server without JetStream is a mistake of the configuration", { skip }, a
   });
 });
 
-test("a subject that another stream takes is a mistake of the configuration", { skip }, async () => {
+test("a subject of another stream is a wrong configuration", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream({ name: "OTHER", subjects: ["events.>"] });
@@ -64,11 +64,11 @@ test("a subject that another stream takes is a mistake of the configuration", { 
   assert.equal(failure?.kind, "misconfigured");
   assert.match(
     failure.reason,
-    /expected stream does not match.*another stream than nats.stream takes the subject/,
+    /expected stream does not match.*the subject belongs to another stream than nats\.stream/,
   );
 });
 
-test("an answer of who is no stream is a mistake of the configuration", { skip }, async () => {
+test("a response that is not from a stream is a wrong configuration", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   client.nc.subscribe("events.v2", { callback: (_, message) => void message.respond("thanks") });
@@ -77,11 +77,11 @@ test("an answer of who is no stream is a mistake of the configuration", { skip }
   const { failure } = await nats.publishAll(messages(["a"]), RUNNING);
   assert.deepEqual(failure, {
     kind: "misconfigured",
-    reason: "who answered is no JetStream stream: thanks",
+    reason: "the response is not from a JetStream stream: thanks",
   });
 });
 
-test("a server that is away fails what is published, and what is published later is stored", {
+test("a publish fails while the server is down, and succeeds later", {
   skip,
 }, async () => {
   await using server = await startNats();
@@ -107,7 +107,7 @@ test("a server that is away fails what is published, and what is published later
   );
 });
 
-test("a server that dies under way ends the waiting, and the ids keep what comes again from being stored twice", {
+test("a publish ends when the server dies, and ids prevent that messages are stored twice", {
   skip,
 }, async () => {
   await using server = await startNats();
@@ -137,7 +137,7 @@ test("a server that dies under way ends the waiting, and the ids keep what comes
   assert.deepEqual(stored, ["first", ...numbered(50_000)].sort());
 });
 
-test("a server that does not answer is waited for until the timeout, and what it stored is not stored again", {
+test("a publish waits for a hanging server until the timeout, and ids prevent that messages are stored twice", {
   skip,
 }, async () => {
   await using server = await startNats();
@@ -151,7 +151,7 @@ test("a server that does not answer is waited for until the timeout, and what it
   assert.deepEqual(undelivered, [0]);
   assert.deepEqual(failure, {
     kind: "unavailable",
-    reason: "not every message was answered within 1000 ms: see nats.timeout",
+    reason: "some messages got no response within 1000 ms: see nats.timeout",
     isTransport: true,
   });
   await eventually(
@@ -161,7 +161,7 @@ test("a server that does not answer is waited for until the timeout, and what it
   assert.equal((await client.read("EVENTS")).length, 2);
 });
 
-test("a stop ends the waiting", { skip }, async () => {
+test("a stop ends the wait", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });

@@ -11,7 +11,7 @@ function numbers(count: number): string[] {
   return Array.from({ length: count }, (_, index) => String(index + 1));
 }
 
-test("delivers a dead letter that is retried while it publishes, as an event like any other", async () => {
+test("delivers a retried dead letter like any event", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   insertDeadLetters(main.directory, ['{"id":1}', '{"id":2}']);
@@ -27,7 +27,7 @@ test("delivers a dead letter that is retried while it publishes, as an event lik
   );
 });
 
-test("retries many in pages, as far as they had died by a time", async () => {
+test("retries many in pages, up to a time of death", async () => {
   await using main = newQueue(NOWHERE);
   insertDeadLetters(main.directory, numbers(250));
   const { deadLetters } = main.publisher;
@@ -38,7 +38,7 @@ test("retries many in pages, as far as they had died by a time", async () => {
   assert.equal(main.queue.depth(), 250);
 });
 
-test("purges many in pages, as far as they had died by a time", async () => {
+test("purges many in pages, up to a time of death", async () => {
   await using main = newQueue(NOWHERE);
   insertDeadLetters(main.directory, numbers(250));
   const { deadLetters } = main.publisher;
@@ -49,7 +49,7 @@ test("purges many in pages, as far as they had died by a time", async () => {
   assert.deepEqual(deadLetters.list({ limit: 1 }), []);
 });
 
-test("retries what the queue has room for, and leaves the others as they are", async () => {
+test("retries until the queue is full, and keeps the other dead letters", async () => {
   await using main = newQueue(NOWHERE, { max_queue_size: "150" });
   insertDeadLetters(main.directory, numbers(250));
   const result = await main.publisher.deadLetters.retry({ deadUntilMs: Date.now() });
@@ -57,7 +57,7 @@ test("retries what the queue has room for, and leaves the others as they are", a
   assert.equal(main.publisher.status().state.deadLetters, 100);
 });
 
-test("passes over dead letters that are not there", async () => {
+test("ignores ids without a dead letter", async () => {
   await using main = newQueue(NOWHERE);
   insertDeadLetters(main.directory, ["1"]);
   const { deadLetters } = main.publisher;

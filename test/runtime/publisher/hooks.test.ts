@@ -16,7 +16,7 @@ const numbered = (count: number): { n: number }[] =>
 const isPoison = ({ n }: NumberedEvent): boolean => n === 2;
 
 test(
-  "onDelivered is told of each batch once it has left the queue, and onDeadLetter of each dead letter",
+  "onDelivered is called for each settled batch, and onDeadLetter for each dead letter",
   LIMIT,
   async () => {
     await using collector = await ScriptedCollector.open();
@@ -54,7 +54,7 @@ test(
 );
 
 test(
-  "a 422 that names events makes one onDelivered of the others, and an onDeadLetter of each",
+  "a 422 that names events causes an onDeadLetter for each, and one onDelivered for the others",
   LIMIT,
   async () => {
     await using collector = await ScriptedCollector.open();
@@ -75,14 +75,14 @@ test(
   },
 );
 
-test("onHealthChange is told when the health changes, and when it is ok again", LIMIT, async () => {
+test("onHealthChange is called when the health changes, and when it is ok again", LIMIT, async () => {
   await using collector = await ScriptedCollector.open();
   collector.script = responses.status(403);
   const told: [health: string, reason: string | undefined][] = [];
   await using main = newQueue(
     `http://127.0.0.1:${collector.port}`,
     {},
-    { onHealthChange: ({ health, reasons }) => told.push([health, reasons[0]?.slice(0, 13)]) },
+    { onHealthChange: ({ health, reasons }) => told.push([health, reasons[0]?.slice(0, 15)]) },
   );
   main.queue.put({ n: 1 });
   void main.publisher.run();
@@ -90,12 +90,12 @@ test("onHealthChange is told when the health changes, and when it is ok again", 
   collector.script = responses.accept();
   await eventually("ok again", () => told.length === 2);
   assert.deepEqual(told, [
-    ["failing", "the collector"],
+    ["failing", "the destination"],
     ["ok", undefined],
   ]);
 });
 
-test("a hook that throws or rejects is logged, and publishing goes on", LIMIT, async (t) => {
+test("a hook that throws or rejects is logged, and publishing continues", LIMIT, async (t) => {
   const records = captureLog();
   t.after(resetSync);
   await using collector = await ScriptedCollector.open();

@@ -7,7 +7,7 @@ import { eventually } from "../../support/eventually.ts";
 import { newQueue, type Settings } from "../../support/publisher.ts";
 import { serveHttp } from "../../support/servers.ts";
 
-/** What is logged while a publisher works on one event, until `isDone`. */
+/** The log of a publisher with one event, until a line matches `isDone`. */
 async function logOf(url: string, isDone: RegExp, settings: Settings = {}): Promise<LogRecord[]> {
   const records = captureLog();
   try {
@@ -31,7 +31,7 @@ function find(records: LogRecord[], pattern: RegExp): LogRecord {
   return record;
 }
 
-test("tells where it publishes to, what it delivered, and how it stopped", async () => {
+test("logs where it publishes to, what it delivered, and how it stopped", async () => {
   await using collector = await serveCollector();
 
   const records = await logOf(collector.url, /Delivered/);
@@ -41,43 +41,43 @@ test("tells where it publishes to, what it delivered, and how it stopped", async
   assert.equal(started.properties.url, `${collector.url}/v2j`);
   assert.match(String(started.properties.file), /events-main\.db$/);
   const { level, properties } = find(records, /^Delivered 1 events in /);
-  assert.equal(level, "debug", "one line a batch is for those who ask");
+  assert.equal(level, "debug", "one line for each batch is only for debugging");
   assert.deepEqual([properties.firstId, properties.lastId, properties.attempts], [1, 1, 1]);
-  find(records, /^Stopping: batches in flight \(\d\) have 50 ms to finish$/);
-  find(records, /^Stopped: 1 events delivered, 0 stay in the queue$/);
+  find(records, /^Stopping: \d batches in flight have 50 ms to finish$/);
+  find(records, /^Stopped: 1 events delivered, 0 still in the queue$/);
 });
 
-test("warns when the collector cannot take events, and says when it tries again", async () => {
+test("warns when the destination is unavailable, and says when it retries", async () => {
   await using server = await serveHttp((response) => response.writeHead(503).end("over quota"));
 
-  const records = await logOf(server.url, /cannot take events/);
+  const records = await logOf(server.url, /is unavailable/);
 
   const { level, properties } = find(
     records,
-    /sending again in \d+ ms: the collector answered 503: over quota$/,
+    /retrying in \d+ ms: the collector responded with 503: over quota$/,
   );
   assert.equal(level, "warning");
   assert.deepEqual([properties.firstId, properties.lastId], [1, 1]);
 });
 
-test("says so when the collector answers again", async () => {
+test("logs that the destination is available again", async () => {
   let isAway = true;
   await using server = await serveHttp((response) => {
     response.writeHead(isAway ? 503 : 200).end();
     isAway = false;
   });
 
-  const records = await logOf(server.url, /answers again/);
+  const records = await logOf(server.url, /is available again/);
 
-  assert.equal(find(records, /^The collector answers again, after \d+ ms$/).level, "info");
+  assert.equal(find(records, /^The destination is available again after \d+ ms$/).level, "info");
 });
 
-test("logs an error that calls for the operator when the key is wrong, and shows no secret", async () => {
+test("logs an error without a secret when the key is wrong", async () => {
   await using collector = await serveCollector();
 
   const records = await logOf(collector.url, /our key is wrong/, { "key.secret": "b3RoZXI=" });
 
-  assert.equal(find(records, /our key is wrong.*the events are kept/).level, "error");
+  assert.equal(find(records, /our key is wrong; events are kept/).level, "error");
   assert.doesNotMatch(JSON.stringify(records), /b3RoZXI|other/);
 });
 
@@ -88,7 +88,7 @@ test("logs an error for each event that becomes a dead letter", async () => {
 
   const { level, properties } = find(
     records,
-    /^The collector rejected event 1 \(422\), kept as a dead letter: /,
+    /^The destination rejected event 1 \(422\), kept as a dead letter: /,
   );
   assert.equal(level, "error");
   assert.equal(properties.response, "no noun");

@@ -12,7 +12,7 @@ import { newPublisher, newQueue, type PublishedQueue } from "../../support/publi
 import { serveHttp } from "../../support/servers.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-/** Each event fills a batch of the smallest size there is. */
+/** Each event fills a batch of the smallest size. */
 const ONE_EVENT_BATCHES = { "batch.max_bytes": "102428" };
 
 function putIds({ queue }: PublishedQueue, count: number, payload = ""): void {
@@ -31,7 +31,7 @@ function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index + 1);
 }
 
-/** Lets the event loop turn so many times. */
+/** Waits for so many turns of the event loop. */
 async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await setImmediate();
 }
@@ -46,7 +46,7 @@ function openReadonly(file: string) {
   return { get: (sql: string) => db.prepare(sql).pluck().get(), [Symbol.dispose]: () => db.close() };
 }
 
-test("delivers what was put before and after it started, each event once and in order, and removes it", async () => {
+test("delivers events put before and after its start, each once and in order, and removes them", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url, { "publisher.concurrency": "1" });
   putIds(main, 1_000);
@@ -60,7 +60,7 @@ test("delivers what was put before and after it started, each event once and in 
   assert.equal(main.publisher.status().delivered, 1_001);
 });
 
-test("cuts batches at batch.max_bytes", async () => {
+test("splits batches at batch.max_bytes", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url, ONE_EVENT_BATCHES);
   putLarge(main, 5);
@@ -76,7 +76,7 @@ test("cuts batches at batch.max_bytes", async () => {
 });
 
 for (const concurrency of [1, 3]) {
-  test(`has ${concurrency} batches in flight when told so, and no more`, async () => {
+  test(`has ${concurrency} batches in flight if configured, and no more`, async () => {
     const waiting: ServerResponse[] = [];
     let most = 0;
     await using server = await serveHttp((response) => {
@@ -89,7 +89,7 @@ for (const concurrency of [1, 3]) {
 
     for (let left = 6; left > 0; left--) {
       await eventually("batches in flight", () => waiting.length >= Math.min(concurrency, left));
-      await turns(50); // in which one too many would come
+      await turns(50); // a batch too many would arrive now
       waiting.shift()?.end();
     }
     assert.equal(most, concurrency);
@@ -98,7 +98,7 @@ for (const concurrency of [1, 3]) {
   });
 }
 
-test("sends a batch again until the collector takes it", async () => {
+test("sends a batch again until the collector accepts it", async () => {
   let failuresLeft = 2;
   await using server = await serveHttp((response) =>
     response.writeHead(failuresLeft-- > 0 ? 503 : 200).end(),
@@ -118,10 +118,13 @@ test("sends a batch again until the collector takes it", async () => {
     delivered,
   } = main.publisher.status();
   assert.deepEqual([failures, failedRequests, retries, delivered], [0, 2, 2, 3]);
-  assert.deepEqual([lastProblem?.kind, lastProblem?.message], ["unavailable", "the collector answered 503"]);
+  assert.deepEqual(
+    [lastProblem?.kind, lastProblem?.message],
+    ["unavailable", "the collector responded with 503"],
+  );
 });
 
-test("leaves the collector alone for as long as Retry-After says", async () => {
+test("waits for as long as Retry-After says", async () => {
   await using server = await serveHttp((response) =>
     response.writeHead(429, { "Retry-After": "3600" }).end(),
   );
@@ -141,7 +144,7 @@ test("leaves the collector alone for as long as Retry-After says", async () => {
 });
 
 for (const status of [302, 401, 403, 404]) {
-  test(`keeps the events of a batch that was answered ${status}`, async () => {
+  test(`keeps the events of a batch after a response of ${status}`, async () => {
     await using server = await serveHttp((response) =>
       response.writeHead(status, { Location: "/login" }).end(),
     );
@@ -156,7 +159,7 @@ for (const status of [302, 401, 403, 404]) {
   });
 }
 
-test("finishes what is in flight when it is told to stop, and claims nothing more", async () => {
+test("finishes the batches in flight when it stops, and claims nothing more", async () => {
   const stop = new AbortController();
   await using server = await serveHttp((response) => {
     stop.abort();
@@ -173,7 +176,7 @@ test("finishes what is in flight when it is told to stop, and claims nothing mor
   assert.equal(leasesIn(main), 0);
 });
 
-test("gives back what is still in flight when the grace time is over, for the next publisher", async () => {
+test("releases the batches that are in flight after the grace time, for the next publisher", async () => {
   const stop = new AbortController();
   await using silent = await serveHttp(() => stop.abort());
   await using main = newQueue(silent.url, { "publisher.grace": "10ms", "collector.timeout": "1h" });
@@ -189,7 +192,7 @@ test("gives back what is still in flight when the grace time is over, for the ne
   assert.deepEqual(deliveredIds(collector), [1, 2, 3]);
 });
 
-test("sends nothing when it is told to stop before it starts", async () => {
+test("sends nothing when it is stopped before it starts", async () => {
   await using server = await serveHttp((response) => response.end());
   await using main = newQueue(server.url);
   putIds(main, 3);
@@ -197,7 +200,7 @@ test("sends nothing when it is told to stop before it starts", async () => {
   assert.equal(server.requests.length, 0);
 });
 
-test("leaves nothing at the signal that could have stopped it", async () => {
+test("leaves no listener on the signal", async () => {
   const forever = new AbortController();
   for (let round = 0; round < 3; round++) {
     await using main = newQueue("http://127.0.0.1:9");
@@ -208,7 +211,7 @@ test("leaves nothing at the signal that could have stopped it", async () => {
   assert.equal(getEventListeners(forever.signal, "abort").length, 0);
 });
 
-test("runs once, however often it is started", async () => {
+test("runs only once, however often it is started", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   const stop = new AbortController();
@@ -236,18 +239,18 @@ test("shares a queue with another publisher, and no event is sent twice", async 
   );
 });
 
-test("stores the configured row cap in the queue's file, and leaves it alone otherwise", async () => {
+test("stores the configured cap in the queue file, and otherwise does not change it", async () => {
   await using main = newQueue("http://127.0.0.1:9", { max_queue_size: "2" });
   await using other = newPublisher("http://127.0.0.1:9", main.directory);
   assert.equal(other.status().state.maxEvents, 2);
 });
 
-test("fails to start on a directory that is not there", () => {
+test("fails to start when the directory does not exist", () => {
   using directory = temporaryDirectory();
   assert.throws(() => newPublisher("http://127.0.0.1:9", `${directory.path}/none`), EventStorageError);
 });
 
-test("leaves nothing behind that keeps a process from ending, whatever the grace time", {
+test("leaves nothing that keeps a process alive, whatever the grace time", {
   timeout: 60_000,
 }, async () => {
   using directory = temporaryDirectory();

@@ -20,7 +20,7 @@ function publisherOf(shop: TestShop, url: string): Publisher {
   return newPublisher(url, shop.directory, { "queue.file": shop.path, max_queue_size: "77" });
 }
 
-test("delivers what the service commits, and tells of the outbox as of any queue", async () => {
+test("delivers what the service commits, and reports the outbox like any queue", async () => {
   await using collector = await serveCollector();
   using shop = testShop();
   await using publisher = publisherOf(shop, collector.url);
@@ -47,7 +47,7 @@ test("delivers what the service commits, and tells of the outbox as of any queue
   );
 });
 
-test("leaves the service's file as it is: its header, its rowids and its journal", async () => {
+test("does not change the service's file: its header, its rowids and its journal", async () => {
   await using collector = await serveCollector();
   using shop = testShop();
   shop.db.exec(
@@ -68,7 +68,7 @@ test("leaves the service's file as it is: its header, its rowids and its journal
   assert.deepEqual(readdirSync(shop.directory).sort(), ["shop.db", "shop.db-shm", "shop.db-wal"]);
 });
 
-test("neither compacts a service's database, nor checkpoints it itself, nor takes part of its disk", () => {
+test("never compacts or checkpoints a service's database, and keeps no ballast for it", () => {
   using shop = testShop();
   shop.db.exec("PRAGMA wal_autocheckpoint = 0; CREATE TABLE blobs (b); BEGIN");
   for (let i = 0; i < 100; i++) shop.db.prepare("INSERT INTO blobs VALUES (?)").run(new Uint8Array(100_000));
@@ -78,14 +78,14 @@ test("neither compacts a service's database, nor checkpoints it itself, nor take
     ...["page_count", "freelist_count"].map((name) => shop.db.prepare(`PRAGMA ${name}`).get()),
   ];
   const before = figures();
-  assert.ok((before[0] as number) > 8_000_000, "a queue's own file would be checkpointed and compacted");
+  assert.ok((before[0] as number) > 8_000_000, "a queue file of its own would be checkpointed and compacted");
 
   const file = QueueFile.openOutbox(shop.path, { busyTimeoutMs: 1_000 });
   const disk = { file, ballast: new Ballast(file.path, 0), checkpoints: new Checkpoints(file) };
   const storage = new StorageBreaker({ ...disk, counts: new PublisherCounts() });
   const maintenance = new Maintenance({ ...disk, storage, timings: TIMINGS });
   maintenance.keepUp();
-  maintenance.onIdle(3_600_000);
+  maintenance.onIdle({ unclaimedForMs: 3_600_000, unwrittenForMs: 3_600_000 });
   storage.failed(new EventStorageError("SQLITE_FULL", shop.path, "full"));
   assert.deepEqual(figures(), before);
   assert.deepEqual(readdirSync(shop.directory).sort(), ["shop.db", "shop.db-shm", "shop.db-wal"]);

@@ -27,7 +27,7 @@ function openReadonly(file: string) {
   return { get: (sql: string) => db.prepare(sql).pluck().get(), [Symbol.dispose]: () => db.close() };
 }
 
-test("finds the one event that the collector rejects, keeps it apart and delivers the others once", async () => {
+test("finds the one rejected event, keeps it as a dead letter and delivers the others once", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
@@ -47,7 +47,7 @@ test("finds the one event that the collector rejects, keeps it apart and deliver
   assert.deepEqual([state.deadLetters, failures, lastProblem?.kind], [1, 0, "rejected"]);
 });
 
-test("does not send smaller batches for the sake of one event that is too large by itself", async () => {
+test("does not send smaller batches because one event is too large", async () => {
   await using server = await serveHttp((response) => response.writeHead(413).end("too large"));
   await using main = newQueue(server.url);
   const { maxBatchBytes } = main.publisher.metrics();
@@ -57,7 +57,7 @@ test("does not send smaller batches for the sake of one event that is too large 
   assert.equal(main.publisher.metrics().maxBatchBytes, maxBatchBytes);
 });
 
-test("holds the queue when the collector rejects everything, and goes on when it takes events again", async () => {
+test("holds the queue when the collector rejects everything, and continues when it accepts events again", async () => {
   let status = 422;
   await using server = await serveHttp((response) => response.writeHead(status).end("wrong schema"));
   await using main = newQueue(server.url);
@@ -74,10 +74,10 @@ test("holds the queue when the collector rejects everything, and goes on when it
   status = 200;
   await eventually("an empty queue", () => main.queue.depth() === 0);
   assert.equal(main.publisher.status().delivered, 500 - DEAD_LETTER_BURST);
-  assert.equal(healthOf(main.publisher.status()).health, "degraded", "for its dead letters");
+  assert.equal(healthOf(main.publisher.status()).health, "degraded", "because of its dead letters");
 });
 
-test("finds its way through many poison events next to each other: they die as others are delivered", async () => {
+test("gets through many poison events in a row: they become dead letters as others are delivered", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
@@ -97,7 +97,7 @@ test("finds its way through many poison events next to each other: they die as o
   assert.equal(main.publisher.status().state.deadLetters, poison.length);
 });
 
-test("gives a publisher that starts anew no new budget for dead letters", async () => {
+test("does not renew the budget of dead letters at a restart", async () => {
   await using server = await serveHttp((response) => response.writeHead(400).end());
   await using main = newQueue(server.url);
   putIds(main, 100);
@@ -112,7 +112,7 @@ test("gives a publisher that starts anew no new budget for dead letters", async 
   assert.equal(next.status().state.deadLetters, DEAD_LETTER_BURST);
 });
 
-test("makes a dead letter of every rejected event when it is told that all may die", async () => {
+test("makes a dead letter of every rejected event with a share of 100 %", async () => {
   await using server = await serveHttp((response) => response.writeHead(400).end());
   await using main = newQueue(server.url, {
     "dead_letters.max_share": "100%",
@@ -126,7 +126,7 @@ test("makes a dead letter of every rejected event when it is told that all may d
   assert.deepEqual([deadLetters, droppedDeadLetters], [30, 20]);
 });
 
-test("sends smaller batches once one was too large for the collector", async () => {
+test("sends smaller batches after one was too large for the collector", async () => {
   await using collector = await serveCollector({ maxBodyBytes: 100_000 });
   await using main = newQueue(collector.url, { "publisher.concurrency": "1" });
   putIds(main, 100, "x".repeat(10_000));
@@ -139,7 +139,7 @@ test("sends smaller batches once one was too large for the collector", async () 
   assert.equal(collector.rejectedCount, rejectedBefore, "no second batch was too large");
 });
 
-test("halves batches that are too large for the collector, and loses none of them", async () => {
+test("splits batches that are too large for the collector, and loses no event", async () => {
   await using collector = await serveCollector({ maxBodyBytes: 1_000 });
   await using main = newQueue(collector.url);
   putIds(main, 200);
@@ -153,20 +153,20 @@ test("halves batches that are too large for the collector, and loses none of the
   assert.equal(main.publisher.status().state.deadLetters, 0);
 });
 
-/** A collector that takes the others and names those. */
-function answerNaming(events: readonly { readonly id: number }[], isBad: (id: number) => boolean): string {
+/** The report of a collector that rejects the bad events and accepts the others. */
+function reportNaming(events: readonly { readonly id: number }[], isBad: (id: number) => boolean): string {
   const rejected = events.flatMap(({ id }, index) => (isBad(id) ? [{ index, error: `bad ${id}` }] : []));
   return JSON.stringify({ accepted: events.length - rejected.length, rejected });
 }
 
-test("buries the very events that a 422 names, and sends none of the others again", async () => {
+test("makes dead letters of the events that a 422 names, and sends none of the others again", async () => {
   const requests: number[][] = [];
   const isBad = (id: number): boolean => id === 7 || id === 100;
   await using server = await serveHttp((response, { body }) => {
     const events = JSON.parse(String(gunzipSync(body))) as { id: number }[];
     requests.push(events.map(({ id }) => id));
     if (!events.some(({ id }) => isBad(id))) response.end();
-    else response.writeHead(422).end(answerNaming(events, isBad));
+    else response.writeHead(422).end(reportNaming(events, isBad));
   });
   await using main = newQueue(server.url);
   putIds(main, 100);
@@ -177,16 +177,16 @@ test("buries the very events that a 422 names, and sends none of the others agai
   const { delivered, state, consecutiveFailures: failures } = main.publisher.status();
   assert.deepEqual([delivered, state.deadLetters, failures], [98, 2, 0]);
   using db = openReadonly(main.publisher.file);
-  assert.equal(db.get("SELECT answer FROM eventspool_dead_letter WHERE id = 100"), "bad 100");
+  assert.equal(db.get("SELECT response FROM eventspool_dead_letter WHERE id = 100"), "bad 100");
 });
 
-test("holds what a 422 names beyond what may become dead letters, and has it delivered later", async () => {
+test("holds the events of a 422 that exceed the budget of dead letters, and delivers them later", async () => {
   let isStrict = true;
   const isBad = (id: number): boolean => isStrict && id > 50;
   await using server = await serveHttp((response, { body }) => {
     const events = JSON.parse(String(gunzipSync(body))) as { id: number }[];
     if (!events.some(({ id }) => isBad(id))) response.end();
-    else response.writeHead(422).end(answerNaming(events, isBad));
+    else response.writeHead(422).end(reportNaming(events, isBad));
   });
   await using main = newQueue(server.url);
   putIds(main, 100);

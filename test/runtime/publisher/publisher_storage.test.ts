@@ -7,7 +7,7 @@ import { serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
 import { newQueue } from "../../support/publisher.ts";
 
-test("goes on when the queue's file works again", async () => {
+test("continues when the queue file works again", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   const other = new Database(main.publisher.file);
@@ -26,7 +26,7 @@ test("goes on when the queue's file works again", async () => {
   assert.deepEqual(main.publisher.status().lastProblem?.kind, "storage");
 });
 
-test("says that the queue's file was removed, and delivers what was in it", async () => {
+test("reports that the queue file was removed, and delivers its events", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   main.queue.putMany([{ id: 1 }, { id: 2 }, { id: 3 }]);
@@ -43,7 +43,7 @@ test("says that the queue's file was removed, and delivers what was in it", asyn
   );
 });
 
-test("stops in peace when the queue's file cannot be read any more", async () => {
+test("stops without an error when the queue file cannot be read", async () => {
   await using main = newQueue("http://127.0.0.1:9");
   const stop = new AbortController();
   const running = main.publisher.run({ signal: stop.signal });

@@ -10,8 +10,8 @@ import { newPublisher } from "../../support/publisher.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 /**
- * Keeps events as a collector does: under the name that they come with, and the first of each name only. More than two
- * are rejected, so that batches are split.
+ * Stores events as a collector does: by name, and only the first of each name. Batches of more than two events
+ * are rejected, so that they are split.
  */
 class NamedEvents implements Destination {
   readonly url = "memory:";
@@ -41,13 +41,13 @@ class NamedEvents implements Destination {
   }
 }
 
-/** A queue's file that is used and restored; nobody has it open in between. */
+/** A queue file that is used and restored. It is closed in between. */
 class Model implements Disposable {
   readonly destination = new NamedEvents();
   readonly #temporary = temporaryDirectory();
   readonly #path = join(this.#temporary.path, "events-main.db");
   #put = 0;
-  /** Those that the file holds, or has held in the past that it remembers; and those since it was last restored. */
+  /** The events that were put into the file or its snapshot; and those since the last restore. */
   #known: number[] = [];
   #since: number[] = [];
   #snapshot: { readonly bytes: Buffer; readonly known: number[] } | undefined;
@@ -82,22 +82,22 @@ class Model implements Disposable {
     if (this.#put > 0) this.#snapshot = { bytes: readFileSync(this.#path), known: [...this.#known] };
   }
 
-  /** Puts the bytes back, into another file. */
+  /** Restores the snapshot as another file. */
   async restore(): Promise<void> {
     if (this.#snapshot === undefined) return;
     const older = `${this.#path}-older`;
-    writeFileSync(older, this.#snapshot.bytes); // so that the inode differs, or when it was made
+    writeFileSync(older, this.#snapshot.bytes); // so that the inode or its creation time differs
     rmSync(this.#path);
     this.#rollBack();
     rmSync(older);
   }
 
-  /** Puts the bytes back into the same file. */
+  /** Restores the snapshot in the same file. */
   async rollBack(): Promise<void> {
     if (this.#snapshot !== undefined) this.#rollBack();
   }
 
-  /** Asserts that all events are stored that the queue knows, or that were put since it was last restored. */
+  /** Asserts that all known events, or those since the last restore, are stored. */
   check(which: "known" | "since"): void {
     const stored = new Set(this.destination.bodies);
     const lost = (which === "known" ? this.#known : this.#since).filter((n) => !stored.has(String(n)));
@@ -117,7 +117,9 @@ class Model implements Disposable {
 
 type Restore = "restore" | "rollBack";
 
-/** Rounds of puts, which are published or not, each with a snapshot or a restored one at its end. */
+const LIMIT = { timeout: 120_000 }; // thousands of syncs, which a busy disk makes slow
+
+/** Rounds of puts, published or not. Each ends with a snapshot or a restore. */
 async function holds(restores: readonly Restore[], which: "known" | "since"): Promise<void> {
   const round = fc.record({
     puts: fc.nat(3),
@@ -140,14 +142,14 @@ async function holds(restores: readonly Restore[], which: "known" | "since"): Pr
   );
 }
 
-test("no event that the queue holds is lost, however often it is restored as another file", async () => {
+test("no event is lost, however often the queue file is restored as another file", LIMIT, async () => {
   await holds(["restore"], "known");
 });
 
-test("no event that the queue holds is lost, however often its file is rolled back in place", async () => {
+test("no event is lost, however often the queue file is rolled back in place", LIMIT, async () => {
   await holds(["rollBack"], "known");
 });
 
-test("no event that was put after the last restore is lost, whatever was restored how before", async () => {
+test("no event put after the last restore is lost, after any restores before", LIMIT, async () => {
   await holds(["restore", "rollBack"], "since");
 });

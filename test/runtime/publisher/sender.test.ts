@@ -43,7 +43,7 @@ function collectorAt(url: string, place: Partial<CollectorLocation> = {}): Colle
   return new CollectorDestination({ url, version: "2j", timeoutMs: 4_000, key: KEY, gzipLevel: 1, ...place });
 }
 
-/** Sends a lease of the queue as a publisher does, and lets its metrics leave. */
+/** Sends a lease of the queue as a publisher does, and its metrics. */
 async function send(queue: TestQueue, url: string, options: SendOptions = {}): Promise<Sent> {
   const { parts, place, statsd, stop = NEVER, lease = leaseOf(queue) } = options;
   const metrics = new StatsdClient({ namespace: "events", endpoint: statsd?.endpoint });
@@ -61,7 +61,7 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
   return sent;
 }
 
-test("delivers a lease's events to the collector, as they were put, with their ids", async () => {
+test("delivers the events of a lease as they were put, with their ids", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
 
@@ -82,10 +82,10 @@ test("delivers a lease's events to the collector, as they were put, with their i
     keyName: KEY.name,
     eventIds: `${queue.leases.epochs.uuidAt(1)}:1-3`,
   });
-  assert.equal(queue.events.depth(), 3, "what happens to the lease is the publisher's decision");
+  assert.equal(queue.events.depth(), 3, "the publisher settles the lease");
 });
 
-test("sends nothing before it survives a power cut, and nothing when that fails", async () => {
+test("sends nothing before it is synced, and nothing if the sync fails", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
   const seen: number[] = [];
@@ -116,7 +116,7 @@ test("delivers in version 2 as well", async () => {
   assert.equal(collector.batches[0]?.meta.version, "2");
 });
 
-test("names the rows on a second attempt as on the first", async () => {
+test("sends the same ids on each attempt", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
   const lease = leaseOf(queue);
@@ -129,18 +129,18 @@ test("names the rows on a second attempt as on the first", async () => {
   assert.equal(second, first);
 });
 
-test("gives the collector's rejection, with its answer", async () => {
+test("returns the collector's rejection, with its response", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
   const lease = leaseOf(queue, ["no JSON"]);
 
   const { outcome } = await send(queue, collector.url, { lease });
 
-  const answer = '{"error":"The body is not JSON in UTF-8.","code":"malformed"}';
-  assert.deepEqual(outcome, { kind: "rejected", status: 400, answer });
+  const response = '{"error":"The body is not JSON in UTF-8.","code":"malformed"}';
+  assert.deepEqual(outcome, { kind: "rejected", status: 400, response });
 });
 
-test("gives a wrong key as misconfigured, and shows no secret", async () => {
+test("reports a wrong key as misconfigured, without a secret", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
   const key = { name: KEY.name, secret: Buffer.from("other secret") };
@@ -148,11 +148,11 @@ test("gives a wrong key as misconfigured, and shows no secret", async () => {
   const { outcome } = await send(queue, collector.url, { place: { key } });
 
   assert.equal(outcome.kind, "misconfigured");
-  assert.match((outcome as { reason: string }).reason, /^the collector answered 403: .*wrong MAC/);
+  assert.match((outcome as { reason: string }).reason, /^the collector responded with 403: .*wrong MAC/);
   assert.doesNotMatch(JSON.stringify(outcome), /secret/);
 });
 
-test("gives a collector that nobody reaches as unavailable, and says why", async () => {
+test("reports an unreachable collector as unavailable, with the reason", async () => {
   using queue = testQueue();
   const url = await rejectingUrl();
   const { outcome } = await send(queue, url);
@@ -163,7 +163,7 @@ test("gives a collector that nobody reaches as unavailable, and says why", async
   assert.ok((reason.match(/ECONNREFUSED/g)?.length ?? 0) <= 1, reason);
 });
 
-test("says that the grace time was over when a stop cut the request", async () => {
+test("says that the grace time was over when a stop aborts the request", async () => {
   using queue = testQueue();
   const stop = new AbortController();
   await using server = await serveHttp(() => stop.abort());
@@ -177,7 +177,7 @@ test("says that the grace time was over when a stop cut the request", async () =
   });
 });
 
-test("has nothing to send when someone deleted the rows by hand", async () => {
+test("sends nothing when somebody deleted the rows", async () => {
   using queue = testQueue();
   await using server = await serveHttp((response) => response.end());
   const lease = leaseOf(queue);
@@ -206,7 +206,7 @@ test("counts the events sent and times the POST", async () => {
   assert.equal(sent, "events.sent:3|c");
 });
 
-test("counts an answer other than 2xx as an HTTP error, and times it too", async () => {
+test("counts a response other than 2xx as an HTTP error, with its time", async () => {
   using queue = testQueue();
   await using server = await serveHttp((response) => response.writeHead(503).end());
   await using statsd = await listenAsStatsd();
@@ -218,7 +218,7 @@ test("counts an answer other than 2xx as an HTTP error, and times it too", async
   assert.match(post!, /^events\.post:/);
 });
 
-test("counts no answer as an I/O error, and times it too", async () => {
+test("counts a missing response as an I/O error, with its time", async () => {
   using queue = testQueue();
   await using statsd = await listenAsStatsd();
 
@@ -229,7 +229,7 @@ test("counts no answer as an I/O error, and times it too", async () => {
   assert.match(post!, /^events\.post:/);
 });
 
-test("delivers all the same when statsd is down", async () => {
+test("delivers when statsd is down", async () => {
   using queue = testQueue();
   await using collector = await serveCollector();
   const statsd = await listenAsStatsd();

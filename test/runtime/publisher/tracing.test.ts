@@ -22,7 +22,7 @@ async function deliverAll({ publisher, queue }: PublishedQueue): Promise<void> {
   await eventually("an empty queue", () => queue.depth() === 0);
 }
 
-test("makes a span of each request, and links it to the spans that have put its events", async () => {
+test("creates a span for each request, with links to the spans that put its events", async () => {
   using tracing = traced();
   await using collector = await serveCollector();
   await using main = tracedQueue(collector.url);
@@ -52,7 +52,7 @@ test("makes a span of each request, and links it to the spans that have put its 
   });
 });
 
-test("begins a trace of its own, also when it is started within a span", async () => {
+test("starts a trace of its own, even when it is started in a span", async () => {
   using tracing = traced();
   await using collector = await serveCollector();
   await using main = tracedQueue(collector.url);
@@ -65,7 +65,7 @@ test("begins a trace of its own, also when it is started within a span", async (
   assert.deepEqual(span?.links, []);
 });
 
-test("marks a request that fails as an error, with the collector's words, and links the next one again", async () => {
+test("marks a failed request as an error with the collector's response, and links the next one too", async () => {
   using tracing = traced();
   const statuses = [503, 200];
   await using server = await serveHttp((response) =>
@@ -84,11 +84,11 @@ test("marks a request that fails as an error, with the collector's words, and li
     ],
   );
   assert.equal(spans[0]?.status.code, openTelemetry.SpanStatusCode.ERROR);
-  assert.match(spans[0]?.status.message ?? "", /the collector answered 503: not now/);
+  assert.match(spans[0]?.status.message ?? "", /the collector responded with 503: not now/);
   for (const { links } of spans) assert.equal(links[0]?.context.spanId, put.spanId);
 });
 
-test("links 128 spans at most", async () => {
+test("links at most 128 spans", async () => {
   using tracing = traced();
   await using collector = await serveCollector();
   await using main = tracedQueue(collector.url);
@@ -99,7 +99,7 @@ test("links 128 spans at most", async () => {
   assert.equal(tracing.ended(NAME)[0]?.links.length, 128);
 });
 
-test("keeps the tracestate of a link, and leaves out what is no trace context", async () => {
+test("keeps the tracestate of a link, and omits invalid trace contexts", async () => {
   using tracing = traced();
   const traces = [
     "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 vendor=a,other=b",
@@ -117,7 +117,7 @@ test("keeps the tracestate of a link, and leaves out what is no trace context", 
   );
 });
 
-test("sends a request once, and takes its answer, whenever a tracer throws", async () => {
+test("sends a request once, and uses its response, whenever a tracer throws", async () => {
   const throwing = (where: "before" | "after"): PublishTracing => ({
     ...openTelemetry,
     trace: {
@@ -146,7 +146,7 @@ test("sends a request once, and takes its answer, whenever a tracer throws", asy
   }
 });
 
-test("makes no spans unless it is told to, whatever is in the file", async () => {
+test("creates no spans without the option, whatever is in the file", async () => {
   using tracing = traced();
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);

@@ -5,11 +5,18 @@ import { start } from "../../support/processes.ts";
 import { runtimeLibrary } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-/** Puts an event into a queue in a process of its own, and returns what it logged and how it ended. */
-async function put(library: string): Promise<{ logged: string; code: number | string }> {
+/** Puts into two queues in a process of its own, and returns what it logged and how it ended. */
+async function put(
+  library: string,
+  ...drivers: string[]
+): Promise<{ logged: string; code: number | string }> {
   using directory = temporaryDirectory();
   const environment = { EVENTSPOOL_SQLITE: library };
-  await using program = start("test/support/programs/logging_producer.ts", [directory.path], environment);
+  await using program = start(
+    "test/support/programs/logging_producer.ts",
+    [directory.path, ...drivers],
+    environment,
+  );
   const code = await program.ended;
   return { logged: [...program.stdout, ...program.stderr].join("\n"), code };
 }
@@ -21,6 +28,18 @@ test("takes better-sqlite3, and says so once", async () => {
 test("takes the library that $EVENTSPOOL_SQLITE names", async () => {
   const { name } = runtimeLibrary;
   assert.deepEqual(await put(name), { logged: `SQLite library: ${name}`, code: 0 });
+});
+
+test("takes the library of the option driver rather than that of $EVENTSPOOL_SQLITE", async () => {
+  const { name } = runtimeLibrary;
+  assert.deepEqual(await put("better-sqlite3", name), { logged: `SQLite library: ${name}`, code: 0 });
+});
+
+test("rejects a second driver: a process uses one", async () => {
+  const { name } = runtimeLibrary;
+  const { logged } = await put("", "better-sqlite3", name);
+  const problem = `driver: is ${name}, and this process uses better-sqlite3 already`;
+  assert.deepEqual(logged.split(": pass")[0], problem);
 });
 
 test("rejects a name that is no library's", async () => {

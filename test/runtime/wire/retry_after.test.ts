@@ -7,7 +7,7 @@ for (const date of [
   "Monday, 23-Nov-26 12:01:30 GMT",
   "Mon Nov 23 12:01:30 2026",
 ])
-  test(`reads the Retry-After ${date} in whatever time zone the publisher runs`, async () => {
+  test(`parses the Retry-After ${date} in any time zone`, async () => {
     const nowMs = Date.UTC(2026, 10, 23, 12, 0, 0);
     const args = [date, String(nowMs)];
     await using program = start("test/support/programs/retry_after.ts", args, { TZ: "America/New_York" });

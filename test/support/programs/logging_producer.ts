@@ -1,8 +1,8 @@
-/** Puts two events into two queues, `logging_producer.ts DIRECTORY`, and prints what is logged. */
+/** Puts an event into each of two queues, `logging_producer.ts DIRECTORY [DRIVER [DRIVER]]`, and prints what is logged. */
 import process from "node:process";
 import { configureSync } from "@logtape/logtape";
 import { EventStorageError } from "../../../src/errors.ts";
-import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { type DriverName, EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 
 configureSync({
@@ -12,10 +12,13 @@ configureSync({
     { category: "eventspool", lowestLevel: "debug", sinks: ["print"] },
   ],
 });
-const [, , directory = ""] = process.argv;
+const [, , directory = "", first, second = first] = process.argv as DriverName[];
 try {
-  for (const name of ["one", "two"]) {
-    using queue = new EventQueue(name, serializeJsonEvent, { directory });
+  for (const [name, driver] of [
+    ["one", first],
+    ["two", second],
+  ] as const) {
+    using queue = new EventQueue(name, serializeJsonEvent, { directory, ...(driver && { driver }) });
     queue.put({});
   }
 } catch (error) {

@@ -247,7 +247,7 @@ for (const [what, mode, server] of [
     await using balancer = await startBalancer("haproxy", config, { collectors: [port, port], authority });
     await using publisher = publisherBehind(balancer, { spool, authority });
     spool.put(20);
-    await publisher.line(/takes no events from us.* 421.*PROXY protocol.*send-proxy/);
+    await publisher.line(/rejects our requests.* 421.*PROXY protocol.*send-proxy/);
     assert.equal(spool.queue.depth(), 20);
     assert.deepEqual(spool.deadLetters(), []);
   });
@@ -268,7 +268,7 @@ const IN_THE_WAY: readonly (readonly [
     "a maintenance page with 503",
     "nginx",
     () => nginxOf("default_type text/html; return 503 '<h1>Back soon</h1>';"),
-    /cannot take events now.* 503/,
+    /destination is unavailable.* 503/,
   ],
   ["a sign-in page", "nginx", () => nginxOf("return 302 /login;"), /no events from us.* 302/],
   [
@@ -303,7 +303,7 @@ const IN_THE_WAY: readonly (readonly [
     () => haproxyOf(" http-request deny deny_status 400\n server a 127.0.0.1:9800\n"),
     /no events from us.* 400, a web page/,
   ],
-  ["no server that is up", "haproxy", () => haproxyOf(""), /cannot take events now.* 503/],
+  ["no server that is up", "haproxy", () => haproxyOf(""), /destination is unavailable.* 503/],
 ];
 
 for (const [what, kind, config, said] of IN_THE_WAY)
@@ -341,7 +341,7 @@ test("a balancer that sends a POST again after a collector died is named, and no
   await using balancer = await startBalancer("haproxy", config, { collectors, authority });
   spool.put(1);
   await using publisher = publisherBehind(balancer, { spool, authority });
-  await publisher.line(/rolled back, or a proxy sends requests twice/);
+  await publisher.line(/rolled back, or a proxy repeats requests/);
   await eventually("an empty queue", () => spool.queue.depth() === 0);
   assert.deepEqual(stored, [1, 1], "twice, and never not at all");
   assert.deepEqual(spool.deadLetters(), []);

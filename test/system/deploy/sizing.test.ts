@@ -43,7 +43,7 @@ function bytesOf(text: string): number {
 test("gives a publisher more than twice the memory that it was ever measured to take", () => {
   const unit = /^MemoryMax=(.*)$/m.exec(readDeployment("systemd/eventspool-publisher@.service"))![1]!;
   const compose = parse(readDeployment("docker/compose.yaml")).services.publisher.mem_limit as string;
-  const most = mostMeasured("most memory, MB");
+  const most = mostMeasured("peak memory, MB");
   for (const limit of [unit, compose, limits.memory!]) assert.ok(bytesOf(limit) > 2 * most * MB, limit);
   assert.ok(
     most < Number(/below (\d+) MB with 32 batches/.exec(page)![1]),

@@ -9,7 +9,7 @@ const named = [...readPage("ARCHITECTURE.md").matchAll(/`((?:src|test|bench|scri
   ([, path]) => path!,
 );
 
-test("ARCHITECTURE.md names files and folders that are there", () => {
+test("ARCHITECTURE.md names existing files and folders", () => {
   assert.ok(named.length > 30, `only ${named.length} were found`);
   assert.deepEqual(
     named.filter((path) => !existsSync(join(ROOT, path))),

@@ -15,7 +15,7 @@ const onlyBun = {
   timeout: 120_000,
 };
 
-/** A command that only looks, so that it can look again until it sees what the page shows. */
+/** A command that only reads, so it can be repeated until it prints what the page shows. */
 const LOOKS =
   /^(curl|cat|grep|(bun run queue|bunx --bun eventspool) (list|depth|peek|check|dead (list|show)))\b/;
 
@@ -24,7 +24,7 @@ const PATIENCE_MS = 30_000;
 for (const page of PAGES) {
   const blocks = readBlocks(page).filter((block) => isTerminal(block) && reasonNotRun(block) === undefined);
   if (blocks.length === 0) continue;
-  test(`the commands of ${page} do what it shows`, onlyBun, async () => {
+  test(`the commands of ${page} print what it shows`, onlyBun, async () => {
     await using stage = await Stage.open();
     await using scene = await prepare(page, stage);
     for (const { text } of blocks) {
@@ -36,7 +36,7 @@ for (const page of PAGES) {
   });
 }
 
-/** Runs a command, one that only looks again and again, until it prints what the page shows. */
+/** Runs a command, repeatedly if it only reads, until it prints what the page shows. */
 async function perform({ command, output }: Step, stage: Stage): Promise<void> {
   const deadlineMs = performance.now() + (LOOKS.test(command) ? PATIENCE_MS : 0);
   for (;;) {
@@ -52,5 +52,6 @@ async function perform({ command, output }: Step, stage: Stage): Promise<void> {
 
 function skipReason(): string | false {
   if (process.versions.bun === undefined) return "the pages' commands are Bun's: its suite runs them";
-  return spawnSync("curl", ["--version"]).error !== undefined && "curl is not installed";
+  const missing = ["curl", "openssl"].find((name) => spawnSync(name, ["version"]).error !== undefined);
+  return missing !== undefined && `${missing} is not installed`;
 }

@@ -18,9 +18,12 @@ for (const block of PAGES.flatMap(readBlocks).filter(
   test(`the configuration in ${block.page}, line ${block.line}, is read without a warning`, () => {
     const format = block.language as "ini" | "toml";
     const env = { EVENTS_KEY_SECRET: "aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==" };
-    const isCollectors = !block.text.includes("event-publisher");
-    const parse = isCollectors ? parseCollectorConfig : parsePublisherConfig;
-    assert.deepEqual(parse(block.text, { format, env }).warnings, []);
+    const publishers = [...block.text.matchAll(/^\[event-publisher[:.](\w+)\]/gm)];
+    for (const [, queueName] of publishers)
+      assert.deepEqual(parsePublisherConfig(block.text, { format, env, queueName: queueName! }).warnings, []);
+    if (/^\[event-collector\]/m.test(block.text))
+      assert.deepEqual(parseCollectorConfig(block.text, { format, env }).warnings, []);
+    else assert.ok(publishers.length > 0);
   });
 
 const ROWS = rowsOf(readPage("docs/configuration.md"));
@@ -82,7 +85,7 @@ test("has the collector's defaults as the code has them", () => {
   }
 });
 
-/** A default as it is written in a file, if it is a value: `512000` for `512,000`, `10s` for `10 s, since ...`. */
+/** A default as in a file, if it is a value: `512000` for `512,000`, `10s` for `10 s, since ...`. */
 function writtenValue(fallback: string): string | undefined {
   const [first = ""] = fallback.replace(/(?<=\d),(?=\d)/g, "").split(",");
   const text = first.replaceAll("`", "").replace(/(?<=\d) (?=[a-zA-Z%])/, "");

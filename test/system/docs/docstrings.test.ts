@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { readPage } from "../../support/doc_page.ts";
+import { PAGES, readBlocks, readPage } from "../../support/doc_page.ts";
 import { Project, ROOT } from "../../support/project.ts";
+import { PROGRAM_PAGES } from "./not_run.ts";
 
 const SOURCES = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".ts"))
   .map((name) => readFileSync(join(ROOT, "src", name), "utf8"));
 
-/** The entry points, and what they export that is not a type. */
+/** The entry points, and their exports that are not types. */
 const ENTRIES = Object.entries(
   JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).exports as Record<string, { bun: string }>,
 ).map(([path, { bun }]) => ({
@@ -24,7 +25,7 @@ function valuesOf(source: string): string[] {
   return [...listed, ...declared.map(([, name]) => name!)];
 }
 
-test("the docstring of EventStorageError has every code that the sources give it", () => {
+test("the docstring of EventStorageError has every code of the sources", () => {
   const codes = SOURCES.flatMap((text) => [...text.matchAll(/EventStorageError\(\s*"([A-Z_]+)"/g)]);
   assert.ok(codes.length > 8, `only ${codes.length} codes were found`);
   const errors = readPage("src/errors.ts");
@@ -35,12 +36,18 @@ test("the docstring of EventStorageError has every code that the sources give it
   );
 });
 
-test("the examples in docstrings compile, with what they take for granted", { timeout: 120_000 }, () => {
-  const examples = SOURCES.flatMap(examplesOf);
-  assert.ok(examples.length > 8, `only ${examples.length} examples were found`);
+/** The TypeScript of pages that is not a program. */
+const FRAGMENTS = PAGES.filter((page) => !PROGRAM_PAGES.includes(page))
+  .flatMap(readBlocks)
+  .filter(({ language }) => language === "ts")
+  .map(({ text }) => text);
+
+test("the examples in docstrings and the fragments of pages compile", { timeout: 120_000 }, () => {
+  const examples = [...SOURCES.flatMap(examplesOf), ...FRAGMENTS];
+  assert.ok(examples.length > 12 && FRAGMENTS.length > 3, `only ${examples.length} examples were found`);
   const files = Object.fromEntries(examples.map((text, at) => [`example_${at}.ts`, withImports(text)]));
   using project = new Project({ ...files, "bun.d.ts": 'declare module "bun:sqlite";\n' });
-  // The names of the service around an example are any; no other problem may be left then.
+  // Names of the surrounding service become any; then no other problem may be left.
   const missing = new Set(
     [...project.check().output.matchAll(NOT_FOUND)].map(([, file, name]) => `${file} ${name}`),
   );
@@ -48,7 +55,7 @@ test("the examples in docstrings compile, with what they take for granted", { ti
     files[file] += `declare const ${name}: any;\n`;
   for (const [file, text] of Object.entries(files)) project.write(file, text);
   const { output } = project.check();
-  assert.match(output, /^$|error TS/, "tsc came to its end");
+  assert.match(output, /^$|error TS/, "tsc finished");
   assert.deepEqual(output.match(/^.*example_\d+\.ts.*$/gm) ?? [], []);
 });
 
@@ -60,7 +67,7 @@ function examplesOf(source: string): string[] {
   return blocks.map(([, text]) => text!.replace(/^ +\* ?/gm, ""));
 }
 
-/** An example with what it uses of the package and of the libraries that its readers know, and does not import. */
+/** An example with imports of the package and of known libraries that it uses without an import. */
 function withImports(text: string): string {
   const isFree = (name: string): boolean =>
     new RegExp(`(?<![.\\w"'])${name}\\b(?!\\w*["':])`).test(text) &&

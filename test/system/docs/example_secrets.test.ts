@@ -10,7 +10,7 @@ import { isExample, parseSecret, Secret } from "../../../src/config/secret.ts";
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const KINDS = new Set([".md", ".ini", ".toml", ".yaml", ".yml", ".ts", ".service", ".env", ".sh", ""]);
 
-/** How a secret stands in a text: a key in Base64, or the text itself. A variable, a placeholder in capitals or dots are none. */
+/** A secret in a text: a key in Base64, or the text itself. Variables and placeholders in capitals or dots are not secrets. */
 const IN_BASE64 = [
   /^[#\s]*key(?:\.(?!name\b)[\w-]+)?\s*[=:]\s*["']?([A-Za-z0-9+/]{8,}=*)["']?\s*$/gm,
   /\bkey\.(?!name\b)[\w-]+ = ([A-Za-z0-9+/]{8,}=*)/g,
@@ -44,7 +44,7 @@ function secretsIn(text: string): Secret[] {
   ];
 }
 
-test("every secret of README, docs, deploy and examples is known as an example", () => {
+test("every secret of README, docs, deploy and examples is a known example", () => {
   let count = 0;
   for (const [path, text] of textFiles())
     for (const secret of secretsIn(text)) {
@@ -58,7 +58,7 @@ test("every secret of README, docs, deploy and examples is known as an example",
 const EXAMPLE = "ZXhhbXBsZSBzZWNyZXQsIG5vdCBmb3IgcHJvZHVjdGlvbiE=";
 const TOKEN = "an-example-token-not-for-production";
 
-test("an example is taken on this machine, and nowhere else", () => {
+test("an example secret works on this machine only", () => {
   const publisher = (host: string, admin: string) =>
     parsePublisherConfig(
       `[event-publisher:main]\ncollector.hostname = ${host}\nkey.name = k\nkey.secret = ${EXAMPLE}\n${admin}`,
@@ -84,7 +84,7 @@ test("an example is taken on this machine, and nowhere else", () => {
     assert.throws(read, rejected("admin.token"));
 });
 
-test("warns of a secret that can be guessed where other machines are reached with it", () => {
+test("warns of a secret that can be guessed if it is used for other machines", () => {
   const warnings = (secret: Uint8Array, host: string) =>
     parsePublisherConfig(
       `[event-publisher:main]\ncollector.hostname = ${host}\nkey.name = k\nkey.secret = ${Buffer.from(secret).toString("base64")}\n`,

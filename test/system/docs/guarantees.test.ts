@@ -6,7 +6,7 @@ import { readPage } from "../../support/doc_page.ts";
 import { ROOT } from "../../support/project.ts";
 
 const page = readPage("GUARANTEES.md");
-/** The cells of each promise, without the lines that head a group of them. */
+/** The cells of each promise, without the headings of groups. */
 const promises = ["## When something fails", "## When someone answers"].flatMap((heading) =>
   page
     .split(`\n${heading}\n`)[1]!
@@ -25,7 +25,7 @@ test("each promise of GUARANTEES.md names a test file or a row of the fault suit
   assert.deepEqual(without, []);
 });
 
-test("each test that GUARANTEES.md names is there", () => {
+test("each test that GUARANTEES.md names exists", () => {
   const named = [...page.matchAll(/`((?:unit|runtime|system)\/[\w/]+)`/g)].map(([, name]) => name!);
   assert.ok(named.length > 70, `only ${named.length} names were found`);
   assert.deepEqual(

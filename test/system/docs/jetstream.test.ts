@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { streamRisks } from "../../../src/nats/stream_settings.ts";
+import { streamRisks } from "../../../src/nats/streams.ts";
 import { readPage } from "../../support/doc_page.ts";
 import { NATS_SERVER, NO_NATS } from "../../support/nats.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -39,7 +39,7 @@ test("docs/jetstream.md has a row for each setting that puts events at risk, and
   assert.equal(rows.length + 1, named.size, "a mirror and sealed share a row");
 });
 
-test("what docs/jetstream.md says of sync_interval is so: nats-server knows it from 2.10 on", {
+test("nats-server knows sync_interval from 2.10 on, as docs/jetstream.md says", {
   skip: NO_NATS,
 }, () => {
   const [, major, minor] = /v(\d+)\.(\d+)/.exec(

@@ -7,17 +7,17 @@ import { ROOT } from "../../support/project.ts";
 
 const PASSED_OVER = new Set([".git", "node_modules", "dist", "coverage"]);
 
-test("every link from a page leads to a file that is there, and to a heading of it", () => {
+test("every link of a page leads to an existing file and heading", () => {
   const pages = pagesUnder(ROOT);
   const links = pages.flatMap(linksOf);
   assert.ok(links.length > 10, `only ${links.length} links were found`);
   assert.deepEqual(links.map(problemOf).filter(Boolean), []);
 });
 
-test("a link to a file or a heading that is not there is found", () => {
+test("a link to a missing file or heading is found", () => {
   const from = (target: string): string | undefined => problemOf({ page: "docs/operating.md", target });
-  assert.equal(from("nowhere.md"), "docs/operating.md: nowhere.md: there is no docs/nowhere.md");
-  assert.equal(from("../README.md#nowhere"), "docs/operating.md: ../README.md#nowhere: no such heading");
+  assert.equal(from("nowhere.md"), "docs/operating.md: nowhere.md: docs/nowhere.md does not exist");
+  assert.equal(from("../README.md#nowhere"), "docs/operating.md: ../README.md#nowhere: unknown heading");
   assert.equal(from("../README.md#when-to-use-it"), undefined);
   assert.equal(from("#disk-space"), undefined);
 });
@@ -30,14 +30,17 @@ test("pages are linked to by their headings as GitHub names them", () => {
   ]);
 });
 
-test("docs/README.md leads to every page of docs", () => {
-  const linked = linksOf("docs/README.md").map(({ target }) => join("docs", target));
-  const pages = pagesUnder(join(ROOT, "docs")).filter((page) => page !== "docs/README.md");
-  assert.deepEqual(
-    pages.filter((page) => !linked.includes(page)),
-    [],
-  );
-});
+for (const index of ["docs/README.md", "llms.txt"])
+  test(`${index} leads to every page of docs`, () => {
+    const links = linksOf(index);
+    assert.deepEqual(links.map(problemOf).filter(Boolean), []);
+    const linked = links.map(({ target }) => join(dirname(index), target));
+    const pages = pagesUnder(join(ROOT, "docs")).filter((page) => page !== "docs/README.md");
+    assert.deepEqual(
+      pages.filter((page) => !linked.includes(page)),
+      [],
+    );
+  });
 
 interface Link {
   readonly page: string;
@@ -69,13 +72,13 @@ function linksOf(page: string): Link[] {
 function problemOf({ page, target }: Link): string | undefined {
   const [path = "", anchor] = target.split("#");
   const file = path === "" ? page : join(dirname(page), path);
-  if (!existsSync(join(ROOT, file))) return `${page}: ${target}: there is no ${file}`;
+  if (!existsSync(join(ROOT, file))) return `${page}: ${target}: ${file} does not exist`;
   if (anchor === undefined || statSync(join(ROOT, file)).isDirectory() || !file.endsWith(".md"))
     return undefined;
-  return anchorsOf(readPage(file)).includes(anchor) ? undefined : `${page}: ${target}: no such heading`;
+  return anchorsOf(readPage(file)).includes(anchor) ? undefined : `${page}: ${target}: unknown heading`;
 }
 
-/** What GitHub calls the headings of a page: lower case, no punctuation, a number for those that come again. */
+/** GitHub's names for the headings of a page: lower case, no punctuation, a number for repeated ones. */
 function anchorsOf(markdown: string): string[] {
   const seen = new Map<string, number>();
   return [...withoutFences(markdown).matchAll(/^#{1,6} (.+)$/gm)].map(([, heading]) => {

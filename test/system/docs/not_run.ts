@@ -1,5 +1,19 @@
 import type { DocBlock } from "../../support/doc_page.ts";
 
+/** The pages whose TypeScript is a program, which a test runs. On other pages it is a fragment, which is compiled. */
+export const PROGRAM_PAGES: readonly string[] = [
+  "README.md",
+  "docs/cookbook.md",
+  "docs/destinations.md",
+  "docs/frameworks.md",
+  "docs/moving-from-segment.md",
+  "docs/scale.md",
+  "docs/service.md",
+  "docs/testing.md",
+  "docs/typed-events.md",
+  "docs/tutorial.md",
+];
+
 /** The blocks that no test runs, by page and first line, each with the reason. */
 const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "README.md": {
@@ -13,17 +27,12 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "docs/collector.md": {
     "[event-collector]":
       "its paths are those of a server: test/unit/config/collector_config.test.ts has its keys",
-    '$ body=\'{"1":{"lst":["rec",3,{"1":{"str":"view"}},{"1":{"i64":"soon"}},{"x":1}]}}\'':
-      "test/runtime/collector/rejecting.test.ts has its like",
-    "$ curl -s localhost:9801/health": "test/runtime/collector/admin.test.ts has it",
-    'import { CollectorStatus, collector, collectorAdmin, schemaValidator } from "eventspool/collector";':
-      "a few lines of an app: test/collector mounts one",
   },
   "docs/dashboard.md": {
-    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put dead letters back into the queue: 1","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
+    '{"@timestamp":"2026-11-25T11:10:41.406Z","level":"INFO","message":"Put 1 dead letters back into the queue","logger":"eventspool.publisher","properties":{"retriedCount":1}}':
       "it is a line of the log",
-    'import { admin } from "eventspool/admin";': "two lines of an app: test/admin mounts one",
-    "$ curl -i localhost:9900/events": "it takes sixteen open pages: test/dashboard has them",
+    "$ curl -i localhost:9900/events":
+      "it takes sixteen open pages: test/runtime/admin/dashboard_live.test.ts has them",
   },
   "docs/install.md": {
     "bun run tarball": "test/system/package/install.test.ts packs",
@@ -33,35 +42,32 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "it downloads npm: test/system/package/install.test.ts installs the package for Deno",
     "bun --no-install --no-env-file --config=/dev/null node_modules/eventspool/dist/commands/publisher.js --queue-name main config.ini":
       "test/system/deploy/foreign_directory.test.ts starts it in a directory of somebody else",
-    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
-      "test/package runs it with these permissions, taken from the page",
-    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=config.ini,$EVENTSPOOL_DIR,node_modules --allow-write=$EVENTSPOOL_DIR \\":
-      "test/package runs it with these permissions, taken from the page",
-    "$ bun run build:binary": "test/package builds one and runs it",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=$EVENTSPOOL_DIR --allow-write=$EVENTSPOOL_DIR \\":
+      "test/system/docs/deno.test.ts runs it",
+    "deno run --allow-env=EVENTSPOOL_DIR --allow-read=config.ini,$EVENTSPOOL_DIR --allow-write=$EVENTSPOOL_DIR \\":
+      "its collector has a name: test/system/package/install.test.ts runs a publisher with such permissions",
+    "$ bun run build:binary": "test/system/package/single_file.test.ts builds one and runs it",
   },
   "docs/jetstream.md": {
     "nats stream add EVENTS --subjects='events.>' --storage=file --replicas=3 \\":
       "it needs the nats command",
     "fault                                rounds    put  delivered  duplicates  dead  lost  seconds":
-      "test/faults kills a few, and bun run faults all",
+      "test/system/faults/jetstream.ts kills a few, and bun run faults all",
     "permissions {":
       "it is nats-server's configuration: test/runtime/nats/login.test.ts runs a server with it",
-    "$ bun run publisher config.ini": "it needs a nats-server: test/destinations has the message",
+    "$ bun run publisher config.ini":
+      "it needs a nats-server: test/runtime/nats/nats_publisher_failures.test.ts has the message",
   },
   "docs/metrics.md": {
     "scrape_configs:": "it is Prometheus' configuration",
     "$ curl -s localhost:9900/metrics | grep -E '^eventspool_(queue_depth|failing|requests|put_events|put_to_accepted_seconds_[cs])'":
-      "its figures are of a long run: test/admin compares the page's tables with what there is",
-    "$ promtool test rules deploy/prometheus/alerts_test.yml": "test/deploy runs it, where promtool is",
-    'import * as openTelemetry from "@opentelemetry/api";': "test/unit/queue/trace_context.test.ts does it",
-    'await using publisher = new Publisher(loadPublisherConfig("config.ini"), { openTelemetry });':
-      "one line: test/runtime/publisher/tracing.test.ts has it",
+      "its figures are of a long run: test/system/deploy/prometheus.test.ts compares the tables of the page",
+    "$ promtool test rules deploy/prometheus/alerts_test.yml":
+      "test/system/deploy/prometheus.test.ts runs it, if promtool is installed",
   },
   "docs/outbox.md": {
-    'import Database from "better-sqlite3"; // or Database of bun:sqlite, or DatabaseSync of node:sqlite':
-      "examples/outbox.ts is the whole of it, and is run by a test",
     "[event-publisher:main]": "a part of a file: the rest is as in the README",
-    "$ bun run queue peek --file shop.db": "test/cli has it",
+    "$ bun run queue peek --file shop.db": "test/runtime/commands/outbox.test.ts has it",
   },
   "docs/production.md": {
     "# The user, the group, and the directories of queues and configuration:":
@@ -80,7 +86,8 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   "docs/sinks.md": {
     "$ ls": "a megabyte of events has come: test/unit/collector/sinks/jsonl.test.ts rotates files",
-    "$ cat events.jsonl.journal": "its UUID is another each time: test/collector has journals of all kinds",
+    "$ cat events.jsonl.journal":
+      "its UUID differs each time: test/unit/collector/sinks/jsonl.test.ts reads journals",
     "CREATE TABLE event (": "test/unit/collector/sinks/sqlite.test.ts looks at the columns",
     "$ sqlite3 -readonly events.db \"SELECT body ->> 'action', count(*) FROM event GROUP BY 1\"":
       "it needs sqlite3's own program",

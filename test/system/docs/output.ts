@@ -7,8 +7,8 @@ export interface Step {
 }
 
 /**
- * The commands of a block: the lines after `$ `, each with the output below it; where no line begins so, all lines,
- * of which only the success is known.
+ * The commands of a block: the lines after `$ `, each with the output below it; without such lines, all lines,
+ * which only must succeed.
  */
 export function stepsOf(text: string): Step[] {
   if (!/^\$ /m.test(text)) return linesOf(text).map((command) => ({ command, output: undefined }));
@@ -22,9 +22,9 @@ export function stepsOf(text: string): Step[] {
 }
 
 /**
- * Whether a program's output is what a page shows, except for what differs from run to run: times, ages, sizes of
- * files, UUIDs, versions, directories, and the room between columns. JSON must have the same members with the same values, except for
- * fractions and times.
+ * Whether a program's output is what a page shows, except what differs between runs: times, ages, sizes of files, UUIDs,
+ * versions, directories, and the space between columns. JSON must have the same members and values, except fractions and
+ * times.
  */
 export function isAsShown(actual: string, shown: string): boolean {
   const [lines, expected] = [linesOf(actual), linesOf(shown)];

@@ -39,7 +39,7 @@ test("docs/production.md has a row for each error that is thrown, and no other",
   assert.deepEqual(sorted(cells("## What each error means", 1)), thrown.sort());
 });
 
-test("docs/production.md has a row for each code of an EventStorageError, and none that does not come", () => {
+test("docs/production.md has a row for each code of an EventStorageError, and no other", () => {
   const codes = new Set(
     [...sources.values()].flatMap((text) => [
       ...[...text.matchAll(/new EventStorageError\(\s*"(\w+)"/g)].map(([, code]) => code!),
@@ -65,7 +65,7 @@ test("docs/production.md has a row for each code of an EventStorageError, and no
 test("docs/production.md has a row for each warning and error of the log, with its level, and no other", () => {
   const said = [...sources.values()].flatMap((text) => [
     ...stringsAfter(String.raw`logger\.(warn|error)\(`, text),
-    // The one that is an error at first, and then only debugged.
+    // An error the first time, then debug.
     ...(text.includes("logger.error(message,")
       ? stringsAfter("const message =", text).map(([m]) => ["error", m!])
       : []),
@@ -75,7 +75,7 @@ test("docs/production.md has a row for each warning and error of the log, with i
   assert.deepEqual(sorted(shown), sorted(said.map(([level, sentence]) => [sentence!, LEVELS[level!]!])));
 });
 
-test("what is logged is a sentence in the source, where this page's test can find it", () => {
+test("log messages are literals in the source, so that this page's test finds them", () => {
   const others = [...sources].flatMap(([name, text]) =>
     [...text.matchAll(/logger\.(?:warn|error|warning|fatal)\(\s*([^"`\s][^,;\n]*)/g)].map(
       (m) => `${name}: ${m[1]}`,

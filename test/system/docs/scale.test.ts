@@ -15,10 +15,8 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 const PAGE = "docs/scale.md";
 const EVENTS = 1_000;
 
-test("the programs of docs/scale.md compile, the sketch of Kafka against the interface, too", {
-  timeout: 120_000,
-}, () => {
-  const programs = readPrograms(PAGE);
+test("the programs of docs/scale.md and the sketch of Kafka compile", { timeout: 120_000 }, () => {
+  const programs = [PAGE, "docs/destinations.md"].flatMap(readPrograms);
   assert.deepEqual(
     programs.map(({ name }) => name),
     ["stream.ts", "lag.ts", "kafka.ts"],
@@ -27,7 +25,7 @@ test("the programs of docs/scale.md compile, the sketch of Kafka against the int
   assert.deepEqual(project.check(), { status: 0, output: "" });
 });
 
-test("its programs make the stream, change it, and tell how far its consumer is", {
+test("its programs create the stream, change it, and show the lag of its consumer", {
   skip: NO_NATS,
   timeout: 180_000,
 }, async () => {
@@ -57,7 +55,7 @@ async function publish(server: NatsServer): Promise<void> {
   await Promise.all(Array.from({ length: EVENTS }, () => js.publish("events.main", event)));
 }
 
-test("three servers so configured become one cluster that tells how it is", {
+test("three servers with its configuration become one healthy cluster", {
   skip: NO_NATS,
   timeout: 120_000,
 }, async () => {

@@ -5,22 +5,31 @@ import { LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import type { Stage } from "./stage.ts";
 
-/** What there is before a page's first command. */
+/** The state before a page's first command. */
 export interface Scene extends AsyncDisposable {
-  /** Is told of each command before it is run. */
+  /** Called with each command before it runs. */
   readonly before?: (command: string) => void;
 }
 
-/** Sets the stage for a page: the files it names, and what its reader has by then. */
+/** Prepares the stage for a page: the files it names, and what its reader already has. */
 export async function prepare(page: string, stage: Stage): Promise<Scene> {
   stage.writeFiles(page);
   return (await SCENES[page]?.(stage, page)) ?? { [Symbol.asyncDispose]: async () => {} };
 }
 
 const SCENES: Readonly<Record<string, (stage: Stage, page: string) => Promise<Scene | undefined>>> = {
+  "docs/collector.md": withCollector,
   "docs/operating.md": withDeadLetters,
   "docs/production.md": onTwoHosts,
 };
+
+/** A collector with the key of the page. */
+async function withCollector(stage: Stage): Promise<undefined> {
+  const key = Buffer.from("secret key").toString("base64");
+  const lines = ["[event-collector]", "listen = 127.0.0.1:9800", "admin.listen = 127.0.0.1:9801"];
+  stage.write("collector.ini", [...lines, `key.main = ${key}`, ""].join("\n"));
+  await stage.run("bun run collector collector.ini");
+}
 
 /** Two queues; two of main's events were rejected. */
 async function withDeadLetters(stage: Stage): Promise<undefined> {
@@ -36,7 +45,7 @@ async function withDeadLetters(stage: Stage): Promise<undefined> {
   ]);
 }
 
-/** A host is to be taken away, with two events in its queue; then there is another host. */
+/** A host that is removed with two events in its queue, and then another host. */
 async function onTwoHosts(stage: Stage): Promise<Scene> {
   await stage.run(`export EVENTSPOOL_DIR=${stage.queues}`);
   put(stage, "main", [{ n: -1 }, { n: 0 }]);

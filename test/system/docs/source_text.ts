@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../../support/project.ts";
 
-/** The texts of the files of src/ by their names from there, but for the collector's, which has a page of its own. */
+/** The texts of the files of src/ by name, without the collector's, which has its own page. */
 export function readSources(): Map<string, string> {
   const names = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
   const shown = names.filter(
@@ -14,7 +14,7 @@ export function readSources(): Map<string, string> {
 /** One string literal, or several that are joined by `+`, in source text. */
 const LITERALS = String.raw`((?:["\`][^"\`]*["\`]\s*(?:\+\s*)?)+)`;
 
-/** What an expression of `prefix` and a string says: `prefix` is a pattern, its groups come first. `…` stands for each value in it. */
+/** The strings after `prefix`, a pattern whose groups come first. `…` replaces each value. */
 export function stringsAfter(prefix: string, text: string): string[][] {
   const found = text.matchAll(new RegExp(prefix + String.raw`\s*` + LITERALS, "g"));
   return [...found].map((match) => [...match.slice(1, -1), withoutValues(match.at(-1)!)]);
@@ -28,7 +28,7 @@ function withoutValues(literals: string): string {
 /** The rows of the table below a heading of a page, each as the texts of its cells, without the head. */
 export function tableBelow(page: string, heading: string): string[][] {
   const [, section] = page.split(`\n${heading}\n`);
-  if (section === undefined) throw new Error(`there is no ${heading}`);
+  if (section === undefined) throw new Error(`the page has no ${heading}`);
   const rows = section
     .split(/\n#+ /)[0]!
     .split("\n")

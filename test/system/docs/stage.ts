@@ -7,28 +7,28 @@ import { freePorts } from "../../support/servers.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { Terminal } from "./terminal.ts";
 
-/** The ports that pages name; for each a free one stands in. */
-const PORTS = ["9900", "9800", "3000"];
+/** The ports of the pages. Each is replaced by a free one. */
+const PORTS = ["9900", "9801", "9800", "3000"];
 const NAMED_PORT = new RegExp(`(?<=:\\s?)(${PORTS.join("|")})\\b`, "g");
 
-/** What of a clone a page's commands use. */
+/** The parts of a clone that the commands of a page use. */
 const CLONE = ["package.json", "src", "scripts", "node_modules"];
 
-/** The commands that the package installs, by what they run. */
+/** The commands of the package, and the program of each. */
 const COMMANDS = {
   eventspool: "queue",
   "eventspool-publisher": "publisher",
   "eventspool-collector": "collector",
 };
 
-/** A command that goes on until it is stopped, in a terminal of its own. */
+/** A command that runs until it is stopped, in its own terminal. */
 const SERVER =
   /^(bun run (publisher|collector)|bunx --bun eventspool-\w+|bun (examples\/)?service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
 
-/** What tells in its log that it serves. */
+/** Succeeds when the log shows that the program serves. */
 const IS_SERVING = "grep -qE 'Publishing queue|Collecting at|Serving at'";
 
-/** A place where a page's commands are run as they stand: it looks like a clone, and has a terminal. */
+/** A directory where a page's commands run unchanged: it looks like a clone, and has a terminal. */
 export class Stage implements AsyncDisposable {
   /** The working directory. */
   readonly directory: string;
@@ -79,12 +79,12 @@ export class Stage implements AsyncDisposable {
     return readFileSync(join(this.directory, name), "utf8");
   }
 
-  /** A text in which free ports stand for those that pages name. */
+  /** A text with free ports instead of those of the pages. */
   withPorts(text: string): string {
     return text.replaceAll(NAMED_PORT, (port) => this.#ports.get(port)!);
   }
 
-  /** Runs a command as the page has it, and returns what it wrote to stdout, as the page would have it. */
+  /** Runs a command of the page, and returns its stdout with the ports of the page. */
   async run(command: string): Promise<{ status: number; stdout: string }> {
     if (SERVER.test(command)) return this.#serve(command);
     const { status, stdout } = await this.#terminal.run(this.withPorts(command));
@@ -114,7 +114,7 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-/** Whether a block is a terminal's: commands, and what they print. */
+/** Whether a block has commands and their output. */
 export function isTerminal({ language }: DocBlock): boolean {
   return ["", "sh", "console"].includes(language);
 }

@@ -3,15 +3,15 @@ import { once } from "node:events";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-/** What a command left behind. */
+/** The result of a command. */
 export interface CommandResult {
   readonly status: number;
   readonly stdout: string;
 }
 
 /**
- * A shell that is given one command after another, as in a terminal: variables stay, `&` leaves a program running.
- * All that was started in it is ended with it.
+ * A shell that runs one command after another, as in a terminal: variables stay, and `&` leaves a program running.
+ * Disposing of it ends everything that it started.
  */
 export class Terminal implements AsyncDisposable {
   readonly #shell: ChildProcess;
@@ -28,12 +28,12 @@ export class Terminal implements AsyncDisposable {
     this.#lines = createInterface({ input: this.#shell.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** All that was written to stderr. */
+  /** Everything written to stderr. */
   get errors(): string {
     return this.#errors;
   }
 
-  /** Runs a command to its end, and returns what it wrote to stdout. */
+  /** Runs a command to its end, and returns its stdout. */
   async run(command: string): Promise<CommandResult> {
     this.#shell.stdin!.write(`${command}\nprintf '\\n%s %s\\n' ${this.#marker} $?\n`);
     const lines: string[] = [];

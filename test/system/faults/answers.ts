@@ -134,7 +134,7 @@ const WRONG: Trouble[] = [
   answer: { status, headers: { Location: "/elsewhere" } },
 }));
 
-/** A collector whose certificate nobody vouches for; undefined where there is no openssl to make one. */
+/** A collector with an untrusted certificate; undefined without openssl, which makes it. */
 function selfSigned(): { key: string; cert: string } | undefined {
   const request =
     "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=127.0.0.1 -days 2";
@@ -147,7 +147,7 @@ function selfSigned(): { key: string; cert: string } | undefined {
 
 /** A certificate that is not to be trusted is no answer: nothing is sent, and the events stay. */
 const BAD_CERTIFICATE: Fault = {
-  name: "the collector: a certificate that nobody vouches for",
+  name: "the collector: an untrusted certificate",
   rounds: 1,
   quickRounds: 1,
   skip: selfSigned() === undefined ? "there is no openssl to make one" : undefined,
@@ -272,7 +272,7 @@ const LONG_RETRY_AFTER: Fault = {
       spool.put(EVENTS);
       const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
       await using publisher = spool.publisher(settings);
-      const line = JSON.parse(await publisher.line(/sending again in/)) as {
+      const line = JSON.parse(await publisher.line(/retrying in/)) as {
         properties: { retryInMs: number };
       };
       const { retryInMs } = line.properties;

@@ -39,7 +39,7 @@ const MISCHIEF: readonly Mischief[] = [
 
 /** Kills, freezes, full disks and a collector of many moods, by chance. */
 const EVERYTHING: Fault = {
-  name: "all of it at once: kills, freezes, a full disk, a moody collector",
+  name: "all of it at once: kills, freezes, a full disk, a failing collector",
   rounds: 150,
   quickRounds: 12,
   skip: noSmallDisks,

@@ -9,7 +9,7 @@ const skip = NO_NATS;
 const CLUSTER_MS = 120_000;
 const REPLICATED = { name: "EVENTS", subjects: ["events.>"], num_replicas: 3 };
 
-/** Publishes until all is stored, as a publisher does that sends again what is undelivered. */
+/** Publishes until all is stored: sends undelivered messages again, as a publisher does. */
 async function publishStubbornly(nats: NatsPublisher, texts: readonly string[]): Promise<void> {
   await eventually(
     "all messages stored",
@@ -22,7 +22,10 @@ async function publishStubbornly(nats: NatsPublisher, texts: readonly string[]):
   );
 }
 
-test("a leader that dies is replaced, and all is stored once", { skip, timeout: CLUSTER_MS }, async () => {
+test("a dead leader is replaced, and all messages are stored once", {
+  skip,
+  timeout: CLUSTER_MS,
+}, async () => {
   await using cluster = await startCluster();
   {
     await using client = await openNats(cluster.servers[0]!);
@@ -43,7 +46,7 @@ test("a leader that dies is replaced, and all is stored once", { skip, timeout: 
   await nats.close();
 });
 
-test("a stream without a leader is waited for", { skip, timeout: CLUSTER_MS }, async () => {
+test("a publish waits for a stream without a leader", { skip, timeout: CLUSTER_MS }, async () => {
   await using cluster = await startCluster();
   const [first, second, third] = cluster.servers as [NatsServer, NatsServer, NatsServer];
   {
@@ -60,7 +63,7 @@ test("a stream without a leader is waited for", { skip, timeout: CLUSTER_MS }, a
   await publishStubbornly(nats, ["meanwhile"]);
 });
 
-test("servers of the cluster that are learnt take over from the only one that is configured", {
+test("announced servers of the cluster replace the only configured one", {
   skip,
   timeout: CLUSTER_MS,
 }, async () => {

@@ -23,7 +23,7 @@ const SAFE: Partial<StreamConfig> & { name: string } = {
   max_age: 7 * DAY_NS,
 };
 
-/** Makes the stream anew with these settings, and asks the server what it made of them. */
+/** Recreates the stream with these settings, and returns its risks as the server reports them. */
 async function risksOf(
   nats: NatsPublisher,
   client: NatsClient,
@@ -34,12 +34,12 @@ async function risksOf(
   return await nats.checkStreams();
 }
 
-/** The setting that each risk begins with: `storage` of `stream EVENTS: storage=memory: ...`. */
+/** The setting at the start of each risk: `storage` of `stream EVENTS: storage=memory: ...`. */
 function settingsOf(risks: readonly string[]): string[] {
   return risks.map((risk) => /^stream EVENTS: (\w+)/.exec(risk)?.[1] ?? risk);
 }
 
-test("a real server tells each setting that puts events at risk", { skip, timeout: 60_000 }, async () => {
+test("a real server reports each setting that puts events at risk", { skip, timeout: 60_000 }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await using nats = publisher(server);
@@ -80,7 +80,7 @@ test("a real server tells each setting that puts events at risk", { skip, timeou
   assert.deepEqual(await strict.checkStreams(), []);
 });
 
-test("what the risk of an interest stream says is so: acknowledged, and gone", { skip }, async () => {
+test("an interest stream drops acknowledged events, as its risk says", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await using nats = publisher(server);
@@ -93,7 +93,7 @@ test("what the risk of an interest stream says is so: acknowledged, and gone", {
   assert.match(nats.risks[0]!, /every event is acknowledged and dropped at once/);
 });
 
-test("a mirror, a sealed stream and one replica of a cluster are named", {
+test("a mirror, a sealed stream and a single replica in a cluster are risks", {
   skip,
   timeout: 120_000,
 }, async () => {
@@ -117,7 +117,7 @@ test("a mirror, a sealed stream and one replica of a cluster are named", {
   assert.deepEqual(settingsOf(await nats.checkStreams()), ["sealed", "num_replicas"]);
 });
 
-test("streams are asked again when the connection is made anew", { skip, timeout: 60_000 }, async () => {
+test("streams are checked again on a new connection", { skip, timeout: 60_000 }, async () => {
   await using server = await startNats();
   await using nats = publisher(server);
   {
@@ -135,7 +135,7 @@ test("streams are asked again when the connection is made anew", { skip, timeout
   });
 });
 
-test("a user who may not ask publishes as ever, and is told so by a check", { skip }, async () => {
+test("a user who may not check the streams can publish, and a check says so", { skip }, async () => {
   const user = 'user: "u", password: "p", permissions: { publish: ["events.>"], subscribe: "_INBOX.>" }';
   await using server = await startNats(
     `authorization { users: [ { ${user} }, { user: "admin", password: "a" } ] }`,
@@ -146,7 +146,7 @@ test("a user who may not ask publishes as ever, and is told so by a check", { sk
   const login = "nats.user = u\nnats.password = p";
   const { status, warnings } = check("publisher", publisherConfig(server.address, login), directory.path);
   assert.equal(status, 0);
-  assert.match(warnings.join(), /the settings of the stream are not known: .*\$JS\.API\.STREAM/);
+  assert.match(warnings.join(), /the stream.s settings are unknown: .*\$JS\.API\.STREAM/);
 
   await using program = start("src/commands/publisher.ts", [join(directory.path, "publisher.ini")]);
   await program.line(/Publishing queue/);
@@ -164,7 +164,7 @@ function collectorConfig(address: string): string {
   return `[event-collector]\nlisten = 127.0.0.1:0\nsink = nats\nnats.servers = ${address}\nkey.main = ${KEY_BASE64}\n`;
 }
 
-/** What `--check` of a command says of a configuration, which is left in the directory. */
+/** Runs `--check` of a command with a configuration, and returns its output. */
 function check(
   command: string,
   config: string,
@@ -215,7 +215,7 @@ for (const [command, config, metric, reason] of [
     assert.match(metrics, new RegExp(`^${metric}(\\{.*\\})? 1$`, "m"));
   });
 
-test("a check of servers that are away says so, and is no error", { skip }, () => {
+test("a check of servers that are down says so, and is no error", { skip }, () => {
   using directory = temporaryDirectory();
   for (const [command, config] of [
     ["publisher", publisherConfig("127.0.0.1:9")],
@@ -225,7 +225,7 @@ test("a check of servers that are away says so, and is no error", { skip }, () =
     assert.equal(status, 0);
     assert.match(
       warnings.join(),
-      /the settings of the stream are not known: NATS at 127\.0\.0\.1:9 cannot be reached/,
+      /the stream.s settings are unknown: NATS at 127\.0\.0\.1:9 cannot be reached/,
     );
   }
 });

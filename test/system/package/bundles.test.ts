@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, test } from "node:test";
-import { DENO, NODE } from "../../../scripts/runtimes.ts";
+import { pack } from "../../../scripts/pack.ts";
+import { DENO, NODE, OLDEST_NODE } from "../../../scripts/runtimes.ts";
+import { SQLITE_REPORTER } from "../../support/installs.ts";
 import { ROOT } from "../../support/project.ts";
 import { getRuntime } from "../../support/runtimes.ts";
 
@@ -14,30 +16,55 @@ const onlyBun = {
   timeout: 120_000,
 };
 
-/** A service that puts two events, and prints which library it uses. */
-const SERVICE = join(ROOT, "test/support/programs/logging_producer.ts");
-
-let directory = "";
+/** A project that has the package installed, where the bundles are made. */
+let project = "";
 
 before(() => {
-  directory = mkdtempSync(join(tmpdir(), "eventspool-bundles-"));
+  if (onlyBun.skip) return;
+  project = mkdtempSync(join(tmpdir(), "eventspool-bundles-"));
+  const tarball = join(project, "eventspool.tgz");
+  const { status, stdout, stderr } = pack(tarball);
+  assert.equal(status, 0, stdout + stderr);
+  run(["tar", "xzf", tarball], project);
+  mkdirSync(join(project, "node_modules/@logtape"), { recursive: true });
+  symlinkSync(join(project, "package"), join(project, "node_modules/eventspool"));
+  for (const name of ["@logtape/logtape", "better-sqlite3"])
+    symlinkSync(join(ROOT, "node_modules", name), join(project, "node_modules", name));
+  writeFileSync(join(project, "service.mjs"), SQLITE_REPORTER);
 });
 
-after(() => rmSync(directory, { recursive: true }));
+after(() => {
+  for (const folder of [project, ...folders].filter(Boolean)) rmSync(folder, { recursive: true });
+});
 
 test("works in one file beside no node_modules, with the runtime's own SQLite", onlyBun, () => {
   const folder = bundles("alone");
-  assert.equal(run([process.execPath, "service.mjs"], folder), "SQLite library: bun:sqlite\n");
-  assert.equal(run([pathOf(NODE), "service.mjs"], folder), "SQLite library: node:sqlite\n");
+  assert.equal(report([process.execPath, "service.mjs"], folder), "SQLite library: bun:sqlite\n");
+  for (const node of [NODE, OLDEST_NODE])
+    assert.equal(report([pathOf(node), "service.mjs"], folder), "SQLite library: node:sqlite\n");
   // Bun's CommonJS remembers where it was built, and finds the package there.
-  assert.equal(run([pathOf(NODE), "service.cjs"], folder), "SQLite library: better-sqlite3\n");
-  assert.equal(run([pathOf(DENO), "run", "-A", "service.mjs"], folder), "SQLite library: node:sqlite\n");
+  assert.equal(report([pathOf(NODE), "service.cjs"], folder), "SQLite library: better-sqlite3\n");
+  assert.equal(report([pathOf(DENO), "run", "-A", "service.mjs"], folder), "SQLite library: node:sqlite\n");
+});
+
+test("works in one file of esbuild, ESM or CommonJS, minified", onlyBun, () => {
+  const folder = makeFolder("esbuild");
+  for (const [format, file] of [
+    ["esm", "service.mjs"],
+    ["cjs", "service.cjs"],
+  ] as const) {
+    const options = ["--bundle", "--minify", "--platform=node", `--format=${format}`, "--log-level=error"];
+    const esbuild = join(ROOT, "node_modules/esbuild/bin/esbuild");
+    run([process.execPath, esbuild, "service.mjs", ...options, `--outfile=${join(folder, file)}`], project);
+    assert.equal(report([pathOf(NODE), file], folder), "SQLite library: node:sqlite\n", file);
+    assert.equal(report([process.execPath, file], folder), "SQLite library: bun:sqlite\n", file);
+  }
 });
 
 test("works in a file of `bun build --compile`", onlyBun, () => {
   const folder = makeFolder("compiled");
   build("--compile", "--outfile", join(folder, "service"));
-  assert.equal(run([join(folder, "service")], folder), "SQLite library: bun:sqlite\n");
+  assert.equal(report([join(folder, "service")], folder), "SQLite library: bun:sqlite\n");
 });
 
 test("takes better-sqlite3 where it is installed beside a bundle", onlyBun, () => {
@@ -45,11 +72,11 @@ test("takes better-sqlite3 where it is installed beside a bundle", onlyBun, () =
   cpSync(join(ROOT, "node_modules/better-sqlite3"), join(folder, "node_modules/better-sqlite3"), COPY);
   for (const file of ["service.mjs", "service.cjs"])
     for (const runtime of [process.execPath, pathOf(NODE)])
-      assert.equal(run([runtime, file], folder), "SQLite library: better-sqlite3\n", `${runtime} ${file}`);
+      assert.equal(report([runtime, file], folder), "SQLite library: better-sqlite3\n", `${runtime} ${file}`);
   // Deno may not load an addon without --allow-ffi.
   const allowed = [`--allow-read=${folder}`, `--allow-write=${folder}`];
   const service = [pathOf(DENO), "run", "--no-prompt", ...allowed, "service.mjs"];
-  assert.equal(run(service, folder), "SQLite library: node:sqlite\n");
+  assert.equal(report(service, folder), "SQLite library: node:sqlite\n");
 });
 
 test("works where the addon is missing, or is not one for this machine", onlyBun, () => {
@@ -57,7 +84,7 @@ test("works where the addon is missing, or is not one for this machine", onlyBun
   const addons = join(folder, "node_modules/better-sqlite3/prebuilds");
   cpSync(join(ROOT, "node_modules/better-sqlite3"), join(addons, ".."), COPY);
   const runs = () =>
-    [process.execPath, pathOf(NODE)].map((runtime) => run([runtime, "service.mjs"], folder)).join("");
+    [process.execPath, pathOf(NODE)].map((runtime) => report([runtime, "service.mjs"], folder)).join("");
   // Removed and not overwritten: what is installed may be hard links into the cache of the package manager.
   rmSync(addons, { recursive: true });
   assert.equal(runs(), "SQLite library: bun:sqlite\nSQLite library: node:sqlite\n");
@@ -77,9 +104,12 @@ test("works where the addon is missing, or is not one for this machine", onlyBun
 /** Copies what links lead to. */
 const COPY = { recursive: true, dereference: true };
 
+/** Nowhere below the project: what runs in them must not find its packages. */
+const folders: string[] = [];
+
 function makeFolder(name: string): string {
-  const folder = join(directory, name);
-  mkdirSync(folder);
+  const folder = mkdtempSync(join(tmpdir(), `eventspool-bundle-${name}-`));
+  folders.push(folder);
   return folder;
 }
 
@@ -92,18 +122,21 @@ function bundles(name: string): string {
 }
 
 function build(...args: string[]): void {
-  run([process.execPath, "build", SERVICE, ...args], ROOT);
+  run([process.execPath, "build", "service.mjs", ...args], project);
 }
 
-/** Runs a command to its end with an empty queue directory as its last argument, and returns what it printed. */
-function run([command = "", ...args]: string[], cwd: string): string {
-  const isService = cwd !== ROOT;
-  const queues = isService ? [mkdtempSync(join(cwd, "queues-"))] : [];
-  const env = { ...process.env, EVENTSPOOL_SQLITE: "" };
-  const { status, stdout, stderr } = spawnSync(command, [...args, ...queues], { cwd, env, encoding: "utf8" });
-  assert.equal(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
-  if (isService) assert.equal(stderr, "", "it warns of nothing");
+/** Runs a bundle to its end with an empty queue directory, and returns what it printed. */
+function report(command: string[], folder: string): string {
+  const { stdout, stderr } = run([...command, mkdtempSync(join(folder, "queues-"))], folder);
+  assert.equal(stderr, "", "it warns of nothing");
   return stdout;
+}
+
+function run([command = "", ...args]: string[], cwd: string): { stdout: string; stderr: string } {
+  const env = { ...process.env, EVENTSPOOL_SQLITE: "" };
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, env, encoding: "utf8" });
+  assert.equal(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
+  return { stdout, stderr };
 }
 
 function pathOf(pinned: string): string {

@@ -1,6 +1,20 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -9,6 +23,7 @@ import { pack } from "../../../scripts/pack.ts";
 import { DENO, NODE, OLDEST_NODE } from "../../../scripts/runtimes.ts";
 import { VERSION } from "../../../src/version.ts";
 import { assertDelivers, PRODUCER, queueDirectory } from "../../support/delivery.ts";
+import { pathWith, whyMissing } from "../../support/installs.ts";
 import { type Program, startCommand } from "../../support/processes.ts";
 import { ROOT } from "../../support/project.ts";
 import { getRuntime } from "../../support/runtimes.ts";
@@ -57,6 +72,8 @@ export const others: unknown[] = [Outbox, TestEventQueue];
 await publisher.run({ signal: AbortSignal.timeout(1000) });
 `;
 
+const PNPM = "pnpm@10.34.9";
+
 let directory = "";
 let tarball = "";
 
@@ -91,6 +108,32 @@ test("serves an empty Node project from the tarball: queue, publisher, collector
     });
   }
 });
+
+test(
+  "serves an empty project of pnpm, whose bins are shell scripts, as a service manager starts it",
+  OPTIONS,
+  async (t) => {
+    const node = getRuntime(NODE);
+    if ("missing" in node) return t.skip(node.missing);
+    const env = pathWith(node.path);
+    const missing = whyMissing(PNPM, env);
+    if (missing !== undefined) return t.skip(missing);
+    const project = emptyProject("pnpm");
+    await using add = startCommand([process.execPath, ["x", PNPM, "add", "--store-dir", "store", tarball]], {
+      cwd: project,
+      env,
+    });
+    assert.equal(await add.ended, 0, [...add.stdout, ...add.stderr].join("\n"));
+    // Without a shell of its own: systemd sends signals to the process that it has started.
+    const start = (program: string, ...args: string[]): Program =>
+      startCommand([program, args], { cwd: project, env: { ...env, ...environment(project) } });
+    await assertDelivers(project, {
+      collector: (file) => start(node.path, "node_modules/eventspool/dist/commands/collector.js", file),
+      producer: () => start(node.path, "producer.mjs"),
+      publisher: (file) => start("node_modules/.bin/eventspool-publisher", file),
+    });
+  },
+);
 
 test("puts with the fewest packages, and names the one that a command needs besides", OPTIONS, async () => {
   const project = emptyProject("least");
@@ -137,17 +180,70 @@ test(
   },
 );
 
-test("serves a Deno project from the sources that JSR gets, without node_modules", OPTIONS, async (t) => {
+test("serves a Deno project from JSR: library and commands, without node_modules", OPTIONS, async (t) => {
   const deno = getRuntime(DENO);
   if ("missing" in deno) return t.skip(deno.missing);
   const project = emptyProject("jsr");
   rmSync(join(project, "package.json"));
-  cpSync(join(ROOT, "src"), join(project, "src"), { recursive: true });
-  cpSync(join(ROOT, "deno.json"), join(project, "deno.json"));
-  writeFileSync(join(project, "producer.mjs"), PRODUCER.replace('"eventspool"', '"@eventspool/eventspool"'));
-  run(deno.path, ["install", "--entrypoint", "src/commands/publisher.ts"], project);
-  await assertWorksUnderDeno(project, deno.path, "src/commands/");
+  await using registry = await startJsr();
+  const jsr = `jsr:@eventspool/eventspool@${VERSION}`;
+  writeFileSync(join(project, "producer.mjs"), PRODUCER.replace('"eventspool"', `"${jsr}"`));
+  // A cache of its own, but for the packages of npm.
+  const env = { JSR_URL: registry.url, DENO_DIR: join(project, "deno") };
+  mkdirSync(env.DENO_DIR);
+  symlinkSync(npmCache(deno.path), join(env.DENO_DIR, "npm"));
+  const programs = ["producer.mjs", `${jsr}/eventspool-publisher`, `${jsr}/eventspool-collector`];
+  await using cache = startCommand([deno.path, ["cache", ...programs]], { cwd: project, env });
+  assert.equal(await cache.ended, 0, cache.stderr.join("\n"));
+  await assertWorksUnderDeno(project, deno.path, `${jsr}/`, env);
 });
+
+/** JSR's part of the protocol that Deno asks for, with this package as `deno publish` sends it. */
+async function startJsr(): Promise<{ url: string } & AsyncDisposable> {
+  const { exports, imports } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8")) as {
+    exports: Record<string, string>;
+    imports: Record<string, string>;
+  };
+  const source = (path: string): string =>
+    readFileSync(join(ROOT, path), "utf8").replace(
+      /(?<=from |import\()"((?:@[^"/]+\/)?[^"./:]+)(\/[^"]*)?"/g,
+      (text, name: string, path: string = "") => (name in imports ? `"${imports[name]}${path}"` : text),
+    );
+  const paths = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).filter((path) =>
+    path.endsWith(".ts"),
+  );
+  const files = new Map(paths.map((path) => [`/src/${path}`, source(`src/${path}`)]));
+  const manifest = Object.fromEntries(
+    [...files].map(([path, text]) => [
+      path,
+      {
+        size: Buffer.byteLength(text),
+        checksum: `sha256-${createHash("sha256").update(text).digest("hex")}`,
+      },
+    ]),
+  );
+  const base = "/@eventspool/eventspool";
+  const served = new Map([
+    [
+      `${base}/meta.json`,
+      JSON.stringify({ scope: "eventspool", name: "eventspool", versions: { [VERSION]: {} } }),
+    ],
+    [`${base}/${VERSION}_meta.json`, JSON.stringify({ manifest, exports })],
+    ...[...files].map(([path, text]): [string, string] => [`${base}/${VERSION}${path}`, text]),
+  ]);
+  const server = createServer(({ url = "" }, response) => {
+    const body = served.get(url);
+    const type = url.endsWith(".json") ? "application/json" : "text/typescript";
+    response.writeHead(body === undefined ? 404 : 200, { "content-type": type }).end(body);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
+}
 
 test("has types that a strict project without skipLibCheck or types of SQLite accepts", OPTIONS, () => {
   const project = emptyProject("types");
@@ -184,13 +280,16 @@ async function assertWorks(project: string, runtime: string): Promise<void> {
 }
 
 /** The same under Deno, which lets each program do what it is told here and nothing else. */
-async function assertWorksUnderDeno(project: string, deno: string, from: string): Promise<void> {
+async function assertWorksUnderDeno(
+  project: string,
+  deno: string,
+  from: string,
+  env: Record<string, string> = {},
+): Promise<void> {
   const start = (program: string, permissions: string[], ...args: string[]): Program => {
     const all = ["run", "--no-prompt", ...permissions, program, ...args];
-    return startCommand([deno, all], { cwd: project, env: environment(project) });
+    return startCommand([deno, all], { cwd: project, env: { ...environment(project), ...env } });
   };
-  const command = (npmName: string, file: string): string =>
-    from + (from.startsWith("npm:") ? npmName : file);
   const queue = queueDirectory(project);
   const library = from.startsWith("npm:") ? join(project, "node_modules") : npmCache(deno);
   const service = [
@@ -206,12 +305,12 @@ async function assertWorksUnderDeno(project: string, deno: string, from: string)
       const files = [`--allow-read=${project},${library}`, `--allow-write=${project}`];
       const besides = ["--allow-net=127.0.0.1:0", "--allow-sys=uid,cpus,hostname,networkInterfaces"];
       const flags = [...files, ...besides, `--allow-ffi=${library}`];
-      return start(command("eventspool-collector", "collector.ts"), flags, file);
+      return start(`${from}eventspool-collector`, flags, file);
     },
     producer: () => start("producer.mjs", service),
     publisher: (file, host) => {
       const besides = [`--allow-read=${file}`, `--allow-net=${host},127.0.0.1:0`, "--allow-sys=uid"];
-      return start(command("eventspool-publisher", "publisher.ts"), merged([...service, ...besides]), file);
+      return start(`${from}eventspool-publisher`, merged([...service, ...besides]), file);
     },
   });
 }

@@ -11,7 +11,13 @@ const LINK = "/app/node_modules/.bin/eventspool";
 const PACKAGE = "/app/node_modules/eventspool/dist/commands/queue.js";
 
 function nameOf(entry: string, started: Partial<Started> = {}): string {
-  const defaults: Started = { argv: ["", entry], execPath: "/usr/bin/bun", cwd: "/clone", env: {}, versions: {} };
+  const defaults: Started = {
+    argv: ["", entry],
+    execPath: "/usr/bin/bun",
+    cwd: "/clone",
+    env: {},
+    versions: {},
+  };
   return calledAs(PROGRAM, { ...defaults, ...started });
 }
 
@@ -34,7 +40,11 @@ test("is not misled by a script of that name in another project, or by a script 
 });
 
 test("names npx and bunx", () => {
-  const npx = { npm_command: "exec", npm_lifecycle_event: "npx", npm_lifecycle_script: "'eventspool' 'list'" };
+  const npx = {
+    npm_command: "exec",
+    npm_lifecycle_event: "npx",
+    npm_lifecycle_script: "'eventspool' 'list'",
+  };
   assert.equal(nameOf(LINK, { env: npx }), "npx eventspool");
   const bunx = { npm_command: "exec", npm_lifecycle_event: "bunx", npm_lifecycle_script: "eventspool" };
   assert.equal(nameOf(LINK, { env: bunx }), "bunx eventspool");

@@ -8,12 +8,20 @@ const verbs = Object.entries(VERBS);
 test("the help of each verb has its usage, options, examples and exit codes", () => {
   for (const [name, verb] of verbs) {
     const help = helpOf(`eventspool ${name}`, verb);
-    for (const option of [...Object.keys(verb.options), "help"]) assert.match(help, new RegExp(`--${option}\\b`), name);
+    for (const option of [...Object.keys(verb.options), "help"])
+      assert.match(help, new RegExp(`--${option}\\b`), name);
     assert.match(help, new RegExp(`^Usage: eventspool ${name} .*\\[options\\]$`, "m"));
     assert.match(help, new RegExp(`^Examples:\n {2}eventspool ${name}`, "m"));
-    assert.match(help.replaceAll("\n", " "), /Exit codes: 0 done; 1 failed while running.*; 2 wrong usage or configuration\.$/);
+    assert.match(
+      help.replaceAll("\n", " "),
+      /Exit codes: 0 done; 1 failed while running.*; 2 wrong usage or configuration\.$/,
+    );
     assert.equal(/^--json prints/m.test(help), "json" in verb.options, `${name} documents its JSON`);
-    assert.deepEqual(help.split("\n").filter((line) => line.length > 100), [], name);
+    assert.deepEqual(
+      help.split("\n").filter((line) => line.length > 100),
+      [],
+      name,
+    );
   }
 });
 
@@ -21,7 +29,10 @@ test("the examples of each verb are understood", () => {
   for (const [name, { examples, options, args }] of verbs) {
     assert.ok(examples.length > 0, name);
     for (const example of examples) {
-      const words = example.replace(/[<>] \S+/g, "").split(" ").filter(Boolean);
+      const words = example
+        .replace(/[<>] \S+/g, "")
+        .split(" ")
+        .filter(Boolean);
       const { positionals } = parseCommandLine(options, words);
       assert.ok(args !== undefined || positionals.length === 0, `${name} ${example}`);
     }

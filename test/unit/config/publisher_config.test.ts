@@ -29,6 +29,8 @@ test("fills in the defaults", () => {
     maxQueueSize: undefined,
     batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000 },
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
+    subscription: { name: "default", start: undefined, lagLimit: undefined },
+    retention: undefined,
     concurrency: 32,
     graceMs: 10_000,
     ballastBytes: 16_777_216,
@@ -56,6 +58,8 @@ const EVERYTHING = {
   maxQueueSize: 5_000,
   batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000 },
   deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
+  subscription: { name: "audit", start: "oldest", lagLimit: { maxEvents: 1_000 } },
+  retention: { maxAgeMs: 86_400_000, maxBytes: 1_073_741_824 },
   concurrency: 1,
   graceMs: 60_000,
   ballastBytes: 0,
@@ -84,7 +88,8 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     collector = { hostname = "$HOST", scheme = "http", version = "2j", timeout = "3s", proxy = "environment" }
     key.name = "K"
     key.secret = "\${SECRET}"
-    queue = { directory = "/var/lib/eventspool", file_mode = "0660", ballast = "off" }
+    queue = { directory = "/var/lib/eventspool", file_mode = "0660", ballast = "off", retention = "24h", retention_bytes = "1GiB" }
+    subscription = { start = "oldest", lag_limit = 1_000 }
     max_queue_size = 5_000
     "batch.max_age" = "250ms"
     "batch.min_interval" = "100ms"
@@ -94,6 +99,7 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     admin.listen = "./admin.sock"
     [event-publisher.main.publisher]
     concurrency = 1
+    subscription = "audit"
     grace = "1m"
     [event-publisher.main.metrics]
     namespace = "a.b"
@@ -232,6 +238,9 @@ test("describes the configuration for --check, without the secret", () => {
     batch_min_interval_ms: 100,
     batch_gzip_level: 6,
     batch_max_bytes: 200_000,
+    queue_retention_ms: 86_400_000,
+    queue_retention_bytes: 1_073_741_824,
+    publisher_subscription: "audit",
     dead_letters_max_count: 500,
     dead_letters_max_bytes: 1_048_576,
     dead_letters_max_share: 0.5,
@@ -281,4 +290,30 @@ test("takes variables from the environment of the process unless told otherwise"
   } finally {
     delete process.env.EVENTSPOOL_TEST_HOST;
   }
+});
+
+test("reads where a subscription starts, how far it may lag behind, and what is retained", () => {
+  const startOf = (text: string) => withSettings({ "subscription.start": text }).subscription.start;
+  assert.deepEqual(
+    [startOf("now"), startOf("42"), startOf("2026-05-01T12:00:00Z")],
+    ["now", 42, new Date("2026-05-01T12:00:00Z")],
+  );
+  for (const text of ["yesterday", "-1", "1.5", "2026-99-01"])
+    rejects(() => startOf(text), /subscription\.start.*expected now, oldest, an id or a time such as/s);
+  const limitOf = (text: string) => withSettings({ "subscription.lag_limit": text }).subscription.lagLimit;
+  assert.deepEqual(
+    [limitOf("off"), limitOf("5000"), limitOf("1h")],
+    [{}, { maxEvents: 5_000 }, { maxAgeMs: 3_600_000 }],
+  );
+  for (const text of ["0", "10ms", "soon"]) rejects(() => limitOf(text), /subscription\.lag_limit/);
+  const retentionOf = (settings: Record<string, string>) => withSettings(settings).retention;
+  assert.deepEqual(retentionOf({ "queue.retention": "off" }), { maxAgeMs: undefined, maxBytes: undefined });
+  assert.deepEqual(retentionOf({ "queue.retention_bytes": "2MB" }), {
+    maxAgeMs: undefined,
+    maxBytes: 2_000_000,
+  });
+  rejects(
+    () => withSettings({ "publisher.subscription": ".a" }),
+    /publisher\.subscription.*is not a subscription name/s,
+  );
 });

@@ -9,7 +9,7 @@ test("counts each value in the first bucket whose bound it does not exceed", () 
   assert.equal(histogram.sum, 0 + 1 + 1.5 + 10 + 11 + 100 + 101 + 5_000);
 });
 
-test("lets one value stand for several", () => {
+test("counts one value with the weight of several", () => {
   const histogram = new Histogram([1]);
   histogram.observe(0.5, 4);
   histogram.observe(3, 2);

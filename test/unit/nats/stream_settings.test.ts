@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type StreamInfo, type StreamNeeds, streamRisks } from "../../../src/nats/stream_settings.ts";
+import { type StreamInfo, type StreamNeeds, streamRisks } from "../../../src/nats/streams.ts";
 
 const NEEDS: StreamNeeds = { timeoutMs: 10_000 };
 const MINUTE_NS = 60e9;
 
-/** What docs/jetstream.md recommends. */
+/** The settings that docs/jetstream.md recommends. */
 const SAFE = {
   name: "EVENTS",
   retention: "limits",
@@ -22,7 +22,7 @@ const SAFE = {
   sealed: false,
 } as const;
 
-/** What is said of the safe stream with other settings. */
+/** The risks of the safe stream with some settings changed. */
 function risks(
   config: Partial<StreamInfo["config"]>,
   {
@@ -39,7 +39,7 @@ function risks(
   return streamRisks(info, { ...NEEDS, ...needs });
 }
 
-test("a stream as docs/jetstream.md makes it puts nothing at risk, with and without consumers", () => {
+test("the stream of docs/jetstream.md has no risk, with and without consumers", () => {
   assert.deepEqual(risks({}), []);
   assert.deepEqual(risks({}, { consumers: 0 }), []);
 });
@@ -73,7 +73,7 @@ for (const [config, about, pattern] of [
   [{ duplicate_window: 2 * MINUTE_NS }, { timeoutMs: 60_000 }, /duplicate_window=2m: .*up to 125s/],
   [{ num_replicas: 1 }, {}, /num_replicas=1 in a cluster: .*lost with the one server/],
 ] as ReadonlyArray<[Partial<StreamInfo["config"]>, Parameters<typeof risks>[1], RegExp]>)
-  test(`${JSON.stringify({ ...config, ...about })} is named, and nothing else`, () => {
+  test(`${JSON.stringify({ ...config, ...about })} is the only risk that is reported`, () => {
     const found = risks(config, about).filter(
       (risk) => config.discard === "old" || !risk.includes("discard=old"),
     );
@@ -92,11 +92,11 @@ for (const [config, about] of [
   [{ duplicate_window: 2 * MINUTE_NS }, {}],
   [{ num_replicas: 1 }, { cluster: "" }],
 ] as ReadonlyArray<[Partial<StreamInfo["config"]>, Parameters<typeof risks>[1]]>)
-  test(`${JSON.stringify({ ...config, ...about })} puts nothing at risk`, () => {
+  test(`${JSON.stringify({ ...config, ...about })} is no risk`, () => {
     assert.deepEqual(risks(config, about), []);
   });
 
-test("a server that tells little is taken to have NATS' defaults", () => {
+test("missing settings count as NATS' defaults", () => {
   const found = streamRisks({ config: { name: "OLD" } }, NEEDS);
   assert.deepEqual(
     found.map((risk) => /^stream OLD: (\w+)=/.exec(risk)?.[1]),

@@ -12,7 +12,7 @@ test("doubles the ceiling with each failure, up to a minute", () => {
   assert.equal(backoffMs(Number.MAX_SAFE_INTEGER, { random: 1 }), BACKOFF_MAX_MS);
 });
 
-test("takes any time from zero to the ceiling", () => {
+test("can be any time from zero to the ceiling", () => {
   assert.equal(backoffMs(3, { random: 0 }), 0);
   assert.equal(backoffMs(3, { random: 0.25 }), 500);
   fc.assert(

@@ -27,12 +27,12 @@ const VERSION_BY_CLASS = { V2Batch: "2", V2JBatch: "2j", RawJSONBatch: "2j" } as
 const { batches } = readVectors<{ batches: BatchVector[] }>("batch");
 
 for (const [index, vector] of batches.entries()) {
-  test(`makes batch ${index} of the original's byte for byte: ${describe(vector)}`, () => {
+  test(`builds batch ${index} of the original byte for byte: ${describe(vector)}`, () => {
     const format = BATCH_FORMATS[VERSION_BY_CLASS[vector.class]];
     const batch = new Batch(format.baseBytes, vector.max_size);
     const added: Buffer[] = [];
     const ops = itemsOf(vector).map((item) => {
-      if (item.length === 0) return "ignored"; // by the original; ours never come here, see below
+      if (item.length === 0) return "ignored"; // by the original. Our put rejects it, see below
       if (!batch.add({ count: 1, bytes: item.length, lastId: added.length + 1 })) return "full";
       added.push(item);
       return "added";
@@ -48,7 +48,7 @@ for (const [index, vector] of batches.entries()) {
   });
 }
 
-test("knows no event without a byte: put rejects what the original drops silently", () => {
+test("never sees an empty event: put rejects what the original drops silently", () => {
   using directory = temporaryDirectory();
   using queue = new EventQueue("main", (event: Uint8Array) => event, { directory: directory.path });
   assert.throws(() => queue.put(new Uint8Array()), EventSerializationError);
@@ -56,7 +56,7 @@ test("knows no event without a byte: put rejects what the original drops silentl
   assert.equal(queue.depth(), 0);
 });
 
-test("fills up to the first event that does not fit, and passes over none", () => {
+test("fills up to the first event that does not fit, and skips none", () => {
   const batch = new Batch(BATCH_FORMATS["2j"].baseBytes, 50);
 
   assert.equal(fill(batch, [5, 40, 2, 1]), true);
@@ -64,7 +64,7 @@ test("fills up to the first event that does not fit, and passes over none", () =
   assert.deepEqual([batch.count, batch.sizeBytes], [2, 49], "though the last would fit");
 });
 
-test("goes on filling where it stopped", () => {
+test("continues to fill where it stopped", () => {
   const batch = new Batch(BATCH_FORMATS["2j"].baseBytes, 50);
 
   assert.equal(fill(batch, [5]), false);
@@ -84,7 +84,7 @@ test("sends an event that is too large for any batch alone", () => {
   assert.equal(batch.count, 1);
 });
 
-test("cuts any events into batches without dropping or reordering, none above the limit but single ones", () => {
+test("splits any events into batches in order, without loss, and above the limit only for a single event", () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 400 }), { maxLength: 200 });
   fc.assert(
     fc.property(
@@ -106,7 +106,7 @@ test("cuts any events into batches without dropping or reordering, none above th
   );
 });
 
-test("is never longer on the wire than it estimates, up to 9,999 events", () => {
+test("is never larger on the wire than estimated, up to 9,999 events", () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 50 });
   fc.assert(
     fc.property(sizes, fc.constantFrom("2", "2j"), (sizes, version) => {
@@ -120,7 +120,7 @@ test("is never longer on the wire than it estimates, up to 9,999 events", () => 
   );
 });
 
-/** Takes batches off the front until nothing is left. */
+/** Splits all events into batches. */
 function cut(sizes: readonly number[], newBatch: () => Batch): number[][] {
   const batches: number[][] = [];
   for (let start = 0; start < sizes.length; ) {
@@ -132,7 +132,7 @@ function cut(sizes: readonly number[], newBatch: () => Batch): number[][] {
   return batches;
 }
 
-/** Fills a batch from events of these sizes, the first with the id 1; it goes on where it stopped. */
+/** Fills a batch from events of these sizes, with ids from 1. It continues where it stopped. */
 function fill(batch: Batch, sizes: readonly number[]): boolean {
   const sum = (firstId: number, lastId: number) => {
     const range = sizes.slice(firstId - 1, lastId);
@@ -146,7 +146,7 @@ function estimate(baseBytes: number, sizes: readonly number[]): number {
   return sizes.reduce((sum, size) => sum + size + 1, baseBytes);
 }
 
-/** Item i of a vector is made of the letter i, from `a` on, and from `a` again after `z`. */
+/** Item i of a vector consists of letter i of the alphabet, which repeats after `z`. */
 function itemsOf({ item_lens }: BatchVector): Buffer[] {
   const lengths = "n" in item_lens ? new Array<number>(item_lens.n).fill(item_lens.repeat) : item_lens;
   return lengths.map((length, index) => Buffer.alloc(length ?? 0, String.fromCharCode(97 + (index % 26))));

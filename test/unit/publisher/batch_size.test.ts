@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BATCH_REGROWTH_MS, BatchSize, MIN_LEARNT_BATCH_BYTES } from "../../../src/publisher/batcher.ts";
 
-test("is what was configured until a batch is too large", () => {
+test("is the configured size until a batch is too large", () => {
   assert.equal(new BatchSize(500_000).bytes(1e9), 500_000);
 });
 
@@ -14,14 +14,14 @@ test("is halved by each batch that is too large", () => {
   assert.equal(size.bytes(2_000), 120_000);
 });
 
-test("learns nothing from a batch that was in flight beside the one that taught it", () => {
+test("is not halved again by a batch that was in flight at the same time", () => {
   const size = new BatchSize(500_000);
   size.tooLarge(200_000, 1_000);
   assert.equal(size.tooLarge(480_000, 1_000), false);
   assert.equal(size.bytes(1_000), 100_000);
 });
 
-test("learns nothing from a batch when one as large was taken: an event in it is to blame", () => {
+test("is not halved when as large a batch was accepted before: one event is too large", () => {
   const size = new BatchSize(500_000);
   size.accepted(480_000);
   assert.equal(size.tooLarge(470_000, 0), false);
@@ -30,7 +30,7 @@ test("learns nothing from a batch when one as large was taken: an event in it is
   assert.equal(size.bytes(0), 500_000);
 });
 
-test("learns that the collector takes less than it used to from the second batch that is too large", () => {
+test("is halved by the second batch that is too large: the collector accepts less than before", () => {
   const size = new BatchSize(500_000);
   size.accepted(480_000);
   assert.equal(size.tooLarge(470_000, 0), false);
@@ -38,7 +38,7 @@ test("learns that the collector takes less than it used to from the second batch
   assert.equal(size.bytes(0), 235_000);
 });
 
-test("grows again, to twice as much in a while, and never beyond what was configured", () => {
+test("doubles again in ten minutes, up to the configured size", () => {
   const size = new BatchSize(500_000);
   size.tooLarge(200_000, 0);
   assert.equal(size.bytes(BATCH_REGROWTH_MS / 2), Math.floor(100_000 * Math.SQRT2));
@@ -46,7 +46,7 @@ test("grows again, to twice as much in a while, and never beyond what was config
   assert.equal(size.bytes(100 * BATCH_REGROWTH_MS), 500_000);
 });
 
-test("never becomes so small that a request carries next to nothing", () => {
+test("never falls below the minimum", () => {
   const size = new BatchSize(500_000);
   assert.equal(size.tooLarge(1_000, 0), true);
   assert.equal(size.bytes(0), MIN_LEARNT_BATCH_BYTES);

@@ -40,21 +40,21 @@ test("has nothing to send while the queue is empty", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
 
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.equal(batcher.dueInMs(true, 1_000_000), Number.POSITIVE_INFINITY);
 });
 
-test("is due when its first event has waited, whatever came after it", () => {
+test("is due when its first event has waited for the maximum age", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
-  batcher.look(0);
+  batcher.refresh(0);
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
   assert.equal(batcher.dueInMs(true, 5_000), 1_000);
 
   putEvents(queue.events, 2);
-  batcher.look(5_900);
+  batcher.refresh(5_900);
 
   assert.equal(batcher.dueInMs(true, 5_900), 100);
   assert.equal(batcher.dueInMs(true, 6_000), 0);
@@ -62,51 +62,51 @@ test("is due when its first event has waited, whatever came after it", () => {
   assert.deepEqual(rangeOf(batcher.claim()), [1, 3]);
 });
 
-test("sends an event that comes alone at once, and lets those that come soon after gather", () => {
+test("sends a single event at once, and collects those that follow soon", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { minIntervalMs: 50 });
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
   assert.equal(batcher.dueInMs(false, 5_000), 0);
   batcher.claim(5_000);
 
   putEvents(queue.events, 1);
-  batcher.look(5_010);
+  batcher.refresh(5_010);
   assert.equal(batcher.dueInMs(false, 5_010), 40);
   assert.equal(batcher.dueInMs(false, 5_050), 0);
 });
 
-test("gathers while the batch before is on its way, but for no longer than the maximum age", () => {
+test("collects while a batch is in flight, up to the maximum age", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { minIntervalMs: 50, maxAgeMs: 1_000 });
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
 
   assert.equal(batcher.dueInMs(true, 5_100), 900);
   assert.equal(batcher.dueInMs(true, 6_000), 0);
-  assert.equal(batcher.dueInMs(false, 5_100), 0, "it is not any more");
+  assert.equal(batcher.dueInMs(false, 5_100), 0, "no batch is in flight any more");
 });
 
-test("never waits longer than the maximum age, though the interval is longer", () => {
+test("never waits longer than the maximum age, even if the interval is longer", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { minIntervalMs: 60_000, maxAgeMs: 1_000 });
   putEvents(queue.events, 1);
-  batcher.look(5_000);
+  batcher.refresh(5_000);
   batcher.claim(5_000);
   putEvents(queue.events, 1);
-  batcher.look(5_500);
+  batcher.refresh(5_500);
 
   assert.equal(batcher.dueInMs(false, 5_500), 1_000);
 });
 
-test("claims a gap that was deleted by hand together with the events behind it", () => {
+test("claims a gap of deleted rows together with the next events", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
   putEvents(queue.events, 5_000);
   queue.file.db.exec("DELETE FROM eventspool_event WHERE id < 4999");
 
-  batcher.look();
-  batcher.look();
+  batcher.refresh();
+  batcher.refresh();
 
   assert.deepEqual(rangeOf(batcher.claim()), [1, 5_000]);
 });
@@ -115,24 +115,24 @@ test("is due at once with a maximum age of zero", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxAgeMs: 0 });
   putEvents(queue.events, 1);
-  batcher.look(7);
+  batcher.refresh(7);
   assert.equal(batcher.dueInMs(true, 7), 0);
 });
 
-test("is due at once when the next event would not fit, and takes exactly those that do", () => {
+test("is due at once when the next event does not fit, and has exactly those that fit", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 48, 48, 1);
 
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.equal(batcher.dueInMs(true, 0), 0);
   assert.deepEqual(rangeOf(batcher.claim()), [1, 2]);
-  batcher.look(10);
-  assert.equal(batcher.dueInMs(true, 10), 1_000, "the rest waits for company");
+  batcher.refresh(10);
+  assert.equal(batcher.dueInMs(true, 10), 1_000, "the rest waits for more events");
 });
 
-test("sends an event that is larger than any batch alone, without jamming the queue", () => {
+test("sends an event that is larger than any batch alone", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 10, 500, 10);
@@ -144,26 +144,26 @@ test("sends an event that is larger than any batch alone, without jamming the qu
   ]);
 });
 
-test("starts anew behind what another publisher has claimed in between", () => {
+test("starts after the events that another publisher has claimed", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
   putEvents(queue.events, 5);
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.ok(queue.leases.claim(0, 3));
 
-  assert.equal(batcher.claim(), undefined, "the other was faster");
-  batcher.look(500);
+  assert.equal(batcher.claim(), undefined, "the other publisher was faster");
+  batcher.refresh(500);
   assert.equal(batcher.dueInMs(true, 500), 1_000);
   assert.deepEqual(rangeOf(batcher.claim()), [4, 5]);
 });
 
-test("ages by a clock that nobody can set", () => {
+test("measures the age with a monotonic clock", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxAgeMs: 60_000 });
   const wallClock = Date.now;
   putEvents(queue.events, 1);
-  batcher.look();
+  batcher.refresh();
   try {
     for (const stepMs of [-3_600_000, 3_600_000]) {
       Date.now = () => wallClock() + stepMs;
@@ -175,7 +175,7 @@ test("ages by a clock that nobody can set", () => {
   }
 });
 
-test("claims a lease that was given back before anything else", () => {
+test("claims a released lease before new events", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue);
   putEvents(queue.events, 4);
@@ -186,7 +186,7 @@ test("claims a lease that was given back before anything else", () => {
   assert.equal(batcher.reclaim(), undefined);
 });
 
-test("cuts a lease of larger batches to today's limit", () => {
+test("splits a lease that is larger than today's limit", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 48, 48, 48, 48, 48);
@@ -202,7 +202,7 @@ test("cuts a lease of larger batches to today's limit", () => {
   assert.equal(batcher.reclaim(), undefined);
 });
 
-test("hands out a lease of one event however large it is", () => {
+test("claims a lease of one event of any size", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxBytes: 100 });
   putSized(queue, 500);
@@ -210,7 +210,7 @@ test("hands out a lease of one event however large it is", () => {
   assert.deepEqual(rangeOf(batcher.reclaim()), [1, 1]);
 });
 
-test("gets past rows that someone deleted by hand", () => {
+test("skips rows that somebody deleted", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { maxAgeMs: 0 });
   putEvents(queue.events, 12);
@@ -222,7 +222,7 @@ test("gets past rows that someone deleted by hand", () => {
   assert.ok(claimed.every(([first], index) => first === (claimed[index - 1]?.[1] ?? 0) + 1));
 });
 
-test("claims each event once and in order, whatever is put between the looks", () => {
+test("claims each event once and in order, whenever it is put", () => {
   const puts = fc.array(fc.array(fc.integer({ min: 1, max: 120 }), { maxLength: 6 }), { maxLength: 15 });
   fc.assert(
     fc.property(puts, (puts) => {
@@ -231,7 +231,7 @@ test("claims each event once and in order, whatever is put between the looks", (
       const claimed: [number, number][] = [];
       for (const sizes of puts) {
         putSized(queue, ...sizes);
-        batcher.look(0);
+        batcher.refresh(0);
         if (batcher.dueInMs(true, 0) === 0) claimed.push(rangeOf(batcher.claim())!);
       }
       claimed.push(...claimAll(batcher));
@@ -242,24 +242,24 @@ test("claims each event once and in order, whatever is put between the looks", (
   );
 });
 
-/** Claims until nothing is left, each batch as soon as it is old enough. */
+/** Claims all events, each batch as soon as it is due. */
 function claimAll(batcher: Batcher): [number, number][] {
   const ranges: [number, number][] = [];
-  for (batcher.look(0); batcher.dueInMs(true, 1_000_000) === 0; batcher.look(0))
+  for (batcher.refresh(0); batcher.dueInMs(true, 1_000_000) === 0; batcher.refresh(0))
     ranges.push(rangeOf(batcher.claim())!);
   return ranges;
 }
 
-test("gathers anew when a batch was too large meanwhile, though it was full before", () => {
+test("collects a smaller batch after a 413, even if it was full before", () => {
   using queue = testQueue();
   const size = new BatchSize(200_000);
   const batcher = batcherOf(queue, { size });
   putSized(queue, ...Array.from({ length: 30 }, () => 10_000));
-  batcher.look(0);
+  batcher.refresh(0);
   assert.equal(batcher.dueInMs(true, 0), 0, "full");
 
   size.tooLarge(100_000);
-  batcher.look(0);
+  batcher.refresh(0);
 
   assert.deepEqual(rangeOf(batcher.claim()), [1, 4]);
 });

@@ -1,5 +1,5 @@
 /**
- * The original's batching loop by the clock, and where ours differs on purpose.
+ * The original's batching loop with its times, and where ours differs on purpose.
  * docs/moving-from-baseplate.md lists the same.
  */
 import assert from "node:assert/strict";
@@ -10,15 +10,15 @@ import { BATCH_FORMATS, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.t
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 import { readVectors } from "../../support/vectors.ts";
 
-/** At a time in seconds, an event of so many bytes or a tick without one, and what the original did. */
+/** A time in seconds, the size of an event or a tick without one, and what the original did. */
 type Tick = readonly [seconds: number, eventBytes: number | null, did: "add" | "flush", count?: number];
 
-/** A batch that went: at which time in milliseconds, and with how many events. */
+/** A batch that was sent: the time in milliseconds, and the number of events. */
 type Sent = readonly [atMs: number, count: number];
 
 const { loop } = readVectors<{ loop: Record<string, readonly Tick[]> }>("batch");
 
-test("sends when the original does: full, or a second after an event that came into an empty batch", () => {
+test("sends when the original does: when the batch is full, or a second after its first event", () => {
   for (const name of ["size_full", "event_at_first_tick"]) {
     const script = loop[name]!;
     assert.deepEqual(replay(script).sent, sentByOriginal(script), name);
@@ -35,7 +35,7 @@ test("sends no empty batch; the original makes one each idle second", () => {
   assert.ok(replay(script).sent.every(([, count]) => count > 0));
 });
 
-test("lets an event wait its whole second for company; the original counts from an idle tick before it", () => {
+test("waits a whole second for more events; the original counts from an idle tick before the event", () => {
   const { idle_then_event, event_just_before_flush } = loop as Record<string, readonly Tick[]>;
   assert.deepEqual(replay(idle_then_event!).sent, [[2_600, 1]], "put at 1,450: the first tick after 2,450");
 
@@ -45,7 +45,7 @@ test("lets an event wait its whole second for company; the original counts from 
   assert.equal(ours.dueAtMs, 1_990);
 });
 
-test("sends after a second though the clock on the wall goes back; the original waits until it has caught up", () => {
+test("sends after a second even if the system clock is set back; the original waits until the clock has caught up", () => {
   const script = loop.clock_goes_back_an_hour!;
   assert.deepEqual(sentByOriginal(script), [[1_000, 1]], "an hour and a second later");
 
@@ -53,7 +53,7 @@ test("sends after a second though the clock on the wall goes back; the original 
   assert.deepEqual(replay(monotonic(script)).sent, [[1_200, 1]]);
 });
 
-/** What the publisher does at each tick: a batch that is due goes, then the event is put. */
+/** Each tick of the publisher: send a batch that is due, then put the event. */
 function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
   using queue = testQueue();
   const limits = {
@@ -77,7 +77,7 @@ function replay(script: readonly Tick[]): { sent: Sent[]; dueAtMs: number } {
 
 function sendDue(batcher: Batcher, nowMs: number): Sent[] {
   const sent: Sent[] = [];
-  for (batcher.look(nowMs); batcher.dueInMs(true, nowMs) === 0; batcher.look(nowMs)) {
+  for (batcher.refresh(nowMs); batcher.dueInMs(true, nowMs) === 0; batcher.refresh(nowMs)) {
     const lease = batcher.claim()!;
     sent.push([nowMs, lease.lastId - lease.firstId + 1]);
   }

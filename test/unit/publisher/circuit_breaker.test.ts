@@ -9,7 +9,7 @@ test("is closed until something fails", () => {
   assert.deepEqual([breaker.openForMs(), breaker.failingForMs()], [0, 0]);
 });
 
-test("opens for a backoff when a request fails, then lets one probe go", () => {
+test("opens for a backoff when a request fails, then allows one probe", () => {
   const breaker = new CircuitBreaker();
 
   const openForMs = breaker.failed(0, 1_000);
@@ -19,7 +19,7 @@ test("opens for a backoff when a request fails, then lets one probe go", () => {
   assert.equal(breaker.openForMs(1_000 + BACKOFF_BASE_MS), 0);
 });
 
-test("is closed again once the probe succeeds", () => {
+test("closes once the probe succeeds", () => {
   const breaker = new CircuitBreaker();
   breaker.failed(0, 1_000);
 
@@ -28,7 +28,7 @@ test("is closed again once the probe succeeds", () => {
   assert.deepEqual([breaker.failures, breaker.openForMs(2_000)], [0, 0]);
 });
 
-test("counts failures beside each other once", () => {
+test("counts concurrent failures once", () => {
   const breaker = new CircuitBreaker();
 
   for (let request = 0; request < 4; request++) breaker.failed(0, 1_000);
@@ -36,7 +36,7 @@ test("counts failures beside each other once", () => {
   assert.equal(breaker.failures, 1);
 });
 
-test("counts each failed probe, and opens for longer", () => {
+test("counts each failed probe, and stays open for longer", () => {
   const breaker = new CircuitBreaker();
   let nowMs = 1_000;
   for (let failures = 1; failures <= 30; failures++) {
@@ -47,7 +47,7 @@ test("counts each failed probe, and opens for longer", () => {
   }
 });
 
-test("stays open for as long as Retry-After asks, and a jitter", () => {
+test("stays open for the time of Retry-After and a jitter", () => {
   const breaker = new CircuitBreaker();
 
   const openForMs = breaker.failed(90_000, 1_000);
@@ -55,7 +55,7 @@ test("stays open for as long as Retry-After asks, and a jitter", () => {
   assert.ok(openForMs > 90_000 && openForMs <= 90_000 + BACKOFF_BASE_MS, String(openForMs));
 });
 
-test("keeps the longest wait of failures beside each other", () => {
+test("keeps the longest wait of concurrent failures", () => {
   const breaker = new CircuitBreaker();
   breaker.failed(90_000, 1_000);
 
@@ -63,17 +63,17 @@ test("keeps the longest wait of failures beside each other", () => {
   assert.ok(breaker.failed(5_000, 2_000) > 89_000);
 });
 
-test("is not closed by a request that was in flight beside the one that failed", () => {
+test("is not closed by a request that was in flight when another failed", () => {
   const breaker = new CircuitBreaker();
   breaker.failed(90_000, 1_000);
 
   breaker.succeeded(1_010);
 
-  assert.ok(breaker.openForMs(1_010) > 89_900, "the collector asked to be left alone");
+  assert.ok(breaker.openForMs(1_010) > 89_900, "the time of Retry-After is not over");
   assert.equal(breaker.failures, 1);
 });
 
-test("tells how long there have been only failures", () => {
+test("says how long ago the failures began", () => {
   const breaker = new CircuitBreaker();
   breaker.failed(0, 1_000);
   breaker.failed(0, 31_000);
@@ -83,10 +83,10 @@ test("tells how long there have been only failures", () => {
   breaker.succeeded(200_000);
   assert.equal(breaker.failingForMs(200_000), 0);
   breaker.failed(0, 300_000);
-  assert.equal(breaker.failingForMs(300_500), 500, "counted anew after a success");
+  assert.equal(breaker.failingForMs(300_500), 500, "restarts after a success");
 });
 
-test("goes by a clock that nobody can set", () => {
+test("uses a monotonic clock", () => {
   const breaker = new CircuitBreaker();
   const wallClock = Date.now;
   try {

@@ -20,7 +20,7 @@ test("counts a request by its outcome, and its size and time whatever the outcom
   assert.deepEqual([sum(counts.batchBytes.counts), counts.batchBytes.sum], [2, 512_300]);
   assert.deepEqual([sum(counts.postSeconds.counts), counts.postSeconds.sum], [2, 0.042]);
   const { bounds, counts: inBucket } = counts.batchBytes;
-  assert.equal(inBucket[bounds.indexOf(512_000)], 1, "a full batch is in the bucket of full batches");
+  assert.equal(inBucket[bounds.indexOf(512_000)], 1, "a full batch has a bucket of its own");
 });
 
 test("counts each event of a small batch by its own time", () => {
@@ -31,7 +31,7 @@ test("counts each event of a small batch by its own time", () => {
   for (const bound of [1, 5, 10]) assert.equal(inBucket[bounds.indexOf(bound)], 1, `${bound}`);
 });
 
-test("lets few events stand for all of a large batch, and counts as many as there are", () => {
+test("counts all events of a large batch by a sample of them", () => {
   for (const count of [17, 100, 1_703]) {
     const counts = new PublisherCounts();
     const putAtMs = Array.from({ length: 16 }, (_, index) => index);
@@ -40,7 +40,7 @@ test("lets few events stand for all of a large batch, and counts as many as ther
   }
 });
 
-test("takes an event that was put in the future for a new one: the clock was set back", () => {
+test("counts an event with a time in the future as new: the clock was set back", () => {
   const counts = new PublisherCounts();
   counts.accepted([90_000], 1, 10_000);
   assert.deepEqual([counts.acceptedSeconds.counts[0], counts.acceptedSeconds.sum], [1, 0]);

@@ -78,7 +78,7 @@ test("is ok while nothing fails and the queue has room", () => {
   assert.equal(health({ depth: 7 }), "ok");
 });
 
-test("fails while too many events are rejected for each to be at fault", () => {
+test("fails while the queue is held", () => {
   const held = { depth: 3, consecutiveFailures: 1, lastProblem: problem("held") } as const;
   assert.equal(health(held), "failing");
   assert.match(
@@ -91,62 +91,62 @@ test("is degraded once dead letters were dropped", () => {
   assert.equal(health({ droppedDeadLetters: 1 }), "degraded");
 });
 
-test("is ok again after a problem that passed", () => {
+test("is ok again once a problem is over", () => {
   for (const kind of ["unavailable", "misconfigured", "rejected", "held", "storage"] as const)
     assert.equal(health({ lastProblem: problem(kind) }), "ok", kind);
 });
 
-test("is degraded from the time that four fifths of the queue are full", () => {
+test("is degraded when the queue is 80 % full", () => {
   assert.equal(health({ depth: 8 }), "degraded");
   assert.equal(health({ depth: 9 }), "degraded");
 });
 
-test("fails when the queue is full, since then puts are rejected", () => {
+test("fails when the queue is full", () => {
   assert.equal(health({ depth: 10 }), "failing");
   assert.equal(health({ depth: 11 }), "failing", "the cap was lowered");
 });
 
-test("is degraded while events wait for a collector that is away for less than a minute, and fails then", () => {
+test("is degraded while the destination is unavailable, and fails after a minute", () => {
   const away = { depth: 1, lastProblem: problem("unavailable") };
   assert.equal(health({ ...away, consecutiveFailures: 1, failingForMs: 0 }), "degraded");
   assert.equal(health({ ...away, consecutiveFailures: 9, failingForMs: 59_999 }), "degraded");
   assert.equal(health({ ...away, consecutiveFailures: 9, failingForMs: 60_000 }), "failing");
 });
 
-test("fails at once over a configuration that the collector does not take", () => {
+test("fails at once when the destination rejects our requests", () => {
   assert.equal(
     health({ depth: 1, consecutiveFailures: 1, lastProblem: problem("misconfigured") }),
     "failing",
   );
 });
 
-test("does not mind a collector that is away while no event waits", () => {
+test("is ok while the destination is unavailable and no event waits", () => {
   const lastProblem = problem("misconfigured");
   assert.equal(health({ depth: 0, consecutiveFailures: 9, failingForMs: 60_000, lastProblem }), "ok");
 });
 
-test("fails at once over a queue file that fails, with or without an event", () => {
+test("fails at once when the queue file fails, with or without events", () => {
   assert.equal(health({ consecutiveStorageFailures: 1 }), "failing");
   assert.equal(health({ depth: 1, consecutiveStorageFailures: 1 }), "failing");
 });
 
-test("does not hold an event that was rejected against the collector", () => {
+test("is only degraded after a rejected event", () => {
   assert.equal(health({ depth: 1, consecutiveFailures: 1, lastProblem: problem("rejected") }), "degraded");
 });
 
-test("is degraded while there are dead letters, which someone must look at", () => {
+test("is degraded while there are dead letters", () => {
   assert.equal(health({ deadLetters: 1 }), "degraded");
 });
 
-test("speaks of one event in the singular", () => {
+test("uses the singular for one event", () => {
   const { reasons } = report({ deadLetters: 1, droppedDeadLetters: 1 });
   assert.deepEqual(reasons, [
-    "the collector rejected 1 event: see the dead letters",
+    "the destination rejected 1 event: see the dead letters",
     "dropped 1 dead letter to make room for newer ones",
   ]);
 });
 
-test("is degraded while the destination's own settings put events at risk", () => {
+test("is degraded while the destination's settings put events at risk", () => {
   const { health, reasons } = report({ destinationRisks: ["storage=memory: lost", "no_ack=true: again"] });
   assert.equal(health, "degraded");
   assert.deepEqual(reasons, [
@@ -155,7 +155,7 @@ test("is degraded while the destination's own settings put events at risk", () =
   ]);
 });
 
-test("gives every reason in words, and none when it is ok", () => {
+test("lists every reason, and none when it is ok", () => {
   assert.deepEqual(report({ depth: 7 }).reasons, []);
   const { health, reasons } = report({
     depth: 10,
@@ -166,8 +166,8 @@ test("gives every reason in words, and none when it is ok", () => {
   assert.equal(health, "failing");
   assert.deepEqual(reasons, [
     "the queue is full (10 of at most 10 events): puts are rejected",
-    "the collector rejected 3 events: see the dead letters",
+    "the destination rejected 3 events: see the dead letters",
     "the queue file fails: see last_error",
-    "the collector cannot take events now",
+    "the destination is unavailable",
   ]);
 });

@@ -28,7 +28,7 @@ for (const { name, version, events, body, signature, headers } of originalReques
 }
 
 for (const run of originalRuns) {
-  test(`cuts the events of ${run.name} into the requests of the original`, async () => {
+  test(`splits the events of ${run.name} into the requests of the original`, async () => {
     using queue = testQueue();
     putAll(queue, run);
 
@@ -40,7 +40,7 @@ for (const run of originalRuns) {
   });
 }
 
-test("rejects the events without a byte that the original drops", () => {
+test("rejects the empty events that the original drops", () => {
   const events = originalRuns.flatMap((run) => run.events).filter((event) => event.length === 0);
   assert.equal(events.length, 6, "three in each version");
   using queue = testQueue();
@@ -48,7 +48,7 @@ test("rejects the events without a byte that the original drops", () => {
   for (const event of events) assert.throws(() => producer.put(event), EventSerializationError);
 });
 
-/** Through the queue's own put, which is where events without a byte end. */
+/** Through put, which rejects empty events. */
 function putAll(queue: TestQueue, { events }: OriginalRun): void {
   using producer = openProducer(queue);
   producer.putMany(events.filter((event) => event.length > 0));
@@ -58,7 +58,7 @@ function openProducer({ directory }: TestQueue): EventQueue<Uint8Array> {
   return new EventQueue("main", (event) => event, { directory, maxEvents: 20_000 });
 }
 
-/** What the publisher would send, request by request, until the queue is empty. */
+/** The requests that a publisher sends until the queue is empty. */
 async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promise<Buffer[]> {
   const limits = {
     emptyBytes: BATCH_FORMATS[version].baseBytes,
@@ -69,7 +69,7 @@ async function drain({ leases, events }: TestQueue, version: "2" | "2j"): Promis
   const batcher = new Batcher(leases, limits);
   const bodies: Buffer[] = [];
   while (events.depth() > 0) {
-    batcher.look(0);
+    batcher.refresh(0);
     assert.equal(batcher.dueInMs(true, limits.maxAgeMs), 0);
     const lease = batcher.claim()!;
     bodies.push(frame(BATCH_FORMATS[version], leases.read(lease)));

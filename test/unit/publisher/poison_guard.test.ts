@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { DEAD_LETTER_BURST, PoisonGuard } from "../../../src/publisher/poison_guard.ts";
 
-/** Spends until it is rejected, and returns how often that went well. */
+/** Spends the whole budget, and returns how large it was. */
 function spendAll(budget: PoisonGuard): number {
   let spent = 0;
   while (budget.spend()) spent++;
@@ -17,7 +17,7 @@ test("allows a few dead letters in a row, and no more", () => {
   assert.equal(budget.isSpent, true);
 });
 
-test("allows one more for each nine events delivered, when a tenth of all events may die", () => {
+test("allows one more for each nine delivered events with a share of a tenth", () => {
   const budget = new PoisonGuard(0.1);
   spendAll(budget);
   budget.delivered(8);
@@ -26,23 +26,23 @@ test("allows one more for each nine events delivered, when a tenth of all events
   assert.equal(spendAll(budget), 3);
 });
 
-test("saves up no more than a few, however much was delivered", () => {
+test("saves up only a few, however many events were delivered", () => {
   const budget = new PoisonGuard(0.5);
   budget.delivered(1_000_000);
   assert.equal(spendAll(budget), DEAD_LETTER_BURST);
 });
 
-test("begins with what the dead letters of a short while ago have left", () => {
+test("starts with what recent dead letters have left of the budget", () => {
   assert.equal(spendAll(new PoisonGuard(0.1, DEAD_LETTER_BURST - 2)), 2);
   assert.equal(spendAll(new PoisonGuard(0.1, 1_000)), 0);
 });
 
-test("never ends when all events may die", () => {
+test("is unlimited with a share of 100 %", () => {
   const budget = new PoisonGuard(1, 1_000_000);
   for (let n = 0; n < 1_000; n++) assert.equal(budget.spend(), true);
 });
 
-test("never lets more than the share and the first few die, in whatever order events are taken and rejected", () => {
+test("never allows more than the share and the first few, in any order of accepted and rejected events", () => {
   const steps = fc.array(fc.oneof(fc.nat({ max: 50 }), fc.constant("rejected" as const)), { maxLength: 200 });
   fc.assert(
     fc.property(steps, fc.double({ min: 0.01, max: 0.99, noNaN: true }), (script, maxShare) => {

@@ -22,7 +22,7 @@ function failing(times: number): () => string {
   };
 }
 
-test("settles until the file allows it, counts each failure and keeps the last one", async () => {
+test("retries until the file works, counts each failure and keeps the last one", async () => {
   using queue = testQueue();
   const counts = new PublisherCounts();
   const storage = breakerOf(queue, counts);
@@ -36,7 +36,7 @@ test("settles until the file allows it, counts each failure and keeps the last o
   assert.equal(storage.failures, 0);
 });
 
-test("tries once more when it is stopped while it waits, and rejects with the last failure", async () => {
+test("tries once more when it is stopped, and rejects with the last failure", async () => {
   using queue = testQueue();
   const stop = new AbortController();
   const settled = breakerOf(queue).retrySettle(failing(10), stop.signal);

@@ -22,7 +22,7 @@ test("sleeps for ever until woken", async () => {
   await slept;
 });
 
-test("misses no wake-up that came before the sleep", async () => {
+test("ends at once after an earlier wake-up", async () => {
   const sleeper = new WakeableSleep();
 
   sleeper.wake();
@@ -34,7 +34,7 @@ test("misses no wake-up that came before the sleep", async () => {
   sleeper.wake();
 });
 
-test("misses no wake-up between one sleep and the next", async () => {
+test("loses no wake-up between two sleeps", async () => {
   const sleeper = new WakeableSleep();
   for (let round = 0; round < 100; round++) {
     const slept = sleeper.sleep(Number.POSITIVE_INFINITY);
@@ -45,7 +45,7 @@ test("misses no wake-up between one sleep and the next", async () => {
   }
 });
 
-test("leaves no timer behind that ends a later sleep", async () => {
+test("leaves no timer that ends a later sleep", async () => {
   const sleeper = new WakeableSleep();
   const slept = sleeper.sleep(10);
   sleeper.wake();
@@ -58,7 +58,7 @@ test("leaves no timer behind that ends a later sleep", async () => {
   sleeper.wake();
 });
 
-test("wakes by a function that can be handed on", async () => {
+test("has a wake function that can be passed on", async () => {
   const sleeper = new WakeableSleep();
   const { wake } = sleeper;
   const slept = sleeper.sleep(Number.POSITIVE_INFINITY);

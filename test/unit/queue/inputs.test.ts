@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
 import { admin } from "../../../src/admin/app.ts";
 import { collectorAdmin } from "../../../src/collector/admin.ts";
 import { collector } from "../../../src/collector/app.ts";
@@ -11,6 +12,9 @@ import { eventQueues } from "../../../src/queue/hono.ts";
 import { Outbox } from "../../../src/queue/outbox.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
+import { EventTable } from "../../../src/storage/events.ts";
+import { queueFilePath } from "../../../src/storage/locations.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { FakeCollector } from "../../../src/testing/fake_collector.ts";
 import { TestEventQueue } from "../../../src/testing/test_event_queue.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -19,7 +23,19 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 // biome-ignore lint/suspicious/noExplicitAny: of any type is the point
 type Any = any;
 
+const EVENT = new Event({ source: "web", action: "view", noun: "page", client_timestamp: 0, uuid: "u" });
+
 const bytesOf = (event: unknown): Uint8Array => Buffer.from(String(event));
+
+function revokedProxy(): Any {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+}
+
+function versioned(batchVersion: string): Any {
+  return Object.assign((event: unknown) => bytesOf(event), { batchVersion });
+}
 
 function assertRejected(work: () => unknown, problem: RegExp): void {
   assert.throws(work, (error) => {
@@ -106,27 +122,44 @@ test("options that do not exist and values of another kind are rejected where th
   const keys = new Map([["main", Buffer.from("secret")]]);
   const sink = { store: async () => ({}) };
   const wrong: readonly (readonly [work: () => unknown, message: RegExp])[] = [
-    [() => queue({ maxEvent: 5 }), /^maxEvent: is no option: did you mean maxEvents\?$/],
-    [() => queue({ colour: 5 }), /^colour: is no option: there are directory, maxEvents, /],
-    [() => queue(null), /^options: must be an object, and is null/],
-    [() => queue("/tmp"), /^options: must be an object, and is a string/],
-    [() => queue({ directory: 5 }), /^directory: must be a string, and is 5/],
-    [() => queue({ maxEvents: "5" }), /^maxEvents: must be a whole number from 1 to .*, and is "5"/],
-    [() => queue({ durability: "disk" }), /^durability: must be process or power, and is "disk"/],
+    [() => queue({ maxEvent: 5 }), /^maxEvent: unknown option: did you mean maxEvents\?$/],
+    [() => queue({ colour: 5 }), /^colour: unknown option: the options are directory, maxEvents, /],
+    [() => queue(null), /^options: must be an object of options, got null/],
+    [() => queue([5]), /^options: must be an object of options, got an object \(Array\)/],
+    [
+      () => queue(new Map([["maxEvents", 5]])),
+      /^options: must be an object of options, got an object \(Map\)/,
+    ],
+    [() => queue(Promise.resolve({})), /^options: must be an object of options, got an object \(Promise\)/],
+    [() => queue(revokedProxy()), /^options: cannot be read: TypeError was thrown/],
+    [
+      () => queue({ driver: "sqlite3" }),
+      /^driver: must be better-sqlite3 or bun:sqlite or node:sqlite, got "sqlite3"/,
+    ],
+    [() => queue(undefined, versioned("3")), /^serializer.batchVersion: must be 2 or 2j, got "3"/],
+    [() => queue("/tmp"), /^options: must be an object of options, got "\/tmp"/],
+    [() => queue({ directory: 5 }), /^directory: must be a string, got 5/],
+    [() => queue({ maxEvents: "5" }), /^maxEvents: must be an integer from 1 to .*, got "5"/],
+    [() => queue({ durability: "disk" }), /^durability: must be process or power, got "disk"/],
     [() => queue({ openTelemetry: {} }), /^openTelemetry: must be the package/],
-    [() => queue({ schema: 5 }), /^schema: must be an object, and is 5/],
-    [() => queue(undefined, { maxEvents: 5 }), /^serializer: is an object .* the options follow it/],
+    [() => queue({ schema: 5 }), /^schema: must be an object, got 5/],
+    [() => queue(undefined, { maxEvents: 5 }), /^serializer: must be a function .* the options follow it/],
     [() => queue(undefined, null), /^serializer: is missing: /],
-    [() => new EventQueue(5 as Any, serializeJsonEvent), /^name: must be a string, and is 5/],
+    [() => new EventQueue(5 as Any, serializeJsonEvent), /^name: must be a string, got 5/],
     [() => new (EventQueue as Any)("main"), /^serializer: is missing: /],
     [() => new (Outbox as Any)({}), /^serializer: is missing: /],
     [() => new Outbox({} as Any, serializeJsonEvent, { maxEvent: 1 } as Any), /did you mean maxEvents/],
     [() => new Outbox({} as Any, serializeJsonEvent, { allowMemory: 1 } as Any), /must be true or false/],
     [() => new TestEventQueue("main", serializeJsonEvent, { maxEvent: 1 } as Any), /did you mean maxEvents/],
-    [() => collector({ key: keys, sink } as Any), /^key: is no option: did you mean keys\?/],
-    [() => collector({ sink } as Any), /^keys: must be a Map of secrets or a function, and is undefined/],
+    [
+      () => new TestEventQueue("main", serializeJsonEvent, { directory: "/tmp" } as Any),
+      /^directory: unknown option: the options are maxEvents, /,
+    ],
+    [() => new TestEventQueue("main", serializeJsonEvent, new Map() as Any), /got an object \(Map\)/],
+    [() => collector({ key: keys, sink } as Any), /^key: unknown option: did you mean keys\?/],
+    [() => collector({ sink } as Any), /^keys: must be a Map of secrets or a function, got undefined/],
     [() => collector({ keys } as Any), /^sink: must be a sink, with a method store/],
-    [() => collector({ keys, sink, maxEvents: "5" } as Any), /^maxEvents: must be a whole number/],
+    [() => collector({ keys, sink, maxEvents: "5" } as Any), /^maxEvents: must be an integer/],
     [() => collectorAdmin({} as Any, { tokens: "a" } as Any), /did you mean token/],
     [() => admin({} as Any, { token: 5 } as Any), /^token: must be a string/],
     [
@@ -134,7 +167,8 @@ test("options that do not exist and values of another kind are rejected where th
       /^fsync: must be always or interval/,
     ],
     [() => new SqliteSink(`${directory.path}/b`, { sync: "never" } as Any), /did you mean fsync/],
-    [() => eventQueues({ events: undefined } as Any), /^events: is undefined, and must be an EventQueue/],
+    [() => eventQueues({ events: undefined } as Any), /^events: must be an EventQueue, got undefined/],
+    [() => eventQueues(5 as Any), /^queues: must be an object, got 5/],
   ];
   for (const [work, message] of wrong)
     assert.throws(work, (error) => {
@@ -145,19 +179,54 @@ test("options that do not exist and values of another kind are rejected where th
   await assert.rejects(FakeCollector.open({ ports: 5 } as Any), ConfigurationError);
 });
 
+test("uses the options that it has checked, each read once", () => {
+  const reads: string[] = [];
+  const values: Any = { maxEvents: 5, maxEventBytes: 7 };
+  const options = Object.create(null, {
+    maxEvents: { enumerable: true, get: () => (reads.push("maxEvents") === 1 ? 1 : "many") },
+  });
+  using queue = new TestEventQueue<Any>("main", serializeJsonEvent, options);
+  queue.put({});
+  assert.throws(() => queue.put({}), { code: "QUEUE_FULL", limit: 1 });
+  assert.deepEqual(reads, ["maxEvents"]);
+  using inheriting = new TestEventQueue<Any>("main", serializeJsonEvent, Object.create(values));
+  assert.throws(() => inheriting.put("too long"), { code: "EVENT_TOO_LARGE", limit: 7 });
+});
+
 test("a queue rejects a serializer for another version than its events have, until they are published", () => {
   using directory = temporaryDirectory();
   const open = (serializer: Any): EventQueue<Any> =>
     new EventQueue<Any>("main", serializer, { directory: directory.path });
-  using _empty = open(serializeV2Event);
+  using thrift = open(serializeV2Event);
   using json = open(serializeJsonEvent);
-  json.put({});
   using other = open(bytesOf); // it does not say
   other.put("{}");
-  assert.throws(
-    () => open(serializeV2Event),
-    /^ConfigurationError: serializer: writes events of version 2, .* of version 2j/,
-  );
+  thrift.put(EVENT);
+  const problem = /^ConfigurationError: serializer: writes events of version 2j, .* of version 2:/;
+  assert.throws(() => json.put({}), problem);
+  assert.throws(() => open(serializeJsonEvent), problem);
+});
+
+test("to open an empty queue with another serializer, only to look, does not change its version", () => {
+  using directory = temporaryDirectory();
+  const versionOf = (): string | undefined => {
+    const file = QueueFile.openReadOnly(queueFilePath("main", directory.path));
+    try {
+      return new EventTable(file).batchVersion();
+    } finally {
+      file.close();
+    }
+  };
+  const open = (serializer: Any): EventQueue<Any> =>
+    new EventQueue<Any>("main", serializer, { directory: directory.path });
+  open(serializeJsonEvent).close();
+  assert.equal(versionOf(), "2j", "a new queue has the version of its first serializer");
+  using looking = open(serializeV2Event);
+  assert.equal(looking.depth(), 0);
+  assert.throws(() => looking.put({}), EventSerializationError);
+  assert.equal(versionOf(), "2j");
+  looking.put(EVENT);
+  assert.equal(versionOf(), "2");
 });
 
 test("rejects an event whose members cannot even be looked at", () => {

@@ -104,6 +104,12 @@ test("writes boxed values and raw JSON as what they hold", () => {
   );
 });
 
+test("rejects raw JSON with half a character, which UTF-8 would replace", () => {
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+  assertRejected({ a: [rawJSON('"\ud800"')] }, "a[0]", /raw JSON with a lone surrogate/);
+  assert.equal(textOf(rawJSON('"\\ud800"')), '"\\ud800"');
+});
+
 test("rejects an event that is no JSON value", () => {
   assertRejected(undefined, "", /^Event is undefined, which JSON does not have$/);
   assertRejected(() => 1, "", /^Event is a function, which/);
@@ -159,14 +165,29 @@ test("rejects undefined and holes in arrays", () => {
   const holed = ["a", "b"];
   delete holed[0];
   assertRejected({ tags: holed }, "tags[0]", / is a hole in an array/);
-  assertRejected({ tags: new Array(4_294_967_295) }, "tags[0]", / is a hole/);
+  assertRejected({ tags: new Array(2 ** 22) }, "tags[0]", / is a hole/);
+  const endless = new Proxy([], { get: (_, key) => (key === "length" ? 2 ** 53 - 1 : 1), has: () => true });
+  assertRejected({ tags: endless }, "tags", / has more than 4194304 elements/);
 });
 
 test("rejects members that JSON has no place for: those named by symbols, and those of an array", () => {
   const symbol = Symbol("secret");
   assertRejected({ user: { [symbol]: 1 } }, "user", / has a member named by a symbol/);
-  assertRejected({ match: "ab".match(/a/) }, "match[index]", / is no element of its array/);
-  assertRejected(Object.assign([1], { [symbol]: 1 }), "[Symbol(secret)]", / is no element of its array/);
+  assertRejected({ match: "ab".match(/a/) }, "match[index]", / is not an element of its array/);
+  assertRejected(Object.assign([1], { [symbol]: 1 }), "[Symbol(secret)]", / is not an element of its array/);
+  for (const length of [3, 63, 64, 1_000]) {
+    const elements = Array.from({ length }, (_, index) => (index % 2 === 0 ? index : {}));
+    assert.equal(textOf(elements), JSON.stringify(elements));
+    assertRejected(Object.assign([...elements], { note: 1 }), "[note]", / is not an element of its array/);
+    assertRejected(Object.assign([...elements], { [symbol]: 1 }), "[Symbol(secret)]", / is not an element/);
+    assert.equal(
+      textOf(Object.defineProperty([...elements], "hidden", { value: 1 })),
+      JSON.stringify(elements),
+    );
+    class List extends Array<unknown> {}
+    assert.equal(textOf(List.from(elements)), JSON.stringify(elements));
+    assertRejected(Object.assign(List.from(elements), { note: 1 }), "[note]", / is not an element/);
+  }
   const hidden = Object.defineProperty({ a: 1 }, symbol, { value: 1 });
   assert.equal(textOf([hidden]), '[{"a":1}]');
   const template = ((strings: TemplateStringsArray) => strings)`a`;

@@ -109,6 +109,7 @@ test("takes numbers as strings for map keys only", () => {
   assertRejected(allTypes({ f_i32: "7" }), "f_i32", /is a string/);
   assertRejected(allTypes({ f_bool: "true" }), "f_bool", /is a string/);
   assertRejected(allTypes({ f_double: "0.5" }), "f_double", /is a string/);
+  assertRejected(allTypes({ f_double: 2n ** 53n + 1n }), "f_double", /cannot hold without rounding/);
 });
 
 test("names the field at fault, however deep", () => {

@@ -17,7 +17,7 @@ const someIds = fc
   .array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 40 })
   .map((steps) => steps.map((_, at) => steps.slice(0, at + 1).reduce((sum, step) => sum + step, 0)));
 
-test("names a range of rows by the queue's UUID and the first and last id", () => {
+test("formats a range as the queue's UUID and its first and last id", () => {
   assert.equal(formatEventIds(QUEUE, [{ firstId: 101, lastId: 350 }]), `${QUEUE}:101-350`);
   assert.equal(
     formatEventIds(QUEUE, [
@@ -28,18 +28,18 @@ test("names a range of rows by the queue's UUID and the first and last id", () =
   );
 });
 
-test("writes the largest ids as plain digits", () => {
+test("formats the largest ids as plain digits", () => {
   const lastId = Number.MAX_SAFE_INTEGER;
   const header = formatEventIds(QUEUE, [{ firstId: lastId - 1, lastId }]);
   assert.equal(header, `${QUEUE}:9007199254740990-9007199254740991`);
   assert.equal(parseEventIds(header)?.count, 2);
 });
 
-test("has the name that the collectors know", () => {
+test("has a fixed header name", () => {
   assert.equal(EVENT_IDS_HEADER, "Event-Ids");
 });
 
-test("reads what it writes, id by id", () => {
+test("parses what it formats, id by id", () => {
   fc.assert(
     fc.property(someIds, (ids) => {
       const parsed = parseEventIds(formatEventIds(QUEUE, rangesOf(ids)));
@@ -63,12 +63,12 @@ for (const ids of [
   "1e3",
   "01x",
 ]) {
-  test(`makes nothing of the ids ${JSON.stringify(ids)}`, () => {
+  test(`rejects the ids ${JSON.stringify(ids)}`, () => {
     assert.equal(parseEventIds(`${QUEUE}:${ids}`), undefined);
   });
 }
 
-test("keeps the ids of the events that are wanted, in order, as few ranges", () => {
+test("keeps the selected ids in order, in few ranges", () => {
   const ids = parseEventIds(`${QUEUE}:1-5,8,10-12`)!;
   const without = new Set([0, 2, 5]);
   assert.deepEqual(
@@ -77,7 +77,7 @@ test("keeps the ids of the events that are wanted, in order, as few ranges", () 
   );
 });
 
-test("keeps of any ids those that are wanted, and no others", () => {
+test("keeps exactly the selected ids", () => {
   fc.assert(
     fc.property(someIds, fc.infiniteStream(fc.boolean()), (all, coins) => {
       const ids = parseEventIds(`${QUEUE}:${all.join(",")}`)!;

@@ -10,7 +10,7 @@ import {
   readReport,
 } from "../../../src/wire/rejections.ts";
 
-test("reads what it writes, whichever events are rejected", () => {
+test("parses what it formats, whichever events are rejected", () => {
   const report = fc
     .record({ count: fc.integer({ min: 1, max: 50 }), picks: fc.uniqueArray(fc.nat(49)), error: fc.string() })
     .map(({ count, picks, error }): BatchReport & { count: number } => {
@@ -25,7 +25,7 @@ test("reads what it writes, whichever events are rejected", () => {
   );
 });
 
-test("reads whole the longest report that a collector writes", () => {
+test("parses the longest report of a collector completely", () => {
   for (const error of ["x", "\u0000".repeat(500), "😀".repeat(500)]) {
     const rejections = new Rejections();
     let count = 0;
@@ -43,7 +43,7 @@ test("reads whole the longest report that a collector writes", () => {
 });
 
 for (const text of ["", "OK", "12", "[]", "null", '"accepted"', "{}", '{"status":"ok"}', '{"accepted":true}'])
-  test(`takes ${JSON.stringify(text)} for a response that says nothing of the events`, () => {
+  test(`treats ${JSON.stringify(text)} as silent about the events`, () => {
     assert.equal(readReport(text, 3), "silent");
   });
 
@@ -60,11 +60,11 @@ for (const text of [
   '{"error":"down for maintenance"}',
   '{"accepted":3',
 ])
-  test(`takes ${text} of three events for a contradiction`, () => {
+  test(`treats ${text} of three events as contradictory`, () => {
     assert.equal(readReport(text, 3), "contradictory");
   });
 
-test("passes over a number of duplicates that cannot be", () => {
+test("ignores an impossible number of duplicates", () => {
   for (const duplicates of [-1, 4, 1.5, "1", null])
     assert.deepEqual(readReport(JSON.stringify({ accepted: 3, duplicates }), 3), {
       accepted: 3,

@@ -5,7 +5,7 @@ import { parseRetryAfter, RETRY_AFTER_MAX_MS } from "../../../src/wire/retry_aft
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 
-test("reads Retry-After in seconds", () => {
+test("parses Retry-After in seconds", () => {
   assert.equal(parseRetryAfter("0", NOW_MS), 0);
   assert.equal(parseRetryAfter("120", NOW_MS), 120_000);
   assert.equal(parseRetryAfter(" 007 ", NOW_MS), 7_000);
@@ -16,22 +16,22 @@ for (const [form, date] of [
   ["the obsolete RFC 850 format", "Monday, 23-Nov-26 12:01:30 GMT"],
   ["asctime's format", "Mon Nov 23 12:01:30 2026"],
 ] as const) {
-  test(`reads Retry-After as a date in ${form}`, () => {
+  test(`parses Retry-After as a date in ${form}`, () => {
     assert.equal(parseRetryAfter(date, NOW_MS), 90_000);
   });
 }
 
-test("reads an asctime date with a day of one digit", () => {
+test("parses an asctime date with a day of one digit", () => {
   assert.equal(parseRetryAfter("Sun Nov  6 08:49:37 1994", Date.UTC(1994, 10, 6, 8, 49, 0)), 37_000);
 });
 
-test("waits no time for a date that is over", () => {
+test("does not wait for a date in the past", () => {
   assert.equal(parseRetryAfter("Sun, 06 Nov 1994 08:49:37 GMT", NOW_MS), 0);
   assert.equal(parseRetryAfter("Sunday, 06-Nov-94 08:49:37 GMT", NOW_MS), 0);
   assert.equal(parseRetryAfter("Mon, 23 Nov 2026 12:00:00 GMT", NOW_MS), 0);
 });
 
-test("believes no wait beyond an hour", () => {
+test("limits the wait to an hour", () => {
   for (const absurd of ["3601", "9".repeat(400), "Fri, 31 Dec 9999 23:59:59 GMT"])
     assert.equal(parseRetryAfter(absurd, NOW_MS), RETRY_AFTER_MAX_MS, absurd);
   assert.equal(RETRY_AFTER_MAX_MS, 3_600_000);
@@ -56,12 +56,12 @@ for (const header of [
   "Mon, 23 Foo 2026 12:01:30 GMT",
   "Mon, 23 Nov 2026 99:01:30 GMT",
 ]) {
-  test(`makes nothing of the Retry-After ${JSON.stringify(header)}`, () => {
+  test(`ignores the Retry-After ${JSON.stringify(header)}`, () => {
     assert.equal(parseRetryAfter(header, NOW_MS), undefined);
   });
 }
 
-test("makes of any header nothing, or a wait from zero to an hour", () => {
+test("ignores any header, or waits from zero to an hour", () => {
   const header = fc.oneof(
     fc.string(),
     fc.integer().map(String),
@@ -76,7 +76,7 @@ test("makes of any header nothing, or a wait from zero to an hour", () => {
   );
 });
 
-test("understands every date that JavaScript writes into a header", () => {
+test("parses every date that JavaScript formats", () => {
   const date = fc.date({ min: new Date(0), max: new Date("9999-12-31"), noInvalidDate: true });
   fc.assert(
     fc.property(date, (date) => {

@@ -91,7 +91,7 @@ test("an event that is too large is rejected by itself; a batch that is, as a wh
   await using client = await openNats(server);
   await client.makeStream(STREAM);
   const large = JSON.stringify("x".repeat(1_000));
-  const answer = /bytes and its headers are more than the server takes, 1000: see its max_payload/;
+  const tooLarge = /bytes and its headers exceed the server's limit of 1000: see its max_payload/;
 
   await using each = open(server);
   const outcome = await deliver(each, "1", large, "3");
@@ -101,12 +101,12 @@ test("an event that is too large is rejected by itself; a batch that is, as a wh
     outcome.rejected.map(({ id, status }) => [id, status]),
     [[12, 413]],
   );
-  assert.match(outcome.rejected[0]!.response, answer);
+  assert.match(outcome.rejected[0]!.response, tooLarge);
 
   await using whole = open(server, { "nats.messages": "batch" });
   const rejected = await deliver(whole, "1", large);
   assert.ok(rejected.kind === "rejected" && rejected.status === 413);
-  assert.match(rejected.response, answer);
+  assert.match(rejected.response, tooLarge);
 });
 
 test("a stream that fills up takes some of a batch, and names the others", { skip }, async () => {

@@ -7,7 +7,7 @@ import {
   History,
   ratesBetween,
   toSample,
-} from "../../../../src/admin/dashboard/history.ts";
+} from "../../../../src/admin/dashboard/charts.ts";
 import { newQueue } from "../../../support/publisher.ts";
 
 function sample(atMs: number, counts: Partial<DepthSample> = {}): DepthSample {

@@ -251,7 +251,7 @@ test("keeps each event once over a crash between the two renames of a rotation",
     await sink.store(numberedBatch(1, 3));
   }
   // What the journal says then: all that was kept, and nothing of the file, which is still there.
-  place.journal = `eventspool-journal 1 0 0 1\nseen host ${queueUuid(1)}:1-3\n`;
+  place.journal = `eventspool-journal 1 0 0 1 0\nseen host ${queueUuid(1)}:1-3\n`;
   await using sink = place.open();
   assert.equal(place.content, "1\n2\n3\n");
   assert.deepEqual(await sink.store(numberedBatch(1, 4)), { stored: 1, duplicates: 3 });

@@ -1,14 +1,95 @@
 /**
- * What the settings of a JetStream stream can lose of the events that it acknowledges.
+ * Which JetStream streams take the events, and how their settings can lose events that they acknowledged.
  *
- * Source: `StreamConfig` and `StreamInfo` of nats-server, `server/stream.go`; `persist_mode` is of NATS' ADR-56.
+ * Sources: nats-server, `server/jetstream_api.go` (`$JS.API.STREAM.NAMES`, `$JS.API.STREAM.INFO`) and
+ * `server/stream.go` (`StreamConfig`, `StreamInfo`); NATS' ADR-56 (`persist_mode`).
  *
  * @module
  */
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { BACKOFF_MAX_MS, LEASE_MARGIN_MS } from "../wire/retry_after.ts";
+import type { Failure } from "./pending_messages.ts";
+import type { Session } from "./session.ts";
 
-/** What `$JS.API.STREAM.INFO` answers, as far as it is read. Durations are in nanoseconds; a server leaves out what it does not know. */
+/** How long a NATS server may take to respond to a question about its streams, in milliseconds. */
+const NATS_STREAM_INFO_TIMEOUT_MS = 1_000;
+
+/** The most streams that are asked for their settings: a subject with a placeholder may match many. */
+const MAX_STREAMS = 32;
+
+/** A response of the JetStream API, which may be an error in NATS' words. */
+type ApiResponse<T> = Partial<T> & {
+  readonly error?: { readonly code: number; readonly description: string };
+};
+
+/** Where a publisher sends its events. */
+export interface StreamQuery {
+  /** The subjects of the events, with `*` for a token that differs. */
+  readonly subjects: string;
+  /** The one stream that may take the events; undefined: each stream that has one of the subjects. */
+  readonly stream: string | undefined;
+}
+
+/**
+ * The settings of the streams that take the events; none: there is no stream.
+ *
+ * @throws an error when a question is not allowed, or gets no response
+ */
+export async function askStreams(session: Session, { subjects, stream }: StreamQuery): Promise<StreamInfo[]> {
+  const names = stream === undefined ? await askStreamNames(session, subjects) : { streams: [stream] };
+  if (names.error !== undefined) throw new Error(names.error.description);
+  const infos = (names.streams ?? [])
+    .slice(0, MAX_STREAMS)
+    .map((name) => ask<StreamInfo>(session, `STREAM.INFO.${name}`, ""));
+  return (await Promise.all(infos)).filter(isStreamInfo);
+}
+
+/** A stream that does not exist is an error here. Publishing reports it. */
+function isStreamInfo(response: ApiResponse<StreamInfo>): response is StreamInfo {
+  return response.config !== undefined;
+}
+
+/**
+ * Says why nobody responded on a subject. A server says the same of a stream that does not exist, of one that has no
+ * leader, and when there is no JetStream. So this asks which streams the subject belongs to.
+ */
+export async function diagnoseNoResponders(session: Session, subject: string): Promise<Failure> {
+  try {
+    const { streams, error } = await askStreamNames(session, subject);
+    if (error !== undefined) return unavailable(subject, error.description);
+    const [stream] = streams ?? [];
+    if (stream !== undefined) return unavailable(subject, `stream ${stream} has no leader at the moment`);
+    const reason = `no stream takes subject ${subject}: create one, such as: nats stream add EVENTS --subjects='${subject}'`;
+    return { kind: "misconfigured", reason };
+  } catch (error) {
+    const { name, message, cause } = error as Error;
+    const hasNoApi = (cause as Error | undefined)?.name === "NoResponders" || name === "NoResponders";
+    if (!hasNoApi)
+      return unavailable(subject, `no stream responds, and the streams cannot be listed: ${message}`);
+    const reason = `JetStream is not enabled on the server at ${session.server}, or not for this account`;
+    return { kind: "misconfigured", reason };
+  }
+}
+
+function unavailable(subject: string, why: string): Failure {
+  return { kind: "unavailable", reason: `subject ${subject}: ${why}` };
+}
+
+/** The names of the streams that take a subject. @throws as {@link ask} does */
+async function askStreamNames(
+  session: Session,
+  subject: string,
+): Promise<ApiResponse<{ readonly streams: readonly string[] | null }>> {
+  return await ask(session, "STREAM.NAMES", JSON.stringify({ subject }));
+}
+
+/** @throws the library's error when the question is not allowed, or gets no response */
+async function ask<T>(session: Session, question: string, body: string): Promise<ApiResponse<T>> {
+  const message = await session.request(`$JS.API.${question}`, body, NATS_STREAM_INFO_TIMEOUT_MS);
+  return message.json<ApiResponse<T>>();
+}
+
+/** The fields of `$JS.API.STREAM.INFO` that are read. Durations are in nanoseconds. An old server omits new fields. */
 export interface StreamInfo {
   readonly config: {
     readonly name: string;
@@ -33,15 +114,15 @@ export interface StreamInfo {
   readonly cluster?: { readonly name?: string } | null;
 }
 
-/** What the stream must fit. */
+/** What the stream must suit. */
 export interface StreamNeeds {
-  /** How long a batch waits for its answers, in milliseconds. */
+  /** How long a batch waits for its responses, in milliseconds. */
   readonly timeoutMs: number;
   /** The largest message, in bytes. Default: 102,400, the largest event. */
   readonly maxMessageBytes?: number | undefined;
 }
 
-/** Events younger than this should be there for consumers that were away, in milliseconds: a day. */
+/** How long a stream should keep events for consumers that are down, in milliseconds: a day. */
 const MIN_MAX_AGE_MS = 86_400_000;
 
 type Rule = (
@@ -49,7 +130,7 @@ type Rule = (
   about: { readonly consumers: number; readonly isCluster: boolean } & StreamNeeds,
 ) => string | false | undefined;
 
-/** One rule a line: what is lost, when, and what to do. */
+/** A rule for each risk: the setting, what is lost, and what to do. */
 const RULES: readonly Rule[] = [
   ({ no_ack }) =>
     no_ack === true &&
@@ -97,10 +178,10 @@ const RULES: readonly Rule[] = [
   ({ num_replicas = 1 }, { isCluster }) =>
     num_replicas === 1 &&
     isCluster &&
-    "num_replicas=1 in a cluster: acknowledged events are lost with the one server that has them, and its power cut takes those of the last minutes. Use 3",
+    "num_replicas=1 in a cluster: acknowledged events are lost with the one server that has them, and a power cut of that server loses those of the last minutes. Use 3",
 ];
 
-/** What can be lost by a stream's settings, a sentence or two each; none: nothing that is known. */
+/** How a stream's settings can lose events, in a sentence or two each; none: no known risk. */
 export function streamRisks({ config, state, cluster }: StreamInfo, needs: StreamNeeds): string[] {
   const about = { ...needs, consumers: state?.consumer_count ?? 0, isCluster: Boolean(cluster?.name) };
   return RULES.map((rule) => rule(config, about))
@@ -108,7 +189,7 @@ export function streamRisks({ config, state, cluster }: StreamInfo, needs: Strea
     .map((risk) => `stream ${config.name}: ${risk}`);
 }
 
-/** The lease of a publisher that was killed, and the longest time that it leaves failing servers alone. */
+/** A killed publisher's lease must expire, and then the servers may fail for one longest backoff. */
 function minDuplicateWindowMs({ timeoutMs }: StreamNeeds): number {
   return timeoutMs + LEASE_MARGIN_MS + BACKOFF_MAX_MS;
 }

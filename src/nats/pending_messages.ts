@@ -1,29 +1,73 @@
 /**
- * One call of `publishAll`: which messages are sent, answered, rejected.
+ * The messages of one publish to JetStream, and the state of each: pending, stored, rejected or failed.
  *
  * @module
  */
 import type { Msg } from "@nats-io/transport-node";
-import type { Failure, Messages, Published, RejectedMessage } from "./types.ts";
 
-/** What a message is: not sent or not answered, answered and stored or rejected, or answered and not stored. */
+/** Messages to publish. Each is read by its index when it is sent, so none is held as an object. */
+export interface Messages {
+  readonly count: number;
+  /** The subject of a message. */
+  subject(index: number): string;
+  /** Its `Nats-Msg-Id`: a stream drops a message whose id it stored within its duplicate window. Undefined: no id. */
+  id(index: number): string | undefined;
+  /** The data of a message. */
+  body(index: number): Uint8Array;
+}
+
+/**
+ * Why messages were not stored, through no fault of their own.
+ *
+ * - `unavailable`: it passes, by itself or once the servers are repaired.
+ * - `misconfigured`: credentials, subject or stream are wrong. It does not pass by itself.
+ */
+export interface Failure {
+  readonly kind: "unavailable" | "misconfigured";
+  readonly reason: string;
+  /** Whether no response came: then the messages may be stored or not. Default: false. */
+  readonly isTransport?: boolean;
+  /** Whether no message was sent, since no server could be reached. Default: false. */
+  readonly isUnsent?: boolean;
+}
+
+/** A message that the server, or its stream, never accepts. */
+export interface RejectedMessage {
+  readonly index: number;
+  readonly reason: string;
+  /** Whether it is too large. */
+  readonly isTooLarge: boolean;
+}
+
+/** The result of a publish. Messages in neither list are stored. */
+export interface PublishResult {
+  /** How many of the stored messages the stream had already. */
+  readonly duplicates: number;
+  readonly rejected: readonly RejectedMessage[];
+  /** The indexes of messages that may be stored or not, ascending. Publish them again under the same ids. */
+  readonly undelivered: readonly number[];
+  /** Why messages are undelivered; undefined when none is. */
+  readonly failure: Failure | undefined;
+}
+
+/** States of a message. SETTLED is stored or rejected; FAILED got a response but is not stored. */
 const PENDING = 0;
 const SETTLED = 1;
 const FAILED = 2;
 
-/** Keeps the state of each message in one byte and its size in four, whatever the answer takes. */
-export class Publishing {
-  /** Resolves when each message is settled, or nothing more is waited for. */
-  readonly done: Promise<Published>;
+/** The messages of one publish. The state of each takes one byte, its size four. */
+export class PendingMessages {
+  /** Resolves when each message is settled, or when nothing more is awaited. */
+  readonly done: Promise<PublishResult>;
   readonly messages: Messages;
-  /** The messages on their way, and the bytes of their bodies. */
+  /** The messages in flight, and the bytes of their bodies. */
   inFlight = 0;
   inFlightBytes = 0;
-  /** Whether it was ended by a stream that does not answer: then its caller asks why. */
-  unheardSubject: string | undefined;
+  /** The first subject to which no stream responded; undefined: there is none. */
+  subjectWithoutStream: string | undefined;
   readonly #states: Uint8Array;
   readonly #sizes: Uint32Array;
-  readonly #resolve: (published: Published) => void;
+  readonly #resolve: (result: PublishResult) => void;
   readonly #rejected: RejectedMessage[] = [];
   #next = 0;
   #duplicates = 0;
@@ -34,13 +78,13 @@ export class Publishing {
     this.messages = messages;
     this.#states = new Uint8Array(messages.count);
     this.#sizes = new Uint32Array(messages.count);
-    const { promise, resolve } = Promise.withResolvers<Published>();
+    const { promise, resolve } = Promise.withResolvers<PublishResult>();
     this.done = promise;
     this.#resolve = resolve;
   }
 
   /** The next message to send; undefined: there is none, or the first failure has stopped the rest. */
-  take(): number | undefined {
+  next(): number | undefined {
     if (this.#next >= this.messages.count || this.#failure !== undefined) return undefined;
     return this.#next++;
   }
@@ -52,13 +96,13 @@ export class Publishing {
     this.inFlightBytes += sizeBytes;
   }
 
-  /** Notes an answer, and returns how many bytes are no longer on their way; undefined: none was awaited. */
-  answered(index: number, answer: PublishResponse): number | undefined {
+  /** Notes a response. Returns how many bytes are no longer in flight; undefined: no response was awaited. */
+  responded(index: number, response: PublishResponse): number | undefined {
     if (this.#isOver || index >= this.#next || this.#states[index] !== PENDING) return undefined;
     const sizeBytes = this.#sizes[index]!;
     this.inFlight--;
     this.inFlightBytes -= sizeBytes;
-    this.#settle(index, answer);
+    this.#settle(index, response);
     this.finishIfDone();
     return sizeBytes;
   }
@@ -68,47 +112,50 @@ export class Publishing {
     this.#settle(index, { kind: "rejected", ...rejection });
   }
 
-  /** Stops sending; what is on its way is still waited for. The first failure is the one that is told. */
+  /** Stops sending. Responses to what is in flight are still awaited. Only the first failure is reported. */
   fail(failure: Failure): void {
     this.#failure ??= failure;
   }
 
-  /** Resolves with what is known by now. */
+  /** Resolves with what is known now. */
   end(failure: Failure): void {
     this.fail(failure);
     this.#finish();
   }
 
-  /** Resolves if nothing more is to be sent or waited for. */
+  /** Resolves if nothing more is to be sent or awaited. */
   finishIfDone(): void {
     const hasMore = this.#next < this.messages.count && this.#failure === undefined;
     if (this.inFlight === 0 && !hasMore) this.#finish();
   }
 
-  /** Whether a message on its way goes to the subject. */
+  /** Whether a message to the subject is in flight. */
   isWaitingFor(subject: string): boolean {
     for (let index = 0; index < this.#next; index++)
       if (this.#states[index] === PENDING && this.messages.subject(index) === subject) return true;
     return false;
   }
 
-  #settle(index: number, answer: PublishResponse): void {
+  #settle(index: number, response: PublishResponse): void {
     this.#states[index] = SETTLED;
-    switch (answer.kind) {
+    switch (response.kind) {
       case "stored":
-        if (answer.isDuplicate) this.#duplicates++;
+        if (response.isDuplicate) this.#duplicates++;
         return;
       case "rejected":
-        this.#rejected.push({ index, reason: answer.reason, isTooLarge: answer.isTooLarge });
+        this.#rejected.push({ index, reason: response.reason, isTooLarge: response.isTooLarge });
         return;
       case "no_stream":
         this.#states[index] = FAILED;
-        this.unheardSubject ??= this.messages.subject(index);
-        this.fail({ kind: "unavailable", reason: `no stream answers to subject ${this.unheardSubject}` });
+        this.subjectWithoutStream ??= this.messages.subject(index);
+        this.fail({
+          kind: "unavailable",
+          reason: `no stream responds on subject ${this.subjectWithoutStream}`,
+        });
         return;
       default:
         this.#states[index] = FAILED;
-        this.fail({ kind: answer.kind, reason: answer.reason });
+        this.fail({ kind: response.kind, reason: response.reason });
     }
   }
 
@@ -124,10 +171,10 @@ export class Publishing {
 }
 
 /**
- * - `stored`: the stream has it, from now on or from before.
- * - `rejected`: the stream never takes this message.
- * - `no_stream`: nobody listens to the subject: no stream, one without a leader, or no JetStream at all.
- * - `unavailable`, `misconfigured`: as of a {@link Failure}.
+ * - `stored`: the stream has the message, now or from before.
+ * - `rejected`: the stream never accepts this message.
+ * - `no_stream`: nobody listens on the subject: no stream, a stream without a leader, or no JetStream at all.
+ * - `unavailable`, `misconfigured`: as in a {@link Failure}.
  */
 export type PublishResponse =
   | { readonly kind: "stored"; readonly isDuplicate: boolean }
@@ -141,24 +188,27 @@ interface PubAck {
   readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
 }
 
-/** `err_code` of a message beyond the stream's `max_msg_size`. */
+/** `err_code` for a message larger than the stream's `max_msg_size`. */
 const MESSAGE_TOO_LARGE = 10_054;
 
-/** `err_code` of `Nats-Expected-Stream` naming another stream than the one that took the subject. */
+/** `err_code` when `Nats-Expected-Stream` names another stream than the one with the subject. */
 const OTHER_STREAM = 10_060;
 
 const STORED: PublishResponse = { kind: "stored", isDuplicate: false };
 const DUPLICATE: PublishResponse = { kind: "stored", isDuplicate: true };
 const NO_STREAM: PublishResponse = { kind: "no_stream" };
 
-/** Reads an answer. */
+/** Reads the response to a message. */
 export function readResponse(message: Msg): PublishResponse {
   const text = message.string();
   if (text === "" && message.headers?.code === 503) return NO_STREAM;
   const ack = parse(text);
   if (ack?.error !== undefined) return explain(ack.error);
   if (typeof ack?.stream === "string") return ack.duplicate === true ? DUPLICATE : STORED;
-  return { kind: "misconfigured", reason: `who answered is no JetStream stream: ${text.slice(0, 200)}` };
+  return {
+    kind: "misconfigured",
+    reason: `the response is not from a JetStream stream: ${text.slice(0, 200)}`,
+  };
 }
 
 function parse(text: string): PubAck | undefined {
@@ -174,11 +224,14 @@ function explain({
   err_code,
   description = "no reason given",
 }: PubAck["error"] & object): PublishResponse {
-  const reason = `the stream answered ${code}: ${description} (${err_code ?? "no error code"})`;
+  const reason = `the stream responded with ${code}: ${description} (${err_code ?? "no error code"})`;
   if (err_code === MESSAGE_TOO_LARGE)
     return { kind: "rejected", reason: `${reason}: see its max_msg_size`, isTooLarge: true };
   if (err_code === OTHER_STREAM)
-    return { kind: "misconfigured", reason: `${reason}: another stream than nats.stream takes the subject` };
+    return {
+      kind: "misconfigured",
+      reason: `${reason}: the subject belongs to another stream than nats.stream`,
+    };
   if (description.startsWith("maximum "))
     return {
       kind: "unavailable",

@@ -1,0 +1,12 @@
+import { test } from "node:test";
+import { cutPower, WORKLOADS } from "./power_cuts.ts";
+import { Recorder } from "./recorder.ts";
+
+const CUTS = 60;
+
+for (const workload of WORKLOADS)
+  test(`keeps its promise through ${CUTS} power cuts: ${workload.name}`, {
+    skip: Recorder.missing ?? false,
+  }, async () => {
+    await cutPower(workload, { cuts: CUTS, seed: Date.now() % 1_000_000 });
+  });

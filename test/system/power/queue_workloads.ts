@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import { EpochTable } from "../../../src/storage/epochs.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { eachId, parseEventIds } from "../../../src/wire/event_ids.ts";
+import { eventually } from "../../support/eventually.ts";
+import { KEY, KEY_BASE64 } from "../../support/keys.ts";
+import { numbersFrom } from "../../support/scripted_collector.ts";
+import type { Left, Workload } from "./power_cuts.ts";
+import type { Mark } from "./recorded_disk.ts";
+import type { Recorder } from "./recorder.ts";
+
+const EVENTS = 300;
+
+/** One in fifty is rejected: see `programs/service.ts`. */
+const POISON = EVENTS / 50;
+const PROGRAMS = "test/system/power/programs";
+
+/** A service, a publisher and a collector, of which the first two lose their power. */
+export const QUEUE_WORKLOADS: readonly Workload[] = [
+  { name: "put, durability power", run: (recorder) => put(recorder, "power"), check: nothingIsLost },
+  { name: "publish, durability power", run: (recorder) => publish(recorder, "power"), check: nothingIsLost },
+  { name: "publish, durability process", run: (recorder) => publish(recorder, "process"), check: checkQueue },
+];
+
+async function put(recorder: Recorder, durability: string): Promise<void> {
+  mkdirSync(join(recorder.root, "queue"));
+  await recorder.run(`${PROGRAMS}/service.ts`, [
+    join(recorder.root, "queue"),
+    recorder.marks,
+    durability,
+    `${EVENTS}`,
+  ]);
+}
+
+async function publish(recorder: Recorder, durability: string): Promise<void> {
+  const directory = join(recorder.root, "queue");
+  mkdirSync(directory);
+  await using collector = recorder.start(`${PROGRAMS}/collector.ts`, [recorder.marks]);
+  const port = await collector.line(/^\d+$/);
+  const config = join(recorder.root, "..", "publisher.ini");
+  const lines = [
+    "[event-publisher:main]",
+    `collector.hostname = 127.0.0.1:${port}`,
+    "collector.scheme = http",
+    "collector.version = 2j",
+    `key.name = ${KEY.name}`,
+    `key.secret = ${KEY_BASE64}`,
+    "batch.max_age = 20ms",
+    "admin.listen = off",
+  ];
+  writeFileSync(config, lines.join("\n"), { mode: 0o600 });
+  await using publisher = recorder.start("src/commands/publisher.ts", ["--directory", directory, config]);
+  await publisher.line(/"Publishing /);
+  await recorder.run(`${PROGRAMS}/service.ts`, [directory, recorder.marks, durability, `${EVENTS}`]);
+  // Asked of the marks: a queue that is opened here would write to the disk, and not be recorded.
+  await eventually("the delivery", () => {
+    const marks = readFileSync(recorder.marks, "utf8").split("\n");
+    return new Set(seenEvents(marks.map((text) => ({ text, timeUs: 0 }))).accepted).size === EVENTS - POISON;
+  });
+  publisher.signal("SIGTERM");
+  await publisher.ended;
+}
+
+/** As {@link checkQueue}, where a put that has returned survives. */
+function nothingIsLost(left: Left): void {
+  checkQueue({
+    ...left,
+    lose: () => assert.fail("an event whose put had returned is lost"),
+  });
+}
+
+/**
+ * The file is whole; what is in it is what was put, with the ids that the collector knows; an event is lost only if it,
+ * and all that came later, was never sent; and the next event gets an id that no collector has seen.
+ */
+function checkQueue({ root, marks, timeUs, lose }: Left): void {
+  const path = join(root, "queue", "events-main.db");
+  const seen = seenEvents(marks);
+  if (!existsSync(path)) {
+    assert.deepEqual(putNumbers(marks), [], "the file is lost");
+    return;
+  }
+  const queue = new EventQueue<object>("main", serializeJsonEvent, { directory: join(root, "queue") });
+  const file = QueueFile.open(path, { role: "publisher", durability: "process", busyTimeoutMs: 1_000 });
+  try {
+    assert.equal(file.db.pragma("integrity_check"), "ok");
+    const epochs = new EpochTable(file);
+    const rows = readNumbers(file, "eventspool_event");
+    const dead = readNumbers(file, "eventspool_dead_letter");
+    assert.equal(queue.depth(), rows.size, "the depth is exact");
+    const has = new Set([...rows.values(), ...dead.values(), ...seen.accepted]);
+    let lostFrom = Number.POSITIVE_INFINITY;
+    for (const { n, ageMs } of putNumbers(marks, timeUs))
+      if (!has.has(n)) {
+        lostFrom = Math.min(lostFrom, n);
+        lose(ageMs);
+      }
+    for (const n of [...has, ...seen.numbers.values()])
+      assert.ok(n < lostFrom, `event ${lostFrom} is lost, and ${n} is not`);
+    for (const [id, n] of [...rows, ...dead]) {
+      const known = seen.numbers.get(`${epochs.uuidAt(id)}:${id}`);
+      assert.ok(known === undefined || known === n, `${id} is event ${n}, and the collector has ${known}`);
+    }
+    queue.put({ n: 0 });
+    const id = Math.max(...readNumbers(file, "eventspool_event").keys());
+    assert.equal(seen.numbers.get(`${epochs.uuidAt(id)}:${id}`), undefined, `id ${id} is given again`);
+  } finally {
+    file.close();
+    queue.close();
+  }
+}
+
+/** The events whose puts had returned, with their ages. */
+function putNumbers(marks: readonly Mark[], nowUs = 0): { n: number; ageMs: number }[] {
+  return marks.flatMap(({ text, timeUs }) => {
+    const [, first, last] = /^put (\d+)-(\d+)$/.exec(text) ?? [];
+    if (first === undefined) return [];
+    const ageMs = (nowUs - timeUs) / 1_000;
+    return numbersFrom(Number(first), Number(last)).map((n) => ({ n, ageMs }));
+  });
+}
+
+/** What the collector has seen: which number has which name, and which numbers it has accepted. */
+function seenEvents(marks: readonly Mark[]): { numbers: Map<string, number>; accepted: number[] } {
+  const numbers = new Map<string, number>();
+  const accepted: number[] = [];
+  for (const { text } of marks) {
+    const [, status, header, body] = /^seen (\d+) (\S+) (.*)$/.exec(text) ?? [];
+    if (header === undefined) continue;
+    const { queue, ranges } = parseEventIds(header)!;
+    const ids = [...eachId(ranges)];
+    for (const [index, { n, is }] of (JSON.parse(body!) as { n: number; is: string }[]).entries()) {
+      numbers.set(`${queue}:${ids[index]}`, n);
+      if (status === "200" || (status === "422" && is === "good")) accepted.push(n);
+    }
+  }
+  return { numbers, accepted };
+}
+
+function readNumbers(file: QueueFile, table: string): Map<number, number> {
+  const rows = file.db.prepare<[], { id: number; body: Uint8Array }>(`SELECT id, body FROM ${table}`).all();
+  return new Map(
+    rows.map(({ id, body }) => [id, (JSON.parse(Buffer.from(body).toString()) as { n: number }).n]),
+  );
+}
