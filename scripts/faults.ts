@@ -3,7 +3,7 @@
  * NAME is a part of a fault's name. The last line is `N passed, N failed`. The exit code is 1 if an event was lost, or
  * another promise was broken.
  *
- * `bun run faults power [--seeds N] [--cuts N]`: power cuts, simulated on what real processes did to their files.
+ * `bun run faults power [--seeds N] [--cuts N]`: power cuts, simulated with the recorded writes of real processes.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";

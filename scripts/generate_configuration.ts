@@ -63,7 +63,7 @@ const LEAD = /^(`[^`]*`(?:`[^`]*`|[^`:.])*?)([:.])(?:\s+|$)(.*)$/s;
 const DEFAULT = /(?:^|(?<=[.;)`]\s))Default[:,]? ((?:`[^`]*`|[^`])*?)(?:\.(?=\s|$)|$)/;
 
 const text = ["publisher", "collector"].reduce(
-  (page, program) => withTable(page, program, rowsOf(`${capitalized(program)}Config`)),
+  (page, program) => withTable(page, program, unique(rowsOf(`${capitalized(program)}Config`))),
   readFileSync(PAGE, "utf8"),
 );
 const formatted = format(text);
@@ -74,7 +74,8 @@ else if (readFileSync(PAGE, "utf8") !== formatted) {
 }
 
 function readDeclarations(): Map<string, Declaration[]> {
-  const files = readdirSync(`${ROOT}src/config`).map((name) => `src/config/${basename(name)}`);
+  const names = readdirSync(`${ROOT}src/config`).map((name) => `src/config/${basename(name)}`);
+  const files = [...names, "src/storage/events.ts"]; // BatchVersion
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     ["x", DENO, "doc", "--json", "--quiet", ...files],
@@ -155,6 +156,11 @@ function choicesIn({ kind, value }: TsType): string[] {
       declared === "interface" ? def.properties?.find((each) => each.name === "kind")?.tsType : def.tsType;
     return named === undefined ? [] : choicesIn(named);
   });
+}
+
+/** Lists a key of several destinations once. */
+function unique(rows: readonly Row[]): Row[] {
+  return [...new Map(rows.map((row) => [row.keys.join(), row])).values()];
 }
 
 /** Replaces the table of a program on the page, between its two markers. */

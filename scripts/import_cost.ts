@@ -1,6 +1,6 @@
 /**
  * `bun scripts/import_cost.ts [ROUNDS]`: what importing eventspool, and a first put, cost a service that starts, compared
- * with a program that imports nothing, under Bun, Deno and Node: whole processes, from start to end, by turns; medians.
+ * with a program that imports nothing, under Bun, Deno and Node: whole processes, from start to end, in turn; medians.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -23,6 +23,7 @@ events.put({ action: "view" });
   "eventspool/hono": importOf("queue/hono"),
   "eventspool/publisher": importOf("publisher/mod"),
   "eventspool/admin": importOf("admin/app"),
+  "eventspool/collector": importOf("collector/mod"),
 };
 
 interface Runtime {

@@ -15,7 +15,7 @@ if (import.meta.main) {
   process.exit(status);
 }
 
-/** Packs the package from a directory of its own, so that several of these can run side by side. */
+/** Packs the package in a temporary directory, so that several processes can do so at once. */
 export function pack(tarball: string): SpawnSyncReturns<string> {
   const directory = mkdtempSync(join(tmpdir(), "eventspool-pack-"));
   try {
@@ -29,7 +29,7 @@ export function pack(tarball: string): SpawnSyncReturns<string> {
   }
 }
 
-/** The package.json without what only a clone can use: scripts, and the sources that Bun runs there. */
+/** The package.json without the parts that only work in a clone: scripts, and the sources for Bun. */
 function publishedManifest(): object {
   const { private: _, scripts: __, devDependencies: ___, exports, ...published } = manifest;
   const built = Object.entries(exports).map(([name, { bun: _, ...conditions }]) => [name, conditions]);

@@ -1,8 +1,19 @@
-/** The most letters that may differ for two words to count as one misspelt. */
+/** The most letters by which a misspelt word may differ. */
 const MAX_DISTANCE = 3;
 
-/** The candidate that `word` most likely misspells, if one is near enough: for "did you mean". */
+/** A word of this length may be the beginning of the one that was meant, such as `timeout` of `timeoutMs`. */
+const MIN_PREFIX_CHARS = 4;
+
+/** The candidate that `word` most likely misspells or begins, if there is one: for "did you mean". */
 export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
+  const all = [...candidates];
+  return (
+    nearest(word, all) ??
+    (word.length < MIN_PREFIX_CHARS ? undefined : all.find((one) => one.startsWith(word)))
+  );
+}
+
+function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
   let bestDistance = MAX_DISTANCE + 1;
   for (const candidate of candidates) {
@@ -15,7 +26,7 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
   return best;
 }
 
-/** How many letters one must insert, delete or replace to turn `a` into `b` (Levenshtein). */
+/** The number of letters to insert, delete or replace to turn `a` into `b` (Levenshtein). */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let i = 1; i <= a.length; i++) {

@@ -69,6 +69,16 @@ export function oneLine(text: string, maxChars: number = Number.POSITIVE_INFINIT
   return line.length <= maxChars ? line : `${line.slice(0, maxChars - 3)}...`;
 }
 
+/** Words as alternatives: `a, b or c`. */
+export function anyOf(words: readonly unknown[]): string {
+  return words.join(", ").replace(/, (?=[^,]*$)/, " or ");
+}
+
+/** A word of a command line, as a shell reads it back. */
+export function shellQuoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
 /** A count with its noun: `1 event`, `2 events`. @param format writes the count */
 export function countOf(count: number, noun: string, format: (count: number) => string = String): string {
   return `${format(count)} ${noun}${count === 1 ? "" : "s"}`;

@@ -1,8 +1,7 @@
 import { ConfigurationError } from "./errors.ts";
 
 /**
- * Loads code that needs a package which an installation may lack: it was left out with `--omit`, or is a peer that the
- * package manager does not install.
+ * Loads code that needs an optional package, which `--omit` or a package manager without peer dependencies leaves out.
  *
  * @throws {ConfigurationError} the package is not installed; it says how to install it
  */

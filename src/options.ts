@@ -5,7 +5,7 @@
  */
 import { didYouMean } from "./did_you_mean.ts";
 import { ConfigurationError } from "./errors.ts";
-import { describe, errorName } from "./format.ts";
+import { anyOf, describe, errorName } from "./format.ts";
 
 /** What an option's value may be. */
 export interface OptionKind {
@@ -42,8 +42,14 @@ export function wholeFrom(min: number, max: number = Number.MAX_SAFE_INTEGER): O
   };
 }
 
+/** The mode of a file: its owner must be able to read and write it. */
+export const FILE_MODE: OptionKind = {
+  ...wholeFrom(0o600, 0o777),
+  expected: "a file mode from 0o600 to 0o777",
+};
+
 export function oneOf(...allowed: readonly unknown[]): OptionKind {
-  return { expected: allowed.join(" or "), matches: (value) => allowed.includes(value) };
+  return { expected: anyOf(allowed), matches: (value) => allowed.includes(value) };
 }
 
 /** Either kind. */
@@ -59,11 +65,13 @@ function ofType(type: string, expected: string): OptionKind {
 /**
  * The options that are set, each read once: what was checked is what is used. An option that is undefined is not set.
  *
+ * @param required the options that must be set
  * @throws {ConfigurationError} it is not an object of options, or one does not exist, is of another kind, or cannot be read
  */
 export function checkOptions<Options extends object>(
   options: Options,
   kinds: OptionKinds<NoInfer<Options>>,
+  required: readonly (keyof NoInfer<Options> & string)[] = [],
 ): Options {
   checkOption("options", options, OPTIONS);
   const unknown = readOption("options", () => Object.keys(options).find((key) => !Object.hasOwn(kinds, key)));
@@ -75,10 +83,11 @@ export function checkOptions<Options extends object>(
     checkOption(name, value, kinds[name]);
     copy[name] = value;
   }
+  for (const name of required) checkOption(name, copy[name], kinds[name]);
   return copy as Options;
 }
 
-/** @throws {ConfigurationError} instead of what `read` throws: a getter, say, or a Proxy that was revoked */
+/** @throws {ConfigurationError} instead of what `read` throws, for example a getter or a revoked Proxy */
 export function readOption<T>(key: string, read: () => T): T {
   try {
     return read();

@@ -6,7 +6,7 @@ import { isUtf8 } from "node:buffer";
 import { createHmac } from "node:crypto";
 import process from "node:process";
 import { gunzipSync } from "node:zlib";
-import { parseEvents } from "../../src/collector/events.ts";
+import { parseEvents } from "../../src/collector/batch_parser.ts";
 import { BATCH_EVENTS, BENCH_KEY, makeBatch } from "./batches.ts";
 
 const RUNS = 400;

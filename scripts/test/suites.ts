@@ -56,7 +56,7 @@ export const GATE: Readonly<Record<string, Suite>> = {
   package: check("scripts/check_package.ts"),
 };
 
-/** The gate, with the last tier on the other runtimes too, what takes long and changes seldom, and the faults in full. */
+/** The gate, with the last tier on the other runtimes too, slow tests of what rarely changes, and the faults in full. */
 export const FULL: Readonly<Record<string, Suite>> = {
   ...GATE,
   installs: bunTests(() => testFiles("full")),

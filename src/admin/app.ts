@@ -1,42 +1,42 @@
 /**
- * What an operator, or a probe, asks a publisher over HTTP.
+ * The admin routes of a publisher: health, metrics, probes and the dashboard.
  *
  * @module
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { getPath } from "hono/utils/url";
-import { ageSeconds, escapeControls, isoTime } from "../format.ts";
+import { ageSeconds, isoTime } from "../format.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { healthOf, type PublisherProblem } from "../publisher/health.ts";
 import type { QueueState } from "../publisher/mod.ts";
 import type { Publisher } from "../publisher/publisher.ts";
-import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
+import { guardedBy, noStore, respondWithHealth, TokenCheck } from "../server/admin_routes.ts";
 import { depthJson } from "../storage/events.ts";
 import { DEFAULT_SUBSCRIPTION } from "../storage/subscriptions.ts";
 import { Access } from "./dashboard/access.ts";
 import { dashboard } from "./dashboard/dashboard.ts";
 import { fileFamilies, publisherFamilies } from "./metric_families.ts";
 
-/** What the routes need of a publisher. */
+/** The parts of a publisher that the routes use. */
 export type ObservedPublisher = Pick<
   Publisher,
-  "queue" | "file" | "status" | "metrics" | "deadLetters" | "stopSignal"
+  "queue" | "file" | "subscription" | "status" | "metrics" | "deadLetters" | "stopSignal"
 >;
 
 /** Options of {@link admin}. */
 export interface AdminOptions {
   /**
-   * What a request must carry as `Authorization: Bearer TOKEN`, except to /livez and /readyz: probes, which
-   * tell nothing. On the dashboard one signs in with it. Default: nothing, for routes that only this machine reaches.
+   * The token of `Authorization: Bearer TOKEN`, which each request needs, except to the probes /livez and /readyz. People
+   * sign in to the dashboard with it. Default: none, for routes that only this machine reaches.
    */
   readonly token?: string | undefined;
   /**
-   * Whether only this machine reaches the routes: on loopback or a unix socket. Then no token is needed to see events
-   * and to use the dashboard's buttons for programs of this user: requests that name this machine (`localhost`,
-   * `127.0.0.1`), come through no proxy and, where a server shows us its sockets as `serveApp` does, from a process of
-   * our user or of root. All others see counts only. Requests that name another host are answered 403. Default: false.
+   * Whether only this machine reaches the routes: on loopback or a unix socket. Then programs of this process's user see
+   * events and may use the dashboard's buttons without a token. Their requests name this machine (`localhost`,
+   * `127.0.0.1`), come through no proxy and, where the server passes its sockets on, as the command's does, from a process
+   * of this user or of root. All others see counts only. Requests for another host name get 403. Default: false.
    */
   readonly isLocal?: boolean | undefined;
 }
@@ -47,10 +47,10 @@ const OPTION_KINDS: OptionKinds<AdminOptions> = { token: STRING, isLocal: BOOLEA
  * The admin routes as a Hono app:
  *
  * - `GET /`: the dashboard, a page for people
- * - `GET /health`: 200 when events flow or soon will, 503 when someone must act
+ * - `GET /health`: 200 while events flow or soon will, 503 when somebody must act
  * - `GET /depth`: how many events there are, and how old the oldest is
- * - `GET /metrics`: all of it for Prometheus, with counters and histograms, or as OpenMetrics if that is accepted
- * - `GET /livez`: 200 while the process answers
+ * - `GET /metrics`: gauges, counters and histograms for Prometheus, or as OpenMetrics if the request accepts it
+ * - `GET /livez`: 200 while the process responds
  * - `GET /readyz`: 200 while it publishes, 503 before and after
  *
  * @example
@@ -65,10 +65,7 @@ export function admin(publisher: ObservedPublisher, options: AdminOptions = {}):
   const tokens = token === undefined ? undefined : new TokenCheck(token);
   const access = new Access({ queue: publisher.queue, tokens, isLocal });
   const guards = [access.checkHost, guardedBy(tokens, "the publisher's admin.token")] as const;
-  app.use(async (c, next) => {
-    await next();
-    if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
-  });
+  app.use(noStore);
   app.get("/health", ...guards, (c) => health(c, publisher, access));
   app.get("/depth", ...guards, (c) => depth(c, publisher));
   app.get("/metrics", ...guards, (c) => metrics(c, publisher));
@@ -76,7 +73,7 @@ export function admin(publisher: ObservedPublisher, options: AdminOptions = {}):
   app.get("/readyz", access.checkHost, (c) => ready(c, publisher));
   app.route("/", dashboard(publisher, access));
   app.notFound((c) =>
-    c.json({ error: "There are GET /, /health, /depth, /metrics, /livez and /readyz." }, 404),
+    c.json({ error: "The routes are GET /, /health, /depth, /metrics, /livez and /readyz." }, 404),
   );
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse(); // the guard's
@@ -112,8 +109,7 @@ async function health(c: Context, publisher: ObservedPublisher, access: Access):
     in_flight: status.inFlight,
     delivered: status.delivered,
   };
-  const text = escapeControls(JSON.stringify(body)); // the collector's words, most often read in a terminal
-  return c.body(text, health === "failing" ? 503 : 200, { "Content-Type": "application/json" });
+  return respondWithHealth(c, body);
 }
 
 function depth(c: Context, publisher: ObservedPublisher): Response {
@@ -133,7 +129,7 @@ function metrics(c: Context, publisher: ObservedPublisher): Promise<Response> {
   });
 }
 
-/** Undefined when the queue's file cannot be read: then the counts of its failures must be seen all the same. */
+/** Undefined when the queue's file cannot be read: the counts of its failures are still shown. */
 function stateOf(publisher: ObservedPublisher): QueueState | undefined {
   try {
     return publisher.status().state;
@@ -147,7 +143,7 @@ function ready(c: Context, publisher: ObservedPublisher): Response {
   return c.json({ status: isRunning ? "ready" : "not ready" }, isRunning ? 200 : 503);
 }
 
-/** What the collector said may hold parts of events. */
+/** The collector's response may contain parts of events. */
 function describeProblem(problem: PublisherProblem | undefined, isTrusted: boolean): object | null {
   if (problem === undefined) return null;
   return { at: isoTime(problem.atMs), kind: problem.kind, message: isTrusted ? problem.message : NOT_SHOWN };

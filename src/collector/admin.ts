@@ -1,26 +1,27 @@
 /**
- * What an operator, or a probe, asks a collector over HTTP.
+ * The admin routes of a collector: health, metrics and probes.
  *
  * @module
  */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { escapeControls, isoTime } from "../format.ts";
+import { isoTime } from "../format.ts";
+import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
-import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
-import { guardedBy, TokenCheck } from "../server/bearer_guard.ts";
+import { BOOLEAN, checkOption, checkOptions, type OptionKinds, STRING } from "../options.ts";
+import { guardedBy, noStore, respondWithHealth, TokenCheck } from "../server/admin_routes.ts";
 import { namesThisMachine } from "../server/request_origin.ts";
+import { VERSION } from "../version.ts";
 import { addProbes } from "./app.ts";
-import { collectorFamilies } from "./metric_families.ts";
-import type { CollectorStatus } from "./status.ts";
+import { type CollectorStatus, type KeyCounts, STATUS } from "./status.ts";
 
 /** Options of {@link collectorAdmin}. */
 export interface CollectorAdminOptions {
-  /** What a request must carry as `Authorization: Bearer TOKEN`, except to the probes. Default: nothing. */
+  /** The token of `Authorization: Bearer TOKEN`, which every request but the probes needs. Default: none. */
   readonly token?: string | undefined;
   /**
-   * Whether only this machine reaches the routes. Then, without a token, they answer only requests that name it
-   * (`localhost`, `127.0.0.1`): any web page can have its own name lead to 127.0.0.1. Default: false.
+   * Whether only this machine can connect. Then, without a token, only requests to `localhost` or `127.0.0.1` are
+   * answered: a web page could make its own host name lead to 127.0.0.1. Default: false.
    */
   readonly isLocal?: boolean | undefined;
 }
@@ -28,31 +29,35 @@ export interface CollectorAdminOptions {
 const OPTION_KINDS: OptionKinds<CollectorAdminOptions> = { token: STRING, isLocal: BOOLEAN };
 
 /**
- * The admin routes of a collector as a Hono app, for another listener than the batches': names of keys and words of
- * the sink are not for everyone.
+ * The admin routes of a collector as a Hono app. Serve them on another listener than the batches: they show names of
+ * keys and errors of the sink.
  *
- * - `GET /health`: 200 when it is ok, or `degraded` with `reasons`; 503 when its sink fails, it has too much to do, or it stops
- * - `GET /metrics`: for Prometheus, or as OpenMetrics if that is accepted
- * - `GET /livez`, `GET /readyz`: as beside the batches
+ * - `GET /health`: 200 if `ok` or `degraded`, with `reasons`; 503 if the sink fails, a limit is reached, or it stops
+ * - `GET /metrics`: for Prometheus, as OpenMetrics if the client accepts that
+ * - `GET /livez`, `GET /readyz`: the same as beside the batches
+ *
+ * @throws {ConfigurationError} an argument is not valid
  */
 export function collectorAdmin(status: CollectorStatus, options: CollectorAdminOptions = {}): Hono {
-  checkOptions(options, OPTION_KINDS);
-  const { token, isLocal = false } = options;
+  const { token, isLocal = false } = checkOptions(options, OPTION_KINDS);
+  checkOption("status", status, STATUS);
   const app = new Hono();
   const tokens = token === undefined ? undefined : new TokenCheck(token);
   const guard = guardedBy(tokens, "the collector's admin.token");
-  app.use(async (c, next) => {
-    await next();
-    c.header("Cache-Control", "no-store");
-  });
+  app.use(noStore);
   app.use(async (c, next) => {
     if (token !== undefined || !isLocal || namesThisMachine(c)) return next();
-    return c.json({ error: "This is for this machine: ask for it as localhost, or set admin.token." }, 403);
+    return c.json(
+      { error: "These routes are for this machine only: use the host name localhost, or set admin.token." },
+      403,
+    );
   });
   app.get("/health", guard, (c) => health(c, status));
   app.get("/metrics", guard, (c) => respondWithMetrics(c, collectorFamilies(status), {}));
   addProbes(app, status);
-  app.notFound((c) => c.json({ error: "There are GET /health, /metrics, /livez and /readyz." }, 404));
+  app.notFound((c) =>
+    c.json({ error: "Not found. The routes are GET /health, /metrics, /livez and /readyz." }, 404),
+  );
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse(); // the guard's
     return c.json({ error: error.message }, 500);
@@ -74,6 +79,113 @@ function health(c: Context, status: CollectorStatus): Response {
     pending_bytes: status.pendingBytes,
     ignored_event_ids: status.ignoredIds,
   };
-  const text = escapeControls(JSON.stringify(body)); // the system's words, most often read in a terminal
-  return c.body(text, health.status === "failing" ? 503 : 200, { "Content-Type": "application/json" });
+  return respondWithHealth(c, body);
+}
+
+const GAUGES: readonly MetricRow<CollectorStatus>[] = [
+  ["collector_reading_requests", "Requests whose body is being read.", (status) => status.readingRequests],
+  [
+    "collector_reading_bytes",
+    "Bytes of such bodies that arrived; beyond max_pending_size the largest get a 503.",
+    (status) => status.readingBytes,
+  ],
+  [
+    "collector_pending_requests",
+    "Requests that are being stored; at max_requests further ones get a 503.",
+    (status) => status.pendingRequests,
+  ],
+  [
+    "collector_pending_bytes",
+    "Bytes of their decompressed bodies; at max_pending_size further requests get a 503.",
+    (status) => status.pendingBytes,
+  ],
+  [
+    "collector_saturated",
+    "1 while max_requests or max_pending_size is reached, so that batches get a 503, else 0.",
+    (status) => Number(status.isSaturated),
+  ],
+  [
+    "collector_connections",
+    "Open connections of the listener for batches.",
+    (status) => status.connections?.openCount ?? 0,
+  ],
+  [
+    "collector_consecutive_store_failures",
+    "Failures of the sink since it last stored a batch.",
+    (status) => status.storeFailures,
+  ],
+  [
+    "collector_reload_failed",
+    "1 after a reload that failed, while the old configuration is still in use, else 0.",
+    (status) => Number(status.reloadFailure !== undefined),
+  ],
+  [
+    "collector_sink_risks",
+    "Settings of the sink that can lose or repeat stored events; /health lists them.",
+    (status) => status.sinkRisks().length,
+  ],
+];
+
+const OF_KEYS: readonly (readonly [name: string, help: string, key: keyof KeyCounts])[] = [
+  ["collector_stored_events_total", "Events that were stored, by key.", "stored"],
+  [
+    "collector_duplicate_events_total",
+    "Events that were dropped, since they were stored before, by key.",
+    "duplicates",
+  ],
+  [
+    "collector_rejected_events_total",
+    "Events that were rejected, by key; their publishers keep them.",
+    "rejected",
+  ],
+  ["collector_received_bytes_total", "Bytes of decompressed bodies with a valid signature, by key.", "bytes"],
+];
+
+/** The metrics of a collector. */
+function collectorFamilies(status: CollectorStatus): Family[] {
+  return [
+    {
+      name: "collector_build_info",
+      help: "Always 1; the label is the version.",
+      type: "gauge",
+      samples: [{ labels: { version: VERSION }, value: 1 }],
+    },
+    ...GAUGES.map((row) => single("gauge", row, status)),
+    ...OF_KEYS.map((metric) => byKey(metric, status)),
+    {
+      name: "collector_requests_total",
+      help: "Requests by outcome.",
+      type: "counter",
+      samples: samplesBy("outcome", status.requests),
+    },
+    {
+      name: "collector_ignored_event_ids_total",
+      help: "Requests whose Event-Ids were ignored, so that their events may be stored twice, by reason.",
+      type: "counter",
+      samples: samplesBy("reason", status.ignoredIds),
+    },
+    single(
+      "counter",
+      [
+        "collector_cut_connections_total",
+        "Connections that were closed to make room for new ones (max_connections).",
+        ({ connections }) => connections?.cutCount ?? 0,
+      ],
+      status,
+    ),
+    histogram("collector_batch_events", "Events per request.", status.batchEvents),
+    histogram(
+      "collector_store_duration_seconds",
+      "Time of the sink to store a batch, or to fail.",
+      status.storeSeconds,
+    ),
+  ];
+}
+
+function byKey(
+  [name, help, count]: readonly [name: string, help: string, key: keyof KeyCounts],
+  { keys }: CollectorStatus,
+): Family {
+  const samples = [...keys].map(([key, counts]) => ({ labels: { key }, value: counts[count] }));
+  return { name, help, type: "counter", samples };
 }

@@ -1,40 +1,40 @@
 /**
- * How much a collector takes on at once: bodies that are on their way in, and batches that wait for the sink.
+ * Limits how much work a collector holds at once: bodies that are being read, and batches that are being stored.
  *
- * The first are of anybody: a key's name is no secret, and until the signature verifies nothing is counted for the key.
- * They have a budget of their own, which those must make room in who take up most. The others are signed.
+ * Anyone can send a body, since the name of a key is not a secret. So bodies have a budget of their own, in which the
+ * address with the most bytes makes room first. A batch counts for its key only after its signature is verified.
  *
  * @module
  */
 import { HTTPException } from "hono/http-exception";
-import { findGreediest, type Occupant } from "../server/connections.ts";
+import { findHeaviest, type Occupant } from "../server/connections.ts";
 import type { CollectorStatus } from "./status.ts";
 
-/** The most that is taken on. */
+/** The limits. */
 export interface AdmissionLimits {
-  /** Requests being stored. */
+  /** The most requests that are stored at once. */
   readonly maxRequests: number;
-  /** Bytes of their bodies, decompressed; and, apart from that, of bodies that are being read. */
+  /** The most bytes of their decompressed bodies. Bodies that are being read have a budget of the same size. */
   readonly maxPendingBytes: number;
 }
 
-/** How soon those may come back who find it busy, in seconds: a batch is stored in far less. */
+/** `Retry-After` of a busy collector, in seconds: a batch is stored in far less. */
 const BUSY_RETRY_AFTER_S = 1;
 
 /**
- * How much of a body must arrive, in bytes a second on average over each window, else the request is answered 408.
- * Source: Kestrel's `MinRequestBodyDataRate`, 240 bytes a second after 5 s.
+ * The minimum rate of a body, in bytes per second on average over each window. A slower request gets a 408.
+ * Source: Kestrel's `MinRequestBodyDataRate`, 240 bytes per second after 5 s.
  */
 const MIN_BODY_BYTES_PER_S = 240;
 const BODY_WINDOW_MS = 5_000;
 
-/** How many bytes of bodies may be on their way in, however few may be stored at once: some dozens of full batches. */
+/** The budget of bodies that are being read is never below this, in bytes: some dozens of full batches. */
 const MIN_READING_BYTES = 16_777_216;
 
-/** How often bodies are looked at, in milliseconds. */
+/** How often the rates of bodies are checked, in milliseconds. */
 const CHECK_EVERY_MS = 1_000;
 
-/** Not now: to be sent again. */
+/** The batch must be sent again later. */
 export class ServiceUnavailable extends HTTPException {
   readonly outcome: "overloaded" | "not_stored";
   readonly retryAfterS: number;
@@ -50,7 +50,7 @@ export class ServiceUnavailable extends HTTPException {
   }
 }
 
-/** A batch that was taken on: `using admission = admit(status, batch);`. */
+/** An admitted batch: `using admission = admit(status, batch);`. */
 class Admission implements Disposable {
   readonly #status: CollectorStatus;
   readonly #keyName: string;
@@ -71,42 +71,42 @@ class Admission implements Disposable {
 /** A batch whose signature has been verified. */
 export interface SignedBatch {
   readonly keyName: string;
-  /** Its body, decompressed. */
+  /** The size of its decompressed body. */
   readonly bytes: number;
-  /** How many keys there are. */
+  /** The number of keys of the collector. */
   readonly keyCount: number;
 }
 
 /**
- * Takes a batch on. Where there are several keys, none may take up more than half of what there is.
+ * Admits a batch. If the collector has several keys, one key may use half of the limits.
  *
- * @throws {ServiceUnavailable} there is too much to do
+ * @throws {ServiceUnavailable} a limit is reached
  */
 export function admit(status: CollectorStatus, { keyName, bytes, keyCount }: SignedBatch): Disposable {
-  assertRoom(status);
+  assertBelowLimits(status);
   const { maxRequests, maxPendingBytes } = status.limits;
-  const { pendingRequests, pendingBytes } = status.of(keyName);
-  const isGreedy =
+  const { pendingRequests, pendingBytes } = status.countsOf(keyName);
+  const isOverShare =
     pendingRequests > 0 && (pendingRequests * 2 >= maxRequests || pendingBytes * 2 >= maxPendingBytes);
-  if (keyCount > 1 && isGreedy)
+  if (keyCount > 1 && isOverShare)
     throw overloaded(
-      `The collector has ${pendingRequests} requests with ${pendingBytes} bytes of this key to store, half of what it may have of all keys.`,
+      `The collector is storing ${pendingRequests} requests with ${pendingBytes} bytes of this key, half of its limit for all keys.`,
     );
   return new Admission(status, keyName, bytes);
 }
 
-/** @throws {ServiceUnavailable} there is too much to do, or it is stopping: nothing of the request need be read */
+/** Call it before reading a request. @throws {ServiceUnavailable} a limit is reached, or the collector is stopping */
 export function assertOpen(status: CollectorStatus): void {
   if (status.isStopping) throw overloaded("The collector is stopping.");
-  assertRoom(status);
+  assertBelowLimits(status);
 }
 
-function assertRoom({ pendingRequests, pendingBytes, limits }: CollectorStatus): void {
+function assertBelowLimits({ pendingRequests, pendingBytes, limits }: CollectorStatus): void {
   const { maxRequests, maxPendingBytes } = limits;
   if (pendingRequests >= maxRequests)
-    throw overloaded(`The collector has ${maxRequests} requests to store, as many as it may.`);
+    throw overloaded(`The collector is storing ${maxRequests} requests, its limit.`);
   if (pendingBytes >= maxPendingBytes)
-    throw overloaded(`The collector has ${pendingBytes} bytes to store, and ${maxPendingBytes} are allowed.`);
+    throw overloaded(`The collector is storing ${pendingBytes} bytes, the limit is ${maxPendingBytes}.`);
 }
 
 function overloaded(message: string): ServiceUnavailable {
@@ -120,7 +120,7 @@ export class Reading implements Occupant, Disposable {
   readonly address: string;
   readonly sinceMs: number = performance.now();
   sizeBytes = 0;
-  /** Why it must not be read on. */
+  /** Why reading must stop. */
   failure: HTTPException | undefined;
   #windowMs = this.sinceMs;
   #windowBytes = 0;
@@ -132,12 +132,12 @@ export class Reading implements Occupant, Disposable {
     this.address = address;
   }
 
-  /** Says how to wake up whoever reads it, once there is a failure. */
+  /** Sets what to call when reading must stop. */
   onFailure(cancel: () => void): void {
     this.#cancel = cancel;
   }
 
-  /** Counts what has arrived. */
+  /** Counts bytes that arrived. */
   add(bytes: number): void {
     this.sizeBytes += bytes;
     this.#intake.count(bytes);
@@ -148,7 +148,7 @@ export class Reading implements Occupant, Disposable {
     this.#cancel?.();
   }
 
-  /** Fails it if too little has arrived in its window. */
+  /** Stops the reading if too little arrived within its window. */
   check(nowMs: number): void {
     if (nowMs - this.#windowMs < BODY_WINDOW_MS) return;
     const seconds = (nowMs - this.#windowMs) / 1_000;
@@ -157,7 +157,7 @@ export class Reading implements Occupant, Disposable {
     else this.restart(nowMs);
   }
 
-  /** Begins a new window. */
+  /** Starts a new window. */
   restart(nowMs: number): void {
     this.#windowMs = nowMs;
     this.#windowBytes = this.sizeBytes;
@@ -170,11 +170,11 @@ export class Reading implements Occupant, Disposable {
 
 function tooSlow(): HTTPException {
   const seconds = BODY_WINDOW_MS / 1_000;
-  const message = `The body arrives too slowly: less than ${MIN_BODY_BYTES_PER_S} bytes a second for ${seconds} s. Send it again.`;
+  const message = `The body arrives too slowly: less than ${MIN_BODY_BYTES_PER_S} bytes per second for ${seconds} s. Send it again.`;
   return new HTTPException(408, { message });
 }
 
-/** The bodies that are being read. */
+/** All bodies that are being read. */
 export class Intake {
   readonly #status: CollectorStatus;
   readonly #readings = new Set<Reading>();
@@ -197,17 +197,17 @@ export class Intake {
     return reading;
   }
 
-  /** Counts bytes of a body. If there are too many in all, someone must make room. */
+  /** Counts bytes of a body. Beyond the budget, the body with the most bytes is stopped. */
   count(bytes: number): void {
     this.#status.readingBytes += bytes;
     const { limits, readingBytes } = this.#status;
     if (readingBytes <= Math.max(limits.maxPendingBytes, MIN_READING_BYTES)) return;
-    const victim = findGreediest(this.#readings, {
+    const victim = findHeaviest(this.#readings, {
       weigh: ({ sizeBytes }) => sizeBytes,
       isSpared: ({ failure }) => failure !== undefined,
     });
     victim?.fail(
-      overloaded("The collector is reading more bytes than it may, and most of them come from there."),
+      overloaded("The collector is reading too many bytes at once, and most of them come from this address."),
     );
   }
 
@@ -219,7 +219,7 @@ export class Intake {
 
   #check(): void {
     const nowMs = performance.now();
-    const isLate = nowMs - this.#checkedAtMs > 2 * CHECK_EVERY_MS; // we stood still, and what has arrived is not read yet
+    const isLate = nowMs - this.#checkedAtMs > 2 * CHECK_EVERY_MS; // this process was suspended, and has not read yet what arrived
     this.#checkedAtMs = nowMs;
     for (const reading of this.#readings) {
       if (isLate) reading.restart(nowMs);

@@ -1,6 +1,6 @@
 /**
- * An event collector: takes the batches a publisher sends, checks that they are signed and of what, and has
- * the events kept. A request passes the files of this folder in order: signature, body, events, and a sink.
+ * The HTTP side of an event collector. A request passes the files of this folder in this order: signature, admission,
+ * body, batch_parser, ingest, and a sink.
  *
  * @module
  */
@@ -11,14 +11,12 @@ import {
   DEFAULT_MAX_PENDING_BYTES,
   DEFAULT_MAX_REQUEST_EVENTS,
   DEFAULT_MAX_REQUESTS,
-} from "../config/collector_config.ts";
+} from "../config/collector_defaults.ts";
 import {
   BOOLEAN,
-  checkOption,
   checkOptions,
   either,
   FUNCTION,
-  OBJECT,
   type OptionKind,
   type OptionKinds,
   wholeFrom,
@@ -27,39 +25,41 @@ import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 import { admit, assertOpen, Intake, ServiceUnavailable } from "./admission.ts";
-import { readBody } from "./body.ts";
-import { type ParsedEvents, parseEvents } from "./events.ts";
+import { type EventValidator, type ParsedEvents, parseEvents, validateEvents } from "./batch_parser.ts";
+import { ACCEPTED_ENCODINGS, readBody } from "./body.ts";
 import { ingest } from "./ingest.ts";
 import { logRejection } from "./log.ts";
-import { type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
+import { checkKeys, type Keys, requireSignature, verifyEventIds, verifySignature } from "./signature.ts";
 import type { RequestVersion, Sink } from "./sinks/sink.ts";
-import { type CollectOutcome, CollectorStatus } from "./status.ts";
-import { type EventValidator, validateEvents } from "./validate.ts";
+import { type CollectOutcome, CollectorStatus, STATUS } from "./status.ts";
 
 /** Options of {@link collector}. */
 export interface CollectorOptions {
-  /** The keys, or their secrets, by name; a function is asked for each request, so that they can change. */
+  /** The keys, or their secrets, by name. A function is called for each request, so that the keys can change. */
   readonly keys: Keys | (() => Keys);
-  /** Keeps the events. The publisher is told that they arrived once `store` resolves. */
+  /** Stores the events. The publisher gets its response once `store` resolves. */
   readonly sink: Pick<Sink, "store" | "risks">;
-  /** Counts what is done, for {@link collectorAdmin}. Default: nobody is told. */
+  /** The state for {@link collectorAdmin}. Default: none is shown. */
   readonly status?: CollectorStatus | undefined;
-  /** The longest body before compression, in bytes; default 512,000. */
+  /** The largest body before compression, in bytes. Default: 512,000. */
   readonly maxBodyBytes?: number | undefined;
-  /** How many events a request may hold; default 100,000. */
+  /** The most events per request. Default: 100,000. */
   readonly maxEvents?: number | undefined;
   /**
-   * How many bytes of bodies, decompressed, may wait for the sink; default 64 MiB. As long as there are more,
-   * requests are answered 503 before they are read. As many bytes may be on their way in.
+   * The most bytes of decompressed bodies that are being stored. At this limit requests get a 503 before they are read.
+   * Bodies that are being read have a budget of the same size, at least 16 MiB. Default: 64 MiB.
    */
   readonly maxPendingBytes?: number | undefined;
-  /** How many requests may be stored at once; default 256. Those that are being read are bounded by the server. */
+  /** The most requests that are stored at once. The server limits those that are being read. Default: 256. */
   readonly maxRequests?: number | undefined;
-  /** Whether `POST /v1` is there; default false. */
+  /** Whether to serve `POST /v1`. Default: false. */
   readonly v1?: boolean | undefined;
-  /** Whether each event of version 2 must be a Thrift struct, else any object is taken; default true. */
+  /**
+   * Whether the events of `POST /v2` must be Thrift structs, and those of `POST /v2j` must not be. If false, `/v2`
+   * takes any object, and `/v2j` any JSON. Default: true.
+   */
   readonly checkStructs?: boolean | undefined;
-  /** The app's own check of each event, such as {@link schemaValidator} makes; default: none. */
+  /** A check of each event, for example of {@link schemaValidator}. Default: none. */
   readonly validate?: EventValidator | undefined;
 }
 
@@ -73,7 +73,7 @@ const SINK: OptionKind = {
 const OPTION_KINDS: OptionKinds<CollectorOptions> = {
   keys: either(KEYS, FUNCTION),
   sink: SINK,
-  status: OBJECT,
+  status: STATUS,
   maxBodyBytes: wholeFrom(1),
   maxEvents: wholeFrom(1),
   maxPendingBytes: wholeFrom(0),
@@ -83,7 +83,7 @@ const OPTION_KINDS: OptionKinds<CollectorOptions> = {
   validate: FUNCTION,
 };
 
-/** The options, and what is made of them once. */
+/** The options with their defaults, and the state of the app. */
 interface Collecting extends CollectorOptions {
   readonly status: CollectorStatus;
   readonly intake: Intake;
@@ -91,22 +91,24 @@ interface Collecting extends CollectorOptions {
 }
 
 /**
- * A Hono app with `POST /v2` and `POST /v2j`, and `/v1` if wanted, `GET /livez` and `GET /readyz`. A batch is answered
- * 200 `{"accepted": 3, "duplicates": 0}`: all its events are kept, some of them perhaps before. Otherwise with
- * `{"error": "..."}` and
+ * A collector as a Hono app, with `POST /v2`, `POST /v2j`, optionally `POST /v1`, `GET /livez` and `GET /readyz`. The
+ * response to a batch is 200 with `{"accepted": 3, "duplicates": 0}` if all events are stored, now or before. Otherwise
+ * it is `{"error": "..."}` with
  *
- * - 400, with `"code": "malformed"`: not gzip, not JSON, not a batch
- * - 403: no signature, an unknown key, a wrong MAC; no usable `Event-Ids`, where the key requires them
- * - 408: it arrives too slowly
- * - 413: too long, or too many events
- * - 415: another Content-Encoding than gzip
- * - 422: some events are at fault, and `rejected`, a list of `{"index": 3, "error": "..."}`, says which; the others
- *   are kept, and are the `accepted`. Without `rejected`: too many for a list, and nothing was kept
- * - 503: not kept, too much to do, or broken off; to be sent again after `Retry-After`
- * - 500: `validate` or `keys` threw, someone else has read the body, or something else is wrong here; to be sent again
+ * - 400, and `"code": "malformed"`: the body is not gzip, not JSON, or not a batch
+ * - 403: no signature, an unknown key or a wrong MAC; no valid `Event-Ids` if the key requires them
+ * - 408: the body arrives too slowly
+ * - 413: the body is too long, or holds too many events
+ * - 415: a Content-Encoding other than gzip and zstd
+ * - 422: some events are rejected, listed in `rejected` as `{"index": 3, "error": "..."}`. The others are stored, and
+ *   `accepted` is their number. Without `rejected`: too many for a list, and nothing was stored
+ * - 503: not stored, overloaded, or the connection ended early. Send it again after `Retry-After`
+ * - 500: `validate` or `keys` threw, middleware has read the body, or the collector failed. Send it again
  *
- * What is wrong with us, or with the app that it is mounted in, is never answered as a fault of the events (400, 404,
- * 413, 422): publishers would make dead letters of them.
+ * A failure of the collector, or of the app around it, never gets a status that blames the events (400, 404, 413, 422):
+ * publishers would make dead letters of them.
+ *
+ * @throws {ConfigurationError} an option is not valid
  *
  * @example
  * ```ts
@@ -114,31 +116,32 @@ interface Collecting extends CollectorOptions {
  * ```
  */
 export function collector(options: CollectorOptions): Hono {
-  checkOptions(options, OPTION_KINDS);
-  checkOption("keys", options.keys, OPTION_KINDS.keys);
-  checkOption("sink", options.sink, OPTION_KINDS.sink);
-  const status = options.status ?? new CollectorStatus();
+  const checked = checkOptions(options, OPTION_KINDS, ["keys", "sink"]);
+  if (typeof checked.keys !== "function") checkKeys(checked.keys);
+  const status = checked.status ?? new CollectorStatus();
   status.limits = {
-    maxPendingBytes: options.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
-    maxRequests: options.maxRequests ?? DEFAULT_MAX_REQUESTS,
+    maxPendingBytes: checked.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES,
+    maxRequests: checked.maxRequests ?? DEFAULT_MAX_REQUESTS,
   };
   const collecting: Collecting = {
-    ...options,
+    ...checked,
     status,
     intake: new Intake(status),
-    keysNow: () => keysOf(options),
+    keysNow: () => keysOf(checked),
   };
-  collecting.status.sinkRisks = () => options.sink.risks ?? [];
+  collecting.status.sinkRisks = () => checked.sink.risks ?? [];
   const app = new Hono();
-  for (const version of versionsOf(options)) {
+  for (const version of versionsOf(checked)) {
     const paths = [`/v${version}`, `/v${version}/`];
     app.on("POST", paths, (c) => collect(c, version, collecting).catch((error) => reject(error, c, status)));
     app.on(OTHER_METHODS, paths, (c) => c.json({ error: "Use POST." }, 405, { Allow: "POST" }));
   }
   addProbes(app, status);
-  const paths = versionsOf(options).map((version) => `/v${version}`);
-  app.notFound((c) => c.json({ error: `There are POST ${paths.join(", ")}, GET /livez and /readyz.` }, 404));
-  app.onError((cause, c) => reject(new Error(cause.message, { cause }), c, status)); // not ours: see collect
+  const paths = versionsOf(checked).map((version) => `/v${version}`);
+  app.notFound((c) =>
+    c.json({ error: `Not found. The routes are POST ${paths.join(", ")}, GET /livez and /readyz.` }, 404),
+  );
+  app.onError((cause, c) => reject(new Error(cause.message, { cause }), c, status)); // thrown by middleware: see collect
   return app;
 }
 
@@ -146,11 +149,14 @@ const OTHER_METHODS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /** @throws {HTTPException} 500 */
 function keysOf({ keys }: CollectorOptions): Keys {
+  if (typeof keys !== "function") return keys;
   try {
-    return typeof keys === "function" ? keys() : keys;
+    const current = keys();
+    checkKeys(current);
+    return current;
   } catch (cause) {
     throw new HTTPException(500, {
-      message: "The collector has no keys at the moment. Send it again.",
+      message: "The collector failed to load its keys. Send it again.",
       cause,
     });
   }
@@ -160,7 +166,7 @@ function versionsOf({ v1 = false }: CollectorOptions): RequestVersion[] {
   return v1 ? ["2", "2j", "1"] : ["2", "2j"];
 }
 
-/** Adds `GET /livez`: 200 while the process answers, and `GET /readyz`: 503 while it should get no batches. */
+/** Adds `GET /livez`, 200 while the process responds, and `GET /readyz`, 503 while it should get no batches. */
 export function addProbes(app: Hono, status: CollectorStatus): void {
   app.on("GET", ["/livez", "/livez/"], (c) => c.json({ status: "ok" }));
   app.on("GET", ["/readyz", "/readyz/"], (c) => {
@@ -180,8 +186,8 @@ async function collect(c: Context, version: RequestVersion, collecting: Collecti
   const key = verifySignature(body, signature, keys);
   const { keyName } = signature;
   using _admission = admit(status, { keyName, bytes: body.length, keyCount: keys.size });
-  status.of(keyName).bytes += body.length;
-  const parsed = check(body, version, collecting);
+  status.countsOf(keyName).bytes += body.length;
+  const parsed = parse(body, version, collecting);
   const ids = verifyEventIds(headers, { key, signature, eventCount: parsed.events.count, status });
   return respond(c, await ingest(parsed, { version, keyName, source: key.source, ids }, collecting), status);
 }
@@ -191,14 +197,14 @@ async function read(c: Context, { intake, maxBodyBytes }: Collecting): Promise<U
   return await readBody(c.req.raw, maxBodyBytes ?? MAX_BATCH_BYTES, reading);
 }
 
-/** Whose request it is, as far as the server tells: ours does, and whatever else runs on `node:http`. */
+/** The address of the client, if the server passes Node's objects, as ours does. */
 function addressOf(c: Context): string {
   const { incoming } = (c.env ?? {}) as { incoming?: { socket?: { remoteAddress?: string } } };
   return incoming?.socket?.remoteAddress ?? "";
 }
 
-/** What is in the body, and which of its events are at fault. */
-function check(body: Uint8Array, version: RequestVersion, collecting: Collecting): ParsedEvents {
+/** Finds the events in the body, and checks each. */
+function parse(body: Uint8Array, version: RequestVersion, collecting: Collecting): ParsedEvents {
   const { maxEvents = DEFAULT_MAX_REQUEST_EVENTS, checkStructs, validate } = collecting;
   const parsed = parseEvents(body, version, { maxEvents, checkStructs });
   if (validate) validateEvents(parsed, validate);
@@ -211,15 +217,16 @@ function respond(c: Context, report: BatchReport, status: CollectorStatus): Resp
   status.requests[isAccepted ? "accepted" : "partly_rejected"]++;
   if (!isAccepted)
     logRejection({ status: 422, message: errorOf(report), path: c.req.path, cause: undefined });
-  return c.body(body, isAccepted ? 200 : 422, { "Content-Type": "application/json" });
+  const headers = { "Content-Type": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS };
+  return c.body(body, isAccepted ? 200 : 422, headers);
 }
 
-/** What is not an HTTPException here is a fault of ours: the batch must be sent again, and not be taken for bad. */
+/** An error that is not an HTTPException is a failure of the collector: a 500, so that the batch is sent again. */
 function reject(error: Error, c: Context, status: CollectorStatus): Response {
   const rejection =
     error instanceof HTTPException
       ? error
-      : new HTTPException(500, { message: "The collector failed.", cause: error });
+      : new HTTPException(500, { message: "The collector failed. Send it again.", cause: error });
   status.requests[outcomeOf(rejection)]++;
   const { message, cause } = rejection;
   logRejection({ status: rejection.status, message, path: c.req.path, cause });

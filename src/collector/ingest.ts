@@ -1,5 +1,5 @@
 /**
- * Having the good events of a batch kept, and what the publisher is answered.
+ * Stores the valid events of a batch, and reports to the publisher.
  *
  * @module
  */
@@ -7,31 +7,31 @@
 import { type EventIds, selectIds } from "../wire/event_ids.ts";
 import type { BatchReport } from "../wire/rejections.ts";
 import { ServiceUnavailable } from "./admission.ts";
-import type { ParsedEvents } from "./events.ts";
-import { logTaken } from "./log.ts";
-import type { AcceptedBatch, RequestVersion, Sink, Stored } from "./sinks/sink.ts";
+import type { ParsedEvents } from "./batch_parser.ts";
+import { logAccepted } from "./log.ts";
+import type { AcceptedBatch, RequestVersion, Sink, StoreResult } from "./sinks/sink.ts";
 import type { CollectorStatus } from "./status.ts";
 
-/** Where batches go. */
+/** Where batches are stored and counted. */
 export interface IngestDependencies {
   readonly sink: Pick<Sink, "store">;
   readonly status: CollectorStatus;
 }
 
-/** What is known of a batch besides its events. */
+/** The facts about a batch besides its events. */
 export interface BatchMeta {
   readonly version: RequestVersion;
   readonly keyName: string;
-  /** Whose ids they are: see {@link AcceptedBatch}. */
+  /** The source of the ids: see {@link AcceptedBatch}. */
   readonly source: string;
-  /** The ids of the events, those at fault included; undefined: they are not known. */
+  /** The ids of all events, also the rejected ones; undefined if there are none. */
   readonly ids: EventIds | undefined;
 }
 
 /**
- * Has those events kept that are not at fault.
+ * Stores the events that are not rejected.
  *
- * @throws {ServiceUnavailable} they are not kept
+ * @throws {ServiceUnavailable} they are not stored
  */
 export async function ingest(
   parsed: ParsedEvents,
@@ -39,31 +39,31 @@ export async function ingest(
   to: IngestDependencies,
 ): Promise<Required<BatchReport>> {
   const batch = acceptedBatch(parsed, meta);
-  const { duplicates, rejected: unkept = [] } = await store(batch, to);
-  const indexes = unkept.length === 0 ? [] : goodIndexes(parsed);
-  for (const { index, reason } of unkept) parsed.rejections.add(indexes[index]!, reason);
+  const { duplicates, rejected: rejectedBySink = [] } = await store(batch, to);
+  const indexes = rejectedBySink.length === 0 ? [] : validIndexes(parsed);
+  for (const { index, error } of rejectedBySink) parsed.rejections.add(indexes[index]!, error);
   const rejected = parsed.rejections.list();
-  const accepted = batch.events.count - unkept.length;
+  const accepted = batch.events.count - rejectedBySink.length;
   count(to.status, meta.keyName, { accepted, duplicates, rejected });
-  logTaken({ ...meta, stored: accepted, duplicates, rejected: rejected.length });
+  logAccepted({ ...meta, stored: accepted, duplicates, rejected: rejected.length });
   return { accepted, duplicates, rejected };
 }
 
-/** The indexes in the request of the events that the sink was given. */
-function goodIndexes({ events, rejections }: ParsedEvents): number[] {
+/** The indexes in the request of the events that the sink got. */
+function validIndexes({ events, rejections }: ParsedEvents): number[] {
   return Array.from({ length: events.count }, (_, index) => index).filter((index) => !rejections.has(index));
 }
 
 function acceptedBatch({ events, rejections }: ParsedEvents, meta: BatchMeta): AcceptedBatch {
   if (rejections.count === 0) return { events, ...meta };
-  const isGood = (index: number): boolean => !rejections.has(index);
-  return { ...meta, events: events.filter(isGood), ids: meta.ids && selectIds(meta.ids, isGood) };
+  const isValid = (index: number): boolean => !rejections.has(index);
+  return { ...meta, events: events.filter(isValid), ids: meta.ids && selectIds(meta.ids, isValid) };
 }
 
-async function store(batch: AcceptedBatch, { sink, status }: IngestDependencies): Promise<Stored> {
+async function store(batch: AcceptedBatch, { sink, status }: IngestDependencies): Promise<StoreResult> {
   if (batch.events.count === 0) return { stored: 0, duplicates: 0 };
   try {
-    return await status.watch(() => sink.store(batch));
+    return await status.measureStore(() => sink.store(batch));
   } catch (cause) {
     const { retryAfterS } = status;
     throw new ServiceUnavailable("not_stored", "The events were not stored. Send them again.", {
@@ -78,7 +78,7 @@ function count(
   keyName: string,
   { accepted, duplicates, rejected }: Required<BatchReport>,
 ): void {
-  const counts = status.of(keyName);
+  const counts = status.countsOf(keyName);
   counts.stored += accepted - duplicates;
   counts.duplicates += duplicates;
   counts.rejected += rejected.length;

@@ -1,6 +1,6 @@
 /**
- * What a collector says, all of it. Whoever sends it nonsense does not fill its disk: of each kind of rejection one a
- * second is told.
+ * Every sentence that a collector logs. Of each kind of rejection, one per second is logged, so that bad requests cannot
+ * fill the disk.
  *
  * @module
  */
@@ -10,13 +10,14 @@ import { IGNORED_IDS_REASONS, type IgnoredIdsReason } from "./status.ts";
 
 const logger = getLogger(["eventspool", "collector"]);
 
-const EVERY_MS = 1_000;
+const REJECTION_INTERVAL_MS = 1_000;
+const IGNORED_IDS_INTERVAL_MS = 60_000;
 
-/** By status, or reason: when one was told last, and how many were not since. */
-const told = new Map<number | string, { atMs: number; untold: number }>();
+/** By status or reason: when it was logged last, and how many were not logged since. */
+const logged = new Map<number | string, { atMs: number; suppressed: number }>();
 
-/** Of a batch that was taken, wholly or in part. */
-export interface TakenBatch {
+/** A batch of which at least a part was accepted. */
+export interface AcceptedBatchLog {
   readonly stored: number;
   readonly duplicates: number;
   readonly rejected: number;
@@ -25,17 +26,17 @@ export interface TakenBatch {
   readonly ids: EventIds | undefined;
 }
 
-export function logTaken(batch: TakenBatch): void {
+export function logAccepted(batch: AcceptedBatchLog): void {
   const { ids, ...properties } = batch;
-  logger.debug("Took {stored} events, {duplicates} of them again, and rejected {rejected}", {
+  logger.debug("Accepted {stored} events, {duplicates} of them duplicates, and rejected {rejected}", {
     ...properties,
     eventIds: ids && formatEventIds(ids.queue, ids.ranges),
   });
 }
 
-/** Once a minute for each reason: old publishers, which sign no ids, send them with every request. */
+/** Logs once a minute per reason: old publishers send unsigned ids with every request. */
 export function logIgnoredIds(keyName: string, reason: IgnoredIdsReason, header: string): void {
-  if (!isTime(reason, 60_000)) return;
+  if (!isDue(reason, IGNORED_IDS_INTERVAL_MS)) return;
   logger.warn("Ignored the Event-Ids of key {keyName}, so its events may be stored twice: {reason}", {
     keyName,
     reason: IGNORED_IDS_REASONS[reason],
@@ -43,7 +44,7 @@ export function logIgnoredIds(keyName: string, reason: IgnoredIdsReason, header:
   });
 }
 
-/** A rejection of a batch. */
+/** A rejected batch. */
 export interface LoggedRejection {
   readonly status: number;
   readonly message: string;
@@ -53,22 +54,23 @@ export interface LoggedRejection {
 
 export function logRejection(rejection: LoggedRejection): void {
   const { status } = rejection;
-  const untold = told.get(status)?.untold ?? 0;
-  if (!isTime(status)) return;
+  const suppressed = logged.get(status)?.suppressed ?? 0;
+  if (!isDue(status, REJECTION_INTERVAL_MS)) return;
   const { cause } = rejection;
-  const reason = status < 500 && cause instanceof Error ? cause.message : cause; // no stack for others' mistakes
-  const properties = { ...rejection, cause: reason, ...(untold > 0 && { untold }) };
+  const reason = status < 500 && cause instanceof Error ? cause.message : cause; // no stack for mistakes of a publisher
+  const properties = { ...rejection, cause: reason, ...(suppressed > 0 && { suppressed }) };
   if (status >= 500) logger.error("Failed a batch with {status}: {message}", properties);
   else logger.warn("Rejected a batch with {status}: {message}", properties);
 }
 
-function isTime(kind: number | string, everyMs: number = EVERY_MS): boolean {
+/** Whether a kind of message may be logged again; counts it otherwise. */
+function isDue(kind: number | string, intervalMs: number): boolean {
   const now = performance.now();
-  const last = told.get(kind);
-  if (last !== undefined && now - last.atMs < everyMs) {
-    last.untold++;
+  const last = logged.get(kind);
+  if (last !== undefined && now - last.atMs < intervalMs) {
+    last.suppressed++;
     return false;
   }
-  told.set(kind, { atMs: now, untold: 0 });
+  logged.set(kind, { atMs: now, suppressed: 0 });
   return true;
 }

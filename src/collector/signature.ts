@@ -1,10 +1,13 @@
 /**
- * Who sent a batch, and which events it says they are: the headers that are signed, checked with the keys.
+ * Verifies the signed headers of a request: who sent the batch, and the ids of its events.
  *
  * @module
  */
 import { randomBytes } from "node:crypto";
 import { HTTPException } from "hono/http-exception";
+import { ConfigurationError } from "../errors.ts";
+import { describe } from "../format.ts";
+import { BOOLEAN, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { EVENT_IDS_HEADER, type EventIds, parseEventIds } from "../wire/event_ids.ts";
 import {
   type BodySignature,
@@ -17,37 +20,68 @@ import {
 import { logIgnoredIds } from "./log.ts";
 import { type CollectorStatus, IGNORED_IDS_REASONS, type IgnoredIdsReason } from "./status.ts";
 
-/** A key that a collector knows. */
+/** A key of a collector. */
 export interface CollectorKey {
-  /** What batches are signed with; at least one byte. */
+  /** The secret that batches are signed with; at least one byte. */
   readonly secret: Uint8Array;
   /**
-   * Within what `Event-Ids` are unique; default: the key's name. Keys that replace each other have the same, so that
-   * an event that was stored under the one and is sent again under the other is known.
+   * The name within which `Event-Ids` are unique. Keys that replace each other share one, so that an event that was
+   * stored under the old key and is sent again under the new one is recognized. Default: the key's name.
    */
   readonly source?: string | undefined;
-  /** Whether requests whose `Event-Ids` cannot be used are rejected, with a 403; default false. */
+  /** Whether to reject requests without valid `Event-Ids`, with a 403. Default: false. */
   readonly requireIds?: boolean | undefined;
 }
 
-/** A key that has signed a batch, complete. */
+/** The key that signed a batch, with its defaults. */
 interface VerifiedKey {
   readonly secret: Uint8Array;
   readonly source: string;
   readonly requireIds: boolean;
 }
 
-/** The keys a collector knows, or only their secrets, by their names. */
+/** The keys of a collector, or only their secrets, by name. */
 export type Keys = ReadonlyMap<string, Uint8Array | CollectorKey>;
 
-/** Stands in for the secret of a key that has gone while the body arrived. */
+const KEY_KINDS: OptionKinds<CollectorKey> = {
+  secret: { expected: "a Uint8Array of at least one byte", matches: isSecret },
+  source: STRING,
+  requireIds: BOOLEAN,
+};
+
+/** Rejects keys without a secret, and unknown options of a key. @throws {ConfigurationError} it never shows a secret */
+export function checkKeys(keys: Keys): void {
+  if (!(keys instanceof Map))
+    throw new ConfigurationError(`must be a Map of secrets, got ${describe(keys)}`, { key: "keys" });
+  for (const [name, key] of keys) checkKey(`keys.${name}`, key instanceof Uint8Array ? { secret: key } : key);
+}
+
+function checkKey(path: string, key: CollectorKey): void {
+  if (!isSecret(Object(key).secret)) {
+    const problem =
+      "must be a Uint8Array of at least one byte, or { secret, source, requireIds } with such a secret";
+    throw new ConfigurationError(problem, { key: path });
+  }
+  try {
+    checkOptions(key, KEY_KINDS);
+  } catch (error) {
+    const { problem, location } = error as ConfigurationError;
+    throw new ConfigurationError(problem, { key: `${path}.${location.key}` });
+  }
+}
+
+function isSecret(value: unknown): boolean {
+  return value instanceof Uint8Array && value.length > 0;
+}
+
+/** Replaces the secret of a key that was removed while the body arrived. */
 const NO_SECRET = randomBytes(32);
 
 /**
- * Reads `X-Signature`, and rejects a key that nobody has before any of the body is read. The answer is that to a wrong
- * MAC; how soon it comes does tell them apart, and names of keys are no secrets.
+ * Parses `X-Signature`, and rejects an unknown key before the body is read. The response is the same as for a wrong
+ * MAC. Its timing tells them apart, but names of keys are not secrets.
  *
- * @throws {HTTPException} 403 when there is no signature, it cannot be read, or nobody has its key
+ * @throws {HTTPException} 403 when there is no valid signature header, or the key is unknown
  */
 export function requireSignature(headers: Headers, keys: Keys): BodySignature {
   const signature = parseSignature(headers.get(SIGNATURE_HEADER) ?? undefined);
@@ -57,7 +91,7 @@ export function requireSignature(headers: Headers, keys: Keys): BodySignature {
   return signature;
 }
 
-/** @throws {HTTPException} 403 when the body was not signed with a key that is known */
+/** Verifies the signature of a body. @throws {HTTPException} 403 when the key is unknown or the MAC is wrong */
 export function verifySignature(body: Uint8Array, signature: BodySignature, keys: Keys): VerifiedKey {
   const { keyName } = signature;
   const found = keys.get(keyName);
@@ -72,7 +106,7 @@ function unverified(): HTTPException {
   return new HTTPException(403, { message: "Unknown key or wrong MAC." });
 }
 
-/** What a request is checked with. */
+/** What `Event-Ids` are checked with. */
 interface IdsContext {
   readonly key: VerifiedKey;
   readonly signature: BodySignature;
@@ -81,11 +115,12 @@ interface IdsContext {
 }
 
 /**
- * The ids of the events, if they name them one by one and are signed. Otherwise the events are stored without: they
- * are good, and a 400 would make dead letters of them. That they may be stored twice is counted, and said in the log.
+ * Returns the ids of the events if there is one per event and they are signed. Otherwise the events are stored without
+ * ids: they are valid, and a 400 would make dead letters of them. The status counts such requests, and the log names
+ * the reason, since their events may be stored twice.
  *
- * @throws {HTTPException} 403 when the key requires ids: a publisher takes it for a wrong configuration, and keeps its
- * events
+ * @throws {HTTPException} 403 when the key requires ids: a publisher treats that as a wrong configuration, and keeps
+ * its events
  */
 export function verifyEventIds(headers: Headers, context: IdsContext): EventIds | undefined {
   const { signature, key, eventCount, status } = context;
@@ -98,7 +133,7 @@ export function verifyEventIds(headers: Headers, context: IdsContext): EventIds 
   logIgnoredIds(keyName, checked, header ?? "");
   if (key.requireIds)
     throw new HTTPException(403, {
-      message: `The key requires Event-Ids that are signed: ${IGNORED_IDS_REASONS[checked]}.`,
+      message: `The key requires signed Event-Ids: ${IGNORED_IDS_REASONS[checked]}.`,
     });
   return undefined;
 }

@@ -1,31 +1,32 @@
 /**
- * How a collector is, and what it has done.
+ * The state of a collector: its health and its counts.
  *
  * @module
  */
 import { Histogram } from "../metrics/family.ts";
+import type { OptionKind } from "../options.ts";
 import type { ConnectionStats } from "../server/connections.ts";
 import type { AdmissionLimits } from "./admission.ts";
 
-/** How long a sink may take for a batch until the collector counts as failing, in milliseconds. */
+/** The time to store a batch after which health is failing, in milliseconds. */
 const STORE_STALL_MS = 30_000;
 
-/** For how long after a failure of its sink a collector says that it is not ready, in milliseconds; then it is tried again. */
+/** How long the collector is not ready after a failure of its sink, in milliseconds. Then a balancer tries it again. */
 const NOT_READY_MS = 10_000;
 
-/** The longest `Retry-After` that a collector asks for, in seconds: its sink may be well again before. */
+/** The longest `Retry-After`, in seconds: the sink may work again before. */
 const MAX_RETRY_AFTER_S = 32;
 
-/** Seconds of a store: from a file in memory, over a disk's sync, to a cluster in trouble. */
+/** Buckets of the time to store a batch, in seconds: from a file in memory to a cluster in trouble. */
 const STORE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** Events of a request. */
+/** Buckets of the events per request. */
 const EVENTS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000];
 
-/** For how long health tells that `Event-Ids` were ignored, in milliseconds: five minutes. */
+/** How long health reports ignored `Event-Ids`, in milliseconds: five minutes. */
 const IGNORED_IDS_MS = 300_000;
 
-/** What came of a request. */
+/** The outcome of a request. */
 export type CollectOutcome =
   | "accepted"
   | "partly_rejected"
@@ -37,25 +38,25 @@ export type CollectOutcome =
   | "not_stored"
   | "failed";
 
-/** Why `Event-Ids` are ignored: they do not name the events, or their signature is missing, wrong, or too old or new. */
+/** Why `Event-Ids` are ignored: there is not one id per event, or their signature is missing, wrong, too old or too new. */
 export type IgnoredIdsReason = "malformed" | "unsigned" | "bad_mac" | "clock";
 
-/** These reasons, for people. */
+/** The reasons, for people. */
 export const IGNORED_IDS_REASONS: Readonly<Record<IgnoredIdsReason, string>> = {
-  malformed: "they do not name the events one by one",
-  unsigned: "there is no Event-Ids-Signature",
-  bad_mac: "Event-Ids-Signature is not that of these ids, this body and this key",
-  clock: "the time in Event-Ids-Signature is more than five minutes from the collector's clock",
+  malformed: "they do not have one id per event",
+  unsigned: "the header Event-Ids-Signature is missing",
+  bad_mac: "Event-Ids-Signature does not fit these ids, this body and this key",
+  clock: "the time in Event-Ids-Signature differs from the collector's clock by more than five minutes",
 };
 
-/** What was done with the events of one key. */
+/** The counts of one key. */
 export interface KeyCounts {
   stored: number;
   duplicates: number;
   rejected: number;
-  /** Bodies, decompressed. */
+  /** Bytes of decompressed bodies. */
   bytes: number;
-  /** Requests being stored, and their bodies, decompressed. */
+  /** Requests that are being stored, and the bytes of their decompressed bodies. */
   pendingRequests: number;
   pendingBytes: number;
 }
@@ -66,15 +67,21 @@ export interface StoreFailure {
   readonly message: string;
 }
 
-/** How a collector is, in a word and in sentences. */
+/** An option that is a {@link CollectorStatus}, also of another copy of the package. */
+export const STATUS: OptionKind = {
+  expected: "a CollectorStatus",
+  matches: (value) => typeof Object(value).health === "function",
+};
+
+/** The health of a collector, in a word and in sentences. */
 export interface CollectorHealth {
-  /** `degraded`: it keeps batches, and someone should look at it soon. */
+  /** `degraded`: it stores batches, and someone should look at it soon. */
   readonly status: "ok" | "degraded" | "failing";
-  /** What someone must look at; empty when it is ok. */
+  /** What someone should look at. Empty if the status is `ok`. */
   readonly reasons: readonly string[];
 }
 
-/** What a collector tells {@link collectorAdmin} of itself. Make one and give it to both. */
+/** The state that {@link collector} updates and {@link collectorAdmin} shows. Create one, and pass it to both. */
 export class CollectorStatus {
   /** @internal */
   readonly requests: Record<CollectOutcome, number> = {
@@ -88,50 +95,50 @@ export class CollectorStatus {
     not_stored: 0,
     failed: 0,
   };
-  /** @internal By the names of those keys that have signed a batch. */
+  /** @internal By the names of the keys that signed a batch. */
   readonly keys: Map<string, KeyCounts> = new Map();
   /** @internal */
   readonly storeSeconds: Histogram = new Histogram(STORE_SECONDS);
   /** @internal */
   readonly batchEvents: Histogram = new Histogram(EVENTS);
-  /** @internal Requests whose `Event-Ids` could not be used: their events may be stored twice. */
+  /** @internal Requests whose `Event-Ids` were ignored: their events may be stored twice. */
   readonly ignoredIds: Record<IgnoredIdsReason, number> = { malformed: 0, unsigned: 0, bad_mac: 0, clock: 0 };
-  /** The last time that it was by a fault that somebody must look at. */
+  /** The last time that ids were ignored for a reason that someone must look at. */
   #lastIgnored:
     | { readonly atMs: number; readonly keyName: string; readonly reason: IgnoredIdsReason }
     | undefined;
-  /** @internal Requests being read, and what has arrived of their bodies. Who sent them is not known yet. */
+  /** @internal Requests that are being read; their signatures are not verified yet. */
   readingRequests = 0;
-  /** @internal */
+  /** @internal Bytes of their bodies that arrived. */
   readingBytes = 0;
-  /** @internal Requests being stored. */
+  /** @internal Requests that are being stored. */
   pendingRequests = 0;
-  /** @internal Bodies of such requests, decompressed. */
+  /** @internal Bytes of their decompressed bodies. */
   pendingBytes = 0;
-  /** @internal How many of both there may be. Set by {@link collector}. */
+  /** @internal The limits of both. {@link collector} sets them. */
   limits: AdmissionLimits = {
     maxRequests: Number.POSITIVE_INFINITY,
     maxPendingBytes: Number.POSITIVE_INFINITY,
   };
-  /** @internal The connections of the server in front, where it counts them. */
+  /** @internal The connections of the server, if it counts them. */
   connections: ConnectionStats | undefined;
-  /** @internal Why the configuration in use is not the one that was last to be read; undefined: it is. */
+  /** @internal Why the last reload failed and the old configuration is still in use; undefined if it did not. */
   reloadFailure: string | undefined;
-  /** @internal Failures of the sink since it last kept a batch. */
+  /** @internal Failures of the sink since it last stored a batch. */
   storeFailures = 0;
   /** @internal */
   lastFailure: StoreFailure | undefined;
   /** @internal */
   lastStoredAtMs: number | undefined;
-  /** @internal How the sink's own settings can lose events, or repeat them; {@link collector} sets it. */
+  /** @internal See {@link Sink.risks}. {@link collector} sets it. */
   sinkRisks: () => readonly string[] = () => [];
   #isStopping = false;
-  /** When each store that runs began, by `performance.now()`, in this order. */
+  /** When each running store began, by `performance.now()`, the oldest first. */
   readonly #stores = new Set<{ readonly startedAtMs: number }>();
   /** @internal */
   readonly #whenIdle: (() => void)[] = [];
 
-  /** Has batches answered with 503 from now on, before the server stops. */
+  /** Rejects new batches with 503 from now on. Call it before the server stops. */
   stop(): void {
     this.#isStopping = true;
   }
@@ -147,88 +154,87 @@ export class CollectorStatus {
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  /** Whether a load balancer should send batches here: a failed sink is tried again after {@link NOT_READY_MS}. */
+  /** Whether a load balancer should send batches here. After a failure of the sink: again after 10 s. */
   get isReady(): boolean {
     const { lastFailure } = this;
     if (this.#isStopping || this.isSaturated) return false;
     return this.storeFailures === 0 || Date.now() - lastFailure!.atMs > NOT_READY_MS;
   }
 
-  /** Whether there is so much to store that other batches are answered 503. */
+  /** Whether a limit is reached, so that further batches get a 503. */
   get isSaturated(): boolean {
     const { maxRequests, maxPendingBytes } = this.limits;
     return this.pendingRequests >= maxRequests || this.pendingBytes >= maxPendingBytes;
   }
 
-  /** How it is. */
+  /** The current health. */
   health(): CollectorHealth {
     const failing = this.#failures();
-    const degraded = this.#troubles();
+    const degraded = this.#warnings();
     const status = failing.length > 0 ? "failing" : degraded.length > 0 ? "degraded" : "ok";
     return { status, reasons: [...failing, ...degraded] };
   }
 
-  /** What keeps it from storing. */
+  /** What prevents storing. */
   #failures(): string[] {
     const reasons: string[] = [];
     if (this.#isStopping) reasons.push("It is stopping.");
     if (this.isSaturated)
       reasons.push(
-        `It has ${this.pendingRequests} requests with ${this.pendingBytes} bytes to store, as much as it may: others are answered 503.`,
+        `It is storing ${this.pendingRequests} requests with ${this.pendingBytes} bytes, its limit: further batches get a 503.`,
       );
     if (this.storeFailures > 0)
       reasons.push(`The sink has failed ${this.storeFailures} times in a row: ${this.lastFailure?.message}`);
     const stalledS = Math.floor(this.#longestStoreMs() / 1_000);
-    if (stalledS * 1_000 >= STORE_STALL_MS) reasons.push(`The sink has not kept a batch for ${stalledS} s.`);
+    if (stalledS * 1_000 >= STORE_STALL_MS)
+      reasons.push(`The sink has not stored a batch for ${stalledS} s.`);
     return reasons;
   }
 
-  /** What someone should look at, though it stores. */
-  #troubles(): string[] {
+  /** What someone should look at, though batches are stored. */
+  #warnings(): string[] {
     const reasons = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
     reasons.push(...this.#ignoredIds());
     const { openCount = 0, maxCount = Number.POSITIVE_INFINITY } = this.connections ?? {};
     if (openCount >= maxCount)
-      reasons.push(
-        `All ${maxCount} connections are in use: the slowest are cut for new ones (max_connections).`,
-      );
+      reasons.push(`All ${maxCount} connections are in use: new ones replace the slowest (max_connections).`);
     if (this.reloadFailure !== undefined)
       reasons.push(
-        `It goes on with its old configuration, as the new one cannot be used: ${this.reloadFailure}`,
+        `The last reload failed, and the old configuration is still in use: ${this.reloadFailure}`,
       );
     return reasons;
   }
 
-  /** @internal When those should come back whose batch the sink did not keep, in seconds. */
+  /** @internal When to send a batch again that the sink did not store, in seconds. */
   get retryAfterS(): number {
     return Math.min(2 ** Math.max(0, this.storeFailures - 1), MAX_RETRY_AFTER_S);
   }
 
-  /** @internal Counts a batch in. @param bytes its body */
+  /** @internal Counts a batch that is about to be stored. @param bytes the size of its body */
   enter(keyName: string, bytes: number): void {
     this.#count(keyName, 1, bytes);
   }
 
-  /** @internal Counts it out. */
+  /** @internal Ends what {@link enter} began. */
   leave(keyName: string, bytes: number): void {
     this.#count(keyName, -1, -bytes);
-    this.#tellIfIdle();
+    this.#notifyIfIdle();
   }
 
-  /** @internal Counts a request out whose body was read, or was not to be read on. */
+  /** @internal Ends the reading of a request. */
   endReading(): void {
     this.readingRequests--;
-    this.#tellIfIdle();
+    this.#notifyIfIdle();
   }
 
-  /** @internal Counts a request whose `Event-Ids` could not be used. An old publisher, which does not sign them, is no fault. */
+  /** @internal Counts a request whose `Event-Ids` are ignored. Unsigned ids of an old publisher need no attention. */
   ignoreIds(keyName: string, reason: IgnoredIdsReason): void {
     this.ignoredIds[reason]++;
     if (reason !== "unsigned") this.#lastIgnored = { atMs: Date.now(), keyName, reason };
   }
 
-  /** @internal What was done for a key; counts go on from there. */
-  of(keyName: string): KeyCounts {
+  /** @internal The counts of a key, to be changed. */
+  countsOf(keyName: string): KeyCounts {
     let counts = this.keys.get(keyName);
     if (counts === undefined) {
       counts = { stored: 0, duplicates: 0, rejected: 0, bytes: 0, pendingRequests: 0, pendingBytes: 0 };
@@ -237,8 +243,8 @@ export class CollectorStatus {
     return counts;
   }
 
-  /** @internal Watches a store. @throws what it throws */
-  async watch<T>(store: () => Promise<T>): Promise<T> {
+  /** @internal Runs a store, and counts its time and failure. @throws what it throws */
+  async measureStore<T>(store: () => Promise<T>): Promise<T> {
     const running = { startedAtMs: performance.now() };
     this.#stores.add(running);
     try {
@@ -264,19 +270,19 @@ export class CollectorStatus {
     const { atMs, keyName, reason } = this.#lastIgnored;
     if (Date.now() - atMs > IGNORED_IDS_MS) return [];
     return [
-      `Event-Ids of key ${keyName} are ignored, so its duplicates are stored: ${IGNORED_IDS_REASONS[reason]}.`,
+      `The Event-Ids of key ${keyName} are ignored, so its duplicates are stored: ${IGNORED_IDS_REASONS[reason]}.`,
     ];
   }
 
   #count(keyName: string, requests: number, bytes: number): void {
-    for (const counts of [this, this.of(keyName)]) {
+    for (const counts of [this, this.countsOf(keyName)]) {
       counts.pendingRequests += requests;
       counts.pendingBytes += bytes;
     }
   }
 
-  /** A request that was read is stored next: not idle is told once that has begun, or it was answered. */
-  #tellIfIdle(): void {
+  /** Waits a turn: a request that was read is stored next. */
+  #notifyIfIdle(): void {
     if (this.#whenIdle.length === 0) return;
     setTimeout(() => {
       if (this.pendingRequests + this.readingRequests > 0) return;

@@ -6,8 +6,8 @@
 import { existsSync } from "node:fs";
 import { basename, delimiter, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
+import { shellQuoted } from "../format.ts";
 import type { RuntimeVersions } from "../runtime.ts";
-import { shellQuoted } from "./queue/verb.ts";
 
 /** A command of the package. */
 export interface Program {

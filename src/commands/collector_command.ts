@@ -19,7 +19,7 @@ SIGHUP reads the configuration again. If it cannot be used, because it is wrong,
   options: {
     check: {
       type: "boolean",
-      help: "check the configuration, the output's directory, the addresses and a JetStream stream's settings; print the configuration as JSON, and exit",
+      help: "check the configuration, the output's directory, the addresses and the settings of JetStream or Postgres; print the configuration as JSON, and exit",
     },
     strict: { type: "boolean", help: "treat warnings of the configuration as errors" },
     debug: { type: "boolean", help: "log every batch" },

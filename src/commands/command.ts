@@ -55,7 +55,7 @@ export async function runVerb(
     if (values.version) return output.line(VERSION);
     const [unexpected] = positionals;
     if (verb.args === undefined && unexpected !== undefined)
-      throw new UsageError(`unexpected argument ${JSON.stringify(unexpected)}.`);
+      throw new UsageError(`unexpected argument ${JSON.stringify(unexpected)}${queueHint(verb)}.`);
     if (values.file !== undefined && values.directory !== undefined)
       throw new UsageError("--file and --directory name two locations: pass one of them.");
     const call: Call = {
@@ -70,6 +70,10 @@ export async function runVerb(
     };
     return verb.run(call);
   });
+}
+
+function queueHint({ options }: Verb): string {
+  return "queue-name" in options ? ": name a queue with --queue-name" : "";
 }
 
 /** A command line, read by `parseArgs`. */
@@ -208,7 +212,7 @@ export async function risksOf(checked: Checked): Promise<readonly string[]> {
   try {
     return (await checked.checkRisks?.()) ?? [];
   } catch (error) {
-    return [`the stream's settings are unknown: ${error instanceof Error ? error.message : error}`];
+    return [`the server's settings are unknown: ${error instanceof Error ? error.message : error}`];
   } finally {
     await checked.close();
   }

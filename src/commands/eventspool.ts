@@ -76,10 +76,10 @@ const OPTIONS: Options = {
 /** Runs what the command line says. */
 export async function eventspool(): Promise<never> {
   const program = calledAs(PROGRAM);
-  const args = process.argv.slice(2);
+  const args = withoutHelpVerb(process.argv.slice(2));
   const [first, second] = args;
   if (first === undefined || first.startsWith("-"))
-    return runCommand(program, async () => withoutVerb(program));
+    return runCommand(program, async () => withoutVerb(program, args));
   const isGroup = groupOf(first).length > 0;
   if (isGroup && second !== undefined && /^--?h(elp)?$/.test(second))
     return runCommand(program, async () => printLines(groupHelp(program, first)));
@@ -91,13 +91,19 @@ export async function eventspool(): Promise<never> {
   return runVerb(`${program} ${name}`, verb, { program, args: args.slice(isGroup && hasWord ? 2 : 1) });
 }
 
+/** `help depth` means `depth --help`. */
+function withoutHelpVerb([first, ...rest]: readonly string[]): readonly string[] {
+  if (first === "help") return [...rest, "--help"];
+  return first === undefined ? [] : [first, ...rest];
+}
+
 /** The verbs that begin with a word: `dead list`, `dead show`, ... */
 function groupOf(word: string): string[] {
   return Object.keys(VERBS).filter((name) => name.startsWith(`${word} `));
 }
 
-function withoutVerb(program: string): void {
-  const { values } = parseCommandLine(OPTIONS, process.argv.slice(2));
+function withoutVerb(program: string, args: readonly string[]): void {
+  const { values } = parseCommandLine(OPTIONS, args);
   if (values.version) standardOutput().line(VERSION);
   else if (values.help) printLines(programHelp(program));
   else throw new UsageError("no verb.");

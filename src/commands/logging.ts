@@ -19,9 +19,9 @@ const MAX_WAIT_MS = 100;
 
 const PAUSE_MS = 1;
 
-/** What the log is written for. */
+/** Where the log is written. */
 export interface LogTarget {
-  /** Whether people read it as it comes: text, not JSON lines. */
+  /** Whether it is a terminal: it gets text, not JSON lines. */
   readonly terminal: boolean;
   /** Whether text is coloured. */
   readonly colors: boolean;
@@ -45,7 +45,7 @@ export function configureLogging({ debug }: { debug: boolean }): void {
   });
 }
 
-/** How a record becomes a line; what was written by others cannot change the terminal, nor forge a line. */
+/** Formats a record as a line. Foreign text in it can neither change the terminal nor forge a line. */
 export function logFormatter({ terminal, colors }: LogTarget): TextFormatter {
   if (!terminal) return (record) => `${escapeControls(jsonLinesFormatter(record).trimEnd())}\n`;
   const options: TextFormatterOptions = { timestamp: "time", timeZone: null, category: ".", value: toText };
@@ -64,9 +64,9 @@ function escapeText(part: unknown): unknown {
 }
 
 /**
- * Writes synchronously: a line is out before the process can die of what it tells, and nothing
- * pending keeps the process alive. A line is lost when the log's reader is gone (EPIPE), or when a
- * pipe that does not block, as Node's stderr, stays full (EAGAIN): a log must not stop deliveries.
+ * Writes synchronously: a line is written before the process can die, and nothing pending keeps the process alive. A
+ * line is lost when the log's reader is gone (EPIPE), or when a pipe that does not block, such as Node's stderr, stays
+ * full (EAGAIN): a log must not stop deliveries.
  */
 function createLineWriter(file: number): (line: string) => void {
   let patienceMs = MAX_WAIT_MS; // spent by a reader that stalls, renewed by one that reads

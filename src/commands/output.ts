@@ -41,7 +41,7 @@ export function usesColors(file: number): boolean {
 
 const LINE_FEED = 0x0a;
 
-/** Lines as bytes. They end at `\n` alone: other ends of lines may be a part of an event's text. */
+/** Lines as bytes. Only `\n` ends a line: other line ends may be a part of an event's text. */
 async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array> {
   let begun: Buffer[] = [];
   for await (const chunk of chunks) {
@@ -71,7 +71,7 @@ function writeLine(file: number, text: string, style?: Style): void {
   write(file, `${style === undefined ? escaped : styleText(style, escaped, { validateStream: false })}\n`);
 }
 
-/** Synchronously, so that nothing is lost when the process ends: a pipe of Node's does not block. */
+/** Writes synchronously, so that nothing is lost when the process ends: Node's pipes do not block. */
 function write(file: number, text: string): void {
   let rest = Buffer.from(text);
   while (rest.length > 0) {
@@ -97,7 +97,7 @@ async function confirm(question: string): Promise<boolean | undefined> {
   return /^y(es)?$/i.test(answer.trim());
 }
 
-/** Sleeps without giving the event loop back. */
+/** Sleeps, and blocks the event loop. */
 export function sleepSync(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

@@ -19,7 +19,7 @@ SIGHUP reads the configuration again. The new one is used once the batches in fl
     ...QUEUE,
     check: {
       type: "boolean",
-      help: "check the configuration, the directory, the files, the admin address and a JetStream stream's settings; print the configuration as JSON, and exit",
+      help: "check the configuration, the directory, the files, the admin address and the settings of JetStream or Postgres; print the configuration as JSON, and exit",
     },
     strict: { type: "boolean", help: "treat warnings of the configuration as errors" },
     debug: { type: "boolean", help: "log every batch" },

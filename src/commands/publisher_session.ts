@@ -139,7 +139,7 @@ function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
   return QueueFile.openOutbox(path, { busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS, isReadOnly: true });
 }
 
-/** What a session is given besides its configuration. */
+/** Options of a session besides its configuration. */
 export interface PublisherSessionOptions {
   readonly openTelemetry?: Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
   /** The session that it replaces, if any: see {@link PublisherSession.open}. */
@@ -147,10 +147,10 @@ export interface PublisherSessionOptions {
   readonly timings?: Partial<Timings>;
 }
 
-/** A publisher that works as one configuration says. */
+/** A publisher with one configuration. */
 export class PublisherSession {
   readonly config: PublisherConfig;
-  /** Of the configuration and the files that it names, as they were when it was opened. */
+  /** The fingerprint of the configuration and the files that it names, when it was opened. */
   readonly fingerprint: string;
   readonly publisher: Publisher;
   readonly admin: AdminServer | undefined;
@@ -158,9 +158,9 @@ export class PublisherSession {
   readonly #end = new AbortController();
 
   /**
-   * Opens all that the configuration names, beside what `current` has open; its admin address too, if that stays.
+   * Opens all that the configuration names, beside what `current` has open. It keeps the admin server if its address stays.
    *
-   * @throws {ConfigurationError} @throws {EventStorageError} something cannot be used; then `current` is as it was
+   * @throws {ConfigurationError} @throws {EventStorageError} something cannot be used; then `current` is unchanged
    */
   static async open(
     config: PublisherConfig,
@@ -241,7 +241,7 @@ function bunGc(): (() => void) | undefined {
   return bun && (() => bun.gc(true));
 }
 
-/** The admin routes at one address, of one publisher after the other. */
+/** The admin routes at one address, for one publisher after another. */
 class AdminServer {
   readonly listen: ListenAddress;
   #admin: typeof admin | undefined;
@@ -257,7 +257,7 @@ class AdminServer {
     const app: FetchApp = {
       fetch: (request, env) => this.#app?.fetch(request, env) ?? new Response(null, { status: 503 }),
     };
-    // Here, so that a publisher without admin routes neither needs nor loads Hono.
+    // Only here, so that a publisher without admin routes neither needs nor loads Hono.
     const [{ admin }, { serveApp }] = await loadPackage("hono", () =>
       Promise.all([import("../admin/app.ts"), import("../server/serve.ts")]),
     );
@@ -267,7 +267,7 @@ class AdminServer {
     return this;
   }
 
-  /** Whether nobody else could listen at `address` beside it, though it is another one: such as at another host. */
+  /** Whether it has the port of `address`, so that both cannot listen at once, though their hosts may differ. */
   hasPortOf(address: ListenAddress): boolean {
     return (
       "port" in address && "port" in this.listen && address.port === this.listen.port && address.port !== 0
@@ -286,7 +286,7 @@ class AdminServer {
   }
 }
 
-/** Listens at an address, or goes on where it is the same. `undo` leaves all as it was. @throws {ConfigurationError} */
+/** Listens at an address, or keeps the server that does. `undo` restores the state before. @throws {ConfigurationError} */
 async function openAdmin(
   listen: ListenAddress | undefined,
   current: AdminServer | undefined,

@@ -1,9 +1,9 @@
 /**
- * A collector as a process runs it: its listeners, its sink, and how both are replaced by another configuration's.
+ * A collector as the command runs it: its listeners, its sink, and how a reload replaces them.
  *
  * @module
  */
-import { readFileSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { isDeepStrictEqual } from "node:util";
@@ -11,14 +11,13 @@ import { getLogger } from "@logtape/logtape";
 import { Hono } from "hono";
 import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/app.ts";
-import { openSink } from "../collector/sinks/open_sink.ts";
-import type { AcceptedBatch, Sink, Stored } from "../collector/sinks/sink.ts";
+import { type AcceptedBatch, openSink, type Sink, type StoreResult } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import { isLocal, type ListenAddress } from "../config/addresses.ts";
 import { type CollectorConfig, type ListenerTls, loadCollectorConfig } from "../config/collector_config.ts";
-import { describeCollectorConfig } from "../config/describe_config.ts";
+import { loadTls } from "../config/credentials.ts";
+import { describeCollectorConfig, fingerprintOf } from "../config/describe_config.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
-import { ConfigurationError } from "../errors.ts";
 import {
   type FetchApp,
   type ServedApp,
@@ -58,10 +57,10 @@ async function check(config: CollectorConfig): Promise<{ description: object; wa
     checkDirectory(dirname(sink.path), "output");
     checkFile(sink.path, "output");
   }
-  if (tls !== undefined) readTls(tls);
+  if (tls !== undefined) loadTls(tls);
   await checkAddress(listen, "listen");
   if (typeof admin.listen === "object") await checkAddress(admin.listen, "admin.listen");
-  const risks = sink.kind === "nats" ? await risksOf(await openSink(sink)) : [];
+  const risks = "path" in sink ? [] : await risksOf(await openSink(sink));
   const warnings = [...config.warnings, ...risks];
   return { description: describeCollectorConfig({ ...config, warnings }), warnings };
 }
@@ -83,26 +82,26 @@ async function collect(config: CollectorConfig, file: string, stop: AbortSignal)
   logger.info("Stopped");
 }
 
-/** What of a configuration a listener is made of. */
+/** The configuration of a listener. */
 interface Listening {
   readonly address: ListenAddress;
   readonly options: ServeOptions;
 }
 
-/** A listener, and what it was made of. */
+/** A listener with its configuration. */
 interface Listener extends Listening {
   readonly served: ServedApp;
 }
 
-/** Takes back a step of a reload. Not an AsyncDisposableStack: Node 22 has none. */
+/** Undoes a step of a reload. Not an AsyncDisposableStack: Node 22 has none. */
 type UndoStep = () => Promise<void>;
 
-/** A collector whose configuration can be replaced while it runs, as a whole or not at all. */
+/** A collector whose configuration can be replaced while it runs, completely or not at all. */
 export class RunningCollector {
   readonly #status = new CollectorStatus();
   #config: CollectorConfig;
   #sink: Sink;
-  /** Resolves when the sink can be used: for a moment there may be none. */
+  /** Resolves when the sink can be used: during a reload there may be none for a moment. */
   #sinkIsOpen: Promise<unknown> = Promise.resolve();
   #batches: FetchApp = { fetch: unready };
   #admin: FetchApp = { fetch: unready };
@@ -124,7 +123,7 @@ export class RunningCollector {
     return collector;
   }
 
-  /** Replaces the configuration. Resolves also when it cannot be used: then all is as before. */
+  /** Replaces the configuration. It also resolves if the new one cannot be used: then nothing has changed. */
   reload(load: () => CollectorConfig): Promise<void> {
     this.#reloading = this.#reloading.then(() => this.#reload(load));
     return this.#reloading;
@@ -161,7 +160,7 @@ export class RunningCollector {
     }
   }
 
-  /** Opens and closes listeners until there are those of the configuration; `undo` has them as they were. */
+  /** Opens and closes listeners as the configuration says; `undo` restores the old ones. */
   async #listen(config: CollectorConfig, undo: UndoStep[]): Promise<void> {
     for (const name of ["listen", "admin.listen"] as const) {
       const next = name === "listen" ? listeningOf(config) : adminListeningOf(config);
@@ -206,7 +205,7 @@ export class RunningCollector {
 
   /** @throws {EventStorageError} (rejects) the new one cannot be opened; then the old one is in use */
   async #replaceSink(config: SinkConfig): Promise<void> {
-    if (isDeepStrictEqual(config, this.#config.sink)) return;
+    if (fingerprintOf(config) === fingerprintOf(this.#config.sink)) return; // two secrets are deeply equal, always
     const swapping = this.#swapSink(config);
     this.#sinkIsOpen = swapping.catch(() => {});
     await swapping;
@@ -227,7 +226,7 @@ export class RunningCollector {
     }
   }
 
-  /** The sink of the moment. */
+  /** The current sink. */
   readonly #stableSink: Pick<Sink, "store" | "risks"> = (() => {
     const current = (): Sink => this.#sink;
     return {
@@ -238,12 +237,12 @@ export class RunningCollector {
     };
   })();
 
-  async #store(batch: AcceptedBatch): Promise<Stored> {
+  async #store(batch: AcceptedBatch): Promise<StoreResult> {
     await this.#sinkIsOpen;
     return this.#sink.store(batch);
   }
 
-  /** Answers by the configuration from now on. */
+  /** Uses the configuration from now on. */
   #use(config: CollectorConfig): void {
     const status = this.#status;
     this.#config = config;
@@ -301,24 +300,20 @@ function samePlace(one: string, other: string): boolean {
 
 function listeningOf({ listen, tls, ...config }: CollectorConfig): Listening {
   const { requestTimeoutMs, graceMs, maxConnections } = config;
-  const options = { key: "listen", requestTimeoutMs, graceMs, maxConnections, tls: tls && readTls(tls) };
+  const options = {
+    key: "listen",
+    requestTimeoutMs,
+    graceMs,
+    maxConnections,
+    tls: tls && loadListenerTls(tls),
+  };
   return { address: listen, options };
 }
 
 /** @throws {ConfigurationError} */
-function readTls({ certFile, keyFile, caFile }: ListenerTls): ServeTls {
-  const read = (key: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (cause) {
-      throw new ConfigurationError(`cannot read ${path}: ${(cause as Error).message}`, { key }, { cause });
-    }
-  };
-  return {
-    cert: read("tls_cert_file", certFile),
-    key: read("tls_key_file", keyFile),
-    ca: caFile === undefined ? undefined : read("tls_ca_file", caFile),
-  };
+function loadListenerTls(files: ListenerTls): ServeTls {
+  const { ca, cert, key } = loadTls(files);
+  return { cert: cert!, key: key!, ca };
 }
 
 function adminListeningOf({ admin: { listen } }: CollectorConfig): Listening | undefined {

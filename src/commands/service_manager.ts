@@ -1,5 +1,5 @@
 /**
- * Telling systemd how a service is: units of `Type=notify`, with a watchdog.
+ * Notifying systemd: units of `Type=notify`, with a watchdog.
  *
  * @module
  */
@@ -10,19 +10,18 @@ import { getLogger } from "@logtape/logtape";
 const logger = getLogger(["eventspool", "systemd"]);
 
 /**
- * Sends a state such as `READY=1` (see sd_notify(3)) where `$NOTIFY_SOCKET` is set, and does nothing elsewhere.
- * By way of the program systemd-notify, since none of the three runtimes has unix datagram sockets: the unit
- * needs `NotifyAccess=all`.
+ * Sends a state such as `READY=1` (see sd_notify(3)) where `$NOTIFY_SOCKET` is set, and does nothing elsewhere. It runs
+ * systemd-notify, since none of the three runtimes has unix datagram sockets: the unit needs `NotifyAccess=all`.
  */
 export function notify(state: string): void {
   if (!variable("NOTIFY_SOCKET")) return;
   const child = spawn("systemd-notify", [state], { stdio: "ignore" });
   child.on("error", ({ message }) => {
-    logger.error("systemd is not told {state}: {message}", { state, message });
+    logger.error("Cannot notify systemd of {state}: {message}", { state, message });
   });
 }
 
-/** Tells the watchdog, where the unit has one (`WatchdogSec=`), that this process still has its turns, until `signal` aborts. */
+/** Notifies the watchdog, if the unit has one (`WatchdogSec=`), that this process is alive, until `signal` aborts. */
 export function feedWatchdog(signal: AbortSignal): void {
   const everyMs = Number(variable("WATCHDOG_USEC") ?? 0) / 1_000 / 2; // half the time, as sd_watchdog_enabled(3) asks for
   if (!(everyMs > 0)) return;
@@ -30,7 +29,7 @@ export function feedWatchdog(signal: AbortSignal): void {
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 }
 
-/** Deno may not be allowed to look (`--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC`): then there is no systemd to tell. */
+/** Deno may lack the permission (`--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC`): then systemd is not notified. */
 function variable(name: string): string | undefined {
   try {
     return env[name];

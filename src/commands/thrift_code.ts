@@ -59,7 +59,7 @@ const MISSING = `the Apache Thrift compiler ("thrift") is not installed. Install
  *
  * @throws {ConfigurationError} the compiler is missing, or rejects the IDL, and has told why on stderr
  */
-export function generateThriftCode(idl: string, target: string = join(dirname(idl), "gen-nodejs")): string[] {
+function generateThriftCode(idl: string, target: string = join(dirname(idl), "gen-nodejs")): string[] {
   const scratch = mkdtempSync(join(tmpdir(), "eventspool-thrift-"));
   try {
     compile(idl, scratch);
@@ -142,7 +142,7 @@ function writeAdapted({ name, text }: Source, target: string, foreign: readonly 
   return path;
 }
 
-/** Deno looks for declarations only where it is told. */
+/** Deno finds declarations only by this comment. */
 function selfTypes(name: string): string {
   return `// @ts-self-types="./${name.replace(".cjs", ".d.cts")}"\n`;
 }

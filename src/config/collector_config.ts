@@ -1,15 +1,29 @@
 /**
- * The configuration of the collector that comes with eventspool: section `[event-collector]` of an
- * INI or TOML file, which may be the publisher's file too.
+ * The configuration of eventspool's collector: section `[event-collector]` of an INI or TOML file, which may be the
+ * publisher's file too.
  *
  * @module
  */
 
+import { checkOptions, OBJECT } from "../options.ts";
 import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
 import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
+import {
+  DEFAULT_MAX_PENDING_BYTES,
+  DEFAULT_MAX_REQUEST_EVENTS,
+  DEFAULT_MAX_REQUESTS,
+} from "./collector_defaults.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
+import {
+  checkExposedSecret,
+  parseSecret,
+  parseToken,
+  readSecret,
+  readTlsFiles,
+  type Secret,
+} from "./credentials.ts";
 import {
   bytesIn,
   DEFAULT_GRACE_MS,
@@ -20,40 +34,29 @@ import {
   parseBoolean,
   parseText,
 } from "./parsers.ts";
-import { checkExposedSecret, parseSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";
-import { readTlsFiles } from "./tls_files.ts";
 
-/** The largest body one can let a collector take, in bytes, before compression: it is held in memory whole. */
+/** The largest `max_body_size`, in bytes: a body is held in memory whole. */
 const BODY_BYTES_CEILING = 1_073_741_824;
 
-/** How many events a collector takes in one request, until someone says otherwise: a full batch of 4 bytes each has more. */
-export const DEFAULT_MAX_REQUEST_EVENTS = 100_000;
-
-/** How many bytes of events, decompressed, a collector holds for its sink until it answers 503: 64 MiB. */
-export const DEFAULT_MAX_PENDING_BYTES = 67_108_864;
-
-/** The most bytes one can let it hold: 64 GiB. */
+/** The largest `max_pending_size`, in bytes: 64 GiB. */
 const PENDING_BYTES_CEILING = 68_719_476_736;
 
-/** How many requests a collector reads and stores at once until it answers 503; each holds up to its largest body. */
-export const DEFAULT_MAX_REQUESTS = 256;
-
-/** The most requests at once one can allow. */
+/** The largest `max_requests` and `max_connections`. */
 const REQUESTS_CEILING = 65_536;
 
-/** A key that publishers sign with. */
+/** A key of publishers. */
 export interface CollectorKeyConfig {
-  /** What its batches are signed with. */
+  /** The secret that batches are signed with. */
   readonly secret: Secret;
   /**
-   * `key.NAME_source`: within what the ids of events are unique. Keys that replace each other share one, so that an
-   * event that was stored under the old key and is sent again under the new one is known. Default: NAME.
+   * `key.NAME_source`: the name within which the ids of events are unique. Keys that replace each other share one, so
+   * that an event that was stored under the old key and is sent again under the new one is recognized. Default: NAME.
    */
   readonly source: string;
   /**
-   * `key.NAME_require_ids`: whether requests are rejected whose `Event-Ids` cannot be used, else their events are stored
-   * without looking for duplicates. Default: false.
+   * `key.NAME_require_ids`: whether to reject requests without valid `Event-Ids`. Otherwise their events are stored, and
+   * may be stored twice. Default: false.
    */
   readonly requireIds: boolean;
 }
@@ -64,53 +67,57 @@ export interface CollectorConfig {
   readonly listen: ListenAddress;
   /**
    * `key.NAME = BASE64`, or `key.NAME_file` with the path of a file that holds it, one or more: the secrets by the
-   * name that publishers sign with. Several let a key be replaced while publishers still use the old one. NAME keeps
-   * its case and does not end in `_file`, `_source` or `_require_ids`; two names may not differ by case alone in an
-   * INI file, and NAME cannot hold `=` or `:` there.
+   * name of the key. With several, a key can be replaced while publishers still use the old one. NAME is
+   * case-sensitive, and cannot end in `_file`, `_source` or `_require_ids`. In an INI file, two names cannot differ only
+   * by case, and NAME cannot contain `=` or `:`.
    */
   readonly keys: ReadonlyMap<string, CollectorKeyConfig>;
   /** `sink`, `output`, `output.*`: where events are stored. Default: the file `events.jsonl`. */
   readonly sink: SinkConfig;
   /** `max_body_size`: the largest body after decompression, in bytes. Default: 512,000. */
   readonly maxBodyBytes: number;
-  /** `max_events_per_request`: how many events a request may hold. Default: 100,000. */
+  /** `max_events_per_request`: the most events per request. Default: 100,000. */
   readonly maxEvents: number;
-  /** `max_pending_size`: how many bytes of bodies, decompressed, may wait for the sink. Default: 64 MiB. */
+  /** `max_pending_size`: the most bytes of decompressed bodies that are being stored. Default: 64 MiB. */
   readonly maxPendingBytes: number;
-  /** `max_requests`: how many requests may be read and stored at once. Default: 256. */
+  /** `max_requests`: the most requests that are stored at once. Default: 256. */
   readonly maxRequests: number;
-  /** `request_timeout`: how long a request may take to arrive, headers and body, in milliseconds. Default: 30 s. */
+  /** `request_timeout`: the time for a whole request to arrive, in milliseconds. Default: 30 s. */
   readonly requestTimeoutMs: number;
   /**
-   * `max_connections`: how many connections may be open; a new one beyond it closes the one that has waited longest. Default: 2,048.
+   * `max_connections`: the most open connections. A new one beyond the limit replaces the one that has waited longest.
+   * Default: 2,048.
    */
   readonly maxConnections: number;
   /**
-   * `tls_cert_file`, `tls_key_file`, `tls_ca_file`: PEM files with a certificate and its key, with which the listener
-   * speaks HTTPS, and with the authority whose certificates clients must have. Default: HTTP.
+   * `tls_cert_file`, `tls_key_file`, `tls_ca_file`: PEM files with a certificate and its key, for HTTPS, and with the
+   * authority whose certificates clients must have. Default: HTTP.
    */
   readonly tls: ListenerTls | undefined;
   /** `grace`: how long requests may still run when it stops, in milliseconds. Default: 10 s. */
   readonly graceMs: number;
-  /** `v1`: whether `POST /v1` is there. Default: false. */
+  /** `v1`: whether to serve `POST /v1`. Default: false. */
   readonly v1: boolean;
-  /** `check_structs`: whether each event of version 2 must be a Thrift struct, else any object. Default: true. */
+  /**
+   * `check_structs`: whether the events of `POST /v2` must be Thrift structs, and those of `POST /v2j` must not be. If
+   * false, `/v2` takes any object, and `/v2j` any JSON. Default: true.
+   */
   readonly checkStructs: boolean;
   /** The admin routes. */
   readonly admin: {
     /**
-     * `admin.listen`: where /health and /metrics are; undefined: `off`. Default, `beside`: where the batches are
-     * received, if only this machine reaches that or there is an `admin.token`.
+     * `admin.listen`: where /health and /metrics are served; undefined for `off`. Default, `beside`: where batches are
+     * received, if only this machine can connect or `admin.token` is set.
      */
     readonly listen: ListenAddress | "beside" | undefined;
-    /** `admin.token` or `admin.token_file`: the token that requests to `/health` and `/metrics` must carry. Default: nothing. */
+    /** `admin.token` or `admin.token_file`: the token that requests to `/health` and `/metrics` need. Default: none. */
     readonly token: Secret | undefined;
   };
-  /** What is allowed but likely not meant, one sentence each. */
+  /** Settings that are allowed but probably not intended, one sentence each. */
   readonly warnings: readonly string[];
 }
 
-/** PEM files, by their paths. */
+/** Paths of PEM files. */
 export interface ListenerTls {
   /** The listener's certificate. */
   readonly certFile: string;
@@ -120,12 +127,12 @@ export interface ListenerTls {
   readonly caFile: string | undefined;
 }
 
-/** How many connections a collector has open until someone says otherwise: one for each host of a fleet without a balancer. */
+/** The default of `max_connections`: one for each host of a fleet without a balancer. */
 const DEFAULT_MAX_CONNECTIONS = 2_048;
 
 const SECTION = "event-collector";
 const KEY_PREFIX = "key.";
-/** What the name of a key may be followed by: where its value is, and what else is said of it. */
+/** The suffixes of a key's settings. */
 const KEY_SUFFIX = /_(?:file|source|require_ids)$/i;
 const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
 
@@ -136,8 +143,9 @@ const DEFAULT_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_800 };
  * shows a secret.
  */
 export function loadCollectorConfig(path: string, options: { readonly env?: Env } = {}): CollectorConfig {
+  const checked = checkOptions(options, { env: OBJECT });
   const { text, ...read } = readConfigFile(path);
-  return parseCollectorConfig(text, { ...options, ...read });
+  return parseCollectorConfig(text, { ...checked, ...read });
 }
 
 /**
@@ -189,7 +197,7 @@ type Load = Pick<
   "maxPendingBytes" | "maxRequests" | "maxConnections" | "requestTimeoutMs" | "graceMs"
 >;
 
-/** What it takes on at once, and for how long. */
+/** Reads the limits of the load. */
 function readLoad(section: ConfigSection): Load {
   const duration = durationMsIn({ min: 1, max: MAX_DURATION_MS });
   return {

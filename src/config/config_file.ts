@@ -1,32 +1,34 @@
 import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
+import { parse, TomlError, type TomlTable, type TomlValue } from "smol-toml";
 import { ConfigurationError, type ConfigurationLocation } from "../errors.ts";
-import { ConfigSection, type Env, processEnv, type Setting } from "./config_section.ts";
+import { explainFileError } from "../file_error.ts";
+import { checkOption, STRING } from "../options.ts";
+import { ConfigSection, type Env, type FileExposure, processEnv, type Setting } from "./config_section.ts";
 import { type IniSection, parseIni } from "./ini.ts";
-import { flattenTable, parseToml, type TomlTable, tableAt, tableNames } from "./toml.ts";
 
-/** How a configuration file is written. */
+/** The syntax of a configuration file. */
 export type ConfigFormat = "ini" | "toml";
 
-/** A configuration file's text, and how to read it. */
+/** The text of a configuration file, and how to read it. */
 export interface ConfigText {
   readonly text: string;
   readonly format: ConfigFormat;
   /** The file's name, for messages. */
   readonly file: string;
-  /** The file's mode when others than its owner can read it. */
-  readonly openMode: number | undefined;
+  /** Set if users other than the owner can read the file. */
+  readonly exposure: FileExposure | undefined;
 }
 
-/** How a configuration text is read. */
+/** How to read a configuration text. */
 export interface ParseOptions {
-  /** How the text is written. Default: `ini`. */
+  /** The syntax of the text. Default: `ini`. */
   readonly format?: ConfigFormat;
   /** The file's name, for messages. */
   readonly file?: string;
-  /** The file's mode when others than its owner can read it: a warning where it holds a secret. */
-  readonly openMode?: number | undefined;
-  /** Where `$NAME` and `${NAME}` come from. Default: the environment of this process. */
+  /** Set if users other than the owner can read the file: a warning if it holds a secret. */
+  readonly exposure?: FileExposure | undefined;
+  /** The variables for `$NAME` and `${NAME}`. Default: the environment of this process. */
   readonly env?: Env;
 }
 
@@ -38,33 +40,34 @@ const MAX_LISTED_SECTIONS = 10;
 /**
  * Reads a configuration file: TOML if its name ends in `.toml`, otherwise INI.
  *
- * @throws {ConfigurationError} if there is no such file, it cannot be read, or is not UTF-8.
+ * @throws {ConfigurationError} the file cannot be read, or is not UTF-8
  */
 export function readConfigFile(path: string): ConfigText {
+  checkOption("path", path, STRING);
   const format = path.toLowerCase().endsWith(".toml") ? "toml" : "ini";
-  return { text: decode(readBytes(path), path), format, file: path, openMode: openModeOf(path) };
+  return { text: decode(readBytes(path), path), format, file: path, exposure: exposureOf(path) };
 }
 
 /**
  * Finds a section in a configuration text.
  *
- * @throws {ConfigurationError} if the text is not valid INI or TOML, or has no such section; it then
- * names the sections that are there.
+ * @throws {ConfigurationError} the text is not valid INI or TOML, or the section is missing; then it lists the sections
+ * that exist
  */
 export function openSection(text: string, name: SectionName, options: ParseOptions): ConfigSection {
-  const { format = "ini", file, openMode, env = processEnv() } = options;
+  const { format = "ini", file, exposure, env = processEnv() } = options;
   const section = format === "ini" ? name.join(":") : tomlName(name);
-  const place = file === undefined ? { section } : { file, section };
-  const settings = format === "ini" ? iniSettings(text, place) : tomlSettings(text, name, place);
-  return new ConfigSection(settings, { place, env, openMode });
+  const location = file === undefined ? { section } : { file, section };
+  const settings = format === "ini" ? iniSettings(text, location) : tomlSettings(text, name, location);
+  return new ConfigSection(settings, { location, env, exposure });
 }
 
-type SectionPlace = ConfigurationLocation & { readonly section: string };
+type SectionLocation = ConfigurationLocation & { readonly section: string };
 
-function iniSettings(text: string, place: SectionPlace): Map<string, Setting> {
-  const { defaults, sections } = parseIni(text, place);
-  const own = sections.get(place.section);
-  if (own === undefined) throw missingSection(place, [...sections.keys()]);
+function iniSettings(text: string, location: SectionLocation): Map<string, Setting> {
+  const { defaults, sections } = parseIni(text, location);
+  const own = sections.get(location.section);
+  if (own === undefined) throw missingSection(location, [...sections.keys()]);
   return new Map([...settingsOf(defaults, true), ...settingsOf(own, false)]);
 }
 
@@ -72,8 +75,8 @@ function settingsOf(options: IniSection, isInherited: boolean): [string, Setting
   return [...options].map(([key, option]) => [key, { ...option, isInherited }]);
 }
 
-function tomlSettings(text: string, name: SectionName, place: SectionPlace): Map<string, Setting> {
-  const root = parseToml(text, place);
+function tomlSettings(text: string, name: SectionName, location: SectionLocation): Map<string, Setting> {
+  const root = parseToml(text, location);
   const path = name.filter((part) => part !== undefined);
   const table = tableAt(root, path);
   if (table === undefined) {
@@ -83,22 +86,22 @@ function tomlSettings(text: string, name: SectionName, place: SectionPlace): Map
       ...siblings.map((sibling) => tomlName([path[0], sibling])),
       ...others.map((other) => tomlName([other])),
     ];
-    throw missingSection(place, names, needsQuotes(root, path) ? quotesMissing(path) : "");
+    throw missingSection(location, names, needsQuotes(root, path) ? quotesMissing(path) : "");
   }
-  const texts = placed(place, () => flattenTable(table));
+  const texts = withLocation(location, () => flattenTable(table));
   return new Map([...texts].map(([key, value]) => [key, { name: key, value, isInherited: false }]));
 }
 
-function placed<T>(place: ConfigurationLocation, read: () => T): T {
+function withLocation<T>(location: ConfigurationLocation, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
-    throw new ConfigurationError(error.problem, { ...place, ...error.location });
+    throw new ConfigurationError(error.problem, { ...location, ...error.location });
   }
 }
 
-/** A table's name as TOML has it: a part with a dot in it is quoted. */
+/** Formats the name of a table: TOML needs quotes around a part with a dot. */
 function tomlName(parts: readonly (string | undefined)[]): string {
   return parts
     .filter((part) => part !== undefined)
@@ -106,7 +109,7 @@ function tomlName(parts: readonly (string | undefined)[]): string {
     .join(".");
 }
 
-/** Whether the file has `[event-publisher.a.b]` where the queue `a.b` is looked for. */
+/** Whether the file has `[event-publisher.a.b]` for the queue `a.b`. */
 function needsQuotes(root: TomlTable, path: readonly string[]): boolean {
   const parts = path.flatMap((part) => part.split("."));
   return parts.length > path.length && tableAt(root, parts) !== undefined;
@@ -118,38 +121,31 @@ function quotesMissing(path: readonly string[]): string {
 }
 
 function missingSection(
-  place: ConfigurationLocation,
+  location: ConfigurationLocation,
   names: readonly string[],
   hint: string = "",
 ): ConfigurationError {
   const listed = names.slice(0, MAX_LISTED_SECTIONS).map((name) => `[${name}]`);
   if (names.length > listed.length) listed.push("...");
-  const found = listed.length === 0 ? "it has no sections" : `it has ${listed.join(", ")}`;
-  return new ConfigurationError(`the file has no such section: ${found}${hint}`, place);
+  const found = listed.length === 0 ? "the file has no sections" : `the file has ${listed.join(", ")}`;
+  return new ConfigurationError(`the section is missing: ${found}${hint}`, location);
 }
-
-const READ_PROBLEMS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EISDIR: "it is a directory",
-  EACCES: "permission denied",
-};
 
 function readBytes(file: string): Uint8Array {
   try {
     return readFileSync(file);
   } catch (cause) {
-    const { code = "", message } = cause as NodeJS.ErrnoException;
-    const problem = `cannot read the configuration: ${READ_PROBLEMS[code] ?? message}`;
+    const problem = `cannot read the configuration: ${explainFileError(cause, file)}`;
     throw new ConfigurationError(problem, { file }, { cause });
   }
 }
 
-/** Its group is no other when this process is not the owner and can read it only so. */
-function openModeOf(file: string): number | undefined {
+/** The group does not count as others if this process is not the owner and reads the file by its group. */
+function exposureOf(file: string): FileExposure | undefined {
   const { mode, uid } = statSync(file);
   const isOwner = uid === process.getuid?.();
   const isOpen = (mode & 0o004) !== 0 || (isOwner && (mode & 0o040) !== 0);
-  return isOpen ? mode & 0o777 : undefined;
+  return isOpen ? { mode, uid } : undefined;
 }
 
 function decode(bytes: Uint8Array, file: string): string {
@@ -158,4 +154,75 @@ function decode(bytes: Uint8Array, file: string): string {
   } catch {
     throw new ConfigurationError("the configuration is not UTF-8 text", { file });
   }
+}
+
+export type { TomlTable };
+
+/** Keys have two levels (`collector.hostname`); deeper tables than this are not a configuration. */
+const MAX_DEPTH = 8;
+
+/**
+ * Reads TOML text.
+ *
+ * @throws {ConfigurationError} with line and column, if the text is not TOML. It has the parser's message without its
+ * excerpt of the file, which could show a secret.
+ */
+export function parseToml(text: string, options: { readonly file?: string } = {}): TomlTable {
+  const file = options.file === undefined ? {} : { file: options.file };
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const [what = ""] = error.message.replace("Invalid TOML document: ", "").split("\n");
+    throw new ConfigurationError(`column ${error.column}: not valid TOML: ${what}`, {
+      ...file,
+      line: error.line,
+    });
+  }
+}
+
+/** The table at a path of names, if it exists. */
+export function tableAt(root: TomlTable, path: readonly string[]): TomlTable | undefined {
+  let table: TomlTable | undefined = root;
+  for (const name of path) {
+    const value: TomlValue | undefined =
+      table !== undefined && Object.hasOwn(table, name) ? table[name] : undefined;
+    table = isTable(value) ? value : undefined;
+  }
+  return table;
+}
+
+/** The names of the tables in a table. */
+export function tableNames(table: TomlTable): string[] {
+  return Object.keys(table).filter((name) => isTable(table[name]));
+}
+
+/**
+ * Returns the values of a table as the text that an INI file would hold, by dotted key: `collector.hostname` is either
+ * one key, or `hostname` in a table `collector`. Numbers and booleans become text.
+ *
+ * @throws {ConfigurationError} without a file, if a value is an array or a date, or nested too deep
+ */
+export function flattenTable(table: TomlTable): Map<string, string> {
+  const texts = new Map<string, string>();
+  flattenInto(texts, table, []);
+  return texts;
+}
+
+function flattenInto(texts: Map<string, string>, table: TomlTable, path: readonly string[]): void {
+  if (path.length >= MAX_DEPTH)
+    throw new ConfigurationError(`tables are nested more than ${MAX_DEPTH} levels deep`);
+  for (const [name, value] of Object.entries(table)) {
+    const names = [...path, name];
+    const key = names.join(".");
+    if (isTable(value)) flattenInto(texts, value, names);
+    else if (typeof value === "object")
+      throw new ConfigurationError("expected a string, number or boolean", { key });
+    else if (texts.has(key)) throw new ConfigurationError("duplicate key: keep one", { key });
+    else texts.set(key, String(value));
+  }
+}
+
+function isTable(value: TomlValue | undefined): value is TomlTable {
+  return typeof value === "object" && !Array.isArray(value) && !(value instanceof Date);
 }

@@ -2,50 +2,60 @@ import { dirname } from "node:path";
 import process from "node:process";
 import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, type ConfigurationLocation } from "../errors.ts";
+import { formatMode } from "../file_error.ts";
 import { absolutePath } from "../storage/locations.ts";
 import { parseText, type ValueParser } from "./parsers.ts";
 
-/** A key of a section, before its variables are filled in. */
+/** A key of a section, before its variables are expanded. */
 export interface Setting {
-  /** The key as it is written. */
+  /** The key as written in the file. */
   readonly name: string;
   readonly value: string;
-  /** The line in the file, from 1, where the format tells. */
+  /** The line in the file, from 1; undefined for TOML. */
   readonly line?: number;
-  /** Whether it comes from `[DEFAULT]`, and so is not meant for this section alone. */
+  /** Whether it comes from `[DEFAULT]`, and so applies to all sections. */
   readonly isInherited: boolean;
 }
 
-/** How a value is read. */
+/** Options of {@link ConfigSection.read}. */
 export interface ReadOptions {
-  /** Take a `$NAME` that is not set as text, with a warning, instead of rejecting it. */
+  /** Keep an unset `$NAME` as text, with a warning, instead of rejecting it. */
   readonly keepUnset?: boolean;
-  /** Show nothing of the value. */
+  /** Never show the value. */
   readonly isSecret?: boolean;
 }
 
-/** What a section is part of. */
-export interface SectionContext {
-  readonly place: ConfigurationLocation;
-  /** Where `$NAME` and `${NAME}` come from. */
-  readonly env: Env;
-  /** The mode of the file when others than its owner can read it. */
-  readonly openMode?: number | undefined;
+/** The permissions of a file that other users can read. */
+export interface FileExposure {
+  readonly mode: number;
+  /** The owner. */
+  readonly uid: number;
 }
 
-/** A value that stands somewhere else, so that the file gives nothing away. */
+/** The context of a section. */
+export interface SectionContext {
+  readonly location: ConfigurationLocation;
+  /** The variables for `$NAME` and `${NAME}`. */
+  readonly env: Env;
+  /** The permissions of the file if other users can read it. */
+  readonly exposure?: FileExposure | undefined;
+}
+
+/** The warning about a key that no reader asks for. */
+export const UNKNOWN_KEY = "unknown key, ignored";
+
+/** A value that is in a variable, so the file does not hold it. */
 const ONE_VARIABLE = /^\$(\w+|\{[^}]*\})$/;
 
 /**
- * The settings of one section. It fills in variables, tells in every error where the value stands,
- * and knows which keys nobody asked for.
+ * The settings of one section. It expands variables, adds the location of the value to every error, and finds unknown
+ * keys.
  */
 export class ConfigSection {
   readonly #settings: ReadonlyMap<string, Setting>;
-  readonly #place: ConfigurationLocation;
+  readonly #location: ConfigurationLocation;
   readonly #env: Env;
-  /** The mode of a file that others than its owner can read; else undefined. */
-  readonly #openMode: number | undefined;
+  readonly #exposure: FileExposure | undefined;
   readonly #directory: string;
   #holdsSecret = false;
   readonly #asked = new Set<string>();
@@ -53,29 +63,31 @@ export class ConfigSection {
 
   constructor(settings: ReadonlyMap<string, Setting>, context: SectionContext) {
     this.#settings = settings;
-    this.#place = context.place;
+    this.#location = context.location;
     this.#env = context.env;
-    this.#openMode = context.openMode;
-    this.#directory = dirname(context.place.file ?? "./"); // the working directory, for a text that is in no file
+    this.#exposure = context.exposure;
+    this.#directory = dirname(context.location.file ?? "./"); // the working directory, if the text is not from a file
   }
 
   /** Reads a path: absolute, or relative to the directory of the configuration's file. */
   readonly parsePath = (text: string): string => absolutePath(parseText(text), absolutePath(this.#directory));
 
   /**
-   * What `parse` makes of a key's value; of the empty text, if the key is absent.
+   * Reads the value of a key with `parse`, which gets the empty text if the key is absent.
    *
-   * @throws {ConfigurationError} with file, section, key and line, if `parse` throws one or a variable
-   * in the value is not set.
+   * @throws {ConfigurationError} with file, section, key and line, if `parse` throws one, or a variable in the value is
+   * not set
    */
   read<T>(key: string, parse: ValueParser<T>, options: ReadOptions = {}): T {
     this.#asked.add(key);
-    if (options.isSecret) this.#holdsSecret ||= this.#isWrittenOut(key);
+    if (options.isSecret) this.#holdsSecret ||= this.#isInFile(key);
     try {
       return parse(this.#expand(key, options));
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
-      throw new ConfigurationError(error.problem + this.#misspelt(key), this.#placeOf(key));
+      throw new ConfigurationError(error.problem + this.#misspelt(key), this.#locationOf(key), {
+        cause: error.cause,
+      });
     }
   }
 
@@ -84,7 +96,7 @@ export class ConfigSection {
     return (this.#settings.get(key)?.value ?? "") !== "";
   }
 
-  /** The section's own keys that begin with `prefix`, by the rest of the key as it is written. */
+  /** The section's own keys that begin with `prefix`, by the rest of the key as written. */
   keysUnder(prefix: string): Map<string, string> {
     const own = [...this.#settings].filter(
       ([key, setting]) => key.startsWith(prefix) && !setting.isInherited,
@@ -94,10 +106,10 @@ export class ConfigSection {
 
   /** Adds a warning about a key. */
   warn(key: string, problem: string): void {
-    this.#warnings.push(new ConfigurationError(problem, this.#placeOf(key)).message);
+    this.#warnings.push(new ConfigurationError(problem, this.#locationOf(key)).message);
   }
 
-  /** Warns of each of the section's own keys that begin with `prefix`: they are known, and mean nothing here. */
+  /** Warns about each of the section's own keys that begin with `prefix`: they are known, but have no effect here. */
   ignore(prefix: string, problem: string): void {
     for (const key of this.keysUnder(prefix).values()) {
       this.#asked.add(key);
@@ -107,26 +119,25 @@ export class ConfigSection {
 
   /** An error about a key. */
   error(key: string, problem: string): ConfigurationError {
-    return new ConfigurationError(problem, this.#placeOf(key));
+    return new ConfigurationError(problem, this.#locationOf(key));
   }
 
-  /** All warnings; call it last, as keys not read by then are unknown. */
+  /** Returns all warnings. Call it last: keys that were not read by then are unknown. */
   finish(): readonly string[] {
     for (const [key, setting] of this.#settings) {
       if (!setting.isInherited && !this.#asked.has(key)) this.#warnUnknown(key, setting);
     }
-    if (this.#holdsSecret && this.#openMode !== undefined) this.#warnOpen(this.#openMode);
+    if (this.#holdsSecret && this.#exposure !== undefined) this.#warnExposed(this.#exposure);
     return this.#warnings;
   }
 
-  #isWrittenOut(key: string): boolean {
+  #isInFile(key: string): boolean {
     return this.has(key) && !ONE_VARIABLE.test(this.#settings.get(key)!.value);
   }
 
-  #warnOpen(mode: number): void {
-    const { file } = this.#place;
-    const octal = mode.toString(8).padStart(4, "0");
-    const problem = `holds a secret, and others than its owner can read it (mode ${octal}): chmod 600 ${file}`;
+  #warnExposed({ mode, uid }: FileExposure): void {
+    const { file } = this.#location;
+    const problem = `holds a secret, and users other than its owner (uid ${uid}) can read it (mode ${formatMode(mode)}): chmod 600 ${file}`;
     this.#warnings.push(new ConfigurationError(problem, { ...(file !== undefined && { file }) }).message);
   }
 
@@ -134,58 +145,54 @@ export class ConfigSection {
     const { text, unset } = expandVars(this.#settings.get(key)?.value ?? "", this.#env);
     const [name] = unset;
     if (name === undefined) return text;
-    const problem = options.isSecret
-      ? "the environment variable in it is not set"
-      : `the environment variable ${name} is not set`;
+    const isShown = !options.isSecret || !this.#isInFile(key); // "pa$word" in a secret may be no variable
+    const problem = isShown
+      ? `the environment variable ${name} is not set`
+      : "an environment variable in the value is not set";
     if (!options.keepUnset) throw new ConfigurationError(problem);
-    this.warn(key, `${problem}: taken as it is written`);
+    this.warn(key, `${problem}: the value is used as written`);
     return text;
   }
 
-  /** A hint at the key that was likely meant to be this one, if this one is not there. */
+  /** Suggests the key that was probably meant, if this one is absent. */
   #misspelt(key: string): string {
     if (this.#settings.has(key)) return "";
     const found = didYouMean(key, this.#settings.keys());
     if (found === undefined) return "";
     const line = this.#settings.get(found)?.line;
-    return line === undefined
-      ? `; is ${found} meant to be it?`
-      : `; is ${found} in line ${line} meant to be it?`;
+    return `; did you mean the key ${found}${line === undefined ? "" : ` in line ${line}`}?`;
   }
 
   #warnUnknown(key: string, { value }: Setting): void {
-    // A wrapped secret that was not indented reads as a key. Don't show it.
+    // The rest of a wrapped secret without an indent looks like a key. Do not show it.
     if (!key.includes(".") && /^=?$/.test(value)) {
-      const { key: _, ...place } = this.#placeOf(key);
-      const problem = "not a known key, ignored; to continue the value above, indent the line";
-      this.#warnings.push(new ConfigurationError(problem, place).message);
+      const { key: _, ...location } = this.#locationOf(key);
+      const problem = `${UNKNOWN_KEY}; to continue the value above, indent the line`;
+      this.#warnings.push(new ConfigurationError(problem, location).message);
       return;
     }
     const meant = didYouMean(key, this.#asked);
-    this.warn(
-      key,
-      meant === undefined ? "not a known key, ignored" : `not a known key, ignored: did you mean ${meant}?`,
-    );
+    this.warn(key, meant === undefined ? UNKNOWN_KEY : `${UNKNOWN_KEY}: did you mean ${meant}?`);
   }
 
-  #placeOf(key: string): ConfigurationLocation {
+  #locationOf(key: string): ConfigurationLocation {
     const line = this.#settings.get(key)?.line;
-    return { ...this.#place, key, ...(line !== undefined && { line }) };
+    return { ...this.#location, key, ...(line !== undefined && { line }) };
   }
 }
 
 /** Environment variables by name. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
-/** Where variables come from unless someone says otherwise. */
+/** The default for variables. */
 export function processEnv(): Env {
   return process.env;
 }
 
-/** A text with its variables filled in. */
+/** A text after its variables are expanded. */
 export interface ExpandedText {
   readonly text: string;
-  /** Names of the variables that are not set; the text still holds them as written. */
+  /** The names of the variables that are not set; the text holds them as written. */
   readonly unset: readonly string[];
 }
 
@@ -194,8 +201,8 @@ const VARIABLE = /\$(\w+|\{[^}]*\})/g;
 const BARE_VARIABLE = /\$(\w+)/g;
 
 /**
- * Fills in `$NAME` and `${NAME}`. What is not set stays as written; a value is not expanded again;
- * there is no escape (in `$$NAME` only `$NAME` is a variable).
+ * Expands `$NAME` and `${NAME}`. An unset variable stays as written, a value is not expanded again, and there is no
+ * escape: in `$$NAME` only `$NAME` is a variable.
  *
  * Source of the rules: Python's `os.path.expandvars` on POSIX.
  */
@@ -209,7 +216,7 @@ export function expandVars(text: string, env: Env): ExpandedText {
     unset.push(name);
     return variable;
   };
-  // Behind the last `}` no `${` is ever closed: looking for its end there would take quadratic time.
+  // Behind the last `}` no `${` is closed: searching for its end there would take quadratic time.
   const lastClosed = text.lastIndexOf("}") + 1;
   const head = text.slice(0, lastClosed).replace(VARIABLE, fill);
   const tail = text.slice(lastClosed).replace(BARE_VARIABLE, fill);

@@ -1,5 +1,5 @@
 /**
- * What `--check` says of a configuration, and whether a reload changes it.
+ * The output of `--check`, and whether a reload changes a configuration.
  *
  * @module
  */
@@ -8,13 +8,15 @@ import { readFileSync } from "node:fs";
 import { DEFAULT_MAX_EVENTS } from "../storage/events.ts";
 import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
-import type { CollectorDestinationConfig, DestinationConfig } from "./destination_config.ts";
+import { Secret } from "./credentials.ts";
+import type { DestinationConfig } from "./destination_config.ts";
+import type { HttpTransportConfig } from "./http_config.ts";
 import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
+import type { PostgresConfig } from "./postgres_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
-import { Secret } from "./secret.ts";
 import type { SinkConfig } from "./sink_config.ts";
 
-/** A collector's configuration as `--check` prints it: without the secrets, units last, `null` for what is not there. */
+/** A collector's configuration for `--check`: without secrets, units last, `null` for absent values. */
 export function describeCollectorConfig(config: CollectorConfig): Record<string, unknown> {
   const { admin } = config;
   return {
@@ -38,6 +40,7 @@ export function describeCollectorConfig(config: CollectorConfig): Record<string,
 
 function describeSinkConfig(sink: SinkConfig): Record<string, unknown> {
   if (sink.kind === "nats") return describeNats(sink);
+  if (sink.kind === "postgres") return describePostgres(sink);
   const { kind: _, path, fsync, fsyncIntervalMs, ...rotation } = sink;
   return {
     output: path,
@@ -50,7 +53,7 @@ function describeSinkConfig(sink: SinkConfig): Record<string, unknown> {
   };
 }
 
-/** A publisher's configuration as `--check` prints it: without the secret, units last, `null` for what is not there. */
+/** A publisher's configuration for `--check`: without the secret, units last, `null` for absent values. */
 export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
   const { destination, batch, deadLetters, admin, metrics } = config;
   return {
@@ -65,6 +68,7 @@ export function describePublisherConfig(config: PublisherConfig): Record<string,
     batch_max_age_ms: batch.maxAgeMs,
     batch_min_interval_ms: batch.minIntervalMs,
     batch_gzip_level: batch.gzipLevel,
+    batch_max_events: batch.maxEvents ?? null,
     batch_max_bytes: batch.maxBytes,
     queue_retention_ms: config.retention?.maxAgeMs ?? null,
     queue_retention_bytes: config.retention?.maxBytes ?? null,
@@ -73,6 +77,7 @@ export function describePublisherConfig(config: PublisherConfig): Record<string,
     dead_letters_max_bytes: deadLetters.maxBytes,
     dead_letters_max_share: deadLetters.maxShare,
     publisher_concurrency: config.concurrency,
+    publisher_drop_fields: config.dropFields,
     publisher_grace_ms: config.graceMs,
     admin_token: admin.token !== undefined,
     admin_listen: admin.listen === undefined ? "off" : formatAddress(admin.listen),
@@ -91,25 +96,48 @@ function describeDestination(destination: DestinationConfig): Record<string, unk
     case "collector":
       return {
         url: destination.url,
-        collector_timeout_ms: destination.timeoutMs,
-        collector_proxy: describeProxy(destination.proxy),
-        collector_tls_ca_file: destination.tls?.caFile ?? null,
-        collector_tls_cert_file: destination.tls?.certFile ?? null,
-        collector_tls_key_file: destination.tls?.keyFile ?? null,
+        ...describeTransport("collector", destination),
         key_name: destination.key.name,
+      };
+    case "http":
+      return {
+        url: destination.url.replace(/\?.*/s, "?[redacted]"),
+        ...describeTransport("http", destination),
+        http_headers: Object.keys(destination.headers),
+        http_body: destination.bodyKind,
+        http_auth: destination.auth.kind,
+        http_compression: destination.compression,
+        http_response: destination.response,
+        http_accepted_statuses: destination.acceptedStatuses ?? null,
+        http_rejected_statuses: destination.rejectedStatuses,
       };
     case "nats":
       return {
         ...describeNats(destination),
         nats_messages: destination.messages,
       };
+    case "postgres":
+      return describePostgres(destination);
     case "file":
       return { file_path: destination.path };
   }
 }
 
+function describeTransport(
+  kind: string,
+  { timeoutMs, proxy, tls }: HttpTransportConfig,
+): Record<string, unknown> {
+  return {
+    [`${kind}_timeout_ms`]: timeoutMs,
+    [`${kind}_proxy`]: describeProxy(proxy),
+    [`${kind}_tls_ca_file`]: tls?.caFile ?? null,
+    [`${kind}_tls_cert_file`]: tls?.certFile ?? null,
+    [`${kind}_tls_key_file`]: tls?.keyFile ?? null,
+  };
+}
+
 /** Without its user and password. */
-function describeProxy(proxy: CollectorDestinationConfig["proxy"]): string | null {
+function describeProxy(proxy: HttpTransportConfig["proxy"]): string | null {
   if (!(proxy instanceof Secret)) return proxy ?? null;
   const { protocol, host } = new URL(Buffer.from(proxy.reveal()).toString());
   return `${protocol}//${host}`;
@@ -126,11 +154,30 @@ function describeNats(nats: NatsDestinationConfig | NatsSinkConfig): Record<stri
   };
 }
 
+function describePostgres({
+  address,
+  tls,
+  table,
+  partition,
+  timeoutMs,
+}: PostgresConfig): Record<string, unknown> {
+  return {
+    postgres_host: address.host,
+    postgres_port: address.port,
+    postgres_database: address.database,
+    postgres_user: address.user,
+    postgres_tls: tls === undefined ? (address.sslMode ?? "disable") : "verify-full",
+    postgres_table: table,
+    postgres_partition: partition,
+    postgres_timeout_ms: timeoutMs,
+  };
+}
+
 /**
- * The same for two configurations that say the same, secrets and the contents of the files that they name included: as
- * these are now. A hash, so that no text with the secrets stays in memory.
+ * Equal for equal configurations, including secrets and the current contents of certificate files. It is a hash, so that
+ * no text with the secrets stays in memory.
  */
-export function fingerprintOf(config: PublisherConfig): string {
+export function fingerprintOf(config: object): string {
   const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
     const raw = this[key]; // before toJSON
     if (raw instanceof Secret) return Buffer.from(raw.reveal()).toString("base64");
@@ -139,13 +186,13 @@ export function fingerprintOf(config: PublisherConfig): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Certificates and credentials: `caFile`. They are read when a connection is made. */
+/** Keys such as `caFile`: certificates and credentials, which are read for each connection. */
 const NAMES_A_FILE = /[a-z]File$/;
 
 function contentsOf(path: string): string | undefined {
   try {
     return readFileSync(path, "base64");
   } catch {
-    return undefined; // who connects will say so
+    return undefined; // the connection fails with the reason
   }
 }

@@ -4,23 +4,22 @@
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
+import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { checkExposedSecret, parseSecret, readSecret, type Secret } from "./credentials.ts";
+import {
+  type HttpDestinationConfig,
+  type HttpTransportConfig,
+  isLoopback,
+  readHttpDestination,
+  readHttpTransport,
+} from "./http_config.ts";
 import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
-import { durationMsIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
-import { checkExposedSecret, parseSecret, readSecret, Secret } from "./secret.ts";
-import { readTlsFiles, type TlsFiles } from "./tls_files.ts";
-
-/**
- * How long one POST may take, connect to last byte of the answer, in milliseconds. baseplate.py
- * gives up after 3 s and sends again, which a slow collector sees as twice the load.
- */
-export const DEFAULT_COLLECTOR_TIMEOUT_MS = 10_000;
-
-/** The format of a batch on the wire: Thrift's TJSONProtocol, or a plain JSON array. */
-export type CollectorVersion = "2" | "2j";
+import { oneOf, optional, parseText, quote } from "./parsers.ts";
+import { type PostgresConfig, readPostgres } from "./postgres_config.ts";
 
 /** `destination = collector`: an HTTP collector. */
-export interface CollectorDestinationConfig {
+export interface CollectorDestinationConfig extends HttpTransportConfig {
   /** Always `collector`. */
   readonly kind: "collector";
   /**
@@ -31,19 +30,7 @@ export interface CollectorDestinationConfig {
    */
   readonly url: string;
   /** `collector.version`: the format of a batch, `2` for Thrift structs in JSON or `2j` for plain JSON. Default: `2`. */
-  readonly version: CollectorVersion;
-  /** `collector.timeout` (ours): how long a request may take, in milliseconds. Default: 10 s. */
-  readonly timeoutMs: number;
-  /**
-   * `collector.proxy` (ours), or what the file `collector.proxy_file` holds: the URL of an HTTP proxy, or `environment`
-   * for those that `http_proxy`, `https_proxy` and `no_proxy` name. Default: none, whatever the environment says.
-   */
-  readonly proxy: Secret | "environment" | undefined;
-  /**
-   * `collector.tls_ca_file`, `collector.tls_cert_file`, `collector.tls_key_file` (ours): who is trusted, and the
-   * certificate and key that the collector asks for, in PEM. Default: the authorities that the runtime trusts, and no certificate.
-   */
-  readonly tls: TlsFiles | undefined;
+  readonly version: BatchVersion;
   /** The key that batches are signed with. */
   readonly key: {
     /** `key.name`: the collector finds the key by it. */
@@ -65,7 +52,12 @@ export interface FileDestinationConfig {
 }
 
 /** Where a publisher takes its events. */
-export type DestinationConfig = CollectorDestinationConfig | NatsDestinationConfig | FileDestinationConfig;
+export type DestinationConfig =
+  | CollectorDestinationConfig
+  | HttpDestinationConfig
+  | NatsDestinationConfig
+  | PostgresConfig
+  | FileDestinationConfig;
 
 /** How the keys of a destination are read, and what they begin with. */
 interface DestinationKeys {
@@ -76,7 +68,9 @@ interface DestinationKeys {
 /** By the value of `destination`. */
 const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>> = {
   collector: { read: readCollector, prefixes: ["collector.", "key."] },
+  http: { read: readHttpDestination, prefixes: ["http."] },
   nats: { read: readNatsDestination, prefixes: ["nats."] },
+  postgres: { read: readPostgres, prefixes: ["postgres."] },
   file: { read: readFile, prefixes: ["file."] },
 };
 
@@ -97,43 +91,19 @@ function readFile(section: ConfigSection): FileDestinationConfig {
 }
 
 const DEFAULT_PATH = "events.jsonl";
-const DEFAULT_VERSION: CollectorVersion = "2";
+const DEFAULT_VERSION: BatchVersion = "2";
 
 function readCollector(section: ConfigSection): CollectorDestinationConfig {
   const scheme = section.read("collector.scheme", optional(parseScheme, "https" as const));
   const hostname = section.read("collector.hostname", parseCollectorHostname);
   const version = section.read("collector.version", optional(oneOf("2", "2j"), DEFAULT_VERSION));
   const url = collectorUrl({ scheme, hostname, version });
-  if (isExposed(url))
-    section.warn("collector.scheme", "events are sent unencrypted to another machine: use https");
-  const timeoutMs = section.read(
-    "collector.timeout",
-    optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_COLLECTOR_TIMEOUT_MS),
-  );
   const key = {
     name: section.read("key.name", parseKeyName, { keepUnset: true }),
     secret: readSecret(section, "key.secret", parseKeySecret),
   };
   if (!isLoopback(url)) checkExposedSecret(section, "key.secret", key.secret);
-  const proxy = readSecret(section, "collector.proxy", optional(parseProxy, undefined));
-  return { kind: "collector", url, version, timeoutMs, proxy, tls: readCollectorTls(section, scheme), key };
-}
-
-function readCollectorTls(section: ConfigSection, scheme: string): TlsFiles | undefined {
-  const tls = readTlsFiles(section, "collector.");
-  if (tls !== undefined && scheme === "http")
-    throw section.error(
-      "collector.scheme",
-      "is http, and collector.tls_* are for https: leave one of them out",
-    );
-  return tls;
-}
-
-/** The message never shows the value: it may hold a password. */
-function parseProxy(text: string): Secret | "environment" {
-  if (text === "environment") return text;
-  if (/^https?:\/\/[^/?#]+\/?$/i.test(text) && URL.canParse(text)) return new Secret(Buffer.from(text));
-  throw new ConfigurationError("expected http://[user:password@]host:port, or environment");
+  return { kind: "collector", url, version, ...readHttpTransport(section, "collector.", url), key };
 }
 
 function parseKeySecret(text: string): Secret {
@@ -150,10 +120,10 @@ function parseScheme(text: string): "http" | "https" {
   throw new ConfigurationError(`expected https or http, got ${quote(text)}`);
 }
 
-/** The name stands in a header, `X-Signature`, which takes one line of Latin-1. */
+/** The name is sent in the header `X-Signature`, which is one line of Latin-1. */
 function parseKeyName(text: string): string {
   if (/^[\t\x20-\x7e\xa0-\xff]*$/.test(text)) return parseText(text);
-  throw new ConfigurationError("cannot stand in an HTTP header: use one line of printable ASCII");
+  throw new ConfigurationError("is not valid in an HTTP header: use one line of printable ASCII");
 }
 
 /**
@@ -161,10 +131,9 @@ function parseKeyName(text: string): string {
  * sends to another place than the file seems to say, or with credentials of its own.
  */
 const HOSTNAME = /^(?:\[[\da-f:.]+\]|[\p{L}\p{N}_][\p{L}\p{M}\p{N}._-]*)(?::0*[1-9]\d*)?(?:\/[^\s?#\\]*)?$/iu;
-const LOOPBACK_HOST = /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|\[::1\])$/;
 
 /**
- * Checks `collector.hostname` and gives it back as written, but for slashes at its end: baseplate.py asks for `//v2` then.
+ * Checks `collector.hostname` and returns it as written, without slashes at its end: with them, baseplate.py requests `//v2`.
  *
  * @throws {ConfigurationError} which never shows the value: where it is not a plain host, it may hold
  * a password.
@@ -178,22 +147,18 @@ function parseCollectorHostname(text: string): string {
 function hint(text: string): string {
   if (text.includes("://")) return ", without the scheme: that is the key collector.scheme";
   if (text.includes("@")) return ", without a user and password: requests are signed with the key";
-  if (/^[^/]*:0*(?:\/|$)/.test(text)) return ", with a port from 1 to 65535 behind the colon";
+  const [, port] = /^[^/?#\s]*:(\d*)(?:\/|$)/.exec(text) ?? [];
+  if (port !== undefined && !isPort(port)) return `, with a port from 1 to 65535, got ${quote(port)}`;
   if (/[?#]/.test(text)) return ", without ? and #: the path ends in the version";
   if (/\s/.test(text)) return ", without white space or a continuation line";
-  return ", which makes no valid URL";
+  return ", which does not make a valid URL";
+}
+
+function isPort(text: string): boolean {
+  return Number(text) >= 1 && Number(text) <= 65_535;
 }
 
 /** Where batches are sent: `{scheme}://{hostname}/v{version}`, spelt exactly as baseplate.py does. */
 function collectorUrl(parts: { scheme: string; hostname: string; version: string }): string {
   return `${parts.scheme}://${parts.hostname}/v${parts.version}`;
-}
-
-/** Whether what is sent to the URL can be read on its way over a network: plain http to another machine. */
-function isExposed(url: string): boolean {
-  return new URL(url).protocol === "http:" && !isLoopback(url);
-}
-
-function isLoopback(url: string): boolean {
-  return LOOPBACK_HOST.test(new URL(url).hostname);
 }

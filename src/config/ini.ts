@@ -2,9 +2,9 @@
  * INI as Python's `configparser.RawConfigParser` reads it with its defaults, so that a file written
  * for baseplate.py means the same here.
  *
- * Why not a package: those on npm (`ini`, `js-ini`, `confbox`, `configparser`, ...) read another
- * dialect. They cut values at `#` and `;`, do not take `key: value`, split `[a:b.c]` at its dots, or
- * reject continuation lines; each of these would silently change a key or a URL.
+ * Why not a package: those on npm (`ini`, `js-ini`, `confbox`, `configparser`, ...) read another dialect. They end
+ * values at `#` and `;`, reject `key: value`, split `[a:b.c]` at its dots, or reject continuation lines. Each of these
+ * would silently change a key or a URL.
  *
  * @module
  */
@@ -13,9 +13,9 @@ import { ConfigurationError } from "../errors.ts";
 
 /** One `name = value` of an INI file. */
 export interface IniOption {
-  /** The name as it is written. Options are found by its lower-cased form. */
+  /** The name as written. Options are found by its lower-cased form. */
   readonly name: string;
-  /** The value without surrounding white space; continuation lines are joined by line feeds. */
+  /** The value without white space around it; continuation lines are joined by line feeds. */
   readonly value: string;
   /** The line the option starts on, from 1. */
   readonly line: number;
@@ -24,7 +24,7 @@ export interface IniOption {
 /** Options by lower-cased name, in the order of the file. */
 export type IniSection = ReadonlyMap<string, IniOption>;
 
-/** What an INI file holds. */
+/** The contents of an INI file. */
 export interface IniDocument {
   /** The options of `[DEFAULT]`, which every section inherits. */
   readonly defaults: IniSection;
@@ -40,7 +40,7 @@ interface OpenOption {
 
 const DEFAULT_SECTION = "DEFAULT";
 const LINE_END = /\r\n|\r|\n/;
-/** Greedy, and whatever stands behind the last bracket is ignored, as in Python. */
+/** Greedy; text after the last bracket is ignored, as in Python. */
 const SECTION_HEADER = /^\[(.+)\]/s;
 const DELIMITER = /[=:]/;
 
@@ -51,8 +51,8 @@ const DELIMITER = /[=:]/;
  * only on lines of their own, indented continuation lines, empty lines inside values, lower-cased
  * option names, no option or section twice, no option without a value. `$VAR` is not expanded here.
  *
- * @throws {ConfigurationError} with the line, where Python rejects the file. The message shows no
- * value: it could be a secret.
+ * @throws {ConfigurationError} with the line, if Python rejects the file. The message shows no value, which could be a
+ * secret
  */
 export function parseIni(text: string, options: { readonly file?: string } = {}): IniDocument {
   const parser = new IniParser(options.file);
@@ -98,8 +98,7 @@ class IniParser {
   }
 
   #openSection(name: string): void {
-    if (this.#sections.has(name))
-      throw this.#error("the section stands here a second time: merge the two", name);
+    if (this.#sections.has(name)) throw this.#error("duplicate section: merge the two", name);
     this.#sectionName = name;
     this.#option = undefined;
     this.#section = this.#defaults;
@@ -120,7 +119,7 @@ class IniParser {
     }
     const key = name.toLowerCase();
     if (this.#section.has(key)) {
-      throw this.#error("the key stands here a second time: keep one", this.#sectionName, key);
+      throw this.#error("duplicate key: keep one", this.#sectionName, key);
     }
     this.#option = { name, lines: [strip(text.slice(at + 1))], line: this.#line };
     this.#section.set(key, this.#option);
@@ -137,7 +136,7 @@ class IniParser {
 }
 
 function missingHeader(text: string): string {
-  if (text.startsWith("\ufeff")) return "the file begins with a byte order mark: save it without one";
+  if (text.startsWith("\ufeff")) return "the file begins with a byte order mark: save it without";
   return "expected a [section] header before the first key";
 }
 
@@ -153,7 +152,7 @@ const SPACES: ReadonlySet<string> = new Set(
     "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000",
 );
 
-/** How many white space characters the text begins with: Python's measure of a line's indent. */
+/** The number of white space characters at the beginning: the indent, as Python measures it. */
 function indentOf(text: string): number {
   let index = 0;
   while (index < text.length && SPACES.has(text.charAt(index))) index++;

@@ -1,10 +1,14 @@
 /**
- * How to reach NATS servers: the keys that the publisher and the collector have in common.
+ * How to connect to NATS servers: the keys that publisher and collector share.
  *
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
+import { isLoopbackHost } from "../server/request_origin.ts";
+import type { BatchVersion } from "../storage/events.ts";
+import { portFrom } from "./addresses.ts";
 import type { ConfigSection } from "./config_section.ts";
+import { readableFileIn, readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
 import {
   durationMsIn,
   MAX_DURATION_MS,
@@ -14,31 +18,29 @@ import {
   quote,
   type ValueParser,
 } from "./parsers.ts";
-import { readSecret, Secret } from "./secret.ts";
 import { SubjectTemplate } from "./subject_template.ts";
-import { readableFileIn, readTlsFiles, type TlsFiles } from "./tls_files.ts";
 
-/** How long a batch may wait for the answers of a NATS server to its messages, in milliseconds. */
+/** The default of `nats.timeout`, in milliseconds. */
 const DEFAULT_NATS_TIMEOUT_MS = 10_000;
 
-/** How one logs in. */
+/** How to log in. */
 export type NatsLogin =
   | { readonly user: string; readonly password: Secret }
   | { readonly token: Secret }
   | { readonly nkeySeed: Secret }
   | { readonly credentialsFile: string };
 
-/** Servers of one cluster, and how to log in to them. */
+/** The servers of a cluster, and how to log in. */
 export interface NatsConnectionConfig {
-  /** `nats.servers`: `host:port`, one or more. The other servers of the cluster are discovered from them. */
+  /** `nats.servers`: `host:port`, one or more. The other servers of the cluster are found through them. */
   readonly servers: readonly string[];
-  /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`; undefined: none. */
+  /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`. Default: none. */
   readonly login: NatsLogin | undefined;
-  /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: TLS is required. Undefined: as the server wants it. */
+  /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: TLS is required. Default: as the server requires. */
   readonly tls: TlsFiles | undefined;
-  /** `nats.inbox_prefix`: the prefix of the subjects for replies, for users that may not subscribe to all of `_INBOX.>`. Default: `_INBOX`. */
+  /** `nats.inbox_prefix`: the prefix of reply subjects, for users who may not subscribe to `_INBOX.>`. Default: `_INBOX`. */
   readonly inboxPrefix: string;
-  /** `nats.timeout`: how long a batch waits for the answers to its messages, in milliseconds. Default: 10 s. */
+  /** `nats.timeout`: how long a batch waits for acknowledgements of its messages, in milliseconds. Default: 10 s. */
   readonly timeoutMs: number;
 }
 
@@ -46,36 +48,35 @@ export interface NatsConnectionConfig {
 export interface NatsDestinationConfig extends NatsConnectionConfig {
   /** Always `nats`. */
   readonly kind: "nats";
-  /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
+  /** `nats.stream`: the only stream that may store the events. Default: the stream of the subject. */
   readonly stream: string | undefined;
   /**
-   * `nats.subject`: with `{queue}` for the queue's name, and a field of the event in braces: `{topic}`, `{user.country}`,
-   * or `{1}`, `{1.2}` for the field ids of a Thrift event. Default: `events.{queue}`.
+   * `nats.subject`: with `{queue}` for the name of the queue, and fields of the event in braces: `{topic}`,
+   * `{user.country}`, or `{1}`, `{1.2}` for field ids of a Thrift event. Default: `events.{queue}`.
    */
   readonly subject: SubjectTemplate;
-  /** `nats.messages`: one message for each `event`, or for a whole `batch`. Default: `event`. */
+  /** `nats.messages`: one message per `event`, or per `batch`. Default: `event`. */
   readonly messages: "event" | "batch";
   /** `nats.batch_version`: the format of a message with a whole batch, as in `collector.version`. Default: `2`. */
-  readonly batchVersion: "2" | "2j";
+  readonly batchVersion: BatchVersion;
 }
 
-/** `sink = nats`: a JetStream stream keeps what a collector accepts. */
+/** `sink = nats`: a JetStream stream stores what a collector accepts. */
 export interface NatsSinkConfig extends NatsConnectionConfig {
   /** Always `nats`. */
   readonly kind: "nats";
-  /** `nats.stream`: the one stream that may take the events. Default: the one that has the subject. */
+  /** `nats.stream`: the only stream that may store the events. Default: the stream of the subject. */
   readonly stream: string | undefined;
   /**
-   * `nats.subject`: with `{key}` for the name of the key that signed the batch, and fields of the event as for a publisher.
-   * Default: `events.{key}`.
+   * `nats.subject`: with `{key}` for the name of the key that signed the batch, and fields of the event in braces, as for
+   * a publisher. Default: `events.{key}`.
    */
   readonly subject: SubjectTemplate;
 }
 
 const DEFAULT_SUBJECT = "events.{queue}";
 const DEFAULT_SINK_SUBJECT = "events.{key}";
-const DEFAULT_PORT = 4222;
-const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\]):/;
+const DEFAULT_PORT = "4222";
 
 /** Reads a publisher's destination. @throws {ConfigurationError} */
 export function readNatsDestination(section: ConfigSection): NatsDestinationConfig {
@@ -89,10 +90,10 @@ export function readNatsDestination(section: ConfigSection): NatsDestinationConf
   if (messages === "batch" && subject.hasFields)
     throw section.error(
       "nats.subject",
-      "names a field, which the events of a batch may differ in: use nats.messages = event",
+      "contains a field, which can differ between the events of a batch: use nats.messages = event",
     );
   if (messages === "event" && section.has("nats.batch_version"))
-    section.warn("nats.batch_version", "has no effect: nats.messages is event");
+    section.warn("nats.batch_version", "has no effect with nats.messages = event");
   const stream = section.read("nats.stream", optional(parseStreamName, undefined));
   return { kind: "nats", ...connection, stream, subject, messages, batchVersion };
 }
@@ -112,10 +113,13 @@ export function readNatsSink(section: ConfigSection): NatsSinkConfig {
 function readNatsConnection(section: ConfigSection): NatsConnectionConfig {
   const servers = section.read("nats.servers", parseServers);
   const tls = readTls(section, servers.isTls);
-  if (tls === undefined && !servers.addresses.every((address) => LOOPBACK.test(address)))
+  if (
+    tls === undefined &&
+    !servers.addresses.every((address) => isLoopbackHost(address.replace(/:\d+$/, "")))
+  )
     section.warn(
       "nats.servers",
-      "events go unencrypted to another machine unless its server insists on TLS: use tls://",
+      "events are sent to another machine, unencrypted unless the server requires TLS: use tls://",
     );
   return {
     servers: servers.addresses,
@@ -141,16 +145,17 @@ function parseServers(text: string): Servers {
   return { addresses: parsed.map(({ address }) => address), isTls: parsed.some(({ isTls }) => isTls) };
 }
 
-/** The message never shows the value: where it is no plain host, it may hold a password. */
+/** The message never shows the value: a URL may contain a password. */
 function parseServer(text: string): { address: string; isTls: boolean } {
   const [, scheme = "nats", host, port = DEFAULT_PORT] =
-    /^(?:(nats|tls):\/\/)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(text) ?? [];
-  if (host === undefined || Number(port) > 65_535) {
-    const hint = text.includes("@") ? ", without a user and password: they have keys of their own" : "";
+    /^(?:(nats|tls):\/\/)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d+))?$/i.exec(text) ?? [];
+  if (host === undefined) {
+    const hint = text.includes("@") ? ", without user and password: set nats.user and nats.password" : "";
     throw new ConfigurationError(
-      `expected nats://host:port, tls://host:port or host:port, with commas between them${hint}`,
+      `expected nats://host:port, tls://host:port or host:port, separated by commas${hint}`,
     );
   }
+  portFrom(1)(port);
   return { address: `${host}:${port}`, isTls: scheme.toLowerCase() === "tls" };
 }
 
@@ -170,7 +175,7 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
   const nkeySeed = readSecret(section, "nats.nkey_seed", secret);
   const credentialsFile = section.read("nats.credentials_file", optional(readableFileIn(section), undefined));
   if ((user === undefined) !== (password === undefined))
-    throw section.error("nats.user", "goes with nats.password or nats.password_file: set both or none");
+    throw section.error("nats.user", "needs nats.password or nats.password_file: set both or none");
   const logins: Array<NatsLogin | undefined> = [
     user !== undefined && password !== undefined ? { user, password } : undefined,
     token && { token },
@@ -181,12 +186,12 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
   if (given.length > 1)
     throw section.error(
       "nats.servers",
-      "there are several ways to log in: keep one of nats.user, nats.token, nats.nkey_seed and nats.credentials_file",
+      "has several logins: keep one of nats.user, nats.token, nats.nkey_seed and nats.credentials_file",
     );
   return given[0];
 }
 
-/** Source: NATS' naming of streams, ADR-6. */
+/** Source: the names of streams in NATS, ADR-6. */
 function parseStreamName(text: string): string {
   if (/^[^\s.*>/\\]+$/.test(text)) return text;
   throw new ConfigurationError(
@@ -194,7 +199,7 @@ function parseStreamName(text: string): string {
   );
 }
 
-/** A subject of plain tokens, which may hold nothing that NATS gives a meaning. */
+/** Reads a subject of plain tokens, without wildcards. */
 function parseSubjectPrefix(text: string): string {
   if (/^[\w-]+(?:\.[\w-]+)*$/.test(text)) return text;
   throw new ConfigurationError(

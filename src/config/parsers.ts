@@ -1,19 +1,20 @@
 /**
- * Readers of single values. Each takes the text of a value, with its variables filled in, and throws
- * a {@link ConfigurationError} without a place; {@link ConfigSection.read} adds where it stands.
+ * Readers of single values. Each takes the text of a value, after its variables are expanded, and throws a
+ * {@link ConfigurationError} without a location; {@link ConfigSection.read} adds it.
  *
  * @module
  */
 
 import { ConfigurationError } from "../errors.ts";
+import { anyOf } from "../format.ts";
 
-/** The longest duration one can configure, in milliseconds: a longer one than a day is a slip of the unit. */
+/** The longest duration, in milliseconds: more than a day is a wrong unit. */
 export const MAX_DURATION_MS = 86_400_000;
 
-/** How long a stopping publisher waits for batches in flight before it releases them, in milliseconds. */
+/** The default of `grace` and `publisher.grace`, in milliseconds. */
 export const DEFAULT_GRACE_MS = 10_000;
 
-/** Turns the text of a value into what it means. A key that is absent reads as the empty text. */
+/** Reads the text of a value. The text is empty if the key is absent. */
 export type ValueParser<T> = (text: string) => T;
 
 /** A range of numbers, both ends included. */
@@ -24,13 +25,13 @@ export interface Range {
 
 const MAX_QUOTED_CHARS = 100;
 
-/** A value as messages show it: in double quotes, escaped, and never longer than 100 characters. */
+/** A value for messages: in double quotes, escaped, and at most 100 characters. */
 export function quote(text: string): string {
   const shown = text.length > MAX_QUOTED_CHARS ? `${text.slice(0, MAX_QUOTED_CHARS)}...` : text;
   return JSON.stringify(shown);
 }
 
-/** What `parse` reads, or `fallback` where the key is absent or blank. */
+/** Reads a value with `parse`, or returns `fallback` if the key is absent or blank. */
 export function optional<T, D>(parse: ValueParser<T>, fallback: D): ValueParser<T | D> {
   return (text) => (text === "" ? fallback : parse(text));
 }
@@ -42,21 +43,25 @@ export function parseText(text: string): string {
 }
 
 /**
- * A whole number, as Python's `int(text)` reads it: white space around, a sign, and single
- * underscores between digits are fine. Unlike there, digits and white space are ASCII only.
+ * Reads an integer within a range as Python's `int(text)` does: white space around it, a sign, and single underscores
+ * between digits are allowed. Unlike in Python, digits and white space must be ASCII.
+ *
+ * @param what its name in messages
  */
-export function parseInteger(text: string): number {
+export function integerIn({ min, max }: Range, what: string = "an integer"): ValueParser<number> {
+  return (text) => {
+    const value = toInteger(text);
+    if (value !== undefined && value >= min && value <= max) return value;
+    throw new ConfigurationError(`expected ${what} from ${min} to ${max}, got ${quote(text)}`);
+  };
+}
+
+function toInteger(text: string): number | undefined {
   const [, digits] = /^[\t-\r ]*([+-]?\d+(?:_\d+)*)[\t-\r ]*$/.exec(text) ?? [];
-  if (digits === undefined) throw new ConfigurationError(`expected a whole number, got ${quote(text)}`);
-  return Number(digits.replaceAll("_", ""));
+  return digits === undefined ? undefined : Number(digits.replaceAll("_", ""));
 }
 
-/** A whole number within a range. */
-export function integerIn(range: Range): ValueParser<number> {
-  return (text) => checkRange(parseInteger(text), range);
-}
-
-/** `true` or `false`, in any case of letters. */
+/** Reads `true` or `false`, in upper or lower case. */
 export function parseBoolean(text: string): boolean {
   const word = text.toLowerCase();
   if (word !== "true" && word !== "false") {
@@ -65,19 +70,18 @@ export function parseBoolean(text: string): boolean {
   return word === "true";
 }
 
-/** One of the given words, spelt exactly so. */
+/** Reads one of the given words, spelt exactly so. */
 export function oneOf<T extends string>(...words: readonly T[]): ValueParser<T> {
   return (text) => {
     const word = words.find((candidate) => candidate === text);
-    if (word === undefined)
-      throw new ConfigurationError(`expected ${words.join(" or ")}, got ${quote(text)}`);
+    if (word === undefined) throw new ConfigurationError(`expected ${anyOf(words)}, got ${quote(text)}`);
     return word;
   };
 }
 
 const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** A duration within a range of milliseconds, read as milliseconds: `250ms`, `3s`, `5m`, `1h`. */
+/** Reads a duration such as `250ms`, `3s`, `5m` or `1h` as milliseconds, within a range. */
 export function durationMsIn(range: Range): ValueParser<number> {
   return (text) => {
     const [, count = "", unit = ""] = /^(\d+) ?(ms|s|m|h)?$/.exec(text) ?? [];
@@ -101,8 +105,8 @@ const BYTES: Readonly<Record<string, number>> = {
 };
 
 /**
- * A size within a range of bytes, read as bytes: `512000`, `512000B`, `512kB` (1,000 bytes each),
- * `500KiB` (1,024 bytes each), `1MB`, `1MiB`, `1GB`, `1GiB`; units in any case of letters.
+ * Reads a size as bytes, within a range: `512000`, `512000B`, `512kB` (1,000 bytes each), `500KiB` (1,024 bytes each),
+ * `1MB`, `1MiB`, `1GB`, `1GiB`. Units may be in upper or lower case.
  */
 export function bytesIn(range: Range): ValueParser<number> {
   return (text) => {
@@ -113,7 +117,7 @@ export function bytesIn(range: Range): ValueParser<number> {
   };
 }
 
-/** The mode of a file in octal digits, such as `0600` or `660`; its owner must be able to read and write it. */
+/** Reads a file mode in octal digits, such as `0600` or `660`. The owner must be able to read and write the file. */
 export function parseFileMode(text: string): number {
   if (/^0?[67][0-7]{2}$/.test(text)) return Number.parseInt(text, 8);
   throw new ConfigurationError(
@@ -121,17 +125,17 @@ export function parseFileMode(text: string): number {
   );
 }
 
-/** A share above 0 and up to 1, written as a percentage: `10%`, `0.5%`, `100%`. */
+/** Reads a percentage such as `10%`, `0.5%` or `100%` as a share above 0 and up to 1. */
 export function parseShare(text: string): number {
   const [, percent] = /^(\d+(?:\.\d+)?) ?%$/.exec(text) ?? [];
   if (percent === undefined)
     throw new ConfigurationError(`expected a percentage such as 10%, got ${quote(text)}`);
   const share = Number(percent) / 100;
   if (share > 0 && share <= 1) return share;
-  throw new ConfigurationError(`is ${percent}%: expected more than 0% and at most 100%`);
+  throw new ConfigurationError(`expected more than 0% and at most 100%, got ${percent}%`);
 }
 
-function checkRange(value: number, { min, max }: Range, unit = ""): number {
+function checkRange(value: number, { min, max }: Range, unit: string): number {
   if (value >= min && value <= max) return value;
-  throw new ConfigurationError(`is ${value}${unit}: expected ${min} to ${max}${unit}`);
+  throw new ConfigurationError(`expected ${min} to ${max}${unit}, got ${value}${unit}`);
 }

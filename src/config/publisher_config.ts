@@ -9,6 +9,7 @@
  */
 
 import { ConfigurationError } from "../errors.ts";
+import { checkOptions, OBJECT, STRING } from "../options.ts";
 import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters.ts";
 import { EVENTS_CEILING } from "../storage/events.ts";
 import { checkQueueName } from "../storage/locations.ts";
@@ -30,6 +31,7 @@ import {
 } from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
+import { checkExposedSecret, parseToken, readSecret, type Secret } from "./credentials.ts";
 import { type DestinationConfig, readDestination } from "./destination_config.ts";
 import {
   bytesIn,
@@ -43,7 +45,6 @@ import {
   parseShare,
   quote,
 } from "./parsers.ts";
-import { checkExposedSecret, parseToken, readSecret, type Secret } from "./secret.ts";
 
 /**
  * How long an event may wait for others to fill its batch, in milliseconds.
@@ -121,6 +122,8 @@ export interface PublisherConfig extends QueueLocation {
     readonly minIntervalMs: number;
     /** `batch.gzip_level` (ours): the gzip level, 1 to 9: 6 makes batches a third smaller for three times the CPU. Default: 1. */
     readonly gzipLevel: number;
+    /** `batch.max_events` (ours): the count of events at which a batch is full. Default: none, only its size counts. */
+    readonly maxEvents: number | undefined;
     /** `batch.max_bytes` (ours): the size before compression at which a batch is full. Default: 512,000. */
     readonly maxBytes: number;
   };
@@ -172,6 +175,11 @@ export interface PublisherConfig extends QueueLocation {
     | undefined;
   /** `publisher.concurrency` (ours): batches in flight at once, at most, 1 to 256. Default: 32. */
   readonly concurrency: number;
+  /**
+   * `publisher.drop_fields` (ours): fields that events are sent without, with commas between: `user.email, ip`, or field
+   * ids for Thrift events: `1.2`. A path leads through lists, too. Default: none.
+   */
+  readonly dropFields: readonly string[];
   /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
   readonly graceMs: number;
   /** The admin routes. */
@@ -186,7 +194,7 @@ export interface PublisherConfig extends QueueLocation {
   };
   /** Where metrics are sent. */
   readonly metrics: MetricsConfig;
-  /** What is allowed but likely not meant, one sentence each: unknown keys, plain http, unset variables. */
+  /** Settings that are allowed but probably not intended, one sentence each: unknown keys, plain http, unset variables. */
   readonly warnings: readonly string[];
 }
 
@@ -208,8 +216,9 @@ const DEFAULT_ADMIN_LISTEN: ListenAddress = { host: "127.0.0.1", port: 9_900 };
  * shows a secret.
  */
 export function loadPublisherConfig(path: string, options: PublisherConfigOptions = {}): PublisherConfig {
+  const checked = checkOptions(options, { queueName: STRING, env: OBJECT });
   const { text, ...read } = readConfigFile(path);
-  return parsePublisherConfig(text, { ...options, ...read });
+  return parsePublisherConfig(text, { ...checked, ...read });
 }
 
 /**
@@ -223,6 +232,7 @@ export function parsePublisherConfig(
 ): PublisherConfig {
   const queueName = checkQueueName(options.queueName ?? DEFAULT_QUEUE_NAME);
   const section = openSection(text, ["event-publisher", queueName], options);
+  const destination = readDestination(section);
   return {
     queueName,
     ...readQueueLocation(section),
@@ -230,7 +240,8 @@ export function parsePublisherConfig(
       "max_queue_size",
       optional(integerIn({ min: 1, max: EVENTS_CEILING }), undefined),
     ),
-    destination: readDestination(section),
+    destination,
+    dropFields: readDropFields(section, destination),
     batch: readBatch(section),
     deadLetters: readDeadLetters(section),
     subscription: readSubscription(section),
@@ -256,8 +267,32 @@ function readBatch(section: ConfigSection): PublisherConfig["batch"] {
     maxAgeMs: section.read("batch.max_age", optional(age, DEFAULT_BATCH_MAX_AGE_MS)),
     minIntervalMs: section.read("batch.min_interval", optional(age, DEFAULT_BATCH_MIN_INTERVAL_MS)),
     gzipLevel: section.read("batch.gzip_level", optional(integerIn({ min: 1, max: 9 }), DEFAULT_GZIP_LEVEL)),
+    maxEvents: section.read(
+      "batch.max_events",
+      optional(integerIn({ min: 1, max: MAX_BATCH_BYTES }), undefined),
+    ),
     maxBytes: section.read("batch.max_bytes", optional(size, MAX_BATCH_BYTES)),
   };
+}
+
+/** Thrift events have no names: a name would match nothing, and what it was to hide would leave. */
+function readDropFields(section: ConfigSection, destination: DestinationConfig): readonly string[] {
+  const fields = section.read("publisher.drop_fields", optional(parseFields, []));
+  const named = fields.find((field) => !/^\d+(?:\.\d+)*$/.test(field));
+  if (named !== undefined && destination.kind === "collector" && destination.version === "2")
+    throw section.error(
+      "publisher.drop_fields",
+      `has the name ${quote(named)}, and Thrift events (collector.version = 2) have field ids: write such as 1.2`,
+    );
+  return fields;
+}
+
+function parseFields(text: string): readonly string[] {
+  return text.split(",").map((part) => {
+    const field = part.trim();
+    if (/^[^\s.]+(?:\.[^\s.]+)*$/.test(field)) return field;
+    throw new ConfigurationError(`expected fields such as user.email, ip, got ${quote(text)}`);
+  });
 }
 
 function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"] {
@@ -374,7 +409,7 @@ function readQueueLocation(section: ConfigSection): QueueLocation {
   const file = section.read("queue.file", optional(section.parsePath, undefined));
   const ballastBytes = file === undefined ? DEFAULT_BALLAST_BYTES : 0;
   if (file !== undefined && directory !== undefined)
-    throw section.error("queue.file", "is set, and so is queue.directory: keep one of them");
+    throw section.error("queue.file", "and queue.directory are both set: keep one of them");
   if (file !== undefined && section.has("queue.file_mode"))
     section.warn("queue.file_mode", "has no effect beside queue.file: that file is the service's");
   return {

@@ -1,60 +1,63 @@
 /**
- * The subject of an event's message: text with places for a name that all events share, such as the queue's, and for
- * fields of the event.
+ * The template of the subject of an event's message: text with a name that all events share, such as the queue's, and
+ * fields of the event in braces.
  *
  * @module
  */
 import { ConfigurationError } from "../errors.ts";
+import { checkOption, STRING } from "../options.ts";
 import { quote } from "./parsers.ts";
 
-/** The longest token that a queue's name or a field of an event makes in a NATS subject, in characters: what follows is cut off. */
+/** The longest token that a name or a field gives, in characters: the rest is cut off. */
 const MAX_SUBJECT_TOKEN_CHARS = 64;
 
-/** The longest `nats.subject`, in characters: with its fields filled in it stays far below a NATS line of 4,096. */
+/** The longest template, in characters: with all fields, a subject stays far below a NATS line of 4,096. */
 const MAX_SUBJECT_CHARS = 255;
 
-/** Tokens with dots between them, each of letters, digits, `_`, `-` and places in braces. */
+/** Tokens separated by dots, each of letters, digits, `_`, `-` and placeholders in braces. */
 const TEMPLATE = /^(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+(?:\.(?:[\w-]|\{[\w-]+(?:\.[\w-]+)*\})+)*$/;
-const PLACE = /\{([^}]+)\}/g;
-const MAX_PLACES = 8;
+const PLACEHOLDER = /\{([^}]+)\}/g;
+const MAX_PLACEHOLDERS = 8;
 
-/** What stands where the event has no such field. */
+/** Replaces a field that the event does not have. */
 const MISSING = "_";
 
-/** Matches any one token in a filter of NATS. */
+/** Matches any single token in a NATS filter. */
 const ANY_TOKEN = "*";
 
-/** A part of a subject: text, or the way to a field. */
+/** A part of a template: text, or the path of a field. */
 type Part = string | readonly string[];
 
-/** A template of the subjects of messages, with fields of the event in braces. */
+/** A template of message subjects, with fields of the event in braces. */
 export class SubjectTemplate {
-  /** As it is written. */
+  /** The template as written. */
   readonly text: string;
   readonly #parts: readonly Part[];
   readonly #shared: string;
 
   /**
-   * Of a text such as `events.{queue}.{user.country}`.
+   * Parses a template such as `events.{queue}.{user.country}`.
    *
-   * @param shared the name in braces that is the same for all events: `queue` of a publisher, `key` of a collector
+   * @param shared the placeholder with the same value for all events: `queue` in a publisher, `key` in a collector
    * @throws {ConfigurationError} the text is not a template
    */
   constructor(text: string, shared: string) {
-    if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw noTemplate(text, shared);
-    const parts = text.split(PLACE).map((part, index) => (index % 2 === 0 ? part : part.split(".")));
-    if (parts.length > 2 * MAX_PLACES + 1) throw noTemplate(text, shared);
+    checkOption("text", text, STRING);
+    checkOption("shared", shared, STRING);
+    if (!TEMPLATE.test(text) || text.length > MAX_SUBJECT_CHARS) throw notATemplate(text, shared);
+    const parts = text.split(PLACEHOLDER).map((part, index) => (index % 2 === 0 ? part : part.split(".")));
+    if (parts.length > 2 * MAX_PLACEHOLDERS + 1) throw notATemplate(text, shared);
     this.text = text;
     this.#parts = parts;
     this.#shared = shared;
   }
 
-  /** Whether it asks for a field of the event: then a message has one event. */
+  /** Whether the template has fields of the event: then each message holds one event. */
   get hasFields(): boolean {
     return this.#parts.some((part) => this.#isField(part));
   }
 
-  /** How the subject of each event is made, where the shared name is this one. It always has as many tokens. */
+  /** Returns the function that makes the subject of an event, for a shared name. All subjects have the same number of tokens. */
   withName(name: string): (body: Uint8Array) => string {
     const parts = this.#parts.map((part) => (this.#isShared(part) ? token(name) : part));
     if (!this.hasFields) {
@@ -67,7 +70,7 @@ export class SubjectTemplate {
     };
   }
 
-  /** Matches the subjects of all events: `*` for each token with a field, and for the shared name unless it is given. */
+  /** The NATS filter for all subjects: `*` for each token with a field, and for the shared name if it is not given. */
   filter(name?: string): string {
     const parts = this.#parts.map((part) => {
       if (typeof part === "string") return part;
@@ -90,11 +93,11 @@ function parse(body: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch {
-    return undefined; // a service may put anything
+    return undefined; // the event is not JSON
   }
 }
 
-/** A field by its names; or, where they are all numbers, of a Thrift struct in TJSONProtocol by its field ids. */
+/** Looks up a field by names or, if all are numbers, a field of a Thrift struct in TJSONProtocol by ids. */
 function lookUp(event: unknown, path: readonly string[]): unknown {
   const isThrift = path.every((name) => /^\d+$/.test(name));
   let value = event;
@@ -111,7 +114,7 @@ function withoutType(value: unknown): unknown {
   return typeof value === "object" && value !== null ? Object.values(value)[0] : undefined;
 }
 
-/** One token that NATS gives no meaning: what is no letter, digit, `_` or `-` becomes `_`. */
+/** Makes a token without special meaning in NATS: characters other than letters, digits, `_` and `-` become `_`. */
 function token(value: unknown): string {
   if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") return MISSING;
   return (
@@ -121,10 +124,10 @@ function token(value: unknown): string {
   );
 }
 
-function noTemplate(text: string, shared: string): ConfigurationError {
+function notATemplate(text: string, shared: string): ConfigurationError {
   const example = `events.{${shared}} or events.{${shared}}.{user.country}`;
   return new ConfigurationError(
-    `expected a subject such as ${example}: letters, digits, _, - and up to ${MAX_PLACES} fields in braces, ` +
-      `with dots between, at most ${MAX_SUBJECT_CHARS} characters; got ${quote(text)}`,
+    `expected a subject such as ${example}: letters, digits, _, - and up to ${MAX_PLACEHOLDERS} fields in braces, ` +
+      `separated by dots, at most ${MAX_SUBJECT_CHARS} characters, got ${quote(text)}`,
   );
 }

@@ -5,8 +5,8 @@
  */
 import { readFileSync } from "node:fs";
 import type { Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type { TlsFiles } from "../config/credentials.ts";
 import type { NatsConnectionConfig, NatsLogin } from "../config/nats_config.ts";
-import type { TlsFiles } from "../config/tls_files.ts";
 import { ConfigurationError } from "../errors.ts";
 import type { Failure } from "./pending_messages.ts";
 

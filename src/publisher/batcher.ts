@@ -16,6 +16,10 @@ export const BATCH_REGROWTH_MS = 600_000;
 export interface BatchLimits {
   /** The size of an empty batch, in bytes. */
   readonly emptyBytes: number;
+  /** How much an event adds to its own size, in bytes. Default: 1. */
+  readonly eventOverheadBytes?: number | undefined;
+  /** At which count of events it is full. Default: any. */
+  readonly maxEvents?: number | undefined;
   /** At which size it is full. */
   readonly size: BatchSize;
   /** How long its first event waits at most, in milliseconds on a monotonic clock. */
@@ -110,7 +114,7 @@ export class Batcher {
   }
 
   #newBatch(): Batch {
-    return new Batch(this.#limits.emptyBytes, this.#limits.size.bytes());
+    return new Batch(this.#limits.emptyBytes, this.#limits.size.bytes(), this.#limits);
   }
 }
 
@@ -135,20 +139,28 @@ export class Batch {
   count = 0;
   /** The id of its last event; 0: it is empty. */
   lastId = 0;
-  /** Its size in bytes, counted as baseplate.py does: with one byte for the comma of each event. */
+  /** Its size in bytes, counted as baseplate.py does: with one byte for the comma of each event, or what the destination adds. */
   sizeBytes: number;
   readonly #maxBytes: number;
+  readonly #maxEvents: number;
+  readonly #eventOverheadBytes: number;
 
   /** @param emptyBytes its size without an event @param maxBytes at which size it is full */
-  constructor(emptyBytes: number, maxBytes: number) {
+  constructor(
+    emptyBytes: number,
+    maxBytes: number,
+    { maxEvents, eventOverheadBytes }: Pick<BatchLimits, "maxEvents" | "eventOverheadBytes"> = {},
+  ) {
     this.sizeBytes = emptyBytes;
     this.#maxBytes = maxBytes;
+    this.#maxEvents = maxEvents ?? Number.POSITIVE_INFINITY;
+    this.#eventOverheadBytes = eventOverheadBytes ?? 1;
   }
 
   /** Adds a range of events. False: they do not all fit, and none is added. */
   add({ count, bytes, lastId }: RangeSum): boolean {
-    const sizeBytes = this.sizeBytes + bytes + count;
-    if (sizeBytes > this.#maxBytes) return false;
+    const sizeBytes = this.sizeBytes + bytes + count * this.#eventOverheadBytes;
+    if (sizeBytes > this.#maxBytes || this.count + count > this.#maxEvents) return false;
     this.sizeBytes = sizeBytes;
     this.count += count;
     this.lastId = lastId;

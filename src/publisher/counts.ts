@@ -36,6 +36,10 @@ export interface PublisherStats {
   readonly splits: number;
   /** Events that became dead letters. */
   readonly deadLettered: number;
+  /** Events that `transform` settled without sending them. */
+  readonly dropped: number;
+  /** Events that were sent without a field of `publisher.drop_fields`. */
+  readonly redacted: number;
   /** Leases that expired and went to another publisher before they were settled: their events may arrive twice. */
   readonly lostLeases: number;
   /** Events that the destination already had. */
@@ -67,6 +71,8 @@ export class PublisherCounts implements PublisherStats {
   readonly claims: Record<"first" | "again", number> = { first: 0, again: 0 };
   splits = 0;
   deadLettered = 0;
+  dropped = 0;
+  redacted = 0;
   lostLeases = 0;
   duplicates = 0;
   rollbacks = 0;

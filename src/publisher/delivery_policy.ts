@@ -89,9 +89,10 @@ export class DeliveryPolicy {
     if (this.#mustResend(lease, sent, identity)) return { kind: "release", wasReceived: true };
     switch (outcome.kind) {
       case "accepted":
+        if (outcome.dropped === count && count > 0) return { kind: "ack" }; // nothing was sent
         this.#learnLimits(sent, inFlight);
         this.#available();
-        this.#accepted(count);
+        this.#accepted(sent.acceptedCount);
         return { kind: "ack" };
       case "partial":
         if (outcome.failure === undefined) this.#learnLimits(sent, inFlight);

@@ -108,16 +108,25 @@ export function healthOf(status: PublisherStatus): HealthReport {
 
 type Finding = readonly [health: "degraded" | "failing", reason: string];
 
-/** For how long skipped events are worth a warning, in milliseconds: a day, so that someone sees it. */
+/** How long skipped events degrade the health, in milliseconds: a day, so that somebody sees it. */
 const SKIPPED_WARNING_MS = 86_400_000;
 
-/** What the publisher's own subscription has: others have publishers of their own. */
+/** The state of the publisher's own subscription. Other subscriptions have publishers of their own. */
 function ownOf({
   state,
   subscription,
 }: PublisherStatus): Partial<SubscriptionState> &
   Pick<QueueState, "depth" | "deadLetters" | "droppedDeadLetters"> {
   return state.subscriptions.find(({ name }) => name === subscription) ?? state;
+}
+
+/** A status that has of the subscriptions only the publisher's own: its depth, ages and dead letters. */
+export function ownStatus(status: PublisherStatus): PublisherStatus {
+  const own = status.state.subscriptions.find(({ name }) => name === status.subscription);
+  if (own === undefined) return status;
+  const { depth, leased, oldestPutAtMs, deadLetters, deadLetterBytes, droppedDeadLetters } = own;
+  const counts = { depth, leased, oldestPutAtMs, deadLetters, deadLetterBytes, droppedDeadLetters };
+  return { ...status, state: { ...status.state, ...counts } };
 }
 
 function* examineQueue(status: PublisherStatus): Generator<Finding> {
@@ -133,8 +142,9 @@ function* examineQueue(status: PublisherStatus): Generator<Finding> {
   if (deadLetters > 0) yield ["degraded", `the destination rejected ${rejected}: see the dead letters`];
   const dropped = countOf(droppedDeadLetters, "dead letter");
   if (droppedDeadLetters > 0) yield ["degraded", `dropped ${dropped} to make room for newer ones`];
+  const lost = countOf(skipped, "event");
   if (Date.now() - skippedAtMs < SKIPPED_WARNING_MS)
-    yield ["degraded", `lagged too far behind within the last day, and skipped ${countOf(skipped, "event")}`];
+    yield ["degraded", `the subscription exceeded subscription.lag_limit and skipped ${lost}`];
   if (Date.now() - (state.rolledBackAtMs ?? 0) < ROLLED_BACK_WARNING_MS)
     yield ["degraded", "the queue file was rolled back within the last day: see eventspool check"];
 }

@@ -150,10 +150,10 @@ export function logStorageFailure(
   else logger.debug(message, properties);
 }
 
-/** At most once a minute for each. */
+/** At most once a minute for each subscription. */
 export function logSkipped(subscription: string, skippedCount: number): void {
   logger.error(
-    "Subscription {subscription} lags further behind than its limit (subscription.lag_limit) and skipped {skippedCount} events, which it will not get",
+    "Subscription {subscription} exceeded subscription.lag_limit and skipped {skippedCount} events: it never gets them",
     { subscription, skippedCount },
   );
 }

@@ -1,36 +1,36 @@
 /**
- * What a publisher does for its queue's file besides emptying it.
+ * Maintenance of the queue file: trim, checkpoint, sync, compact, and keep a ballast.
  *
  * @module
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
 import { type Checkpoints, compact } from "../storage/checkpoints.ts";
+import { removeAbandoned } from "../storage/locations.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
-import { removeAbandoned } from "../storage/temporary_file.ts";
 import { Trimmer } from "../storage/trim.ts";
 import { syncWal } from "../storage/wal_sync.ts";
 import * as log from "./log.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
 import { type Timings, WakeableSleep } from "./waiting.ts";
 
-/** How often the -wal is looked at, in milliseconds, whatever else happens. */
+/** How often the -wal is checked, in milliseconds. */
 const CHECKPOINT_EVERY_MS = 1_000;
 
-/** How often it is looked whether a best-effort subscription lags too far behind, in milliseconds. */
+/** How often the lag of best-effort subscriptions is checked, in milliseconds. */
 const LAG_CHECK_MS = 1_000;
 
-/** How often skipped events are logged, in milliseconds: a subscription that is away skips some with every look. */
+/** How often skipped events are logged, in milliseconds: a subscription without a publisher skips some at each check. */
 const SKIP_LOG_MS = 60_000;
 
-/** How many chunks are trimmed in a row on a disk that is nearly full: 10 ms. */
+/** The most chunks trimmed in a row on a disk that is nearly full: 10 ms. */
 const MAX_CHUNKS = 8;
 
 /** How long to wait after a failed sync of the -wal, in milliseconds. */
 const RESYNC_MS = 10_000;
 
-/** What maintenance works with. */
+/** Dependencies of {@link Maintenance}. */
 export interface MaintenanceDependencies {
   readonly file: QueueFile;
   readonly ballast: Ballast;
@@ -40,14 +40,14 @@ export interface MaintenanceDependencies {
 }
 
 /**
- * Trims, checkpoints, syncs, compacts, and keeps a ballast for a full disk. A service's database is trimmed, and gets
- * a ballast if one was asked for, and no more: checkpoints that lock it out are not ours to make, its `synchronous`
- * says what a power cut may take, and VACUUM may give its rows other rowids.
+ * Trims, checkpoints, syncs and compacts the queue file, and keeps a ballast for a full disk. A service's database is only
+ * trimmed, and gets a ballast if one is configured: our checkpoints could lock the service out, its `synchronous` decides
+ * what a power cut may lose, and VACUUM may change rowids.
  */
 export class Maintenance {
   /**
-   * Whether the publisher has nothing to do but to look once a second, which is when it calls {@link onIdle}; it
-   * calls {@link written} when somebody writes.
+   * Whether the publisher is idle: it polls once a second and calls {@link onIdle} each time. When somebody writes, it
+   * calls {@link written}.
    */
   isIdle = false;
   readonly #file: QueueFile;
@@ -70,7 +70,7 @@ export class Maintenance {
     this.#subscriptions = new SubscriptionTable(file);
   }
 
-  /** Works until `signal` aborts. What fails is reported, and tried again. */
+  /** Works until `signal` aborts. A failure is reported and retried. */
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener("abort", this.#syncSleep.wake, { once: true });
     const ofEach = [
@@ -87,12 +87,12 @@ export class Maintenance {
     ]);
   }
 
-  /** To be called when somebody has written while the publisher was idle, or was found to have. */
+  /** Call it when somebody has written while the publisher was idle. */
   written(): void {
     this.#syncSleep.wake();
   }
 
-  /** To be called as leases are settled. @throws {EventStorageError} */
+  /** Call it as leases are settled. @throws {EventStorageError} */
   keepUp(): void {
     if (!this.#file.isOutbox) this.#checkpoints.keepUp();
     for (let chunks = 0; this.#trimmer.keepUp() && chunks < MAX_CHUNKS; chunks++)
@@ -100,9 +100,9 @@ export class Maintenance {
   }
 
   /**
-   * To be called while the queue is idle. Returns whether there is more to do, soon.
+   * Call it while the queue is idle. Returns whether there is more to do soon.
    *
-   * @param idle for how long nothing was claimed, and for how long nothing was written, in milliseconds: a trim writes
+   * @param idle how long nothing was claimed, and how long nothing was written, in milliseconds: a trim writes
    * @throws {EventStorageError}
    */
   onIdle({ unclaimedForMs, unwrittenForMs }: { unclaimedForMs: number; unwrittenForMs: number }): boolean {
@@ -130,20 +130,20 @@ export class Maintenance {
     }
   }
 
-  /** Looking ten times a second for nothing was a third of an idle publisher's CPU. */
+  /** When idle, wait for a write: ten checks a second took a third of an idle publisher's CPU. */
   readonly #untilWritten = (): Promise<void> | undefined =>
     this.isIdle ? this.#syncSleep.sleep(Number.POSITIVE_INFINITY) : undefined;
 
-  /** Not at once: starting to deliver comes first. */
+  /** It waits first: delivery starts before. */
   async #keepBallast(signal: AbortSignal): Promise<void> {
-    let tell = log.logNoBallast; // once, not every five seconds
+    let report = log.logNoBallast; // once, not every five seconds
     while (!signal.aborted) {
       await pause(this.#timings.ballastMs, signal);
       if (signal.aborted) return;
-      if (!this.#file.isOutbox) removeAbandoned(this.#file.path); // of a process that was killed while it made the file
+      if (!this.#file.isOutbox) removeAbandoned(this.#file.path); // left by a process that was killed while it created the file
       await this.#ballast.make().catch((error: unknown) => {
-        tell(error);
-        tell = () => {};
+        report(error);
+        report = () => {};
       });
     }
   }
@@ -160,7 +160,7 @@ export class Maintenance {
   }
 }
 
-/** Sleeps, and ends early without an error when `signal` aborts. */
+/** Sleeps. Ends early, without an error, when `signal` aborts. */
 async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
   await sleep(durationMs, undefined, { signal }).catch(() => {});
 }

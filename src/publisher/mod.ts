@@ -5,17 +5,25 @@
  */
 export type { HostPort, ListenAddress } from "../config/addresses.ts";
 export type { Env } from "../config/config_section.ts";
+export type { TlsFiles } from "../config/credentials.ts";
+export { Secret } from "../config/credentials.ts";
 export type {
   CollectorDestinationConfig,
-  CollectorVersion,
   DestinationConfig,
   FileDestinationConfig,
 } from "../config/destination_config.ts";
+export type {
+  BodyTemplate,
+  HttpAuth,
+  HttpDestinationConfig,
+  HttpTransportConfig,
+} from "../config/http_config.ts";
 export type {
   NatsConnectionConfig,
   NatsDestinationConfig,
   NatsLogin,
 } from "../config/nats_config.ts";
+export type { PostgresAddress, PostgresConfig, PostgresTls } from "../config/postgres_config.ts";
 export type {
   MetricsConfig,
   PublisherConfig,
@@ -23,13 +31,17 @@ export type {
   QueueLocation,
 } from "../config/publisher_config.ts";
 export { loadPublisherConfig } from "../config/publisher_config.ts";
-export { Secret } from "../config/secret.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
-export type { TlsFiles } from "../config/tls_files.ts";
 export type { HistogramStats } from "../metrics/family.ts";
 export type { DeadLetterGroup } from "../storage/dead_letter_groups.ts";
 export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
-export type { QueueState, RejectedPuts, RejectionReason, Retention } from "../storage/events.ts";
+export type {
+  BatchVersion,
+  QueueState,
+  RejectedPuts,
+  RejectionReason,
+  Retention,
+} from "../storage/events.ts";
 export type { DriverName } from "../storage/sqlite/sqlite.ts";
 export type { LagLimit, SubscriptionStart, SubscriptionState } from "../storage/subscriptions.ts";
 export type { PublisherStats, RequestOutcome } from "./counts.ts";
@@ -53,3 +65,4 @@ export type { DeliveredEvents, NewDeadLetter, PublisherHooks } from "./hooks.ts"
 export type { PublisherOptions } from "./publisher.ts";
 export { Publisher } from "./publisher.ts";
 export type { PublishTracing } from "./tracing.ts";
+export type { TransformContext, TransformOptions } from "./transform.ts";

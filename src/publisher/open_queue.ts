@@ -1,5 +1,5 @@
 /**
- * From a configuration to the queue that a publisher works on.
+ * Opening the queue of a publisher.
  *
  * @module
  */
@@ -13,17 +13,17 @@ import { QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
 
-/** A queue's file, open, and the events in it. */
+/** An open queue file, and its events. */
 export interface OpenQueue {
   readonly file: QueueFile;
   readonly events: EventTable;
 }
 
 /**
- * Opens a queue's own file, and makes it if it does not exist, or the service's database that the configuration names.
+ * Opens the queue file, and creates it if it does not exist; or opens the service's database in the configuration.
  *
- * @param isDestinationGiven whether events go elsewhere than the configuration says, so that its version says nothing
- * @throws {ConfigurationError} the queue's name is not valid, or its events are written for another version
+ * @param isDestinationGiven whether a destination replaces the configured one: then `collector.version` does not matter
+ * @throws {ConfigurationError} the queue name is not valid, or its events are written for another version
  * @throws {EventStorageError} the file cannot be used, or is not a queue, or has no such subscription
  */
 export function openQueue(
@@ -39,12 +39,12 @@ export function openQueue(
     openSubscription(config, new SubscriptionTable(file));
     return { file, events };
   } catch (error) {
-    file.close(); // nobody else can
+    file.close(); // the caller has no reference to it
     throw error;
   }
 }
 
-/** Adds the subscription where the configuration says from which event on; else it must be there. */
+/** Adds the subscription if the configuration says where it starts. Otherwise it must exist. */
 function openSubscription(
   { subscription: { name, start, lagLimit } }: PublisherConfig,
   subscriptions: SubscriptionTable,
@@ -54,7 +54,7 @@ function openSubscription(
   else subscriptions.idOf(name);
 }
 
-/** On a full disk it opens the file in the space of the ballast that an earlier publisher has left. */
+/** Opens the file. On a full disk it deletes the ballast of an earlier publisher first. */
 function openFile(path: string, config: PublisherConfig): QueueFile {
   const { file, fileMode, ballastBytes, allowNetworkFileSystem } = config;
   const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
@@ -77,8 +77,8 @@ function openFile(path: string, config: PublisherConfig): QueueFile {
 }
 
 /**
- * Rejects a configuration that sends events as another version than their serializer has written them for: the collector
- * would reject each of them.
+ * Rejects a configuration whose version is not the one that the events are written for: the collector would reject each
+ * event.
  *
  * @throws {ConfigurationError}
  */

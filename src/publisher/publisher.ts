@@ -17,7 +17,7 @@ import { Pause } from "../storage/pause.ts";
 import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
 import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
 import type { DriverName } from "../storage/sqlite/sqlite.ts";
-import { DurableHead } from "../storage/wal_sync.ts";
+import { DurableEvents } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 import { VERSION } from "../version.ts";
 import { Batcher, BatchSize } from "./batcher.ts";
@@ -37,6 +37,7 @@ import { Sender } from "./sender.ts";
 import { Settler } from "./settler.ts";
 import { StorageBreaker } from "./storage_breaker.ts";
 import type { PublishTracing } from "./tracing.ts";
+import { type TransformOptions, withTransform } from "./transform.ts";
 import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
 
 /**
@@ -115,7 +116,11 @@ export class Publisher implements AsyncDisposable {
     this.#config = config;
     this.#hooks = options;
     this.#timings = { ...TIMINGS, ...timings };
-    this.#destination = options.destination ?? openDestination(config);
+    this.#destination = withTransform(options.destination ?? openDestination(config), {
+      ...options,
+      dropFields: config.dropFields,
+      counts,
+    });
     this.#queue = openQueue(config, { isDestinationGiven: options.destination !== undefined });
     const { file, events } = this.#queue;
     this.queue = config.queueName;
@@ -123,7 +128,9 @@ export class Publisher implements AsyncDisposable {
     this.subscription = config.subscription.name;
     this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
     this.#pause = new Pause(file);
-    this.#presence = file.isOutbox ? undefined : new Presence(file.path, config.fileMode);
+    this.#presence = file.isOutbox
+      ? undefined
+      : new Presence(file.path, config.subscription.name, config.fileMode);
     const leaseMs = this.#destination.timeoutMs + this.#timings.leaseMarginMs;
     const subscription = config.subscription.name;
     this.#leases = new LeaseTable(file, leaseMs, { ...config.deadLetters, subscription });
@@ -144,6 +151,7 @@ export class Publisher implements AsyncDisposable {
     this.#batcher = new Batcher(this.#leases, {
       ...config.batch,
       emptyBytes: this.#destination.emptyBatchBytes,
+      eventOverheadBytes: this.#destination.eventOverheadBytes,
       size: this.#batchSize,
     });
     this.#sender = new Sender({
@@ -151,7 +159,7 @@ export class Publisher implements AsyncDisposable {
       queue: this.queue,
       destination: this.#destination,
       metrics: new StatsdClient(config.metrics),
-      durable: new DurableHead(file.path, events),
+      durable: new DurableEvents(file.path, events),
       counts,
       tracing: options.openTelemetry,
     });
@@ -260,6 +268,7 @@ export class Publisher implements AsyncDisposable {
       stop: this.#stop.signal,
       everyMs: this.#timings.healthMs,
     });
+    this.#show();
     const shown = setInterval(() => this.#show(), PRESENCE_EVERY_MS);
     const maintained = this.#maintenance.run(this.#stop.signal);
     this.#destination.checkRisks?.().catch(() => {}); // a destination that is down is checked once it is back
@@ -303,38 +312,54 @@ export class Publisher implements AsyncDisposable {
     }
   }
 
-  /** Starts one delivery, if there is one to start. Returns how long to wait before the next step, in milliseconds. */
+  /** Claims a lease and starts its delivery. Returns how long to wait before the next step, in milliseconds. */
   #step(): number {
     if (this.#isPaused()) return this.#timings.pollMs;
     const openForMs = this.#policy.breaker.openForMs();
     if (openForMs > 0) return openForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery wakes us when it ends
     this.#maintenance.keepUp();
+    const lease = this.#claim();
+    if (lease === undefined) return this.#waitMs();
+    this.#claimedAtMs = performance.now();
+    this.#endIdling();
+    this.#deliveries.start(lease);
+    return 0;
+  }
+
+  /** Claims what comes first: a lease that was released or has expired, a batch that is due, a replay. */
+  #claim(): Lease | undefined {
     // While the queue is held, new events go first: only an accepted event ends that, and those in leases may all be
     // at fault.
-    if (this.#policy.isHeld && !this.#keepsOrder && this.#batchDueInMs() === 0)
-      return this.#start(this.#batcher.claim());
+    if (this.#policy.isHeld && !this.#keepsOrder && this.#batchDueInMs() === 0) return this.#batcher.claim();
     // One of our own leases may seem expired, after a clock jump or a pause of this process: its delivery decides.
     const reclaimed = this.#batcher.reclaim({
       except: this.#deliveries.inFlight,
       oldestOnly: this.#keepsOrder,
       fairly: this.#policy.isHeld,
     });
-    if (reclaimed !== undefined) return this.#start(reclaimed);
-
+    if (reclaimed !== undefined) return reclaimed;
     // Before the leases are counted: if another publisher claims in between, the cursor moves and our claim fails.
+    const isDue = this.#batchDueInMs() === 0;
+    if (this.#mustWaitForLeases()) return undefined;
+    return isDue ? this.#batcher.claim() : this.#batcher.claimReplay();
+  }
+
+  /** How long to wait when there was nothing to claim, in milliseconds. */
+  #waitMs(): number {
+    if (this.#mustWaitForLeases()) return this.#timings.pollMs;
     const dueInMs = this.#batchDueInMs();
-    if (this.#keepsOrder && this.#leases.count() > 0) return this.#timings.pollMs;
-    if (dueInMs === 0) return this.#start(this.#batcher.claim());
-    // What is sent again waits for what is sent for the first time.
-    const replayed = this.#batcher.claimReplay();
-    if (replayed !== undefined) return this.#start(replayed);
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
     return Math.min(dueInMs, FILL_CHECK_MS);
   }
 
-  /** Read before each batch, for 2 us. A pause and its end are logged once. */
+  /** To keep the order, nothing is claimed while another publisher has a lease. */
+  #mustWaitForLeases(): boolean {
+    return this.#keepsOrder && this.#leases.count() > 0;
+  }
+
+  /** Reads the file before each batch, which takes 2 us. Logs a pause and its end once. */
   #isPaused(): boolean {
     const sinceMs = this.#pause.sinceMs();
     if (sinceMs !== undefined && this.#pausedAtMs === undefined) log.logPaused();
@@ -344,7 +369,7 @@ export class Publisher implements AsyncDisposable {
     return sinceMs !== undefined;
   }
 
-  /** Shows other processes that this publisher lives, and how it is. */
+  /** Shows the health of this publisher to other processes. */
   #show(): void {
     if (this.#presence === undefined) return;
     try {
@@ -359,15 +384,6 @@ export class Publisher implements AsyncDisposable {
   #batchDueInMs(): number {
     this.#batcher.refresh();
     return this.#batcher.dueInMs(this.#deliveries.inFlight.size > 0);
-  }
-
-  #start(lease: Lease | undefined): number {
-    if (lease !== undefined) {
-      this.#claimedAtMs = performance.now();
-      this.#endIdling();
-      this.#deliveries.start(lease);
-    }
-    return 0;
   }
 
   #idle(): number {
@@ -405,7 +421,7 @@ function newer(
 }
 
 /** Options of a {@link Publisher}, besides its configuration. */
-export interface PublisherOptions extends PublisherHooks {
+export interface PublisherOptions extends PublisherHooks, TransformOptions {
   /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
   readonly driver?: DriverName | undefined;
   /** Where events are sent. It is closed with the publisher. Default: the `destination` of the configuration. */
@@ -422,6 +438,7 @@ const OPTION_KINDS: OptionKinds<PublisherOptions> = {
   driver: oneOf(...DRIVER_NAMES),
   destination: OBJECT,
   openTelemetry: OBJECT,
+  transform: FUNCTION,
   onDelivered: FUNCTION,
   onDeadLetter: FUNCTION,
   onHealthChange: FUNCTION,

@@ -6,7 +6,7 @@
 
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
-import type { DurableHead } from "../storage/wal_sync.ts";
+import type { DurableEvents } from "../storage/wal_sync.ts";
 import type { PublisherCounts } from "./counts.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
@@ -23,7 +23,7 @@ export interface SenderDependencies {
   readonly destination: Destination;
   readonly metrics: StatsdClient;
   /** Makes the events survive a power cut before they are sent. */
-  readonly durable: Pick<DurableHead, "reach" | "close">;
+  readonly durable: Pick<DurableEvents, "reach" | "close">;
   readonly counts: PublisherCounts;
   /** OpenTelemetry's API, for a span of each request; undefined: no tracing. */
   readonly tracing?: PublishTracing | undefined;
@@ -75,7 +75,7 @@ export class Sender {
     const outcome = await this.#traced(lease, { count, sizeBytes }, () => attempt(delivery, stop));
     const durationMs = performance.now() - startedAtMs;
     const sent = { outcome, uuid, count, acceptedCount: acceptedOf(outcome, count), sizeBytes, durationMs };
-    this.#count(lease, sent, { putAtMs, stop });
+    if (!("dropped" in outcome) || outcome.dropped !== count) this.#count(lease, sent, { putAtMs, stop });
     return sent;
   }
 
@@ -124,6 +124,7 @@ async function attempt(delivery: Delivery, stop: AbortSignal): Promise<Outcome> 
 }
 
 function acceptedOf(outcome: Outcome, count: number): number {
-  if (outcome.kind === "accepted") return count;
-  return outcome.kind === "partial" ? count - outcome.rejected.length - outcome.undelivered.length : 0;
+  if (outcome.kind === "accepted") return count - (outcome.dropped ?? 0);
+  if (outcome.kind !== "partial") return 0;
+  return count - outcome.rejected.length - outcome.undelivered.length - (outcome.dropped ?? 0);
 }

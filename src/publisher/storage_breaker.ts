@@ -13,7 +13,7 @@ import type { PublisherCounts } from "./counts.ts";
 import type { PublisherProblem } from "./health.ts";
 import * as log from "./log.ts";
 
-/** The longest backoff from a failing queue file, in milliseconds. It is short: a retry burdens nobody else. */
+/** The longest backoff from a failing queue file, in milliseconds. It is short: a retry burdens no other machine. */
 const STORAGE_BACKOFF_MAX_MS = 1_000;
 
 /** Dependencies of a {@link StorageBreaker}. */

@@ -9,6 +9,7 @@ import {
   BOOLEAN,
   checkOption,
   checkOptions,
+  FILE_MODE,
   FUNCTION,
   OBJECT,
   type OptionKinds,
@@ -20,7 +21,7 @@ import { withSchema } from "../serializers/standard_schema.ts";
 import { type BatchVersion, EVENTS_CEILING, EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
-import { DEFAULT_FILE_MODE, isFileMode, QueueFile } from "../storage/queue_file.ts";
+import { DEFAULT_FILE_MODE, QueueFile } from "../storage/queue_file.ts";
 import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
 import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
@@ -92,7 +93,7 @@ export interface EventQueueOptions {
    * the same option links the span of its request to it. Default: none, and a put costs nothing more.
    */
   readonly openTelemetry?: PutTracing;
-  /** Is told of each event that is not stored, for a counter or a log of the service's own. Default: none. */
+  /** Is called for each event that is not stored, for a counter or a log of the service. Default: none. */
   readonly onRejected?: OnRejected;
 }
 
@@ -328,7 +329,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     try {
       this.#events.setMaxEvents(maxEvents);
     } catch (error) {
-      this.close(); // nobody else can: the constructor throws
+      this.close(); // the caller cannot: the constructor throws
       throw error;
     }
   }
@@ -362,7 +363,7 @@ export const EVENT_QUEUE_OPTIONS: OptionKinds<EventQueueOptions & { readonly sch
   maxEvents: wholeFrom(1, EVENTS_CEILING),
   maxEventBytes: wholeFrom(1),
   durability: oneOf("process", "power"),
-  fileMode: { expected: "a mode that lets the owner read and write, such as 0o600", matches: isFileMode },
+  fileMode: FILE_MODE,
   allowNetworkFileSystem: BOOLEAN,
   busyTimeoutMs: wholeFrom(1),
   driver: oneOf(...DRIVER_NAMES),

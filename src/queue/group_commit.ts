@@ -49,7 +49,7 @@ export interface GroupStore {
   full(waiting: number): Error;
   /** The error of a put when too much waits, in bytes. */
   tooLarge(sizeBytes: number, limitBytes: number): Error;
-  /** Told of bodies that were not stored, or may not be as safe as asked for. */
+  /** Is called for bodies that were not stored, or may not be as safe as asked for. */
   onRejected(error: unknown, count: number): void;
 }
 

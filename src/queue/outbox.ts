@@ -104,12 +104,12 @@ export interface OutboxOptions {
    * the same option links the span of its request to it. Default: none, and a put costs nothing more.
    */
   readonly openTelemetry?: PutTracing;
-  /** Is told of each event that is not stored, for a counter or a log of the service's own. Default: none. */
+  /** Is called for each event that is not stored, for a counter or a log of the service. Default: none. */
   readonly onRejected?: OnRejected;
 }
 
 /**
- * A queue of events in the service's own database: an event and the rows it tells of commit together, or not at
+ * A queue of events in the service's own database: an event and the rows that it is about commit together, or not at
  * all. It works on the connection that the service has open, of better-sqlite3, bun:sqlite or node:sqlite, and
  * changes none of its pragmas. Make one for each connection and keep it.
  *

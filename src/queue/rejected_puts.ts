@@ -13,8 +13,8 @@ import { isThenable } from "./encode.ts";
 const FLUSH_EVERY_MS = 1_000;
 
 /**
- * Is told of events that a put rejected, before the put throws. What it throws or rejects with is a warning of the
- * process, and changes nothing for the put.
+ * Is called for events that a put rejected, before the put throws. If it throws or rejects, the process emits a warning,
+ * and the put is not changed.
  *
  * @param error what the put throws; `error.code` says why
  * @param count how many events were rejected: those of a `putMany`, else 1 or more with the same reason
@@ -26,7 +26,7 @@ type AddRejected = (counts: ReadonlyMap<RejectionReason, number>) => void;
 
 /**
  * Counts rejected events in memory and adds them up in the queue's file about once a second, so that the
- * publisher, and who looks at it, learn of them: a write for each would make a full queue slower than one
+ * publisher reports them: a write for each would make a full queue slower than one
  * with room. A process that is killed takes the counts of its last second with it.
  */
 export class RejectedPuts {
@@ -50,7 +50,7 @@ export class RejectedPuts {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + events);
     const nowMs = performance.now();
     if (this.#timer === undefined) this.#schedule(nowMs);
-    else if (nowMs >= this.#flushAtMs) this.flush(); // a service that never comes back to its event loop
+    else if (nowMs >= this.#flushAtMs) this.flush(); // for a service that never returns to its event loop
   }
 
   /** Adds what was counted to the file. Where that fails, on a full disk say, it stays for the next time. */
@@ -62,7 +62,7 @@ export class RejectedPuts {
       this.#add(this.#counts);
       this.#counts = new Map();
     } catch {
-      this.#schedule(performance.now()); // the put that failed has told of it
+      this.#schedule(performance.now()); // the put that failed has reported it
     }
   }
 

@@ -13,7 +13,7 @@ import { isBusy } from "../storage/lock_wait.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { type LagLimit, type SubscriptionStart, SubscriptionTable } from "../storage/subscriptions.ts";
 import { Trimmer } from "../storage/trim.ts";
-import { DurableHead } from "../storage/wal_sync.ts";
+import { DurableEvents } from "../storage/wal_sync.ts";
 import { WalWatcher } from "../storage/wal_watcher.ts";
 
 /** How many events a batch has, at most. */
@@ -54,7 +54,7 @@ export interface SubscribeOptions<E> {
 
 /** An event of a batch. */
 export interface SubscribedEvent<E> {
-  /** Names the event for ever, such as `8a6e...:101`, also when it comes again: for whoever must do things once. */
+  /** Names the event for ever, such as `8a6e...:101`, also when it comes again: for things that must be done once. */
   readonly id: string;
   readonly event: E;
   readonly putAt: Date;
@@ -103,7 +103,7 @@ export class SubscriptionReader<E> {
   readonly #maxEvents: number;
   readonly #maxInFlight: number;
   readonly #leaseMs: number;
-  readonly #durable: DurableHead;
+  readonly #durable: DurableEvents;
   readonly #checkpoints: Checkpoints;
   readonly #trimmer: Trimmer;
   readonly #watch: WalWatcher;
@@ -127,7 +127,7 @@ export class SubscriptionReader<E> {
     this.#maxEvents = options.maxEvents ?? DEFAULT_MAX_EVENTS;
     this.#maxInFlight = options.maxInFlight ?? 1;
     this.#leaseMs = leaseMs;
-    this.#durable = new DurableHead(file.path, events);
+    this.#durable = new DurableEvents(file.path, events);
     this.#checkpoints = new Checkpoints(file);
     this.#trimmer = new Trimmer(file);
     this.#watch = new WalWatcher(file.path, () => this.#wake());

@@ -1,5 +1,5 @@
 /**
- * Why a value is rejected, in words. The text of strings is never shown: it may be personal.
+ * The texts of rejections. They never show the text of a string, because it may be personal.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import { abbreviate, describe } from "../format.ts";
 import type { IntegerType } from "./thrift_values.ts";
 
 /**
- * How deep objects, arrays, structs, lists, sets and maps may nest in an event. The serializers and the collector's
- * scanners recurse as deep, and have the same limit: what put takes, the collector takes.
+ * The maximum nesting of objects, arrays, structs, lists, sets and maps in an event. The serializers and the collector's
+ * scanners have the same limit, so the collector accepts what put accepts.
  */
 export const MAX_EVENT_DEPTH = 512;
 
@@ -50,7 +50,7 @@ export function fieldPath(path: string): string {
   return abbreviate(path, MAX_PATH_CHARS);
 }
 
-/** How a member is written behind the `path` of its holder: `.id`, `[2]`, `["a b"]`. */
+/** The part of a field path for a member, behind the `path` of its holder: `.id`, `[2]`, `["a b"]`. */
 export function pathSegment(holder: object, key: string, path: string): string {
   if (Array.isArray(holder)) return `[${key}]`;
   if (!/^[\w$]+$/.test(key)) return `[${JSON.stringify(key)}]`;
@@ -59,7 +59,7 @@ export function pathSegment(holder: object, key: string, path: string): string {
 
 export const SYMBOL_PROBLEM = "has a member named by a symbol, which would be left out";
 
-/** Whether an object has a member named by a symbol that JSON and Thrift's code would leave out. */
+/** Whether an object has an enumerable member named by a symbol, which JSON and Thrift's code would leave out. */
 export function hasSymbols(object: object): boolean {
   const symbols = Object.getOwnPropertySymbols(object);
   return (
@@ -67,7 +67,7 @@ export function hasSymbols(object: object): boolean {
   );
 }
 
-/** An object of its own members alone: no instance of a class, no Map. Also from another realm. */
+/** Whether a value is a plain object, also of another realm: not an instance of a class, not a Map. */
 export function isPlainObject(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   const prototype: object | null = Object.getPrototypeOf(value);

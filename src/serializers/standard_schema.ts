@@ -1,6 +1,6 @@
 /**
- * Events that a schema checks before they are serialized. Any Standard Schema will do (https://standardschema.dev):
- * those of zod, valibot, arktype and others.
+ * Checks events with a schema before they are serialized. Any Standard Schema works (https://standardschema.dev), such as
+ * those of zod, valibot and arktype.
  *
  * @module
  */
@@ -10,15 +10,15 @@ import { abbreviate, describe, errorName } from "../format.ts";
 import { readOption } from "../options.ts";
 import { pathSegment } from "./problems.ts";
 
-/** How many of the issues that a schema finds in one event are kept: a list of 100,000 may have as many. */
+/** How many issues of one event are kept. An event with a list of 100,000 may have as many issues. */
 export const MAX_EVENT_ISSUES = 20;
 
 /**
- * A serializer that takes what `schema` takes, and serializes what it makes of that: with its defaults, and without
- * what it strips.
+ * A serializer that accepts the input of `schema` and serializes its output: with defaults, and without members that the
+ * schema strips.
  *
- * The serializer throws EventInvalidError for an event that the schema rejects, and ConfigurationError for a schema
- * that validates asynchronously, which shows only when it is used.
+ * It throws EventInvalidError for an event that the schema rejects, and ConfigurationError for a schema that validates
+ * asynchronously, which shows only when it is used.
  *
  * @throws {ConfigurationError} it is not a Standard Schema of version 1
  */
@@ -33,14 +33,14 @@ export function withSchema<Input, Output>(
 type Standard<Input, Output> = StandardSchemaV1.Props<Input, Output>;
 
 function standardOf<Input, Output>(schema: StandardSchemaV1<Input, Output>): Standard<Input, Output> {
-  const standard = schema?.["~standard"]; // of an arktype schema, too, which is a function
+  const standard = schema?.["~standard"]; // a schema of arktype is a function
   if (standard?.version === 1 && typeof standard.validate === "function") return standard;
   const problem =
     "is not a Standard Schema of version 1: pass a schema of zod, valibot, arktype or the like.";
   throw new ConfigurationError(problem, { key: "schema" });
 }
 
-/** What the schema makes of the event. */
+/** The output of the schema for an event. */
 function check<Input, Output>(standard: Standard<Input, Output>, event: Input): Output {
   try {
     const result = standard.validate(event);
@@ -49,14 +49,14 @@ function check<Input, Output>(standard: Standard<Input, Output>, event: Input): 
     return result.value;
   } catch (cause) {
     if (EventError.is(cause)) throw cause;
-    // Its message may quote the event: it is in the cause alone.
+    // The message may quote the event, so it is only in the cause.
     const problem = `its schema threw ${errorName(cause)}`;
     throw new EventInvalidError([{ field: "", problem, found: undefined }], undefined, { cause });
   }
 }
 
 function asyncSchema(result: PromiseLike<unknown>, vendor: string): ConfigurationError {
-  void result.then(undefined, () => {}); // nobody waits for it, and it must not end the process
+  void result.then(undefined, () => {}); // a rejection must not end the process
   const problem = `is one of ${vendor} that validates asynchronously, and put does not wait: leave async checks and transforms out of it.`;
   return new ConfigurationError(problem, { key: "schema" });
 }
@@ -64,13 +64,13 @@ function asyncSchema(result: PromiseLike<unknown>, vendor: string): Configuratio
 /** The longest field and the longest problem shown, in characters. */
 const MAX_TEXT_CHARS = 200;
 
-/** From this length on, in characters, a text of the event is hidden also where it is not quoted. Shorter ones are words. */
+/** From this length on, in characters, a text of the event is also hidden where it is not quoted. Shorter ones are words. */
 const MIN_BARE_CHARS = 8;
 
-/** A longer quotation is hidden whatever it is: a text of the event may have been trimmed or cut before. */
+/** A longer quotation is always hidden: it may be a text of the event that was trimmed or cut. */
 const LONG_QUOTATION = /"[^"]{41,}"?/g;
 
-/** How many texts of a value are looked for in a message, and how deep in it. */
+/** How many texts of a value are searched in a message, and how deep they may be in the value. */
 const MAX_TEXTS = 100;
 const MAX_TEXT_DEPTH = 4;
 
@@ -90,7 +90,7 @@ function describeIssue({ message, path = [] }: StandardSchemaV1.Issue, event: un
   }
 }
 
-/** Where a path leads: its field, and the value there, or the last one that could be reached on the way. */
+/** The end of a path: its field, and the value there, or the last value on the way that could be read. */
 interface Place {
   field: string;
   value: unknown;
@@ -114,7 +114,7 @@ function fieldOf({ value, isFound, field }: Place, key: PropertyKey): string {
   return pathSegment(isFound && Array.isArray(value) ? value : {}, key, field);
 }
 
-/** Undefined: the holder has no members by names, as a Map, or reading throws. */
+/** Undefined if the holder has no named members, such as a Map, or if reading throws. */
 function readMember(holder: unknown, key: PropertyKey): { value: unknown } | undefined {
   if (typeof holder !== "object" || holder === null || holder instanceof Map) return undefined;
   try {
@@ -129,7 +129,7 @@ function describeFound(value: unknown): string {
   return Array.isArray(value) ? `an array of length ${value.length}` : describe(value);
 }
 
-/** Takes the texts of a value out of a message. */
+/** Removes the texts of a value from a message. */
 function hideTexts(message: string, value: unknown): string {
   let shown = message;
   for (const text of textsOf(value)) {

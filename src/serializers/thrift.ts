@@ -20,8 +20,8 @@ import { fieldPath, hasSymbols, isPlainObject, pathSegment, SYMBOL_PROBLEM } fro
 import { NO_STRUCT, ThriftJsonWriter } from "./thrift_protocol.ts";
 
 /**
- * A struct of the Apache Thrift compiler's `js:node` code, or anything that writes itself the same
- * way. `never` lets any protocol type stand there: npm thrift's `TProtocol` in most code.
+ * A struct of the Apache Thrift compiler's `js:node` code, or any object with the same `write` method. `never` allows any
+ * protocol type, such as npm thrift's `TProtocol`.
  */
 export interface ThriftStruct {
   /** Writes the struct to a Thrift protocol. */
@@ -30,18 +30,18 @@ export interface ThriftStruct {
 
 const OPEN_BRACE = 0x7b;
 
-/** Kept for the next event. Undefined while in use: a struct's `write` may serialize another event. */
+/** Reused for the next event. Undefined while in use, because a struct's `write` may serialize another event. */
 let idleWriter: ThriftJsonWriter | undefined = new ThriftJsonWriter();
 
 /**
- * Serializes a Thrift struct for collectors of version 2: TJSONProtocol, without a message around
- * it, the bytes that baseplate.py's `serialize_v2_event` gives.
+ * Serializes a Thrift struct for collectors of version 2: TJSONProtocol without a message around it, the same bytes as
+ * `serialize_v2_event` of baseplate.py.
  *
- * Fields that are unset (null or undefined) are left out, as in Python, and enums are not checked. What generated code
- * would drop or convert is rejected: a Map, a Set or a string where the struct's type is a map, set or list; a field that
- * is not the struct's; a union without a value or with two, and required fields that are unset, of classes that
- * `eventspool-thrift` generated. What a class drops in its own constructor, `new Event({ sorce: "web" })`, is gone
- * before anybody can look: {@link v2SerializerOf} sees that too.
+ * Fields that are unset (null or undefined) are left out, as in Python. Enums are not checked. Values that generated code
+ * would drop or convert are rejected: a Map, a Set or a string in place of a map, set or list; a field that the struct does
+ * not have; in classes that `eventspool-thrift` generated, also a union without exactly one value, and a required field
+ * that is unset. A field that the constructor drops, as in `new Event({ sorce: "web" })`, cannot be seen here: use
+ * {@link v2SerializerOf}.
  *
  * @param event - an instance of a generated class
  * @throws EventSerializationError for a value outside its type, naming the field
@@ -72,8 +72,8 @@ const NO_WRITE =
 Object.defineProperty(serializeV2Event, "batchVersion", { value: "2" });
 
 /**
- * A serializer of one struct's fields, so that put takes a plain object that TypeScript checks against the IDL, and
- * nothing else: no other struct, and no field that the IDL does not have.
+ * A serializer for the fields of one struct. With it put takes a plain object, which TypeScript checks against the IDL, and
+ * rejects fields that the IDL does not have.
  *
  * @example
  * ```ts
@@ -88,7 +88,7 @@ export function v2SerializerOf<Fields extends object>(
   type: new (fields?: Fields) => ThriftStruct,
 ): (fields: Fields) => Uint8Array {
   const serialize = (fields: Fields): Uint8Array => {
-    // The class would make an event without any field of it.
+    // The class would create an event without fields.
     if (typeof fields !== "object" || fields === null)
       throw new EventSerializationError("", `is ${describe(fields)}: pass an object with its fields`);
     return serializeV2Event(construct(type, fields));
@@ -96,7 +96,7 @@ export function v2SerializerOf<Fields extends object>(
   return Object.defineProperty(serialize, "batchVersion", { value: "2" });
 }
 
-/** Generated constructors throw where a required field is not set. */
+/** Generated constructors throw if a required field is not set. */
 function construct<Fields>(type: new (fields?: Fields) => ThriftStruct, fields: Fields): ThriftStruct {
   try {
     const event = new type(fields);
@@ -112,8 +112,8 @@ function construct<Fields>(type: new (fields?: Fields) => ThriftStruct, fields: 
 function checkTaken(given: unknown, made: unknown, path: string): void {
   if (typeof made !== "object" || made === null || made === given) return;
   const expected = expectedShape(given, made);
-  const problem = expected === undefined ? undefined : `is ${describe(given)}: ${expected}`;
-  if (problem !== undefined) throw new EventSerializationError(fieldPath(path), problem);
+  if (expected !== undefined)
+    throw new EventSerializationError(fieldPath(path), `is ${describe(given)}: ${expected}`);
   if (hasSymbols(given as object)) throw new EventSerializationError(fieldPath(path), SYMBOL_PROBLEM);
   for (const [key, member] of Object.entries(given as object)) {
     const field = path + pathSegment(made, key, path);
@@ -122,12 +122,12 @@ function checkTaken(given: unknown, made: unknown, path: string): void {
   }
 }
 
-/** What must be given for the list, struct or map that was made; undefined: it was. */
+/** What must be given for the list, struct or map that the constructor made; undefined if it was given. */
 function expectedShape(given: unknown, made: object): string | undefined {
   if (Array.isArray(made)) return Array.isArray(given) ? undefined : "list and set take an array";
   if (typeof (made as Partial<ThriftStruct>).write !== "function")
     return isPlainObject(given) ? undefined : "map takes a plain object";
-  // An instance of the struct's class has its fields, too.
+  // Not only plain objects: an instance of the struct's class has its fields, too.
   const isObject = Object.prototype.toString.call(given) === "[object Object]";
   return isObject ? undefined : "a struct takes a plain object";
 }
@@ -135,10 +135,10 @@ function expectedShape(given: unknown, made: object): string | undefined {
 function unknownField(path: string, key: string, made: object): EventSerializationError {
   const meant = didYouMean(key, Object.keys(made));
   const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
-  return new EventSerializationError(fieldPath(path), `is no field of its struct${hint}`);
+  return new EventSerializationError(fieldPath(path), `is not a field of its struct${hint}`);
 }
 
-/** Npm thrift's own errors name a field; the messages of others may quote the event, and are in the cause alone. */
+/** Errors of npm thrift name a field. Messages of other errors may quote the event, so they are only in the cause. */
 function problemOf(error: unknown): string {
   const name = errorName(error);
   return name === "TProtocolException" ? (error as Error).message : `${name} was thrown`;

@@ -34,7 +34,7 @@ import {
 } from "./thrift_values.ts";
 
 /**
- * Thrift's types: their names in the JSON protocol, and their ids. The collector takes what is in here.
+ * Thrift's types: their names in the JSON protocol, and their ids. The collector accepts these.
  * Source: Apache Thrift, `TJSONProtocol`.
  */
 export const THRIFT_TYPES = {
@@ -52,8 +52,8 @@ export const THRIFT_TYPES = {
   uid: 16,
 } as const;
 
-/** Of an event that is something else. */
-export const NO_STRUCT = "is not a struct, of which batches are made";
+/** The event is another type. */
+export const NO_STRUCT = "is not a struct: a batch is a list of structs";
 
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(THRIFT_TYPES).map(([name, id]) => [id, `"${name}"`]),
@@ -64,34 +64,34 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
  * compiler generates (`--gen js:node`). The bytes equal Python's TJSONProtocol's, fields in the
  * order of their ids.
  *
- * Own code, because npm thrift's TJSONProtocol (0.24) writes no struct outside a message, raw
- * control characters, bare NaN, wrong 64-bit integers and wrong map keys, and checks no range:
- * test/unit/serializers/npm_thrift.test.ts shows each, and fails when they are mended.
+ * Own code, because npm thrift's TJSONProtocol (0.24) cannot write a struct outside a message, writes
+ * raw control characters, bare NaN, wrong 64-bit integers and wrong map keys, and checks no ranges.
+ * test/unit/serializers/npm_thrift.test.ts shows each of these bugs, and fails when one is fixed.
  *
- * Values outside their type throw {@link EventSerializationError}, naming the field. Where Python
- * writes what no JSON parser reads, this escapes (control characters) or throws (NaN, Infinity,
- * maps whose keys are structs, lists, sets or maps).
+ * A value outside its type throws {@link EventSerializationError} with the field. Where Python writes
+ * invalid JSON, this class escapes (control characters) or throws (NaN, Infinity, maps whose keys are
+ * structs, lists, sets or maps).
  */
 export class ThriftJsonWriter {
   #json = "";
   #depth = 0;
   readonly #frames: Frame[] = [new Frame()];
   #frame: Frame = this.#frames[0]!;
-  /** `},"2":{"str":` by id and type: as many as a schema has fields. */
+  /** `},"2":{"str":` by id and type: one for each field of a schema. */
   readonly #fieldStarts = new Map<number, string>();
 
-  /** Begins a struct. What it writes is compared with what it holds: generated code drops what it does not expect. */
+  /** Begins a struct. Its members are compared with what it writes, because generated code drops what it does not expect. */
   begin(struct: unknown): void {
     this.#frames[0]!.value = struct;
   }
 
-  /** The struct in UTF-8. Throws if none was written, or only a part. */
+  /** The struct in UTF-8. Throws if it was not written to its end. */
   finish(): Uint8Array {
-    if (this.#depth !== 0 || this.#json === "") this.fail("was not written whole by its write()");
+    if (this.#depth !== 0 || this.#json === "") this.fail("was not written completely by its write()");
     return Buffer.from(this.#json, "utf8");
   }
 
-  /** Forgets all that was written, for the next struct. */
+  /** Resets the writer for the next struct. */
   reset(): void {
     for (let depth = 0; depth <= this.#depth; depth++) this.#frames[depth]!.value = undefined;
     this.#json = "";
@@ -139,7 +139,7 @@ export class ThriftJsonWriter {
     }
   }
 
-  /** The closing brace is written with what follows it, in one append: a fifth faster. */
+  /** The closing brace is written together with the text behind it: one append is a fifth faster. */
   writeFieldEnd(): void {}
 
   writeFieldStop(): void {}
@@ -219,7 +219,7 @@ export class ThriftJsonWriter {
     this.#write(uuidText(value) ?? this.fail(`is ${describe(value)}, not a UUID such as 123e4567-e89b-...`));
   }
 
-  /** Newer compilers' code counts its own depth. Ours is counted anyway. */
+  /** Code of newer compilers counts the depth. This class does so itself. */
   incrementRecursionDepth(): void {}
 
   decrementRecursionDepth(): void {}
@@ -235,7 +235,7 @@ export class ThriftJsonWriter {
     this.#writeNumber(text ?? this.fail(integerProblem(value, type)));
   }
 
-  /** JSON has no other keys than strings. */
+  /** In JSON all keys are strings. */
   #writeNumber(text: string): void {
     this.#write(this.#frame.next === "key" ? `"${text}"` : text);
   }
@@ -290,7 +290,7 @@ export class ThriftJsonWriter {
     this.#frame = this.#frames[--this.#depth]!;
   }
 
-  /** A list with holes, or with properties besides its elements, writes another number than it announced. */
+  /** A list with holes, or with members that are not elements, writes another number of elements than it announced. */
   #closeSized(text: string): void {
     const { count, size } = this.#frame;
     if (count !== size) {
@@ -300,7 +300,7 @@ export class ThriftJsonWriter {
     this.#close(text);
   }
 
-  /** The struct or container that is about to be written, where the struct around it holds it; else undefined. */
+  /** The struct or container that is about to be written, if the struct around it is known; else undefined. */
   #written(): unknown {
     const { value, next, name, count } = this.#frame;
     if (this.#depth === 0) return value;
@@ -308,7 +308,7 @@ export class ThriftJsonWriter {
     return (value as Record<string | number, unknown>)[next === "field" ? name : count];
   }
 
-  /** Rejects what generated code passes over: what is no field, a union without a value or with two, what is required. */
+  /** Rejects what generated code ignores: unknown fields, a union without exactly one value, unset required fields. */
   #checkStruct({ value, names, count }: Frame): void {
     if (typeof value !== "object" || value === null) return;
     if (hasSymbols(value)) this.#failStruct("", SYMBOL_PROBLEM);
@@ -320,8 +320,8 @@ export class ThriftJsonWriter {
     const held = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
     if (held.length <= count) return;
     const [unknown] = held.find(([name]) => !isWritten(name)) ?? [];
-    const isGenerated = names.slice(0, count).every((name) => Object.hasOwn(value, name)); // others have their own names
-    if (unknown !== undefined && isGenerated) this.#failStruct(unknown, "is no field of its struct");
+    const isGenerated = names.slice(0, count).every((name) => Object.hasOwn(value, name)); // other code may use other names
+    if (unknown !== undefined && isGenerated) this.#failStruct(unknown, "is not a field of its struct");
   }
 
   #failStruct(name: string, problem: string): never {
@@ -337,7 +337,7 @@ export class ThriftJsonWriter {
     return TYPE_NAMES.get(type) ?? this.fail(`has type ${type}, which Thrift does not have`);
   }
 
-  /** The compiler's JavaScript writes fields as they stand in the IDL; Python's code by their ids. */
+  /** The compiler's JavaScript writes fields in the order of the IDL, Python's code in the order of their ids. */
   #sortFields({ ids, starts, count }: Frame): void {
     const json = this.#json;
     const fields = Array.from({ length: count }, (_, index) => {
@@ -348,7 +348,7 @@ export class ThriftJsonWriter {
     this.#json = json.slice(0, starts[0]) + fields.map((field) => field.text).join("},");
   }
 
-  /** The path of the container being written, without what is written in it. */
+  /** The path of the container that is being written. */
   #containerPath(): string {
     return this.#frames.slice(0, this.#depth).map(openSegment).join("");
   }
@@ -359,7 +359,7 @@ const MAX_SHOWN_KEY_CHARS = 64;
 
 /** A struct, list, set or map being written. */
 export class Frame {
-  /** What comes next in it. */
+  /** What is written next. */
   next: "field" | "element" | "key" | "value" = "field";
   /** The field, or the key of the map's entry, being written. */
   name = "";
@@ -367,31 +367,31 @@ export class Frame {
   count = 0;
   /** How many elements or entries were announced. */
   size = 0;
-  /** In how many objects and arrays of JSON what comes next is, itself included: a struct or a map makes two, a list one. */
+  /** The JSON depth of what is written next: a struct or a map adds two, a list one. */
   nesting = 1;
   /** Whether a struct's fields came in the order of their ids. */
   ascending = true;
-  /** The struct, list or set, or the values of the map; undefined: not known. */
+  /** The struct, list or set, or the values of the map; undefined if not known. */
   value: unknown = undefined;
-  /** Of each field of a struct, the name, the id and where it starts in the text. */
+  /** For each field of a struct: its name, its id and its start in the text. */
   readonly names: string[] = [];
   readonly ids: number[] = [];
   readonly starts: number[] = [];
 }
 
-/** What `eventspool-thrift` says of a generated class. */
+/** Static members that `eventspool-thrift` adds to a generated class. */
 interface MarkedStruct {
   readonly isUnion?: boolean;
   readonly requiredFields?: readonly string[];
 }
 
-/** The part of a path that names what a container has open. */
+/** The part of a path for the open member of a container. */
 function openSegment({ next, name, count }: Frame): string {
   if (next === "field") return name === "" ? "" : `.${name}`;
   return next === "element" ? `[${count - 1}]` : `[${abbreviate(name, MAX_SHOWN_KEY_CHARS)}]`;
 }
 
-/** The part of a path that names what a container is about to write. */
+/** The part of a path for the next member of a container. */
 function nextSegment(frame: Frame): string {
   if (frame.next === "element") return `[${frame.count}]`;
   return frame.next === "key" ? `.keys[${frame.count}]` : openSegment(frame);

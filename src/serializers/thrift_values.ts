@@ -1,10 +1,8 @@
 /**
- * What a Thrift value is in the JSON protocol: its text, or `undefined` for a value outside its
- * type. Pure functions.
+ * The text of a Thrift value in the JSON protocol; `undefined` for a value outside its type. Pure functions.
  *
- * Code generated for JavaScript keeps a map as an object, so that every map key arrives as a
- * string. A key is therefore also taken in the one form JavaScript gives it: `"7"` as an i32 or
- * i64, `"0.1"` as a double, `"true"` as a bool.
+ * Code generated for JavaScript uses objects for maps, so every map key is a string. Therefore a key may also be the
+ * string that JavaScript makes of the value: `"7"` for an i32 or i64, `"0.1"` for a double, `"true"` for a bool.
  *
  * @module
  */
@@ -21,7 +19,7 @@ export interface Int64Like {
 /** A 64-bit integer: a safe integer, a BigInt, or an `Int64` as npm thrift reads it. */
 export type ThriftI64 = number | bigint | Int64Like;
 
-/** An integer type. A number is one from `min` to `max`; a BigInt is, if it has no more bits. */
+/** An integer type: numbers from `min` to `max`, and BigInts of at most `bits` bits. */
 export interface IntegerType {
   readonly name: string;
   readonly bits: number;
@@ -32,7 +30,7 @@ export interface IntegerType {
 export const I8: IntegerType = { name: "i8", bits: 8, min: -(2 ** 7), max: 2 ** 7 - 1 };
 export const I16: IntegerType = { name: "i16", bits: 16, min: -(2 ** 15), max: 2 ** 15 - 1 };
 export const I32: IntegerType = { name: "i32", bits: 32, min: -(2 ** 31), max: 2 ** 31 - 1 };
-/** Numbers beyond 2^53 fit and are rejected: what they were meant to be is lost already. */
+/** Numbers beyond 2^53 are rejected, because they may have lost digits already. */
 export const I64: IntegerType = {
   name: "i64",
   bits: 64,
@@ -63,7 +61,7 @@ function toBigInt(value: unknown, isKey: boolean): bigint | undefined {
   return isInt64(value) ? readInt64(value) : undefined;
 }
 
-/** Not the classes of other libraries, which have a buffer with the least significant byte first, or no sign. */
+/** Not classes of other libraries, whose buffers may have the least significant byte first, or no sign. */
 function isInt64(value: unknown): value is Int64Like {
   const { buffer, offset, toOctetString } = (value ?? {}) as Partial<Int64Like>;
   return buffer instanceof Uint8Array && typeof offset === "number" && typeof toOctetString === "function";
@@ -74,8 +72,8 @@ function readInt64({ buffer, offset }: Int64Like): bigint {
 }
 
 /**
- * A BigInt must be one that a double can hold. JSON has no NaN and no Infinity, except as keys, which are strings and
- * are written as Python writes them.
+ * A BigInt must be exact as a double. JSON has no NaN and no Infinity, except as keys, which are strings: they are
+ * written as Python writes them.
  */
 export function doubleText(value: unknown, isKey: boolean): string | undefined {
   const double = typeof value === "bigint" ? exactDouble(value) : isKey ? keyToNumber(value) : value;
@@ -99,8 +97,8 @@ function keyToNumber(key: unknown): unknown {
 const NEEDS_CARE = /["\\\p{Cc}\p{Surrogate}]/u;
 
 /**
- * JSON's own escapes are Python's TJSONProtocol's: `\" \\ \b \f \n \r \t`, all else as it is. The
- * other control characters, which Python writes raw, become `\u00XX`.
+ * JSON has the same escapes as Python's TJSONProtocol: `\" \\ \b \f \n \r \t`. Other control
+ * characters, which Python writes raw, are written as `\u00XX`.
  */
 export function stringText(value: unknown): string | undefined {
   if (typeof value !== "string") return undefined;
@@ -120,12 +118,11 @@ export function uuidText(value: unknown): string | undefined {
 }
 
 /**
- * A double as C's `%.17g` writes it, byte for byte: what Python's TJSONProtocol sends. Own code,
- * as no package does it exactly (they go through `toFixed`, or round ties as JavaScript does).
+ * A double as C's `%.17g` writes it, byte for byte, like Python's TJSONProtocol. Own code, because no package does this
+ * exactly (they use `toFixed`, or round ties as JavaScript does).
  *
- * JavaScript's `toPrecision(17)` rounds from the exact value too and differs in three things:
- * trailing zeros stay, the exponent starts below 1e-6 (C: below 1e-4) and has one digit or more
- * (C: two or more), and a tie goes up (C: to the even digit).
+ * JavaScript's `toPrecision(17)` also rounds the exact value, but it keeps trailing zeros, uses an exponent below 1e-6
+ * (C: below 1e-4) of one digit or more (C: two or more), and rounds a tie up (C: to the even digit).
  *
  * @param value - any finite double
  */
@@ -143,14 +140,14 @@ const TIE = /^-?\d\.\d{16}50+e/;
 
 /**
  * Whether the value lies exactly between two numbers of 17 digits. Such a value is N / 10^k for
- * an odd N of 18 digits. N divided by 5^k must be an integer of at most 53 bits, so k is 25 at
- * most and the value a multiple of 2^-25. Below 1e16 that has at most 41 digits: all are seen.
+ * an odd N of 18 digits. N divided by 5^k must be an integer of at most 53 bits, so k is at most 25
+ * and the value is a multiple of 2^-25. Below 1e16 such a value has at most 41 digits, which are all printed.
  */
 function isTie(value: number): boolean {
   return Math.abs(value) < 1e16 && Number.isInteger(value * 2 ** 25) && TIE.test(value.toExponential(40));
 }
 
-/** Takes back JavaScript's rounding up where it made the last digit odd. Odd digits need no borrow. */
+/** Undoes JavaScript's rounding up if it made the last digit odd. An odd digit needs no borrow. */
 function roundToEven(mantissa: string): string {
   return mantissa.replace(/[13579]$/, (digit) => String(Number(digit) - 1));
 }

@@ -1,37 +1,37 @@
 /**
- * How many connections a listener has open.
+ * Limits the open connections of a listener.
  *
  * @module
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
-/** How long a request to the collector or the admin routes may take to arrive, in milliseconds. */
+/** The default time for a whole request to arrive, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 30_000;
 
-/** Figures of a listener's connections. */
+/** The counts of a listener's connections. */
 export interface ConnectionStats {
-  /** How many are open. */
+  /** Open connections. */
   readonly openCount: number;
-  /** How many may be. */
+  /** The most that may be open. */
   readonly maxCount: number;
-  /** How many were cut to make room for others. */
+  /** Connections that were closed to make room for new ones. */
   readonly cutCount: number;
 }
 
 interface Connection extends Occupant {
   readonly socket: Socket;
-  /** When it was opened, or its last request began, by `performance.now()`. */
+  /** When the connection was opened, or its last request began, by `performance.now()`. */
   sinceMs: number;
   incoming?: IncomingMessage;
   outgoing?: ServerResponse;
 }
 
 /**
- * The open connections. When one more comes than there may be, another makes room: of the address that has most of
- * them, the one that has waited longest for a request, or for the rest of one. So nobody who sends slowly, or nothing,
- * keeps others out, and clients behind one balancer, who share its address, need no share of their own. A request that
- * is there as a whole is never cut.
+ * The open connections. When a new one exceeds the limit, another is closed: of the address with the most connections,
+ * the one that has waited longest for a request, or for the rest of one. So a client that sends slowly or nothing cannot
+ * block others, and clients behind one balancer, which share its address, need no limit of their own. A connection with
+ * a complete request is never closed.
  */
 export class Connections implements ConnectionStats {
   readonly maxCount: number;
@@ -55,7 +55,7 @@ export class Connections implements ConnectionStats {
     socket.once("close", () => this.#open.delete(connection));
   }
 
-  /** Notes that TLS has begun on a connection: requests come by another socket from now on. */
+  /** Records that a connection uses TLS: its requests come from another socket object. */
   addTls(inner: Socket): void {
     for (const connection of this.#open) {
       const { remotePort, remoteAddress } = connection.socket;
@@ -64,7 +64,7 @@ export class Connections implements ConnectionStats {
     }
   }
 
-  /** Notes that a request has begun. */
+  /** Records that a request began. */
   note(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const connection = this.#bySocket.get(incoming.socket);
     if (connection === undefined) return;
@@ -73,7 +73,7 @@ export class Connections implements ConnectionStats {
     connection.outgoing = outgoing;
   }
 
-  /** Whether nothing of a response has been sent yet to what came last on a connection. */
+  /** Whether no response to the last request of a connection is being sent. */
   isBetweenResponses(socket: Socket): boolean {
     const outgoing = this.#bySocket.get(socket)?.outgoing;
     return outgoing === undefined || !outgoing.headersSent || outgoing.writableFinished;
@@ -84,27 +84,27 @@ export class Connections implements ConnectionStats {
   }
 
   #makeRoom(): void {
-    const victim = findGreediest(this.#open, { weigh: () => 1, isSpared: isAnswering });
+    const victim = findHeaviest(this.#open, { weigh: () => 1, isSpared: isAnswering });
     if (victim === undefined) return;
     this.cutCount++;
-    this.#open.delete(victim); // at once: "close" comes later
+    this.#open.delete(victim); // now, since "close" comes later
     victim.socket.destroy();
   }
 }
 
-/** Who takes up room. */
+/** A client's use of a shared budget. */
 export interface Occupant {
   readonly address: string;
   readonly sinceMs: number;
 }
 
 /**
- * Finds who must make room: of the address that takes up most, the one that has been there longest.
+ * Finds the occupant to remove: of the address that uses the most, the oldest one.
  *
- * @param weigh how much one takes up
- * @param isSpared who must not
+ * @param weigh returns how much an occupant uses
+ * @param isSpared whether an occupant must stay
  */
-export function findGreediest<T extends Occupant>(
+export function findHeaviest<T extends Occupant>(
   occupants: Iterable<T>,
   { weigh, isSpared }: { weigh: (one: T) => number; isSpared: (one: T) => boolean },
 ): T | undefined {
@@ -115,8 +115,8 @@ export function findGreediest<T extends Occupant>(
   let found: T | undefined;
   for (const one of all) {
     if (isSpared(one)) continue;
-    const isGreedier = found === undefined || weightOf(one) > weightOf(found);
-    if (isGreedier || (weightOf(one) === weightOf(found!) && one.sinceMs < found!.sinceMs)) found = one;
+    const isHeavier = found === undefined || weightOf(one) > weightOf(found);
+    if (isHeavier || (weightOf(one) === weightOf(found!) && one.sinceMs < found!.sinceMs)) found = one;
   }
   return found;
 }

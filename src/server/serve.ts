@@ -18,101 +18,100 @@ import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { getRequestListener, RequestError } from "@hono/node-server";
 import { ConfigurationError } from "../errors.ts";
+import { explainFileError } from "../file_error.ts";
 import { type ConnectionStats, Connections, REQUEST_TIMEOUT_MS } from "./connections.ts";
 
-/** The longest headers of such a request together, in bytes: 16 KiB, Node's default. */
+/** The most bytes of headers per request: 16 KiB, Node's default. */
 const MAX_HEADER_BYTES = 16_384;
 
-/** How many headers of such a request are read; a publisher sends a dozen. */
+/** The most headers per request; a publisher sends a dozen. */
 const MAX_HEADERS = 100;
 
-/** What an app learns of a request besides the request: Node's objects. */
+/** Node's objects of a request, which an app gets besides it. */
 export interface RequestEnv {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
 }
 
-/** Anything that answers requests, such as a Hono app. */
+/** Anything that responds to requests, such as a Hono app. */
 export interface FetchApp {
   fetch(request: Request, env: RequestEnv): Response | Promise<Response>;
 }
 
-/** Where to listen. Port 0 takes a free one. */
+/** Where to listen. Port 0 is any free port. */
 export type ServeAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
-/** A certificate and its key, and whose certificates clients must have, all in PEM. */
+/** A certificate, its key, and the authority of client certificates, all in PEM. */
 export interface ServeTls {
   readonly cert: Uint8Array;
   readonly key: Uint8Array;
-  /** Clients must have a certificate that one of these signed. Undefined: none is asked for. */
+  /** Clients must have a certificate signed by one of these. Undefined: clients need none. */
   readonly ca?: Uint8Array | undefined;
 }
 
-/** An app that is being served. */
+/** A served app. */
 export interface ServedApp {
-  /** Where it is reached: `http://127.0.0.1:9900`, or `unix:/path/to/socket`. */
+  /** The address: `http://127.0.0.1:9900`, or `unix:/path/to/socket`. */
   readonly address: string;
-  /** The port it listens on; undefined on a unix socket. */
+  /** The port; undefined for a unix socket. */
   readonly port: number | undefined;
   readonly connections: ConnectionStats;
-  /** Stops accepting, lets running requests finish, for a second unless told, then cuts them. */
+  /** Stops accepting, lets running requests finish within `graceMs`, then closes their connections. */
   close(): Promise<void>;
 }
 
-/** How {@link serveApp} serves. */
+/** Options of {@link serveApp}. */
 export interface ServeOptions {
-  /** The setting that the address comes from, for errors. */
+  /** The setting of the address, for errors. */
   readonly key?: string;
-  /** How long a request may take to arrive, headers and body, in milliseconds. Default {@link REQUEST_TIMEOUT_MS}. */
+  /** The time for a whole request to arrive, in milliseconds. Default: {@link REQUEST_TIMEOUT_MS}. */
   readonly requestTimeoutMs?: number;
-  /** How long requests may still run once `close` is called, in milliseconds. Default: 1,000. */
+  /** How long requests may still run after `close`, in milliseconds. Default: 1,000. */
   readonly graceMs?: number;
-  /** How many connections may be open. Beyond, the one that has waited longest makes room. Default: {@link DEFAULT_MAX_CONNECTIONS}. */
+  /** The most open connections. A new one beyond the limit replaces another. Default: {@link DEFAULT_MAX_CONNECTIONS}. */
   readonly maxConnections?: number;
-  /** How long a connection without a request stays open, in milliseconds. Default: {@link KEEP_ALIVE_MS}. */
+  /** How long an idle connection stays open, in milliseconds. Default: {@link KEEP_ALIVE_MS}. */
   readonly keepAliveMs?: number;
-  /** Serves HTTPS. Default: HTTP. */
+  /** For HTTPS. Default: HTTP. */
   readonly tls?: ServeTls | undefined;
-  /** The mode of a unix socket's file: who may write to it may connect. Default: what the umask leaves. */
+  /** The mode of a unix socket: users who may write to it may connect. Default: by the umask. */
   readonly socketMode?: number;
 }
 
 /** The default of {@link ServeOptions.graceMs}. */
 const CLOSE_GRACE_MS = 1_000;
 
-/** How often connections are looked at for requests that arrive too slowly, in milliseconds. */
+/** How often connections are checked for slow requests, in milliseconds. */
 const CHECK_EVERY_MS = 1_000;
 
-/** How soon `close` drops a kept-alive connection whose last request finished, in milliseconds. */
+/** How often `close` closes connections that became idle, in milliseconds. */
 const IDLE_SWEEP_MS = 20;
 
 /**
- * How long a connection without a request stays open, in milliseconds. Longer than the 60 s that nginx and most other
- * balancers keep theirs: who closes first must be the balancer, or a request meets a connection that is just closed (502).
+ * How long an idle connection stays open, in milliseconds: longer than the 60 s of nginx and most other balancers. The
+ * balancer must close first, otherwise it may send a request on a connection that is just being closed (502).
  */
 const KEEP_ALIVE_MS = 75_000;
 
-/**
- * How many connections a listener has open until someone says otherwise: enough for people and probes, and few enough
- * to leave a process of 128 files its others.
- */
+/** The default of the most open connections: enough for people and probes, and half of a process with 128 files. */
 const DEFAULT_MAX_CONNECTIONS = 64;
 
-/** What a request without a Host header, which HTTP/1.0 allows, is taken to be for. */
+/** The host of a request without a Host header, which HTTP/1.0 allows. */
 const UNNAMED_HOST = "localhost";
 
-/** "Misdirected Request": publishers take it for a wrong address and keep their events. */
+/** "Misdirected Request": publishers treat it as a wrong address, and keep their events. */
 const MISDIRECTED = 421;
 
-/** How long the rest of a request that cannot be read is read and thrown away, in milliseconds: a reset would take our answer with it. */
+/** How long the rest of an unreadable request is discarded, in milliseconds: a reset would discard the response too. */
 const LINGER_MS = 1_000;
 
 /**
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
  * file goes away on close. A request that arrives too slowly is answered 408, one with headers of more than
  * {@link MAX_HEADER_BYTES} or {@link MAX_HEADERS} of them 431: on Bun, Deno and Node alike.
- * @throws {ConfigurationError} (rejects) when it cannot listen there: the address is taken, not
- * permitted, or not one of this machine's; or the certificate cannot be used.
+ *
+ * @throws {ConfigurationError} (rejects) the address is in use, not permitted, or not of this machine; or the certificate
+ * cannot be used
  */
 export async function serveApp(
   app: FetchApp,
@@ -149,7 +148,7 @@ function createServer(app: FetchApp, options: ServeOptions): Server {
   const { requestTimeoutMs = REQUEST_TIMEOUT_MS, keepAliveMs = KEEP_ALIVE_MS, tls } = options;
   const answer = getRequestListener((request, env) => app.fetch(request, env as RequestEnv), {
     hostname: UNNAMED_HOST,
-    overrideGlobalObjects: false, // the process's Request and Response are not ours to replace
+    overrideGlobalObjects: false, // Request and Response of the process belong to the service
     errorHandler: describeFailure,
   });
   const serverOptions = {
@@ -159,7 +158,7 @@ function createServer(app: FetchApp, options: ServeOptions): Server {
     keepAliveTimeout: keepAliveMs,
     connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, requestTimeoutMs),
     maxHeaderSize: MAX_HEADER_BYTES,
-    requireHostHeader: false, // its absence is judged by the app, as with HTTP/1.0: a 400 would blame the events
+    requireHostHeader: false, // the app decides, as with HTTP/1.0: a 400 would blame the events
   };
   const server =
     tls === undefined
@@ -170,8 +169,8 @@ function createServer(app: FetchApp, options: ServeOptions): Server {
 }
 
 /**
- * A request whose target or Host cannot be read is at fault, but not what it carries: a 400 would say that of the events.
- * Whatever else is thrown is a fault of ours.
+ * A request with an invalid target or Host is wrong, but its events are not: a 400 would blame them. Any other error is a
+ * failure of the server.
  */
 function describeFailure(error: unknown): Response {
   if (error instanceof RequestError)
@@ -179,7 +178,7 @@ function describeFailure(error: unknown): Response {
   return Response.json({ error: "The server failed. Send it again." }, { status: 500 });
 }
 
-/** What the parser of HTTP found, and the bytes in which it did. */
+/** An error of the HTTP parser, with the bytes. */
 type UnreadableError = NodeJS.ErrnoException & { readonly rawPacket?: Uint8Array };
 
 const UNREADABLE_STATUSES: Readonly<Record<string, number>> = {
@@ -187,15 +186,15 @@ const UNREADABLE_STATUSES: Readonly<Record<string, number>> = {
   HPE_HEADER_OVERFLOW: 431,
 };
 
-/** How the PROXY protocol begins, version 1 and version 2. */
+/** The beginning of the PROXY protocol, versions 1 and 2. */
 const PROXY_PROTOCOL = /^(?:PROXY |\r\n\r\n\0\r\nQUIT\n)/;
 
 /**
- * Answers what is no HTTP request. The runtimes would say 400 without a word, which publishers take for a verdict on
- * their events: a balancer that speaks the PROXY protocol with us would make dead letters.
+ * Responds to bytes that are not an HTTP request. The runtimes would respond 400, which blames the events: a balancer
+ * with the PROXY protocol would make dead letters.
  */
 function rejectUnreadable(error: UnreadableError, socket: Socket): void {
-  if (!socket.writable) return; // the rest of what has been answered already
+  if (!socket.writable) return; // the rest of a request that has its response
   const status = UNREADABLE_STATUSES[error.code ?? ""] ?? MISDIRECTED;
   const body = JSON.stringify({ error: describeUnreadable(status, error) });
   const head = [
@@ -214,11 +213,11 @@ function describeUnreadable(status: number, { code, rawPacket = new Uint8Array()
   if (status === 431) return `The headers are longer than ${MAX_HEADER_BYTES} bytes.`;
   const beginning = Buffer.from(rawPacket.subarray(0, 16)).toString("latin1");
   return PROXY_PROTOCOL.test(beginning)
-    ? "The balancer speaks the PROXY protocol, which is not understood here. Remove send-proxy (HAProxy) or proxy_protocol (nginx) from the way to this server."
-    : `This is not an HTTP/1.1 request (${code}): a client or a proxy speaks another protocol, or damages requests.`;
+    ? "The balancer uses the PROXY protocol, which this server does not support. Remove send-proxy (HAProxy) or proxy_protocol (nginx) for this server."
+    : `This is not an HTTP/1.1 request (${code}): a client or a proxy uses another protocol, or damages requests.`;
 }
 
-/** Finds out what the runtimes find out at different times: Deno with the first connection. @throws {ConfigurationError} */
+/** Checks the certificate now: the runtimes do so at different times, Deno with the first connection. @throws {ConfigurationError} */
 function checkCertificate({ cert, key, ca }: ServeTls, setting: string | undefined): void {
   try {
     if (ca !== undefined) new X509Certificate(ca);
@@ -226,7 +225,7 @@ function checkCertificate({ cert, key, ca }: ServeTls, setting: string | undefin
   } catch (cause) {
     throw unusable((cause as Error).message, cause);
   }
-  throw unusable("they do not belong together");
+  throw unusable("certificate and key do not belong together");
 
   function unusable(reason: string, cause?: unknown): ConfigurationError {
     const problem = `cannot use the certificate, its key or the authority's certificate: ${reason}.`;
@@ -247,7 +246,7 @@ function secureOptions({ cert, key, ca }: ServeTls) {
 }
 
 /**
- * The backlog bounds how many connections come in one turn of the event loop, before there is a chance to close others:
+ * The backlog bounds how many connections come in one tick of the event loop, before there is a chance to close others:
  * Deno 2.9 never accepts again after it has run out of file descriptors once.
  */
 async function listen(
@@ -288,7 +287,7 @@ async function closeListener(server: Server, connections: Connections, graceMs: 
   clearTimeout(cut);
 }
 
-/** A process that was killed leaves its socket's file behind, and nobody can listen there again. */
+/** Removes the socket of a process that was killed: its file would prevent listening. */
 async function removeStaleSocket(path: string): Promise<void> {
   const isSocket = await lstat(path).then(
     (entry) => entry.isSocket(),
@@ -320,31 +319,32 @@ function describeListenError(
 ): ConfigurationError {
   const isUnix = "path" in address;
   const place = isUnix ? `unix socket ${address.path}` : joinHostPort(address.host, address.port);
-  const reason = (isUnix ? UNIX_REASONS : TCP_REASONS)[error.code ?? ""] ?? `${error.message}.`;
+  const reason = isUnix
+    ? unixReason(error, address.path)
+    : (TCP_REASONS[error.code ?? ""] ?? `${error.message}.`);
   return new ConfigurationError(`cannot listen on ${place}: ${reason}`, key ? { key } : {}, { cause: error });
 }
 
 const NO_SUCH_ADDRESS =
-  "this machine has no such address. Use 127.0.0.1, 0.0.0.0, or an address of one of its interfaces.";
+  "this machine does not have the address. Use 127.0.0.1, 0.0.0.0, or an address of one of its interfaces.";
 
 const TCP_REASONS: Record<string, string> = {
-  EADDRINUSE: "the address is taken. Stop the process that listens there, or choose another port.",
-  EACCES: "this user may not listen there. Choose a port above 1023.",
+  EADDRINUSE: "the address is in use. Stop the process that listens there, or choose another port.",
+  EACCES: "this user may not listen on the port. Choose a port above 1023.",
   EADDRNOTAVAIL: NO_SUCH_ADDRESS,
-  EINVAL: NO_SUCH_ADDRESS, // what Deno says
+  EINVAL: NO_SUCH_ADDRESS, // of Deno
   ENOTFOUND: NO_SUCH_ADDRESS,
-  ENOENT: NO_SUCH_ADDRESS, // what Bun says of a name that it cannot resolve, after some other ENOENT
+  ENOENT: NO_SUCH_ADDRESS, // of Bun, for an unknown host name after another ENOENT
 };
 
-const NAME_TOO_LONG = "the path is too long for a socket (107 bytes on Linux). Choose a shorter one.";
-const NO_DIRECTORY =
-  "its directory does not exist, or this user may not write to it. Create it, or choose another path.";
+function unixReason(error: NodeJS.ErrnoException, path: string): string {
+  return UNIX_REASONS[error.code ?? ""] ?? `${explainFileError(error, path)}. Choose another path.`;
+}
 
+const NAME_TOO_LONG = "the path is too long for a socket (107 bytes on Linux). Choose a shorter one.";
 const UNIX_REASONS: Record<string, string> = {
   EADDRINUSE:
-    "another process listens there, or it is a file of another kind. Stop it, or choose another path.",
-  EACCES: NO_DIRECTORY, // also what Node says of a directory that is missing
-  ENOENT: NO_DIRECTORY,
+    "another process listens there, or the file is not a socket. Stop the process, or choose another path.",
   EINVAL: NAME_TOO_LONG,
-  ENAMETOOLONG: NAME_TOO_LONG, // what Bun says
+  ENAMETOOLONG: NAME_TOO_LONG, // of Bun
 };

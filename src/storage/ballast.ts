@@ -1,5 +1,5 @@
 /**
- * Space that is given up when others have filled the disk.
+ * Space that is freed when other programs have filled the disk.
  *
  * @module
  */
@@ -8,34 +8,33 @@ import { lstatSync, rmSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { freeBytesOf } from "./disk_space.ts";
-import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
+import { removeAbandoned, temporaryPathFor } from "./locations.ts";
 
 /** How much is written at once, in bytes. */
 const CHUNK_BYTES = 1_048_576;
 
-/** A ballast takes at most this part of the free space: on a small disk it must not be what fills it. */
+/** A ballast takes at most this part of the free space: it must not fill a small disk itself. */
 const MAX_PART = 8;
 
-/** Below this it helps nobody, in bytes. */
+/** A smaller ballast is of no use, in bytes. */
 const MIN_BYTES = 65_536;
 
 /**
- * A file beside the queue's, `events-NAME.db-ballast`. Puts keep a reserve by themselves; this is for a disk
- * that something else has filled to the last byte: without it the publisher could neither claim nor ack,
- * and the queue would be stuck.
+ * A file beside the queue's, `events-NAME.db-ballast`. Puts leave a reserve free; this is for a disk that another
+ * program has filled completely: without a ballast the publisher could neither claim nor ack.
  */
 export class Ballast {
   readonly path: string;
   readonly #maxBytes: number;
   #making: Promise<void> | undefined;
 
-  /** @param queuePath the queue's file @param maxBytes its size where the disk has room; 0: none */
+  /** @param queuePath the queue's file @param maxBytes its size, if the disk has room; 0: none */
   constructor(queuePath: string, maxBytes: number) {
     this.path = `${queuePath}-ballast`;
     this.#maxBytes = maxBytes;
   }
 
-  /** Makes it, unless it is there or the disk has no room, and makes a small one anew when there is more. Rejects when that fails. */
+  /** Creates it, unless it exists or the disk has no room. A small one is replaced when there is more room. Rejects when that fails. */
   make(): Promise<void> {
     this.#making ??= this.#make().finally(() => {
       this.#making = undefined;
@@ -43,7 +42,7 @@ export class Ballast {
     return this.#making;
   }
 
-  /** Gives it up. False: there was none. */
+  /** Deletes it. False: there was none. */
   release(): boolean {
     if (sizeOf(this.path) === 0) return false;
     rmSync(this.path, { force: true });
@@ -64,7 +63,7 @@ export class Ballast {
   }
 }
 
-/** Noise, since a file system that compresses would keep next to nothing back for zeros. */
+/** Random bytes: a file system that compresses would reserve almost nothing for zeros. */
 async function writeNoise(path: string, sizeBytes: number): Promise<void> {
   const noise = randomFillSync(Buffer.alloc(CHUNK_BYTES));
   await using file = await open(path, "wx", 0o600); // follows no symlink
@@ -72,7 +71,7 @@ async function writeNoise(path: string, sizeBytes: number): Promise<void> {
     await file.write(noise, 0, Math.min(left, CHUNK_BYTES));
 }
 
-/** 0: there is none. A symlink in its place is none: giving it up would free nothing. */
+/** 0: there is none. A symlink does not count: to delete it would free nothing. */
 function sizeOf(path: string): number {
   const entry = lstatSync(path, { throwIfNoEntry: false });
   return entry?.isFile() ? entry.size : 0;

@@ -14,17 +14,17 @@ import { toStorageError } from "./storage_error.ts";
 /** One frame of the WAL: a page and its header, in bytes. */
 const FRAME_BYTES = 4_096 + 24;
 
-/** From here on each call moves what it can; a WAL that is all moved is written again from its start. */
+/** From this size on each call moves what it can. A WAL that is moved completely is written from its start again. */
 const PASSIVE_FRAMES = Math.ceil(8_000_000 / FRAME_BYTES);
 
-/** From here on readers are waited for, since only then can the WAL start again; it blocks puts, so not for long. */
+/** From this size on it waits for readers, since only then can the WAL start again. That blocks puts, so the wait is short. */
 const RESTART_FRAMES = Math.ceil(32_000_000 / FRAME_BYTES);
 const RESTART_TIMEOUT_MS = 30;
 
-/** On a disk that is nearly full, each call moves all there is from here on. */
+/** On a disk that is nearly full, each call moves everything from this size on. */
 const LOW_DISK_FRAMES = 16;
 
-/** How often to look whether it is, in milliseconds: a look costs 40 us, and with every batch 4 % of a drain. */
+/** How often the free space is checked, in milliseconds: a check costs 40 us, which for every batch is 4 % of a drain. */
 const LOW_DISK_CHECK_MS = 100;
 
 /** An idle queue's WAL is cut to nothing from this size on, in bytes. */
@@ -35,7 +35,7 @@ type Mode = "NOOP" | "PASSIVE" | "RESTART" | "TRUNCATE";
 /** Keeps the WAL of one queue file bounded. */
 export class Checkpoints {
   readonly #file: QueueFile;
-  /** By mode: preparing one each time costs 25 us, and they are looked at with every batch. */
+  /** By mode. To prepare one each time costs 25 us, and they run with every batch. */
   readonly #statements: Readonly<Record<Mode, Statement<[], { log: number }>>>;
   readonly #hasNoop: boolean;
   #isLow = false;
@@ -55,8 +55,8 @@ export class Checkpoints {
   }
 
   /**
-   * To be called before a claim and as leases are settled: 4 us unless there is something to move. On a disk
-   * that is nearly full it moves everything at once, while there is room for it.
+   * Call it before a claim and when leases are settled: 4 us unless there is something to move. On a disk that is nearly
+   * full it moves everything at once, while there is room for it.
    */
   keepUp(): void {
     const frames = this.#hasNoop ? this.#run("NOOP") : this.#walBytes() / FRAME_BYTES;
@@ -65,13 +65,13 @@ export class Checkpoints {
     else if (frames >= PASSIVE_FRAMES) this.#moveMost();
   }
 
-  /** To be called when the queue is idle: gives the WAL's space back. Never under load: a reused WAL makes a put 1.2 x faster. */
+  /** Call it when the queue is idle: it frees the WAL's space. Never under load: a reused WAL makes a put 1.2 x faster. */
   onIdle(): void {
-    // By the size of the file: once it was started again, the frames in use say little about it (44 MB were seen).
+    // By the size of the file: after the WAL has started again, few frames are in use (the file had 44 MB).
     if (this.#walBytes() >= IDLE_BYTES) this.truncateWal();
   }
 
-  /** To be called when the disk is full: gives back all of the WAL's space that can be. */
+  /** Call it when the disk is full: it frees as much of the WAL's space as possible. */
   truncateWal(): void {
     this.#run("PASSIVE");
     this.#run("TRUNCATE");
@@ -103,7 +103,7 @@ export class Checkpoints {
     }
   }
 
-  /** Returns the WAL's length in frames. A checkpoint that meets another connection is simply done later. */
+  /** Returns the WAL's length in frames. A checkpoint that finds another connection in the way is done later. */
   #run(mode: Mode): number {
     try {
       return this.#statements[mode].get()?.log ?? 0;
@@ -122,16 +122,15 @@ function hasNoopCheckpoint(file: QueueFile): boolean {
 
 const PAGE_BYTES = 4_096;
 
-/** A file with less to give back is left as it is, in bytes: the next load would only make it grow again. */
+/** A file with fewer free bytes is not compacted: the next load would only make it grow again. */
 const MIN_FREE_BYTES = 4_194_304;
 
-/** A file with more in it is left as it is, in bytes: the copy locks puts out for about 5 ms a MiB, 90 ms at worst. */
+/** A file with more data, in bytes, is not compacted: the copy blocks puts for about 5 ms a MiB, 90 ms at worst. */
 const MAX_LIVE_BYTES = 16_777_216;
 
 /**
- * Shrinks a queue file of which most is empty, such as after a large backlog was delivered. SQLite uses
- * empty pages again, but never gives them back by itself. To be called when the queue is idle; the ids and
- * all that is in the file stay. Returns whether it did.
+ * Shrinks a queue file of which most is empty, such as after a large backlog was delivered. SQLite reuses empty pages,
+ * but never frees them by itself. Call it when the queue is idle; ids and data stay. Returns whether it did.
  *
  * @throws {EventStorageError} the file cannot be written
  */

@@ -3,7 +3,7 @@
  *
  * A commit goes to the -wal. When the disk is full and the -wal is too, neither a put nor an ack finds room,
  * and a checkpoint, which would empty the -wal, needs room itself, for the pages by which the .db has to
- * grow: the queue would be stuck until somebody frees space. So puts stop a little earlier.
+ * grow: the queue would be stuck until space is freed. So puts stop a little earlier.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const MAX_RESERVE_BYTES = 4_194_304;
 /** What a put writes besides its body, in bytes: two or three pages and their headers. */
 const PUT_BYTES = 12_288;
 
-/** Looks, now and then, whether a queue's disk has room for what was committed to be checkpointed. */
+/** Checks from time to time whether a queue's disk has room for the next checkpoint. */
 export class DiskSpace {
   readonly #file: QueueFile;
   readonly #directory: string;
@@ -41,7 +41,7 @@ export class DiskSpace {
   }
 
   /**
-   * To be called before each put. Looks after every so many bytes: 8 us each time, 0.1 us a put.
+   * Call it before each put. It checks the disk once for many bytes: 8 us each time, 0.1 us a put.
    *
    * @param count how many events are put @param bytes their size
    * @throws {EventStorageError} `SQLITE_FULL`: the disk has no room left but the reserve
@@ -51,7 +51,7 @@ export class DiskSpace {
     if (this.#allowanceBytes < 0) this.#look();
   }
 
-  /** To be called once in a while, since others fill the disk too. */
+  /** Call it from time to time, since other programs fill the disk, too. */
   expire(): void {
     this.#allowanceBytes = 0;
   }
@@ -59,7 +59,7 @@ export class DiskSpace {
   #look(): void {
     const { freeBytes, neededBytes } = this.#measure();
     if (freeBytes < neededBytes) {
-      const problem = `The disk of the queue file ${this.#file.path} is full but for ${freeBytes} bytes, and ${neededBytes} are kept back so that what was put can be delivered: free some space. Nothing that was put before is lost.`;
+      const problem = `The disk of the queue file ${this.#file.path} is full but for ${freeBytes} bytes, and ${neededBytes} are reserved for delivering what was put: free some space. Nothing that was put before is lost.`;
       throw new EventStorageError("SQLITE_FULL", this.#file.path, problem);
     }
     this.#allowanceBytes = Math.min(this.#reserveBytes, freeBytes - neededBytes) / 4;
@@ -75,7 +75,7 @@ export class DiskSpace {
     return look();
   }
 
-  /** Checkpoints are the publisher's work, but there may be none, and a -wal of 64 MB. False: it has nothing to give. */
+  /** Checkpoints are the publisher's work, but there may be no publisher, and a -wal of 64 MB. False: it has nothing to free. */
   #giveBackWal(): boolean {
     const walBytes = statSync(`${this.#file.path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
     if (walBytes < this.#reserveBytes / 4) return false;
@@ -83,7 +83,7 @@ export class DiskSpace {
       this.#file.db.pragma("wal_checkpoint(TRUNCATE)");
       return true;
     } catch {
-      return false; // someone else is at it, or there is no room even for that
+      return false; // another process does it, or there is no room even for that
     }
   }
 

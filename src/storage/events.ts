@@ -152,7 +152,7 @@ export const INSERT_TRACED = "INSERT INTO eventspool_event (id, put_at_ms, body,
 export const INSERT = "INSERT INTO eventspool_event (id, put_at_ms, body) VALUES (?, ?, ?)";
 const INSERT_ROWS = INSERT + ", (?, ?, ?)".repeat(ROWS - 1);
 
-/** Tells of a body which span puts it, as the column `trace` has it; undefined: none. */
+/** Which span puts a body, as the column `trace` has it; undefined: none. */
 export type TraceOf = (body: Uint8Array) => string | undefined;
 
 /** How long counting waits for the lock, in milliseconds: a service must not stop for it. */
@@ -285,7 +285,7 @@ export class EventTable {
    * @param trace the span that puts it @throws {EventStorageError}
    */
   put(body: Uint8Array, trace?: string): boolean {
-    // A full queue stays full for a while: looking costs 2 us and no lock, trying to write five times that.
+    // A full queue stays full for a while: to check costs 2 us and no lock, to try a write five times that.
     if (this.#wasFull && this.isFull()) return false;
     this.#checkFile(1, body.length);
     const run =

@@ -37,7 +37,7 @@ export interface LeasedEvents {
   readonly putAtMs: readonly number[];
 }
 
-/** What is done with each event of a lease; those that are named nowhere are delivered. */
+/** What to do with each event of a lease; those that are not named are delivered. */
 export interface EventOutcomes {
   /** Those that become dead letters. */
   readonly dead: readonly ({ readonly id: number } & Pick<DeadLetterCause, "status" | "response">)[];
@@ -45,13 +45,13 @@ export interface EventOutcomes {
   readonly kept: readonly number[];
 }
 
-/** Which of the leases that nobody holds may be claimed; by default any. */
+/** Which of the leases that no publisher holds may be claimed; by default any. */
 export interface ReclaimOptions {
-  /** Leases to leave alone, by their ids: those whose delivery is still on its way in this process. */
+  /** Leases not to claim, by their ids: those whose delivery is still in flight in this process. */
   readonly except?: { has(leaseId: number): boolean };
-  /** Whether to claim the one lease with the oldest events or none, so that none overtakes them. */
+  /** Whether to claim only the lease with the oldest events, so that no other overtakes them. */
   readonly oldestOnly?: boolean;
-  /** Whether to claim the one with the fewest attempts, so that one that fails each time keeps no other waiting. */
+  /** Whether to claim the one with the fewest attempts, so that one that always fails does not delay the others. */
   readonly fairly?: boolean;
 }
 
@@ -102,7 +102,7 @@ export class LeaseTable {
     throw new EventStorageError("NO_SUBSCRIPTION", this.#file.path, problem);
   }
 
-  /** The first id above `id` that an event has: the next one, unless somebody deleted rows by hand. Undefined: there is none. */
+  /** The first id above `id` that an event has: the next one, unless rows were trimmed or deleted by hand. Undefined: there is none. */
   firstIdAfter(id: number): number | undefined {
     return this.#file.run(() => this.#sql.firstAfter.get(id)) ?? undefined;
   }

@@ -3,12 +3,21 @@
  *
  * @module
  */
-import { mkdirSync, readFileSync, realpathSync, type Stats, statSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { homedir } from "node:os";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
-import { temporaryPathsOf } from "./temporary_file.ts";
+import { shellQuoted } from "../format.ts";
 
 /** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
 export const MAX_QUEUE_NAME_CHARS = 100;
@@ -35,8 +44,8 @@ export function queueFilePath(
 
 /**
  * {@link queueFilePath}, in a directory that exists. Only the default directory is made when missing
- * (mode 0700): a directory that somebody named and that is not there is a typing error more often
- * than not, and would have service and publisher use different files.
+ * (mode 0700): a directory that is named and does not exist is most often a typing error, and service and publisher
+ * would use different files.
  *
  * @throws {ConfigurationError} the name is not a queue's
  * @throws {EventStorageError} the directory is missing, or is not a directory
@@ -126,9 +135,9 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
   const code = (cause as NodeJS.ErrnoException).code ?? "UNKNOWN";
   const problem =
     code === "ENOENT"
-      ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${directory}), or name another ` +
+      ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${shellQuoted(directory)}), or name another ` +
         "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
-      : `The queue directory ${directory} cannot be used (${code}): see to its owner and mode, or name another.`;
+      : `The queue directory ${directory} cannot be used (${code}): check its owner and mode, or name another.`;
   return new EventStorageError(code, directory, problem, { cause });
 }
 
@@ -150,10 +159,10 @@ export function exposuresOf(path: string): Exposure[] {
   if (folder !== undefined && (folder.mode & 0o002) !== 0)
     add(
       `everyone may put files into ${directory} (mode ${octal(folder.mode)})`,
-      `chmod 700 ${directory}, or 770 for a group that shares it`,
+      `chmod 700 ${shellQuoted(directory)}, or 770 for a group that shares it`,
     );
   if (file !== undefined && (file.mode & 0o007) !== 0)
-    add(`everyone may read or write ${path} (mode ${octal(file.mode)})`, `chmod 600 ${path}`);
+    add(`everyone may read or write ${path} (mode ${octal(file.mode)})`, `chmod 600 ${shellQuoted(path)}`);
   for (const [place, stats] of [
     [directory, folder],
     [path, file],
@@ -191,7 +200,7 @@ export function octal(mode: number): string {
 const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 /**
- * Gives the name back when it may name a queue, and so a file: letters, digits, `.`, `_` and `-`, at most
+ * Returns the name if a queue, and so a file, may have it: letters, digits, `.`, `_` and `-`, at most
  * 100 of them, not starting with `.`.
  *
  * @throws {ConfigurationError}
@@ -213,7 +222,7 @@ export function checkQueueName(name: string): string {
  */
 export function rejectSeveralNames(path: string): void {
   const file = realPath(path);
-  if (file === undefined) return; // SQLite says why
+  if (file === undefined) return; // SQLite reports why
   const advice = "what was put by one of them would overwrite what was put by another";
   if (hasLinks(file)) {
     const problem = `The queue file ${path} has several names (hard links): ${advice}. Keep one, and make backups by copying.`;
@@ -258,4 +267,34 @@ function isMountPoint(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A file that was not written for so long, in milliseconds, was left by a process that was killed. */
+const ABANDONED_AFTER_MS = 10_000;
+
+/** What is added to a file's name; SQLite adds its own. */
+const SUFFIX = /^-tmp-[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?:-wal|-shm|-journal)?$/;
+
+/** A temporary path in the same directory. No other process can guess it: open it with `wx`. */
+export function temporaryPathFor(path: string): string {
+  return `${path}-tmp-${crypto.randomUUID()}`;
+}
+
+/** Removes what killed processes have left of {@link temporaryPathFor} a path. What cannot be removed stays. */
+export function removeAbandoned(path: string): void {
+  try {
+    for (const left of temporaryPathsOf(path))
+      if (Date.now() - lstatSync(left).mtimeMs > ABANDONED_AFTER_MS) rmSync(left, { force: true });
+  } catch {
+    // removed meanwhile, or owned by another user: it only takes space
+  }
+}
+
+/** The files that are there of {@link temporaryPathFor} a path. @throws the system's error */
+export function temporaryPathsOf(path: string): string[] {
+  const directory = dirname(path);
+  const own = basename(path);
+  return readdirSync(directory)
+    .filter((name) => name.startsWith(own) && SUFFIX.test(name.slice(own.length)))
+    .map((name) => join(directory, name));
 }

@@ -19,10 +19,10 @@ const FIRST_SLEEP_MS = 0.02;
 const MAX_SLEEP_MS = 0.2;
 const SLEEP_GROWTH = 1.5;
 
-/** How long an attempt waits while another process keeps the lock, in milliseconds... */
+/** How long an attempt waits while another process keeps the lock, in milliseconds. */
 const PROBE_MS = 10;
 
-/** ... and how far apart such waits are, in milliseconds. Between them an attempt is made once, and does not wait. */
+/** The time between two such waits, in milliseconds. In between, an attempt is made once, and does not wait. */
 const PROBE_INTERVAL_MS = 100;
 
 /** What the time is, and how to wait synchronously: tests have their own. */
@@ -33,7 +33,7 @@ export interface Clock {
   sleep(ms: number): void;
 }
 
-/** A cell nobody ever notifies: waiting on it is the one synchronous sleep of all three runtimes. */
+/** It is never notified: waiting on it is the only synchronous sleep of all three runtimes. */
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
 const CLOCK: Clock = {

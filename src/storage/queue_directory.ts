@@ -26,7 +26,10 @@ function readDirectory(directory: string): string[] {
     return readdirSync(directory);
   } catch (cause) {
     const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
-    const problem = `The queue directory ${directory} cannot be read (${code}): name another with --directory, or see to its owner and mode.`;
+    const problem =
+      code === "ENOENT"
+        ? `The queue directory ${directory} does not exist: start the service that puts events first, or name another with --directory.`
+        : `The queue directory ${directory} cannot be read (${code}): name another with --directory, or check its owner and mode.`;
     throw new EventStorageError(code, directory, problem, { cause });
   }
 }

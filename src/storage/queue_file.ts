@@ -17,30 +17,32 @@ import {
 import { EventStorageError } from "../errors.ts";
 import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
-import { realPath, rejectSeveralNames } from "./locations.ts";
+import { realPath, rejectSeveralNames, removeAbandoned, temporaryPathFor } from "./locations.ts";
 import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
-import { APPLICATION_ID, openOutboxFile } from "./outbox_file.ts";
-import { prepareSchema, rejectOlderSchema } from "./schema.ts";
-import { openDatabase } from "./sqlite/driver.ts";
+import { prepareSchema, rejectOlderSchema, schemaVersion } from "./schema.ts";
+import { loadDriver, openDatabase } from "./sqlite/driver.ts";
 import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
 import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
-import { removeAbandoned, temporaryPathFor } from "./temporary_file.ts";
+import { rejectOtherJournal } from "./user_connection.ts";
 
-/** The mode of a new queue file: events are nobody else's business. */
+/** The mode of a new queue file: only its owner can read the events. */
 export const DEFAULT_FILE_MODE = 0o600;
+
+/** The `application_id` of a queue's own file: "evsp". */
+export const APPLICATION_ID = 0x65767370;
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
 const OPEN_TIMEOUT_MS = 5_000;
 
-/** How often {@link QueueFile.checkPlace} looks, in milliseconds: a look costs 2 us. */
+/** How often {@link QueueFile.checkPlace} checks, in milliseconds: a check costs 2 us. */
 const PLACE_CHECK_MS = 1_000;
 
-/** Begins to write, and writes nothing. */
+/** A write that changes nothing. */
 const NO_WRITE = "DELETE FROM eventspool_dead_letter WHERE 0";
 
 /** How a queue file is opened. */
 export interface QueueFileOptions {
-  /** Who opens it: a producer leaves checkpoints to the publisher. */
+  /** A producer leaves checkpoints to the publisher. */
   readonly role: "producer" | "publisher";
   /** `process`: commits survive the death of any process; `power`: also a power cut, for an fsync a commit. */
   readonly durability: "process" | "power";
@@ -102,6 +104,7 @@ export class QueueFile {
     let db: Database | undefined;
     try {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
+      loadDriver(path); // before a temporary file is made, which its error would name
       makeFile(path, options.fileMode ?? DEFAULT_FILE_MODE);
       rejectNoFile(path);
       rejectSeveralNames(path);
@@ -138,8 +141,8 @@ export class QueueFile {
   }
 
   /**
-   * Opens the outbox in a service's database, for a publisher or to look at it. The file stays the service's:
-   * see `outbox_file.ts`.
+   * Opens the outbox in a service's database, for a publisher or for reading. The file belongs to the service:
+   * nothing but the outbox's own rows is changed in it, neither its journal mode nor its mode, and it is never created.
    *
    * @throws {EventStorageError} there is no such file, no outbox in it, or it cannot be used
    */
@@ -147,7 +150,7 @@ export class QueueFile {
     const { busyTimeoutMs, isReadOnly = false } = options;
     let db: Database | undefined;
     try {
-      db = openOutboxFile(path, { isReadOnly, openTimeoutMs: OPEN_TIMEOUT_MS });
+      db = openOutboxFile(path, { isReadOnly });
       const hasMoved = !isReadOnly && noteLocationOf(db, path);
       setOutboxPragmas(db);
       if (!isReadOnly) rejectReadOnly(db);
@@ -214,8 +217,8 @@ export class QueueFile {
   }
 
   /**
-   * Sees, once a second at most, that the path and its -wal still lead to these files. SQLite goes on writing
-   * to a file that was removed, and whatever is put there is lost. Returns whether it has looked.
+   * Checks, once a second at most, that the path and its -wal still lead to these files. SQLite goes on writing
+   * to a file that was removed, and events that are put there are lost. Returns whether it has checked.
    *
    * @throws {EventStorageError} `MOVED`: it does not
    */
@@ -256,9 +259,9 @@ export class QueueFile {
 /** Before SQLite opens it, since that would remove the -wal of an empty file, and wait at a pipe. */
 function rejectNoFile(path: string): void {
   const file = statSync(path, { throwIfNoEntry: false });
-  if (file === undefined) return; // SQLite says why
+  if (file === undefined) return; // SQLite reports why
   if (!file.isFile()) {
-    const problem = `The queue file ${path} is no file, but a directory, a pipe or the like: move it away, or name another queue.`;
+    const problem = `The queue file ${path} is not a regular file: move it away, or name another queue.`;
     throw new EventStorageError("NOT_A_QUEUE", path, problem);
   }
   if (file.size === 0) throw emptyFile(path);
@@ -286,9 +289,9 @@ function rejectForeign(db: Database): void {
   throw new EventStorageError("NOT_A_QUEUE", db.name, problem);
 }
 
-/** A queue's file is never empty, so this one was cut off, and to begin anew in it would hide that. */
+/** A queue's file is never empty, so this one was cut off, and to begin a new queue in it would hide that. */
 function emptyFile(path: string): EventStorageError {
-  const problem = `The queue file ${path} is empty: it was cut off, and what was in it is gone. Put a copy in its place if there is one, or remove it with its -wal and -shm to begin anew.`;
+  const problem = `The queue file ${path} is empty: it was cut off, and what was in it is gone. Replace it by a copy if there is one, or remove it with its -wal and -shm to begin a new queue.`;
   return new EventStorageError("EMPTY", path, problem);
 }
 
@@ -300,7 +303,7 @@ function rejectReadOnly(db: Database): void {
   try {
     db.exec(NO_WRITE);
   } catch (error) {
-    if (!isBusy(error)) throw error; // who waits for the lock may write
+    if (!isBusy(error)) throw error; // waiting for the lock means that it may write
   }
 }
 
@@ -312,14 +315,14 @@ function inodeOf(path: string): number | undefined {
   try {
     return statSync(path).ino;
   } catch {
-    return undefined; // removed, or out of sight
+    return undefined; // removed, or not readable
   }
 }
 
 /**
- * Makes a queue's file, complete, unless there is one. Made under another name and then linked to its own,
- * so that nobody ever sees half of it: an empty file is one that lost its events, and no new queue. It is
- * never readable by others, either; SQLite would make it so. The -wal and -shm get its mode from SQLite.
+ * Creates a queue's file, unless there is one. It is created under another name and then linked to its own, so that no
+ * process ever sees half of it: an empty file is not a new queue, but one that lost its events. It is never readable
+ * by others, either; SQLite would create it so. The -wal and -shm get its mode from SQLite.
  *
  * @param mode such as 0o600, whatever the umask
  * @throws SQLite's error, such as of a full disk
@@ -341,18 +344,13 @@ export function makeFile(path: string, mode: number): void {
   }
 }
 
-/** On a disk that is read-only there is nothing to remove, and even that is an error. */
+/** On a read-only disk there is nothing to remove, and the attempt is an error. */
 function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    // SQLite says what is wrong with the place
+    // SQLite reports what is wrong with the directory
   }
-}
-
-/** Whether a queue's file may have this mode: its owner must be able to read and write it. */
-export function isFileMode(mode: number): boolean {
-  return Number.isInteger(mode) && mode >= 0o600 && mode <= 0o777 && (mode & 0o600) === 0o600;
 }
 
 function fill(path: string): void {
@@ -407,4 +405,40 @@ function setOutboxPragmas(db: Database): void {
   db.pragma("synchronous = NORMAL");
   db.pragma(`cache_size = -${CACHE_KIB}`);
   db.pragma("busy_timeout = 0"); // from here on lock_wait.ts waits
+}
+
+/**
+ * Opens the database; the caller closes it, and sets what pragmas it likes on its own connection.
+ *
+ * @throws {EventStorageError} there is no such file, or no outbox in it; it is not in WAL mode; or SQLite's error
+ */
+function openOutboxFile(path: string, { isReadOnly }: { isReadOnly: boolean }): Database {
+  rejectNoDatabase(path);
+  const db = openDatabase(path, { isReadOnly, busyTimeoutMs: OPEN_TIMEOUT_MS });
+  try {
+    retryWhileBusy(() => rejectNoOutbox(db, path), OPEN_TIMEOUT_MS);
+    rejectOtherJournal(db, path);
+    if (isReadOnly) rejectOlderSchema(db, path);
+    else prepareSchema(db, path);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** A database that does not exist is not created here: the service creates it, with its own tables. */
+function rejectNoDatabase(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) return;
+  const problem = `The database ${path} does not exist or is not a file: name the service's (queue.file, --file), and start the service first, which creates it.`;
+  throw new EventStorageError("ENOENT", path, problem);
+}
+
+function rejectNoOutbox(db: Database, path: string): void {
+  const isQueue = db.pragma("application_id") === APPLICATION_ID;
+  if (!isQueue && schemaVersion(db) !== undefined) return;
+  const problem = isQueue
+    ? `The file ${path} is a queue's own file, not a service's database: name its directory and its queue (queue.directory, --directory, --queue-name) instead.`
+    : `The database ${path} has no outbox: start the service first, which creates it (new Outbox(db, ...)), or name another file.`;
+  throw new EventStorageError("NOT_A_QUEUE", path, problem);
 }

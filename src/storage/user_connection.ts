@@ -91,8 +91,8 @@ const SAVEPOINT = {
 } as const;
 
 /**
- * Transactions on the service's connection. Their statements are prepared once, and not run by exec, of whose
- * errors Deno's node:sqlite does not tell the number.
+ * Transactions on the service's connection. Their statements are prepared once, and not run by exec, since errors
+ * of exec have no number in Deno's node:sqlite.
  */
 export class Transactions {
   readonly #db: SqliteConnection;

@@ -19,9 +19,9 @@ const SYNC_EVERY_MS = 100;
 export interface WalSyncOptions {
   /** Ends it. */
   readonly signal: AbortSignal;
-  /** Told of each sync that was done. */
+  /** Is called after each sync. */
   readonly onSync?: () => void;
-  /** Resolves when somebody may have written, where that is known; else it is looked, ten times a second. */
+  /** Resolves when another process may have written. Default: it is checked ten times a second. */
   readonly written?: () => Promise<void> | undefined;
 }
 
@@ -59,7 +59,7 @@ async function openWal(path: string): Promise<FileHandle> {
   }
 }
 
-/** What to tell of a -wal that cannot be opened or synced. */
+/** The error for a -wal that cannot be opened or synced. */
 function syncError(path: string, cause: unknown): EventStorageError {
   const { code = "UNKNOWN" } = cause as NodeJS.ErrnoException;
   const problem = `The queue file ${path}-wal cannot be synced to the disk (${code}): if it was removed, restart every process that uses it.`;
@@ -67,12 +67,11 @@ function syncError(path: string, cause: unknown): EventStorageError {
 }
 
 /**
- * Sees to it that an event survives a power cut before it is sent. Ids name events for ever: if the disk forgot
- * one that the collector has, its id would be given to another event, and a collector that drops what it has seen
- * would drop that one. An event that was put before the last sync costs nothing, so there is one sync a request at
- * most, and none while a full queue is drained.
+ * Makes events survive a power cut before they are sent. If the disk lost an event that a collector has, another event
+ * would get its id, and the collector would drop that one as a duplicate. Events that were put before the last sync cost
+ * nothing: there is at most one sync for each request, and none while a backlog is drained.
  */
-export class DurableHead {
+export class DurableEvents {
   readonly #events: Pick<EventTable, "counters">;
   readonly #sync: SharedSync;
   #durableId = 0;
@@ -86,12 +85,12 @@ export class DurableHead {
   /** Resolves when the event with this id, and all before it, survive a power cut. @throws {EventStorageError} as a rejection */
   async reach(id: number): Promise<void> {
     if (id <= this.#durableId) return;
-    const { newestId } = this.#events.counters(); // committed by now, and so taken by a sync that begins later
+    const { newestId } = this.#events.counters(); // committed before the sync begins, and so included
     await this.#sync.sync();
     this.#durableId = Math.max(this.#durableId, newestId);
   }
 
-  /** Lets go of the -wal when what is on its way has ended. */
+  /** Closes the -wal once the sync in flight has ended. */
   async close(): Promise<void> {
     await this.#sync.close();
   }
@@ -99,7 +98,7 @@ export class DurableHead {
 
 const datasync = promisify(fdatasync);
 
-/** Syncs a queue file's -wal for many at once: those that ask while a sync is on its way share the next one. */
+/** Syncs a queue file's -wal for many callers: calls during a sync share the next one. */
 export class SharedSync {
   readonly #path: string;
   #wal: number | undefined;
@@ -118,7 +117,7 @@ export class SharedSync {
    */
   async sync(): Promise<void> {
     try {
-      // Before anything is waited for: whoever closes the queue now may remove the -wal, as SQLite does then.
+      // Before the first await: a process that closes the queue now may remove the -wal, as SQLite does.
       this.#wal ??= openSync(`${this.#path}-wal`, "r+");
       this.#next ??= this.#syncAfter(this.#running, this.#wal);
       await this.#next;
@@ -127,7 +126,7 @@ export class SharedSync {
     }
   }
 
-  /** Lets go of the -wal when what is on its way has ended. */
+  /** Closes the -wal once the sync in flight has ended. */
   async close(): Promise<void> {
     await (this.#next ?? this.#running).catch(() => {});
     if (this.#wal !== undefined) closeSync(this.#wal);
@@ -135,7 +134,7 @@ export class SharedSync {
   }
 
   async #syncAfter(running: Promise<void>, wal: number): Promise<void> {
-    await running.catch(() => {}); // whoever waits for that one has been told
+    await running.catch(() => {}); // its own callers get the error
     this.#running = this.#next as Promise<void>;
     this.#next = undefined; // what is committed from here on may come too late for this sync
     await datasync(wal);

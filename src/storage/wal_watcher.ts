@@ -29,7 +29,7 @@ export class WalWatcher {
   /** Starts watching. True: it was not armed before, so look for events once more: one may have come first. */
   arm(): boolean {
     // Without a -wal, or an inotify watch left, the caller's poll finds the events. Looked at first, since
-    // Deno tells of a missing file only later.
+    // Deno reports a missing file only later.
     if (this.#watcher !== undefined || !existsSync(this.#walPath)) return false;
     try {
       this.#watcher = watch(this.#walPath, { persistent: false }, () => this.#written());

@@ -1,5 +1,5 @@
 /**
- * A collector on loopback that responds as a test tells it to.
+ * A collector on loopback whose responses a test decides, and a publisher that sends to it.
  *
  * @module
  */
@@ -7,34 +7,72 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ConfigurationError } from "../errors.ts";
-import { checkOptions, OBJECT, type OptionKinds, wholeFrom } from "../options.ts";
+import { dirname } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { gunzipSync } from "node:zlib";
+import { parseEvents } from "../collector/batch_parser.ts";
+import { requireSignature, verifySignature } from "../collector/signature.ts";
+import type { RequestVersion } from "../collector/sinks/sink.ts";
+import { UNKNOWN_KEY } from "../config/config_section.ts";
+import { parsePublisherConfig } from "../config/publisher_config.ts";
+import { ConfigurationError, EventError } from "../errors.ts";
+import { checkOption, checkOptions, type OptionKind, type OptionKinds, wholeFrom } from "../options.ts";
+import { Publisher } from "../publisher/publisher.ts";
+import { EVENT_IDS_HEADER, eachId, parseEventIds } from "../wire/event_ids.ts";
 import type { SigningKey } from "../wire/signature.ts";
-import { namesOf, readRequest } from "./read_request.ts";
 import { accept, type CollectedRequest, type FakeResponse, type Responder } from "./responses.ts";
 
-/** Options of {@link FakeCollector.open}; all of them may be left out. */
+/** Options of {@link FakeCollector.open}. */
 export interface FakeCollectorOptions {
   /** The port on 127.0.0.1. Default: a free one. */
   readonly port?: number;
-  /** The key that batches must be signed with. Default: the one in {@link FakeCollector.settings}. */
+  /** The key that batches must be signed with. Default: the key in {@link FakeCollector.settings}. */
   readonly key?: SigningKey;
 }
 
-const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: wholeFrom(0, 65_535), key: OBJECT };
+const SIGNING_KEY: OptionKind = {
+  expected: "an object { name, secret } with a string and a Uint8Array",
+  matches: (value) => {
+    const { name, secret } = Object(value) as Partial<SigningKey>;
+    return typeof name === "string" && secret instanceof Uint8Array;
+  },
+};
 
-/** How long {@link FakeCollector.waitFor} waits. */
+const OPTION_KINDS: OptionKinds<FakeCollectorOptions> = { port: wholeFrom(0, 65_535), key: SIGNING_KEY };
+
+/** Options of {@link FakeCollector.waitFor}. */
 export interface WaitOptions {
-  /** When it gives up, in milliseconds. Default 10,000: longer means that something hangs. */
+  /** How long to wait, in milliseconds. Default: 10,000. */
   readonly timeoutMs?: number;
 }
 
-const DEFAULT_KEY = { name: "tests", secret: Buffer.from("not a secret, but for tests") };
+const WAIT_OPTION_KINDS: OptionKinds<WaitOptions> = { timeoutMs: wholeFrom(0) };
+
+const DEFAULT_KEY = { name: "tests", secret: Buffer.from("not a secret: only for tests") };
 const DEFAULT_WAIT_MS = 10_000;
 
+/** The events that a test waits for did not come in time. */
+export class WaitTimeoutError extends EventError {
+  /** The name of the class. */
+  override name: "WaitTimeoutError" = "WaitTimeoutError";
+  /** Always `WAIT_TIMEOUT`. */
+  override readonly code: "WAIT_TIMEOUT" = "WAIT_TIMEOUT";
+  /** The number of events that the test waits for. */
+  readonly expected: number;
+  /** The number of events that the collector received. */
+  readonly received: number;
+
+  /** Of the number of events, and what happened instead. */
+  constructor(message: string, { expected, received }: { expected: number; received: number }) {
+    super(message);
+    this.expected = expected;
+    this.received = received;
+  }
+}
+
 /**
- * A real HTTP server on 127.0.0.1 that checks batches as a collector does (signature, gzip, framing), and responds
- * as {@link respond} says.
+ * A real HTTP server on 127.0.0.1. It checks the signature, gzip and framing of a batch as a collector does, and
+ * responds as {@link respond} decides.
  *
  * @example
  * ```ts
@@ -45,13 +83,13 @@ const DEFAULT_WAIT_MS = 10_000;
  * ```
  */
 export class FakeCollector implements AsyncDisposable {
-  /** Responds to the next requests. Default: `responses.accept()`. */
+  /** Decides the responses to the next requests. Default: `responses.accept()`. */
   respond: Responder = accept();
-  /** Every batch that was signed, in order of arrival, whatever the response. */
+  /** Every batch with a valid signature, in order of arrival, whatever the response. */
   readonly requests: CollectedRequest[] = [];
-  /** What was not a signed batch, and what `respond` threw, a line each: none, unless something is wrong. */
+  /** One line for each request that is not a signed batch, and for each error of `respond`. */
   readonly problems: string[] = [];
-  readonly #key: NonNullable<FakeCollectorOptions["key"]>;
+  readonly #key: SigningKey;
   readonly #server: Server;
   readonly #accepted: { readonly request: CollectedRequest; readonly rejected: readonly number[] }[] = [];
   readonly #received: unknown[] = [];
@@ -60,23 +98,27 @@ export class FakeCollector implements AsyncDisposable {
   #repeated = 0;
   #waiting = new Set<() => void>();
 
-  private constructor({ key = DEFAULT_KEY }: FakeCollectorOptions) {
+  private constructor(key: SigningKey) {
     this.#key = key;
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
-  /** Listens. @throws {ConfigurationError} (rejects) an option is not valid, or the port cannot be listened on */
+  /** Starts a collector. @throws {ConfigurationError} (rejects) an option is not valid, or the port cannot be used */
   static async open(options: FakeCollectorOptions = {}): Promise<FakeCollector> {
-    checkOptions(options, OPTION_KINDS);
-    const collector = new FakeCollector(options);
-    collector.#server.listen(options.port ?? 0, "127.0.0.1");
+    const { port = 0, key } = checkOptions(options, OPTION_KINDS);
+    const collector = new FakeCollector(key ?? DEFAULT_KEY);
+    collector.#server.listen(port, "127.0.0.1");
     await once(collector.#server, "listening").catch((cause: Error) => {
-      throw new ConfigurationError(`cannot be listened on: ${cause.message}`, { key: "port" }, { cause });
+      throw new ConfigurationError(
+        `cannot listen on port ${port}: ${cause.message}`,
+        { key: "port" },
+        { cause },
+      );
     });
     return collector;
   }
 
-  /** The port it listens on, on 127.0.0.1. */
+  /** The port on 127.0.0.1. */
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }
@@ -86,7 +128,7 @@ export class FakeCollector implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** What a publisher's configuration file needs to send here: `collector.hostname`, `collector.scheme`, `key.name`, `key.secret`. */
+  /** The settings of a publisher that sends here: `collector.hostname`, `collector.scheme`, `key.name`, `key.secret`. */
   get settings(): Readonly<Record<string, string>> {
     return {
       "collector.hostname": `127.0.0.1:${this.port}`,
@@ -96,14 +138,14 @@ export class FakeCollector implements AsyncDisposable {
     };
   }
 
-  /** The events of all batches it accepted, in the order of that, each once however often it came. */
+  /** The events of all accepted batches, in order, each once even if it was sent again. */
   get received(): readonly unknown[] {
     for (; this.#counted < this.#accepted.length; this.#counted++)
       this.#count(this.#accepted[this.#counted]!);
     return this.#received;
   }
 
-  /** How many events came again after they had been accepted. Of publishers that send no `Event-Ids` it cannot be told. */
+  /** How many events were sent again after they had been accepted. Needs a publisher that sends `Event-Ids`. */
   get repeated(): number {
     void this.received;
     return this.#repeated;
@@ -112,17 +154,17 @@ export class FakeCollector implements AsyncDisposable {
   /**
    * Resolves with {@link received} once there are `count` events or more.
    *
-   * @throws {Error} (rejects) after `timeoutMs`, telling what came instead
+   * @throws {WaitTimeoutError} (rejects) they did not come within `timeoutMs`; the message says what came
+   * @throws {ConfigurationError} (rejects) an argument is not valid
    */
-  async waitFor(
-    count: number,
-    { timeoutMs = DEFAULT_WAIT_MS }: WaitOptions = {},
-  ): Promise<readonly unknown[]> {
+  async waitFor(count: number, options: WaitOptions = {}): Promise<readonly unknown[]> {
+    checkOption("count", count, wholeFrom(0));
+    const { timeoutMs = DEFAULT_WAIT_MS } = checkOptions(options, WAIT_OPTION_KINDS);
     const found = Promise.withResolvers<void>();
     const look = (): void => {
       if (this.received.length >= count) found.resolve();
     };
-    const timer = setTimeout(() => found.reject(this.#missing(count, timeoutMs)), timeoutMs);
+    const timer = setTimeout(() => found.reject(this.#timeoutError(count, timeoutMs)), timeoutMs);
     this.#waiting.add(look);
     look();
     try {
@@ -134,7 +176,7 @@ export class FakeCollector implements AsyncDisposable {
     return this.received;
   }
 
-  /** Stops, and cuts what is still connected. */
+  /** Stops the server, and closes its connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();
@@ -152,7 +194,7 @@ export class FakeCollector implements AsyncDisposable {
     }
     this.requests.push(request);
     try {
-      await this.#answer(request, response);
+      await this.#respond(request, response);
     } catch (error) {
       this.#reject(incoming, response, Object.assign(error as Error, { status: 500 }));
     }
@@ -167,9 +209,9 @@ export class FakeCollector implements AsyncDisposable {
     response.writeHead(status).end(message);
   }
 
-  async #answer(request: CollectedRequest, response: ServerResponse): Promise<void> {
-    const answer: FakeResponse = await this.respond(request, this.requests.length - 1);
-    const { status, headers = {}, body = "", rejected, cut } = answer;
+  async #respond(request: CollectedRequest, response: ServerResponse): Promise<void> {
+    const decided: FakeResponse = await this.respond(request, this.requests.length - 1);
+    const { status, headers = {}, body = "", rejected, cut } = decided;
     if (!cut) Object.assign(request, { status });
     if (rejected !== undefined || (status >= 200 && status < 300)) {
       this.#accepted.push({ request, rejected: rejected ?? [] });
@@ -190,13 +232,84 @@ export class FakeCollector implements AsyncDisposable {
     }
   }
 
-  #missing(count: number, timeoutMs: number): Error {
-    const answers = this.requests.slice(-5).map(({ status = "no answer" }) => status);
-    const requests = `${this.requests.length} requests, answered at last ${answers.join(", ") || "nothing"}`;
+  #timeoutError(expected: number, timeoutMs: number): WaitTimeoutError {
+    const received = this.received.length;
+    const statuses = this.requests.slice(-5).map(({ status = "no response" }) => status);
+    const requests = `${this.requests.length} requests, the last responses: ${statuses.join(", ") || "none"}`;
     const problems = this.problems.length > 0 ? `; problems: ${this.problems.slice(-5).join("; ")}` : "";
-    return new Error(
-      `The collector received ${this.received.length} of ${count} events in ${timeoutMs} ms: ${requests}${problems}. ` +
-        "See that a publisher of this queue runs, and what it logs.",
+    return new WaitTimeoutError(
+      `The collector received ${received} of ${expected} events in ${timeoutMs} ms (${requests}${problems}). ` +
+        "Check that a publisher of this queue runs, and read its log.",
+      { expected, received },
     );
   }
+}
+
+const PATHS: Readonly<Record<string, RequestVersion>> = { "/v2": "2", "/v2j": "2j" };
+
+/** Reads a batch, and checks its signature, gzip and framing. @throws {Error} it is not a signed batch */
+async function readRequest(request: IncomingMessage, key: SigningKey): Promise<CollectedRequest> {
+  const { url: path = "", headers } = request;
+  const sent = await buffer(request);
+  const version = PATHS[path.replace(/.*(?=\/)/, "")];
+  if (request.method !== "POST" || version === undefined) throw new Error("Use POST /v2 or /v2j.");
+  if (headers["content-encoding"] !== "gzip") throw new Error("Content-Encoding is not gzip.");
+  const body = gunzipSync(sent);
+  const keys = new Map([[key.name, key.secret]]);
+  verifySignature(body, requireSignature(new Headers(headers as Record<string, string>), keys), keys);
+  const { events } = parseEvents(body, version, { checkStructs: false });
+  return {
+    events: Array.from({ length: events.count }, (_, index): unknown => JSON.parse(events.text(index))),
+    eventIds: String(headers[EVENT_IDS_HEADER.toLowerCase()] ?? ""),
+    version,
+    path,
+    headers,
+    bytes: body.length,
+    atMs: performance.now(),
+    status: undefined,
+  };
+}
+
+/** The ids of a request's events with their queue, from `Event-Ids`; empty unless there is one per event. */
+function namesOf({ eventIds, events }: CollectedRequest): string[] {
+  const ids = parseEventIds(eventIds);
+  if (ids?.count !== events.length) return [];
+  return [...eachId(ids.ranges)].map((id) => `${ids.queue}:${id}`);
+}
+
+/** Settings of a publisher's configuration file by key, such as `{ "publisher.concurrency": "1" }`. */
+export type PublisherSettings = Readonly<Record<string, string>>;
+
+/** Tests need not wait: neither for a batch to fill nor, at the end, for a collector that hangs. */
+const QUICK: PublisherSettings = {
+  "collector.version": "2j",
+  "collector.timeout": "2s",
+  "batch.max_age": "0ms",
+  "batch.min_interval": "0ms",
+  "publisher.grace": "100ms",
+  "queue.ballast": "off",
+};
+
+/**
+ * Starts the real publisher. It sends the queue's events to the collector until it is disposed of. By default it sends
+ * JSON (version 2j), with a timeout of 2 s, and does not wait for larger batches. `settings` overrides that: for Thrift
+ * events use `{ "collector.version": "2" }`.
+ *
+ * @param queue a `TestEventQueue`, or any `EventQueue` without another publisher
+ * @throws {ConfigurationError} a setting is unknown or not valid
+ */
+export function publish(
+  queue: { readonly name: string; readonly file: string },
+  collector: FakeCollector,
+  settings: PublisherSettings = {},
+): Publisher {
+  const all = Object.entries({ ...QUICK, ...collector.settings, ...settings });
+  const lines = all.map(([key, value]) => `${key} = ${value}\n`);
+  const text = `[event-publisher:${queue.name}]\n${lines.join("")}`;
+  const config = parsePublisherConfig(text, { queueName: queue.name, file: "settings", env: {} });
+  const unknown = config.warnings.find((warning) => warning.includes(UNKNOWN_KEY));
+  if (unknown !== undefined) throw new ConfigurationError(unknown, { key: "settings" });
+  const publisher = new Publisher({ ...config, directory: dirname(queue.file) });
+  void publisher.run(); // never rejects; disposing of the publisher waits for its end
+  return publisher;
 }

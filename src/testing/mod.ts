@@ -1,6 +1,6 @@
 /**
- * For the tests of services that put events: a queue that is removed after the test, and a collector that
- * responds as the test tells it to.
+ * Helpers for tests of services that put events: a queue that is removed after the test, and a collector whose
+ * responses the test decides.
  *
  * @example
  * ```ts
@@ -13,10 +13,8 @@
  */
 
 export type { SigningKey } from "../wire/signature.ts";
-export type { FakeCollectorOptions, WaitOptions } from "./fake_collector.ts";
-export { FakeCollector } from "./fake_collector.ts";
-export type { PublisherSettings } from "./publish.ts";
-export { publish } from "./publish.ts";
+export type { FakeCollectorOptions, PublisherSettings, WaitOptions } from "./fake_collector.ts";
+export { FakeCollector, publish, WaitTimeoutError } from "./fake_collector.ts";
 export type { CollectedRequest, FakeResponse, Responder } from "./responses.ts";
 export * as responses from "./responses.ts";
 export type { FailOptions, TestEventQueueOptions } from "./test_event_queue.ts";

@@ -95,6 +95,12 @@ function isFailure({ error, errors, ok, success, status }: Record<string, unknow
   return has(error) || has(errors) || ok === false || success === false || isFailedStatus(status);
 }
 
+/** Whether the response of a service of another kind says, in the words of many APIs, that something failed. */
+export function saysFailure(text: string): boolean {
+  const json = parseJson(text);
+  return json === false || (isRecord(json) && isFailure(json));
+}
+
 /** `"error"`, `"failed"`, or the status that the response should have. */
 function isFailedStatus(status: unknown): boolean {
   return typeof status === "number" ? status >= 400 : /^(?:error|fail)/i.test(String(status ?? ""));

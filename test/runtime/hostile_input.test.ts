@@ -11,12 +11,13 @@ import fc from "fast-check";
 import { collector } from "../../src/collector/app.ts";
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { ConfigurationError, EventError, EventSerializationError } from "../../src/errors.ts";
-import { outcomeOf } from "../../src/publisher/destinations/collector_response.ts";
+import { collectorOutcome } from "../../src/publisher/destinations/collector_response.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
 import { serializeV2Event } from "../../src/serializers/thrift.ts";
 import { MAX_QUEUE_NAME_CHARS, queueFilePath } from "../../src/storage/locations.ts";
 import { readReport } from "../../src/wire/rejections.ts";
 import { RETRY_AFTER_MAX_MS } from "../../src/wire/retry_after.ts";
+import { queueUuid } from "../support/batches.ts";
 import { memorySink } from "../support/collector.ts";
 import { KEY } from "../support/keys.ts";
 import { SchemaStruct } from "../support/thrift_structs.ts";
@@ -214,11 +215,17 @@ test("takes any answer of a collector for one of five outcomes, and waits an hou
     text: fc.string({ unit: "binary" }),
     contentType: fc.constantFrom("", "application/json", "text/plain"),
     contentEncoding: fc.constantFrom("", "identity", "gzip"),
+    acceptEncoding: fc.constant(undefined),
     isCut: fc.constant(false),
   });
   fc.assert(
     fc.property(answers, (answer) => {
-      const outcome = outcomeOf(answer, { ranges: [{ firstId: 1, lastId: 2 }], count: 2, single: undefined });
+      const outcome = collectorOutcome(answer, {
+        queueUuid: queueUuid(1),
+        ranges: [{ firstId: 1, lastId: 2 }],
+        count: 2,
+        single: undefined,
+      });
       const isSilent = readReport(answer.text, 2) === "silent" && !answer.text.trimStart().startsWith("<");
       if (outcome.kind === "accepted")
         assert.ok(answer.status < 300 && isSilent && answer.contentEncoding !== "gzip");

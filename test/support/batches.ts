@@ -6,7 +6,7 @@ export function queueUuid(number: number): string {
   return `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
 }
 
-/** Events as a body has them. */
+/** The events of a body. */
 function eventList(events: readonly string[]): EventList {
   const bounds: number[] = [];
   let at = 1;
@@ -18,14 +18,14 @@ function eventList(events: readonly string[]): EventList {
   return new EventList(Buffer.from(`[${events.join(",")}]`), Uint32Array.from(bounds));
 }
 
-/** A batch of these events; `ids` as the header has them. */
+/** A batch of these events, with `ids` in the format of `Event-Ids`. */
 export function batchOf(events: readonly string[], ids?: string): AcceptedBatch {
   const parsed = ids === undefined ? undefined : parseEventIds(ids);
   if (ids !== undefined && parsed === undefined) throw new Error(`no Event-Ids: ${ids}`);
   return { events: eventList(events), version: "2j", keyName: "host", source: "host", ids: parsed };
 }
 
-/** Events that are their ids, as queue number 1 has them. */
+/** A batch of queue number 1 whose events are their ids. */
 export function numberedBatch(firstId: number, lastId: number): AcceptedBatch {
   const events = Array.from({ length: lastId - firstId + 1 }, (_, index) => String(firstId + index));
   return batchOf(events, `${queueUuid(1)}:${firstId}-${lastId}`);

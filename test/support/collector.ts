@@ -1,7 +1,10 @@
 import { type CollectorOptions, collector } from "../../src/collector/app.ts";
-import type { AcceptedBatch, RequestVersion, Stored } from "../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, RequestVersion, StoreResult } from "../../src/collector/sinks/sink.ts";
+import { collectorProtocol } from "../../src/publisher/destinations/collector.ts";
+import { HttpDestination, type HttpLocation } from "../../src/publisher/destinations/http.ts";
 import { serveApp } from "../../src/server/serve.ts";
 import { formatEventIds } from "../../src/wire/event_ids.ts";
+import type { SigningKey } from "../../src/wire/signature.ts";
 import { KEY } from "./keys.ts";
 
 /** A batch that a collector stored. */
@@ -10,13 +13,13 @@ export interface StoredBatch {
   readonly meta: {
     readonly version: RequestVersion;
     readonly keyName: string;
-    /** The ids of the events, as the header `Event-Ids` has them. */
+    /** The ids of the events, in the format of `Event-Ids`. */
     readonly eventIds: string | undefined;
   };
 }
 
-/** A sink that keeps batches in memory. */
-export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<Stored> } {
+/** A sink that stores batches in memory. */
+export function memorySink(batches: StoredBatch[]): { store(batch: AcceptedBatch): Promise<StoreResult> } {
   return {
     store: async ({ events, version, keyName, ids }) => {
       const texts = Array.from({ length: events.count }, (_, index) => events.text(index));
@@ -34,7 +37,7 @@ export interface TestCollector extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly batches: StoredBatch[];
-  /** How many requests it answered with another status than 2xx. */
+  /** The number of responses with a status other than 2xx. */
   readonly rejectedCount: number;
 }
 
@@ -61,4 +64,21 @@ export async function serveCollector(options: Partial<CollectorOptions> = {}): P
     },
     [Symbol.asyncDispose]: () => served.close(),
   };
+}
+
+/** A destination that sends to a collector, with the tests' key unless another is given. */
+export function collectorAt(
+  url: string,
+  {
+    key = KEY,
+    version = "2j",
+    ...location
+  }: Partial<HttpLocation> & { readonly key?: SigningKey; readonly version?: "2" | "2j" } = {},
+): HttpDestination {
+  return new HttpDestination(collectorProtocol(version, key), {
+    url,
+    timeoutMs: 4_000,
+    gzipLevel: 1,
+    ...location,
+  });
 }

@@ -6,15 +6,15 @@ import type { Sink } from "../../src/collector/sinks/sink.ts";
 import { SqliteSink } from "../../src/collector/sinks/sqlite.ts";
 import { openShell } from "./shell.ts";
 
-/** A kind of sink, in a directory. */
+/** A sink in a directory. */
 export interface SinkKind {
   readonly name: string;
   open(directory: string, fsync?: FsyncPolicy): Sink & AsyncDisposable;
-  /** All events that are kept there, in order. */
+  /** All stored events, in order. */
   read(directory: string): string[];
 }
 
-/** The kinds that keep events in files. `rotating` rotates at every few batches. */
+/** The sinks that store events in files. `rotating` rotates after every few batches. */
 export const SINK_KINDS: Readonly<Record<"file" | "rotating" | "sqlite", SinkKind>> = {
   file: {
     name: "JSON lines",
@@ -34,7 +34,7 @@ export const SINK_KINDS: Readonly<Record<"file" | "rotating" | "sqlite", SinkKin
   },
 };
 
-/** The files that were rotated away, in order, and then the open one. */
+/** The rotated files, in order, and then the open one. */
 export function linesFiles(directory: string): string[] {
   const names = readdirSync(directory).filter((name) => /^events.*\.jsonl$/.test(name));
   return [...names.filter((name) => name !== "events.jsonl").sort(), "events.jsonl"];

@@ -7,38 +7,38 @@ import { randomBytes } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { timingSafeEqual } from "hono/utils/buffer";
-import type { TokenCheck } from "../../server/bearer_guard.ts";
+import type { TokenCheck } from "../../server/admin_routes.ts";
 import { isOverTls, isOwnUser, isProxied, namesThisMachine } from "../../server/request_origin.ts";
 
-/** How long one stays signed in to the dashboard, in milliseconds: 12 hours. */
+/** How long a browser stays signed in to the dashboard, in milliseconds: 12 hours. */
 export const SESSION_MS = 43_200_000;
 
-/** What access is decided by. */
+/** Options of {@link Access}. */
 export interface AccessOptions {
-  /** The queue's name, for the cookie's. */
+  /** The queue's name, for the name of the cookie. */
   readonly queue: string;
-  /** Knows the `admin.token`; undefined: there is none. */
+  /** Checks the `admin.token`; undefined: there is none. */
   readonly tokens: TokenCheck | undefined;
   /** Whether only this machine reaches the routes. */
   readonly isLocal: boolean;
 }
 
 /**
- * `full`: events, answers and buttons. `counts`: neither of them. `none`: nothing until one has signed in.
- * `wrong-host`: nothing, since the request does not name this machine.
+ * `full`: events, responses and buttons. `counts`: none of these. `none`: nothing, until the user signs in.
+ * `wrong-host`: nothing, because the request does not name this machine.
  */
 export type AccessLevel = "full" | "counts" | "none" | "wrong-host";
 
-/** How many browsers may be signed in at once; then the one that came first is signed out. */
+/** How many browsers may be signed in at once; beyond that the first one is signed out. */
 const MAX_SESSIONS = 1_000;
 
-/** What those are told whom {@link Access} answers `wrong-host`. */
+/** The response to a request for a wrong host name. */
 export const WRONG_HOST =
-  "Without a token this is for this machine only: ask for it as localhost or 127.0.0.1, or set admin.token.";
+  "Without admin.token only this machine may ask: use localhost or 127.0.0.1 as the host name, or set admin.token.";
 
-/** Decides who may do what. */
+/** Decides what a request may see and do. */
 export class Access {
-  /** What forms of the page carry, and no other site can know. */
+  /** A secret in the page's forms that no other site can know. */
   readonly formToken: string = newSecret();
   /** Undefined where there is no `admin.token`. */
   readonly tokens: TokenCheck | undefined;
@@ -54,8 +54,8 @@ export class Access {
   }
 
   /**
-   * What the request may see. Without a token it is all for programs of this user on this machine; figures for other
-   * users, for those behind a proxy, and for everyone where the routes are not local.
+   * What the request may see. Without a token: everything for programs of this user on this machine; counts for other
+   * users, for clients of a proxy, and for everyone if the routes are not local.
    */
   async levelOf(c: Context): Promise<AccessLevel> {
     if (this.tokens !== undefined) return (await this.#isSignedIn(c, this.tokens)) ? "full" : "none";
@@ -63,18 +63,18 @@ export class Access {
     return this.#isLocal && !isProxied(c) && (await isOwnUser(c)) ? "full" : "counts";
   }
 
-  /** Whether the request names this machine, where it has to: on a local address without a token. */
+  /** Whether the request names this machine, if it must: on a local address without a token. */
   isRightHost(c: Context): boolean {
     return this.tokens !== undefined || !this.#isLocal || namesThisMachine(c);
   }
 
-  /** Lets those requests go on that name this machine, where they have to. */
+  /** Rejects requests that must name this machine and do not. */
   readonly checkHost: MiddlewareHandler = async (c, next) => {
     if (!this.isRightHost(c)) return c.json({ error: WRONG_HOST }, 403);
     return next();
   };
 
-  /** Gives the browser a session. Its cookie has no Path: the browser takes the page's, whatever a proxy makes of it. */
+  /** Gives the browser a session. Its cookie has no Path: the browser uses the page's, even if a proxy changes paths. */
   signIn(c: Context): void {
     const session = newSecret();
     this.#forgetSessions();
@@ -94,13 +94,13 @@ export class Access {
     deleteCookie(c, this.#cookie, { path: "", secure: isOverTls(c) });
   }
 
-  /** Tells, of a request that was admitted, whether it still would be: its session may have ended. */
+  /** A function that says whether an admitted request still would be: its session may have ended. */
   admissionOf(c: Context): () => boolean {
     const session = getCookie(c, this.#cookie) ?? "";
     return this.#isOpen(session) ? () => this.#isOpen(session) : () => true;
   }
 
-  /** Whether a form comes from our own page: by what the browser says of it, and by what only our page knows. */
+  /** Whether a form comes from our own page, by the browser's headers and by a secret that only our page has. */
   async isOwnForm(c: Context, formToken: unknown): Promise<boolean> {
     return isSameOrigin(c) && typeof formToken === "string" && timingSafeEqual(formToken, this.formToken);
   }
@@ -115,7 +115,7 @@ export class Access {
     return (this.#sessions.get(session) ?? 0) > Date.now();
   }
 
-  /** Those that have ended, and the oldest where there are too many. */
+  /** Removes sessions that have ended, and the oldest if there are too many. */
   #forgetSessions(): void {
     for (const [session, endsAtMs] of this.#sessions)
       if (endsAtMs <= Date.now() || this.#sessions.size >= MAX_SESSIONS) this.#sessions.delete(session);
@@ -123,9 +123,9 @@ export class Access {
 }
 
 /**
- * Whether the browser says that the request comes from a page of this origin. Without a word of it (an old
- * browser, a page on plain http of another machine, where no-referrer makes the origin null) the form's token decides;
- * likewise behind a proxy that does not say which name the browser asked for.
+ * Whether the browser says that the request comes from a page of this origin. If it does not say (an old browser, or a
+ * page on plain http of another machine, where no-referrer makes the origin null), the form's token decides; also behind
+ * a proxy that does not pass on the host name.
  */
 export function isSameOrigin(c: Context): boolean {
   const site = c.req.header("Sec-Fetch-Site");

@@ -8,6 +8,7 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import type { DeadLetterSelection } from "../../publisher/dead_letters.ts";
+import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
 import { type Access, type AccessLevel, isSameOrigin, WRONG_HOST } from "./access.ts";
 import { Charts } from "./charts.ts";
 import { DeadLetterList } from "./dead_letters.ts";
@@ -134,7 +135,8 @@ class Board {
     const { isTrusted } = view;
     // A page of single ones has a list of its own: the live list forgets what is not on it.
     const letters = beforeId === undefined ? view.letters : this.#newLetterList(isTrusted);
-    const { queue, file } = this.#publisher;
+    const { queue: name, subscription, file } = this.#publisher;
+    const queue = subscription === DEFAULT_SUBSCRIPTION ? name : `${name}, subscription ${subscription}`;
     const hasMore = snapshot.letters.length === DASHBOARD_DEAD_LETTERS;
     const page = dashboardPage({
       queue,
@@ -199,8 +201,7 @@ class Board {
   }
 
   #turnAway(c: Context, level: Extract<AccessLevel, "wrong-host" | "none">): Response | Promise<Response> {
-    if (level === "wrong-host")
-      return c.html(messagePage("Not under this name", WRONG_HOST, locationOf(c)), 403);
+    if (level === "wrong-host") return c.html(messagePage("Wrong host name", WRONG_HOST, locationOf(c)), 403);
     c.header("WWW-Authenticate", "Bearer");
     return this.#askForToken(c, 401);
   }
@@ -216,7 +217,7 @@ class Board {
   }
 
   #newLetterList(isTrusted: boolean): DeadLetterList {
-    return new DeadLetterList((id) => this.#publisher.deadLetters.get(id), isTrusted);
+    return new DeadLetterList(this.#publisher, isTrusted);
   }
 
   #look(beforeId?: number): Snapshot | Error {
@@ -260,7 +261,7 @@ function backTo(c: Context, rest: string = ""): Response {
 }
 
 function notDone(c: Context, text: string, status: 400 | 403): Response | Promise<Response> {
-  return c.html(messagePage("Not done", text, locationOf(c)), status);
+  return c.html(messagePage("Nothing was done", text, locationOf(c)), status);
 }
 
 type Fields = Readonly<Record<string, unknown>>;

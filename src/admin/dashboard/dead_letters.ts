@@ -3,10 +3,13 @@
  *
  * @module
  */
-import { decodeBody, escapeControls, formatSize, oneLine } from "../../format.ts";
+import { basename, dirname } from "node:path";
+import { decodeBody, escapeControls, formatSize, oneLine, shellQuoted } from "../../format.ts";
 import { type DeadLetterGroup, reasonOf } from "../../storage/dead_letter_groups.ts";
 import type { DeadLetter, DeadLetterSummary } from "../../storage/dead_letters.ts";
+import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
 import { formatCount, html, type Markup, plural, timeOf } from "./markup.ts";
+import type { WatchedPublisher } from "./snapshot.ts";
 
 /** How much of an event the dashboard shows, in characters; `eventspool dead show` has the rest. */
 const DASHBOARD_EVENT_CHARS = 4_000;
@@ -20,19 +23,24 @@ const LINES = "\n\t";
 /** Makes the list of dead letters, and each entry once: a dead letter never changes. */
 export class DeadLetterList {
   readonly #read: (id: number) => DeadLetter | undefined;
+  /** Whether the page may show events and responses. */
   readonly #isTrusted: boolean;
+  /** The options that name the queue for the command. */
+  readonly #location: string;
   #entries: ReadonlyMap<string, Markup> = new Map();
   /** The keys of the groups by their reasons, which not everybody may see. */
   #groupKeys: ReadonlyMap<string, string> = new Map();
   #groupCount = 0;
 
-  /**
-   * @param read finds one with its body
-   * @param isTrusted whether the page may show events and responses
-   */
-  constructor(read: (id: number) => DeadLetter | undefined, isTrusted: boolean) {
-    this.#read = read;
+  constructor({ queue, file, subscription, deadLetters }: WatchedPublisher, isTrusted: boolean) {
+    this.#read = (id) => deadLetters.get(id);
     this.#isTrusted = isTrusted;
+    const isOutbox = basename(file) !== `events-${queue}.db`;
+    this.#location =
+      (isOutbox
+        ? `--file ${shellQuoted(file)}`
+        : `--queue-name ${queue} --directory ${shellQuoted(dirname(file))}`) +
+      (subscription === DEFAULT_SUBSCRIPTION ? "" : ` --subscription ${subscription}`);
   }
 
   /** The entries of single dead letters, in their order. @param letters one page of them */
@@ -115,8 +123,8 @@ ${inside}
     const isCut = shown.length < (json ?? text).length;
     return html`<h3 id="event-${id}">Event${json === undefined && ", which is not JSON"}</h3>
 <pre tabindex="0" aria-labelledby="event-${id}"><bdi>${escapeControls(json === undefined ? shown : indentJson(shown), LINES)}</bdi></pre>
-${isCut && html`<p class="note">The first ${formatCount(DASHBOARD_EVENT_CHARS)} characters. All of it: <code>eventspool dead show ${id}</code></p>`}
-<h3 id="response-${id}">The collector's response</h3>
+${isCut && html`<p class="note">The first ${formatCount(DASHBOARD_EVENT_CHARS)} characters. All of it: <code>eventspool dead show ${id} ${this.#location}</code></p>`}
+<h3 id="response-${id}">The response</h3>
 <pre tabindex="0" aria-labelledby="response-${id}"><bdi>${escapeControls(letter.response, LINES) || "(empty)"}</bdi></pre>`;
   }
 }

@@ -1,52 +1,52 @@
 /**
- * Keeps pages that somebody looks at up to date.
+ * Keeps open pages up to date.
  *
  * @module
  */
 
-/** How often a dashboard that somebody looks at is brought up to date, in milliseconds. */
+/** How often an open dashboard is updated, in milliseconds. */
 const LIVE_EVERY_MS = 1_000;
 
-/** How many dashboards are kept up to date at once. They share the work, some 0.5 ms a second, and each is a connection. */
+/** How many dashboards are updated at once. They share the work, about 0.5 ms a second; each is a connection. */
 export const MAX_LIVE_PAGES = 16;
 
-/** How long a dashboard may take nothing of what it is sent before it is given up, in milliseconds. */
+/** How long a dashboard may read nothing before its stream is closed, in milliseconds. */
 const LIVE_STALL_MS = 30_000;
 
-/** How long one stream of updates lasts, in milliseconds: a browser asks for the next, and must still be signed in. */
+/** How long one stream of updates lasts, in milliseconds: the browser opens the next, and must still be signed in. */
 const LIVE_MAX_MS = 3_600_000;
 
-/** What a page is told; regions that did not change are left out on the way. */
+/** What a page gets; regions that did not change are not sent. */
 export interface Update {
   readonly regions: Readonly<Record<string, string>>;
   readonly [field: string]: unknown;
 }
 
-/** How soon a browser comes back when a stream has ended, in milliseconds. */
+/** How soon a browser opens a new stream when one has ended, in milliseconds. */
 const COME_BACK_MS = 2_000;
 
-/** How a {@link LiveFeed} keeps time, in milliseconds. */
+/** Times of a {@link LiveFeed}, in milliseconds. */
 export interface LiveTimes {
-  /** How often pages are brought up to date. Default: {@link LIVE_EVERY_MS}. */
+  /** How often pages are updated. Default: {@link LIVE_EVERY_MS}. */
   readonly everyMs?: number;
-  /** How long a page may take nothing. Default: {@link LIVE_STALL_MS}. */
+  /** How long a page may read nothing. Default: {@link LIVE_STALL_MS}. */
   readonly stallMs?: number;
 }
 
-/** A page that is being kept up to date. */
+/** A page that is updated. */
 interface LivePage {
   readonly controller: ReadableStreamDefaultController<Uint8Array>;
   readonly isAllowed: () => boolean;
   readonly endsAtMs: number;
-  /** What it was sent last, of each region. */
+  /** What was last sent to it, by region. */
   known: Update["regions"];
   sentAtMs: number;
 }
 
 /**
- * Sends updates to all pages, as server-sent events. They share one timer and the work, and without a page there is
- * neither. No promise is kept per update: reactions on one that lives as long as its stream were never freed, and an
- * open page cost 5 MB a minute.
+ * Sends updates to all pages, as server-sent events. They share one timer and the work; without a page there is neither.
+ * No promise is kept for an update: reactions on a promise that lives as long as its stream were never freed, and an open
+ * page took 5 MB a minute.
  */
 export class LiveFeed {
   readonly #read: () => Update;
@@ -68,7 +68,7 @@ export class LiveFeed {
     stop.addEventListener("abort", () => this.#sendToAll(), { once: true });
   }
 
-  /** How many pages are being kept up to date. */
+  /** How many pages are updated. */
   get pages(): number {
     return this.#pages.size;
   }
@@ -78,15 +78,15 @@ export class LiveFeed {
     return this.#pages.size >= MAX_LIVE_PAGES;
   }
 
-  /** One update and no more, for a page that asks again. */
+  /** A single update, for a page that asks again. */
   once(): string {
     return toMessage(this.#read());
   }
 
   /**
-   * The updates of a page, until it is gone, takes nothing any more, or the publisher stops.
+   * The updates of a page, until it is closed, reads nothing more, or the publisher stops.
    *
-   * @param isAllowed false: the page may see nothing any more
+   * @param isAllowed whether the page may still see updates
    */
   open(isAllowed: () => boolean = () => true): ReadableStream<Uint8Array> {
     let page: LivePage;
@@ -108,7 +108,7 @@ export class LiveFeed {
     for (const page of this.#pages) this.#send(page, update);
   }
 
-  /** A page that has not taken the last update yet gets what changed since when it has. */
+  /** A page that has not read the last update yet gets the changes once it has. */
   #send(page: LivePage, update: Update): void {
     const { controller, endsAtMs } = page;
     const nowMs = performance.now();
@@ -123,7 +123,7 @@ export class LiveFeed {
       page.sentAtMs = nowMs;
     } else if (nowMs - page.sentAtMs > this.#stallMs) {
       this.#forget(page);
-      controller.error(new Error("the page takes nothing of what it is sent"));
+      controller.error(new Error("the page reads nothing"));
       return;
     }
     if (this.#stop.aborted || nowMs >= endsAtMs) this.#end(page);

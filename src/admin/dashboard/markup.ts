@@ -1,5 +1,5 @@
 /**
- * HTML as values: whatever is not markup already is escaped.
+ * HTML as values: everything that is not markup is escaped.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 import { html as honoHtml, raw as honoRaw } from "hono/html";
 import { countOf } from "../../format.ts";
 
-/** Text that may stand in a page as it is. */
+/** Text that a page shows unescaped. */
 export type Markup = ReturnType<typeof honoRaw>;
 
-/** Markup of a template; what is put into it is escaped. Nothing in it may be a promise: then it is made at once. */
+/** The markup of a template; its values are escaped. They must not be promises, so the result is not one either. */
 export const html: (strings: TemplateStringsArray, ...values: unknown[]) => Markup = honoHtml as never;
 
-/** Takes a text of our own for markup. */
+/** Treats a text of our own as markup. */
 export const raw: (text: string) => Markup = honoRaw;
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -35,7 +35,7 @@ export function formatShare(share: number): string {
   return `${Math.floor(100 * share)} %`;
 }
 
-/** A time, which the page's script shows as how long ago it was. Without it, in UTC. */
+/** A time, in UTC; the page's script shows how long ago it was. */
 export function timeOf(atMs: number): Markup {
   const iso = new Date(atMs).toISOString();
   return html`<time datetime="${iso}">${iso.slice(0, 19).replace("T", " ")} UTC</time>`;

@@ -127,12 +127,12 @@ function deadCount({ status: { state }, groups }: Snapshot): Markup {
   const dropped = state.droppedDeadLetters;
   const droppedNote = dropped > 0 && `; ${formatCount(dropped)} older ones were dropped to make room`;
   if (state.deadLetters === 0)
-    return html`None: the collector has rejected no event by itself${droppedNote}.`;
+    return html`None: the destination has rejected no event by itself${droppedNote}.`;
   const isGrouped = groups.length > 0 && groups.length < state.deadLetters;
   const reasons = isGrouped && `, for ${plural(groups.length, "reason")}`;
   const limit =
     groups.length > DASHBOARD_DEAD_LETTERS && `; the ${DASHBOARD_DEAD_LETTERS} most frequent are shown`;
-  return html`${plural(state.deadLetters, "event")} that the collector rejected by ${state.deadLetters === 1 ? "itself" : "themselves"}${reasons}${limit}${droppedNote}.`;
+  return html`${plural(state.deadLetters, "event")} that the destination rejected by ${state.deadLetters === 1 ? "itself" : "themselves"}${reasons}${limit}${droppedNote}.`;
 }
 
 /** The largest groups, or a page of single dead letters. */

@@ -42,15 +42,15 @@ function showTimes() {
 function mergeList(text) {
   const fresh = document.createElement("template");
   fresh.innerHTML = text;
-  const old = new Map(Array.from(list.children, (item) => [item.dataset.key, item]));
+  const known = new Map(Array.from(list.children, (item) => [item.dataset.key, item]));
   const items = Array.from(fresh.content.children, (item) => {
-    const kept = old.get(item.dataset.key);
+    const kept = known.get(item.dataset.key);
     if (kept === undefined) return item;
     kept.querySelector("summary").innerHTML = item.querySelector("summary").innerHTML;
     return kept;
   });
   const hadFocus = list.contains(document.activeElement);
-  for (const item of old.values()) if (!items.includes(item)) item.remove();
+  for (const item of known.values()) if (!items.includes(item)) item.remove();
   items.forEach((item, index) => {
     if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
   });

@@ -4,7 +4,7 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import type { PublisherStatus } from "../../publisher/health.ts";
+import { ownStatus, type PublisherStatus } from "../../publisher/health.ts";
 import type { Publisher } from "../../publisher/publisher.ts";
 import type { DeadLetterGroup } from "../../storage/dead_letter_groups.ts";
 import type { DeadLetterSummary } from "../../storage/dead_letters.ts";
@@ -21,7 +21,10 @@ const GROUPED_DEAD_LETTERS = 10_000;
 const DASHBOARD_QUEUES = 50;
 
 /** What the page needs of a publisher. */
-export type WatchedPublisher = Pick<Publisher, "queue" | "file" | "status" | "deadLetters" | "stopSignal">;
+export type WatchedPublisher = Pick<
+  Publisher,
+  "queue" | "file" | "subscription" | "status" | "deadLetters" | "stopSignal"
+>;
 
 /** A queue of the directory. */
 export interface QueueRow {
@@ -71,7 +74,7 @@ export class Watch {
 
   constructor(publisher: WatchedPublisher) {
     this.#publisher = publisher;
-    this.#history = History.of(() => publisher.status(), publisher.stopSignal);
+    this.#history = History.of(() => ownStatus(publisher.status()), publisher.stopSignal);
     this.#queues = new NeighbourQueues(publisher);
   }
 
@@ -81,7 +84,8 @@ export class Watch {
    * @param beforeId instead: single dead letters with a lower id @throws {EventStorageError} the file cannot be read
    */
   snapshot(beforeId?: number): Snapshot {
-    const status = this.#publisher.status();
+    const whole = this.#publisher.status();
+    const status = ownStatus(whole);
     const isGrouped = beforeId === undefined;
     return {
       atMs: Date.now(),
@@ -90,7 +94,7 @@ export class Watch {
       samples: this.#history.samples,
       letters: isGrouped ? [] : this.#publisher.deadLetters.list({ limit: DASHBOARD_DEAD_LETTERS, beforeId }),
       groups: isGrouped ? this.#groupsOf(status) : [],
-      queues: this.#queues.rows(status),
+      queues: this.#queues.rows(whole),
     };
   }
 

@@ -5,20 +5,21 @@
  */
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/collector_defaults.ts";
+import { EventStorageError } from "../../errors.ts";
 import { type OptionKinds, oneOf, wholeFrom } from "../../options.ts";
-import type { AcceptedBatch, EventList, Stored } from "./sink.ts";
+import type { AcceptedBatch, EventList, Sink, StoreResult } from "./sink.ts";
 
-/**
- * How many batches a sink commits together at most, and how large they are in bytes: 8 MiB take some 10 ms to
- * write, for which the event loop stands still.
- */
+/** The most batches in one commit. */
 const MAX_GROUP_BATCHES = 64;
+
+/** The most bytes in one commit: 8 MiB take some 10 ms to write, and the event loop waits for that. */
 export const MAX_GROUP_BYTES = 8_388_608;
 
 /**
- * When what was written is synced to the disk: `always`, before the publisher is told that its events arrived;
- * `interval`, some time later; `never`, when the operating system sees fit. All of them survive the death of
- * the process; the last two lose what was not synced when the machine dies.
+ * When written events are synced to the disk: `always`, before the publisher gets its response; `interval`, a short
+ * time later; `never`, when the operating system decides. With all of them events survive the death of the process.
+ * With the last two a power cut loses what was not synced.
  */
 export type FsyncPolicy = "always" | "interval" | "never";
 
@@ -26,7 +27,7 @@ export type FsyncPolicy = "always" | "interval" | "never";
 export interface SyncOptions {
   /** Default: `always`. */
   readonly fsync?: FsyncPolicy | undefined;
-  /** With `interval`: how long after a write, in milliseconds. Default: 100. */
+  /** With `interval`: how long after a write to sync, in milliseconds. Default: 100. */
   readonly fsyncIntervalMs?: number | undefined;
 }
 
@@ -36,74 +37,101 @@ export const SYNC_OPTION_KINDS: OptionKinds<SyncOptions> = {
   fsyncIntervalMs: wholeFrom(1),
 };
 
-/** What keeps a group of batches. */
+/** What stores a group of batches. */
 export interface GroupTarget {
-  /** Writes all of the group or, when it throws, nothing. */
-  write(group: readonly AcceptedBatch[]): readonly Stored[];
-  /** Resolves when all that was written is on the disk. */
+  /** Where it stores, for errors. */
+  readonly path: string;
+  /** Writes the whole group or, when it throws, nothing. */
+  write(group: readonly AcceptedBatch[]): readonly StoreResult[];
+  /** Resolves when everything written is on the disk. */
   sync(): Promise<void>;
-  /** A group is written and, as far as the policy says, on the disk: its batches are about to be answered. */
-  written(): void;
-  /** A group was written and could not be synced: takes it back. Throws when it cannot. */
+  /** Called when a group is written and, as far as the policy says, synced: its batches are about to be acknowledged. */
+  onCommit(): void;
+  /** Removes a group that was written and could not be synced. Throws when it cannot. */
   undo(): void;
-  /** Called before each group, and when {@link GroupCommitter.wake} was. */
+  /** Called before each group, and after {@link GroupCommitSink.wake}. */
   maintain(): void;
+  /** Closes files and releases locks. */
+  close(): void;
+}
+
+/** Options of {@link GroupCommitSink}. */
+export interface GroupCommitOptions extends SyncOptions {
+  /** Default: 8 MiB. */
+  readonly maxGroupBytes?: number | undefined;
 }
 
 interface WaitingBatch {
   readonly batch: AcceptedBatch;
-  readonly resolve: (stored: Stored) => void;
+  readonly resolve: (result: StoreResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Options of {@link GroupCommitter}. */
-export interface GroupCommitterOptions {
-  readonly fsync: FsyncPolicy;
-  readonly fsyncIntervalMs: number;
-  /** Default: 8 MiB. */
-  readonly maxGroupBytes?: number;
-}
-
 /**
- * Has batches written one group after the other: those that came in one turn of the event loop, or while the group
- * before was synced. So however many publishers send at once, one sync serves all that wait for it.
+ * A sink that writes batches group by group. A group is all batches that came in one tick of the event loop, or while
+ * the group before was synced. So one sync serves all batches that wait for it, however many publishers there are.
  */
-export class GroupCommitter {
+export class GroupCommitSink implements Sink {
   readonly #target: GroupTarget;
-  readonly #options: GroupCommitterOptions;
+  readonly #fsync: FsyncPolicy;
+  readonly #fsyncIntervalMs: number;
+  readonly #maxGroupBytes: number;
   readonly #waiting: WaitingBatch[] = [];
   #running: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isDirty = false;
   #syncedAtMs = performance.now();
-  /** Why nothing more is taken. */
+  /** Why no further batch is stored. */
   #failure: unknown;
 
-  constructor(target: GroupTarget, options: GroupCommitterOptions) {
+  /** @internal */
+  constructor(target: GroupTarget, options: GroupCommitOptions) {
     this.#target = target;
-    this.#options = options;
+    this.#fsync = options.fsync ?? "always";
+    this.#fsyncIntervalMs = options.fsyncIntervalMs ?? DEFAULT_FSYNC_INTERVAL_MS;
+    this.#maxGroupBytes = options.maxGroupBytes ?? MAX_GROUP_BYTES;
   }
 
-  /** Resolves when the batch is kept, rejects when it is not. */
-  store(batch: AcceptedBatch): Promise<Stored> {
-    const { promise, resolve, reject } = Promise.withResolvers<Stored>();
+  /**
+   * Stores a whole batch, or nothing.
+   *
+   * @throws {EventStorageError} (rejects) the batch is not stored, for example `ENOSPC` or `SQLITE_FULL`
+   */
+  store(batch: AcceptedBatch): Promise<StoreResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<StoreResult>();
     this.#waiting.push({ batch, resolve, reject });
     this.wake();
     return promise;
   }
 
-  /** Has the target tended to, also when no batch comes. */
+  /** @internal Runs the target's `maintain`, also when no batch comes. */
   wake(): void {
     this.#running ??= this.#run();
   }
 
-  /** Resolves when all that came before is kept, or rejected; whatever comes later is rejected with `reason`. */
-  async close(reason: Error): Promise<void> {
-    await this.#running;
-    clearTimeout(this.#timer);
-    const isWhole = this.#failure === undefined;
-    this.#failure ??= reason;
-    if (isWhole && this.#isDirty && this.#options.fsync !== "never") await this.#target.sync();
+  /** Finishes the batches in flight and closes the file. Later batches are rejected with `CLOSED`. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** {@link close}, at the end of the scope of an `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { path } = this.#target;
+    try {
+      await this.#running;
+      clearTimeout(this.#timer);
+      const mustSync = this.#failure === undefined && this.#isDirty && this.#fsync !== "never";
+      this.#failure ??= new EventStorageError("CLOSED", path, `${path} is closed.`);
+      if (mustSync) await this.#target.sync();
+    } finally {
+      this.#target.close();
+    }
   }
 
   async #run(): Promise<void> {
@@ -121,21 +149,20 @@ export class GroupCommitter {
     try {
       if (this.#failure !== undefined) throw this.#failure;
       this.#target.maintain();
-      const stored = group.length === 0 ? [] : await this.#commit(group.map(({ batch }) => batch));
-      for (const [index, { resolve }] of group.entries()) resolve(stored[index]!);
+      const results = group.length === 0 ? [] : await this.#commit(group.map(({ batch }) => batch));
+      for (const [index, { resolve }] of group.entries()) resolve(results[index]!);
     } catch (error) {
       for (const { reject } of group) reject(error);
     }
     await this.#syncWhenDue();
   }
 
-  async #commit(group: readonly AcceptedBatch[]): Promise<readonly Stored[]> {
-    const stored = this.#target.write(group);
-    if (this.#options.fsync === "always" && stored.some((batch) => batch.stored > 0))
-      await this.#syncOrUndo();
-    this.#target.written();
+  async #commit(group: readonly AcceptedBatch[]): Promise<readonly StoreResult[]> {
+    const results = this.#target.write(group);
+    if (this.#fsync === "always" && results.some(({ stored }) => stored > 0)) await this.#syncOrUndo();
+    this.#target.onCommit();
     this.#isDirty = true;
-    return stored;
+    return results;
   }
 
   async #syncOrUndo(): Promise<void> {
@@ -145,20 +172,19 @@ export class GroupCommitter {
       try {
         this.#target.undo();
       } catch {
-        this.#failure = error; // what the file holds is not known any more
+        this.#failure = error; // nobody knows any more what the file holds
       }
       throw error;
     }
   }
 
-  /** Batches until they are as large as a group may be, and no two that may be of the same events. */
+  /** Takes batches up to the size of a group, and no two that may hold the same events. */
   #takeGroup(): WaitingBatch[] {
-    const { maxGroupBytes = MAX_GROUP_BYTES } = this.#options;
     let count = 0;
     let sizeBytes = 0;
     for (const { batch } of this.#waiting) {
       sizeBytes += linesSizeBytes(batch.events);
-      if (count === MAX_GROUP_BATCHES || (count > 0 && sizeBytes > maxGroupBytes)) break;
+      if (count === MAX_GROUP_BATCHES || (count > 0 && sizeBytes > this.#maxGroupBytes)) break;
       if (this.#waiting.slice(0, count).some((other) => mayOverlap(other.batch, batch))) break;
       count++;
     }
@@ -166,9 +192,8 @@ export class GroupCommitter {
   }
 
   async #syncWhenDue(): Promise<void> {
-    const { fsync, fsyncIntervalMs } = this.#options;
-    if (fsync !== "interval" || !this.#isDirty || this.#failure !== undefined) return;
-    const leftMs = this.#syncedAtMs + fsyncIntervalMs - performance.now();
+    if (this.#fsync !== "interval" || !this.#isDirty || this.#failure !== undefined) return;
+    const leftMs = this.#syncedAtMs + this.#fsyncIntervalMs - performance.now();
     if (leftMs > 0) {
       this.#timer ??= setTimeout(() => this.#onTimer(), leftMs).unref();
       return;
@@ -178,7 +203,7 @@ export class GroupCommitter {
       this.#isDirty = false;
       this.#syncedAtMs = performance.now();
     } catch (error) {
-      this.#failure = error; // batches were answered that may not be on the disk: better to say so
+      this.#failure = error; // acknowledged batches may not be on the disk: fail, so that someone looks
     }
   }
 
@@ -188,14 +213,14 @@ export class GroupCommitter {
   }
 }
 
-/** How large events are as lines, in bytes. */
+/** The size of events as lines, in bytes. */
 export function linesSizeBytes(events: EventList): number {
   let sizeBytes = events.count;
   for (let index = 0; index < events.count; index++) sizeBytes += events.sizeBytes(index);
   return sizeBytes;
 }
 
-/** Whether their ids are of one queue and lie among each other's: a batch that was sent again while it was on its way. */
+/** Whether both batches are of one queue and their ids overlap: a batch that was sent again while the first is stored. */
 function mayOverlap({ ids: a }: AcceptedBatch, { ids: b }: AcceptedBatch): boolean {
   if (a === undefined || b === undefined || a.queue !== b.queue) return false;
   return a.ranges[0]!.firstId <= b.ranges.at(-1)!.lastId && b.ranges[0]!.firstId <= a.ranges.at(-1)!.lastId;

@@ -1,16 +1,16 @@
 /**
- * What a file of JSON lines cannot tell: which ids its events have.
+ * The journal of a file of JSON lines: the ids of its events.
  *
- * The journal of `events.jsonl` is `events.jsonl.journal`. Before batches are appended to the file, a line for each is
- * appended to the journal: where its events will begin and end, their checksum, and its ids. After a crash of the
- * process the file's size tells which batches are there whole. After a power cut it does not: a disk may know the new
- * size of a file and have zeros for what was not synced. So the checksums tell, of what no sync has covered. The first
- * batch that is not whole is cut off with all that follows: no publisher was told that it had arrived.
+ * The journal of `events.jsonl` is `events.jsonl.journal`. Before batches are appended to the file, the journal gets a
+ * line for each: where its events will begin and end, their checksum, and its ids. After a crash of the process, the
+ * size of the file shows which batches are complete. After a power cut it does not: a disk may have the new size of a
+ * file, and zeros for what was not synced. So the checksums decide about batches that no sync has covered. The first
+ * incomplete batch is removed with everything behind it: its publisher got no response.
  *
  * ```text
  * eventspool-journal 1 START OPENED_AT_MS ROTATION_COUNT INODE
- * seen SOURCE QUEUE_UUID:1-100,105       what was kept in the file's first START bytes, or in files rotated away
- * batch BEGIN END CRC32 EVENT_COUNT SOURCE IDS    IDS as in Event-Ids, or - where they are not known
+ * seen SOURCE QUEUE_UUID:1-100,105       stored in the first START bytes of the file, or in rotated files
+ * batch BEGIN END CRC32 EVENT_COUNT SOURCE IDS    IDS as in Event-Ids, or - if the batch has none
  * synced END                             the file is on the disk up to here
  * ```
  *
@@ -20,25 +20,25 @@ import { readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { type EventIds, formatEventIds, parseEventIds } from "../../wire/event_ids.ts";
-import { DedupIndex, formatSource, parseSource } from "../dedup/index.ts";
-import { AppendFile, syncDirectory } from "./append_file.ts";
+import { DedupIndex, formatSource, parseSource } from "./dedup_index.ts";
+import { AppendFile, syncDirectory } from "./output_file.ts";
 
-/** How long the journal of a sink's ids grows until it is written anew, in bytes: of batches of 1,700 events, 10,000. */
+/** The growth at which the journal is rewritten, in bytes: 10,000 batches of 1,700 events. */
 const MAX_JOURNAL_BYTES = 1_048_576;
 
-/** What the first line says. */
+/** The first line. */
 export interface JournalHeader {
-  /** How large the file was when the journal was written, in bytes. */
+  /** The size of the file when the journal was written, in bytes. */
   readonly startBytes: number;
-  /** When the file was begun, in milliseconds since 1970. */
+  /** When the file got its first event, in milliseconds since 1970. */
   readonly openedAtMs: number;
-  /** How many files have been rotated away. */
+  /** The number of rotated files. */
   readonly rotationCount: number;
-  /** The file's inode, by which it is known that no other file took its place. */
+  /** The inode of the file, to recognize that another file replaced it. */
   readonly inode: number;
 }
 
-/** A batch that is about to be appended. */
+/** A batch that will be appended. */
 export interface JournalBatch {
   /** Where its events begin and end in the file, in bytes. */
   readonly beginBytes: number;
@@ -46,18 +46,18 @@ export interface JournalBatch {
   /** The CRC-32 of its lines. */
   readonly checksum: number;
   readonly eventCount: number;
-  /** Whose ids they are. */
+  /** The source of the ids. */
   readonly source: string;
   readonly ids: EventIds | undefined;
 }
 
-/** What a journal knows of a file. */
+/** What a journal says about a file. */
 export interface Recovered extends Pick<JournalHeader, "openedAtMs" | "rotationCount"> {
-  /** Whether it is the file that the journal was written for. */
+  /** Whether the journal was written for this file. */
   readonly isSameFile: boolean;
-  /** How much of the file is whole, in bytes: all batches that the journal has, up to the first that is not. */
+  /** The end of the last complete batch of the journal, in bytes. */
   readonly wholeBytes: number;
-  /** Whether the rest is a batch that is not whole; else the journal does not know what it is. */
+  /** Whether an incomplete batch follows. Otherwise the journal says nothing about the rest. */
   readonly isRestTorn: boolean;
   readonly seen: DedupIndex;
 }
@@ -69,7 +69,7 @@ export class JsonlJournal {
   #file: AppendFile;
   #startBytes: number;
 
-  /** Writes a new journal in the place of an old one, at once or not at all. @throws the system's error */
+  /** Replaces the old journal with a new one, atomically. @throws the system's error */
   constructor(path: string, header: JournalHeader, { seen, mode }: { seen: DedupIndex; mode: number }) {
     this.#path = path;
     this.#mode = mode;
@@ -77,30 +77,30 @@ export class JsonlJournal {
     this.#startBytes = this.#file.sizeBytes;
   }
 
-  /** Whether it has grown so long that it should be written anew: twice as long as it began, and more than 1 MiB. */
+  /** Whether to rewrite the journal: it has grown by more than 1 MiB, and to twice its first size. */
   get isLong(): boolean {
     return this.#file.sizeBytes - this.#startBytes > Math.max(MAX_JOURNAL_BYTES, this.#startBytes);
   }
 
-  /** Its size in bytes, for {@link cutTo}. */
+  /** For {@link truncate}. */
   get sizeBytes(): number {
     return this.#file.sizeBytes;
   }
 
-  /** @param syncedBytes how much of the file is on the disk by now */
+  /** @param syncedBytes how much of the file is on the disk now */
   append(batches: readonly JournalBatch[], syncedBytes: number): void {
     this.#file.append(Buffer.from(`synced ${syncedBytes}\n${batches.map(formatBatch).join("")}`));
   }
 
-  cutTo(sizeBytes: number): void {
-    this.#file.cutTo(sizeBytes);
+  truncate(sizeBytes: number): void {
+    this.#file.truncate(sizeBytes);
   }
 
   sync(): Promise<void> {
     return this.#file.sync();
   }
 
-  /** Writes it anew. @throws the system's error; then the old one goes on */
+  /** Replaces the journal. @throws the system's error; then the old journal stays in use */
   rewrite(header: JournalHeader, seen: DedupIndex): void {
     const file = replace(this.#path, header, { seen, mode: this.#mode });
     this.#file.close();
@@ -119,7 +119,7 @@ function replace(
   { seen, mode }: { seen: DedupIndex; mode: number },
 ): AppendFile {
   const temporary = `${path}.new`;
-  rmSync(temporary, { force: true }); // and not what a link of that name points to
+  rmSync(temporary, { force: true }); // if it is a link, this removes the link
   const file = new AppendFile(temporary, mode);
   try {
     file.append(Buffer.from(formatStart(header, seen)));
@@ -147,17 +147,18 @@ function formatBatch({ ids, ...batch }: JournalBatch): string {
   return `batch ${beginBytes} ${endBytes} ${checksum} ${eventCount} ${formatSource(source)} ${named}\n`;
 }
 
-/** The file of a journal, as it is found. */
+/** The file of a journal. */
 export interface JournaledFile {
   readonly sizeBytes: number;
   readonly inode: number;
-  /** Reads a part of it. */
+  /** Reads a part of the file. */
   read(beginBytes: number, endBytes: number): Buffer;
 }
 
 /**
- * Reads the journal of a file. What cannot be read, such as the end after a power cut, is forgotten, and so is all when
- * the file is smaller than when the journal was written: somebody has moved or cut it.
+ * Reads the journal of a file. Lines that cannot be read, for example after a power cut, and all lines behind them are
+ * ignored. The whole journal is ignored if the file is smaller than when the journal was written: someone moved or
+ * truncated the file.
  */
 export function recover(path: string, file: JournaledFile): Recovered {
   const lines = readLines(path);
@@ -183,7 +184,7 @@ interface Recovery {
   readonly seen: DedupIndex;
 }
 
-/** Notes the batches that are there whole; each begins where the one before ends. */
+/** Adds the ids of the complete batches; each batch begins where the one before ends. */
 function recoverBatches(
   lines: readonly string[],
   { file, startBytes, isSameFile, seen }: Recovery,
@@ -195,7 +196,7 @@ function recoverBatches(
     const batch = parseBatch(line);
     if (batch?.beginBytes !== wholeBytes) break;
     if (batch.endBytes > file.sizeBytes) return { wholeBytes, isRestTorn: true };
-    if (isSameFile && batch.endBytes > syncedBytes && isForgotten(file, batch))
+    if (isSameFile && batch.endBytes > syncedBytes && isTorn(file, batch))
       return { wholeBytes, isRestTorn: true };
     if (batch.ids !== undefined) seen.add(batch.source, batch.ids, batch.eventCount);
     wholeBytes = batch.endBytes;
@@ -203,13 +204,13 @@ function recoverBatches(
   return { wholeBytes, isRestTorn: false };
 }
 
-/** Whether a power cut took some of a batch: then there are zeros, which no JSON has. Other bytes are somebody else's. */
-function isForgotten(file: JournaledFile, { beginBytes, endBytes, checksum }: JournalBatch): boolean {
+/** Whether a power cut took a part of a batch: then it has zeros, which JSON never has. Other changes are another program's. */
+function isTorn(file: JournaledFile, { beginBytes, endBytes, checksum }: JournalBatch): boolean {
   const lines = file.read(beginBytes, endBytes);
   return crc32(lines) !== checksum && lines.includes(0);
 }
 
-/** The lines that have an end. */
+/** The complete lines. The journal is ASCII. */
 function readLines(path: string): string[] {
   try {
     return readFileSync(path, "latin1").split("\n").slice(0, -1);

@@ -1,11 +1,15 @@
 /**
- * A sink: where a collector keeps the events that it accepts.
+ * The interface of a sink: where a collector stores the events that it accepts.
  *
  * @module
  */
+import type { SinkConfig } from "../../config/sink_config.ts";
+import { ConfigurationError } from "../../errors.ts";
+import { describe } from "../../format.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
+import type { Rejection } from "../../wire/rejections.ts";
 
-/** Events that are signed, valid and to be kept. */
+/** Valid events of a verified request, to be stored. */
 export interface AcceptedBatch {
   /** The events, in order. */
   readonly events: EventList;
@@ -13,43 +17,71 @@ export interface AcceptedBatch {
   readonly version: RequestVersion;
   /** The name of the key that signed them. */
   readonly keyName: string;
-  /** Whose ids they are: the name of that key, or what keys that replace each other have in common. Ids of different sources are different events. */
+  /**
+   * The source of the ids: the name of the key, or what keys that replace each other share. Equal ids of different
+   * sources name different events.
+   */
   readonly source: string;
-  /** Which rows of which queue they are, one id an event and in order; undefined: the publisher did not say so, or did not sign it: then no event is dropped as a duplicate. */
+  /**
+   * The queue and the ids of the events, in order. Undefined: the publisher sent none, or did not sign them. Then no
+   * event is dropped as a duplicate.
+   */
   readonly ids: EventIds | undefined;
 }
 
-/** An event that a sink never takes, whatever is done about the sink: it is larger than its messages may be, say. */
-export interface UnkeptEvent {
-  /** Which event of the batch, from 0. */
-  readonly index: number;
-  /** Why, for people: the publisher is told. */
-  readonly reason: string;
-}
-
-/** What became of a batch's events. */
-export interface Stored {
-  /** How many were kept. */
+/** What happened to the events of a batch. */
+export interface StoreResult {
+  /** How many were stored. */
   readonly stored: number;
-  /** How many had been kept before, by their ids, and were dropped. */
+  /** How many were dropped, since they were stored before. */
   readonly duplicates: number;
-  /** Those that it never takes: the publisher is told, and makes dead letters of them. Default: none. */
-  readonly rejected?: readonly UnkeptEvent[];
+  /**
+   * Events that the sink can never store, for example because they are larger than its messages may be. The publisher
+   * makes dead letters of them. Default: none.
+   */
+  readonly rejected?: readonly Rejection[];
 }
 
-/** Keeps events. */
+/** Stores events. */
 export interface Sink {
   /**
-   * Resolves when all events of the batch but the `rejected` are kept as safely as configured, those of an earlier, broken off
-   * attempt not twice. Rejects when not: the publisher is told to send them again.
+   * Resolves when all events of the batch but the `rejected` are stored, as durably as configured. Events of an earlier
+   * attempt are not stored twice. Rejects when nothing is certain: then the publisher sends the batch again.
    */
-  store(batch: AcceptedBatch): Promise<Stored>;
-  /** How the sink's own settings can lose events that it keeps, or repeat them, when it was asked last; a sentence or two each. Default: none. */
+  store(batch: AcceptedBatch): Promise<StoreResult>;
+  /** How settings of the store, as of the last check, can lose or repeat events; a sentence or two each. Default: none. */
   readonly risks?: readonly string[];
-  /** Asks the sink for its settings now, and resolves with the {@link risks}. @throws {Error} it cannot be asked */
+  /** Reads the settings of the store now, and resolves with the {@link risks}. @throws {Error} they cannot be read */
   checkRisks?(): Promise<readonly string[]>;
-  /** Resolves when all that was begun is kept, and lets go of files and connections. */
+  /** Finishes the batches in flight, and closes files and connections. */
   close(): Promise<void>;
+}
+
+/**
+ * Opens the sink that a configuration describes. Only that sink's code is loaded.
+ *
+ * @throws {EventStorageError} (rejects) it cannot be opened
+ * @throws {ConfigurationError} (rejects) an option is not valid
+ */
+export async function openSink(config: SinkConfig): Promise<Sink> {
+  switch (config.kind) {
+    case "file": {
+      const { kind: _kind, path, ...options } = config;
+      return new (await import("./jsonl.ts")).JsonlSink(path, options);
+    }
+    case "sqlite": {
+      const { kind: _kind, path, ...options } = config;
+      return new (await import("./sqlite.ts")).SqliteSink(path, options);
+    }
+    case "nats":
+      return new (await import("./nats.ts")).NatsSink(config);
+    case "postgres":
+      return new (await import("./postgres.ts")).PostgresSink(config);
+    default: // of a program without types
+      throw new ConfigurationError(`must be file, sqlite, nats or postgres, got ${describe(config)}`, {
+        key: "kind",
+      });
+  }
 }
 
 /**
@@ -62,25 +94,25 @@ const NEWLINE = 0x0a;
 const SPACE = 0x20;
 
 /**
- * Events, each its JSON text in UTF-8 in the very bytes it was sent in: parsing and writing them anew would
- * damage integers beyond 2^53, which Thrift's i64 has. Nothing is copied until somebody asks.
+ * Events, each as the bytes of its JSON text in UTF-8, exactly as they were sent. To parse and write them again would
+ * change integers beyond 2^53, which Thrift's i64 has. Events are views of the request's body and not copies.
  */
 export class EventList {
   readonly #body: Buffer;
   readonly #bounds: Uint32Array;
 
-  /** @internal @param bounds where each event begins and ends in the body, by turns: begin, end, begin, end */
+  /** @internal @param bounds where each event begins and ends in the body: begin, end, begin, end, ... */
   constructor(body: Uint8Array, bounds: Uint32Array) {
     this.#body = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     this.#bounds = bounds;
   }
 
-  /** How many there are. */
+  /** The number of events. */
   get count(): number {
     return this.#bounds.length / 2;
   }
 
-  /** How large an event is, in bytes. */
+  /** The size of an event, in bytes. */
   sizeBytes(index: number): number {
     return this.#bounds[2 * index + 1]! - this.#bounds[2 * index]!;
   }
@@ -95,7 +127,7 @@ export class EventList {
     return this.#body.toString("utf8", this.#bounds[2 * index]!, this.#bounds[2 * index + 1]!);
   }
 
-  /** Those events of the list for which `isWanted` holds. */
+  /** The events of the list for which `isWanted` returns true. */
   filter(isWanted: (index: number) => boolean): EventList {
     const bounds = new Uint32Array(this.#bounds.length);
     let kept = 0;
@@ -107,7 +139,7 @@ export class EventList {
     return new EventList(this.#body, bounds.subarray(0, kept));
   }
 
-  /** All events, one a line. In valid JSON a raw line feed is white space only, and may as well be a space. */
+  /** All events, one per line. A raw line feed in valid JSON is white space, so it is replaced by a space. */
   lines(): Buffer {
     let sizeBytes = this.count;
     for (let index = 0; index < this.count; index++) sizeBytes += this.sizeBytes(index);

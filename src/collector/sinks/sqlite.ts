@@ -1,9 +1,8 @@
-import { closeSync, existsSync, fdatasync, openSync, realpathSync } from "node:fs";
+import { closeSync, existsSync, openSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
-import { promisify } from "node:util";
-import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/sink_config.ts";
+import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
-import { checkOption, checkOptions, type OptionKinds, STRING, wholeFrom } from "../../options.ts";
+import { checkOption, checkOptions, FILE_MODE, type OptionKinds, STRING } from "../../options.ts";
 import { openDatabase } from "../../storage/sqlite/driver.ts";
 import {
   type Database,
@@ -13,37 +12,36 @@ import {
   Transaction,
 } from "../../storage/sqlite/sqlite.ts";
 import { eachId } from "../../wire/event_ids.ts";
-import { DedupIndex, type SeenEvents } from "../dedup/index.ts";
-import { createFile, DEFAULT_OUTPUT_MODE } from "./append_file.ts";
-import { GroupCommitter, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
-import { OutputLock } from "./output_lock.ts";
-import type { AcceptedBatch, Sink, Stored } from "./sink.ts";
+import { DedupIndex, type SeenEvents } from "./dedup_index.ts";
+import { GroupCommitSink, type GroupTarget, SYNC_OPTION_KINDS, type SyncOptions } from "./group_commit.ts";
+import { createFile, describeOpenError, fdatasyncAsync, OutputLock } from "./output_file.ts";
+import type { AcceptedBatch, StoreResult } from "./sink.ts";
 
-/** How long the SQLite sink waits for somebody else's write lock, in milliseconds: the event loop stands still. */
-const SINK_BUSY_TIMEOUT_MS = 250;
+/** How long to wait for another process's write lock, in milliseconds: the event loop waits too. */
+const BUSY_TIMEOUT_MS = 250;
 
 const OPTION_KINDS: OptionKinds<SqliteSinkOptions> = {
   ...SYNC_OPTION_KINDS,
-  fileMode: wholeFrom(0o600, 0o777),
+  fileMode: FILE_MODE,
 };
 
-/** `evsc` in ASCII: a database of this sink's. */
+/** `evsc` in ASCII: marks the database as this sink's. */
 const APPLICATION_ID = 0x65767363;
 
 const SCHEMA = `
 CREATE TABLE event (
-  id             INTEGER PRIMARY KEY, -- in the order in which events were kept
+  id             INTEGER PRIMARY KEY, -- in the order in which events were stored
   received_at_ms INTEGER NOT NULL,    -- since 1970
   key_name       TEXT    NOT NULL,    -- of the key that signed the batch
   version        TEXT    NOT NULL,    -- '2': a Thrift struct in JSON; '2j': any JSON
-  queue          TEXT,                -- the UUID of the publisher's queue; NULL where it did not say or not sign it
-  event_id       INTEGER,             -- the event's id in that queue; NULL where it is not known
+  queue          TEXT,                -- the UUID of the publisher's queue; NULL if the request had no signed ids
+  event_id       INTEGER,             -- the event's id in that queue; NULL if the request had none
   body           TEXT    NOT NULL     -- the event's JSON text, as it was sent
 ) STRICT;
-CREATE TABLE seen_ids (               -- the sink's own: which ids are kept already
-  source     TEXT    NOT NULL,        -- whose: the name of a key, or what keys that replace each other share
+CREATE TABLE seen_ids (               -- internal: the ids of all stored events
+  source     TEXT    NOT NULL,        -- the name of a key, or what keys that replace each other share
   queue      TEXT    NOT NULL,
-  seen_order INTEGER NOT NULL,        -- ascending in the order in which queues were last heard of
+  seen_order INTEGER NOT NULL,        -- ascending: the queue with the latest batch has the highest
   ids        TEXT    NOT NULL,        -- SOURCE QUEUE_UUID:1-100,105
   PRIMARY KEY (source, queue)
 ) STRICT;
@@ -51,56 +49,60 @@ PRAGMA application_id = ${APPLICATION_ID};
 PRAGMA user_version = 1;
 `;
 
-/** How large the -wal may become before SQLite moves it into the database, in pages of 4 KiB: 64 MiB, with 8 MiB a group. */
+/** The size of the -wal at which SQLite moves it into the database, in pages of 4 KiB: 64 MiB, eight large groups. */
 const CHECKPOINT_PAGES = 16_000;
-
-const fdatasyncAsync = promisify(fdatasync);
 
 /** Options of {@link SqliteSink}. */
 export interface SqliteSinkOptions extends SyncOptions {
-  /** The mode of a database that is made; one that is there keeps its own. Default: 0o600. */
+  /** The mode of a new database; an existing one keeps its mode. Default: 0o600. */
   readonly fileMode?: number | undefined;
 }
 
 /**
- * Keeps events in a SQLite database, in table `event`, which others may query meanwhile. Events that were kept before
- * are known by their ids, kept in the same transaction, and dropped. For one collector at a time: `FILE-lock`.
+ * Stores events in table `event` of a SQLite database, which other programs may query at the same time. Events that
+ * were stored before are recognized by their ids, which are in the same transaction, and dropped. One collector at a
+ * time may use the database: see `FILE-lock`.
  */
-export class SqliteSink implements Sink {
-  readonly #path: string;
+export class SqliteSink extends GroupCommitSink {
+  /**
+   * Opens or creates the database.
+   *
+   * @throws {ConfigurationError} an option is not valid
+   * @throws {EventStorageError} the database cannot be opened, belongs to another program (`NOT_AN_EVENT_DATABASE`), or
+   * another sink uses it (`LOCKED`)
+   */
+  constructor(path: string, options: SqliteSinkOptions = {}) {
+    checkOption("path", path, STRING);
+    const checked = checkOptions(options, OPTION_KINDS);
+    super(new SqliteOutput(path, checked.fileMode ?? DEFAULT_OUTPUT_MODE), checked);
+  }
+}
+
+class SqliteOutput implements GroupTarget {
+  readonly path: string;
   readonly #lock: OutputLock;
   readonly #db: Database;
-  /** The -wal: what commits are in until a checkpoint. To sync it by ourselves does not hold up the event loop. */
+  /** The -wal, which holds commits until a checkpoint. Syncing it here does not block the event loop. */
   readonly #wal: number;
   readonly #insert: Statement<SqliteValue[], unknown>;
   readonly #transaction: Transaction;
   readonly #remember: Statement<[string, string, number, string], unknown>;
   readonly #forget: Statement<[string, string], unknown>;
-  readonly #loop: GroupCommitter;
   /** Undefined: to be read from the file. */
   #seen: DedupIndex | undefined;
   #seenOrder = 0;
-  #closing: Promise<void> | undefined;
 
-  /**
-   * Opens or creates the database.
-   *
-   * @throws {EventStorageError} it cannot be opened, is another program's (`NOT_AN_EVENT_DATABASE`), or another sink has
-   * it (`LOCKED`)
-   */
-  constructor(path: string, options: SqliteSinkOptions = {}) {
-    checkOption("path", path, STRING);
-    checkOptions(options, OPTION_KINDS);
-    this.#path = realPathOf(path); // SQLite names its -wal so
-    this.#lock = new OutputLock(this.#path);
+  constructor(path: string, mode: number) {
+    this.path = existsSync(path) ? realpathSync(path) : resolve(path); // SQLite names the -wal after the real path
+    this.#lock = new OutputLock(this.path);
     try {
-      const made = createFile(this.#path, options.fileMode ?? DEFAULT_OUTPUT_MODE); // SQLite gives its -wal the same mode
-      if (made !== undefined) closeSync(made);
-      this.#db = openEvents(this.#path);
-      this.#wal = openSync(`${this.#path}-wal`, "r+");
+      const created = createFile(this.path, mode); // SQLite gives the -wal the same mode
+      if (created !== undefined) closeSync(created);
+      this.#db = openEvents(this.path);
+      this.#wal = openSync(`${this.path}-wal`, "r+");
     } catch (error) {
       this.#lock.release();
-      throw describeError(error, path);
+      throw isSqliteError(error) ? describeError(error, path) : describeOpenError(error, path);
     }
     this.#transaction = new Transaction(this.#db);
     this.#insert = this.#db.prepare(
@@ -110,68 +112,45 @@ export class SqliteSink implements Sink {
       "INSERT INTO seen_ids (source, queue, seen_order, ids) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen_order = excluded.seen_order, ids = excluded.ids",
     );
     this.#forget = this.#db.prepare("DELETE FROM seen_ids WHERE source = ? AND queue = ?");
-    this.#loop = new GroupCommitter(this.#target(), {
-      fsync: options.fsync ?? "always",
-      fsyncIntervalMs: options.fsyncIntervalMs ?? DEFAULT_FSYNC_INTERVAL_MS,
-    });
   }
 
-  /**
-   * Keeps a batch, all of it or nothing.
-   *
-   * @throws {EventStorageError} rejects with it when it was not kept, such as `SQLITE_FULL`
-   */
-  store(batch: AcceptedBatch): Promise<Stored> {
-    return this.#loop.store(batch);
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  /** Closes the sink, as {@link close} does, at the end of the scope of an `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #close(): Promise<void> {
-    try {
-      await this.#loop.close(new EventStorageError("CLOSED", this.#path, `${this.#path} is closed.`));
-    } finally {
-      closeSync(this.#wal);
-      this.#db.close();
-      this.#lock.release();
-    }
-  }
-
-  #target(): GroupTarget {
-    return {
-      maintain: () => {},
-      write: (group) => this.#write(group),
-      sync: () => this.#sync(),
-      written: () => {},
-      // It is committed; only a restart, which reads the file anew, tells what the disk has.
-      undo: () => {
-        throw new Error("A commit cannot be taken back.");
-      },
-    };
-  }
-
-  #write(group: readonly AcceptedBatch[]): readonly Stored[] {
+  write(group: readonly AcceptedBatch[]): readonly StoreResult[] {
     try {
       this.#seen ??= this.#load();
       const seen = this.#seen;
       return this.#transaction.run(() => this.#insertAll(group, seen));
     } catch (cause) {
-      this.#seen = undefined; // it knows of ids that were not kept
-      throw describeError(cause, this.#path);
+      this.#seen = undefined; // it holds ids that were not stored
+      throw describeError(cause, this.path);
     }
   }
 
-  #insertAll(group: readonly AcceptedBatch[], seen: DedupIndex): readonly Stored[] {
+  async sync(): Promise<void> {
+    try {
+      await fdatasyncAsync(this.#wal);
+    } catch (cause) {
+      throw describeError(cause, this.path);
+    }
+  }
+
+  maintain(): void {}
+
+  onCommit(): void {}
+
+  /** The group is committed. Only a restart, which reads the file again, shows what the disk has. */
+  undo(): void {
+    throw new Error("A commit cannot be undone.");
+  }
+
+  close(): void {
+    closeSync(this.#wal);
+    this.#db.close();
+    this.#lock.release();
+  }
+
+  #insertAll(group: readonly AcceptedBatch[], seen: DedupIndex): readonly StoreResult[] {
     const nowMs = Date.now();
-    const stored = group.map((batch) => this.#insertBatch(batch, seen, nowMs));
+    const results = group.map((batch) => this.#insertBatch(batch, seen, nowMs));
     const queues = new Map(
       group.map(({ source, ids }) => [`${source} ${ids?.queue}`, { source, queue: ids?.queue }]),
     );
@@ -179,10 +158,10 @@ export class SqliteSink implements Sink {
       const line = queue && seen.format({ source, queue });
       if (queue && line) this.#remember.run(source, queue, ++this.#seenOrder, line);
     }
-    return stored;
+    return results;
   }
 
-  #insertBatch(batch: AcceptedBatch, seen: DedupIndex, nowMs: number): Stored {
+  #insertBatch(batch: AcceptedBatch, seen: DedupIndex, nowMs: number): StoreResult {
     const { events, source, ids, keyName, version } = batch;
     const found: SeenEvents | undefined = ids && seen.find(source, ids, events.count);
     const eventIds = ids?.count === events.count ? [...eachId(ids.ranges)] : undefined;
@@ -196,14 +175,6 @@ export class SqliteSink implements Sink {
     return { stored: events.count - duplicates, duplicates };
   }
 
-  async #sync(): Promise<void> {
-    try {
-      await fdatasyncAsync(this.#wal);
-    } catch (cause) {
-      throw describeError(cause, this.#path);
-    }
-  }
-
   #load(): DedupIndex {
     const seen = new DedupIndex({}, ({ source, queue }) => this.#forget.run(source, queue));
     const lines = this.#db.prepareFirst<[], string>("SELECT ids FROM seen_ids ORDER BY seen_order");
@@ -215,7 +186,7 @@ export class SqliteSink implements Sink {
 }
 
 function openEvents(path: string): Database {
-  const db = openDatabase(path, { isReadOnly: false, busyTimeoutMs: SINK_BUSY_TIMEOUT_MS });
+  const db = openDatabase(path, { isReadOnly: false, busyTimeoutMs: BUSY_TIMEOUT_MS });
   try {
     prepareDatabase(db, path);
     return db;
@@ -229,34 +200,34 @@ function prepareDatabase(db: Database, path: string): void {
   const version = db.pragma("user_version");
   const isOurs = db.pragma("application_id") === APPLICATION_ID;
   const isEmpty = db.prepareFirst("SELECT count(*) FROM sqlite_schema").get() === 0;
-  if (!isEmpty && !(isOurs && version === 1)) throw foreign(path);
+  if (!isEmpty && !(isOurs && version === 1)) throw foreignDatabase(path);
   db.pragma("journal_mode = WAL");
-  // NORMAL with every policy: OFF breaks files when power is cut, and FULL syncs while the event loop waits.
+  // NORMAL with every policy: with OFF a power cut corrupts the file, and FULL syncs while the event loop waits.
   db.pragma("synchronous = NORMAL");
   db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   if (isEmpty) inImmediate(db, () => db.exec(SCHEMA));
 }
 
-function realPathOf(path: string): string {
-  return existsSync(path) ? realpathSync(path) : resolve(path);
-}
-
-function foreign(path: string): EventStorageError {
-  const problem = `${path} is a database of another program, or of a later version: choose another file.`;
+function foreignDatabase(path: string): EventStorageError {
+  const problem = `${path} is a database of another program, or of a later version of this one. Choose another file.`;
   return new EventStorageError("NOT_AN_EVENT_DATABASE", path, problem);
 }
 
 const ADVICE: Readonly<Record<string, string>> = {
   SQLITE_FULL: "Free some space.",
-  SQLITE_BUSY: "Somebody else writes to it: end that transaction.",
-  SQLITE_NOTADB: "It is no SQLite database: choose another file.",
-  SQLITE_CORRUPT: "It is damaged: move it away, so that a new one can be made.",
+  SQLITE_BUSY: "Another process holds the write lock: end its transaction.",
+  SQLITE_NOTADB: "It is not a SQLite database: choose another file.",
+  SQLITE_CORRUPT: "It is damaged: move it away, and a new one is created.",
 };
+
+function isSqliteError(error: unknown): boolean {
+  return String((error as NodeJS.ErrnoException).code).startsWith("SQLITE_");
+}
 
 function describeError(error: unknown, path: string): EventStorageError {
   if (error instanceof EventStorageError) return error;
   const { code = "UNKNOWN", message } = error as NodeJS.ErrnoException;
-  const advice = ADVICE[code] ?? "See to the disk, and to the owner and mode of file and directory.";
-  const problem = `Cannot keep events in ${path} (${code}: ${message}). ${advice}`;
+  const advice = ADVICE[code] ?? "Check the disk, and the owner and mode of the file and its directory.";
+  const problem = `Cannot store events in ${path}: ${message} (${code}). ${advice}`;
   return new EventStorageError(code, path, problem, { cause: error });
 }

@@ -5,6 +5,7 @@ import { type EventRow, EventTable } from "../../storage/events.ts";
 import { type Lease, LeaseTable } from "../../storage/leases.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { SubscriptionTable } from "../../storage/subscriptions.ts";
+import { Trimmer } from "../../storage/trim.ts";
 import {
   type Call,
   hint,
@@ -50,6 +51,8 @@ export const drain: Verb = {
     const claiming = new Claiming(file, subscription);
     const { drained, unreadableId } = await drainTo(target, claiming, call);
     const left = new SubscriptionTable(file).get(subscription).depth;
+    const trimmer = new Trimmer(file);
+    while (trimmer.onIdle(QUIET_MS)); // there may be no publisher to do it
     file.close();
     if (target !== STDOUT) closeSync(target);
     tellEnd(call, { drained, left, unreadableId });
@@ -112,6 +115,9 @@ function tellEnd({ values, output }: Call, end: Drained & { readonly left: numbe
     );
   else if (left > 0) output.note("The events that are left were claimed by a publisher, or put meanwhile.");
 }
+
+/** A queue that nothing was claimed from for so long is trimmed completely, in milliseconds. */
+const QUIET_MS = 1_000;
 
 /** How long a claim holds if we are killed, in milliseconds. */
 const LEASE_MS = 60_000;

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { ConfigurationError } from "../../errors.ts";
+import { shellQuoted } from "../../format.ts";
 import { checkQueueName } from "../../storage/locations.ts";
-import { type Call, hint, QUEUE, shellQuoted, UsageError, type Verb } from "./verb.ts";
+import { type Call, hint, QUEUE, UsageError, type Verb } from "./verb.ts";
 
 const DEFAULT_FILE = "eventspool.ini";
 

@@ -4,26 +4,34 @@ import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
 import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
 import { Pause } from "../../storage/pause.ts";
 import { type SeenPublisher, seenPublisher } from "../../storage/presence.ts";
+import type { QueueFile } from "../../storage/queue_file.ts";
+import type { SubscriptionState } from "../../storage/subscriptions.ts";
 import { type Call, hint, JSON_OUTPUT, openToRead, QUEUE_OR_OUTBOX, type Style, type Verb } from "./verb.ts";
 
 /** All that the page shows. */
 interface Overview {
   readonly file: string;
-  readonly isOutbox: boolean;
   readonly state: QueueState;
   readonly pausedAtMs: number | undefined;
-  readonly publisher: SeenPublisher | undefined;
+  readonly readers: readonly Reader[];
   readonly freeBytes: number;
   readonly dbBytes: number;
   readonly walBytes: number;
 }
 
+/** A subscription and its publisher. */
+interface Reader {
+  readonly subscription: SubscriptionState;
+  readonly state: "running" | "stopped" | "unknown";
+  readonly seen: SeenPublisher | undefined;
+}
+
 /** `eventspool status` */
 export const status: Verb = {
-  summary: "show a queue and its publisher on one page",
+  summary: "show a queue and its publishers on one page",
   options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
   details: '"check" examines more, and its exit code is for scripts.',
-  json: "one document: queue, file, depth, max_events, leased, oldest_event_age_seconds (null: no event), dead_letters, paused_since (null: not paused), publisher (state: running, stopped or unknown; seen_at, pid, version, health, reasons, delivered and last_success where they are known), disk_free_bytes (null: unknown), file_bytes and wal_bytes.",
+  json: "one document: queue, file, depth, max_events, leased, oldest_event_age_seconds (null: no event), dead_letters, paused_since (null: not paused), publishers (for each subscription: subscription, state (running, stopped or unknown), dead_letters, and where they are known seen_at, pid, version, health, reasons, delivered and last_success), disk_free_bytes (null: unknown), file_bytes and wal_bytes.",
   examples: ["", "--file shop.db"],
   run(call: Call): number {
     const overview = read(call);
@@ -37,12 +45,12 @@ export const status: Verb = {
 
 function read(call: Call): Overview {
   const file = openToRead(call);
+  const state = new EventTable(file).state();
   const overview = {
     file: file.path,
-    isOutbox: file.isOutbox,
-    state: new EventTable(file).state(),
+    state,
     pausedAtMs: new Pause(file).sinceMs(),
-    publisher: seenPublisher(file.path),
+    readers: state.subscriptions.map((subscription) => readerOf(subscription, file)),
     freeBytes: freeBytesOf(dirname(file.path)),
     ...file.sizes(),
   };
@@ -50,30 +58,35 @@ function read(call: Call): Overview {
   return overview;
 }
 
+/** Without a sign of life, such as beside an outbox, leases that have not expired are one. */
+function readerOf(subscription: SubscriptionState, { path, isOutbox }: QueueFile): Reader {
+  const seen = seenPublisher(path, subscription.name);
+  if (seen !== undefined) return { subscription, seen, state: seen.isAlive ? "running" : "stopped" };
+  if (subscription.leased > 0) return { subscription, seen, state: "running" };
+  return { subscription, seen, state: isOutbox ? "unknown" : "stopped" };
+}
+
 type Row = readonly [name: string, text: string, style?: Style | undefined];
 
 function* rowsOf(overview: Overview, call: Call): Generator<Row> {
-  const { file, state, pausedAtMs } = overview;
+  const { file, state, pausedAtMs, readers } = overview;
   yield ["queue", `${call.queue} (${file})`, "bold"];
   yield eventsRow(state);
-  yield publisherRow(overview);
-  for (const reason of overview.publisher?.isAlive ? (overview.publisher.reasons ?? []) : [])
-    yield ["", reason, "yellow"];
+  for (const reader of readers) yield* publisherRows(reader, readers.length > 1);
   if (pausedAtMs === undefined) yield ["paused", "no"];
-  else
-    yield [
-      "paused",
-      `for ${formatDuration(Date.now() - pausedAtMs)}, resume with: ${hint(call, "resume")}`,
-      "yellow",
-    ];
+  else {
+    const since = formatDuration(Date.now() - pausedAtMs);
+    yield ["paused", `for ${since}, resume with: ${hint(call, "resume")}`, "yellow"];
+  }
   if (state.deadLetters === 0) yield ["dead", "no dead letters"];
-  else
-    yield [
-      "dead",
-      `${countOf(state.deadLetters, "dead letter")}, see why: ${hint(call, "dead list")}`,
-      "yellow",
-    ];
+  for (const { subscription } of readers) yield* deadRows(subscription, call, readers.length > 1);
   yield diskRow(overview);
+}
+
+function* deadRows({ name, deadLetters }: SubscriptionState, call: Call, isNamed: boolean): Generator<Row> {
+  if (deadLetters === 0) return;
+  const list = hint(call, `dead list${isNamed ? ` --subscription ${name}` : ""}`);
+  yield ["dead", `${countOf(deadLetters, "dead letter")}, see why: ${list}`, "yellow"];
 }
 
 function eventsRow({ depth, maxEvents, leased, oldestPutAtMs }: QueueState): Row {
@@ -83,32 +96,24 @@ function eventsRow({ depth, maxEvents, leased, oldestPutAtMs }: QueueState): Row
   return ["events", `${depth} of at most ${maxEvents}, ${leased} on the way${oldest}`, style];
 }
 
-function publisherRow(overview: Overview): Row {
-  const { publisher } = overview;
-  const kind = stateOf(overview);
-  if (kind === "unknown")
-    return ["publisher", "unknown: the publisher of an outbox shows itself only while it sends"];
-  if (kind === "stopped")
-    return [
-      "publisher",
-      publisher === undefined ? "not running" : `not running, last seen ${ago(publisher.seenAtMs)}`,
-      "red",
-    ];
-  const { pid, version, health = "", delivered = 0, lastSuccessAtMs } = publisher ?? {};
-  if (pid === undefined) return ["publisher", "running: events are on the way", "green"];
-  const last =
-    lastSuccessAtMs === undefined ? "nothing delivered yet" : `last delivery ${ago(lastSuccessAtMs)}`;
+function* publisherRows(reader: Reader, isNamed: boolean): Generator<Row> {
+  const { subscription, state, seen } = reader;
+  const [text, style] = describePublisher(reader);
+  yield ["publisher", `${isNamed ? `of ${subscription.name}: ` : ""}${text}`, style];
+  if (state === "running") for (const reason of seen?.report?.reasons ?? []) yield ["", reason, "yellow"];
+}
+
+function describePublisher({ state, seen }: Reader): [text: string, style?: Style] {
+  if (state === "unknown") return ["unknown: the publisher of an outbox shows itself only while it sends"];
+  if (state === "stopped")
+    return [seen === undefined ? "not running" : `not running, last seen ${ago(seen.seenAtMs)}`, "red"];
+  if (seen?.report === undefined) return ["running", "green"];
+  const { pid, version, health, delivered, lastSuccessAtMs } = seen.report;
+  const last = lastSuccessAtMs === undefined ? "no delivery yet" : `last delivery ${ago(lastSuccessAtMs)}`;
   return [
-    "publisher",
     `running (pid ${pid}, eventspool ${version}), ${health}; ${last}, ${countOf(delivered, "event")} since its start`,
     health === "ok" ? "green" : "yellow",
   ];
-}
-
-/** A publisher in a hurry may not have shown itself yet: then its leases do. */
-function stateOf({ publisher, state, isOutbox }: Overview): "running" | "stopped" | "unknown" {
-  if (publisher?.isAlive || state.leased > 0) return "running";
-  return isOutbox ? "unknown" : "stopped";
 }
 
 function diskRow({ file, freeBytes, dbBytes, walBytes }: Overview): Row {
@@ -118,7 +123,7 @@ function diskRow({ file, freeBytes, dbBytes, walBytes }: Overview): Row {
 }
 
 function toJson(overview: Overview, { queue }: Call): object {
-  const { file, state, pausedAtMs, publisher, freeBytes, dbBytes, walBytes } = overview;
+  const { file, state, pausedAtMs, readers, freeBytes, dbBytes, walBytes } = overview;
   return {
     queue,
     file,
@@ -128,21 +133,21 @@ function toJson(overview: Overview, { queue }: Call): object {
     oldest_event_age_seconds: ageSeconds(state.oldestPutAtMs),
     dead_letters: state.deadLetters,
     paused_since: isoTime(pausedAtMs),
-    publisher: {
-      state: stateOf(overview),
-      ...(publisher && {
-        seen_at: isoTime(publisher.seenAtMs),
-        pid: publisher.pid,
-        version: publisher.version,
-        health: publisher.health,
-        reasons: publisher.reasons,
-        delivered: publisher.delivered,
-        last_success: isoTime(publisher.lastSuccessAtMs),
-      }),
-    },
+    publishers: readers.map(readerJson),
     disk_free_bytes: freeBytes === Number.POSITIVE_INFINITY ? null : freeBytes,
     file_bytes: dbBytes,
     wal_bytes: walBytes,
+  };
+}
+
+function readerJson({ subscription, state, seen }: Reader): object {
+  const { lastSuccessAtMs, ...report } = seen?.report ?? {};
+  return {
+    subscription: subscription.name,
+    state,
+    dead_letters: subscription.deadLetters,
+    ...(seen && { seen_at: isoTime(seen.seenAtMs) }),
+    ...(seen?.report && { ...report, last_success: isoTime(lastSuccessAtMs) }),
   };
 }
 

@@ -7,6 +7,7 @@ import { existsSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
+import { shellQuoted } from "../../format.ts";
 import { queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
 import { QueueFile } from "../../storage/queue_file.ts";
@@ -225,11 +226,6 @@ export function readOption<T>({ values }: Call, name: string, parse: (text: stri
   } catch (error) {
     throw new UsageError(`--${name}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-/** A word as a shell reads it back. */
-export function shellQuoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Asks before something is deleted. Without a terminal, only `--yes` will do. */

@@ -9,6 +9,8 @@
 export interface StoredEvent {
   /** Its row in the queue's file. With the queue's UUID it names the event, on every attempt the same. */
   readonly id: number;
+  /** When it was put, in Unix milliseconds. */
+  readonly putAtMs: number;
   /** Its JSON text in UTF-8, as the service serialized it. */
   readonly body: Uint8Array;
 }
@@ -23,7 +25,7 @@ export interface LeasedBatch {
   readonly firstId: number;
   /** The highest one. */
   readonly lastId: number;
-  /** How many events there are: as many as ids, unless somebody deleted rows by hand. One at least. */
+  /** How many events there are: as many as ids, unless rows were deleted by hand or events are not sent. One at least. */
   readonly count: number;
   /** All events, with commas between them: the destination's own copy, which it may change. */
   readonly joined: Uint8Array;
@@ -49,8 +51,10 @@ export interface Destination {
   readonly url: string;
   /** How long a delivery may take, in milliseconds. The lease of a publisher that died ends soon after it. */
   readonly timeoutMs: number;
-  /** How large a batch without an event counts as, in bytes; each event adds its own size and 1. */
+  /** How large a batch without an event counts as, in bytes. */
   readonly emptyBatchBytes: number;
+  /** How much an event adds besides its own size, in bytes. Default: 1, for a comma. */
+  readonly eventOverheadBytes?: number | undefined;
   /** Makes a batch ready: what can be done before the events are known to survive a power cut. */
   prepare(batch: LeasedBatch): Promise<Delivery>;
   /** How the destination's own settings can lose events that it accepted, or repeat them, when it was asked last; a sentence or two each. Default: none. */
@@ -67,6 +71,8 @@ export interface Accepted {
   readonly kind: "accepted";
   /** How many of the events it had already, if it says so: they arrived before, or other events arrived under their ids. */
   readonly duplicates?: number;
+  /** How many of the events are settled without being sent. Default: 0. */
+  readonly dropped?: number;
 }
 
 /** It cannot take anything now; the events are kept, and sent again after a while, for ever. */
@@ -124,6 +130,8 @@ export interface PartiallyAccepted {
   readonly undelivered: readonly number[];
   /** How many of the accepted events it had already, if it says so: see {@link Accepted}. */
   readonly duplicates?: number;
+  /** How many of the events that are not named here are settled without being sent. Default: 0. */
+  readonly dropped?: number;
   /** Why there are undelivered ones. */
   readonly failure?: Unavailable | Misconfigured;
 }

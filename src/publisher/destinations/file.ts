@@ -5,7 +5,7 @@
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
-import { DEFAULT_COLLECTOR_TIMEOUT_MS } from "../../config/destination_config.ts";
+import { DEFAULT_HTTP_TIMEOUT_MS } from "../../config/http_config.ts";
 import { lineOf } from "../../format.ts";
 import type { Delivery, Destination, LeasedBatch, Outcome } from "./destination.ts";
 
@@ -21,7 +21,7 @@ const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EP
  */
 export class FileDestination implements Destination {
   readonly url: string;
-  readonly timeoutMs: number = DEFAULT_COLLECTOR_TIMEOUT_MS;
+  readonly timeoutMs: number = DEFAULT_HTTP_TIMEOUT_MS;
   readonly emptyBatchBytes = 0;
   readonly #path: string;
   #last: Promise<unknown> = Promise.resolve();

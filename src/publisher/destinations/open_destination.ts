@@ -3,46 +3,62 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { createSecureContext } from "node:tls";
-import type { CollectorDestinationConfig } from "../../config/destination_config.ts";
+import { loadTls, type TlsFiles } from "../../config/credentials.ts";
+import type { DestinationConfig } from "../../config/destination_config.ts";
+import type { HttpTransportConfig } from "../../config/http_config.ts";
 import type { PublisherConfig } from "../../config/publisher_config.ts";
-import type { TlsFiles } from "../../config/tls_files.ts";
 import { ConfigurationError } from "../../errors.ts";
-import { CollectorDestination } from "./collector.ts";
-import type { ProxyEnv, TlsMaterial } from "./collector_client.ts";
+import { collectorProtocol } from "./collector.ts";
 import type { Destination } from "./destination.ts";
 import { FileDestination } from "./file.ts";
+import { HttpDestination, type HttpLocation } from "./http.ts";
+import type { ProxyEnv, TlsMaterial } from "./http_client.ts";
+import { endpointProtocol } from "./http_endpoint.ts";
 import { NatsDestination } from "./nats.ts";
+import { PostgresDestination } from "./postgres.ts";
+
+/** How the destination of each kind is made. */
+const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> } = {
+  collector: ({ version, key, ...location }, { batch }) => {
+    const protocol = collectorProtocol(version, { name: key.name, secret: key.secret.reveal() });
+    return new HttpDestination(protocol, httpLocation(location, batch.gzipLevel));
+  },
+  http: (config, { batch, queueName }) => {
+    const gzipLevel = config.compression === "none" ? undefined : batch.gzipLevel;
+    return new HttpDestination(endpointProtocol(config, queueName), httpLocation(config, gzipLevel));
+  },
+  nats: (config, { queueName }) => new NatsDestination(config, queueName),
+  postgres: (config, { queueName }) => new PostgresDestination(config, queueName),
+  file: ({ path }) => new FileDestination(path),
+};
+
+type Open<Kind> = (
+  destination: Extract<DestinationConfig, { readonly kind: Kind }>,
+  config: PublisherConfig,
+) => Destination;
 
 /**
  * The destination that a publisher's configuration asks for. Nothing is connected before the first batch.
  *
  * @throws {ConfigurationError} its certificates cannot be used
  */
-export function openDestination({ destination, batch, queueName }: PublisherConfig): Destination {
-  switch (destination.kind) {
-    case "collector": {
-      const { key, proxy, tls, ...location } = destination;
-      return new CollectorDestination({
-        ...location,
-        key: { name: key.name, secret: key.secret.reveal() },
-        gzipLevel: batch.gzipLevel,
-        proxyEnv: proxyEnvOf(proxy),
-        tls: tls && readTls(tls),
-      });
-    }
-    case "nats":
-      return new NatsDestination(destination, queueName);
-    case "file":
-      return new FileDestination(destination.path);
-  }
+export function openDestination(config: PublisherConfig): Destination {
+  const { destination } = config;
+  return (DESTINATIONS[destination.kind] as Open<string>)(destination as never, config);
+}
+
+function httpLocation(
+  { url, timeoutMs, proxy, tls }: HttpTransportConfig & { readonly url: string },
+  gzipLevel: number | undefined,
+): HttpLocation {
+  return { url, timeoutMs, gzipLevel, proxyEnv: proxyEnvOf(proxy), tls: tls && loadSecureContext(tls) };
 }
 
 const PROXY_VARIABLES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
 
-function proxyEnvOf(proxy: CollectorDestinationConfig["proxy"]): ProxyEnv | undefined {
+function proxyEnvOf(proxy: HttpTransportConfig["proxy"]): ProxyEnv | undefined {
   if (proxy === undefined) return undefined;
   if (proxy === "environment")
     return Object.fromEntries(PROXY_VARIABLES.map((name) => [name, process.env[name]]));
@@ -51,18 +67,13 @@ function proxyEnvOf(proxy: CollectorDestinationConfig["proxy"]): ProxyEnv | unde
 }
 
 /** Read when a publisher starts, and so again after SIGHUP. @throws {ConfigurationError} */
-function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+function loadSecureContext({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+  const tls = loadTls({ caFile, certFile, keyFile });
   try {
-    const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
-    const tls = { ca: read(caFile), cert: read(certFile), key: read(keyFile) };
-    createSecureContext(tls); // tells now what the first request would
+    createSecureContext(tls); // fails now instead of at the first request
     return tls;
   } catch (cause) {
     const files = [caFile, certFile, keyFile].filter((path) => path !== undefined).join(", ");
-    throw new ConfigurationError(
-      `collector.tls_*: cannot use ${files}: ${(cause as Error).message}`,
-      {},
-      { cause },
-    );
+    throw new ConfigurationError(`tls_*: cannot use ${files}: ${(cause as Error).message}`, {}, { cause });
   }
 }

@@ -8,7 +8,7 @@ type BetterSqlite3 = new (
   options: { readonly?: boolean; fileMustExist?: boolean; timeout?: number },
 ) => BetterDatabase;
 
-/** better-sqlite3: its statements are used as they are. */
+/** better-sqlite3. Its statements need no adapter. */
 export function betterSqlite3(library: BetterSqlite3): Driver {
   return {
     name: "better-sqlite3",

@@ -1,6 +1,6 @@
 import { type Database, type Driver, firstColumn, type SqliteValue, type Statement } from "./sqlite.ts";
 
-/** What is used of bun:sqlite, whose types are Bun's alone. */
+/** The part of bun:sqlite that is used. Its types need @types/bun. */
 interface BunStatement {
   run(...params: readonly SqliteValue[]): { readonly changes: number };
   get(...params: readonly SqliteValue[]): unknown;
@@ -37,7 +37,7 @@ class Connection implements Database {
   readonly name: string;
   readonly #db: BunDatabase;
   readonly #onClose: (() => void) | undefined;
-  /** Bun keeps the file open, with its locks, until the last statement is finished. */
+  /** Bun keeps the file open and locked until the last statement is finalized. */
   readonly #statements: BunStatement[] = [];
 
   constructor(path: string, db: BunDatabase, onClose: (() => void) | undefined) {
@@ -62,15 +62,16 @@ class Connection implements Database {
 
   prepareFirst<Params extends readonly SqliteValue[], Value>(sql: string): Statement<Params, Value> {
     const statement = this.#prepare(sql);
+    const firstOf = firstColumn<Value>();
     return {
       run: (...params) => statement.run(...params),
       get: (...params) => {
         const row = statement.get(...params);
-        return row ? firstColumn<Value>(row as object) : undefined;
+        return row ? firstOf(row as object) : undefined;
       },
       all: (...params) => statement.values(...params).map((row) => row[0] as Value),
       *iterate(...params) {
-        for (const row of statement.iterate(...params)) yield firstColumn<Value>(row as object);
+        for (const row of statement.iterate(...params)) yield firstOf(row as object);
       },
     };
   }

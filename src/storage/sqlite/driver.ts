@@ -1,5 +1,5 @@
 /**
- * Which SQLite library this process uses, and which one has which database open.
+ * Chooses the SQLite library of the process, and keeps track of the databases that are open.
  *
  * @module
  */
@@ -19,14 +19,14 @@ const LOADERS: Readonly<Record<DriverName, (path: string) => Driver>> = {
   "better-sqlite3": (path) => {
     checkRuntime(path);
     const library = requirePackage("better-sqlite3");
-    new library(":memory:").close(); // only now does it load its addon
+    new library(":memory:").close(); // loads the addon
     return betterSqlite3(library);
   },
   "bun:sqlite": () => bunSqlite(builtin("bun:sqlite").Database),
   "node:sqlite": () => {
     const { DatabaseSync } = quietly(() => builtin("node:sqlite"));
     if (new DatabaseSync(":memory:").isTransaction === false) return nodeSqlite(DatabaseSync);
-    throw new Error("it is too old: Deno 2.4 or Node 22.16 is needed");
+    throw new Error("too old: Deno 2.4 or Node 22.16 is needed");
   },
 };
 
@@ -34,42 +34,48 @@ let wanted: DriverName | undefined;
 let chosen: Driver | undefined;
 
 /**
- * Names the library of this process, in place of `$EVENTSPOOL_SQLITE`.
+ * Sets the library of this process; it takes precedence over `$EVENTSPOOL_SQLITE`.
  *
  * @throws {ConfigurationError} the process uses another one already
  */
 export function useDriver(name: DriverName): void {
   if (chosen !== undefined && chosen.name !== name) {
-    const problem = `is ${name}, and this process uses ${chosen.name} already: pass the same to the first queue that it opens.`;
+    const problem = `is ${name}, and this process already uses ${chosen.name}: pass the driver to the first queue that the process opens.`;
     throw new ConfigurationError(problem, { key: "driver" });
   }
   wanted = name;
 }
 
 /**
- * Opens a file that exists, with the library of this process.
+ * Opens an existing file with the library of this process.
  *
  * The library is chosen at the first call: that of {@link useDriver}, else of `$EVENTSPOOL_SQLITE`, else the first of
  * {@link DRIVER_NAMES} that loads. So better-sqlite3 is the default, and the runtime's own SQLite is used where the
  * addon cannot be loaded: in a bundle, on an unusual system, under Deno without `--allow-ffi`.
  *
  * @throws {ConfigurationError} `$EVENTSPOOL_SQLITE` is not the name of a library
- * @throws {EventStorageError} `NO_ADDON`: no library loads; `OLD_RUNTIME`: only better-sqlite3 could be used, and it
- * crashes this runtime; `TWO_LIBRARIES`: this process has the file open with another library
+ * @throws {EventStorageError} `NO_ADDON`: no library loads; `OLD_RUNTIME`: only better-sqlite3 is left, and it crashes
+ * this runtime; `TWO_LIBRARIES`: another library has the file open in this process
  * @throws SQLite's error, with its code
  */
 export function openDatabase(path: string, options: OpenOptions): Database {
-  chosen ??= chooseDriver(path);
-  const onClose = useLibrary(path, libraryOf(chosen.library));
+  const driver = loadDriver(path);
+  const onClose = useLibrary(path, libraryOf(driver.library));
   try {
-    const db = chosen.open(path, { ...options, onClose });
-    // Debian builds SQLite with it on: then a drain writes 1.5 x as many pages.
+    const db = driver.open(path, { ...options, onClose });
+    // Debian's SQLite has it on by default; then a drain writes 1.5 times as many pages.
     db.pragma("secure_delete = OFF");
     return db;
   } catch (error) {
     onClose();
     throw error;
   }
+}
+
+/** Loads the library at the first call; its errors name `path`. @throws as {@link openDatabase} */
+export function loadDriver(path: string): Driver {
+  chosen ??= chooseDriver(path);
+  return chosen;
 }
 
 function chooseDriver(path: string): Driver {
@@ -103,7 +109,7 @@ function load(path: string, names: readonly DriverName[]): Driver {
   throw new EventStorageError("NO_ADDON", path, problem);
 }
 
-/** LogTape takes 20 ms to load, so it is left to a service that has loaded it already: only there does anybody listen. */
+/** LogTape takes 20 ms to load, so this logs only if the service has loaded it; otherwise nobody reads the log. */
 function logChoice(name: DriverName): void {
   if (!(Symbol.for("logtape.rootLogger") in globalThis)) return;
   import("@logtape/logtape").then(
@@ -112,24 +118,24 @@ function logChoice(name: DriverName): void {
   );
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: what a package exports, which its adapter describes
+// biome-ignore lint/suspicious/noExplicitAny: the exports of a package; its adapter has the types
 function requirePackage(name: string): any {
-  const require: NodeJS.Require = builtin("node:module").createRequire(import.meta.url || __filename); // a bundle of CommonJS has only the latter
-  // Where there is no node_modules at all, Bun would download the package.
+  const require: NodeJS.Require = builtin("node:module").createRequire(import.meta.url || __filename); // a CommonJS bundle has only the latter
+  // Without any node_modules Bun would download the package.
   const isInstalled = (folder: string) => existsSync(join(folder, name));
   if (process.versions.bun && !require.resolve.paths(name)?.some(isInstalled))
-    throw new Error("it is not installed");
+    throw new Error("not installed");
   return require(name);
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: as above
 function builtin(name: string): any {
   const module = process.getBuiltinModule(name);
-  if (module === undefined) throw new Error("this runtime does not have it");
+  if (module === undefined) throw new Error("not part of this runtime");
   return module;
 }
 
-/** Node 22 prints an ExperimentalWarning when node:sqlite is loaded, once; what is used of it has not changed since. */
+/** Hides the ExperimentalWarning of Node 22 for node:sqlite. The part that is used has not changed since. */
 function quietly<T>(load: () => T): T {
   const { emitWarning } = process;
   process.emitWarning = () => {};
@@ -140,7 +146,7 @@ function quietly<T>(load: () => T): T {
   }
 }
 
-/** Deno may forbid it (`--allow-env`): then it counts as not set. */
+/** Undefined also if Deno forbids it (no `--allow-env`). */
 function readEnv(name: string): string | undefined {
   try {
     return process.env[name];
@@ -149,11 +155,11 @@ function readEnv(name: string): string | undefined {
   }
 }
 
-// Which SQLite library has which database open in this process.
+// The databases that are open in this process, with the SQLite library that opened each.
 //
-// POSIX locks belong to the process: when one library closes a file, the locks of every other are gone, and two
-// writers write at once ("successful" puts were lost in that way). One library alone knows of all its connections.
-// All copies of this module in the process share what they know: a program may have two versions of eventspool.
+// POSIX locks belong to the process: when one library closes a file, the locks of all others are released, and two
+// writers write at once ("successful" puts were lost this way). A library knows only its own connections.
+// All copies of this module in a process share this map, because a program may have two versions of eventspool.
 
 interface Use {
   readonly library: object;
@@ -165,7 +171,7 @@ const shared = globalThis as { [USES]?: Map<string, Use> };
 shared[USES] ??= new Map();
 const uses: Map<string, Use> = shared[USES];
 
-/** What stands for the library of a connection: its class, or the one that it is derived from. Two copies of one are two. */
+/** Identifies the library of a connection: the base class of the connection. Two copies of a package are two libraries. */
 export function libraryOf(connection: object): object {
   let library = connection;
   for (let next = parentOf(library); next !== null && next !== Object.prototype; next = parentOf(library))
@@ -178,16 +184,16 @@ function parentOf(value: object): object | null {
 }
 
 /**
- * Notes that a library has a database open. Returns what to call when it is closed.
+ * Registers a database that a library has opened. Returns a function to call when it is closed.
  *
- * @param path an absolute path @param library of {@link libraryOf}
- * @throws {EventStorageError} `TWO_LIBRARIES`: this process has it open with another one
+ * @param path an absolute path @param library the result of {@link libraryOf}
+ * @throws {EventStorageError} `TWO_LIBRARIES`: another library has it open in this process
  */
 export function useLibrary(path: string, library: object): () => void {
   const key = realPath(path);
   const use = uses.get(key) ?? { library, count: 0 };
   if (use.library !== library) {
-    const problem = `The database ${path} is open in this process with another SQLite library, and two of them break each other's locks: run the publisher, or whatever else uses it, as a process of its own.`;
+    const problem = `The database ${path} is open in this process with another SQLite library, and two libraries break each other's locks: use one library (option driver, $EVENTSPOOL_SQLITE), or run the publisher as a process of its own.`;
     throw new EventStorageError("TWO_LIBRARIES", path, problem);
   }
   use.count++;
@@ -203,6 +209,6 @@ function realPath(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return path; // SQLite says why
+    return path; // SQLite reports the reason
   }
 }

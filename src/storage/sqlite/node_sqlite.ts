@@ -18,7 +18,7 @@ export function nodeSqlite(library: NodeSqlite): Driver {
     library: library.prototype,
     open: (path, { isReadOnly, busyTimeoutMs, onClose }) =>
       withCodes(() => {
-        // Unlike the others, it creates a file that is not there.
+        // Unlike the others, it creates a missing file.
         if (!existsSync(path)) throw Object.assign(new Error("no such file"), { code: "SQLITE_CANTOPEN" });
         const db = new Connection(path, new library(path, { readOnly: isReadOnly }), onClose);
         db.pragma(`busy_timeout = ${busyTimeoutMs}`);
@@ -45,26 +45,26 @@ class Connection implements Database {
 
   prepare<Params extends readonly SqliteValue[], Row>(sql: string): Statement<Params, Row> {
     const statement = withCodes(() => this.#db.prepare(sql));
-    return statementOf<Params, Row>(statement, (row) => ({ ...row }) as Row); // it has no prototype
+    return statementOf<Params, Row>(statement, (row) => ({ ...row }) as Row); // without a prototype
   }
 
   prepareFirst<Params extends readonly SqliteValue[], Value>(sql: string): Statement<Params, Value> {
     const statement = withCodes(() => this.#db.prepare(sql));
-    return statementOf<Params, Value>(statement, firstColumn<Value>);
+    return statementOf<Params, Value>(statement, firstColumn<Value>());
   }
 
   exec(sql: string): void {
-    // One statement is prepared, since errors of exec have no code in Deno.
+    // A single statement is prepared, because errors of exec have no code in Deno.
     withCodes(() => (/;\s*\S/.test(sql) ? this.#db.exec(sql) : this.#db.prepare(sql).run()));
   }
 
   pragma(text: string): unknown {
     const row = withCodes(() => this.#db.prepare(`PRAGMA ${text}`).get());
-    return row === undefined ? undefined : firstColumn(row);
+    return row === undefined ? undefined : firstColumn()(row);
   }
 
   close(): void {
-    if (!this.#isOpen) return; // it throws when it is closed twice
+    if (!this.#isOpen) return; // a second close throws
     this.#isOpen = false;
     this.#db.close();
     this.#onClose?.();
@@ -91,7 +91,7 @@ function statementOf<Params extends readonly SqliteValue[], Row>(
   };
 }
 
-/** Gives an error SQLite's code by name: node:sqlite tells its number, as `errcode`. */
+/** Adds the name of SQLite's code to an error: node:sqlite has only the number, as `errcode`. */
 function withCodes<T>(work: () => T): T {
   try {
     return work();

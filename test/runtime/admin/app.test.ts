@@ -17,7 +17,7 @@ async function get(publisher: Publisher, path: string) {
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 }
 
-test("GET /depth tells how many events there are", async () => {
+test("GET /depth has the number of events", async () => {
   await using main = newQueue(NOWHERE, { max_queue_size: "5" });
   assert.deepEqual(await get(main.publisher, "/depth"), {
     status: 200,
@@ -91,7 +91,7 @@ test("GET /health of a queue where nothing happened yet is ok", async () => {
   });
 });
 
-test("GET /health tells of the last success", async () => {
+test("GET /health has the time of the last success", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   const startedAtMs = Date.now();
@@ -180,21 +180,21 @@ test("GET /readyz answers 200 while it publishes, 503 before and after", async (
   assert.deepEqual(await get(main.publisher, "/readyz"), { status: 200, body: { status: "ready" } });
 
   stop.abort();
-  assert.deepEqual(await get(main.publisher, "/readyz"), notReady, "from the moment it is told to stop");
+  assert.deepEqual(await get(main.publisher, "/readyz"), notReady, "from the moment when it begins to stop");
   await running;
   assert.deepEqual(await get(main.publisher, "/readyz"), notReady);
 });
 
-test("answers 404 to other paths and methods, and names those there are", async () => {
+test("responds 404 to other paths and methods, and names the routes", async () => {
   await using main = newQueue(NOWHERE);
-  const answer = { error: "There are GET /, /health, /depth, /metrics, /livez and /readyz." };
+  const answer = { error: "The routes are GET /, /health, /depth, /metrics, /livez and /readyz." };
   for (const path of ["/index.html", "/healthz", "/depth/main"])
     assert.deepEqual(await get(main.publisher, path), { status: 404, body: answer }, path);
   const posted = await admin(main.publisher).request("/health", { method: "POST" });
   assert.equal(posted.status, 404);
 });
 
-test("answers 503 with the reason when the queue's file cannot be read", async () => {
+test("responds 503 with the reason when the queue's file cannot be read", async () => {
   const main = newQueue(NOWHERE);
   await main[Symbol.asyncDispose]();
 
@@ -205,7 +205,7 @@ test("answers 503 with the reason when the queue's file cannot be read", async (
   assert.equal((await get(main.publisher, "/livez")).status, 200);
 });
 
-test("lets no proxy keep an answer", async () => {
+test("lets no proxy cache a response", async () => {
   await using main = newQueue(NOWHERE);
   for (const path of ["/health", "/depth", "/livez", "/readyz", "/nothing"]) {
     const response = await admin(main.publisher).request(path);
@@ -219,7 +219,7 @@ test("can be mounted in a service's own app", async () => {
   assert.equal((await app.request("/queue/depth")).status, 200);
 });
 
-test("asks for the token that it was given, except of the probes", async () => {
+test("requires its token, except for the probes", async () => {
   await using main = newQueue("http://127.0.0.1:9");
   const app = admin(main.publisher, { token: "0123456789abcdef" });
   const ask = async (path: string, authorization?: string): Promise<Response> =>
@@ -238,7 +238,7 @@ test("asks for the token that it was given, except of the probes", async () => {
   assert.equal((await ask("/readyz")).status, 503, "it does not run yet");
 });
 
-test("gives Prometheus the same figures, and the puts that were rejected", async () => {
+test("gives Prometheus the same figures, and rejected puts", async () => {
   await using main = newQueue("http://127.0.0.1:9");
   main.queue.putMany([{ id: 1 }, { id: 2 }]);
   using small = new EventQueue("main", serializeJsonEvent, { directory: main.directory, maxEvents: 2 });

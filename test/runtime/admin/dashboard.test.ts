@@ -32,7 +32,7 @@ test("says why the health is not ok", async () => {
   assert.match(page, /The queue is full \(1 of at most 1 event\): puts are rejected\./);
 });
 
-test("shows a dead letter with its answer and its event, digit for digit", async () => {
+test("shows a dead letter with its response and its event, digit for digit", async () => {
   await using main = newQueue(NOWHERE);
   insertDeadLetters(main.directory, ['{"id":12345678901234567890,"tags":["a"]}'], {
     status: 400,
@@ -46,10 +46,10 @@ test("shows a dead letter with its answer and its event, digit for digit", async
     /\{\n {2}&quot;id&quot;: 12345678901234567890,\n {2}&quot;tags&quot;: \[\n {4}&quot;a&quot;\n {2}\]\n\}/,
   );
   assert.match(words(page), /400 no such noun event 1,/);
-  assert.match(words(page), /1 event that the collector rejected by itself/);
+  assert.match(words(page), /1 event that the destination rejected by itself/);
 });
 
-test("takes nothing of a hostile event or answer for markup, and lets no character turn the text", async () => {
+test("treats nothing of a hostile event or response as markup, and lets no character turn the text", async () => {
   await using main = newQueue(NOWHERE);
   const hostile = `</pre><script>alert(1)</script><img src=x onerror="alert(2)">' \u202e \u0000`;
   insertDeadLetters(
@@ -75,7 +75,10 @@ test("shows the beginning of a large event, and says where all of it is", async 
   insertDeadLetters(main.directory, [JSON.stringify({ text: "x".repeat(100_000) })]);
   const page = await pageOf(admin(main.publisher, LOCAL));
   assert.ok(page.length < 50_000, `${page.length} characters`);
-  assert.match(words(page), /The first 4,000 characters\. All of it: eventspool dead show 1/);
+  assert.match(
+    words(page),
+    /The first 4,000 characters\. All of it: eventspool dead show 1 --queue-name main --directory \/\S+ /,
+  );
 });
 
 test("shows dead letters by reason: 500 equal ones are one line with a count", async () => {
@@ -91,7 +94,7 @@ test("shows dead letters by reason: 500 equal ones are one line with a count", a
   assert.equal(page.match(/<details class="letter">/g)?.length, 2);
   assert.match(words(page), /422 \{&quot;error&quot;:&quot;noun: expected a word&quot;\} 500 events , last /);
   assert.match(words(page), /400 no verb event 501,/);
-  assert.match(words(page), /501 events that the collector rejected by themselves, for 2 reasons\./);
+  assert.match(words(page), /501 events that the destination rejected by themselves, for 2 reasons\./);
   insertDeadLetters(main.directory, ["502"]);
   assert.match(words(await firstUpdate(app)), /501 events , last /);
   assert.doesNotMatch(await pageOf(admin(main.publisher)), /expected a word/, "not for everybody to see");
@@ -136,7 +139,7 @@ test("works under a prefix: every address of the page is relative to it", async 
   assert.equal(resolve(response.headers.get("Location")!, actions[0]!), "/ops/queue");
 });
 
-test("answers 503, and says why, when the queue's file cannot be read", async () => {
+test("responds 503, and says why, when the queue's file cannot be read", async () => {
   const main = newQueue(NOWHERE);
   const app = admin(main.publisher, LOCAL);
   await main[Symbol.asyncDispose]();

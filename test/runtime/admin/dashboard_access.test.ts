@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Hono } from "hono";
 import { type AdminOptions, admin } from "../../../src/admin/app.ts";
 import { SESSION_MS } from "../../../src/admin/dashboard/access.ts";
-import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
+import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/admin_routes.ts";
 import { countsOf, fieldOf, firstUpdate, pageOf, send } from "../../support/dashboard.ts";
 import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
@@ -84,7 +84,7 @@ test("shows figures only, where it knows neither a token nor that it is local", 
   assert.equal(countsOf(main).deadLetters, 1);
 });
 
-test("allows the page nothing but its own style and script", async () => {
+test("allows the page only its own style and script", async () => {
   await using main = newQueue(NOWHERE);
   const app = admin(main.publisher, { token: "0123456789abcdef" });
   const signedIn = { headers: { Authorization: "Bearer 0123456789abcdef" } };

@@ -69,7 +69,7 @@ test("retries and deletes the dead letters of one reason, and no other", async (
   assert.deepEqual(countsOf(main), { depth: 2, deadLetters: 1 });
 });
 
-test("deletes a dead letter, or all of them, for good", async () => {
+test("deletes a dead letter, or all of them", async () => {
   await using main = newQueue(NOWHERE);
   insertDeadLetters(main.directory, ["1", "2", "3"]);
   const app = admin(main.publisher, LOCAL);

@@ -30,7 +30,7 @@ async function* updatesOf(response: Response): AsyncGenerator<Update> {
   }
 }
 
-/** The first update that tells of a part of the page. */
+/** The first update with a part of the page. */
 async function updateOf(updates: AsyncGenerator<Update>, region: string): Promise<Update> {
   for (;;) {
     const { value, done } = await updates.next();
@@ -65,7 +65,7 @@ test("sends all parts of the page first, and then those that change", LIMIT, asy
   await updates.return(undefined);
 });
 
-test("tells live pages of a new dead letter, and of one that is gone", LIMIT, async () => {
+test("sends live pages a new dead letter, and removes one that is gone", LIMIT, async () => {
   await using main = newQueue(NOWHERE);
   const updates = updatesOf(await open(admin(main.publisher, { isLocal: true })));
   await updates.next();
@@ -81,7 +81,7 @@ test("tells live pages of a new dead letter, and of one that is gone", LIMIT, as
   await updates.return(undefined);
 });
 
-test("keeps so many pages up to date and no more, and takes another when one has gone", LIMIT, async () => {
+test("updates a limited number of pages, and one more when one has gone", LIMIT, async () => {
   await using main = newQueue(NOWHERE);
   const app = admin(main.publisher, { isLocal: true });
   const served = await serveApp(app, { host: "127.0.0.1", port: 0 });
@@ -116,30 +116,26 @@ test("gives no stream to a HEAD request", LIMIT, async () => {
   await response.body!.cancel();
 });
 
-test(
-  "ends its streams when the publisher is told to stop, and says so in the last update",
-  LIMIT,
-  async () => {
-    await using main = newQueue(NOWHERE);
-    const app = admin(main.publisher, { isLocal: true });
-    const stop = new AbortController();
-    const running = main.publisher.run({ signal: stop.signal });
-    const updates = updatesOf(await open(app));
-    assert.match(((await updates.next()).value as Update).regions.badge!, /Healthy/);
+test("ends its streams when the publisher stops, and says so in the last update", LIMIT, async () => {
+  await using main = newQueue(NOWHERE);
+  const app = admin(main.publisher, { isLocal: true });
+  const stop = new AbortController();
+  const running = main.publisher.run({ signal: stop.signal });
+  const updates = updatesOf(await open(app));
+  assert.match(((await updates.next()).value as Update).regions.badge!, /Healthy/);
 
-    stop.abort();
-    const badges: (string | undefined)[] = [];
-    for await (const { regions } of updates) badges.push(regions.badge); // until the stream ends
-    assert.match(badges.at(-1) ?? "", /Not publishing/);
-    await running;
+  stop.abort();
+  const badges: (string | undefined)[] = [];
+  for await (const { regions } of updates) badges.push(regions.badge); // until the stream ends
+  assert.match(badges.at(-1) ?? "", /Not publishing/);
+  await running;
 
-    let updatesAfter = 0;
-    for await (const _ of updatesOf(await open(app))) updatesAfter++;
-    assert.equal(updatesAfter, 1, "who comes back is told once more, and kept no longer");
-  },
-);
+  let updatesAfter = 0;
+  for await (const _ of updatesOf(await open(app))) updatesAfter++;
+  assert.equal(updatesAfter, 1, "a page that comes back gets one update, and no stream");
+});
 
-test("gives no stream to another site, which could take them all", LIMIT, async () => {
+test("gives no stream to another site, which could use up all", LIMIT, async () => {
   await using main = newQueue(NOWHERE);
   const app = admin(main.publisher, { isLocal: true });
   const response = await app.request("/events", { headers: { "Sec-Fetch-Site": "cross-site" } });

@@ -14,7 +14,7 @@ const PROMETHEUS_ACCEPTS = `${OPEN_METRICS};version=1.0.0,${OPEN_METRICS};versio
 
 /** Base units, what only grows, and what is counted; no ms, no kB, no percent. */
 const UNITS =
-  /_(seconds|bytes|total|info|events|batches|failures|limit|concurrency|depth|leased|letters|held|paused|failed|risks|running)$/;
+  /_(seconds|bytes|total|info|events|batches|failures|limit|concurrency|depth|leased|letters|held|paused|failed|risks|running|replay_left)$/;
 
 /** Some of a publisher's figures. */
 async function pick(publisher: Parameters<typeof figuresOf>[0], names: readonly string[]) {
@@ -63,7 +63,7 @@ test("counts in each bucket of a histogram what those before it do, and all in t
   }
 });
 
-test("tells of events put and delivered, of batches, and of the time from put to accepted", async () => {
+test("has events put and delivered, batches, and the time from put to accepted", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url, { "publisher.concurrency": "7", "batch.max_bytes": "200KiB" });
   main.queue.putMany(Array.from({ length: 40 }, (_, id) => ({ id })));
@@ -166,7 +166,7 @@ test("tells that the queue is held", async () => {
   await eventually("a held queue", async () => (await figuresOf(main.publisher)).held === 1);
 });
 
-test("tells of the publisher, and of the failures of the file, when the file cannot be read", async () => {
+test("has the publisher's metrics, and the file's failures, when the file cannot be read", async () => {
   await using main = newQueue(NOWHERE);
   void main.publisher.run();
   await eventually("a running publisher", async () => (await figuresOf(main.publisher)).running === 1);

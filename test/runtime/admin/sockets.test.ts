@@ -6,7 +6,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { admin } from "../../../src/admin/app.ts";
-import { MAX_WRONG_TOKENS, MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
+import { MAX_WRONG_TOKENS, MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/admin_routes.ts";
 import { serveApp } from "../../../src/server/serve.ts";
 import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { collectorAdmin } from "../../../src/collector/admin.ts";
 import { collector } from "../../../src/collector/app.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
-import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/bearer_guard.ts";
+import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/admin_routes.ts";
 import { memorySink } from "../../support/collector.ts";
 import { KEY } from "../../support/keys.ts";
 import { NEEDS_PROMTOOL, parseMetrics, promtool } from "../../support/prometheus.ts";
@@ -11,7 +11,7 @@ import { signedBatch } from "../../support/signed.ts";
 
 const OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/** A collector that has taken 3 events, rejected 1, and a request of nobody. */
+/** A collector that accepted 3 events, and rejected 1 and an unsigned request. */
 async function usedCollector(): Promise<CollectorStatus> {
   const status = new CollectorStatus();
   const app = collector({
@@ -26,7 +26,7 @@ async function usedCollector(): Promise<CollectorStatus> {
   return status;
 }
 
-test("tells how it is, and what it holds", async () => {
+test("/health shows the status and the load", async () => {
   const status = await usedCollector();
   const answer = await collectorAdmin(status).request("/health");
   assert.equal(answer.status, 200);
@@ -46,7 +46,7 @@ test("tells how it is, and what it holds", async () => {
   });
 });
 
-test("counts requests by what came of them, and events by their keys", async () => {
+test("/metrics counts requests by outcome, and events by key", async () => {
   const answer = await collectorAdmin(await usedCollector()).request("/metrics");
   assert.equal(answer.headers.get("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
   const families = parseMetrics((await answer.text()).replaceAll(/^(eventspool_\w+) /gm, "$1{} "));
@@ -71,19 +71,19 @@ test("counts requests by what came of them, and events by their keys", async () 
   assert.equal(figure("pending_bytes"), 0);
 });
 
-test("answers in OpenMetrics to those who prefer it", async () => {
+test("/metrics is OpenMetrics for clients that prefer it", async () => {
   const headers = { Accept: "application/openmetrics-text;version=1.0.0,text/plain;q=0.5" };
   const answer = await collectorAdmin(await usedCollector()).request("/metrics", { headers });
   assert.equal(answer.headers.get("Content-Type"), OPEN_METRICS);
   assert.match(await answer.text(), /# EOF\n$/);
 });
 
-test("writes what promtool finds no fault with", NEEDS_PROMTOOL, async () => {
+test("promtool finds no fault in /metrics", NEEDS_PROMTOOL, async () => {
   const answer = await collectorAdmin(await usedCollector()).request("/metrics");
   assert.deepEqual(promtool(["check", "metrics"], { input: await answer.text() }), { status: 0, output: "" });
 });
 
-test("asks for its token, but for probes", async () => {
+test("all routes but the probes need the token", async () => {
   const admin = collectorAdmin(await usedCollector(), { token: "0123456789abcdef" });
   for (const path of ["/health", "/metrics"]) {
     assert.equal((await admin.request(path)).status, 401, path);
@@ -94,16 +94,16 @@ test("asks for its token, but for probes", async () => {
   assert.equal((await admin.request("/v2")).status, 404);
 });
 
-test("fails when its sink has not kept a batch for half a minute", async () => {
+test("/health is failing when the sink has not stored a batch for 30 s", async () => {
   const status = new CollectorStatus();
   const { promise, resolve } = Promise.withResolvers<number>();
   const { now } = performance;
-  const storing = status.watch(() => promise);
+  const storing = status.measureStore(() => promise);
   try {
     performance.now = () => now.call(performance) + 31_000;
     assert.deepEqual(status.health(), {
       status: "failing",
-      reasons: ["The sink has not kept a batch for 31 s."],
+      reasons: ["The sink has not stored a batch for 31 s."],
     });
   } finally {
     performance.now = now;
@@ -113,7 +113,7 @@ test("fails when its sink has not kept a batch for half a minute", async () => {
   assert.equal(status.health().status, "ok");
 });
 
-test("answers only to this machine's names where only this machine reaches it and there is no token", async () => {
+test("without a token, only requests to a name of this machine are answered", async () => {
   const status = new CollectorStatus();
   const ask = async (app: ReturnType<typeof collectorAdmin>, url: string): Promise<number> =>
     (await app.request(url)).status;
@@ -128,7 +128,7 @@ test("answers only to this machine's names where only this machine reaches it an
   assert.equal(await ask(guarded, "http://ops.example/health"), 401);
 });
 
-test("slows down who guesses the token, and takes the right one", async () => {
+test("wrong tokens are throttled, and the right one always passes", async () => {
   const token = "0123456789abcdef";
   const app = collectorAdmin(new CollectorStatus(), { token });
   const ask = async (text: string): Promise<Response> =>

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Agent, request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { type CollectorOptions, collector } from "../../../src/collector/app.ts";
 import type { AcceptedBatch } from "../../../src/collector/sinks/sink.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
@@ -33,14 +33,14 @@ function gzipped(body: string | Uint8Array, headers: Record<string, string> = {}
 }
 
 const garbage = originalRequests.filter(({ name }) => name.includes("garbage"));
-const sound = originalRequests.filter(({ name }) => !name.includes("garbage"));
+const valid = originalRequests.filter(({ name }) => !name.includes("garbage"));
 
-/** Events that the recordings hold of version 2 but are no Thrift structs, to have their size: `{"id":0,"p":"xx"}`. */
+/** Recorded events of version 2 that are not Thrift structs: they pad a batch to a size, `{"id":0,"p":"xx"}`. */
 const isPadded = (event: Buffer): boolean => event.subarray(0, 5).toString() === '{"id"';
 
-test("accepts every sound request of an unmodified baseplate.py publisher", async () => {
+test("every valid request of an unmodified baseplate.py publisher is accepted", async () => {
   const { app, stored } = storingCollector({ keys: originalKeys, checkStructs: false });
-  for (const { name, path, headers, body, events } of sound) {
+  for (const { name, path, headers, body, events } of valid) {
     const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
     assert.equal(answer.status, 200, name);
     assert.deepEqual(await answer.json(), { accepted: events.length, duplicates: 0 }, name);
@@ -48,10 +48,10 @@ test("accepts every sound request of an unmodified baseplate.py publisher", asyn
   }
 });
 
-test("names those events of its recordings that are no Thrift structs, and stores the others", async () => {
+test("recorded events that are not Thrift structs are rejected by index, and the others are stored", async () => {
   const { app, stored } = storingCollector({ keys: originalKeys });
   let rejectedCount = 0;
-  for (const { name, version, path, headers, body, events } of sound) {
+  for (const { name, version, path, headers, body, events } of valid) {
     const answer = await app.request(path, { method: "POST", headers, body: gzipSync(body) } as RequestInit);
     const { accepted, rejected = [] } = (await answer.json()) as {
       accepted: number;
@@ -71,7 +71,7 @@ test("names those events of its recordings that are no Thrift structs, and store
   assert.equal(rejectedCount, 6);
 });
 
-test("rejects a rightly signed batch whose events are not JSON", async () => {
+test("a signed batch whose events are not JSON is rejected", async () => {
   assert.equal(garbage.length, 2);
   const { app, stored } = storingCollector({ keys: originalKeys });
   for (const { path, headers, body } of garbage) {
@@ -82,7 +82,7 @@ test("rejects a rightly signed batch whose events are not JSON", async () => {
   assert.deepEqual(stored, []);
 });
 
-test("tells the sink the version, the key and the Event-Ids header", async () => {
+test("the sink gets the version, the key and the Event-Ids", async () => {
   const { app, stored } = storingCollector();
   const ids = `${QUEUE}:1-2,7`;
   const body = '{"1":{"lst":["rec",3,{},{},{}]}}';
@@ -94,7 +94,7 @@ test("tells the sink the version, the key and the Event-Ids header", async () =>
   ]);
 });
 
-test("stores events whose Event-Ids do not name them, without ids: they are good all the same", async () => {
+test("events with unusable Event-Ids are stored without ids", async () => {
   const status = new CollectorStatus();
   const { app, stored } = storingCollector({ status });
   const headers = ["", "x", `${QUEUE}:1`, `${QUEUE}:1-3`, `${QUEUE}:2,1`, `${QUEUE}:0-1`, "q".repeat(10_000)];
@@ -107,19 +107,19 @@ test("stores events whose Event-Ids do not name them, without ids: they are good
   assert.deepEqual(status.ignoredIds, { malformed: headers.length, unsigned: 0, bad_mac: 0, clock: 0 });
 });
 
-test("accepts a body that is not compressed", async () => {
+test("an uncompressed body is accepted", async () => {
   const { app } = storingCollector();
   assert.equal((await app.request("/v2j", signed("[1]"))).status, 200);
   assert.equal((await app.request("/v2j", signed("[1]", { "Content-Encoding": "identity" }))).status, 200);
 });
 
-test("keeps the bytes of integers beyond 2^53", async () => {
+test("integers beyond 2^53 keep their digits", async () => {
   const { app, stored } = storingCollector();
   await app.request("/v2", gzipped('{"1":{"lst":["rec",1,{"1":{"i64":9223372036854775807}}]}}'));
   assert.deepEqual(stored[0]?.events, ['{"1":{"i64":9223372036854775807}}']);
 });
 
-test("answers 403 to a missing or unreadable signature, an unknown key and a wrong MAC", async () => {
+test("a missing or malformed signature, an unknown key and a wrong MAC get a 403", async () => {
   const { app, stored } = storingCollector();
   const signatures = [
     "",
@@ -138,20 +138,20 @@ test("answers 403 to a missing or unreadable signature, an unknown key and a wro
   assert.deepEqual(stored, []);
 });
 
-test("does not tell an unknown key from a wrong MAC", async () => {
+test("an unknown key and a wrong MAC get the same response", async () => {
   const { app } = storingCollector();
   const unknownKey = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[1]", "other") }));
   const wrongMac = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[2]") }));
   assert.equal(await unknownKey.text(), await wrongMac.text());
 });
 
-test("takes a key whose name holds a comma", async () => {
+test("the name of a key may hold a comma", async () => {
   const { app } = storingCollector({ keys: new Map([["a, mac=b", SECRET]]) });
   const answer = await app.request("/v2j", signed("[1]", { "X-Signature": sign("[1]", "a, mac=b") }));
   assert.equal(answer.status, 200);
 });
 
-test("answers 400 to a body that is not what it says", async () => {
+test("a body that is not what its headers say gets a 400", async () => {
   const { app } = storingCollector();
   const gzip = { "Content-Encoding": "gzip" };
   const torn = gzipped("[1]");
@@ -168,7 +168,7 @@ test("answers 400 to a body that is not what it says", async () => {
     assert.equal((await app.request(path, init)).status, 400, String(init.body));
 });
 
-test("takes gzip by both its names, in any case, and answers 415 to other encodings", async () => {
+test("gzip is accepted by both its names, in any case; other encodings get a 415", async () => {
   const { app } = storingCollector();
   for (const encoding of ["x-gzip", "GZIP", "X-Gzip", "gzip, identity", " gzip "])
     assert.equal((await app.request("/v2j", gzipped("[1]", { "Content-Encoding": encoding }))).status, 200);
@@ -176,14 +176,28 @@ test("takes gzip by both its names, in any case, and answers 415 to other encodi
     assert.equal((await app.request("/v2j", gzipped("[1]", { "Content-Encoding": encoding }))).status, 415);
 });
 
-test("takes batches and probes at paths with a slash at their end", async () => {
+test("takes zstd, says so in each response, and answers 413 and 400 to what is too large and what is not zstd", async () => {
+  const { app } = storingCollector();
+  const zstd = (body: string, compressed = zstdCompressSync(body)) => ({
+    ...signed(body, { "Content-Encoding": "zstd" }),
+    body: new Uint8Array(compressed),
+  });
+  const { status, headers } = await app.request("/v2j", zstd(`["${"x".repeat(9_000)}"]`));
+  assert.deepEqual([status, headers.get("Accept-Encoding")], [200, "zstd, gzip"]);
+  assert.equal((await app.request("/v2j", zstd(`["${"x".repeat(600_000)}"]`))).status, 413);
+  assert.equal((await app.request("/v2j", zstd("[1]", gzipSync("[1]")))).status, 400);
+  const cut = zstdCompressSync(crypto.getRandomValues(new Uint8Array(9_000))).subarray(0, 5_000);
+  assert.notEqual((await app.request("/v2j", zstd("[1]", cut))).status, 200);
+});
+
+test("paths with a slash at the end work", async () => {
   const { app } = storingCollector();
   assert.equal((await app.request("/v2j/", gzipped("[1]"))).status, 200);
   for (const path of ["/livez/", "/readyz/"]) assert.equal((await app.request(path)).status, 200);
   assert.equal((await app.request("/readyz", { method: "HEAD" })).status, 200);
 });
 
-test("takes 512,000 bytes and answers 413 to one more, compressed or not", async () => {
+test("512,000 bytes are accepted, and one more gets a 413, compressed or not", async () => {
   const { app } = storingCollector();
   const event = `"${"x".repeat(50_000)}",`;
   const fits = `[${event.repeat(10)}"${"x".repeat(11_966)}"]`;
@@ -195,7 +209,7 @@ test("takes 512,000 bytes and answers 413 to one more, compressed or not", async
   assert.equal((await app.request("/v2j", signed(tooLong))).status, 413);
 });
 
-test("stops reading an endless body at the limit", async () => {
+test("reading an endless body stops at the limit", async () => {
   const { app } = storingCollector({ maxBodyBytes: 1_000 });
   let pulls = 0;
   const body = new ReadableStream({
@@ -209,18 +223,18 @@ test("stops reading an endless body at the limit", async () => {
   assert.ok(pulls < 10, `${pulls} chunks were read`);
 });
 
-test("stops decompressing a gzip bomb at the limit", async () => {
+test("decompressing a gzip bomb stops at the limit", async () => {
   const { app } = storingCollector();
   const answer = await app.request("/v2j", gzipped(Buffer.alloc(100_000_000)));
   assert.equal(answer.status, 413);
 });
 
-test("names the events that the sink never takes, beside those at fault", async () => {
+test("events that the sink rejects are listed with the other rejected events", async () => {
   const sink = {
     store: async ({ events }: AcceptedBatch) => {
       const all = Array.from({ length: events.count }, (_, index) => events.text(index));
       const rejected = all.flatMap((text, index) =>
-        text.includes("large") ? [{ index, reason: "too large" }] : [],
+        text.includes("large") ? [{ index, error: "too large" }] : [],
       );
       return { stored: all.length - rejected.length, duplicates: 0, rejected };
     },
@@ -233,7 +247,7 @@ test("names the events that the sink never takes, beside those at fault", async 
   assert.deepEqual([accepted, rejected.map(({ index }) => index)], [1, [0, 2, 3, 4]]);
 });
 
-test("answers 503 when the events cannot be stored, so that they are sent again", async () => {
+test("a failure of the sink gets a 503, so that the batch is sent again", async () => {
   const sink = { store: () => Promise.reject(new Error("disk full at /secret/path")) };
   const { app } = storingCollector({ sink });
   const answer = await app.request("/v2j", gzipped("[1]"));
@@ -241,7 +255,7 @@ test("answers 503 when the events cannot be stored, so that they are sent again"
   assert.deepEqual(await answer.json(), { error: "The events were not stored. Send them again." });
 });
 
-test("answers 404 to other paths and 405 to other methods", async () => {
+test("other paths get a 404, and other methods a 405", async () => {
   const { app } = storingCollector();
   assert.equal((await app.request("/v1", gzipped("[1]"))).status, 404);
   const answer = await app.request("/v2");
@@ -249,7 +263,7 @@ test("answers 404 to other paths and 405 to other methods", async () => {
   assert.equal(answer.headers.get("allow"), "POST");
 });
 
-/** Sends 3 MB to a collector that is served, and resolves with the status it is answered with. */
+/** Sends 3 MB to a served collector, and resolves with the status of the response. */
 function sendLong(port: number, signature: string, agent: Agent): Promise<number> {
   const headers = { "X-Signature": signature };
   const request = httpRequest({ port, method: "POST", path: "/v2j", headers, agent });
@@ -266,10 +280,10 @@ function sendLong(port: number, signature: string, agent: Agent): Promise<number
 
 for (const [expected, what, signature, options] of [
   [413, "it is too long", sign(""), {}],
-  [403, "nobody has its key", sign("", "nobody"), {}],
-  [503, "there is too much to do", sign(""), { maxRequests: 0 }],
+  [403, "its key is unknown", sign("", "nobody"), {}],
+  [503, "the collector is overloaded", sign(""), { maxRequests: 0 }],
 ] as const) {
-  test(`lets a client that is still sending read that ${what}, time and again`, {
+  test(`a client that is still sending gets the response that ${what}, five times in a row`, {
     timeout: 60_000,
   }, async () => {
     const { app } = storingCollector(options);

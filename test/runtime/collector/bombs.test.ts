@@ -12,14 +12,14 @@ import { signatureOf, signedBatch } from "../../support/signed.ts";
 const KEYS = new Map([[KEY.name, KEY.secret]]);
 
 // In a process of its own: Deno runs test files side by side in one, and the memory of all is measured.
-test("does not fill its memory with gzip bombs, many at once", { timeout: 120_000 }, async () => {
+test("many gzip bombs at once do not fill the memory", { timeout: 120_000 }, async () => {
   await using program = start("test/support/programs/gzip_bombs.ts");
   const grownMb = Number(await program.line(/^\d+$/));
   assert.equal(await program.ended, 0);
   assert.ok(grownMb < 200, `${grownMb} MB for bombs of 200 MB each`);
 });
 
-test("takes a gzip of several members for what they are together", async () => {
+test("a gzip of several members is decompressed as a whole", async () => {
   const stored: StoredBatch[] = [];
   const app = collector({ keys: KEYS, sink: memorySink(stored), maxBodyBytes: 10 });
   const members = (...parts: string[]): RequestInit => ({
@@ -32,7 +32,7 @@ test("takes a gzip of several members for what they are together", async () => {
   assert.equal((await app.request("/v2j", members("[1111111,", "2]"))).status, 413);
 });
 
-/** Whatever a rightly signed body is made of. */
+/** Pieces of a signed body. */
 const bodies = fc.oneof(
   fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
   fc.json({ maxDepth: 8 }).map((json) => Buffer.from(`[${json},${json}]`)),
@@ -55,7 +55,7 @@ const bodies = fc.oneof(
     .map((value) => Buffer.from(`[${value},{"a":${value},"a":${value}}]`)),
 );
 
-test("stores valid JSON only, each event as it was sent, and accounts for all of them", {
+test("only valid JSON is stored, byte for byte, and every event is accounted for", {
   timeout: 60_000,
 }, async () => {
   const stored: StoredBatch[] = [];
@@ -83,7 +83,7 @@ test("stores valid JSON only, each event as it was sent, and accounts for all of
   );
 });
 
-test("answers 400 to a gzip that is cut anywhere", async () => {
+test("a gzip that is cut anywhere gets a 400", async () => {
   const app = collector({ keys: KEYS, sink: memorySink([]) });
   const text = JSON.stringify(Array.from({ length: 50 }, (_, id) => ({ id })));
   const whole = gzipSync(text);

@@ -2,25 +2,25 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { collectorAdmin } from "../../../src/collector/admin.ts";
 import { type CollectorOptions, collector } from "../../../src/collector/app.ts";
-import type { AcceptedBatch, Stored } from "../../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, StoreResult } from "../../../src/collector/sinks/sink.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
 import { memorySink } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY } from "../../support/keys.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
 
-/** A sink that keeps batches when it is told. */
+/** A sink that stores batches on command. */
 class SlowSink {
   readonly waiting: { readonly keep: () => void; readonly fail: (reason: unknown) => void }[] = [];
 
-  store({ events }: AcceptedBatch): Promise<Stored> {
-    const { promise, resolve, reject } = Promise.withResolvers<Stored>();
+  store({ events }: AcceptedBatch): Promise<StoreResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<StoreResult>();
     const stored = { stored: events.count, duplicates: 0 };
     this.waiting.push({ keep: () => resolve(stored), fail: reject });
     return promise;
   }
 
-  /** Resolves once so many batches wait for it. */
+  /** Resolves once this many batches wait. */
   async holds(count: number): Promise<void> {
     await eventually(`${count} batches`, () => this.waiting.length >= count);
   }
@@ -33,7 +33,7 @@ function open(options: Partial<CollectorOptions> = {}) {
   return { app, status, sink };
 }
 
-/** A request whose body tells whether anybody has asked for it. */
+/** A request that records whether its body was read. */
 function watchedRequest(signature: string): { init: RequestInit; wasRead: () => boolean } {
   let isRead = false;
   const body = new ReadableStream(
@@ -50,7 +50,7 @@ function watchedRequest(signature: string): { init: RequestInit; wasRead: () => 
   return { init, wasRead: () => isRead };
 }
 
-test("reads nothing of a request without a signature, or with a key nobody has", async () => {
+test("the body of a request without a signature or with an unknown key is not read", async () => {
   const { app, status } = open({ sink: memorySink([]) });
   for (const signature of ["", "key=x", signatureOf("[1]", { name: "nobody", secret: KEY.secret })]) {
     const { init, wasRead } = watchedRequest(signature);
@@ -67,7 +67,7 @@ for (const [what, limits] of [
   ["as many requests as it may", { maxRequests: 2 }],
   ["as many bytes as it may", { maxPendingBytes: 5 }],
 ] as const) {
-  test(`answers 503 before it reads a request while it has ${what}, and goes on then`, async () => {
+  test(`with ${what}, a request gets a 503 before it is read; later requests are accepted`, async () => {
     const { app, status, sink } = open(limits);
     const running = [app.request("/v2j", signedBatch("[1]")), app.request("/v2j", signedBatch("[2]"))];
     await sink.holds(2);
@@ -89,7 +89,7 @@ for (const [what, limits] of [
   });
 }
 
-test("lets go of what it held of requests that were rejected or broke off", async () => {
+test("requests that were rejected or aborted hold no memory", async () => {
   const { app, status } = open({ sink: memorySink([]) });
   const broken = new ReadableStream({
     start: (controller) => controller.error(new Error("connection reset")),
@@ -107,7 +107,7 @@ test("lets go of what it held of requests that were rejected or broke off", asyn
   }
 });
 
-test("asks to be left alone for longer the more often its sink fails, and is ready again later", async () => {
+test("Retry-After doubles with each failure of the sink, and the collector is ready again later", async () => {
   const { app, status, sink } = open();
   const admin = collectorAdmin(status);
   const fail = async (): Promise<Response> => {
@@ -139,7 +139,7 @@ test("asks to be left alone for longer the more often its sink fails, and is rea
   assert.equal((await admin.request("/health")).status, 200);
 });
 
-test("takes no more when it stops, and knows when the last batch is stored", async () => {
+test("a stopping collector rejects new batches, and idle() resolves when the last one is stored", async () => {
   const { app, status, sink } = open();
   await status.idle();
   const running = app.request("/v2j", signedBatch("[1]"));
@@ -160,7 +160,7 @@ test("takes no more when it stops, and knows when the last batch is stored", asy
   await idle;
 });
 
-test("asks for its keys with each request, so that they can change", async () => {
+test("keys can change between requests", async () => {
   let keys = new Map([[KEY.name, KEY.secret]]);
   const { app } = open({ keys: () => keys, sink: memorySink([]) });
   assert.equal((await app.request("/v2j", signedBatch("[1]"))).status, 200);

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as v from "valibot";
 import { type CollectorOptions, collector } from "../../../src/collector/app.ts";
+import { schemaValidator } from "../../../src/collector/batch_parser.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
-import { schemaValidator } from "../../../src/collector/validate.ts";
 import { memorySink, type StoredBatch } from "../../support/collector.ts";
 import { KEY } from "../../support/keys.ts";
 import { signedBatch, signedHeaders } from "../../support/signed.ts";
@@ -22,28 +22,36 @@ function open(options: Partial<CollectorOptions> = {}) {
   return { app, stored, status };
 }
 
-test("stores the good events of a batch, with their ids, and names the others", async () => {
+test("the valid events of a batch are stored with their ids, and the others are listed", async () => {
   const { app, stored, status } = open();
   const body = '{"1":{"lst":["rec",4,{"1":{"i32":1}},{"x":1},{"1":{"i32":3}},[]]}}';
   const answer = await app.request("/v2", signedBatch(body, signedHeaders(body, `${QUEUE}:5-7,9`)));
   assert.equal(answer.status, 422);
   assert.deepEqual(await answer.json(), {
     error:
-      "2 of 4 events are rejected, event 1 first: expected the id of a field at byte 1; is version 2j sent to /v2?",
+      "2 of 4 events are rejected, event 1 first: not a Thrift struct (expected a field id at byte 1); for JSON events, set collector.version = 2j in the publisher",
     accepted: 2,
     duplicates: 0,
     rejected: [
-      { index: 1, error: "expected the id of a field at byte 1; is version 2j sent to /v2?" },
-      { index: 3, error: "expected a struct at byte 0" },
+      {
+        index: 1,
+        error:
+          "not a Thrift struct (expected a field id at byte 1); for JSON events, set collector.version = 2j in the publisher",
+      },
+      {
+        index: 3,
+        error:
+          "not a Thrift struct (expected a struct at byte 0); for JSON events, set collector.version = 2j in the publisher",
+      },
     ],
   });
   assert.deepEqual(stored[0]?.events, ['{"1":{"i32":1}}', '{"1":{"i32":3}}']);
   assert.equal(stored[0]?.meta.eventIds, `${QUEUE}:5,7`);
-  const { stored: storedCount, duplicates, rejected, bytes } = status.of(KEY.name);
+  const { stored: storedCount, duplicates, rejected, bytes } = status.countsOf(KEY.name);
   assert.deepEqual([storedCount, duplicates, rejected, bytes], [2, 0, 2, body.length]);
 });
 
-test("does not ask the sink when no event is good", async () => {
+test("the sink is not called when no event is valid", async () => {
   const { app } = open({ sink: { store: () => Promise.reject(new Error("asked")) } });
   const answer = await app.request("/v2", signedBatch('{"1":{"lst":["rec",1,5]}}'));
   assert.equal(answer.status, 422);
@@ -51,16 +59,16 @@ test("does not ask the sink when no event is good", async () => {
   assert.equal((await app.request("/v2j", signedBatch("[]"))).status, 200);
 });
 
-test("tells duplicates from new events, and counts both as accepted", async () => {
+test("duplicates count as accepted", async () => {
   const { app, status } = open({
     sink: { store: async ({ events }) => ({ stored: 1, duplicates: events.count - 1 }) },
   });
   const answer = await app.request("/v2j", signedBatch("[1,2,3]"));
   assert.deepEqual(await answer.json(), { accepted: 3, duplicates: 2 });
-  assert.deepEqual([status.of(KEY.name).stored, status.of(KEY.name).duplicates], [1, 2]);
+  assert.deepEqual([status.countsOf(KEY.name).stored, status.countsOf(KEY.name).duplicates], [1, 2]);
 });
 
-test("asks the app's own check of each event that is one", async () => {
+test("validate gets each event that is valid so far", async () => {
   const seen: unknown[] = [];
   const validate = (event: unknown): string | undefined => {
     seen.push(event);
@@ -77,7 +85,7 @@ test("asks the app's own check of each event that is one", async () => {
   assert.deepEqual(stored[0]?.events, ['{"n":1}', '{"n":3}']);
 });
 
-test("checks events by a schema, and says which field is wrong without its value", async () => {
+test("a schema checks events, and the error names the field without its value", async () => {
   const validate = schemaValidator(v.object({ user: v.string() }));
   const { app, stored } = open({ validate });
   const answer = await app.request("/v2j", signedBatch('[{"user":"u1","more":1},{"user":5},{}]'));
@@ -91,18 +99,20 @@ test("checks events by a schema, and says which field is wrong without its value
   assert.deepEqual(stored[0]?.events, ['{"user":"u1","more":1}'], "as it was sent");
 });
 
-test("answers 500, to be sent again, when the app's check throws", async () => {
+test("a validator that throws gets a 500, so that the batch is sent again", async () => {
   const validate = () => {
     throw new Error("secret detail");
   };
   const { app, stored, status } = open({ validate });
   const answer = await app.request("/v2j", signedBatch("[1]"));
   assert.equal(answer.status, 500);
-  assert.deepEqual(await answer.json(), { error: "The collector's check of events failed." });
+  assert.deepEqual(await answer.json(), {
+    error: "The validator of the collector failed. Send the batch again.",
+  });
   assert.deepEqual([stored.length, status.requests.failed], [0, 1]);
 });
 
-test("stores nothing and names none when the list of those rejected is too long for an answer", async () => {
+test("nothing is stored or listed when the list of rejected events would be too long", async () => {
   const { app, stored } = open({ v1: true });
   const answer = await app.request("/v1", signedBatch(`[{},${Array(5_000).fill(1).join(",")}]`));
   assert.equal(answer.status, 422);
@@ -111,7 +121,7 @@ test("stores nothing and names none when the list of those rejected is too long 
   assert.equal(stored.length, 0);
 });
 
-test("answers with 64 KiB at most, whatever the app says of events", async () => {
+test("a response has at most 64 KiB, whatever the validator returns", async () => {
   const { app, stored } = open({ validate: (event) => `${event}${"\u0001é".repeat(500)}` });
   for (const count of [1, 10, 50, 60, 100]) {
     const answer = await app.request("/v2j", signedBatch(`[${Array(count).fill(1).join(",")}]`));
@@ -122,7 +132,7 @@ test("answers with 64 KiB at most, whatever the app says of events", async () =>
   assert.equal(stored.length, 0);
 });
 
-test("has /v1 only when told", async () => {
+test("/v1 exists only with the option v1", async () => {
   const { app, stored } = open({ v1: true });
   assert.equal((await app.request("/v1", signedBatch('[{"a":1}]'))).status, 200);
   assert.deepEqual(stored[0], {

@@ -29,7 +29,7 @@ async function serve(options: Partial<CollectorOptions> = {}, serveOptions: Serv
   return { ...served, status, stored, port: served.port!, [Symbol.asyncDispose]: () => served.close() };
 }
 
-/** Requests whose bodies do not come, by one who knows the name of a key. */
+/** Requests with a known key name whose bodies do not arrive. */
 class Attack implements Disposable {
   readonly answers: string[] = [];
   readonly #sockets: Socket[] = [];
@@ -65,13 +65,13 @@ async function send(address: string): Promise<number> {
 }
 
 test(
-  "takes honest batches while hundreds of requests with its key's name send slowly, and answers those 408",
+  "valid batches are accepted while hundreds of slow requests use the same key name; those get a 408",
   LIMIT,
   async () => {
     await using server = await serve({ maxRequests: 8 });
     using attack = new Attack();
     await attack.begin(server.port, 300);
-    // On a busy machine the first are answered before the last have come.
+    // On a busy machine the first get responses before the last have arrived.
     const begun = (): number => server.status.readingRequests + server.status.requests.too_slow;
     await eventually("slow requests", () => begun() >= 300);
     assert.equal(server.status.pendingRequests, 0);
@@ -84,24 +84,28 @@ test(
   },
 );
 
-test("waits for a body that is slow but moves, also after a fast beginning", LIMIT, async () => {
-  await using server = await serve();
-  using moving = new Attack();
-  using stuck = new Attack();
-  await moving.begin(server.port, 1);
-  await stuck.begin(server.port, 1, "x".repeat(90_000));
-  const trickle = setInterval(() => moving.trickle(200), 200);
-  try {
-    await eventually("an answer to the one that is stuck", () => stuck.answers[0] !== "", 20_000);
-    assert.match(stuck.answers[0]!, /^HTTP\/1.1 408 /);
-    assert.equal(moving.answers[0], "");
-    assert.equal(server.status.readingRequests, 1);
-  } finally {
-    clearInterval(trickle);
-  }
-});
+test(
+  "a body that is slow but above the minimum rate is accepted, also after a fast beginning",
+  LIMIT,
+  async () => {
+    await using server = await serve();
+    using moving = new Attack();
+    using stuck = new Attack();
+    await moving.begin(server.port, 1);
+    await stuck.begin(server.port, 1, "x".repeat(90_000));
+    const trickle = setInterval(() => moving.trickle(200), 200);
+    try {
+      await eventually("an answer to the one that is stuck", () => stuck.answers[0] !== "", 20_000);
+      assert.match(stuck.answers[0]!, /^HTTP\/1.1 408 /);
+      assert.equal(moving.answers[0], "");
+      assert.equal(server.status.readingRequests, 1);
+    } finally {
+      clearInterval(trickle);
+    }
+  },
+);
 
-test("does not let bodies that nobody has signed for take up the room of others", LIMIT, async () => {
+test("bodies without a verified signature cannot use up the budget of others", LIMIT, async () => {
   await using server = await serve({ maxPendingBytes: 16_777_216 });
   using attack = new Attack();
   await attack.begin(server.port, 45, "x".repeat(400_000), 500_000);
@@ -110,7 +114,7 @@ test("does not let bodies that nobody has signed for take up the room of others"
   await eventually("a bound", () => server.status.readingBytes <= 16_777_216);
 });
 
-test("takes honest batches while more connections are open than may be", LIMIT, async () => {
+test("valid batches are accepted while all connections are in use", LIMIT, async () => {
   await using server = await serve({}, { maxConnections: 50 });
   using attack = new Attack();
   await attack.begin(server.port, 120);
@@ -124,7 +128,7 @@ test("takes honest batches while more connections are open than may be", LIMIT, 
   assert.match(metrics, /eventspool_collector_cut_connections_total \d\d/);
 });
 
-test("gives a key at most half of what it may store at once, where there are several, and tells when it is full", async () => {
+test("one of several keys gets at most half of the limits, and /health says when they are reached", async () => {
   const keep: (() => void)[] = [];
   const sink = {
     store: () =>
@@ -154,7 +158,7 @@ test("gives a key at most half of what it may store at once, where there are sev
   const health = await collectorAdmin(status).request("/health");
   assert.match(
     ((await health.json()) as { reasons: string[] }).reasons[0]!,
-    /^It has 4 requests with 12 bytes to store/,
+    /^It is storing 4 requests with 12 bytes/,
   );
   assert.equal(health.status, 503);
   assert.match(await (await collectorAdmin(status).request("/metrics")).text(), /collector_saturated 1\n/);
@@ -163,7 +167,7 @@ test("gives a key at most half of what it may store at once, where there are sev
   assert.equal((await app.request("/readyz")).status, 200);
 });
 
-/** What may go wrong on our side, or in the app around the collector. */
+/** Failures of the collector, or of the app around it. */
 const faults: readonly (readonly [what: string, make: () => Hono])[] = [
   [
     "a sink that throws what asks for a 400",
@@ -261,7 +265,7 @@ function around(middleware: Parameters<Hono["use"]>[1]): Hono {
 }
 
 for (const [what, make] of faults)
-  test(`blames no event for ${what}`, LIMIT, async () => {
+  test(`${what} is never answered as a fault of the events`, LIMIT, async () => {
     const { status } = await make().request("/in/v2j", signedBatch("[1]"));
     assert.ok(status >= 500, String(status));
     await using served = await (async () => {

@@ -69,8 +69,8 @@ test("rejects a broken configuration, and an output it cannot open, in one line"
     keys,
     /collector\.ts: .*config\.ini: \[event-collector\] key\.NAME: expected one or more keys/,
   );
-  assertRejection(output, /collector\.ts: Cannot open .* for appending/);
-  assertRejection(missing, /collector\.ts: .*absent\.ini: .*there is no such file$/);
+  assertRejection(output, /collector\.ts: Cannot open .*: it is a directory/);
+  assertRejection(missing, /collector\.ts: .*absent\.ini: .*the file does not exist$/);
 });
 
 test("rejects a taken port in one line, with 2", LIMIT, async () => {
@@ -79,7 +79,7 @@ test("rejects a taken port in one line, with 2", LIMIT, async () => {
   const file = configure(directory.path, `listen = 127.0.0.1:${taken.port}\nkey.k = ${KEY_BASE64}\n`);
   assertRejection(
     await collector([file]),
-    /collector\.ts: listen: cannot listen on 127\.0\.0\.1:\d+: the address is taken/,
+    /collector\.ts: listen: cannot listen on 127\.0\.0\.1:\d+: the address is in use/,
   );
 });
 
@@ -190,8 +190,8 @@ test(
     writeFileSync(notPem, "no certificate");
     const missing = join(directory.path, "missing", "events.jsonl");
     const unusable: readonly (readonly [lines: string, output: string | undefined, reason: RegExp])[] = [
-      [`listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is taken/],
-      [`${listen}admin.listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is taken/],
+      [`listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is in use/],
+      [`${listen}admin.listen = 127.0.0.1:${taken.port}\n${key}`, undefined, /address is in use/],
       [listen + key, missing, /Cannot open .*missing/],
       [`listen = localhost:0\n${key}`, missing, /Cannot open .*missing/],
       [`${listen}request_timeout = 5s\n${key}`, missing, /Cannot open .*missing/],
@@ -250,7 +250,7 @@ test(
   },
 );
 
-test("loses no event of those who send while it is reloaded again and again", LIMIT, async () => {
+test("loses no event that is sent while it reloads again and again", LIMIT, async () => {
   using directory = temporaryDirectory();
   const lines = (nth: number): string =>
     `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\nrequest_timeout = ${10 + nth}s\noutput.rotate_size = ${1 + nth}MiB\n`;
@@ -373,7 +373,7 @@ test("--check finds what a start would: a missing directory, a taken port", LIMI
   const absent = configure(directory.path, key, join(directory.path, "absent", "events.jsonl"));
   assertRejection(await collector(["--check", absent]), /output: .*absent does not exist: create it/);
   const clash = configure(directory.path, `${key}listen = 127.0.0.1:${taken.port}\n`);
-  assertRejection(await collector(["--check", clash]), /listen: cannot listen on .*the address is taken/);
+  assertRejection(await collector(["--check", clash]), /listen: cannot listen on .*the address is in use/);
 });
 
 test("--check passes beside a running collector, and --strict rejects warnings", LIMIT, async () => {

@@ -46,9 +46,9 @@ test("the publisher says what is wrong with a service's database, in one line", 
   const bare = await publisher(shop, "queue.file = bare.db\n");
   assertRejection(bare, /bare\.db has no outbox: start the service first/);
   journal.close();
-  assertRejection(await publisher(shop, "queue.file = nope.db\n"), /There is no database .*nope\.db/);
+  assertRejection(await publisher(shop, "queue.file = nope.db\n"), /The database .*nope\.db does not exist/);
   const both = "queue.file = shop.db\nqueue.directory = /spool\n";
-  assertRejection(await publisher(shop, both), /queue\.file: is set, and so is queue\.directory/);
+  assertRejection(await publisher(shop, both), /queue\.file: and queue\.directory are both set/);
   const twice = await publisher(shop, "queue.file = shop.db\n", ["--directory", "/spool"]);
   assertRejection(twice, /--directory and queue\.file \(.*shop\.db\) name two locations/, { isUsage: true });
 });
@@ -59,12 +59,15 @@ test("queue shows, drains and checks an outbox by the path of its file", LIMIT, 
   const at = ["--file", shop.path];
   shop.outbox.putMany([{ n: 1 }, { n: 2 }]);
 
-  const [[depth], peeked, checked] = await Promise.all([
+  const [[depth], [page], peeked, checked] = await Promise.all([
     json(spool, ["depth", ...at]),
+    json(spool, ["status", ...at]),
     queue(spool, ["peek", ...at]),
     queue(spool, ["check", ...at]),
   ]);
   assert.equal(depth!.depth, 2);
+  const [publisher] = page!.publishers as { state: string }[];
+  assert.deepEqual([page!.depth, publisher!.state], [2, "unknown"]);
   assert.match(peeked.stdout, /waiting {2}\{"n":1\}\n.*waiting {2}\{"n":2\}/s);
   assert.equal(checked.code, 0, checked.stdout);
   assert.match(checked.stdout, /integrity_check: ok\n.*2 of at most 10000 events.*the write lock is free/s);

@@ -1,20 +1,24 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import { EventQueue, type EventSerializer } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { VERSION } from "../../../src/version.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
-import { start } from "../../support/processes.ts";
+import { start, startCommand } from "../../support/processes.ts";
+import { runtimeCommand } from "../../support/runtimes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
-import { publishing, stop } from "../../support/spool.ts";
+import { addressOf, publishing, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { readVectors } from "../../support/vectors.ts";
 import { assertRejection, type Result } from "./support.ts";
 
 const LIMIT = { timeout: 60_000 };
+const NOT_ROOT =
+  process.platform !== "linux" || process.getuid?.() !== 0 ? "only root can run as another user" : false;
 
 const SECTION = `[event-publisher:main]
 collector.hostname = collector.example
@@ -159,11 +163,11 @@ test("rejects a broken configuration in one line that says where", LIMIT, async 
     publisher(["--check", badToml.file]),
     publisher(["--check", "--queue-name", "../x", other.file]),
   ]);
-  assertRejection(section, /config\.ini: \[event-publisher:main\] .*it has \[event-publisher:other\]$/);
+  assertRejection(section, /config\.ini: \[event-publisher:main\] .*the file has \[event-publisher:other\]$/);
   assertRejection(secret, /config\.ini:4: \[event-publisher:main\] key\.secret: is not Base64/);
   assert.ok(!secret.stderr.join().includes("Zm9v"), "not even a broken secret is shown");
   assertRejection(variable, /config\.ini:2: .*collector\.hostname: .*NO_SUCH_VARIABLE_HERE is not set$/);
-  assertRejection(missing, /absent\.ini: .*there is no such file$/);
+  assertRejection(missing, /absent\.ini: .*the file does not exist$/);
   assertRejection(toml, /config\.toml:1/);
   assertRejection(name, /"\.\.\/x" is not a queue name/);
 });
@@ -228,7 +232,7 @@ test("rejects a taken admin port in one line, with 2", LIMIT, async () => {
   const admin = `127.0.0.1:${taken.port}`;
   using directory = withFile(SECTION.replace("= off", `= ${admin}`));
   const result = await publisher(["--directory", directory.path, directory.file]);
-  assertRejection(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is taken`));
+  assertRejection(result, new RegExp(`admin.listen: cannot listen on ${admin}: the address is in use`));
 });
 
 test(
@@ -251,12 +255,82 @@ test(
   },
 );
 
+test(
+  "--check finds what a start would: a missing directory, a file that is not a queue, a taken port",
+  LIMIT,
+  async () => {
+    using directory = withFile(SECTION);
+    await using taken = await ScriptedCollector.open();
+    const admin = join(directory.path, "admin.ini");
+    writeFileSync(admin, SECTION.replace("= off", `= 127.0.0.1:${taken.port}`), { mode: 0o600 });
+    const broken = join(directory.path, "broken");
+    mkdirSync(broken);
+    writeFileSync(
+      join(broken, "events-main.db"),
+      "not a database, but long enough for its header\n".repeat(9),
+    );
+    const checkIn = (path: string, file = directory.file) =>
+      publisher(["--check", "--directory", path, file]);
+    const [missing, notQueue, port] = await Promise.all([
+      checkIn(join(directory.path, "absent")),
+      checkIn(broken),
+      checkIn(directory.path, admin),
+    ]);
+    assertRejection(missing, /queue\.directory: .*absent does not exist: create it/);
+    assertRejection(notQueue, /events-main\.db is not a queue file/);
+    assertRejection(port, /admin\.listen: cannot listen on .*the address is taken/);
+  },
+);
+
+test("--check names owner, mode and user where a start may not write", {
+  ...LIMIT,
+  skip: NOT_ROOT,
+}, async () => {
+  using directory = withFile(SECTION);
+  using places = temporaryDirectory();
+  for (const path of [directory.path, places.path]) chmodSync(path, 0o755);
+  chmodSync(directory.file, 0o644);
+  const file = new URL("../../../src/commands/publisher.ts", import.meta.url);
+  const [command, args] = runtimeCommand(file, ["--check", "--directory", places.path, directory.file]);
+  const user = ["--reuid=65534", "--regid=65534", "--clear-groups", command];
+  const env = { HOME: "/tmp", DENO_DIR: "/tmp/deno-of-nobody" };
+  await using program = startCommand(["setpriv", [...user, ...args]], { env });
+  assert.equal(await program.ended, 2);
+  const expected = /: cannot read and write .*: owner uid 0, mode 0755, this process's uid 65534 \(EACCES\)/;
+  assert.match(program.stderr.join("\n"), expected);
+});
+
+test("--check passes beside a running publisher, and --strict makes warnings errors", LIMIT, async () => {
+  using directory = withFile(`${SECTION.replace("= off", "= 127.0.0.1:0")}collector.hostnam = x\n`);
+  const at = ["--directory", directory.path];
+  await using program = start("src/commands/publisher.ts", [...at, directory.file]);
+  const { port } = await addressOf(program);
+  await publishing(program);
+  const running = join(directory.path, "running.ini");
+  writeFileSync(running, SECTION.replace("= off", `= 127.0.0.1:${port}`), { mode: 0o600 });
+  const [beside, lenient, ...strict] = await Promise.all([
+    publisher(["--check", "--strict", ...at, running]),
+    publisher(["--check", ...at, directory.file]),
+    publisher(["--check", "--strict", ...at, directory.file]),
+    publisher(["--strict", ...at, directory.file]),
+  ]);
+  assert.equal(beside!.code, 0, beside!.stderr.join("\n"));
+  assert.equal(lenient!.code, 0);
+  for (const { code, stdout, stderr } of strict) {
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.match(
+      stderr.join("\n"),
+      /^warning: .*did you mean collector\.hostname\?\n.*: 1 warning, and with --strict/,
+    );
+  }
+});
+
 test("tells at its start which file it reads, and warns of what is likely not meant", LIMIT, async () => {
   using directory = withFile(`${SECTION}collector.hostnam = x\n{x} = braces\n`);
   await using program = start("src/commands/publisher.ts", ["--directory", directory.path, directory.file]);
   await publishing(program);
   await program.line(/did you mean collector\.hostname\?/);
-  await program.line(/main\] \{x\}: not a known key/);
+  await program.line(/main\] \{x\}: unknown key/);
   assert.ok((await program.line(/"Publishing queue /)).includes(join(directory.path, "events-main.db")));
   assert.equal(await stop(program), 0);
 });

@@ -9,7 +9,7 @@ import { KEY_BASE64 } from "../../support/keys.ts";
 import { type Program, start } from "../../support/processes.ts";
 import { Spool, stop } from "../../support/spool.ts";
 
-/** What systemd is here: a unix datagram socket, which only Python has at hand, that prints what it is told. */
+/** In systemd's place: a unix datagram socket, which only Python offers, that prints what it receives. */
 const RECEIVER = `
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

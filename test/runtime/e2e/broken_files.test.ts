@@ -58,7 +58,7 @@ const BREAKAGES: readonly Breakage[] = [
     name: "holds random bytes",
     breakIt: (file) => writeFileSync(file, randomBytes(50_000)),
     code: "SQLITE_NOTADB",
-    reason: /is no SQLite database/,
+    reason: /is not an SQLite database/,
   },
   {
     name: "is another program's database",
@@ -86,7 +86,7 @@ const BREAKAGES: readonly Breakage[] = [
       mkdirSync(file);
     },
     code: "NOT_A_QUEUE",
-    reason: /is no file/,
+    reason: /is not a regular file/,
   },
   {
     name: "is a pipe",
@@ -95,7 +95,7 @@ const BREAKAGES: readonly Breakage[] = [
       spawnSync("mkfifo", [file]);
     },
     code: "NOT_A_QUEUE",
-    reason: /is no file/,
+    reason: /is not a regular file/,
   },
   {
     name: "is a link that leads nowhere",
@@ -211,7 +211,7 @@ test("says whose file it is to a user who may not use it", AS_NOBODY, (t) => {
     assert.equal(code, 2, text);
     assert.match(
       text,
-      /queue\.ts (?:put|depth): The queue file .* (may not|cannot be opened).*see (to its owner and mode|that)/,
+      /queue\.ts (?:put|depth): The queue file .* (may not|cannot be opened).*check (its owner and mode|that)/,
     );
     assert.doesNotMatch(text, /^\s+at /m);
   }

@@ -23,7 +23,7 @@ test(
     spool.put(1_000);
     const line = await publisher.line(/responded with 503/);
     assert.match(line, /The destination is unavailable/);
-    await first.line(/The stream has not all events of the batch: .*the stream is full/);
+    await first.line(/The stream did not store the whole batch: .*the stream is full/);
     assert.equal((await client.jsm.streams.info("EVENTS")).state.messages, 500);
 
     await client.jsm.streams.update("EVENTS", { max_msgs: -1 });

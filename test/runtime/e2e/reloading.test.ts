@@ -95,19 +95,19 @@ test("goes on as before, and says so, when the new configuration cannot be used"
   const unusable: [name: string, settings: Settings, problem: RegExp][] = [
     ["a value that cannot be read", { ...good, "batch.max_age": "soon" }, /batch\.max_age/],
     ["no collector", { "admin.listen": "127.0.0.1:0" }, /collector\.hostname/],
-    ["a taken port", { ...good, "admin.listen": `127.0.0.1:${taken.port}` }, /address is taken/],
+    ["a taken port", { ...good, "admin.listen": `127.0.0.1:${taken.port}` }, /address is in use/],
     [
       "a host of others",
       { ...good, "admin.listen": "192.0.2.1:9900", "admin.token": "t".repeat(32) },
-      /no such address/,
+      /does not have the address/,
     ],
     [
       "a socket without a directory",
       { ...good, "admin.listen": "/nowhere/admin.sock" },
-      /directory does not exist/,
+      /the directory \/nowhere does not exist/,
     ],
     ["a metrics endpoint without a port", { ...good, "metrics.endpoint": "127.0.0.1" }, /metrics\.endpoint/],
-    ["no secret file", { ...good, "key.secret": "", "key.secret_file": "/nowhere/key" }, /no such file/],
+    ["no secret file", { ...good, "key.secret": "", "key.secret_file": "/nowhere/key" }, /does not exist/],
     ["two secrets", { ...good, "key.secret_file": secret }, /key\.secret/],
     [
       "no file of a service",

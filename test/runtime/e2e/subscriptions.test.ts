@@ -123,7 +123,7 @@ test(
     }
     await eventually("the skip", () => (readers.state("search")?.depth ?? 0) <= 1_000);
     assert.equal(readers.state("search")?.skipped, 5_000);
-    await publisher.line(/Subscription search lags|lags further behind/);
+    await publisher.line(/Subscription \\"search\\" exceeded subscription.lag_limit/);
     await eventually("the trim", () => readers.rows() === 1_000);
     await stop(publisher);
 

@@ -67,7 +67,7 @@ for (const [what, request, expected] of [
     /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 .*ab$/s,
   ],
 ] as const)
-  test(`answers a request in ${what}`, LIMIT, async () => {
+  test(`a request in ${what} gets a response`, LIMIT, async () => {
     await using served = closing(await serveApp(app, LOCAL));
     using client = new Client(served.port!, request);
     await client.answered();
@@ -79,13 +79,13 @@ for (const [what, request] of [
   ["a Host that no URL has", "POST /echo HTTP/1.1\r\nHost: a b\r\nContent-Length: 2\r\n\r\nab"],
   ["a target that no URL has", "POST http://[x/ HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"],
 ])
-  test(`does not blame the content of a request with ${what}`, LIMIT, async () => {
+  test(`a request with ${what} is not answered as a fault of its content`, LIMIT, async () => {
     await using served = closing(await serveApp(app, LOCAL));
     using client = new Client(served.port!, request);
     assert.match(await client.answered(), /^HTTP\/1.1 421 .*\{"error":/s);
   });
 
-test("answers 500 when the app throws, not what the error asks for", LIMIT, async () => {
+test("an app that throws gets a 500, whatever status the error has", LIMIT, async () => {
   const failing = {
     fetch: () => {
       throw Object.assign(new Error("secret"), { status: 400 });
@@ -97,7 +97,7 @@ test("answers 500 when the app throws, not what the error asks for", LIMIT, asyn
   assert.deepEqual(await response.json(), { error: "The server failed. Send it again." });
 });
 
-test("keeps an idle connection for longer than a request may take, and closes it then", LIMIT, async () => {
+test("an idle connection stays open longer than a request may take, and is closed later", LIMIT, async () => {
   await using served = closing(await serveApp(app, LOCAL, { requestTimeoutMs: 200, keepAliveMs: 5_000 }));
   const request = "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
   using client = new Client(served.port!, request);
@@ -142,7 +142,7 @@ test(
   },
 );
 
-test("cuts no connection whose request is being answered", LIMIT, async () => {
+test("a connection whose request is being answered is not closed", LIMIT, async () => {
   const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
   const waiting = new Hono().post("/", async (c) => {
     const body = await c.req.text();
@@ -180,7 +180,7 @@ async function getByTls(
   }
 }
 
-test("serves HTTPS, and another certificate once it is served anew on its port", {
+test("HTTPS is served, and with a new certificate after a restart on the same port", {
   ...LIMIT,
   skip: NO_OPENSSL,
 }, async () => {
@@ -197,7 +197,7 @@ test("serves HTTPS, and another certificate once it is served anew on its port",
   assert.equal((await getByTls(second, authority)).name, "second");
 });
 
-test("makes room among connections by TLS, and cuts none whose request is being answered", {
+test("TLS connections are limited too, and none is closed whose request is being answered", {
   ...LIMIT,
   skip: NO_OPENSSL,
 }, async () => {
@@ -220,7 +220,7 @@ test("makes room among connections by TLS, and cuts none whose request is being 
   assert.match((await first).answer, /^HTTP\/1.. 200 /);
 });
 
-test("asks clients for a certificate of its authority", { ...LIMIT, skip: NO_OPENSSL }, async () => {
+test("clients need a certificate of the authority", { ...LIMIT, skip: NO_OPENSSL }, async () => {
   using authority = new TestAuthority();
   using other = new TestAuthority();
   const tls = { ...authority.issue("server"), ca: readFileSync(authority.caFile) };
@@ -231,7 +231,7 @@ test("asks clients for a certificate of its authority", { ...LIMIT, skip: NO_OPE
   assert.match((await getByTls(served, authority, authority.issue("client"))).answer, /200/);
 });
 
-test("gives up on a request by TLS that does not arrive in its time", {
+test("a TLS request that does not arrive in time gets a 408", {
   ...LIMIT,
   skip: NO_OPENSSL,
 }, async () => {
@@ -253,7 +253,7 @@ test("gives up on a request by TLS that does not arrive in its time", {
   await served.close();
 });
 
-test("says that a certificate cannot be used", LIMIT, async () => {
+test("an unusable certificate is an error", LIMIT, async () => {
   const tls = { cert: Buffer.from("no"), key: Buffer.from("no") };
   await assert.rejects(serveApp(app, LOCAL, { tls, key: "listen" }), (error) => {
     assert.ok(error instanceof ConfigurationError);

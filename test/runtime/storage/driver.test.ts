@@ -38,7 +38,7 @@ test("takes the library of the option driver rather than that of $EVENTSPOOL_SQL
 test("rejects a second driver: a process uses one", async () => {
   const { name } = runtimeLibrary;
   const { logged } = await put("", "better-sqlite3", name);
-  const problem = `driver: is ${name}, and this process uses better-sqlite3 already`;
+  const problem = `driver: is ${name}, and this process already uses better-sqlite3`;
   assert.deepEqual(logged.split(": pass")[0], problem);
 });
 

@@ -3,6 +3,7 @@ import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { Event } from "../../../examples/thrift/gen-nodejs/event_types.cjs";
+import { EventError } from "../../../src/errors.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { serializeV2Event } from "../../../src/serializers/thrift.ts";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
@@ -13,13 +14,14 @@ import {
   type Responder,
   responses,
   TestEventQueue,
+  WaitTimeoutError,
 } from "../../../src/testing/mod.ts";
 import { queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
 
 const LIMIT = { timeout: 60_000 };
 
-/** Longer than any wait of a publisher here. */
+/** Longer than any wait of a publisher in these tests. */
 const PATIENT = { timeoutMs: 30_000 };
 
 interface Numbered {
@@ -29,7 +31,7 @@ interface Numbered {
 const numbered = (count: number): Numbered[] =>
   Array.from({ length: count }, (_, index) => ({ n: index + 1 }));
 
-/** Has a publisher send three events to a collector with such responses, and returns the collector. */
+/** Delivers three events to a collector with these responses, and returns the collector. */
 async function deliver(respond: Responder, settings: Record<string, string> = {}): Promise<FakeCollector> {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
@@ -48,7 +50,7 @@ const statusesOf = ({ requests }: FakeCollector): unknown[] => requests.map(({ s
 const QUEUE = queueUuid(1);
 const OTHER_QUEUE = queueUuid(2);
 
-test("receives what is put, from the real publisher", LIMIT, async () => {
+test("the collector receives events from the real publisher", LIMIT, async () => {
   const collector = await deliver(responses.accept());
   assert.deepEqual(statusesOf(collector), [200]);
   const [{ eventIds, path, bytes, headers, version } = assert.fail()] = collector.requests;
@@ -57,16 +59,16 @@ test("receives what is put, from the real publisher", LIMIT, async () => {
   assert.equal(headers["content-encoding"], "gzip");
 });
 
-test("says which port cannot be listened on", LIMIT, async () => {
+test("open rejects with the port that cannot be used", LIMIT, async () => {
   await using collector = await FakeCollector.open();
   const again = FakeCollector.open({ port: collector.port });
   await assert.rejects(again, {
     code: "CONFIGURATION",
-    message: /^port: cannot be listened on: .*(?:EADDRINUSE|in use)/,
+    message: /^port: cannot listen on port \d+: .*(?:EADDRINUSE|in use)/,
   });
 });
 
-test("receives Thrift events", LIMIT, async () => {
+test("the collector receives Thrift events", LIMIT, async () => {
   using queue = new TestEventQueue("thrift", serializeV2Event);
   await using collector = await FakeCollector.open();
   await using _publisher = publish(queue, collector, { "collector.version": "2" });
@@ -75,14 +77,14 @@ test("receives Thrift events", LIMIT, async () => {
   assert.deepEqual((event as Record<string, unknown>)["2"], { str: "view" });
 });
 
-test("fails with a status for as long as told", LIMIT, async () => {
+test("times: the first responses have a status", LIMIT, async () => {
   assert.deepEqual(
     statusesOf(await deliver(responses.times(2, responses.status(503, "later")))),
     [503, 503, 200],
   );
 });
 
-test("asks to be left alone for seconds", LIMIT, async () => {
+test("retryAfter: the publisher pauses", LIMIT, async () => {
   const collector = await deliver(responses.times(1, responses.retryAfter(1)));
   const [rejected, accepted] = collector.requests;
   assert.deepEqual(statusesOf(collector), [503, 200]);
@@ -90,29 +92,29 @@ test("asks to be left alone for seconds", LIMIT, async () => {
   assert.deepEqual(statusesOf(await deliver(responses.times(1, responses.retryAfter(0, 429)))), [429, 200]);
 });
 
-test("hangs until the publisher gives up", LIMIT, async () => {
+test("hang: the publisher waits for its timeout", LIMIT, async () => {
   const scripted = responses.times(1, responses.hang());
   const statuses = statusesOf(await deliver(scripted, { "collector.timeout": "200ms" }));
   assert.deepEqual([statuses.at(0), statuses.at(-1)], [undefined, 200]);
 });
 
-test("cuts the connection", LIMIT, async () => {
+test("reset: the connection is cut", LIMIT, async () => {
   assert.deepEqual(statusesOf(await deliver(responses.times(1, responses.reset()))), [undefined, 200]);
 });
 
-test("receives events once of which it lost the answer, and counts that they came again", LIMIT, async () => {
+test("lose: events are received once, and counted as repeated", LIMIT, async () => {
   const collector = await deliver(responses.times(1, responses.lose()));
   assert.deepEqual(statusesOf(collector), [undefined, 200]);
   assert.equal(collector.repeated, 3);
 });
 
-test("responds slowly", LIMIT, async () => {
+test("delay: the response is late", LIMIT, async () => {
   const startedAtMs = performance.now();
   await deliver(responses.delay(300));
   assert.ok(performance.now() - startedAtMs > 290);
 });
 
-test("rejects one event, and takes the others", LIMIT, async () => {
+test("reject: the bad event becomes a dead letter, and the others are received", LIMIT, async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
   collector.respond = responses.reject(({ n }: Numbered) => n === 2);
@@ -126,7 +128,7 @@ test("rejects one event, and takes the others", LIMIT, async () => {
   file.close();
 });
 
-test("takes the good events of a batch, and names the others", LIMIT, async () => {
+test("rejectNamed: the bad event is listed, and the others are received at once", LIMIT, async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
   collector.respond = responses.rejectNamed(({ n }: Numbered) => n === 2);
@@ -139,7 +141,7 @@ test("takes the good events of a batch, and names the others", LIMIT, async () =
   assert.equal(publisher.status().state.deadLetters, 1);
 });
 
-test("rejects batches that are too large, so that smaller ones come", LIMIT, async () => {
+test("maxBytes: the publisher sends smaller batches", LIMIT, async () => {
   const collector = await deliver(responses.maxBytes('[{"n":1},{"n":2}]'.length), {
     "publisher.concurrency": "1",
   });
@@ -147,20 +149,22 @@ test("rejects batches that are too large, so that smaller ones come", LIMIT, asy
   for (const { bytes, status } of collector.requests) assert.equal(status, bytes > 17 ? 413 : 200);
 });
 
-test("says what came instead of the events that are waited for", LIMIT, async () => {
+test("waitFor rejects with a WaitTimeoutError that says what came instead", LIMIT, async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   await using collector = await FakeCollector.open();
   collector.respond = responses.status(403);
   queue.put(1);
   await using _publisher = publish(queue, collector);
   await eventually("a request", () => collector.requests.length > 0);
-  await assert.rejects(
-    collector.waitFor(1, { timeoutMs: 1 }),
-    /received 0 of 1 events in 1 ms: \d+ requests, answered at last .*403/,
-  );
+  await assert.rejects(collector.waitFor(1, { timeoutMs: 1 }), (error) => {
+    assert.ok(error instanceof WaitTimeoutError && WaitTimeoutError.is(error) && EventError.is(error));
+    assert.deepEqual([error.code, error.expected, error.received], ["WAIT_TIMEOUT", 1, 0]);
+    assert.match(error.message, /received 0 of 1 events in 1 ms \(\d+ requests, the last responses: .*403/);
+    return true;
+  });
 });
 
-test("notes a responder that throws, and responds with 500", LIMIT, async () => {
+test("a responder that throws is a problem, and responds with 500", LIMIT, async () => {
   const failing: Responder = () => {
     throw new Error("a slip of the test");
   };
@@ -173,7 +177,7 @@ test("notes a responder that throws, and responds with 500", LIMIT, async () => 
   assert.deepEqual(collector.problems, ["POST /v2j: a slip of the test"]);
 });
 
-/** Sends a request by hand. */
+/** Sends a request without a publisher. */
 async function send(
   collector: FakeCollector,
   body: string,
@@ -187,7 +191,7 @@ async function send(
   return [response.status, await response.text()];
 }
 
-test("rejects what no publisher sends, and keeps a note of it", LIMIT, async () => {
+test("a request that no publisher would send is rejected, and listed in problems", LIMIT, async () => {
   await using collector = await FakeCollector.open();
   const wrong = `key=tests, mac=${"0".repeat(64)}`;
   assert.deepEqual(await send(collector, "[1]", { "X-Signature": wrong }), [
@@ -204,23 +208,19 @@ test("rejects what no publisher sends, and keeps a note of it", LIMIT, async () 
   assert.deepEqual([collector.requests, collector.received], [[], []]);
 });
 
-test(
-  "keeps all events of a publisher that does not name them, and each once of one that does",
-  LIMIT,
-  async () => {
-    await using collector = await FakeCollector.open();
-    await send(collector, "[1,2]");
-    await send(collector, "[1,2]", {}, "/some/where/v2j");
-    assert.deepEqual([collector.received, collector.repeated], [[1, 2, 1, 2], 0]);
-    await send(collector, "[7,9,10]", { "Event-Ids": `${QUEUE}:7,9-10` });
-    await send(collector, "[9,10,11]", { "Event-Ids": `${QUEUE}:9-11` });
-    await send(
-      collector,
-      '{"1":{"lst":["rec",1,{"2":{"str":"a"}}]}}',
-      { "Event-Ids": `${OTHER_QUEUE}:9` },
-      "/v2",
-    );
-    assert.deepEqual(collector.received.slice(4), [7, 9, 10, 11, { 2: { str: "a" } }]);
-    assert.equal(collector.repeated, 2);
-  },
-);
+test("events without ids are received each time, and events with ids once", LIMIT, async () => {
+  await using collector = await FakeCollector.open();
+  await send(collector, "[1,2]");
+  await send(collector, "[1,2]", {}, "/some/where/v2j");
+  assert.deepEqual([collector.received, collector.repeated], [[1, 2, 1, 2], 0]);
+  await send(collector, "[7,9,10]", { "Event-Ids": `${QUEUE}:7,9-10` });
+  await send(collector, "[9,10,11]", { "Event-Ids": `${QUEUE}:9-11` });
+  await send(
+    collector,
+    '{"1":{"lst":["rec",1,{"2":{"str":"a"}}]}}',
+    { "Event-Ids": `${OTHER_QUEUE}:9` },
+    "/v2",
+  );
+  assert.deepEqual(collector.received.slice(4), [7, 9, 10, 11, { 2: { str: "a" } }]);
+  assert.equal(collector.repeated, 2);
+});

@@ -17,7 +17,7 @@ import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { TestEventQueue } from "../../../src/testing/mod.ts";
 import { start } from "../../support/processes.ts";
 
-test("shows what was put, in order, as it would be sent", async () => {
+test("events are listed in order, as they would be sent", async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   queue.put({ n: 1, at: new Date(0), left: undefined });
   queue.putMany([{ n: 2 }, { n: 3 }]);
@@ -28,7 +28,7 @@ test("shows what was put, in order, as it would be sent", async () => {
   assert.equal(queue.name, "main");
 });
 
-test("is an EventQueue, and rejects what one rejects", () => {
+test("it is an EventQueue, with the same errors", () => {
   using queue = new TestEventQueue("small", serializeJsonEvent, { maxEvents: 2, maxEventBytes: 10 });
   assert.ok(queue instanceof EventQueue);
   assert.throws(() => queue.put("x".repeat(9)), EventTooLargeError);
@@ -42,7 +42,7 @@ test("is an EventQueue, and rejects what one rejects", () => {
   assert.throws(() => new TestEventQueue("a", serializeJsonEvent, { maxEvents: 0 }), ConfigurationError);
 });
 
-test("checks events with a schema, as an EventQueue does", () => {
+test("it checks events with a schema", () => {
   const schema = z.object({ action: z.string(), source: z.string().default("web") });
   using queue = new TestEventQueue("main", serializeJsonEvent, { schema });
   queue.put({ action: "view" });
@@ -51,7 +51,7 @@ test("checks events with a schema, as an EventQueue does", () => {
   assert.deepEqual(queue.events, [{ action: "view", source: "web" }]);
 });
 
-test("shares its name with no other queue", () => {
+test("two queues of one name are separate", () => {
   using a = new TestEventQueue("main", serializeJsonEvent);
   using b = new TestEventQueue("main", serializeJsonEvent);
   a.put("a");
@@ -59,7 +59,7 @@ test("shares its name with no other queue", () => {
   assert.deepEqual([a.events, b.events], [["a"], ["b"]]);
 });
 
-test("is empty after clear, and takes as many events as before", () => {
+test("after clear it is empty, and has the same cap", () => {
   using queue = new TestEventQueue("main", serializeJsonEvent, { maxEvents: 3 });
   for (let round = 0; round < 3; round++) {
     queue.putMany([1, 2, 3]);
@@ -72,7 +72,7 @@ test("is empty after clear, and takes as many events as before", () => {
   assert.deepEqual(queue.events, [5]);
 });
 
-test("fails as told, and stores nothing then", async () => {
+test("failWith makes puts throw and store nothing", async () => {
   using queue = new TestEventQueue("main", serializeJsonEvent);
   const full = new EventQueueFullError(10, 10, "main");
   queue.failWith(full);
@@ -92,7 +92,7 @@ test("fails as told, and stores nothing then", async () => {
   assert.deepEqual(queue.events, [1, 2, 3]);
 });
 
-test("still tells after close what was left, and leaves nothing on the disk", async () => {
+test("after close its events can still be read, and its file is gone", async () => {
   const queue = new TestEventQueue("main", serializeJsonEvent);
   const directory = dirname(queue.file);
   queue.put(1);
@@ -107,7 +107,7 @@ test("still tells after close what was left, and leaves nothing on the disk", as
   assert.ok(!existsSync(directory));
 });
 
-test("leaves nothing on the disk when a test forgets to close it", async () => {
+test("its file is removed at exit if a test does not close it", async () => {
   await using program = start("test/support/programs/forgetful_test.ts");
   const line = await program.line(/^directory /);
   assert.equal(await program.ended, 0);

@@ -11,7 +11,11 @@ process.umask(Number(umask));
 const body = Buffer.from("{}");
 const destination = new FileDestination(join(directory, "destination.jsonl"));
 const ids = { queue: "main", queueUuid: "u", firstId: 1, lastId: 1, count: 1 };
-const batch = await destination.prepare({ ...ids, joined: body, events: () => [{ id: 1, body }] });
+const batch = await destination.prepare({
+  ...ids,
+  joined: body,
+  events: () => [{ id: 1, putAtMs: 0, body }],
+});
 await batch.send(new AbortController().signal);
 await destination.close();
 

@@ -56,7 +56,7 @@ export async function openTab(url: URL, options: BrowserContextOptions = {}): Pr
   return { page, problems, [Symbol.asyncDispose]: () => browser.close() };
 }
 
-/** The texts of a page with too little contrast to what they stand on: WCAG 2 asks for 4.5. */
+/** The texts of a page with too little contrast to their background: WCAG 2 requires 4.5. */
 export async function faintTexts(page: Page): Promise<string[]> {
   return (await page.evaluate(FIND_FAINT)) as string[];
 }
@@ -86,7 +86,7 @@ const FIND_FAINT = `(() => {
   return faint;
 })()`;
 
-/** Pairs of texts of a page of which one covers a part of the other. */
+/** Pairs of texts that overlap. */
 export async function overlappingTexts(page: Page): Promise<string[]> {
   return (await page.evaluate(FIND_OVERLAPS)) as string[];
 }
@@ -121,7 +121,7 @@ const FIND_OVERLAPS = `(() => {
   return overlaps;
 })()`;
 
-/** What axe-core finds wrong with a page for those who cannot see it well, or use a mouse: the serious and the critical. */
+/** Serious and critical problems of accessibility that axe-core finds in a page. */
 export async function inaccessibleParts(page: Page): Promise<string[]> {
   await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
   const { violations } = (await page.evaluate("axe.run()")) as AxeResults;

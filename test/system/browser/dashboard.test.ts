@@ -10,13 +10,13 @@ import { faintTexts, inaccessibleParts, noBrowser, openTab, overlappingTexts, te
 
 const LIMIT = { timeout: 240_000, skip: noBrowser };
 
-/** A publisher with a dashboard, and a collector that rejects events with a field `poison` until it is mended. */
+/** A publisher with a dashboard, and a collector that rejects events with a field `poison` until it is repaired. */
 async function serve(settings: Settings = {}) {
   const spool = new Spool();
   const collector = await ScriptedCollector.open();
-  const state = { isMended: false };
+  const state = { isRepaired: false };
   collector.script = ({ events }) =>
-    events.some(({ poison }) => poison) && !state.isMended
+    events.some(({ poison }) => poison) && !state.isRepaired
       ? { status: 422, body: '{"error":"<script>alert(1)</script> is no noun"}' }
       : { status: 200 };
   const start = (listen: string): Program =>
@@ -74,7 +74,7 @@ test("shows a dead letter when it dies, and retries it", LIMIT, async () => {
   await tab.page.locator("#dead-list summary").first().click();
   await textOf(tab.page, "#dead-list pre", /"note": "<\/pre><script>alert\(1\)<\/script><img src=x/);
 
-  main.state.isMended = true;
+  main.state.isRepaired = true;
   await tab.page.getByRole("button", { name: "Retry event 1" }).click();
   await textOf(tab.page, ".said", /^1 dead letter put back into the queue\.$/);
   assert.equal(new URL(tab.page.url()).search, "", "loading the page again would say it again");
@@ -84,7 +84,7 @@ test("shows a dead letter when it dies, and retries it", LIMIT, async () => {
   assert.deepEqual(tab.problems, []);
 });
 
-test("deletes all dead letters only after it was asked twice", LIMIT, async () => {
+test("deletes all dead letters only after a second click", LIMIT, async () => {
   await using main = await serve();
   insertDeadLetters(main.spool.directory, ["1", "2"]);
   await using tab = await openTab(main.url);
@@ -169,7 +169,7 @@ test(
   },
 );
 
-test("names its parts for those who do not see them", LIMIT, async () => {
+test("names its parts for screen readers", LIMIT, async () => {
   await using main = await serve();
   insertDeadLetters(main.spool.directory, ["1"]);
   await using tab = await openTab(main.url);
@@ -199,7 +199,7 @@ test("shows without JavaScript how things were, and its forms work", LIMIT, asyn
   assert.deepEqual(tab.problems, []);
 });
 
-test("asks for the token, and lets go of it", LIMIT, async () => {
+test("signs in with the token, and out", LIMIT, async () => {
   await using main = await serve({ "admin.token": "0123456789abcdef" });
   await using tab = await openTab(main.url);
   const { page } = tab;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import { logFormatter } from "../../../src/commands/logging.ts";
@@ -52,7 +53,9 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["depth", "--queue-name", "broken"],
   ["depth", "--queue-name", HOSTILE],
   ["peek", "--number", "200"],
+  ["status"],
   ["dead", "list"],
+  ["dead", "list", "--all"],
   ["dead", "show", "1", "2", "3", "4", "5", "6"],
   ["dead", "show", HOSTILE],
   ["dead", "export"],
@@ -108,6 +111,27 @@ test("drains to a terminal without control characters, and to a pipe byte for by
   const shown = drain((command) => ["script", ["-qec", command, "/dev/null"]]).toString();
   assert.doesNotMatch(shown, /[\u0080-\u009f\p{Bidi_Control}]/u);
   assert.match(shown, /"\\u009b2J \\u202e"/);
+});
+
+test("colours lines on a terminal only, unless NO_COLOR or FORCE_COLOR says otherwise", {
+  ...LIMIT,
+  skip: noScript,
+}, () => {
+  using spool = new Spool();
+  const args = ["list", "--directory", spool.directory];
+  const [file, words] = runtimeCommand(new URL("../../../src/commands/queue.ts", import.meta.url), args);
+  const command = [file, ...words].map((word) => `'${word}'`).join(" ");
+  const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env;
+  const isColored = (program: string, programArgs: string[], env: Record<string, string> = {}): boolean => {
+    const { stdout } = spawnSync(program, programArgs, { env: { ...inherited, ...env }, encoding: "utf8" });
+    return stdout.includes("\u001b[1mQUEUE");
+  };
+  const onTerminal = ["-qec", command, "/dev/null"];
+  const onPipe = ["-c", command];
+  assert.equal(isColored("script", onTerminal), true);
+  assert.equal(isColored("script", onTerminal, { NO_COLOR: "1" }), false);
+  assert.equal(isColored("sh", onPipe), false);
+  assert.equal(isColored("sh", onPipe, { FORCE_COLOR: "1" }), true);
 });
 
 test("rejects a configuration without printing its control characters", LIMIT, async () => {

@@ -262,7 +262,7 @@ const IN_THE_WAY: readonly (readonly [
     "a maintenance page with 200",
     "nginx",
     () => nginxOf("default_type text/html; return 200 '<h1>Back soon</h1>';"),
-    /no events from us.* 200, a web page/,
+    /rejects our requests.* 200, a web page/,
   ],
   [
     "a maintenance page with 503",
@@ -270,7 +270,7 @@ const IN_THE_WAY: readonly (readonly [
     () => nginxOf("default_type text/html; return 503 '<h1>Back soon</h1>';"),
     /destination is unavailable.* 503/,
   ],
-  ["a sign-in page", "nginx", () => nginxOf("return 302 /login;"), /no events from us.* 302/],
+  ["a sign-in page", "nginx", () => nginxOf("return 302 /login;"), /rejects our requests.* 302/],
   [
     "its own demand for a certificate",
     "nginx",
@@ -279,7 +279,7 @@ const IN_THE_WAY: readonly (readonly [
         "location",
         "ssl_client_certificate /etc/eventspool/publishers-ca.pem; ssl_verify_client on; location",
       ),
-    /no events from us.* 400, a web page/,
+    /rejects our requests.* 400, a web page/,
   ],
   [
     "buffers too small for our headers",
@@ -289,19 +289,19 @@ const IN_THE_WAY: readonly (readonly [
         "location",
         "connection_pool_size 256; client_header_buffer_size 128; large_client_header_buffers 1 256; location",
       ),
-    /no events from us.* 400, a web page/,
+    /rejects our requests.* 400, a web page/,
   ],
   [
     "a limit below one event",
     "nginx",
     () => nginxOf("client_max_body_size 10;"),
-    /no events from us.* 413, a web page/,
+    /rejects our requests.* 413, a web page/,
   ],
   [
     "a rule that denies with 400",
     "haproxy",
     () => haproxyOf(" http-request deny deny_status 400\n server a 127.0.0.1:9800\n"),
-    /no events from us.* 400, a web page/,
+    /rejects our requests.* 400, a web page/,
   ],
   ["no server that is up", "haproxy", () => haproxyOf(""), /destination is unavailable.* 503/],
 ];

@@ -17,7 +17,7 @@ const onlyBun = {
 
 /** A command that only reads, so it can be repeated until it prints what the page shows. */
 const LOOKS =
-  /^(curl|cat|grep|(bun run queue|bunx --bun eventspool) (list|depth|peek|check|dead (list|show)))\b/;
+  /^(curl|cat|grep|(bun run queue|bunx --bun eventspool) (status|list|depth|peek|check|dead (list|show)))\b/;
 
 const PATIENCE_MS = 30_000;
 

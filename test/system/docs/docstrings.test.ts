@@ -56,7 +56,8 @@ test("the examples in docstrings and the fragments of pages compile", { timeout:
   for (const [file, text] of Object.entries(files)) project.write(file, text);
   const { output } = project.check();
   assert.match(output, /^$|error TS/, "tsc finished");
-  assert.deepEqual(output.match(/^.*example_\d+\.ts.*$/gm) ?? [], []);
+  // Parameters of callbacks of what is any are any, too.
+  assert.deepEqual(output.match(/^.*example_\d+\.ts(?!.*TS70(?:06|31)).*$/gm) ?? [], []);
 });
 
 const NOT_FOUND = /^.*?(example_\d+\.ts).*error TS(?:2304|18004|2552).*?'(\w+)'/gm;

@@ -4,8 +4,8 @@ import { extname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
+import { isExample, parseSecret, Secret } from "../../../src/config/credentials.ts";
 import { parsePublisherConfig } from "../../../src/config/publisher_config.ts";
-import { isExample, parseSecret, Secret } from "../../../src/config/secret.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const KINDS = new Set([".md", ".ini", ".toml", ".yaml", ".yml", ".ts", ".service", ".env", ".sh", ""]);
@@ -49,7 +49,7 @@ test("every secret of README, docs, deploy and examples is a known example", () 
   for (const [path, text] of textFiles())
     for (const secret of secretsIn(text)) {
       const shown = Buffer.from(secret.reveal()).toString();
-      assert.ok(isExample(secret), `${path} has "${shown}": add it to src/config/secret.ts`);
+      assert.ok(isExample(secret), `${path} has "${shown}": add it to src/config/credentials.ts`);
       count++;
     }
   assert.ok(count >= 10, `only ${count} were found`);

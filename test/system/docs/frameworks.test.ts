@@ -14,6 +14,9 @@ const PAGE = "docs/frameworks.md";
 /** The frameworks, as the page was tried with. Next.js has 340 MB: its route handler is called without it. */
 const FRAMEWORKS = { express: "5.3.0", fastify: "5.12.8", elysia: "1.4.30" };
 
+/** A registry that does not respond in this time is treated as unreachable. */
+const INSTALL_TIMEOUT_MS = 60_000;
+
 /** Sends a request to each program in turn, in one process. */
 const driver = (ports: Readonly<Record<string, number>>): string => `
 import { EventQueue, serializeJsonEvent } from "eventspool";
@@ -54,8 +57,10 @@ test("each program of docs/frameworks.md puts an event and responds with 204", {
   const install = spawnSync(process.execPath, ["install", "--silent"], {
     cwd: installed.path,
     encoding: "utf8",
+    timeout: INSTALL_TIMEOUT_MS,
   });
-  if (install.status !== 0) return t.skip(`the frameworks cannot be installed: ${install.stderr}`);
+  if (install.status !== 0)
+    return t.skip(`the frameworks cannot be installed: ${install.stderr || install.signal}`);
 
   using project = new Project({ ...programs, "driver.ts": driver(ports) });
   for (const name of Object.keys(FRAMEWORKS)) project.link(name, join(installed.path, "node_modules", name));

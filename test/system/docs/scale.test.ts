@@ -15,11 +15,11 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 const PAGE = "docs/scale.md";
 const EVENTS = 1_000;
 
-test("the programs of docs/scale.md and the sketch of Kafka compile", { timeout: 120_000 }, () => {
+test("the programs of docs/scale.md and docs/destinations.md compile", { timeout: 120_000 }, () => {
   const programs = [PAGE, "docs/destinations.md"].flatMap(readPrograms);
   assert.deepEqual(
     programs.map(({ name }) => name),
-    ["stream.ts", "lag.ts", "kafka.ts"],
+    ["stream.ts", "lag.ts", "lake.ts", "kafka.ts"],
   );
   using project = new Project(filesOf(programs));
   assert.deepEqual(project.check(), { status: 0, output: "" });

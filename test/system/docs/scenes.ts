@@ -21,7 +21,16 @@ const SCENES: Readonly<Record<string, (stage: Stage, page: string) => Promise<Sc
   "docs/collector.md": withCollector,
   "docs/operating.md": withDeadLetters,
   "docs/production.md": onTwoHosts,
+  "docs/subscriptions.md": withEvents,
 };
+
+/** A queue with two events. */
+async function withEvents(stage: Stage): Promise<undefined> {
+  put(stage, "main", [
+    { action: "view", noun: "page", at: 1795530000000 },
+    { action: "vote", noun: "comment", at: 1795530000123 },
+  ]);
+}
 
 /** A collector with the key of the page. */
 async function withCollector(stage: Stage): Promise<undefined> {

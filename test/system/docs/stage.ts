@@ -23,7 +23,7 @@ const COMMANDS = {
 
 /** A command that runs until it is stopped, in its own terminal. */
 const SERVER =
-  /^(bun run (publisher|collector)|bunx --bun eventspool-\w+|bun (examples\/)?service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
+  /^(bun run (publisher|collector)|bunx --bun eventspool[- ](publisher|collector)|bun (examples\/)?service\.ts)(?!.*(&\s*$|--check|--help|--version))/;
 
 /** Succeeds when the log shows that the program serves. */
 const IS_SERVING = "grep -qE 'Publishing queue|Collecting at|Serving at'";

@@ -146,7 +146,7 @@ test("a user who may not check the streams can publish, and a check says so", { 
   const login = "nats.user = u\nnats.password = p";
   const { status, warnings } = check("publisher", publisherConfig(server.address, login), directory.path);
   assert.equal(status, 0);
-  assert.match(warnings.join(), /the stream.s settings are unknown: .*\$JS\.API\.STREAM/);
+  assert.match(warnings.join(), /the server.s settings are unknown: .*\$JS\.API\.STREAM/);
 
   await using program = start("src/commands/publisher.ts", [join(directory.path, "publisher.ini")]);
   await program.line(/Publishing queue/);
@@ -225,7 +225,7 @@ test("a check of servers that are down says so, and is no error", { skip }, () =
     assert.equal(status, 0);
     assert.match(
       warnings.join(),
-      /the stream.s settings are unknown: NATS at 127\.0\.0\.1:9 cannot be reached/,
+      /the server.s settings are unknown: NATS at 127\.0\.0\.1:9 cannot be reached/,
     );
   }
 });

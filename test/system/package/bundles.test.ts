@@ -101,6 +101,25 @@ test("works where the addon is missing, or is not one for this machine", onlyBun
   assert.equal(runs(), "SQLite library: bun:sqlite\nSQLite library: node:sqlite\n");
 });
 
+test("says on which platform no SQLite can be had, and what to do", onlyBun, () => {
+  const folder = bundles("nothing");
+  const queues = mkdtempSync(join(folder, "queues-"));
+  const args = ["--no-experimental-sqlite", "service.mjs", queues];
+  const { status, stderr } = spawnSync(pathOf(NODE), args, { cwd: folder, encoding: "utf8" });
+  assert.equal(status, 1);
+  const { platform, arch } = process;
+  assert.match(
+    stderr,
+    new RegExp(
+      `The queue file ${queues}/events-one.db cannot be opened: no SQLite library loads on ${platform}-${arch} \\(`,
+    ),
+  );
+  for (const reason of [/better-sqlite3: Cannot find module/, /bun:sqlite: not part of this runtime;/])
+    assert.match(stderr, reason);
+  assert.match(stderr, /Install the package better-sqlite3, or use Bun, Deno 2\.4 or Node 22\.16, or later/);
+  assert.match(stderr, /code: 'NO_ADDON'/);
+});
+
 /** Copies what links lead to. */
 const COPY = { recursive: true, dereference: true };
 

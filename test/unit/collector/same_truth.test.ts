@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseEvents } from "../../../src/collector/events.ts";
+import { parseEvents } from "../../../src/collector/batch_parser.ts";
 import { EventSerializationError } from "../../../src/errors.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { MAX_EVENT_DEPTH } from "../../../src/serializers/problems.ts";
 import { serializeV2Event, type ThriftStruct } from "../../../src/serializers/thrift.ts";
 import { THRIFT_TYPES, type ThriftJsonWriter } from "../../../src/serializers/thrift_protocol.ts";
 
-/** What the collector rejects of a batch of one event, however it is configured. */
+/** The rejections of a batch of one event, with and without checks of structs. */
 function rejectionsOf(event: Uint8Array, version: "2" | "2j"): string[] {
   const [before, after] = version === "2" ? ['{"1":{"lst":["rec",1,', "]}}"] : ["[", "]"];
   const body = Buffer.concat([Buffer.from(before), event, Buffer.from(after)]);
@@ -19,7 +19,7 @@ function rejectionsOf(event: Uint8Array, version: "2" | "2j"): string[] {
   );
 }
 
-/** The bytes of an event; undefined: the serializer rejects it. */
+/** The bytes of an event; undefined if the serializer rejects it. */
 function serialized(serialize: () => Uint8Array): Uint8Array | undefined {
   try {
     return serialize();
@@ -118,7 +118,7 @@ function mapOf([keyType, value, size]: readonly [string, Typed, number]): Typed 
 
 const eventOf = (...fields: readonly Typed[]): ThriftStruct => ({ write: structOf(fields).write as never });
 
-test("what the serializer of Thrift structs writes, the collector takes", () => {
+test("the collector accepts everything that the Thrift serializer writes", () => {
   const written = new Set<string>();
   fc.assert(
     fc.property(fc.array(typedValues, { maxLength: 6 }), (fields) => {
@@ -132,7 +132,7 @@ test("what the serializer of Thrift structs writes, the collector takes", () => 
   assert.deepEqual(written, new Set(Object.keys(THRIFT_TYPES)), "all types were there");
 });
 
-test("what the serializer of JSON writes, the collector takes", () => {
+test("the collector accepts everything that the JSON serializer writes", () => {
   const values = fc.anything({ withDate: true, withMap: true, withSet: true, withTypedArray: true });
   fc.assert(
     fc.property(values, (value) => {
@@ -152,7 +152,7 @@ const wrappers: readonly (readonly [what: string, wrap: (inner: Typed) => Typed,
 const leaf: Typed = { type: "i32", write: (output) => output.writeI32(1) };
 
 for (const [what, wrap, jsonDepth] of wrappers)
-  test(`put and the collector take ${what} that nest as deep as they may, and neither takes more`, () => {
+  test(`put and the collector have the same limit of depth for ${what}`, () => {
     let deepest = 0;
     let value = leaf;
     for (let count = 1; count <= MAX_EVENT_DEPTH; count++) {
@@ -165,7 +165,7 @@ for (const [what, wrap, jsonDepth] of wrappers)
     assert.equal(deepest, (MAX_EVENT_DEPTH - 2) / jsonDepth, "a struct is around them");
   });
 
-test("put and the collector take arrays and objects that nest as deep as they may, and neither takes more", () => {
+test("put and the collector have the same limit of depth for arrays and objects", () => {
   const nested = (depth: number, inside: string): unknown =>
     JSON.parse('[{"[{":'.repeat(depth / 2) + JSON.stringify(inside) + "}]".repeat(depth / 2));
   const brackets = '\\"[{'.repeat(1_000);

@@ -23,7 +23,7 @@ function keysOf(config: CollectorConfig): Record<string, string> {
   );
 }
 
-test("fills in the defaults", () => {
+test("the defaults of a collector", () => {
   const { keys: _, sink, ...rest } = parse("key.K = aGk=\n");
   assert.equal(describeSink(sink), resolve("events.jsonl"));
   assert.deepEqual(rest, {
@@ -43,7 +43,7 @@ test("fills in the defaults", () => {
   });
 });
 
-test("takes each key for a source of its own, unless told, and requires no ids", () => {
+test("each key is a source of its own and requires no ids, unless configured", () => {
   const { keys } = parse(
     "key.a = aGk=\nkey.b = aGk=\nkey.b_source = a\nkey.B-2 = aGk=\nkey.B-2_require_ids = true\n",
   );
@@ -56,7 +56,7 @@ test("takes each key for a source of its own, unless told, and requires no ids",
   rejects(() => parse("key.a = aGk=\nkey.b_source = a\n"), /key\.b: no key specified/);
 });
 
-test("takes a certificate with its key, and an authority only beside them", () =>
+test("a certificate needs its key, and an authority needs both", () =>
   inTemporaryDirectory((directory) => {
     const [certFile, keyFile, caFile] = ["cert.pem", "key.pem", "ca.pem"].map((name) => {
       const path = join(directory, name);
@@ -67,7 +67,7 @@ test("takes a certificate with its key, and an authority only beside them", () =
     const pair = `tls_cert_file = ${certFile}\ntls_key_file = ${keyFile}\n`;
     assert.deepEqual(parse(key + pair).tls, { certFile, keyFile, caFile: undefined });
     assert.deepEqual(parse(`${key}${pair}tls_ca_file = ${caFile}\n`).tls, { certFile, keyFile, caFile });
-    rejects(() => parse(`${key}tls_cert_file = ${certFile}\n`), /tls_cert_file: goes with tls_key_file/);
+    rejects(() => parse(`${key}tls_cert_file = ${certFile}\n`), /tls_cert_file: needs tls_key_file/);
     rejects(
       () => parse(`${key}tls_ca_file = ${caFile}\n`),
       /tls_ca_file: needs tls_cert_file and tls_key_file/,
@@ -75,7 +75,7 @@ test("takes a certificate with its key, and an authority only beside them", () =
     rejects(() => parse(`${key}tls_key_file = ${directory}/absent\n`), /tls_key_file: cannot read the file/);
   }));
 
-test("reads every key, from INI and TOML alike", () => {
+test("every key is read the same from INI and TOML", () => {
   const expected = {
     listen: { path: resolve("c.sock") },
     maxBodyBytes: 1_024,
@@ -124,14 +124,14 @@ test("reads every key, from INI and TOML alike", () => {
   }
 });
 
-test("holds several keys by their names, case kept", () => {
+test("several keys are read by name, in upper and lower case", () => {
   assert.deepEqual(keysOf(parse("key.Main.2024 = aGk=\nKEY.next: $NEXT\n", { NEXT: "aG8=" })), {
     "Main.2024": "hi",
     next: "ho",
   });
 });
 
-test("reads keys and the token from files of their own", () => {
+test("keys and the token can be in files", () => {
   inTemporaryDirectory((directory) => {
     const [key, token] = [join(directory, "key"), join(directory, "token")];
     writeFileSync(key, "aGk=\n");
@@ -144,13 +144,16 @@ test("reads keys and the token from files of their own", () => {
     assert.equal(config.admin.listen, undefined);
     assert.equal(Buffer.from(config.admin.token!.reveal()).toString(), "0123456789abcdef");
     const both = `key.k_file = ${key}\nkey.k = aGk=\n`;
-    rejects(() => parse(both), /key\.k_file: is set, and so is key\.k: keep one of them/);
-    rejects(() => parse("key.k_file = /absent\n"), /key\.k_file: cannot read .*there is no such file/);
+    rejects(() => parse(both), /key\.k_file: and key\.k are both set: keep one of them/);
+    rejects(
+      () => parse("key.k_file = /absent\n"),
+      /key\.k_file: cannot read the file "\/absent": the file does not exist/,
+    );
     rejects(() => parse("key._file = /absent\n"), /key\._file: .*the name is missing/);
   });
 });
 
-test("rejects a file without a key, a key without a name, and what is not Base64", () => {
+test("a file without a key, a key without a name, and a key that is not Base64 are rejected", () => {
   rejects(() => parse(""), /^f\.ini: \[event-collector\] key\.NAME: expected one or more keys/);
   rejects(() => parse("key. = aGk=\n"), /^f\.ini:2: \[event-collector\] key\.: .*the name is missing$/);
   rejects(
@@ -158,30 +161,30 @@ test("rejects a file without a key, a key without a name, and what is not Base64
     /^f\.ini:2: \[event-collector\] key\.k: is not Base64(?!.*hunter2)/,
   );
   rejects(() => parse("key.K =\n"), /key\.k: no key specified/);
-  rejects(() => parse("key.K = $NOPE\n"), /key\.k: the environment variable in it is not set/);
+  rejects(() => parse("key.K = $NOPE\n"), /key\.k: the environment variable NOPE is not set/);
 });
 
-test("rejects two keys whose names differ by case alone, which INI cannot tell apart", () => {
-  rejects(() => parse("key.K = aGk=\nkey.k = aG8=\n"), /^f\.ini:3: .*stands here a second time/);
+test("two keys whose names differ only by case are rejected: INI cannot distinguish them", () => {
+  rejects(() => parse("key.K = aGk=\nkey.k = aG8=\n"), /^f\.ini:3: .*duplicate key: keep one/);
 });
 
-test("does not take the publisher's key in [DEFAULT] for its own", () => {
+test("the publisher's key in [DEFAULT] is not a key of the collector", () => {
   const text = "[DEFAULT]\nkey.name = K\nkey.secret = aHVudGVyMg==\n[event-collector]\nkey.K = aGk=\n";
   assert.deepEqual(keysOf(parseCollectorConfig(text, { env: {} })), { K: "hi" });
 });
 
-test("warns of unknown keys", () => {
+test("an unknown key gives a warning with a suggestion", () => {
   assert.deepEqual(parse("key.K = aGk=\nlisen = x\n").warnings, [
-    "f.ini:3: [event-collector] lisen: not a known key, ignored: did you mean listen?",
+    "f.ini:3: [event-collector] lisen: unknown key, ignored: did you mean listen?",
   ]);
 });
 
-test("bounds the body and does not take off for an address", () => {
-  rejects(() => parse("key.K = aGk=\nmax_body_size = 0\n"), /is 0 bytes: expected 1 to/);
+test("the body size has a range, and off is not an address", () => {
+  rejects(() => parse("key.K = aGk=\nmax_body_size = 0\n"), /expected 1 to 1073741824 bytes, got 0 bytes/);
   rejects(() => parse("key.K = aGk=\nlisten = off\n"), /expected host:port/);
 });
 
-test("reads its section from the file that the publisher reads", () => {
+test("publisher and collector can share a file", () => {
   inTemporaryDirectory((directory) => {
     const path = join(directory, "config.ini");
     writeFileSync(path, `[event-collector]\nkey.K = aHVudGVyMiBoYXMgYSBsb25nIHNlY3JldA==\n${iniOf({})}`);

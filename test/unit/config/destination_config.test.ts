@@ -25,8 +25,5 @@ test("warns of keys that are another destination's", () => {
 });
 
 test("rejects a destination that it does not know", () => {
-  rejects(
-    () => read("destination = kafka"),
-    /destination: expected collector or nats or file.*, got "kafka"/,
-  );
+  rejects(() => read("destination = kafka"), /destination: expected .* or .*, got "kafka"/);
 });

@@ -23,18 +23,18 @@ for (const [text, expected, unset] of [
   ["$", "$", []],
   ["%A% $(A) ${ A }", "%A% $(A) ${ A }", [" A "]],
 ] as const) {
-  test(`makes ${JSON.stringify(expected)} of ${JSON.stringify(text)}`, () => {
+  test(`${JSON.stringify(text)} becomes ${JSON.stringify(expected)}`, () => {
     assert.deepEqual(expandVars(text, env), { text: expected, unset });
   });
 }
 
-test("takes what every object inherits for a variable that is not set", () => {
+test("a member that every object inherits is not a variable", () => {
   for (const name of ["constructor", "toString", "__proto__"]) {
     assert.deepEqual(expandVars(`$${name}`, process.env), { text: `$${name}`, unset: [name] });
   }
 });
 
-test("leaves any text without a dollar sign alone", () => {
+test("a text without a dollar sign does not change", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
       fc.pre(!text.includes("$"));
@@ -43,7 +43,7 @@ test("leaves any text without a dollar sign alone", () => {
   );
 });
 
-test("fills in every variable once, wherever it stands", () => {
+test("every variable is expanded once", () => {
   const name = fc.stringMatching(/^[A-Za-z_]\w{0,6}$/);
   const plain = fc.stringMatching(/^[ -#%-z|~]{0,6}$/);
   fc.assert(
@@ -58,7 +58,7 @@ test("fills in every variable once, wherever it stands", () => {
   );
 });
 
-test("is done with a megabyte of unclosed braces", () => {
+test("a megabyte of unclosed braces takes linear time", () => {
   const text = "${".repeat(500_000);
   assert.deepEqual(expandVars(text, env), { text, unset: [] });
 });

@@ -19,86 +19,86 @@ function rejection(text: string): ConfigurationError {
   return assert.fail(`read ${JSON.stringify(text)}`);
 }
 
-test("reads what npm's INI parsers read otherwise: # and ; in values, colons, dots in sections, continuation", () => {
+test("values, colons, sections and continuation lines are read as Python reads them, unlike npm's parsers", () => {
   // The npm package `ini` makes of this `{"a:b": {c: {key: "x", "path: /y": true, "more": true}}}`.
   const text = "[a:b.c]\nkey = x#y ; z\npath: /y\n  more\n";
   assert.deepEqual(valuesOf(text, "a:b.c"), { key: "x#y ; z", path: "/y\nmore" });
 });
 
-test("ends a key at the first = or :, and keeps the others in the value", () => {
+test("a key ends at the first = or :", () => {
   assert.deepEqual(valuesOf("[s]\na = b=c:d\ne:f=g\n", "s"), { a: "b=c:d", e: "f=g" });
 });
 
-test("keeps quotes, percent signs and backslashes as they are", () => {
+test("quotes, percent signs and backslashes are part of the value", () => {
   assert.deepEqual(valuesOf('[s]\na = "b" %(c)s \\n\n', "s"), { a: '"b" %(c)s \\n' });
 });
 
-test("finds options by lower-cased name and remembers how the name was written, and its line", () => {
+test("options are found by lower-cased name, and have the written name and the line", () => {
   const option = parseIni("\n# comment\n[s]\n\nKey.NAME = v\n").sections.get("s")?.get("key.name");
   assert.deepEqual(option, { name: "Key.NAME", value: "v", line: 5 });
 });
 
-test("joins indented lines with line feeds, drops comments between them and keeps empty lines", () => {
+test("indented lines are joined by line feeds, with empty lines and without comments", () => {
   assert.deepEqual(valuesOf("[s]\na = 1\n  2\n# c\n  ; d\n\n  3\n\n\nb=4\n", "s"), {
     a: "1\n2\n\n3",
     b: "4",
   });
 });
 
-test("measures a continuation against the indent of the option above", () => {
+test("a continuation is indented more than its option", () => {
   assert.deepEqual(valuesOf("[s]\n  a = 1\n  b = 2\n   c = 3\n", "s"), { a: "1", b: "2\nc = 3" });
 });
 
-test("takes an indented line after a header for an option", () => {
+test("an indented line after a header is an option", () => {
   assert.deepEqual(valuesOf("[s]\n   a = 1\n", "s"), { a: "1" });
 });
 
-test("starts a value on the line after its key", () => {
+test("a value may start on the line after its key", () => {
   assert.deepEqual(valuesOf("[s]\na =\n  v\n", "s"), { a: "\nv" });
 });
 
-test("takes an indented [header] inside a value for text", () => {
+test("an indented [header] inside a value is text", () => {
   assert.deepEqual(valuesOf("[s]\na = 1\n [t]\n", "s"), { a: "1\n[t]" });
 });
 
-test("reads a header up to the last bracket and passes over what follows", () => {
+test("a header ends at the last bracket, and the rest is ignored", () => {
   assert.deepEqual([...parseIni("[ s ]\n[a]b]c # d\n").sections.keys()], [" s ", "a]b"]);
 });
 
-test("keeps [DEFAULT] apart, also if it stands there twice", () => {
+test("[DEFAULT] is separate, and may occur twice", () => {
   const { defaults, sections } = parseIni("[DEFAULT]\na=1\n[s]\n[DEFAULT]\nb=2\n");
   assert.deepEqual([...defaults.keys()], ["a", "b"]);
   assert.deepEqual([...sections.keys()], ["s"]);
 });
 
-test("reads CRLF, CR and LF line ends alike", () => {
+test("CRLF, CR and LF end lines", () => {
   for (const end of ["\r\n", "\r", "\n"]) {
     assert.deepEqual(valuesOf(["[s]", "a=1", " 2", "b=3"].join(end), "s"), { a: "1\n2", b: "3" });
   }
 });
 
-test("strips what Python calls white space, which is not what JavaScript does", () => {
+test("white space is what Python strips", () => {
   assert.deepEqual(valuesOf("[s]\na\x1c=\x85 b\u3000\x1f\nc =\ufeffd\ufeff\n", "s"), {
     a: "b",
     c: "\ufeffd\ufeff",
   });
 });
 
-test("does not end a line at a form feed or a line separator", () => {
+test("a form feed or a line separator does not end a line", () => {
   assert.deepEqual(valuesOf("[s]\na = 1\f2\u20283\n", "s"), { a: "1\f2\u20283" });
 });
 
 for (const [what, text, line, section] of [
   ["an option before any header", "# c\na=1\n", 2, undefined],
-  ["a section that stands there twice", "[s]\na=1\n[s]\n", 3, "s"],
-  ["an option that stands there twice, in any case of letters", "[s]\na=1\nb=2\nA=3\n", 4, "s"],
-  ["an option that stands twice in [DEFAULT]", "[DEFAULT]\na=1\n[DEFAULT]\na=2\n", 4, "DEFAULT"],
+  ["a duplicate section", "[s]\na=1\n[s]\n", 3, "s"],
+  ["a duplicate option, in upper or lower case", "[s]\na=1\nb=2\nA=3\n", 4, "s"],
+  ["a duplicate option in [DEFAULT]", "[DEFAULT]\na=1\n[DEFAULT]\na=2\n", 4, "DEFAULT"],
   ["an option without a value", "[s]\na=1\nlonely\n", 3, "s"],
   ["a value without an option", "[s]\n = v\n", 2, "s"],
   ["an empty header", "[s]\n[]\n", 2, "s"],
   ["a byte order mark", "\ufeff[s]\n", 1, undefined],
 ] as const) {
-  test(`rejects ${what} and names its line`, () => {
+  test(`${what} is rejected with its line`, () => {
     const { location } = rejection(text);
     assert.equal(location.line, line);
     assert.equal(location.section, section);
@@ -106,11 +106,11 @@ for (const [what, text, line, section] of [
   });
 }
 
-test("says how to mend a byte order mark", () => {
+test("the error about a byte order mark says what to do", () => {
   assert.match(rejection("\ufeff[s]\n").message, /byte order mark: save it without/);
 });
 
-test("never shows a line that it rejects: it could be the rest of a secret", () => {
+test("a rejected line is never shown: it could be the rest of a secret", () => {
   assert.doesNotMatch(rejection("[s]\nkey.secret = aHVu\ndGVyMg\n").message, /dGVyMg/);
 });
 
@@ -141,7 +141,7 @@ const anyIni = fc
   )
   .map((parts) => parts.join(""));
 
-test("reads any text, or rejects it with the line", () => {
+test("any text is read, or rejected with the line", () => {
   fc.assert(
     fc.property(anyIni, (text) => {
       let document: IniDocument;
@@ -171,7 +171,7 @@ const value = fc.array(
   { minLength: 1, maxLength: 3 },
 );
 
-test("reads back whatever is written as key = value with indented lines", () => {
+test("values with indented lines are read back as they were written", () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.tuple(word, value), { selector: ([key]) => key, maxLength: 8 }),

@@ -21,7 +21,7 @@ function natsOf(...lines: string[]): NatsDestinationConfig {
 
 const text = (secret: { reveal(): Uint8Array }): string => Buffer.from(secret.reveal()).toString();
 
-test("needs the servers alone", () => {
+test("only the servers are required", () => {
   const config = read("nats.servers = localhost");
   const { subject, ...rest } = config.destination as NatsDestinationConfig;
   assert.deepEqual(rest, {
@@ -39,7 +39,7 @@ test("needs the servers alone", () => {
   assert.deepEqual(config.warnings, []);
 });
 
-test("takes several servers, and TLS where one of them asks for it", () => {
+test("several servers are read, and tls:// in one requires TLS", () => {
   const plain = natsOf("nats.servers = nats://a.example:4333, b.example,[::1]:4222");
   assert.deepEqual(plain.servers, ["a.example:4333", "b.example:4222", "[::1]:4222"]);
   assert.equal(plain.tls, undefined);
@@ -47,24 +47,27 @@ test("takes several servers, and TLS where one of them asks for it", () => {
   assert.deepEqual(natsOf("nats.servers = tls://a.example, b.example").tls, none);
 });
 
-test("warns of events that go to another machine unencrypted", () => {
+test("unencrypted servers on other machines give a warning", () => {
   assert.deepEqual(read("nats.servers = localhost, n.example").warnings, [
-    "f.ini:3: [event-publisher:main] nats.servers: events go unencrypted to another machine unless its server insists on TLS: use tls://",
+    "f.ini:3: [event-publisher:main] nats.servers: events are sent to another machine, unencrypted unless the server requires TLS: use tls://",
   ]);
   assert.deepEqual(read("nats.servers = tls://n.example").warnings, []);
 });
 
-test("rejects servers that are none, and shows nothing of a password in them", () => {
+test("wrong servers are rejected, and a password in them is not shown", () => {
   rejects(() => read(), /nats\.servers: no value specified/);
   rejects(() => read("nats.servers = ws://a"), /expected nats:\/\/host:port, tls:\/\/host:port or host:port/);
-  rejects(() => read("nats.servers = a:70000"), /expected nats:/);
+  rejects(
+    () => read("nats.servers = a:70000"),
+    /nats\.servers: expected a port from 1 to 65535, got "70000"$/,
+  );
   assert.throws(
     () => read("nats.servers = nats://u:hunter2@a"),
-    (error: Error) => /without a user and password/.test(error.message) && !/hunter2/.test(error.message),
+    (error: Error) => /without user and password/.test(error.message) && !/hunter2/.test(error.message),
   );
 });
 
-test("logs in in one of four ways, with secrets of their own files where one likes", () => {
+test("there are four ways to log in, and secrets can be in files", () => {
   inTemporaryDirectory((directory) => {
     const file = join(directory, "secret");
     writeFileSync(file, "s3cret\n");
@@ -80,32 +83,35 @@ test("logs in in one of four ways, with secrets of their own files where one lik
     assert.equal(text(seed.nkeySeed), "s3cret");
     assert.deepEqual(login(`nats.credentials_file = ${file}`), { credentialsFile: file });
 
-    rejects(() => login("nats.user = u"), /nats\.user: goes with nats\.password/);
-    rejects(() => login("nats.token = t", "nats.nkey_seed = s"), /several ways to log in/);
-    rejects(() => login("nats.credentials_file = /nowhere"), /cannot read the file "\/nowhere"/);
+    rejects(() => login("nats.user = u"), /nats\.user: needs nats\.password/);
+    rejects(() => login("nats.token = t", "nats.nkey_seed = s"), /has several logins: keep one of/);
+    rejects(
+      () => login("nats.credentials_file = /nowhere"),
+      /cannot read the file "\/nowhere": the file does not exist/,
+    );
     const key = `nats.tls_key_file = ${file}`;
-    rejects(() => login(key), /nats\.tls_cert_file: goes with nats\.tls_key_file/);
+    rejects(() => login(key), /nats\.tls_cert_file: needs nats\.tls_key_file/);
     const tls = { caFile: file, certFile: file, keyFile: file };
     const lines = [key, `nats.tls_cert_file = ${file}`, `nats.tls_ca_file = ${file}`];
     assert.deepEqual(natsOf("nats.servers = a", ...lines).tls, tls);
   });
 });
 
-test("rejects what would be no stream, no inbox, and a field in the subject of a whole batch", () => {
+test("wrong names of streams and inboxes, and a field in the subject of a batch are rejected", () => {
   const servers = "nats.servers = localhost";
   rejects(() => read(servers, "nats.stream = a.b"), /nats\.stream: expected the name of a stream/);
   rejects(() => read(servers, "nats.inbox_prefix = a.>"), /nats\.inbox_prefix: expected letters/);
   rejects(() => read(servers, "nats.messages = row"), /nats\.messages: expected event or batch/);
   const batch = "nats.messages = batch";
-  rejects(() => read(servers, batch, "nats.subject = e.{topic}"), /nats\.subject: names a field/);
+  rejects(() => read(servers, batch, "nats.subject = e.{topic}"), /nats\.subject: contains a field/);
   const config = natsOf(servers, batch, "nats.subject = e.{queue}", "nats.batch_version = 2j");
   assert.deepEqual([config.messages, config.batchVersion], ["batch", "2j"]);
   assert.deepEqual(read(servers, "nats.batch_version = 2j").warnings, [
-    "f.ini:4: [event-publisher:main] nats.batch_version: has no effect: nats.messages is event",
+    "f.ini:4: [event-publisher:main] nats.batch_version: has no effect with nats.messages = event",
   ]);
 });
 
-test("is described without its secrets", () => {
+test("--check shows a NATS destination without its secrets", () => {
   const config = read("nats.servers = localhost", "nats.token = hunter2", "nats.stream = EVENTS");
   const described = describePublisherConfig(config);
   assert.equal(described.destination, "nats");
@@ -115,7 +121,7 @@ test("is described without its secrets", () => {
   assert.doesNotMatch(JSON.stringify(described), /hunter2/);
 });
 
-test("a collector's sink has the name of the batch's key in its subjects", () => {
+test("a collector's sink has the name of the key in its subjects", () => {
   const read = (...lines: string[]) =>
     readNatsSink(openSection(["[event-collector]", ...lines].join("\n"), ["event-collector"], { env: {} }));
   const sink = read("nats.servers = localhost", "nats.stream = EVENTS", "nats.token = t");

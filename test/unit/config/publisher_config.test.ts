@@ -8,7 +8,7 @@ import { loadPublisherConfig, parsePublisherConfig } from "../../../src/config/p
 import { iniOf, MINIMAL } from "./differences.ts";
 import { collectorOf, EVERY_SETTING, inTemporaryDirectory, rejects, withSettings } from "./support.ts";
 
-test("fills in the defaults", () => {
+test("the defaults of a publisher", () => {
   const { destination, ...rest } = withSettings({});
   assert.deepEqual(
     { ...destination, key: collectorOf({ destination }).key.name },
@@ -27,11 +27,12 @@ test("fills in the defaults", () => {
     directory: undefined,
     file: undefined,
     maxQueueSize: undefined,
-    batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000 },
+    batch: { maxAgeMs: 1_000, minIntervalMs: 50, gzipLevel: 1, maxBytes: 512_000, maxEvents: undefined },
     deadLetters: { maxCount: 10_000, maxBytes: 67_108_864, maxShare: 0.1 },
     subscription: { name: "default", start: undefined, lagLimit: undefined },
     retention: undefined,
     concurrency: 32,
+    dropFields: [],
     graceMs: 10_000,
     ballastBytes: 16_777_216,
     fileMode: 0o600,
@@ -56,11 +57,12 @@ const EVERYTHING = {
   directory: "/var/lib/eventspool",
   file: undefined,
   maxQueueSize: 5_000,
-  batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000 },
+  batch: { maxAgeMs: 250, minIntervalMs: 100, gzipLevel: 6, maxBytes: 200_000, maxEvents: 100 },
   deadLetters: { maxCount: 500, maxBytes: 1_048_576, maxShare: 0.5 },
   subscription: { name: "audit", start: "oldest", lagLimit: { maxEvents: 1_000 } },
   retention: { maxAgeMs: 86_400_000, maxBytes: 1_073_741_824 },
   concurrency: 1,
+  dropFields: ["user.email", "ip"],
   graceMs: 60_000,
   ballastBytes: 0,
   fileMode: 0o660,
@@ -75,14 +77,14 @@ const EVERYTHING = {
   warnings: [],
 };
 
-test("reads every key", () => {
+test("every key is read", () => {
   const { destination, ...rest } = withSettings(EVERY_SETTING);
   const { key: _, ...place } = collectorOf({ destination });
   assert.deepEqual(place, EVERY_PLACE);
   assert.deepEqual(rest, EVERYTHING);
 });
 
-test("reads the same from TOML, with numbers and booleans where INI has text", () => {
+test("TOML gives the same configuration, with numbers and booleans", () => {
   const toml = `
     [event-publisher.main]
     collector = { hostname = "$HOST", scheme = "http", version = "2j", timeout = "3s", proxy = "environment" }
@@ -95,12 +97,14 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
     "batch.min_interval" = "100ms"
     "batch.gzip_level" = 6
     batch.max_bytes = 200_000
+    batch.max_events = 100
     dead_letters = { max_count = 500, max_bytes = "1MiB", max_share = "50%" }
     admin.listen = "./admin.sock"
     [event-publisher.main.publisher]
     concurrency = 1
     subscription = "audit"
     grace = "1m"
+    drop_fields = "user.email, ip"
     [event-publisher.main.metrics]
     namespace = "a.b"
     endpoint = "statsd:8125"
@@ -115,14 +119,14 @@ test("reads the same from TOML, with numbers and booleans where INI has text", (
   assert.deepEqual(rest, EVERYTHING);
 });
 
-test("reads the section of the queue that is asked for", () => {
+test("the section of the queue is read", () => {
   const text = iniOf({}, "main") + iniOf({ "key.name": "other" }, "v2.events_x-1");
   const config = parsePublisherConfig(text, { queueName: "v2.events_x-1", env: {} });
   assert.equal(collectorOf(config).key.name, "other");
   assert.equal(config.queueName, "v2.events_x-1");
 });
 
-test("takes from [DEFAULT] what the section does not say, without a warning about keys meant for others", () => {
+test("keys of [DEFAULT] are inherited, without warnings about keys of other sections", () => {
   const text = `[DEFAULT]\nkey.name = D\nmax_queue_size = 7\nunrelated = 1\n${iniOf({})}`;
   const config = parsePublisherConfig(text, { env: {} });
   assert.equal(collectorOf(config).key.name, "K");
@@ -130,17 +134,17 @@ test("takes from [DEFAULT] what the section does not say, without a warning abou
   assert.deepEqual(config.warnings, []);
 });
 
-test("takes a blank value for absent, also one that a variable left blank", () => {
+test("a blank value counts as absent, also if a variable is blank", () => {
   const config = withSettings({ max_queue_size: "", "admin.listen": "$EMPTY" }, { EMPTY: "" });
   assert.equal(config.maxQueueSize, undefined);
   assert.deepEqual(config.admin.listen, { host: "127.0.0.1", port: 9_900 });
 });
 
-test("turns the admin routes off", () => {
+test("admin.listen = off turns the admin routes off", () => {
   assert.equal(withSettings({ "admin.listen": "off" }).admin.listen, undefined);
 });
 
-test("keeps the URL as it is written: port, letters' case, names beyond ASCII", () => {
+test("the URL is used as written: port, case, and names beyond ASCII", () => {
   for (const host of [
     "C.Example:443",
     "bücher.example",
@@ -153,7 +157,7 @@ test("keeps the URL as it is written: port, letters' case, names beyond ASCII", 
   }
 });
 
-test("asks for the same path with slashes at the end as without", () => {
+test("slashes at the end of the hostname are ignored", () => {
   for (const [host, url] of [
     ["host/", "https://host/v2"],
     ["host:8443//", "https://host:8443/v2"],
@@ -175,14 +179,26 @@ for (const host of [
   "host#a",
   "h\\a",
 ])
-  test(`rejects the hostname ${host}`, () => {
+  test(`the hostname ${host} is rejected`, () => {
     rejects(
       () => withSettings({ "collector.hostname": host }),
       /collector\.hostname: expected host\[:port\]\[\/path\]/,
     );
   });
 
-test("reads a proxy, and shows no password of it", () => {
+test("a hostname with a wrong port is rejected with the port and the range", () => {
+  for (const [host, port] of [
+    ["host:0", "0"],
+    ["host:65536/in", "65536"],
+    ["host:", ""],
+  ] as const)
+    rejects(
+      () => withSettings({ "collector.hostname": host }),
+      new RegExp(`with a port from 1 to 65535, got "${port}"$`),
+    );
+});
+
+test("a proxy is read, and its password is not shown", () => {
   const config = withSettings({ "collector.proxy": "http://user:pass@proxy.example:3128" });
   assert.match(
     JSON.stringify(describePublisherConfig(config)),
@@ -202,7 +218,7 @@ test("reads a proxy, and shows no password of it", () => {
     );
 });
 
-test("reads certificates for https: those of a client with their key, and from files that can be read", () => {
+test("certificates need https, their key, and readable files", () => {
   inTemporaryDirectory((directory) => {
     const file = join(directory, "any.pem");
     writeFileSync(file, "");
@@ -213,12 +229,12 @@ test("reads certificates for https: those of a client with their key, and from f
     };
     assert.deepEqual(collectorOf(withSettings(tls)).tls, { caFile: file, certFile: file, keyFile: file });
     rejects(() => withSettings({ ...tls, "collector.scheme": "http" }), /collector\.tls_\* are for https/);
-    rejects(() => withSettings({ "collector.tls_cert_file": file }), /goes with collector\.tls_key_file/);
+    rejects(() => withSettings({ "collector.tls_cert_file": file }), /needs collector\.tls_key_file/);
     rejects(() => withSettings({ "collector.tls_ca_file": `${file}.gone` }), /cannot read the file/);
   });
 });
 
-test("describes the configuration for --check, without the secret", () => {
+test("--check shows the configuration without the secret", () => {
   assert.deepEqual(describePublisherConfig(withSettings(EVERY_SETTING)), {
     queue: "main",
     directory: "/var/lib/eventspool",
@@ -238,6 +254,7 @@ test("describes the configuration for --check, without the secret", () => {
     batch_min_interval_ms: 100,
     batch_gzip_level: 6,
     batch_max_bytes: 200_000,
+    batch_max_events: 100,
     queue_retention_ms: 86_400_000,
     queue_retention_bytes: 1_073_741_824,
     publisher_subscription: "audit",
@@ -245,6 +262,7 @@ test("describes the configuration for --check, without the secret", () => {
     dead_letters_max_bytes: 1_048_576,
     dead_letters_max_share: 0.5,
     publisher_concurrency: 1,
+    publisher_drop_fields: ["user.email", "ip"],
     publisher_grace_ms: 60_000,
     admin_listen: resolve("admin.sock"),
     admin_token: false,
@@ -258,7 +276,7 @@ test("describes the configuration for --check, without the secret", () => {
   });
 });
 
-test("describes what is not set by its default, null or off", () => {
+test("--check shows absent values as their default, null or off", () => {
   const described = describePublisherConfig(withSettings({ "admin.listen": "off" }));
   assert.equal(described.directory, null);
   assert.equal(described.max_queue_size, 10_000);
@@ -271,7 +289,7 @@ test("describes what is not set by its default, null or off", () => {
   });
 });
 
-test("reads a file, as TOML if its name ends so", () => {
+test("a file whose name ends in .toml is TOML", () => {
   inTemporaryDirectory((directory) => {
     const ini = join(directory, "config.ini");
     const toml = join(directory, "config.TOML");
@@ -282,7 +300,7 @@ test("reads a file, as TOML if its name ends so", () => {
   });
 });
 
-test("takes variables from the environment of the process unless told otherwise", () => {
+test("variables are from the environment of the process by default", () => {
   process.env.EVENTSPOOL_TEST_HOST = "from.env";
   try {
     const config = parsePublisherConfig(iniOf({ "collector.hostname": "$EVENTSPOOL_TEST_HOST" }));

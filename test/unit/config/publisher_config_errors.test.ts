@@ -12,7 +12,7 @@ import { collectorOf, EVERY_SETTING, inTemporaryDirectory, rejects, withSettings
 
 const SECRET = MINIMAL["key.secret"]!;
 
-test("places errors of a TOML file by file, section and key", () => {
+test("an error in TOML names file, section and key", () => {
   const toml = '[event-publisher.main]\ncollector.hostname = "h"\nkey = { name = "K", secret = [1] }\n';
   rejects(
     () => parsePublisherConfig(toml, { format: "toml", file: "f.toml", env: {} }),
@@ -20,86 +20,95 @@ test("places errors of a TOML file by file, section and key", () => {
   );
 });
 
-test("lists the sections that are there if the one asked for is not", () => {
+test("a missing section is an error that lists the existing ones", () => {
   const reject = (text: string, message: RegExp, format: "ini" | "toml" = "ini") =>
     rejects(() => parsePublisherConfig(text, { format, file: "f", queueName: "v2", env: {} }), message);
-  reject("", /^f: \[event-publisher:v2\] the file has no such section: it has no sections$/);
-  reject("[a]\n[ event-publisher:v2 ]\n", /it has \[a\], \[ event-publisher:v2 \]$/);
+  reject("", /^f: \[event-publisher:v2\] the section is missing: the file has no sections$/);
+  reject("[a]\n[ event-publisher:v2 ]\n", /the file has \[a\], \[ event-publisher:v2 \]$/);
   reject(Array.from({ length: 20 }, (_, i) => `[s${i}]\n`).join(""), /\[s9\], \.\.\.$/);
   reject(
     "[a]\n[event-publisher.main]\n",
-    /^f: \[event-publisher\.v2\] .*it has \[event-publisher\.main\], \[a\]$/,
+    /^f: \[event-publisher\.v2\] .*the file has \[event-publisher\.main\], \[a\]$/,
     "toml",
   );
 });
 
-test("names file, line, section and key in an error", () => {
+test("an error in INI names file, line, section and key", () => {
   rejects(
     () => withSettings({ "collector.timeout": "10" }),
     /^f\.ini:5: \[event-publisher:main\] collector\.timeout: expected a duration with its unit, such as 10s or 10ms, got "10"$/,
   );
 });
 
-test("bounds the numbers", () => {
+test("numbers have ranges", () => {
   const cases: [string, string, RegExp][] = [
-    ["max_queue_size", "1_000_000_000_001", /expected 1 to 1000000000000$/],
-    ["publisher.concurrency", "0", /expected 1 to 256$/],
-    ["publisher.concurrency", "257", /expected 1 to 256$/],
-    ["collector.timeout", "0s", /expected 1 to 86400000ms$/],
-    ["publisher.grace", "25h", /expected 0 to 86400000ms$/],
-    ["batch.max_bytes", "100kB", /is 100000 bytes: expected 102428 to 512000 bytes$/],
-    ["batch.max_bytes", "1MB", /expected 102428 to 512000 bytes$/],
+    [
+      "max_queue_size",
+      "1_000_000_000_001",
+      /expected an integer from 1 to 1000000000000, got "1_000_000_000_001"$/,
+    ],
+    ["publisher.concurrency", "0", /expected an integer from 1 to 256, got "0"$/],
+    ["publisher.concurrency", "257", /expected an integer from 1 to 256, got "257"$/],
+    ["collector.timeout", "0s", /expected 1 to 86400000ms, got 0ms$/],
+    ["publisher.grace", "25h", /expected 0 to 86400000ms, got 90000000ms$/],
+    ["batch.max_bytes", "100kB", /expected 102428 to 512000 bytes, got 100000 bytes$/],
+    ["batch.max_bytes", "1MB", /expected 102428 to 512000 bytes, got 1000000 bytes$/],
   ];
   for (const [key, value, message] of cases) rejects(() => withSettings({ [key]: value }), message);
 });
 
-test("rejects a variable that is not set and names it, but not in a secret, which it could be part of", () => {
+test("an unset variable is rejected by name, except inside a secret: it could be part of it", () => {
   rejects(() => withSettings({ "queue.directory": "$NOPE/x" }), /the environment variable NOPE is not set/);
   rejects(
     () => withSettings({ "key.secret": "pa$SWORD" }),
-    /^f\.ini:4: (?!.*SWORD).*variable in it is not set$/,
+    /^f\.ini:4: (?!.*SWORD).*an environment variable in the value is not set$/,
   );
+  for (const secret of ["$NOPE", `\${NOPE}`])
+    rejects(
+      () => withSettings({ "key.secret": secret }),
+      /^f\.ini:4: .*the environment variable NOPE is not set$/,
+    );
 });
 
-test("takes an unset variable in a name as it is written, as baseplate.py does, and warns", () => {
+test("an unset variable in a name is used as written, as in baseplate.py, with a warning", () => {
   const config = withSettings({ "key.name": "a$$b", "metrics.namespace": "$NS" });
   assert.equal(collectorOf(config).key.name, "a$$b");
   assert.deepEqual(config.warnings, [
-    "f.ini:3: [event-publisher:main] key.name: the environment variable b is not set: taken as it is written",
-    "f.ini:5: [event-publisher:main] metrics.namespace: the environment variable NS is not set: taken as it is written",
+    "f.ini:3: [event-publisher:main] key.name: the environment variable b is not set: the value is used as written",
+    "f.ini:5: [event-publisher:main] metrics.namespace: the environment variable NS is not set: the value is used as written",
   ]);
 });
 
-test("points to a misspelt key where the right one is missing", () => {
+test("the error about a missing key suggests the misspelt one", () => {
   const file = (format: "ini" | "toml", text: string) => () =>
     parsePublisherConfig(text, { format, file: "f", env: {} });
   rejects(
     file("ini", `[event-publisher:main]\ncollector.hostname = c\nkey.name = K\nkey.secert = ${SECRET}\n`),
-    /^f: \[event-publisher:main\] key\.secret: no key specified: .*; is key\.secert in line 4 meant to be it\?$/,
+    /^f: \[event-publisher:main\] key\.secret: no key specified: .*; did you mean the key key\.secert in line 4\?$/,
   );
   rejects(
     file("toml", '[event-publisher.main]\ncolector.hostname = "c"\n'),
-    /^f: .* collector\.hostname: no value specified; is colector\.hostname meant to be it\?$/,
+    /^f: .* collector\.hostname: no value specified; did you mean the key colector\.hostname\?$/,
   );
   rejects(file("ini", "[event-publisher:main]\ncollector.hostname = c\n"), /key\.name: no value specified$/);
 });
 
-test("warns of unknown keys and suggests the one that was meant", () => {
+test("unknown keys give warnings with a suggestion", () => {
   assert.deepEqual(withSettings({ "collector.hostnam": "x", "something.else": "y" }).warnings, [
-    "f.ini:5: [event-publisher:main] collector.hostnam: not a known key, ignored: did you mean collector.hostname?",
-    "f.ini:6: [event-publisher:main] something.else: not a known key, ignored",
+    "f.ini:5: [event-publisher:main] collector.hostnam: unknown key, ignored: did you mean collector.hostname?",
+    "f.ini:6: [event-publisher:main] something.else: unknown key, ignored",
   ]);
 });
 
-test("does not show the end of a secret that was wrapped without an indent", () => {
+test("the end of a secret that was wrapped without an indent is not shown", () => {
   const text =
     "[event-publisher:main]\ncollector.hostname = localhost\nkey.name = K\nkey.secret = aHVu\ndGVyMg==\n";
   assert.deepEqual(parsePublisherConfig(text, { file: "f.ini", env: {} }).warnings, [
-    "f.ini:5: [event-publisher:main] not a known key, ignored; to continue the value above, indent the line",
+    "f.ini:5: [event-publisher:main] unknown key, ignored; to continue the value above, indent the line",
   ]);
 });
 
-test("warns of plain http to another machine, and not to this one", () => {
+test("plain http to another machine gives a warning", () => {
   const warnings = (hostname: string, scheme: string) =>
     withSettings({ "collector.hostname": hostname, "collector.scheme": scheme }).warnings.length;
   for (const host of ["c.example", "10.0.0.1:80", "127.example", "localhost.example"]) {
@@ -118,7 +127,7 @@ test("warns of plain http to another machine, and not to this one", () => {
   }
 });
 
-test("never shows a hostname that is rejected: it could hold a password", () => {
+test("a rejected hostname is never shown: it could hold a password", () => {
   for (const hostname of ["u:hunter2@h", "h/?t=hunter2", "https://u:hunter2@h", "h hunter2", "h\\hunter2"]) {
     rejects(
       () => withSettings({ "collector.hostname": hostname }),
@@ -127,7 +136,7 @@ test("never shows a hostname that is rejected: it could hold a password", () => 
   }
 });
 
-test("shows the secret in no way the configuration is printed", () => {
+test("the secret is not shown however the configuration is printed", () => {
   const config = withSettings({});
   for (const text of [
     inspect(config, { depth: 9 }),
@@ -138,17 +147,20 @@ test("shows the secret in no way the configuration is printed", () => {
   }
 });
 
-test("says what is wrong with a file that cannot be read", () => {
+test("an unreadable file is rejected with the reason", () => {
   inTemporaryDirectory((directory) => {
     const missing = join(directory, "missing.ini");
     const binary = join(directory, "binary.ini");
     writeFileSync(binary, new Uint8Array([0x5b, 0xff, 0x5d]));
     rejects(
       () => loadPublisherConfig(missing),
-      /missing\.ini: cannot read the configuration: there is no such file$/,
+      /missing\.ini: cannot read the configuration: the file does not exist$/,
     );
     rejects(() => loadPublisherConfig(directory), /cannot read the configuration: it is a directory$/);
-    rejects(() => loadPublisherConfig(join(binary, "x")), /cannot read the configuration: /);
+    rejects(
+      () => loadPublisherConfig(join(binary, "x")),
+      /cannot read the configuration: .*binary\.ini is not a directory$/,
+    );
     rejects(() => loadPublisherConfig(binary), /binary\.ini: the configuration is not UTF-8 text$/);
   });
 });
@@ -175,7 +187,7 @@ const piece = fc.oneof(
 );
 
 for (const format of ["ini", "toml"] as const) {
-  test(`reads any text as ${format}, or rejects it as a configuration error, and never shows the secret`, () => {
+  test(`any ${format} text is read, or rejected with a ConfigurationError that never shows the secret`, () => {
     const read = (text: string): string => {
       try {
         return inspect(parsePublisherConfig(text, { format, env: { HOST: "h" } }), { depth: 9 });
@@ -199,7 +211,7 @@ for (const format of ["ini", "toml"] as const) {
   });
 }
 
-test("names the quotes that a TOML table needs for a queue with dots in its name", () => {
+test("the error about a queue with dots in its name shows the quotes that TOML needs", () => {
   const read = (text: string, queueName: string) =>
     parsePublisherConfig(text, { format: "toml", file: "f.toml", queueName });
   const settings = 'collector.hostname = "localhost"\nkey.name = "k"\nkey.secret = "c2VjcmV0"\n';
@@ -219,6 +231,6 @@ test("names the quotes that a TOML table needs for a queue with dots in its name
   }
   assert.throws(
     () => read(`[event-publisher."x.y"]\n${settings}`, "a"),
-    /it has \[event-publisher\."x\.y"\]/,
+    /the file has \[event-publisher\."x\.y"\]/,
   );
 });

@@ -6,7 +6,7 @@ import { loadPublisherConfig, parsePublisherConfig } from "../../../src/config/p
 import { iniOf } from "./differences.ts";
 import { inTemporaryDirectory, rejects, withSettings } from "./support.ts";
 
-test("finds a service's database by its path, relative to the directory of the configuration's file", () => {
+test("the path of a service's database is relative to the configuration file", () => {
   inTemporaryDirectory((directory) => {
     const place = (file: string): string | undefined => {
       const config = join(directory, "publisher.ini");
@@ -22,19 +22,19 @@ test("finds a service's database by its path, relative to the directory of the c
   assert.equal(parsePublisherConfig(text, { env: {} }).file, resolve("shop.db"));
 });
 
-test("keeps no ballast beside a service's database, unless told", () => {
+test("there is no ballast beside a service's database by default", () => {
   assert.equal(withSettings({ "queue.file": "/shop.db" }).ballastBytes, 0);
   assert.equal(withSettings({ "queue.file": "/shop.db", "queue.ballast": "1MiB" }).ballastBytes, 1_048_576);
 });
 
-test("rejects a directory and a file for one queue", () => {
+test("a directory and a file for one queue are rejected", () => {
   rejects(
     () => withSettings({ "queue.file": "/shop.db", "queue.directory": "/spool" }),
-    /queue\.file: is set, and so is queue\.directory: keep one of them$/,
+    /queue\.file: and queue\.directory are both set: keep one of them$/,
   );
 });
 
-test("warns that the mode of a service's database is not the publisher's to set", () => {
+test("a mode for a service's database gives a warning", () => {
   const { warnings } = withSettings({ "queue.file": "/shop.db", "queue.file_mode": "0660" });
   assert.match(warnings.join("\n"), /queue\.file_mode: has no effect beside queue\.file/);
 });

@@ -32,7 +32,7 @@ function failsToLoad(lines: readonly string[], reason: RegExp): void {
   );
 }
 
-test("reads the key's secret from a file, with or without a line end", () => {
+test("the key can be in a file, with or without a line end", () => {
   using directory = temporaryDirectory();
   for (const [name, text] of Object.entries({ plain: SECRET, unix: `${SECRET}\n`, dos: `${SECRET}\r\n` })) {
     const path = join(directory.path, name);
@@ -42,7 +42,7 @@ test("reads the key's secret from a file, with or without a line end", () => {
   }
 });
 
-test("finds the file by a variable, as systemd's credentials need it", () => {
+test("the path of the file may have a variable, as for systemd's credentials", () => {
   using directory = temporaryDirectory();
   writeFileSync(join(directory.path, "key"), SECRET);
   const text = withLines("key.secret_file = $CREDENTIALS_DIRECTORY/key");
@@ -51,7 +51,7 @@ test("finds the file by a variable, as systemd's credentials need it", () => {
   assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2 has a long secret");
 });
 
-test("rejects a secret's file that cannot be one, names it, and never shows what is in it", () => {
+test("a file that cannot be a secret is rejected by name, and its contents are never shown", () => {
   using directory = temporaryDirectory();
   const at = (name: string, content: string | Uint8Array): string => {
     const path = join(directory.path, name);
@@ -60,7 +60,10 @@ test("rejects a secret's file that cannot be one, names it, and never shows what
   };
   mkdirSync(join(directory.path, "directory"));
   const place = String.raw`^f\.ini:4: \[event-publisher:main\] key\.secret_file: `;
-  failsToLoad(["key.secret_file = $CREDS/key"], new RegExp(`${place}cannot read .*no such file`));
+  failsToLoad(
+    ["key.secret_file = $CREDS/key"],
+    new RegExp(`${place}cannot read .*: the directory /nowhere does not exist`),
+  );
   failsToLoad([`key.secret_file = ${directory.path}/directory`], new RegExp(`${place}.*it is a directory`));
   failsToLoad([at("empty", "")], new RegExp(`${place}the file ".*" is empty`));
   failsToLoad([at("newline", "\n")], new RegExp(`${place}the file ".*" is empty`));
@@ -68,12 +71,12 @@ test("rejects a secret's file that cannot be one, names it, and never shows what
   failsToLoad([at("large", "A".repeat(100_000))], new RegExp(`${place}.*more than 65536 bytes`));
   failsToLoad(
     [`key.secret = ${SECRET}`, "key.secret_file = /x"],
-    /key\.secret_file: is set, and so is key\.secret/,
+    /key\.secret_file: and key\.secret are both set/,
   );
   failsToLoad([], /key\.secret: no key specified: .*or key\.secret_file$/);
 });
 
-test("takes a token for the admin routes, from the file or from a file of its own", () => {
+test("the admin token can be in the configuration or in a file", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "token");
   writeFileSync(path, "0123456789abcdef\n");
@@ -83,17 +86,17 @@ test("takes a token for the admin routes, from the file or from a file of its ow
   }
 });
 
-test("rejects a token that is short, or that no header can carry, and does not show it", () => {
+test("a short token, or one that no header can carry, is rejected and not shown", () => {
   for (const [token, reason] of [
-    ["hunter2", /admin\.token: is 7 characters long: expected 16 or more/],
-    ["hunter2 hunter2 hunter2", /admin\.token: is no bearer token/],
-    ["hunter2-hünter2-hunter2", /admin\.token: is no bearer token/],
+    ["hunter2", /admin\.token: expected 16 characters or more, got 7: make one with/],
+    ["hunter2 hunter2 hunter2", /admin\.token: is not a bearer token/],
+    ["hunter2-hünter2-hunter2", /admin\.token: is not a bearer token/],
   ] as const) {
     failsToLoad([`key.secret = ${SECRET}`, `admin.token = ${token}`], reason);
   }
 });
 
-test("demands a token where other machines reach the admin routes", () => {
+test("admin routes for other machines need a token", () => {
   const key = `key.secret = ${SECRET}`;
   for (const listen of ["0.0.0.0:9900", "[::]:9900", "10.0.0.1:9900", "myhost:9900"]) {
     failsToLoad([key, `admin.listen = ${listen}`], /reachable from other machines: set admin\.token or/);
@@ -110,13 +113,13 @@ test("demands a token where other machines reach the admin routes", () => {
     load(key, `admin.listen = ${listen}`);
 });
 
-test("warns of a file with a secret in it that others than its owner can read", () => {
+test("a file with a secret that other users can read gives a warning", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "config.ini");
   const lines = [`[event-collector]\nkey.K = ${SECRET}`, withLines(`key.secret = ${SECRET}`)];
   writeFileSync(path, lines.join("\n"));
   const warning = (mode: string): string =>
-    `${path}: holds a secret, and others than its owner can read it (mode ${mode}): chmod 600 ${path}`;
+    `${path}: holds a secret, and users other than its owner (uid ${process.getuid?.()}) can read it (mode ${mode}): chmod 600 ${path}`;
 
   for (const [mode, shown] of [
     [0o644, "0644"],
@@ -131,7 +134,7 @@ test("warns of a file with a secret in it that others than its owner can read", 
   assert.deepEqual(loadPublisherConfig(path).warnings, []);
 });
 
-test("does not warn of a file whose secrets stand elsewhere", () => {
+test("a file without the secrets themselves gives no warning", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "config.ini");
   writeFileSync(path, withLines("key.secret = $SECRET", `admin.token = \${TOKEN}`));
@@ -140,8 +143,8 @@ test("does not warn of a file whose secrets stand elsewhere", () => {
   assert.deepEqual(loadPublisherConfig(path, { env }).warnings, []);
 });
 
-test("does not warn of the group of a process that can read the file only through its group", {
-  skip: process.getuid?.() !== 0 && "only root can give the file to somebody else",
+test("a process that reads the file by its group gets no warning about the group", {
+  skip: process.getuid?.() !== 0 && "only root can change the owner",
 }, async () => {
   const { chownSync } = await import("node:fs");
   using directory = temporaryDirectory();

@@ -87,20 +87,20 @@ for (const vector of vectors) {
   if (COMMAND_LINE_CASES.includes(vector.name)) continue;
   const difference = differences.get(vector.name);
   if (difference !== undefined) {
-    test(`rejects ${vector.name}, which baseplate.py takes: ${difference.reason}`, () => {
+    test(`${vector.name} is rejected, unlike in baseplate.py: ${difference.reason}`, () => {
       assert.ok(vector.outcome.ok, "not a difference: the original rejects it too");
       assert.equal(rejection(() => read(vector)).location.key, difference.key);
     });
   } else if (vector.outcome.ok) {
-    test(`reads ${vector.name} as baseplate.py does`, () => assertSameReading(read(vector), vector.outcome));
+    test(`${vector.name} is read as in baseplate.py`, () => assertSameReading(read(vector), vector.outcome));
   } else {
-    test(`rejects ${vector.name} as baseplate.py does, naming the same key`, () => {
+    test(`${vector.name} is rejected as in baseplate.py, with the same key`, () => {
       assert.equal(rejection(() => read(vector)).location.key, keyOf(vector.outcome));
     });
   }
 }
 
-test("knows every vector that is set apart", () => {
+test("every listed difference is a vector", () => {
   const names = new Set(vectors.map(({ name }) => name));
   const apart = [...COMMAND_LINE_CASES, ...DIFFERENCES.flatMap(({ vector }) => vector ?? [])];
   assert.deepEqual(
@@ -111,7 +111,7 @@ test("knows every vector that is set apart", () => {
 
 for (const { reason, key, settings, env = {}, queueName = "main" } of DIFFERENCES) {
   const shown = queueName === "main" ? JSON.stringify(settings) : JSON.stringify(queueName.slice(0, 20));
-  test(`is stricter than baseplate.py with ${shown}: ${reason}`, () => {
+  test(`stricter than baseplate.py: ${shown}: ${reason}`, () => {
     const { location } = rejection(() =>
       parsePublisherConfig(iniOf(settings, queueName), { file: "f.ini", env, queueName }),
     );

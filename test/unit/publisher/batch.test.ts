@@ -64,6 +64,16 @@ test("fills up to the first event that does not fit, and skips none", () => {
   assert.deepEqual([batch.count, batch.sizeBytes], [2, 49], "though the last would fit");
 });
 
+test("is full at its count of events, and counts what a destination writes around each", () => {
+  const counted = new Batch(0, 50, { maxEvents: 3 });
+  assert.equal(fill(counted, [1, 1, 1, 1, 1]), true);
+  assert.deepEqual([counted.count, counted.lastId], [3, 3]);
+
+  const wrapped = new Batch(0, 50, { eventOverheadBytes: 20 });
+  assert.equal(fill(wrapped, [5, 5, 5]), true);
+  assert.deepEqual([wrapped.count, wrapped.sizeBytes], [2, 50]);
+});
+
 test("continues to fill where it stopped", () => {
   const batch = new Batch(BATCH_FORMATS["2j"].baseBytes, 50);
 

@@ -134,7 +134,7 @@ test("options that do not exist and values of another kind are rejected where th
     [() => queue(revokedProxy()), /^options: cannot be read: TypeError was thrown/],
     [
       () => queue({ driver: "sqlite3" }),
-      /^driver: must be better-sqlite3 or bun:sqlite or node:sqlite, got "sqlite3"/,
+      /^driver: must be better-sqlite3, bun:sqlite or node:sqlite, got "sqlite3"/,
     ],
     [() => queue(undefined, versioned("3")), /^serializer.batchVersion: must be 2 or 2j, got "3"/],
     [() => queue("/tmp"), /^options: must be an object of options, got "\/tmp"/],
@@ -164,7 +164,7 @@ test("options that do not exist and values of another kind are rejected where th
     [() => admin({} as Any, { token: 5 } as Any), /^token: must be a string/],
     [
       () => new JsonlSink(`${directory.path}/a`, { fsync: "allways" } as Any),
-      /^fsync: must be always or interval/,
+      /^fsync: must be always, interval or never/,
     ],
     [() => new SqliteSink(`${directory.path}/b`, { sync: "never" } as Any), /did you mean fsync/],
     [() => eventQueues({ events: undefined } as Any), /^events: must be an EventQueue, got undefined/],

@@ -81,7 +81,10 @@ test("writes plain fields of one struct as an event of it", () => {
   assert.deepEqual(serialize(event), serializeV2Event(event), "an event has its fields, too");
   // @ts-expect-error - the field is called logged_in
   const misspelt = (): Uint8Array => serialize({ ...PAGE_VIEW, user: { loggedIn: true } });
-  assert.throws(misspelt, /Event field user.loggedIn is no field of its struct: did you mean logged_in\?$/);
+  assert.throws(
+    misspelt,
+    /Event field user.loggedIn is not a field of its struct: did you mean logged_in\?$/,
+  );
   // @ts-expect-error - an i64 is no text
   const wrong = (): Uint8Array => serialize({ ...PAGE_VIEW, client_timestamp: "now" });
   assert.throws(wrong, /Event field client_timestamp is /);

@@ -173,11 +173,11 @@ test("rejects what is no generated struct, and says what to pass", () => {
 });
 
 test("rejects a struct that writes nothing or only a part", () => {
-  assertRejected({ write() {} }, "", /was not written whole/);
+  assertRejected({ write() {} }, "", /was not written completely/);
   assertRejected(
     { write: (output: ThriftJsonWriter) => output.writeStructBegin("Event") },
     "",
-    /was not written whole/,
+    /was not written completely/,
   );
 });
 

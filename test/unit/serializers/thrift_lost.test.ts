@@ -26,7 +26,7 @@ const LOST: readonly (readonly [path: string, fields: object, problem: RegExp])[
   ["labels", { labels: new Labels() }, / is an object \(Labels\): map takes a plain object/],
   ["labels", { labels: { a: "b", [Symbol("c")]: "d" } }, / has a member named by a symbol/],
   ["", { [Symbol("secret")]: "web" }, /^Event has a member named by a symbol, which would be left out$/],
-  ["sorce", { sorce: "web" }, / is no field of its struct/],
+  ["sorce", { sorce: "web" }, / is not a field of its struct/],
 ];
 
 function assertRejected(serialize: () => Uint8Array, field: string, problem: RegExp): void {
@@ -47,12 +47,12 @@ test("rejects plain fields that the generated class would drop or convert", () =
   assertRejected(
     () => fieldsOf({ ...REQUIRED, geo: { lon: 1, latt: 5 } }),
     "geo.latt",
-    / is no field of its struct: did you mean lat\?$/,
+    / is not a field of its struct: did you mean lat\?$/,
   );
   assertRejected(
     () => fieldsOf({ ...REQUIRED, tags: Object.assign(["a"], { b: "c" }) }),
     "tags[b]",
-    / no field/,
+    / not a field/,
   );
   const labels = JSON.parse('{"__proto__":{"a":1}}');
   assert.throws(() => fieldsOf({ ...REQUIRED, labels }), EventSerializationError); // Deno has no setter of that name
@@ -67,7 +67,7 @@ test("rejects what was set on an instance and its class would drop or convert", 
   Object.assign(event.user!, { flags: new Set(["a"]) });
   assertRejected(() => serializeV2Event(event), "user.flags", / is an object \(Set\)/);
   Object.assign(event.user!, { flags: null, loggedIn: true });
-  assertRejected(() => serializeV2Event(event), "user.loggedIn", / is no field/);
+  assertRejected(() => serializeV2Event(event), "user.loggedIn", / is not a field/);
 });
 
 /** Objects for 64-bit integers of other libraries than node-int64: `int64-buffer`, `long`, `bn.js`. */

@@ -28,5 +28,5 @@ test("says why a queue cannot be read, and leaves its file as it is", () => {
   assert.match(lookAtQueue(path).error ?? "", /events-main\.db/);
   assert.equal(readFileSync(path, "utf8"), "no database".repeat(500));
   mkdirSync(join(directory.path, "events-dir.db"));
-  assert.match(lookAtQueue(join(directory.path, "events-dir.db")).error ?? "", /is no file/);
+  assert.match(lookAtQueue(join(directory.path, "events-dir.db")).error ?? "", /is not a regular file/);
 });

@@ -128,7 +128,10 @@ test("rejects a damaged file", () => {
 
 test("rejects a directory in the file's place", () => {
   using directory = temporaryDirectory();
-  assert.throws(() => QueueFile.open(directory.path, OPTIONS), storageError("NOT_A_QUEUE", /is no file/));
+  assert.throws(
+    () => QueueFile.open(directory.path, OPTIONS),
+    storageError("NOT_A_QUEUE", /is not a regular file/),
+  );
 });
 
 test("rolls back whatever throws in a transaction", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Rejections } from "../../../src/collector/events.ts";
+import { Rejections } from "../../../src/collector/batch_parser.ts";
 import {
   type BatchReport,
   formatReport,

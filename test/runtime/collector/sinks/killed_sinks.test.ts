@@ -6,10 +6,10 @@ import { start } from "../../../support/processes.ts";
 import { SINK_KINDS } from "../../../support/sinks.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
-/** Under each runtime. */
+/** How often the process is killed. */
 const ROUNDS = 10;
 
-/** The lowest id of which it was not said that it was kept. */
+/** The lowest id that was not reported as stored. */
 function firstMissing(kept: ReadonlySet<number>): number {
   let id = 1;
   while (kept.has(id)) id++;
@@ -25,7 +25,7 @@ function note(kept: Set<number>, lines: readonly string[]): void {
 }
 
 for (const [kind, { name, open, read }] of Object.entries(SINK_KINDS))
-  test(`${name}: keeps each event exactly once though its process is killed ${ROUNDS} times`, {
+  test(`${name}: each event is stored exactly once, though the process is killed ${ROUNDS} times`, {
     timeout: 600_000,
   }, async () => {
     using directory = temporaryDirectory();

@@ -37,7 +37,7 @@ function batchOf(texts: readonly string[], eventIds?: string): AcceptedBatch {
   return { events, version: "2j", keyName: "web", source: "web", ids };
 }
 
-test("keeps each event as a message, named by its queue and row, and drops those that come again", {
+test("each event is a message with an id of its queue, and duplicates are dropped", {
   skip,
 }, async () => {
   await using server = await startNats();
@@ -55,7 +55,7 @@ test("keeps each event as a message, named by its queue and row, and drops those
   ]);
 });
 
-test("keeps events without ids each time", { skip }, async () => {
+test("events without ids are stored each time", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream(STREAM);
@@ -67,7 +67,7 @@ test("keeps events without ids each time", { skip }, async () => {
   assert.deepEqual(await client.read("EVENTS"), [vote, vote]);
 });
 
-test("takes an id for each event, or none", { skip }, async () => {
+test("ids are used only if there is one per event", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream(STREAM);
@@ -79,14 +79,16 @@ test("takes an id for each event, or none", { skip }, async () => {
   );
 });
 
-test("rejects a batch while its stream is missing, full, or away, and says so", { skip }, async () => {
+test("a batch is rejected while the stream is missing, full or away, and the error says which", {
+  skip,
+}, async () => {
   await using server = await startNats();
   await using sink = open(server);
   const rejects = async (code: string, message: RegExp): Promise<void> => {
     await assert.rejects(sink.store(batchOf(["1", "2", "3"], "1-3")), (error: EventStorageError) => {
       assert.ok(error instanceof EventStorageError);
       assert.equal(error.code, code);
-      assert.match(error.message, /^The stream has not all events of the batch: /);
+      assert.match(error.message, /^The stream did not store the whole batch: /);
       assert.match(error.message, message);
       return true;
     });
@@ -106,7 +108,7 @@ test("rejects a batch while its stream is missing, full, or away, and says so", 
       rejected.map(({ index }) => index),
       [1],
     );
-    assert.match(rejected[0]!.reason, /max_msg_size/);
+    assert.match(rejected[0]!.error, /max_msg_size/);
   }
   await server.kill();
   await rejects("NATS_UNAVAILABLE", /cannot be reached/);
@@ -119,7 +121,7 @@ test("rejects a batch while its stream is missing, full, or away, and says so", 
   );
 });
 
-test("keeps what was begun before it closes", { skip }, async () => {
+test("close finishes the batches in flight", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await client.makeStream(STREAM);

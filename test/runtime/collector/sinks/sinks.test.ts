@@ -16,7 +16,7 @@ function numbers(firstId: number, lastId: number): string[] {
 
 for (const [key, kind] of Object.entries(SINK_KINDS)) {
   for (const fsync of ["always", "interval", "never"] satisfies FsyncPolicy[])
-    test(`${kind.name}, fsync ${fsync}: keeps events in order, as they were sent`, async () => {
+    test(`${kind.name}, fsync ${fsync}: events are stored in order, byte for byte`, async () => {
       using directory = temporaryDirectory();
       await using sink = kind.open(directory.path, fsync);
       assert.deepEqual(await sink.store(batchOf(['{"id":9007199254740993}', '"é\\n"'])), {
@@ -27,7 +27,7 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
       assert.deepEqual(kind.read(directory.path), ['{"id":9007199254740993}', '"é\\n"', "3", "4", "5"]);
     });
 
-  test(`${kind.name}: drops events that it has, however they are batched, also after a restart`, async () => {
+  test(`${kind.name}: stored events are dropped when they are sent again, in whatever batches, also after a restart`, async () => {
     using directory = temporaryDirectory();
     {
       await using sink = kind.open(directory.path);
@@ -40,7 +40,7 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
     assert.deepEqual(kind.read(directory.path), numbers(1, 17));
   });
 
-  test(`${kind.name}: keeps a batch once that is sent again while the first is on its way`, async () => {
+  test(`${kind.name}: a batch that is sent again while the first is being stored is stored once`, async () => {
     using directory = temporaryDirectory();
     await using sink = kind.open(directory.path, "always");
     const batches = [numberedBatch(1, 5), numberedBatch(1, 5), numberedBatch(4, 8), numberedBatch(9, 9)];
@@ -52,21 +52,21 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
     assert.deepEqual(kind.read(directory.path).toSorted(), numbers(1, 9));
   });
 
-  test(`${kind.name}: keeps what comes without ids as often as it comes`, async () => {
+  test(`${kind.name}: events without ids are stored each time`, async () => {
     using directory = temporaryDirectory();
     await using sink = kind.open(directory.path);
     for (let time = 0; time < 2; time++) await sink.store(batchOf(["1"]));
     assert.deepEqual(kind.read(directory.path), ["1", "1"]);
   });
 
-  test(`${kind.name}: notes no ids that do not name the events one by one`, async () => {
+  test(`${kind.name}: ids are ignored unless there is one per event`, async () => {
     using directory = temporaryDirectory();
     await using sink = kind.open(directory.path);
     await sink.store(batchOf(["1", "3"], `${queueUuid(1)}:1-100000`));
     assert.deepEqual(await sink.store(numberedBatch(1, 3)), { stored: 3, duplicates: 0 });
   });
 
-  test(`${kind.name}: drops no event of one source for the ids of another, over a restart`, async () => {
+  test(`${kind.name}: equal ids of different sources are different, also after a restart`, async () => {
     using directory = temporaryDirectory();
     for (const source of ["other", "the other's name, with / and %"]) {
       await using sink = kind.open(directory.path);
@@ -78,7 +78,7 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
     }
   });
 
-  test(`${kind.name}: is not opened twice`, async () => {
+  test(`${kind.name}: a second sink cannot open the same output`, async () => {
     using directory = temporaryDirectory();
     {
       await using _sink = kind.open(directory.path);
@@ -90,18 +90,21 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
     await kind.open(directory.path).close();
   });
 
-  test(`${kind.name}: is not opened by a second process`, { timeout: 60_000 }, async () => {
+  test(`${kind.name}: a second process cannot open the same output`, { timeout: 60_000 }, async () => {
     using directory = temporaryDirectory();
     await using sink = kind.open(directory.path);
     await sink.store(batchOf(["1"]));
     await using second = start("test/support/programs/sink_writer.ts", [key, directory.path, "1", "never"]);
     assert.equal(await second.ended, 1);
-    assert.match(second.stderr.join("\n"), /is in use by another collector: stop that one, or give/);
+    assert.match(
+      second.stderr.join("\n"),
+      /Another collector uses .*events.* Stop it, or choose another output/,
+    );
     await sink.store(batchOf(["2"]));
     assert.deepEqual(kind.read(directory.path), ["1", "2"]);
   });
 
-  test(`${kind.name}: keeps what was begun when it is closed, and nothing later`, async () => {
+  test(`${kind.name}: close finishes the batches in flight, and later batches are rejected`, async () => {
     using directory = temporaryDirectory();
     const sink = kind.open(directory.path);
     const begun = sink.store(batchOf(["1"]));
@@ -113,7 +116,7 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
   });
 
   test(
-    `${kind.name}: keeps all of a batch or nothing when the disk is full, and goes on later`,
+    `${kind.name}: a full disk stores a whole batch or nothing, and the sink goes on later`,
     SMALL_DISK,
     async () => {
       using disk = new SmallDisk(4);

@@ -6,7 +6,7 @@ import { start } from "../../../support/processes.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
 for (const umask of [0, 0o077])
-  test(`files of events and their journals have their modes under the umask 0${umask.toString(8)}`, async () => {
+  test(`output files and journals have their modes, whatever the umask: 0${umask.toString(8)}`, async () => {
     using directory = temporaryDirectory();
     await using writer = start("test/support/programs/umask_files.ts", [directory.path, String(umask)]);
     assert.equal(await writer.ended, 0, writer.stderr.join("\n"));

@@ -12,6 +12,8 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
   const cases: [string[], number, RegExp][] = [
     [["--help"], 0, /VERB.*check {2,}examine/s],
     [["--version"], 0, /^\d+\.\d+\.\d+/],
+    [["help"], 0, /VERB.*check {2,}examine/s],
+    [["help", "dead", "list"], 0, /dead list: show the dead letters/],
     [["dead", "--help"], 0, /dead retry {2,}put dead letters back/],
     [[], 2, /queue\.ts: no verb\.\nHelp: .*queue\.ts --help$/m],
     [["depht"], 2, /unknown verb depht: did you mean depth\?/],
@@ -23,7 +25,7 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
       /unknown option --wacth: did you mean --watch\?\nHelp: .*queue\.ts depth --help$/m,
     ],
     [["depth", "--watch=1"], 2, /--watch takes no value/],
-    [["depth", "web"], 2, /unexpected argument "web"/],
+    [["depth", "web"], 2, /unexpected argument "web": name a queue with --queue-name\./],
     [["depth", "--interval", "x"], 2, /--interval: expected a duration such as .*, got "x"/],
     [
       ["depth", "--queue-name", "mian"],
@@ -31,7 +33,7 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
       /Queue "mian" does not exist in .*, which has only main\. Did you mean "main"\?/,
     ],
     [["depth", "--queue-name", "../x"], 2, /is not a queue name/],
-    [["list", "--directory", "/nowhere/at/all"], 2, /cannot be read \(ENOENT\)/],
+    [["list", "--directory", "/nowhere/at/all"], 2, /\/nowhere\/at\/all does not exist: start the service/],
     [["drain"], 2, /missing option --to, for example: .* drain --to events\.jsonl/],
     [["drain", "--to", "/nowhere/x"], 2, /--to: cannot append to \/nowhere\/x \(ENOENT\): choose a file/],
     [["dead", "export", "--to", "/nowhere/x"], 2, /--to: cannot append to \/nowhere\/x/],
@@ -45,7 +47,7 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
       2,
       /--older-than needs a value, for example --older-than 36h/,
     ],
-    [["peek", "-n", "x"], 2, /--number: expected a whole number/],
+    [["peek", "-n", "x"], 2, /--number: expected an integer/],
     [["purge"], 2, /not a terminal, so nobody can be asked: pass --yes/],
     [["completion", "csh"], 2, /expected one shell: bash, zsh, fish/],
   ];

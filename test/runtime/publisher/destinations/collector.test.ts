@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import {
-  CollectorDestination,
-  type CollectorLocation,
-} from "../../../../src/publisher/destinations/collector.ts";
 import type { LeasedBatch, Outcome } from "../../../../src/publisher/destinations/destination.ts";
+import type { HttpLocation } from "../../../../src/publisher/destinations/http.ts";
 import { VERSION } from "../../../../src/version.ts";
 import { checkEventIds, parseSignature } from "../../../../src/wire/signature.ts";
 import { queueUuid } from "../../../support/batches.ts";
+import { collectorAt } from "../../../support/collector.ts";
 import { KEY } from "../../../support/keys.ts";
 import { originalRequests } from "../../../support/original_requests.ts";
 import { serveHttp } from "../../../support/servers.ts";
@@ -18,7 +16,7 @@ const NEVER = new AbortController().signal;
 /** Events as a queue leases them, by their ids. */
 function batchOf(texts: Readonly<Record<number, string>>, lastId?: number): LeasedBatch {
   const events = () =>
-    Object.entries(texts).map(([id, text]) => ({ id: Number(id), body: Buffer.from(text) }));
+    Object.entries(texts).map(([id, text]) => ({ id: Number(id), putAtMs: 0, body: Buffer.from(text) }));
   const ids = events().map(({ id }) => id);
   return {
     queue: "main",
@@ -31,17 +29,12 @@ function batchOf(texts: Readonly<Record<number, string>>, lastId?: number): Leas
   };
 }
 
-function open(url: string, location: Partial<CollectorLocation> = {}): CollectorDestination {
-  const defaults = { version: "2j", timeoutMs: 4_000, key: KEY, gzipLevel: 1 } as const;
-  return new CollectorDestination({ url: `${url}/v2j`, ...defaults, ...location });
-}
-
 async function deliver(
   url: string,
   batch: LeasedBatch,
-  location: Partial<CollectorLocation> = {},
+  location: Partial<HttpLocation> = {},
 ): Promise<Outcome> {
-  const destination = open(url, location);
+  const destination = collectorAt(`${url}/v2j`, location);
   const { send } = await destination.prepare(batch);
   const outcome = await send(NEVER);
   await destination.close();
@@ -69,13 +62,7 @@ test("sends the headers and the body of the original, but for its name and what 
 
 test("signs the ids anew at each attempt, over the time, the ids and the body's MAC", async () => {
   await using server = await serveHttp((response) => response.writeHead(503).end());
-  const destination = new CollectorDestination({
-    url: `${server.url}/v2j`,
-    version: "2j",
-    timeoutMs: 4_000,
-    key: KEY,
-    gzipLevel: 1,
-  });
+  const destination = collectorAt(`${server.url}/v2j`);
   const { send } = await destination.prepare(batchOf({ 5: "1", 6: "2" }));
   const realNow = Date.now;
   try {
@@ -113,7 +100,7 @@ test("names no events where so many rows were deleted that servers would not tak
 });
 
 test("frees the memory of a batch once its body is made, and keeps a single event and what shares its memory", async () => {
-  const destination = open("http://127.0.0.1:9");
+  const destination = collectorAt("http://127.0.0.1:9/v2j");
   const prepare = async (count: number, joined: Uint8Array): Promise<number> => {
     await destination.prepare({ ...batchOf({ 1: "1", 2: "2" }), count, joined });
     return joined.length;

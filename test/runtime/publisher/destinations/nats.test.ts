@@ -26,7 +26,7 @@ function open(server: NatsServer, settings: Settings = {}): Destination & AsyncD
 
 /** Delivers events whose ids begin at 11. */
 async function deliver(destination: Destination, ...events: string[]): Promise<Outcome> {
-  const stored = events.map((text, index) => ({ id: 11 + index, body: Buffer.from(text) }));
+  const stored = events.map((text, index) => ({ id: 11 + index, putAtMs: 0, body: Buffer.from(text) }));
   const range = { firstId: 11, lastId: 10 + events.length, count: events.length };
   const joined = Buffer.from(events.join(","));
   const batch = { queue: "main", queueUuid: UUID, ...range, joined, events: () => stored };

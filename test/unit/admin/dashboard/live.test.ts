@@ -24,12 +24,12 @@ function counting(): { read: () => Update; count: number } {
   return counter;
 }
 
-test("gives up a page that takes nothing of what it is sent", async () => {
+test("closes the stream of a page that reads nothing", async () => {
   const feed = new LiveFeed(counting().read, NEVER, { everyMs: 5, stallMs: 10 });
   const stream = feed.open(); // and nobody reads it
   assert.equal(feed.pages, 1);
   await eventually("the end of the stream", () => feed.pages === 0);
-  await assert.rejects(stream.cancel(), /takes nothing/, "an error ends the connection too");
+  await assert.rejects(stream.cancel(), /the page reads nothing/, "an error ends the connection too");
 });
 
 test("makes an update once for all pages, and none before anybody looks", async () => {

@@ -2,23 +2,24 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   type FsyncPolicy,
-  GroupCommitter,
+  GroupCommitSink,
   type GroupTarget,
 } from "../../../../src/collector/sinks/group_commit.ts";
-import type { AcceptedBatch, Stored } from "../../../../src/collector/sinks/sink.ts";
+import type { AcceptedBatch, StoreResult } from "../../../../src/collector/sinks/sink.ts";
 import { batchOf, numberedBatch } from "../../../support/batches.ts";
 import { eventually } from "../../../support/eventually.ts";
 
-/** Notes what it is told; its disk fails as told. */
+/** Records its calls; `sync` and `undo` fail on request. */
 class Target implements GroupTarget {
-  /** The sizes of groups, and `sync` and `undo`. */
+  readonly path = "/data/events";
+  /** The sizes of groups, and the names of the other calls. */
   readonly steps: (number | string)[] = [];
   syncFails = false;
   undoFails = false;
   /** Syncs wait for it. */
   gate: Promise<void> = Promise.resolve();
 
-  write(group: readonly AcceptedBatch[]): readonly Stored[] {
+  write(group: readonly AcceptedBatch[]): readonly StoreResult[] {
     this.steps.push(group.length);
     return group.map(({ events }) => ({ stored: events.count, duplicates: 0 }));
   }
@@ -34,112 +35,114 @@ class Target implements GroupTarget {
     if (this.undoFails) throw new Error("EROFS");
   }
 
-  written(): void {
-    this.steps.push("written");
+  onCommit(): void {
+    this.steps.push("commit");
+  }
+
+  close(): void {
+    this.steps.push("close");
   }
 
   maintain(): void {}
 }
 
-function open(target: GroupTarget, fsync: FsyncPolicy, maxGroupBytes = 1_000): GroupCommitter {
-  return new GroupCommitter(target, { fsync, fsyncIntervalMs: 20, maxGroupBytes });
+function open(target: GroupTarget, fsync: FsyncPolicy, maxGroupBytes = 1_000): GroupCommitSink {
+  return new GroupCommitSink(target, { fsync, fsyncIntervalMs: 20, maxGroupBytes });
 }
 
-const CLOSED = new Error("closed");
-
-test("has one sync serve all batches that came while the one before was under way", async () => {
+test("one sync serves all batches that came during the sync before", async () => {
   const target = new Target();
-  const loop = open(target, "always");
+  const sink = open(target, "always");
   const { promise, resolve } = Promise.withResolvers<void>();
   target.gate = promise;
-  const first = loop.store(batchOf(["1"]));
+  const first = sink.store(batchOf(["1"]));
   await eventually("a sync", () => target.steps.includes("sync"));
-  const others = [2, 3, 4].map((id) => loop.store(batchOf([String(id)])));
+  const others = [2, 3, 4].map((id) => sink.store(batchOf([String(id)])));
   resolve();
   await Promise.all([first, ...others]);
-  assert.deepEqual(target.steps, [1, "sync", "written", 3, "sync", "written"]);
+  assert.deepEqual(target.steps, [1, "sync", "commit", 3, "sync", "commit"]);
 });
 
-test("answers no batch before it is synced, if it always syncs", async () => {
+test("with fsync always, a batch resolves only after its sync", async () => {
   const target = new Target();
-  const loop = open(target, "always");
+  const sink = open(target, "always");
   const { promise, resolve } = Promise.withResolvers<void>();
   target.gate = promise;
-  let isKept = false;
-  const kept = loop.store(batchOf(["1"])).then(() => {
-    isKept = true;
+  let isStored = false;
+  const stored = sink.store(batchOf(["1"])).then(() => {
+    isStored = true;
   });
   await eventually("a sync", () => target.steps.includes("sync"));
-  assert.equal(isKept, false);
+  assert.equal(isStored, false);
   resolve();
-  await kept;
+  await stored;
 });
 
-test("makes a group no larger than it may be, and takes a batch that is larger alone", async () => {
+test("a group stays below its limit, and a larger batch is a group of its own", async () => {
   const target = new Target();
-  const loop = open(target, "never", 6);
-  await Promise.all(["1", "2", "3", "4", "123456789", "6"].map((event) => loop.store(batchOf([event]))));
+  const sink = open(target, "never", 6);
+  await Promise.all(["1", "2", "3", "4", "123456789", "6"].map((event) => sink.store(batchOf([event]))));
   assert.deepEqual(
-    target.steps.filter((step) => step !== "written"),
+    target.steps.filter((step) => step !== "commit"),
     [3, 1, 1, 1],
   );
 });
 
-test("writes no two batches in one group that may be of the same events", async () => {
+test("two batches that may hold the same events are never in one group", async () => {
   const target = new Target();
-  const loop = open(target, "never");
+  const sink = open(target, "never");
   const batches = [numberedBatch(1, 5), numberedBatch(6, 9), numberedBatch(5, 6), numberedBatch(20, 21)];
-  await Promise.all(batches.map((batch) => loop.store(batch)));
+  await Promise.all(batches.map((batch) => sink.store(batch)));
   assert.deepEqual(
-    target.steps.filter((step) => step !== "written"),
+    target.steps.filter((step) => step !== "commit"),
     [2, 2],
   );
 });
 
-test("takes a group back that cannot be synced, and goes on", async () => {
+test("a group that cannot be synced is undone, and the sink goes on", async () => {
   const target = new Target();
-  const loop = open(target, "always");
+  const sink = open(target, "always");
   target.syncFails = true;
-  await assert.rejects(loop.store(batchOf(["1"])), /EIO/);
+  await assert.rejects(sink.store(batchOf(["1"])), /EIO/);
   target.syncFails = false;
-  await loop.store(batchOf(["1"]));
-  assert.deepEqual(target.steps, [1, "sync", "undo", 1, "sync", "written"]);
+  await sink.store(batchOf(["1"]));
+  assert.deepEqual(target.steps, [1, "sync", "undo", 1, "sync", "commit"]);
 });
 
-test("takes nothing more once a group could be neither synced nor taken back", async () => {
+test("the sink rejects everything once a group could be neither synced nor undone", async () => {
   const target = new Target();
-  const loop = open(target, "always");
+  const sink = open(target, "always");
   target.syncFails = true;
   target.undoFails = true;
-  await assert.rejects(loop.store(batchOf(["1"])), /EIO/);
+  await assert.rejects(sink.store(batchOf(["1"])), /EIO/);
   target.syncFails = false;
-  await assert.rejects(loop.store(batchOf(["2"])), /EIO/);
+  await assert.rejects(sink.store(batchOf(["2"])), /EIO/);
   assert.deepEqual(target.steps, [1, "sync", "undo"]);
-  await loop.close(CLOSED);
+  await sink.close();
 });
 
-test("syncs some time after a write if told so, and takes nothing more when that fails", async () => {
+test("with fsync interval, a write is synced later, and a failed sync makes the sink reject everything", async () => {
   const target = new Target();
-  const loop = open(target, "interval");
-  await loop.store(batchOf(["1"]));
+  const sink = open(target, "interval");
+  await sink.store(batchOf(["1"]));
   await eventually("a sync", () => target.steps.includes("sync"));
   target.syncFails = true;
-  await loop.store(batchOf(["2"]));
+  await sink.store(batchOf(["2"]));
   await eventually("another sync", () => target.steps.filter((step) => step === "sync").length === 2);
-  await assert.rejects(loop.store(batchOf(["3"])), /EIO/);
+  await assert.rejects(sink.store(batchOf(["3"])), /EIO/);
 });
 
-test("syncs when it is closed, unless it never syncs", async () => {
+test("close syncs, except with fsync never", async () => {
   for (const [fsync, steps] of [
-    ["interval", [1, "written", "sync"]],
-    ["never", [1, "written"]],
+    ["interval", [1, "commit", "sync", "close"]],
+    ["never", [1, "commit", "close"]],
   ] as const) {
     const target = new Target();
-    const loop = new GroupCommitter(target, { fsync, fsyncIntervalMs: 3_600_000 });
-    const kept = loop.store(batchOf(["1"]));
-    await loop.close(CLOSED);
-    await kept;
+    const sink = new GroupCommitSink(target, { fsync, fsyncIntervalMs: 3_600_000 });
+    const stored = sink.store(batchOf(["1"]));
+    await sink.close();
+    await stored;
     assert.deepEqual(target.steps, steps);
-    await assert.rejects(loop.store(batchOf(["2"])), CLOSED);
+    await assert.rejects(sink.store(batchOf(["2"])), { code: "CLOSED", path: "/data/events" });
   }
 });

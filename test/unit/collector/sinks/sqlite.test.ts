@@ -8,12 +8,12 @@ import { batchOf, numberedBatch, queueUuid } from "../../../support/batches.ts";
 import { openShell } from "../../../support/shell.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
-/** Opens the database as an analyst would, beside the sink. */
-function analyst(path: string): Database {
+/** Opens the database beside the sink, as another program would. */
+function openBeside(path: string): Database {
   return openShell(path);
 }
 
-test("makes its files for their owner alone, or with the mode that is asked for", async () => {
+test("new files are private to their owner, or have the configured mode", async () => {
   for (const fileMode of [undefined, 0o640]) {
     using directory = temporaryDirectory();
     await using sink = new SqliteSink(join(directory.path, "events.db"), { fsync: "never", fileMode });
@@ -23,7 +23,7 @@ test("makes its files for their owner alone, or with the mode that is asked for"
   }
 });
 
-test("fills in the columns that its table documents, for others to query while it is open", async () => {
+test("every documented column is filled, and can be queried while the sink is open", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.db");
   const sinceMs = Date.now();
@@ -31,7 +31,7 @@ test("fills in the columns that its table documents, for others to query while i
   await sink.store({ ...batchOf(['{"a":1}', "{}"], `${queueUuid(1)}:7,9`), version: "2", keyName: "web-1" });
   await sink.store(batchOf(["3"]));
   await sink.store(batchOf(["4"], `${queueUuid(2)}:1-2`));
-  const db = analyst(path);
+  const db = openBeside(path);
   const rows = db.prepare("SELECT * FROM event ORDER BY id").all() as Record<string, unknown>[];
   for (const { received_at_ms: atMs } of rows)
     assert.ok(Number(atMs) >= sinceMs && Number(atMs) <= Date.now());
@@ -49,24 +49,24 @@ test("fills in the columns that its table documents, for others to query while i
   db.close();
 });
 
-test("does without what an analyst deletes, and drops it still when it is sent again", async () => {
+test("an event that someone deleted from the table is still recognized as a duplicate", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.db");
   await using sink = new SqliteSink(path, { fsync: "never" });
   await sink.store(numberedBatch(1, 3));
-  const db = analyst(path);
+  const db = openBeside(path);
   db.exec("DELETE FROM event");
   assert.deepEqual(await sink.store(numberedBatch(1, 4)), { stored: 1, duplicates: 3 });
   assert.deepEqual(db.prepareFirst("SELECT body FROM event").all(), ["4"]);
   db.close();
 });
 
-test("rejects a batch while somebody holds the write lock, and keeps it once afterwards", async () => {
+test("a batch is rejected while another process holds the write lock, and then stored once", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.db");
   await using sink = new SqliteSink(path, { fsync: "never" });
   await sink.store(numberedBatch(1, 2));
-  const db = analyst(path);
+  const db = openBeside(path);
   db.exec("BEGIN IMMEDIATE");
   await assert.rejects(sink.store(numberedBatch(3, 5)), {
     name: "EventStorageError",
@@ -78,11 +78,11 @@ test("rejects a batch while somebody holds the write lock, and keeps it once aft
   db.close();
 });
 
-test("forgets what it noted of a group that was not committed", async () => {
+test("the ids of a group that was not committed are forgotten", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.db");
   await using sink = new SqliteSink(path, { fsync: "never" });
-  const db = analyst(path);
+  const db = openBeside(path);
   db.exec(
     "CREATE TRIGGER poison BEFORE INSERT ON event WHEN NEW.body = '5' BEGIN SELECT raise(ABORT, 'no'); END",
   );
@@ -93,7 +93,7 @@ test("forgets what it noted of a group that was not committed", async () => {
   db.close();
 });
 
-test("takes up the file that a link points to", async () => {
+test("a link opens the database that it points to", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.db");
   await new SqliteSink(path).close();
@@ -104,7 +104,7 @@ test("takes up the file that a link points to", async () => {
   assert.deepEqual(await sink.store(numberedBatch(1, 1)), { stored: 1, duplicates: 0 });
 });
 
-test("leaves the databases and files of others as they are", () => {
+test("databases and files of other programs are rejected and not changed", () => {
   using directory = temporaryDirectory();
   const [other, later, text] = ["other.db", "later.db", "text.db"].map((name) => join(directory.path, name));
   const db = openShell(other!);

@@ -1,15 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  KEPT_RESPONSE_CHARS,
-  outcomeOf,
-  type SentEvents,
-} from "../../../../src/publisher/destinations/collector_response.ts";
+import { collectorOutcome } from "../../../../src/publisher/destinations/collector_response.ts";
 import type { Outcome } from "../../../../src/publisher/destinations/destination.ts";
+import type { SentEvents } from "../../../../src/publisher/destinations/http.ts";
+import { KEPT_RESPONSE_CHARS } from "../../../../src/publisher/destinations/http_response.ts";
+import { queueUuid } from "../../../support/batches.ts";
 
 /** Three events. */
-const SENT = { ranges: [{ firstId: 101, lastId: 103 }], count: 3, single: undefined };
-const ONE = { ranges: [{ firstId: 7, lastId: 7 }], count: 1, single: Buffer.from('{"id":7}') };
+const SENT = {
+  queueUuid: queueUuid(1),
+  ranges: [{ firstId: 101, lastId: 103 }],
+  count: 3,
+  single: undefined,
+};
+const ONE = {
+  queueUuid: queueUuid(1),
+  ranges: [{ firstId: 7, lastId: 7 }],
+  count: 1,
+  single: Buffer.from('{"id":7}'),
+};
 
 function outcome(
   status: number,
@@ -20,9 +29,19 @@ function outcome(
     contentEncoding = "",
     isCut = false,
     sent = SENT as SentEvents,
+    isAccounted = false,
   } = {},
 ) {
-  return outcomeOf({ status, contentType, contentEncoding, retryAfter, text, isCut }, sent);
+  const response = {
+    status,
+    contentType,
+    contentEncoding,
+    acceptEncoding: undefined,
+    retryAfter,
+    text,
+    isCut,
+  };
+  return collectorOutcome(response, sent, isAccounted);
 }
 
 for (const status of [200, 201, 202, 204, 299]) {
@@ -32,14 +51,13 @@ for (const status of [200, 201, 202, 204, 299]) {
 }
 
 test("takes a silent 2xx for another server's, once the collector has accounted for a batch", () => {
-  const sent = { ...SENT, isAccounted: true };
   for (const [status, text] of [
     [200, ""],
     [204, ""],
     [200, "We are back soon."],
   ] as const)
-    assert.equal(outcome(status, { text, sent }).kind, "misconfigured", `${status} ${text}`);
-  assert.deepEqual(outcome(200, { text: '{"accepted":3,"duplicates":0}', sent }), {
+    assert.equal(outcome(status, { text, isAccounted: true }).kind, "misconfigured", `${status} ${text}`);
+  assert.deepEqual(outcome(200, { text: '{"accepted":3,"duplicates":0}', isAccounted: true }), {
     kind: "accepted",
     duplicates: 0,
   });
@@ -111,7 +129,7 @@ test("knows an event by its index also where rows of the batch were deleted by h
     { firstId: 101, lastId: 101 },
     { firstId: 103, lastId: 104 },
   ];
-  const found = outcome(422, { text: JSON.stringify(NAMED), sent: { ranges, count: 3, single: undefined } });
+  const found = outcome(422, { text: JSON.stringify(NAMED), sent: { ...SENT, ranges } });
   assert.deepEqual(
     (found as { rejected?: { id: number }[] }).rejected?.map(({ id }) => id),
     [103],

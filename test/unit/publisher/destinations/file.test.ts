@@ -11,7 +11,7 @@ import { temporaryDirectory } from "../../../support/temporary.ts";
 const NEVER = new AbortController().signal;
 
 function batchOf(...texts: string[]) {
-  const events = () => texts.map((text, index) => ({ id: index + 1, body: Buffer.from(text) }));
+  const events = () => texts.map((text, index) => ({ id: index + 1, putAtMs: 0, body: Buffer.from(text) }));
   const joined = Buffer.from(texts.join(","));
   return {
     queue: "main",

@@ -1,0 +1,309 @@
+/**
+ * How services are reached over HTTP: the keys that `destination = collector` and `destination = http` have in common,
+ * and those of the latter.
+ *
+ * @module
+ */
+import { ConfigurationError } from "../errors.ts";
+import type { ConfigSection } from "./config_section.ts";
+import {
+  checkExposedSecret,
+  parseSecret,
+  readSecret,
+  readTlsFiles,
+  Secret,
+  type TlsFiles,
+} from "./credentials.ts";
+import { durationMsIn, integerIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
+
+/**
+ * How long one POST may take, connect to last byte of the answer, in milliseconds. baseplate.py
+ * gives up after 3 s and sends again, which a slow collector sees as twice the load.
+ */
+export const DEFAULT_HTTP_TIMEOUT_MS = 10_000;
+
+/** How a service is reached over HTTP. */
+export interface HttpTransportConfig {
+  /** `collector.timeout`, `http.timeout` (ours): how long a request may take, in milliseconds. Default: 10 s. */
+  readonly timeoutMs: number;
+  /**
+   * `collector.proxy`, `http.proxy` (ours), or what the file `collector.proxy_file`, `http.proxy_file` holds: the URL of
+   * an HTTP proxy, or `environment` for those that `http_proxy`, `https_proxy` and `no_proxy` name. Default: none,
+   * whatever the environment says.
+   */
+  readonly proxy: Secret | "environment" | undefined;
+  /**
+   * `collector.tls_ca_file`, `collector.tls_cert_file`, `collector.tls_key_file`, `http.tls_ca_file`,
+   * `http.tls_cert_file`, `http.tls_key_file` (ours): who is trusted, and the certificate and key that the other side
+   * asks for, in PEM. Default: the authorities that the runtime trusts, and no certificate.
+   */
+  readonly tls: TlsFiles | undefined;
+}
+
+/** Reads the keys behind `prefix`, such as `http.`. @throws {ConfigurationError} */
+export function readHttpTransport(section: ConfigSection, prefix: string, url: string): HttpTransportConfig {
+  if (isExposed(url))
+    section.warn(
+      prefix === "http." ? "http.url" : `${prefix}scheme`,
+      "events are sent unencrypted to another machine: use https",
+    );
+  const timeout = durationMsIn({ min: 1, max: MAX_DURATION_MS });
+  const timeoutMs = section.read(`${prefix}timeout`, optional(timeout, DEFAULT_HTTP_TIMEOUT_MS));
+  const proxy = readSecret(section, `${prefix}proxy`, optional(parseProxy, undefined));
+  const tls = readTlsFiles(section, prefix);
+  if (tls !== undefined && new URL(url).protocol === "http:")
+    throw section.error(
+      prefix === "http." ? "http.url" : `${prefix}scheme`,
+      `is http, and ${prefix}tls_* are for https: leave one of them out`,
+    );
+  return { timeoutMs, proxy, tls };
+}
+
+/** The message never shows the value: it may hold a password. */
+function parseProxy(text: string): Secret | "environment" {
+  if (text === "environment") return text;
+  if (/^https?:\/\/[^/?#]+\/?$/i.test(text) && URL.canParse(text)) return new Secret(Buffer.from(text));
+  throw new ConfigurationError("expected http://[user:password@]host:port, or environment");
+}
+
+const LOOPBACK_HOST = /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|\[::1\])$/;
+
+/** Whether what is sent to the URL can be read on its way over a network: plain http to another machine. */
+function isExposed(url: string): boolean {
+  return new URL(url).protocol === "http:" && !isLoopback(url);
+}
+
+export function isLoopback(url: string): boolean {
+  return LOOPBACK_HOST.test(new URL(url).hostname);
+}
+
+/** How requests say who sends them. */
+export type HttpAuth =
+  | { readonly kind: "none" }
+  | { readonly kind: "bearer"; readonly token: Secret }
+  | { readonly kind: "basic"; readonly user: Secret; readonly password: Secret }
+  | { readonly kind: "standard-webhooks"; readonly secret: Secret };
+
+/** How a batch is written. In each text `{queue}` is the queue's name. */
+export interface BodyTemplate {
+  /** What is before the events. */
+  readonly before: string;
+  /** An event: `{event}` is its JSON, `{event_string}` the same as a JSON string, `{id}` its id, `{put_at_s}` and `{put_at_ms}` when it was put. */
+  readonly event: string;
+  /** What is between two events. */
+  readonly between: string;
+  /** What is after the events. */
+  readonly after: string;
+}
+
+/** `destination = http`: any service that takes events over HTTP. All keys are ours. */
+export interface HttpDestinationConfig extends HttpTransportConfig {
+  /** Always `http`. */
+  readonly kind: "http";
+  /**
+   * `http.url`: where batches are POSTed, with a query or without. The query may hold a secret: no log shows it. Required.
+   */
+  readonly url: string;
+  /**
+   * `http.header.NAME`, or what the file `http.header.NAME_file` holds: a header of each request. Default: `Content-Type`
+   * is `application/x-ndjson` or `application/json`, as `http.body` says.
+   */
+  readonly headers: Readonly<Record<string, Secret>>;
+  /** `http.body`: `ndjson`, an event a line; `json_array`; or `template`. Default: `ndjson`. */
+  readonly bodyKind: "ndjson" | "json_array" | "template";
+  /**
+   * `http.template.before`, `http.template.event`, `http.template.between`, `http.template.after`: the texts that make a
+   * body, with `\n`, `\t` and `\\` for a line feed, a tab and a backslash. In each, `{queue}` is the queue's name; in
+   * `http.template.event`, `{event}` is the event's JSON, `{event_string}` the same as a JSON string, `{id}` the
+   * event's id, the same on each attempt, and `{put_at_s}` or `{put_at_ms}` when it was put, in Unix seconds or
+   * milliseconds. Default: `{event}`, and nothing around it.
+   */
+  readonly body: BodyTemplate;
+  /**
+   * How a request says who sends it, made of:
+   *
+   * - `http.auth`: `none`, `bearer`, `basic` or `standard-webhooks`. Default: `none`.
+   * - `http.token`, or what the file `http.token_file` holds: the token of `bearer`.
+   * - `http.user` and `http.password`, or what the files `http.user_file` and `http.password_file` hold: those of
+   *   `basic`. Some services leave one of them empty.
+   * - `http.secret`, or what the file `http.secret_file` holds: the key of `standard-webhooks`, as `whsec_BASE64`.
+   */
+  readonly auth: HttpAuth;
+  /**
+   * `http.compression`: `gzip`, or zstd once the service has said `Accept-Encoding: zstd` in a response; or `none`.
+   * Default: `gzip`, and `none` for `http.auth = standard-webhooks`, which signs the bytes that the receiver sees.
+   */
+  readonly compression: "gzip" | "none";
+  /**
+   * `http.response`: what accepts a batch besides the status. `status`: nothing more, but a web page and JSON that reports
+   * a failure do not; `clickhouse`: an empty body, and errors by their codes; `elasticsearch`: each event's status in the answer to a
+   * bulk request; `otlp`: no rejected records in the answer. Default: `status`.
+   */
+  readonly response: "status" | "clickhouse" | "elasticsearch" | "otlp";
+  /** `http.accepted_statuses`: which statuses accept a batch, with commas between. Default: 2xx without 205 to 208 and 226. */
+  readonly acceptedStatuses: readonly number[] | undefined;
+  /**
+   * `http.rejected_statuses`: which statuses reject events, with commas between: the batch is halved down to the event at
+   * fault, which becomes a dead letter. All others are sent again, for ever. Default: 400, 413, 422.
+   */
+  readonly rejectedStatuses: readonly number[];
+}
+
+const DEFAULT_REJECTED_STATUSES: readonly number[] = [400, 413, 422];
+
+const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
+  ndjson: { before: "", event: "{event}\n", between: "", after: "" },
+  json_array: { before: "[", event: "{event}", between: ",", after: "]" },
+};
+
+/** Reads `destination = http`. @throws {ConfigurationError} */
+export function readHttpDestination(section: ConfigSection): HttpDestinationConfig {
+  const url = section.read("http.url", parseUrl);
+  const auth = readAuth(section, url);
+  const isSigned = auth.kind === "standard-webhooks";
+  const compression = section.read(
+    "http.compression",
+    optional(oneOf("gzip", "none"), isSigned ? ("none" as const) : ("gzip" as const)),
+  );
+  if (isSigned && compression !== "none")
+    throw section.error("http.compression", "must be none: standard-webhooks signs the bytes that are sent");
+  const acceptedStatuses = section.read("http.accepted_statuses", optional(parseStatuses, undefined));
+  const rejectedStatuses = section.read(
+    "http.rejected_statuses",
+    optional(parseStatuses, DEFAULT_REJECTED_STATUSES),
+  );
+  const both = rejectedStatuses.find((status) => acceptedStatuses?.includes(status));
+  if (both !== undefined)
+    throw section.error("http.rejected_statuses", `has ${both}, which http.accepted_statuses has, too`);
+  return {
+    kind: "http",
+    url,
+    ...readHttpTransport(section, "http.", url),
+    headers: readHeaders(section),
+    ...readBody(section),
+    auth,
+    compression,
+    response: section.read(
+      "http.response",
+      optional(oneOf("status", "clickhouse", "elasticsearch", "otlp"), "status" as const),
+    ),
+    acceptedStatuses,
+    rejectedStatuses,
+  };
+}
+
+/** The message never shows the value: it may hold a secret. */
+function parseUrl(text: string): string {
+  if (parseText(text) && /^https?:\/\/[^/?#]/i.test(text) && URL.canParse(text)) {
+    const { username, password, hash, href } = new URL(text);
+    if (username !== "" || password !== "")
+      throw new ConfigurationError("has a user or a password: use http.auth = basic");
+    if (hash === "") return href;
+  }
+  throw new ConfigurationError("expected https://host[:port][/path][?query]");
+}
+
+function parseStatuses(text: string): readonly number[] {
+  return text.split(",").map((status) => integerIn({ min: 200, max: 599 })(status));
+}
+
+/** A token of HTTP (RFC 9110, 5.6.2). */
+const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+
+/** Those that are made for each request. */
+const OWN_HEADERS =
+  /^(?:connection|content-encoding|content-length|host|idempotency-key|keep-alive|te|trailer|transfer-encoding|upgrade|webhook-(?:id|timestamp|signature))$/i;
+
+function readHeaders(section: ConfigSection): Readonly<Record<string, Secret>> {
+  const headers: Record<string, Secret> = {};
+  for (const [written, key] of section.keysUnder("http.header.")) {
+    const name = written.replace(/_file$/i, "");
+    if (!HEADER_NAME.test(name)) throw section.error(key, "is not the name of a header");
+    if (OWN_HEADERS.test(name)) throw section.error(key, `cannot be set: ${name} is made for each request`);
+    headers[name] = readSecret(section, key.replace(/_file$/, ""), parseHeaderValue);
+  }
+  return headers;
+}
+
+function parseHeaderValue(text: string): Secret {
+  if (/^[\t\x20-\x7e\xa0-\xff]+$/.test(parseText(text))) return new Secret(Buffer.from(text, "latin1"));
+  throw new ConfigurationError("cannot be an HTTP header: use one line of printable ASCII");
+}
+
+const AUTH_KEYS: Readonly<Record<HttpAuth["kind"], readonly string[]>> = {
+  none: [],
+  bearer: ["http.token"],
+  basic: ["http.user", "http.password"],
+  "standard-webhooks": ["http.secret"],
+};
+
+function readAuth(section: ConfigSection, url: string): HttpAuth {
+  const kinds = Object.keys(AUTH_KEYS) as HttpAuth["kind"][];
+  const kind = section.read("http.auth", optional(oneOf(...kinds), "none" as const));
+  for (const key of kinds.flatMap((other) => (other === kind ? [] : AUTH_KEYS[other])))
+    section.ignore(key, `has no effect: http.auth is ${kind}`);
+  const checked = (key: string, secret: Secret): Secret => {
+    if (!isLoopback(url)) checkExposedSecret(section, key, secret);
+    return secret;
+  };
+  switch (kind) {
+    case "none":
+      return { kind };
+    case "bearer":
+      return { kind, token: checked("http.token", readSecret(section, "http.token", parseHeaderValue)) };
+    case "standard-webhooks":
+      return { kind, secret: checked("http.secret", readSecret(section, "http.secret", parseWebhookSecret)) };
+    case "basic": {
+      const user = readSecret(section, "http.user", parseUser);
+      const password = readSecret(section, "http.password", (text) => new Secret(Buffer.from(text)));
+      if (user.reveal().length + password.reveal().length === 0)
+        throw section.error("http.auth", "is basic: set http.user, http.password or both");
+      if (password.reveal().length > 0) checked("http.password", password);
+      else checked("http.user", user); // a key, where the service wants no password
+      return { kind, user, password };
+    }
+  }
+}
+
+/** RFC 7617: a colon ends the user. The message never shows it: some services take a key for the user. */
+function parseUser(text: string): Secret {
+  if (/^[^:\p{Cc}]*$/u.test(text)) return new Secret(Buffer.from(text));
+  throw new ConfigurationError("expected a user without a colon or control characters");
+}
+
+/** As Standard Webhooks writes it; the prefix may be left out. */
+function parseWebhookSecret(text: string): Secret {
+  return parseSecret(text.replace(/^whsec_/, ""));
+}
+
+function readBody(section: ConfigSection): Pick<HttpDestinationConfig, "bodyKind" | "body"> {
+  const bodyKind = section.read(
+    "http.body",
+    optional(oneOf("ndjson", "json_array", "template"), "ndjson" as const),
+  );
+  if (bodyKind !== "template") {
+    section.ignore("http.template.", `has no effect: http.body is ${bodyKind}`);
+    return { bodyKind, body: BODIES[bodyKind] };
+  }
+  const text = (part: string) => section.read(`http.template.${part}`, optional(parseEscapes, ""));
+  const event = section.read("http.template.event", optional(parseEventTemplate, "{event}"));
+  return {
+    bodyKind,
+    body: { before: text("before"), event, between: text("between"), after: text("after") },
+  };
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", "\\": "\\" };
+
+function parseEscapes(text: string): string {
+  return text.replace(/\\(.?)/gs, (written, letter: string) => {
+    const meant = ESCAPES[letter];
+    if (meant !== undefined) return meant;
+    throw new ConfigurationError(`has ${quote(written)}: use \\n, \\t, or \\\\ for a backslash`);
+  });
+}
+
+function parseEventTemplate(text: string): string {
+  if (/\{event(?:_string)?\}/.test(text)) return parseEscapes(text);
+  throw new ConfigurationError("must have {event} or {event_string} in it: the event's JSON");
+}

@@ -1,0 +1,71 @@
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname } from "node:path";
+import process from "node:process";
+
+const REASONS: Readonly<Record<string, string>> = {
+  EISDIR: "it is a directory",
+  EROFS: "the file system is read-only: choose another path, or mount it writable",
+  ENOSPC: "no space is left on the disk: free some",
+  EDQUOT: "the disk quota of this user is used up: free some space",
+  EMFILE: "this process has too many open files: raise its limit (ulimit -n)",
+  ENFILE: "the system has too many open files",
+  ELOOP: "it is a chain of symbolic links without an end",
+  ENAMETOOLONG: "the path is too long",
+};
+
+/**
+ * Says why a file cannot be used and what to do, to follow "cannot read FILE: ". Names the owner of what cannot be
+ * accessed and the directory that does not exist.
+ */
+export function explainFileError(error: unknown, path: string): string {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" || code === "ENOTDIR") return explainMissing(path);
+  if (code === "EACCES" || code === "EPERM") return explainDenied(path);
+  return REASONS[code] ?? message;
+}
+
+/** A file's permissions as `ls` and `chmod` write them: `0640`. */
+export function formatMode(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
+
+function explainMissing(path: string): string {
+  const directory = dirname(path);
+  const found = nearest(directory);
+  if (found?.isDirectory === false) return `${found.path} is not a directory`;
+  if (found === undefined || found.path === directory) return "the file does not exist";
+  return `the directory ${directory} does not exist`;
+}
+
+function explainDenied(path: string): string {
+  const found = nearest(path);
+  if (found !== undefined && found.path !== path && found.path !== dirname(path) && canSearch(found.path))
+    return explainMissing(path); // Node says EACCES of a socket in a missing directory
+  const user = process.geteuid?.(); // the one that the system checks
+  if (found === undefined || user === undefined) return "permission denied";
+  const what = found.path === path ? "it" : found.path;
+  return `permission denied: ${what} belongs to uid ${found.uid} (mode ${formatMode(found.mode)}), and this process runs as uid ${user}`;
+}
+
+function canSearch(directory: string): boolean {
+  try {
+    accessSync(directory, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The path, or the nearest directory above it that exists and can be looked at. */
+function nearest(
+  path: string,
+): { path: string; uid: number; mode: number; isDirectory: boolean } | undefined {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      const found = statSync(at);
+      return { path: at, uid: found.uid, mode: found.mode, isDirectory: found.isDirectory() };
+    } catch {
+      if (dirname(at) === at) return undefined;
+    }
+  }
+}

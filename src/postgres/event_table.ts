@@ -1,0 +1,247 @@
+/**
+ * Storing events in a Postgres table, each once.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { describePostgres, type PostgresConfig } from "../config/postgres_config.ts";
+import { EventStorageError } from "../errors.ts";
+import { type Client, openClient } from "./connect.ts";
+import {
+  type Failure,
+  failureOf,
+  GivenUp,
+  isAboutEvents,
+  isUniqueViolation,
+  PartlyInserted,
+} from "./failure.ts";
+import { checkTable, type Insertion, insertionOf } from "./table.ts";
+
+/** Events of one queue, in ascending order of their ids. */
+export interface EventRows {
+  /** The queue's UUID. */
+  readonly queue: string;
+  /** Whose queue: the same queue and id of two sources are two events. */
+  readonly source: string;
+  readonly ids: readonly number[];
+  /** When they were put, in Unix milliseconds; empty: not known. */
+  readonly putAtMs: readonly number[];
+  /** Their JSON texts, without line feeds. */
+  readonly texts: readonly string[];
+}
+
+/** The result of an insert. With a `failure`, each event may be stored or not. */
+export interface InsertResult {
+  /** How many were stored before. */
+  readonly duplicates: number;
+  /** The events that the server never accepts, by their indexes, ascending. */
+  readonly rejected: readonly { readonly index: number; readonly error: string }[];
+  /** Why the other events are not all stored. */
+  readonly failure: AttemptFailure | undefined;
+}
+
+interface AttemptFailure extends Failure {
+  /** Whether it is certain that none of the events is stored. */
+  readonly isUnsent: boolean;
+}
+
+/** The result of work over a session, or why there is none. */
+type Attempt<Result> =
+  | { readonly result: Result; readonly failure?: undefined }
+  | { readonly result?: undefined; readonly failure: AttemptFailure };
+
+/** A pool of connections, and the check of the table that the first insert makes. */
+interface Session {
+  readonly client: Promise<Client>;
+  prepared: Promise<void> | undefined;
+  isPrepared: boolean;
+}
+
+const NEVER = new AbortController().signal;
+
+const logger = getLogger(["eventspool", "postgres"]);
+
+/** Inserts events into a table. It connects with the first events, and again after a failure. */
+export class EventTable {
+  readonly #config: PostgresConfig;
+  readonly #name: string;
+  readonly #insertion: Insertion;
+  readonly #running = new Set<Promise<unknown>>();
+  #session: Session | undefined;
+  #risks: readonly string[] = [];
+  #isClosed = false;
+
+  /** @param name the `application_name` in the server's `pg_stat_activity` */
+  constructor(config: PostgresConfig, name: string) {
+    this.#config = config;
+    this.#name = name;
+    this.#insertion = insertionOf(config);
+  }
+
+  /** How the server's settings can lose events, as of the last check; none before the first connection. */
+  get risks(): readonly string[] {
+    return this.#risks;
+  }
+
+  /**
+   * Checks the settings now, and connects if necessary. Changes nothing: the table is created with the first insert.
+   *
+   * @throws {EventStorageError} (rejects) `POSTGRES_UNAVAILABLE`, `POSTGRES_MISCONFIGURED`
+   */
+  async checkRisks(): Promise<readonly string[]> {
+    const { result, failure } = await this.#attempt(
+      async ({ client }) => await this.#check(await client, { isCreating: false }),
+      NEVER,
+    );
+    if (failure !== undefined) throw storageErrorOf(failure, this.#config);
+    return result;
+  }
+
+  /**
+   * Inserts the events that the table does not have. Resolves after the configured timeout at the latest, and never
+   * rejects.
+   *
+   * @param stop gives the insert up when it aborts
+   */
+  async insert(events: EventRows, stop: AbortSignal): Promise<InsertResult> {
+    const { result, failure } = await this.#attempt(async (session) => {
+      session.prepared ??= this.#prepare(session);
+      await session.prepared;
+      return await this.#insertAll(await session.client, events);
+    }, stop);
+    return result ?? { duplicates: 0, rejected: [], failure };
+  }
+
+  /** Resolves when running inserts have ended, and the connections are closed. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#running);
+    await (await this.#session?.client)?.end({ isNow: false });
+  }
+
+  /** Does work over the session. Drops the session if the work fails, exceeds the timeout or is stopped. */
+  #attempt<Result>(work: (session: Session) => Promise<Result>, stop: AbortSignal): Promise<Attempt<Result>> {
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    const { timeoutMs } = this.#config;
+    const late = (): void => reject(new GivenUp(`no answer within ${timeoutMs} ms, see postgres.timeout`));
+    const cut = (): void => reject(new GivenUp("the grace time of the stop is over"));
+    const timer = setTimeout(late, timeoutMs);
+    stop.addEventListener("abort", cut, { once: true });
+    if (stop.aborted) cut();
+    const running = this.#race(work, givenUp).finally(() => {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", cut);
+      this.#running.delete(running);
+    });
+    this.#running.add(running);
+    return running;
+  }
+
+  async #race<Result>(
+    work: (session: Session) => Promise<Result>,
+    givenUp: Promise<never>,
+  ): Promise<Attempt<Result>> {
+    const session = this.#open();
+    try {
+      return { result: await Promise.race([work(session), givenUp]) };
+    } catch (error) {
+      const failure = failureOf(error, this.#config);
+      this.#drop(session, { isNow: failure.isTransport });
+      return { failure: { ...failure, isUnsent: !session.isPrepared || !failure.isTransport } };
+    }
+  }
+
+  async #insertAll(client: Client, events: EventRows): Promise<InsertResult> {
+    const rejected: RejectedRow[] = [];
+    const count = events.texts.length;
+    const stored = await this.#insertRange(client, { events, from: 0, to: count, rejected });
+    rejected.sort((one, other) => one.index - other.index);
+    return { duplicates: count - stored - rejected.length, rejected, failure: undefined };
+  }
+
+  /**
+   * Inserts a range of the events. If the server rejects one of them, inserts the range in parts, about as many parts as
+   * each has events: so one event among 1,500 is found with some 50 statements, in four rounds.
+   *
+   * @returns how many are stored now
+   */
+  async #insertRange(client: Client, range: Range): Promise<number> {
+    const { events, from, to, rejected, isConflict = false } = range;
+    try {
+      const { statement, ifConflict } = this.#insertion;
+      const [row] = await client.query(isConflict ? ifConflict : statement, parametersOf(range));
+      return row === undefined ? to - from : Number(row["stored"]);
+    } catch (error) {
+      if (!isAboutEvents(error)) throw error;
+      if (isUniqueViolation(error) && !isConflict)
+        return await this.#insertRange(client, { ...range, isConflict: true });
+      if (to - from === events.texts.length) await this.#check(client, { isCreating: false }); // it may have been changed
+      if (to - from === 1) {
+        const { message, code } = error as Error & { code: string };
+        rejected.push({ index: from, error: `${message} (${code})` });
+        return 0;
+      }
+    }
+    const size = Math.floor(Math.sqrt(to - from));
+    const parts: Promise<number>[] = [];
+    for (let at = from; at < to; at += size)
+      parts.push(this.#insertRange(client, { ...range, from: at, to: Math.min(at + size, to) }));
+    const stored = await Promise.all(parts).catch((cause) => {
+      throw new PartlyInserted("some of the events are stored", { cause });
+    });
+    return stored.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** The current session, or a new one, shared by all inserts of this moment. */
+  #open(): Session {
+    if (this.#session !== undefined) return this.#session;
+    const client = this.#isClosed
+      ? Promise.reject(new Error("it is closed"))
+      : openClient(this.#config, this.#name);
+    this.#session = { client, prepared: undefined, isPrepared: false };
+    return this.#session;
+  }
+
+  async #prepare(session: Session): Promise<void> {
+    await this.#check(await session.client, { isCreating: true });
+    session.isPrepared = true;
+  }
+
+  async #check(client: Client, { isCreating }: { isCreating: boolean }): Promise<readonly string[]> {
+    const risks = await checkTable(client, this.#config, isCreating);
+    for (const risk of risks)
+      if (!this.#risks.includes(risk))
+        logger.warn("The server's settings put events at risk: {risk}", { risk });
+    this.#risks = risks;
+    return risks;
+  }
+
+  /** After a failure its connections are not used again: they may lead to a server that is not the primary any more. */
+  #drop(session: Session, { isNow }: { readonly isNow: boolean }): void {
+    if (this.#session === session) this.#session = undefined;
+    void session.client.then((client) => client.end({ isNow })).catch(() => {});
+  }
+}
+
+type RejectedRow = InsertResult["rejected"][number];
+
+interface Range {
+  readonly events: EventRows;
+  readonly from: number;
+  /** Not part of the range. */
+  readonly to: number;
+  readonly rejected: RejectedRow[];
+  /** Whether another connection may be inserting the same events. Default: false. */
+  readonly isConflict?: boolean;
+}
+
+function parametersOf({ events, from, to }: Range): string[] {
+  const { queue, source, ids, putAtMs, texts } = events;
+  const array = (numbers: readonly number[]) => `{${numbers.slice(from, to).join()}}`;
+  return [queue, source, array(ids), array(putAtMs), texts.slice(from, to).join("\n")];
+}
+
+/** A failure as an error, for callers that throw. */
+export function storageErrorOf({ kind, reason }: Failure, config: PostgresConfig): EventStorageError {
+  return new EventStorageError(`POSTGRES_${kind.toUpperCase()}`, describePostgres(config), reason);
+}
