@@ -64,12 +64,12 @@ interface Surroundings {
 
 async function adoptQueue(queue: string, { directory, configFile, stop }: Surroundings): Promise<Adopted> {
   const untouched = { queue, delivered: 0, deadLetters: 0, left: 0 };
-  const seen = seenPublisher(queueFilePath(queue, directory));
-  if (seen?.isAlive === true)
-    return { ...untouched, problem: `a publisher uses it (process ${seen.pid ?? "unknown"}): stop it first` };
   try {
-    const config = loadPublisherConfig(configFile, { queueName: queue });
-    return { queue, ...(await publishAll({ ...config, directory, file: undefined }, stop)) };
+    const config = { ...loadPublisherConfig(configFile, { queueName: queue }), directory, file: undefined };
+    const seen = seenPublisher(queueFilePath(queue, directory), config.subscription.name);
+    if (seen?.isAlive !== true) return { queue, ...(await publishAll(config, stop)) };
+    const publisher = `process ${seen.report?.pid ?? "unknown"}`;
+    return { ...untouched, problem: `a publisher uses it (${publisher}): stop it first` };
   } catch (error) {
     return { ...untouched, problem: (error as Error).message };
   }
@@ -80,12 +80,14 @@ async function publishAll(config: PublisherConfig, stop: AbortSignal): Promise<O
   await using publisher = new Publisher(config);
   const done = new AbortController();
   const running = publisher.run({ signal: AbortSignal.any([done.signal, stop]) });
-  const depth = (): number => publisher.status().state.depth;
-  while (depth() > 0 && publisher.status().pausedAtMs === undefined && !stop.aborted)
+  const own = () =>
+    publisher.status().state.subscriptions.find(({ name }) => name === publisher.subscription);
+  while ((own()?.depth ?? 0) > 0 && publisher.status().pausedAtMs === undefined && !stop.aborted)
     await sleep(LOOK_EVERY_MS);
   done.abort();
   await running;
-  const { state, delivered, pausedAtMs } = publisher.status();
-  const counts = { delivered, deadLetters: state.deadLetters, left: state.depth };
+  const { delivered, pausedAtMs } = publisher.status();
+  const { deadLetters = 0, depth: left = 0 } = own() ?? {};
+  const counts = { delivered, deadLetters, left };
   return pausedAtMs === undefined ? counts : { ...counts, problem: "it is paused: resume it first" };
 }

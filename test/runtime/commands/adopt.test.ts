@@ -59,9 +59,10 @@ test("leaves alone a queue that a publisher uses, and one without a section", LI
   const settings = { "collector.hostname": "127.0.0.1:9" };
   await using publisher = spool.publisher(settings);
   await publishing(publisher);
+  const config = spool.publisherArgs(settings).at(-1)!;
   const other = spool.write("other.ini", "event-publisher:other", {});
   await eventually("a sign of life", async () => {
-    await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, other]);
+    await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, config]);
     await adopting.ended;
     return /^main: left alone: a publisher uses it \(process \d+\)/.test(adopting.stdout.join());
   });
