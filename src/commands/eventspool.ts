@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { VERSION } from "../version.ts";
+import { adopt } from "./adopt.ts";
 import { calledAs, type Program } from "./called_as.ts";
 import { collector } from "./collector_command.ts";
 import { exitCodes, optionLines, parseCommandLine, runCommand, runVerb, suggestion } from "./command.ts";
@@ -23,6 +24,7 @@ import { peek, tail } from "./queue/peek.ts";
 import { purge } from "./queue/purge.ts";
 import { put } from "./queue/put.ts";
 import { replay } from "./queue/replay.ts";
+import { salvage } from "./queue/salvage.ts";
 import { status } from "./queue/status.ts";
 import {
   subscriptionsAdd,
@@ -61,6 +63,8 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   pause,
   resume,
   check,
+  salvage,
+  adopt,
   completion: completionOf(() => VERBS),
 };
 

@@ -13,7 +13,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   wire: "ground",
   serializers: "ground",
   "storage/sqlite": "ground",
-  storage: "ground storage/sqlite",
+  storage: "ground wire storage/sqlite",
   server: "ground",
   metrics: "ground",
   config: "ground wire server storage",

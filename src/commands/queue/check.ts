@@ -1,5 +1,5 @@
 import { type Stats, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import process from "node:process";
 import { EventStorageError } from "../../errors.ts";
 import { countOf, formatDuration, formatSize } from "../../format.ts";
@@ -9,7 +9,9 @@ import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.t
 import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
 import { exposuresOf, octal } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
+import { isJson } from "../../storage/salvage.ts";
 import { VERSION } from "../../version.ts";
+import { formatIdRange, rangesOf } from "../../wire/event_ids.ts";
 import {
   type Call,
   existingFile,
@@ -33,11 +35,15 @@ const STYLES: Readonly<Record<Finding["level"], Style>> = { ok: "green", warning
 /** `eventspool check` */
 export const check: Verb = {
   summary: "examine the queue: file, disk, leases, ages, clock",
-  options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
+  options: {
+    ...QUEUE_OR_OUTBOX,
+    ...JSON_OUTPUT,
+    deep: { type: "boolean", help: "also read every event, and all of a large file" },
+  },
   details: "It changes nothing. Each problem and warning comes with what to do about it.",
   json: "one document: queue, file, problems (how many) and findings, each with level (ok, warning or problem), text, advice and, where there is one, command.",
   fails: "there is a problem",
-  examples: ["", "--file shop.db"],
+  examples: ["", "--deep", "--file shop.db"],
   run(call: Call): number {
     const path = existingFile(call);
     const findings: Finding[] = [];
@@ -57,7 +63,11 @@ function* examine(path: string, call: Call): Generator<Finding> {
   yield ok(`eventspool ${VERSION}, ${runtime()}`);
   yield* examineDirectory(path);
   yield* examineFile(path);
-  yield* withFile(() => openToRead(call), examineQueue);
+  const isDeep = call.values.deep === true;
+  yield* withFile(
+    () => openToRead(call),
+    (file) => examineQueue(file, isDeep),
+  );
   yield* withFile(() => openToWriteOnly(call), examineLock);
 }
 
@@ -148,6 +158,9 @@ function* examineMode(path: string, { mode, uid }: Stats): Generator<Finding> {
     );
 }
 
+/** How many ranges of ids are listed. */
+const MAX_SHOWN_RANGES = 20;
+
 /** In a larger file only the pages are checked, in bytes: a full check reads every index, too. */
 const QUICK_CHECK_BYTES = 1_073_741_824;
 
@@ -161,8 +174,9 @@ const OLD_AFTER_MS = 300_000;
 const CLOCK_SLACK_MS = 5_000;
 
 /** Everything but the write lock. */
-function* examineQueue(file: QueueFile): Generator<Finding> {
-  yield* examineIntegrity(file);
+function* examineQueue(file: QueueFile, isDeep: boolean): Generator<Finding> {
+  yield* examineIntegrity(file, isDeep);
+  if (isDeep) yield* examineEvents(file);
   const state = new EventTable(file).state();
   yield* examineDepth(state);
   yield* examineAge(state);
@@ -184,17 +198,36 @@ function* examineLock(file: QueueFile): Generator<Finding> {
   }
 }
 
-function* examineIntegrity(file: QueueFile): Generator<Finding> {
+function* examineIntegrity(file: QueueFile, isDeep: boolean): Generator<Finding> {
   const isLarge = statSync(file.path).size > QUICK_CHECK_BYTES;
-  const pragma = isLarge ? "quick_check" : "integrity_check";
+  const pragma = isLarge && !isDeep ? "quick_check" : "integrity_check";
   const found = file.run(() => file.prepareFirst<[], string>(`PRAGMA ${pragma}(5)`).all());
   if (found.length === 1 && found[0] === "ok") yield ok(`${pragma}: ok`);
-  else
-    yield problem(
-      `the file is damaged: ${found.join("; ")}`,
-      "stop its processes, keep a copy, and save what can be read",
-      "drain --to saved.jsonl",
-    );
+  else yield damaged(file, `the file is damaged: ${found.join("; ")}`);
+}
+
+/** Reads every event: SQLite has no checksums of its pages, so that its own check does not see a text that changed. */
+function* examineEvents(file: QueueFile): Generator<Finding> {
+  const broken: number[] = [];
+  let count = 0;
+  for (const { id, body } of file
+    .prepare<[], { id: number; body: Uint8Array }>("SELECT id, body FROM eventspool_event ORDER BY id")
+    .iterate()) {
+    count++;
+    if (!isJson(body)) broken.push(id);
+  }
+  if (broken.length === 0) yield ok(`${countOf(count, "event")} read: each is JSON`);
+  else {
+    const ids = rangesOf(broken).slice(0, MAX_SHOWN_RANGES).map(formatIdRange).join(", ");
+    yield damaged(file, `${countOf(broken.length, "event")} of ${count} are not JSON any more: ids ${ids}`);
+  }
+}
+
+function damaged({ isOutbox, path }: QueueFile, text: string): Finding {
+  if (isOutbox)
+    return problem(text, "stop its processes, keep a copy, and restore the database from a backup");
+  const advice = "stop its processes, keep a copy, and save what can be read";
+  return problem(text, advice, `salvage --to ${basename(path, ".db")}.salvaged.db`);
 }
 
 function* examineDepth({ depth, maxEvents, leased }: QueueState): Generator<Finding> {

@@ -1,0 +1,57 @@
+import { resolve } from "node:path";
+import { countOf } from "../../format.ts";
+import { type Salvaged, salvage as salvageFile } from "../../storage/salvage.ts";
+import { formatIdRange } from "../../wire/event_ids.ts";
+import { type Call, existingFile, JSON_OUTPUT, QUEUE, UsageError, type Verb } from "./verb.ts";
+
+/** How many ranges of ids are listed for people. */
+const MAX_SHOWN_RANGES = 20;
+
+/** `eventspool salvage` */
+export const salvage: Verb = {
+  summary: "take what can be read out of a damaged queue file, into a new one",
+  args: "[FILE]",
+  options: {
+    ...QUEUE,
+    to: {
+      type: "string",
+      value: "NEW.db",
+      help: "the new queue file; it must not exist",
+      example: "events-main.salvaged.db",
+      completes: "file",
+    },
+    ...JSON_OUTPUT,
+  },
+  details:
+    "FILE is the damaged file; without it, that of the queue. Stop the processes that use it first; it is not changed. Events keep their ids, so that a collector that drops duplicates drops what it has. A flipped bit inside of a text cannot be seen.",
+  json: "one document: waiting, deadLetters, missing (ranges of ids), knowsDelivered, knowsNames and pages.",
+  fails: "some events could not be read",
+  examples: ["--queue-name audit --to audit.salvaged.db", "events-main.db --to events-main.salvaged.db"],
+  run(call: Call): number {
+    const [from, ...others] = call.args;
+    const { to } = call.values;
+    if (others.length > 0) throw new UsageError("salvage takes one damaged file, such as events-main.db.");
+    if (typeof to !== "string") throw new UsageError("missing option --to NEW.db.");
+    const salvaged = salvageFile(from === undefined ? existingFile(call) : resolve(from), resolve(to));
+    if (call.values.json) call.output.line(JSON.stringify(salvaged));
+    else for (const line of describe(salvaged, to)) call.output.line(line);
+    return salvaged.missing.length === 0 ? 0 : 1;
+  },
+};
+
+function* describe(salvaged: Salvaged, to: string): Generator<string> {
+  const { waiting, deadLetters, missing, pages } = salvaged;
+  yield `Saved ${countOf(waiting, "event")} and ${countOf(deadLetters, "dead letter")} to ${to}.`;
+  if (pages.found < pages.expected)
+    yield `The file ends early: ${pages.expected - pages.found} of ${pages.expected} pages are missing.`;
+  if (!salvaged.knowsDelivered)
+    yield "The file does not say any more which events were delivered: all that were found are sent again.";
+  if (!salvaged.knowsNames)
+    yield "The file does not say any more which UUID names its events: a collector cannot drop those that it has.";
+  if (missing.length === 0) return;
+  const count = missing.reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
+  const shown = missing.slice(0, MAX_SHOWN_RANGES).map(formatIdRange).join(", ");
+  const more =
+    missing.length > MAX_SHOWN_RANGES ? ` and ${missing.length - MAX_SHOWN_RANGES} more ranges` : "";
+  yield `Missing: ${countOf(count, "event")} that cannot be read: ids ${shown}${more}.`;
+}

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { EventStorageError } from "../../../src/errors.ts";
+import { DamagedFile } from "../../../src/storage/damaged_file.ts";
+import { EpochTable } from "../../../src/storage/epochs.ts";
+import { EventTable } from "../../../src/storage/events.ts";
+import { LeaseTable } from "../../../src/storage/leases.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { type Salvaged, salvage } from "../../../src/storage/salvage.ts";
+import { type TestQueue, testQueue } from "../../support/queue_file.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+const PAGE_BYTES = 4_096;
+const EVENTS = 1_500;
+
+/** A file of events that each fit into a page. */
+const SMALL: Buffer = fileOf(EVENTS, () => "x".repeat(60));
+
+test("saves all events of a sound file with their ids, also those that are in the -wal alone", () => {
+  using queue = testQueue();
+  putEvents(queue, 500, (n) => "y".repeat(n % 50 === 0 ? 20_000 : 10)); // some need pages of their own
+  using saved = salvaged(queue.file.path);
+  assert.deepEqual(saved.ids(), idsFrom(1, 500));
+  assert.deepEqual(
+    { ...saved.found, pages: undefined },
+    {
+      waiting: 500,
+      deadLetters: 0,
+      missing: [],
+      knowsDelivered: true,
+      knowsNames: true,
+      pages: undefined,
+    },
+  );
+});
+
+test("saves each event whose page is whole, whatever happens to the others, in a sound new queue", () => {
+  const pagesOf = idsByPage(SMALL);
+  const damage = fc.record({
+    page: fc.integer({ min: 1, max: SMALL.length / PAGE_BYTES }),
+    kind: fc.constantFrom(...Object.keys(DAMAGES)),
+    at: fc.nat(PAGE_BYTES - 1),
+  });
+  const cut = fc.option(fc.integer({ min: 2, max: SMALL.length / PAGE_BYTES }));
+  fc.assert(
+    fc.property(fc.array(damage, { maxLength: 12 }), cut, (damages, cutPage) => {
+      const lastPage = cutPage ?? SMALL.length / PAGE_BYTES;
+      const bytes = Buffer.from(SMALL.subarray(0, lastPage * PAGE_BYTES));
+      for (const { page, kind, at } of damages)
+        DAMAGES[kind]!(bytes.subarray((page - 1) * PAGE_BYTES, page * PAGE_BYTES), at);
+      const isWhole = (page: number): boolean =>
+        page <= lastPage && !damages.some((one) => one.page === page);
+      const expected = [...pagesOf].flatMap(([page, ids]) => (isWhole(page) ? ids : []));
+      if (expected.length === 0) return;
+      using saved = salvagedBytes(bytes);
+      const ids = saved.ids();
+      assert.deepEqual(
+        expected.filter((id) => !ids.includes(id)),
+        [],
+      );
+      assert.equal(saved.file.db.pragma("integrity_check"), "ok");
+      assert.equal(saved.events.depth(), ids.length);
+      assert.deepEqual(saved.claimable(), ids);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+/** What may happen to a page; one that is not there any more is empty. */
+const DAMAGES: Readonly<Record<string, (page: Buffer, at: number) => void>> = {
+  zeros: (page) => page.fill(0),
+  "zeros from some byte on": (page, at) => page.fill(0, Math.min(at, page.length)),
+  noise: (page, at) => page.fill(Buffer.from(`${at} is noise, of which no page is made`)),
+  "a flipped bit": (page, at) => at < page.length && page.writeUInt8(page[at]! ^ 4, at),
+};
+
+test("names the ids that are missing", () => {
+  const [number, ids] = [...idsByPage(SMALL)][3]!;
+  const bytes = Buffer.from(SMALL);
+  bytes.fill(0, (number - 1) * PAGE_BYTES, number * PAGE_BYTES);
+  using saved = salvagedBytes(bytes);
+  assert.deepEqual(saved.found.missing, [{ firstId: ids[0], lastId: ids.at(-1) }]);
+});
+
+test("takes all events to wait when the file does not say any more what was delivered", () => {
+  const bytes = Buffer.from(SMALL);
+  bytes.fill(0, 0, PAGE_BYTES); // where each table begins
+  using saved = salvagedBytes(bytes);
+  const { knowsDelivered, knowsNames, waiting } = saved.found;
+  assert.deepEqual(
+    { knowsDelivered, knowsNames, waiting },
+    { knowsDelivered: false, knowsNames: false, waiting: EVENTS },
+  );
+});
+
+test("saves neither what was delivered nor what was purged, but what is on its way, and the dead letters", () => {
+  using queue = testQueue();
+  putEvents(queue, 30);
+  const { leases, file } = queue;
+  leases.ack(leases.claim(0, 10)!);
+  leases.claim(10, 20);
+  leases.deadLetter(leases.claim(20, 21)!, { status: 422, response: "no" });
+  using saved = salvaged(file.path);
+  assert.deepEqual(saved.ids(), [...idsFrom(11, 20), ...idsFrom(22, 30)]);
+  assert.equal(saved.found.deadLetters, 1);
+  assert.deepEqual(saved.found.missing, []);
+  assert.equal(new EventTable(saved.file).state().deadLetters, 1);
+});
+
+test("keeps the names of events, and gives new names to those that are put later", () => {
+  using queue = testQueue();
+  putEvents(queue, 5);
+  const uuid = new EpochTable(queue.file).uuidAt(1);
+  using saved = salvaged(queue.file.path);
+  const epochs = new EpochTable(saved.file);
+  assert.equal(epochs.uuidAt(5), uuid);
+  putEvents(saved, 1);
+  assert.notEqual(epochs.uuidAt(6), uuid);
+});
+
+test("says of bytes that hold no event that there is none, and writes nothing", () => {
+  for (const bytes of [Buffer.alloc(0), Buffer.alloc(9_000, 13), Buffer.from("no database")])
+    assert.throws(() => salvagedBytes(bytes), { code: "NOTHING_FOUND" });
+});
+
+test("leaves a file that is there as it is", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "other.db");
+  writeFileSync(path, "mine");
+  assert.throws(
+    () => salvage(path, path),
+    (error) => error instanceof EventStorageError && error.code === "EXISTS",
+  );
+  assert.equal(readFileSync(path, "utf8"), "mine");
+});
+
+interface Saved extends Disposable {
+  readonly found: Salvaged;
+  readonly file: QueueFile;
+  readonly events: EventTable;
+  ids(): number[];
+  /** The ids that a publisher would be given, in order. */
+  claimable(): number[];
+}
+
+function salvaged(path: string): Saved {
+  const directory = temporaryDirectory();
+  const to = join(directory.path, "events-new.db");
+  try {
+    const found = salvage(path, to);
+    const file = QueueFile.open(to, { role: "publisher", durability: "process", busyTimeoutMs: 1_000 });
+    const read = file.prepareFirst<[], number>("SELECT id FROM eventspool_event ORDER BY id");
+    return {
+      found,
+      file,
+      events: new EventTable(file),
+      ids: () => read.all(),
+      claimable: () => claimAll(new LeaseTable(file, 60_000)),
+      [Symbol.dispose]: () => {
+        file.close();
+        directory[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    directory[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function salvagedBytes(bytes: Buffer): Saved {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  writeFileSync(path, bytes);
+  const saved = salvaged(path);
+  assert.deepEqual(readFileSync(path), bytes, "the damaged file is as it was");
+  return saved;
+}
+
+function claimAll(leases: LeaseTable): number[] {
+  const ids: number[] = [];
+  for (let lease = leases.claimExpired(); lease !== undefined; lease = leases.claimExpired())
+    ids.push(...idsFrom(lease.firstId, lease.lastId));
+  return ids;
+}
+
+/** The bytes of a closed queue file. */
+function fileOf(count: number, textOf: (n: number) => string): Buffer {
+  using queue = testQueue();
+  putEvents(queue, count, textOf);
+  queue.file.db.pragma("wal_checkpoint(TRUNCATE)");
+  return readFileSync(queue.file.path);
+}
+
+function putEvents(
+  { events }: Pick<TestQueue, "events">,
+  count: number,
+  textOf: (n: number) => string = String,
+): void {
+  const bodies = idsFrom(1, count).map((n) => Buffer.from(JSON.stringify({ n, text: textOf(n) })));
+  assert.ok(events.putMany(bodies));
+}
+
+/** Which events are on which page. */
+function idsByPage(bytes: Buffer): Map<number, number[]> {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events-main.db");
+  writeFileSync(path, bytes);
+  const file = new DamagedFile(path);
+  const { leaves } = file.tree(file.roots().get("eventspool_event")!);
+  return new Map(leaves.map((leaf) => [leaf.number, [...file.rows(leaf)].map(({ id }) => id)]));
+}
+
+function idsFrom(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
