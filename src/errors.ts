@@ -177,6 +177,7 @@ export class EventInvalidError extends EventError {
  * - `NO_ADDON`: no SQLite library can be loaded: neither the package better-sqlite3 nor the runtime's own
  * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`, `HARD_LINKED`; `LOCKED`: another process has it; `CLOSED`: it
  *   was used after `close()`
+ * - of `eventspool salvage`: `EXISTS`: there is a file of the new name; `NOTHING_FOUND`: no event can be read
  * - `IN_MEMORY`, `NOT_WAL`: the database of an outbox is in memory, or not in WAL mode
  * - `TWO_LIBRARIES`: one process has opened the file with two SQLite libraries, which breaks its locks
  * - `ENOENT`, `ENOTDIR`, `EACCES` and others: the system's, about the directory or the file; `UNKNOWN`: it gave none

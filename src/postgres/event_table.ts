@@ -170,7 +170,7 @@ export class EventTable {
     try {
       const { statement, ifConflict } = this.#insertion;
       const [row] = await client.query(isConflict ? ifConflict : statement, parametersOf(range));
-      return row === undefined ? to - from : Number(row["stored"]);
+      return row === undefined ? to - from : Number(row.stored);
     } catch (error) {
       if (!isAboutEvents(error)) throw error;
       if (isUniqueViolation(error) && !isConflict)

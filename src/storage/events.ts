@@ -271,12 +271,13 @@ export class EventTable {
   /** Which version of a batch the events are for; undefined: no serializer has said. @throws {EventStorageError} */
   batchVersion(): BatchVersion | undefined {
     const read = this.#file.prepare<[], { batchVersion: BatchVersion | null }>(BATCH_VERSION);
-    return read.get()?.batchVersion ?? undefined;
+    return this.#file.run(() => read.get())?.batchVersion ?? undefined;
   }
 
   /** @throws {EventStorageError} */
   setBatchVersion(version: BatchVersion): void {
-    this.#file.prepare<[BatchVersion]>(SET_BATCH_VERSION).run(version);
+    const set = this.#file.prepare<[BatchVersion]>(SET_BATCH_VERSION);
+    this.#file.write(() => set.run(version));
   }
 
   /**

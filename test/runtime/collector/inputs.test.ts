@@ -87,7 +87,7 @@ test("sinks and their configuration reject wrong input with a typed error, and c
     [() => nats({ servers: [] }), /^servers: must be an array of servers/],
     [() => nats({ subject: "events" }), /^subject: must be a SubjectTemplate, got "events"/],
     [() => nats({ timeoutMs: undefined }), /^timeoutMs: must be an integer/],
-    [() => openSink({ kind: "kafka" } as Any), /^kind: must be file, sqlite or nats/],
+    [() => openSink({ kind: "kafka" } as Any), /^kind: must be file, sqlite, nats or postgres/],
     [() => openSink({ kind: "sqlite" } as Any), /^path: must be a string/],
     [() => new SubjectTemplate(5 as Any, "key"), /^text: must be a string/],
     [() => new SubjectTemplate("a b", "key"), /expected a subject such as events\.\{key\}/],

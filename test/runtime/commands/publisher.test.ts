@@ -278,7 +278,7 @@ test(
     ]);
     assertRejection(missing, /queue\.directory: .*absent does not exist: create it/);
     assertRejection(notQueue, /events-main\.db is not a queue file/);
-    assertRejection(port, /admin\.listen: cannot listen on .*the address is taken/);
+    assertRejection(port, /admin\.listen: cannot listen on .*the address is in use/);
   },
 );
 

@@ -126,7 +126,7 @@ for (const partition of ["none", "day"])
       `SELECT coalesce((SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '${name}'::regclass), '${name}') AS name`,
     );
     await server.query(
-      `CREATE UNIQUE INDEX ON ${leaf!["name"]} ((event->>'unique')); ALTER TABLE ${name} ADD CHECK (event->'never' IS NULL)`,
+      `CREATE UNIQUE INDEX ON ${leaf!.name} ((event->>'unique')); ALTER TABLE ${name} ADD CHECK (event->'never' IS NULL)`,
     );
     const bad = Object.keys(POISON);
     const texts = Array.from({ length: 1_500 }, (_, index) => String(index));
@@ -400,7 +400,7 @@ test("a collector that is reloaded with another password uses it", { skip }, asy
   const connections = "SELECT FROM pg_stat_activity WHERE application_name = 'eventspool collector'";
   await eventually("a connection", async () => (await server.query(connections)).length > 0);
   assert.deepEqual(
-    await server.query("SELECT to_regclass('reloaded') AS name").then(([row]) => row!["name"]),
+    await server.query("SELECT to_regclass('reloaded') AS name").then(([row]) => row!.name),
     null,
   );
   await running.stop();

@@ -9,7 +9,7 @@ import { freePorts } from "../../support/servers.ts";
 import { type Settings, Spool, stop } from "../../support/spool.ts";
 
 /** By hand more: `ROUNDS=100`. */
-const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
+const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const EVENTS = 500;
 
 /** A program that is killed and started again. */
