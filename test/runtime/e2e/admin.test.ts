@@ -28,7 +28,7 @@ test("tells over the admin port how deep the queue is and how delivery goes", LI
   const read = (path: string) => readJson(new URL(path, admin));
 
   await eventually("a batch in flight", () => collector.batches.length === 1);
-  const { oldest_event_age_seconds: age, ...depth } = await read("/depth");
+  const { oldest_event_age_seconds: age, subscriptions, ...depth } = await read("/depth");
   assert.deepEqual(depth, {
     queue: "main",
     depth: 5,
@@ -38,7 +38,10 @@ test("tells over the admin port how deep the queue is and how delivery goes", LI
     dead_letter_bytes: 0,
     dropped_dead_letters: 0,
     rejected_puts: { full: 0, too_large: 0, invalid: 0, storage: 0 },
+    retained_bytes: 0,
   });
+  const [{ name, depth: ownDepth, leased }] = subscriptions as [Record<string, unknown>];
+  assert.deepEqual({ name, ownDepth, leased }, { name: "default", ownDepth: 5, leased: 5 });
   assert.ok(typeof age === "number" && age > 0);
   assert.equal((await read("/health")).in_flight, 1);
 
