@@ -352,6 +352,7 @@ export class LeaseTable {
       lastId,
       nowMs,
       expiresAtMs,
+      Number(isReplay), // another subscription may have sent it to the same destination
       firstId,
       Number(isReplay),
     );
@@ -406,10 +407,10 @@ function claimStatements(file: QueueFile) {
       "UPDATE eventspool_queue SET claimed_id = ? WHERE claimed_id < ?",
     ),
     // What another subscription may have sent, or this one before a seek, is not sent for the first time.
-    insert: file.prepare<[number, number, number, number, number, number, number], Lease>(
+    insert: file.prepare<[number, number, number, number, number, number, number, number], Lease>(
       `INSERT INTO eventspool_lease
          (subscription_id, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends, is_replay)
-       VALUES (?, ?, ?, ?, ?, 1, iif((SELECT claimed_id FROM eventspool_queue) >= ?, 2, 1), ?) RETURNING ${COLUMNS}`,
+       VALUES (?, ?, ?, ?, ?, 1, iif(? OR (SELECT claimed_id FROM eventspool_queue) >= ?, 2, 1), ?) RETURNING ${COLUMNS}`,
     ),
     replay: file.prepare<[number], { nextId: number; lastId: number }>(
       `SELECT replay_next_id AS nextId, replay_last_id AS lastId FROM eventspool_subscription

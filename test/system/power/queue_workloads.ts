@@ -14,7 +14,7 @@ import type { Left, Workload } from "./power_cuts.ts";
 import type { Mark } from "./recorded_disk.ts";
 import type { Recorder } from "./recorder.ts";
 
-const EVENTS = 300;
+const EVENTS = 150;
 
 /** One in fifty is rejected: see `programs/service.ts`. */
 const POISON = EVENTS / 50;
