@@ -66,7 +66,7 @@ for (const sizeBytes of [100, 60_000]) {
       assert.equal(error.code, "SQLITE_FULL");
       assert.match(
         error.message,
-        /^The disk of the queue file .* is full but for \d+ bytes.*free some space/,
+        /^The disk of the queue file .* is full: \d+ bytes are free.*Free some space/,
       );
       assert.equal(spool.queue.depth(), put, "what was rejected is not there");
 
