@@ -11,8 +11,11 @@ import { formatTable } from "../src/format.ts";
 import { FAULTS } from "../test/system/faults/all.ts";
 import type { Fault } from "../test/system/faults/fault.ts";
 import { cutMany } from "../test/system/power/power_cuts.ts";
+import { simulateMany } from "../test/system/simulation/simulation.ts";
 
-if (process.argv[2] === "power") process.exit((await cutMany(process.argv.slice(3))) > 0 ? 1 : 0);
+const [simulation, ...rest] = process.argv.slice(2);
+if (simulation === "power") process.exit((await cutMany(rest)) > 0 ? 1 : 0);
+if (simulation === "time") process.exit((await simulateMany(rest)) > 0 ? 1 : 0);
 
 const HEADER = ["fault", "rounds", "put", "delivered", "duplicates", "dead", "lost", "seconds"];
 

@@ -23,7 +23,7 @@ interface Adopted {
 
 /** `eventspool adopt` */
 export const adopt: Verb = {
-  summary: "deliver what the queue files of a dead host or pod hold, and stop when they are empty",
+  summary: "deliver what the queue files of a dead host hold, and stop",
   args: "DIR CONFIG_FILE",
   options: {
     ...JSON_OUTPUT,

@@ -18,7 +18,7 @@ const BEGIN_MS = Date.UTC(2026, 0, 1);
  * What is done again and again though nothing happens, such as to look at the health, by an interval or by a sleep of
  * `node:timers/promises`, is done this much less often.
  */
-const IDLE_FACTOR = 900;
+const IDLE_FACTOR = 9_000;
 
 /** How many turns without anything to do show that nothing is left. */
 const QUIET_TURNS = 3;

@@ -28,13 +28,13 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
 /** What a publisher does again and again while nothing happens, it does seldom. */
-const SELDOM = { pollMs: 15 * MINUTE_MS };
+const SELDOM = { pollMs: 30 * MINUTE_MS };
 
 /** How far apart the things are that happen, on average. */
-const STEP_MS = 30 * MINUTE_MS;
+const STEP_MS = 2 * HOUR_MS;
 
 /** After so long at the latest a collector is tried again: the longest Retry-After of these, and a lease. */
-const BACKOFF_LIMIT_MS = 20 * MINUTE_MS;
+const BACKOFF_LIMIT_MS = 40 * MINUTE_MS;
 
 /** How long a delivery may take. */
 const TIMEOUT_MS = 10_000;
