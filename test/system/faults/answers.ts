@@ -289,8 +289,8 @@ const LONG_RETRY_AFTER: Fault = {
 
 export const ANSWERS: readonly Fault[] = [
   troubles("none, cut, slow, huge, or not HTTP", SILENT, 18),
-  troubles("5xx, 408, 425, 429, Retry-After", BUSY, 8),
-  troubles("3xx, 401, 403, 404 and other 4xx", WRONG, 8),
+  troubles("5xx, 408, 425, 429, Retry-After", BUSY, 3),
+  troubles("3xx, 401, 403, 404 and other 4xx", WRONG, 5),
   BAD_CERTIFICATE,
   CLOSING,
   LONG_RETRY_AFTER,
