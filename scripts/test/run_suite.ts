@@ -86,7 +86,9 @@ async function runToEnd(command: () => Command, log: string): Promise<string | u
 function startCommand({ program, args, env }: Command, log: string): ChildProcess {
   const file = openSync(log, "w");
   try {
-    const options = { cwd: ROOT, env: { ...process.env, NO_COLOR: "1", ...env }, detached: true };
+    // Commands would take npm for what called them where npx has started Bun, which keeps this name.
+    const { npm_config_user_agent: _, ...inherited } = process.env;
+    const options = { cwd: ROOT, env: { ...inherited, NO_COLOR: "1", ...env }, detached: true };
     return spawn(program, args, { ...options, stdio: ["ignore", file, file] });
   } finally {
     closeSync(file);
