@@ -22,7 +22,8 @@ const FOREIGN = /references private type '(?:Hono|MiddlewareHandler|StandardSche
 
 /** The checks by name. The tarball is made first. */
 const CHECKS: Readonly<Record<string, () => SpawnSyncReturns<string>>> = {
-  "package.json, deno.json and src/version.ts agree": () => bun("scripts/sync_manifests.ts", "--check"),
+  "package.json, deno.json, tsconfig.build.json and src/version.ts agree": () =>
+    bun("scripts/sync_manifests.ts", "--check"),
   "the package is built and packed": () => pack(tarball),
   "publint: exports and files fit each other": () => bun("x", "publint", "run", "--strict", tarball),
   "attw: the types resolve as the code does": () => bun("x", "attw", "--profile", "esm-only", tarball),

@@ -1,7 +1,7 @@
 /**
- * `bun run generate`: regenerates the committed files: the schema in src/, the parts of deno.json and src/version.ts that
- * come from package.json, and the tables of docs/configuration.md. `--check` changes nothing, and fails if a file is
- * stale.
+ * `bun run generate`: regenerates the committed files: the schema in src/, the parts of deno.json, tsconfig.build.json
+ * and src/version.ts that come from package.json, and the tables of docs/configuration.md. `--check` changes nothing,
+ * and fails if a file is stale.
  */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
@@ -11,7 +11,8 @@ const GENERATORS = ["generate_schema.ts", "sync_manifests.ts", "generate_configu
 
 const options = process.argv.slice(2);
 const failed = GENERATORS.filter((script) => !runs(`scripts/${script}`, ...options));
-const isFormatted = options.includes("--check") || runs("x", "biome", "format", "--write", "deno.json");
+const isFormatted =
+  options.includes("--check") || runs("x", "biome", "format", "--write", "deno.json", "tsconfig.build.json");
 process.exit(failed.length === 0 && isFormatted ? 0 : 1);
 
 function runs(...args: string[]): boolean {

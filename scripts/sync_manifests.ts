@@ -1,6 +1,7 @@
 /**
- * Copies the version from package.json to src/version.ts, and version, license, exports and dependencies to
- * deno.json, from which JSR publishes. `--check` only fails if they differ.
+ * Copies the version from package.json to src/version.ts; version, license, exports and dependencies to deno.json, from
+ * which JSR publishes; and the exports to tsconfig.build.json, which makes their types. `--check` only fails if they
+ * differ.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { exit } from "node:process";
@@ -19,6 +20,7 @@ const manifest = JSON.parse(read("package.json")) as PackageJson;
 const wanted: Readonly<Record<string, string>> = {
   "src/version.ts": read("src/version.ts").replace(/"[^"]*"/, JSON.stringify(manifest.version)),
   "deno.json": `${JSON.stringify(denoJson(), null, 2)}\n`,
+  "tsconfig.build.json": `${JSON.stringify(buildConfig(), null, 2)}\n`,
 };
 const stale = Object.keys(wanted).filter((path) => !says(path, wanted[path] as string));
 if (process.argv.includes("--check")) {
@@ -44,6 +46,11 @@ function denoJson(): object {
       ([name, range]) => `npm:${name}@${range}`,
     ),
   };
+}
+
+function buildConfig(): object {
+  const files = Object.values(manifest.exports).map(({ bun }) => bun.replace("./", ""));
+  return { ...JSON.parse(read("tsconfig.build.json")), files };
 }
 
 /** `./src/commands/queue.ts` of `./dist/commands/queue.js`. */

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { changedTests } from "./test/changed_tests.ts";
 import { type Result, runSuite, stopSuites } from "./test/run_suite.ts";
-import { FULL, GATE, getRuntimes, LANES, SUITES, type Suite } from "./test/suites.ts";
+import { CONCURRENT_SUITES, FULL, GATE, getRuntimes, SUITES, type Suite } from "./test/suites.ts";
 
 const SLOWEST = 10;
 
@@ -44,7 +44,7 @@ if (skipped > 0) console.log(`\n${skipped} skipped: this machine or runtime lack
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(hasFailed ? 1 : 0);
 
-/** Runs suites in their order, as many at a time as there are lanes. */
+/** Runs suites in their order, as many at a time as may run at once. */
 async function runAll(queue: readonly string[]): Promise<Result[]> {
   const waiting = [...queue];
   const finished: Result[] = [];
@@ -59,7 +59,7 @@ async function runAll(queue: readonly string[]): Promise<Result[]> {
       finished.push(result);
     }
   };
-  await Promise.all(Array.from({ length: LANES }, work));
+  await Promise.all(Array.from({ length: CONCURRENT_SUITES }, work));
   return finished;
 }
 

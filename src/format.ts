@@ -134,7 +134,7 @@ export interface DecodedBody {
 /** Nothing is replaced, and a byte order mark, which JSON does not have, is not passed over. */
 const UTF_8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The text of an event's body if it is JSON in UTF-8, as it stands; undefined: it is not. */
+/** The text of an event's body if it is JSON in UTF-8, unchanged; undefined: it is not. */
 export function jsonText(body: Uint8Array): string | undefined {
   try {
     const text = UTF_8.decode(body);

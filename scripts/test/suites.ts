@@ -28,7 +28,7 @@ export interface Suite {
 const CORES = Math.min(availableParallelism(), 4);
 
 /** How many suites run at once: one more than cores, since tests of servers and browsers mostly wait. */
-export const LANES: number = CORES + 1;
+export const CONCURRENT_SUITES: number = CORES + 1;
 
 /** How many test files a suite runs at once: most of them wait most of the time. */
 const WORKERS = 2 * CORES;

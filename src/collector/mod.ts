@@ -27,7 +27,7 @@ export { type CollectorAdminOptions, collectorAdmin } from "./admin.ts";
 export { type CollectorOptions, collector } from "./app.ts";
 export { type EventValidator, schemaValidator } from "./batch_parser.ts";
 export type { CollectorKey, Keys } from "./signature.ts";
-export type { FsyncPolicy, SyncOptions } from "./sinks/group_commit.ts";
+export type { FsyncPolicy, GroupCommitSink, SyncOptions } from "./sinks/group_commit.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";
 export { NatsSink } from "./sinks/nats.ts";
 export { PostgresSink } from "./sinks/postgres.ts";

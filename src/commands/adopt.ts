@@ -11,7 +11,7 @@ import { type Call, JSON_OUTPUT, UsageError, type Verb } from "./queue/verb.ts";
 /** How often it is looked whether a queue is empty, in milliseconds. */
 const LOOK_EVERY_MS = 50;
 
-/** What came of a queue. */
+/** What happened to a queue. */
 interface Adopted {
   readonly queue: string;
   readonly delivered: number;

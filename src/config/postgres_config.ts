@@ -22,7 +22,9 @@ export interface PostgresAddress {
   readonly host: string;
   /** Default: 5432. */
   readonly port: number;
+  /** The database's name. */
   readonly database: string;
+  /** The role that connects. */
   readonly user: string;
   /** Undefined: none, such as with a Unix socket or a certificate. */
   readonly password: Secret | undefined;

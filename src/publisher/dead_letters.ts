@@ -13,7 +13,7 @@ import type { WakeableSleep } from "./waiting.ts";
 
 /**
  * Some dead letters by their ids, or all that died at or before a time, in Unix milliseconds. With `likeId` only those
- * with the reason of one of them: its status, and its response but for numbers and ids.
+ * with the reason of one of them: its status, and its response except numbers and ids.
  */
 export type DeadLetterSelection =
   | { readonly ids: readonly number[] }

@@ -14,7 +14,7 @@ import type {
   StoredEvent,
 } from "./destinations/destination.ts";
 
-/** What a transform is told of an event besides its content. */
+/** What a transform gets of an event besides its content. */
 export interface TransformContext {
   /** The queue's name. */
   readonly queue: string;
@@ -45,7 +45,7 @@ export function withTransform(destination: Destination, rules: TransformRules): 
   return new TransformedDestination(destination, rules);
 }
 
-/** Events as they are sent, and what became of the others of their batch. */
+/** Events as they are sent, and what happened to the others of their batch. */
 interface Transformed {
   readonly events: readonly StoredEvent[];
   readonly failed: readonly RejectedEvent[];
@@ -134,7 +134,7 @@ class TransformedDestination implements Destination {
     return { body: Buffer.from(JSON.stringify(event)), isRedacted: true };
   }
 
-  /** What became of the batch, with the events that were not sent. Where the others are sent again, so are these. */
+  /** What happened to the batch, with the events that were not sent. Where the others are sent again, so are these. */
   #settle(outcome: Outcome, { failed, dropped, redacted }: Transformed): Outcome {
     if (outcome.kind !== "accepted" && outcome.kind !== "partial") return outcome;
     const { counts } = this.#rules;

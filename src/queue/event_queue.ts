@@ -67,7 +67,7 @@ export interface EventQueueOptions {
    */
   readonly durability?: "process" | "power";
   /**
-   * The mode of the queue's file, where this queue is the one that makes it: `0o660`, say, for a publisher
+   * The mode of the queue's file, where this queue is the one that makes it: for example `0o660` for a publisher
    * that runs as another user of the same group. Default `0o600`. A file that is there keeps its mode.
    */
   readonly fileMode?: number;
@@ -244,7 +244,7 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 
   /**
-   * Stores an event, in one commit with all others of this turn of the event loop: many times faster
+   * Stores an event, in one commit with all others of this tick of the event loop: many times faster
    * than {@link put} for a busy service. Resolves when the event is committed. With `durability: "power"` groups share their syncs, too, and the
    * event loop does not wait for the disk, nor for a lock that another process holds. It resolves when the event is
    * as safe as `put` makes it; until then a crash may take it. What waits in memory is bounded: it is rejected with an
@@ -309,14 +309,14 @@ export class EventQueue<T, Output = T> implements Disposable {
     return reader.batches();
   }
 
-  /** Commits what is still gathering, and closes the file. What was put stays there for the publisher. Closing twice is fine. */
+  /** Commits the puts that still wait, and closes the file. What was put stays there for the publisher. Closing twice is fine. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     for (const reader of this.#readers) reader.close();
     this.#group.flush();
     this.#rejected.close();
-    void this.#sync?.close(); // those that still wait for it are told when it ends
+    void this.#sync?.close(); // puts that still wait for it settle when it ends
     this.#queueFile.close();
   }
 

@@ -53,7 +53,7 @@ export interface GroupStore {
   onRejected(error: unknown, count: number): void;
 }
 
-/** Gathers the puts of one turn of the event loop and commits them together, at its end. */
+/** Collects the puts of one tick of the event loop and commits them together, at its end. */
 export class GroupCommit {
   readonly #store: GroupStore;
   readonly #busyTimeoutMs: number;

@@ -305,7 +305,7 @@ export class Outbox<T, Output = T> implements Disposable {
     return new EventQueueFullError(depth, maxEvents, this.name);
   }
 
-  /** Throws where it is to be tried again later: in a transaction, say, whose rollback would take the counts. */
+  /** Throws where it is to be tried again later: such as in a transaction whose rollback would take the counts. */
   #addRejected(counts: Parameters<OutboxTable["addRejected"]>[0]): void {
     try {
       if (isInTransaction(this.#db)) throw new EventTransactionError("A transaction is open.");

@@ -56,12 +56,15 @@ export interface SubscribeOptions<E> {
 export interface SubscribedEvent<E> {
   /** Names the event for ever, such as `8a6e...:101`, also when it comes again: for things that must be done once. */
   readonly id: string;
+  /** What `decode` returned for it. */
   readonly event: E;
+  /** When it was put. */
   readonly putAt: Date;
 }
 
 /** Events that a subscription gets together. They come again until the batch is acked. */
 export interface EventBatch<E> {
+  /** In the order in which they were put; at least one. */
   readonly events: readonly SubscribedEvent<E>[];
   /** How often these events have been given to a consumer, this time included. */
   readonly attempts: number;

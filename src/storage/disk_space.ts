@@ -59,7 +59,7 @@ export class DiskSpace {
   #look(): void {
     const { freeBytes, neededBytes } = this.#measure();
     if (freeBytes < neededBytes) {
-      const problem = `The disk of the queue file ${this.#file.path} is full but for ${freeBytes} bytes, and ${neededBytes} are reserved for delivering what was put: free some space. Nothing that was put before is lost.`;
+      const problem = `The disk of the queue file ${this.#file.path} is full: ${freeBytes} bytes are free, and ${neededBytes} are reserved for delivering what was put. Free some space; nothing that was put before is lost.`;
       throw new EventStorageError("SQLITE_FULL", this.#file.path, problem);
     }
     this.#allowanceBytes = Math.min(this.#reserveBytes, freeBytes - neededBytes) / 4;
@@ -124,7 +124,7 @@ function reserveOf(directory: string): number {
 
 /**
  * File systems over a network or of another kernel, by the type that statfs tells (Linux: `linux/magic.h`, `statfs(2)`).
- * SQLite's WAL needs memory and locks that all who use the file share; there they may seem to work, and do not.
+ * SQLite's WAL needs memory and locks that all users of the file share; there they may seem to work, and do not.
  */
 const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
   [0x6969, "NFS"],

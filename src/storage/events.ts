@@ -207,7 +207,7 @@ export const ADD_REJECTED = `
 /** Changes the row cap. */
 export const SET_MAX_EVENTS = "UPDATE eventspool_queue SET max_events = ? WHERE one = 1";
 
-/** What is retained is measured anew. */
+/** What is retained is measured again. */
 const SET_RETENTION = `
   UPDATE eventspool_queue SET retention_ms = ?, retention_bytes = ?, measured_id = 0, retained_bytes = 0`;
 

@@ -71,7 +71,7 @@ export function namedDirectory(directory: string | undefined, env: Environment):
 }
 
 /**
- * The XDG base directory specification has relative paths ignored: a service and its publisher seldom have the same
+ * The XDG base directory specification has relative paths ignored: a service and its publisher rarely have the same
  * working directory.
  */
 function defaultDirectory(env: Environment): string {
@@ -141,7 +141,7 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
   return new EventStorageError(code, directory, problem, { cause });
 }
 
-/** Someone who may change a queue besides those who use it, and what to do about it. */
+/** Someone who may change a queue besides its users, and what to do about it. */
 export interface Exposure {
   readonly problem: string;
   readonly advice: string;
@@ -233,7 +233,7 @@ export function rejectSeveralNames(path: string): void {
   throw new EventStorageError("SEVERAL_NAMES", path, problem);
 }
 
-/** A path free of links; undefined: there is no such file, or it is out of sight. */
+/** A path free of links; undefined: the file does not exist, or is out of sight. */
 export function realPath(path: string): string | undefined {
   try {
     return realpathSync(path);
@@ -291,7 +291,7 @@ export function removeAbandoned(path: string): void {
 }
 
 /** The files that are there of {@link temporaryPathFor} a path. @throws the system's error */
-export function temporaryPathsOf(path: string): string[] {
+function temporaryPathsOf(path: string): string[] {
   const directory = dirname(path);
   const own = basename(path);
   return readdirSync(directory)

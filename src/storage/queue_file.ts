@@ -142,9 +142,9 @@ export class QueueFile {
 
   /**
    * Opens the outbox in a service's database, for a publisher or for reading. The file belongs to the service:
-   * nothing but the outbox's own rows is changed in it, neither its journal mode nor its mode, and it is never created.
+   * only the outbox's own rows are changed in it, neither its journal mode nor its mode, and it is never created.
    *
-   * @throws {EventStorageError} there is no such file, no outbox in it, or it cannot be used
+   * @throws {EventStorageError} the file does not exist, has no outbox, or cannot be used
    */
   static openOutbox(path: string, options: OutboxOptions): QueueFile {
     const { busyTimeoutMs, isReadOnly = false } = options;
@@ -410,7 +410,7 @@ function setOutboxPragmas(db: Database): void {
 /**
  * Opens the database; the caller closes it, and sets what pragmas it likes on its own connection.
  *
- * @throws {EventStorageError} there is no such file, or no outbox in it; it is not in WAL mode; or SQLite's error
+ * @throws {EventStorageError} the file does not exist, has no outbox, or is not in WAL mode; or SQLite's error
  */
 function openOutboxFile(path: string, { isReadOnly }: { isReadOnly: boolean }): Database {
   rejectNoDatabase(path);

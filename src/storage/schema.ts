@@ -10,7 +10,7 @@ import { firstValue, type SqliteConnection, Transactions, withStorageErrors } fr
 
 /**
  * To version 2, in which events stay until they are trimmed and a queue has subscriptions. Tables that change are set
- * aside and created anew, and their rows copied: `ALTER TABLE ... RENAME` would read all tables and views of a
+ * aside and created again, and their rows copied: `ALTER TABLE ... RENAME` would read all tables and views of a
  * service's database, and fail at one that is broken. schema.sql creates the tables as long as it is version 2; the
  * next version must put the text of version 2 here.
  */

@@ -29,6 +29,7 @@ export interface LagLimit {
 
 /** A subscription, at one moment. */
 export interface SubscriptionState {
+  /** Unique in its queue. */
   readonly name: string;
   /** Whether it holds the row cap: puts are rejected before it would miss an event. Else it is best-effort. */
   readonly isRequired: boolean;

@@ -65,7 +65,7 @@ interface Bounds {
 
 type KeptRow = { id: number; putAtMs: number; body: Uint8Array; trace: string | null };
 
-/** Trims one queue file. Any process may, and several at once: each transaction decides anew what may go. */
+/** Trims one queue file. Any process may, and several at once: each transaction decides again what may go. */
 export class Trimmer {
   readonly #file: QueueFile;
   readonly #sql;

@@ -35,9 +35,6 @@ export const BATCH_FORMATS: Readonly<Record<"2" | "2j", BatchFormat>> = {
   "2j": { baseBytes: 2, head: () => "[", tail: "]" },
 };
 
-/** The longest head and tail, in bytes together. */
-export const MAX_FRAME_BYTES = 64;
-
 /**
  * Builds the body of a batch.
  *

@@ -134,7 +134,7 @@ export class Claiming {
   readonly leases: LeaseTable;
   readonly events: EventTable;
 
-  /** @throws {EventStorageError} there is no such subscription */
+  /** @throws {EventStorageError} the subscription does not exist */
   constructor(file: QueueFile, subscription: string) {
     this.leases = new LeaseTable(file, LEASE_MS, { subscription });
     this.events = new EventTable(file);

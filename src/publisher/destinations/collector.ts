@@ -40,7 +40,7 @@ export function collectorProtocol(version: "2" | "2j", key: SigningKey): HttpPro
   };
 }
 
-/** Names the events. The signature has the time in it, and so is made anew at each attempt. */
+/** Names the events. The signature has the time in it, and so is made again at each attempt. */
 function eventIdsHeaders(ids: Parameters<typeof signEventIds>[0], key: SigningKey): HttpHeaders {
   if (ids.eventIds.length > MAX_EVENT_IDS_BYTES) return {};
   return {

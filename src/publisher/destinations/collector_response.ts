@@ -29,7 +29,7 @@ export function collectorOutcome(response: HttpResponse, sent: SentEvents, isAcc
 }
 
 /**
- * An empty body and any text are taken for a collector's, as those of baseplate.py say nothing, until one has accounted
+ * An empty body and any text count as a collector's, as those of baseplate.py say nothing, until one has accounted
  * for a batch: a maintenance page of plain text took 480 of 480 events.
  */
 function outcomeOfSuccess(response: HttpResponse, sent: SentEvents, isAccounted: boolean): Outcome {

@@ -1,6 +1,6 @@
 /**
  * A destination: where a publisher takes its events. The publisher leases, waits and settles; a destination
- * delivers one batch and says what came of it.
+ * delivers one batch and reports the outcome.
  *
  * @module
  */
@@ -120,7 +120,7 @@ export interface RejectedEvent {
   readonly response: string;
 }
 
-/** It has said of each event what becomes of it: those that are not named here are accepted. */
+/** The receiver has decided each event by itself: those that are not named here are accepted. */
 export interface PartiallyAccepted {
   /** Always `partial`. */
   readonly kind: "partial";
@@ -136,5 +136,5 @@ export interface PartiallyAccepted {
   readonly failure?: Unavailable | Misconfigured;
 }
 
-/** What came of a delivery. */
+/** The result of a delivery. */
 export type Outcome = Accepted | Unavailable | Misconfigured | Rejected | PartiallyAccepted;

@@ -107,7 +107,7 @@ export class HttpDestination implements Destination {
   }
 }
 
-/** A request, but for the headers of one attempt. */
+/** A request, except the headers of one attempt. */
 interface PreparedRequest {
   readonly sent: SentEvents;
   readonly encoding: Encoding | undefined;

@@ -17,7 +17,7 @@ export type ProxyEnv = Readonly<Record<string, string | undefined>>;
 
 /** Certificates and a key, in PEM. */
 export interface TlsMaterial {
-  /** Who is trusted. Default: whom the runtime trusts. */
+  /** The certificate authorities that are trusted. Default: those of the runtime. */
   readonly ca?: Buffer | undefined;
   readonly cert?: Buffer | undefined;
   readonly key?: Buffer | undefined;
@@ -46,7 +46,7 @@ type AgentOptions = https.AgentOptions & { readonly proxyEnv: ProxyEnv };
 const NO_PROXIES =
   "this runtime cannot use a proxy (collector.proxy, http.proxy): use Bun 1.4, Deno 2.9, Node 22.21 or 24.5, or later";
 
-/** Older runtimes pass over `proxyEnv`, and would go another way than they are told. */
+/** Older runtimes ignore `proxyEnv`, and would connect without the proxy. */
 function knowsProxies(agent: http.Agent): boolean {
   return Reflect.ownKeys(agent).some((key) => /proxyConfig/i.test(String(key)));
 }
@@ -95,7 +95,7 @@ export class HttpClient {
    * came, and the collector may or may not have the events. A redirect is a response, and is never followed.
    */
   async post(post: HttpPost, stop: AbortSignal): Promise<HttpResponse> {
-    stop.throwIfAborted(); // the listener below would not be told
+    stop.throwIfAborted(); // the listener below would not be called
     const cut = new AbortController();
     const onStop = (): void => cut.abort(stop.reason);
     // Not AbortSignal.timeout, which lives on until the timeout is over: at 200 requests a second that took 10 MB.
@@ -148,7 +148,10 @@ const RAW = { redirect: "manual", decompress: false, timeout: false } as const;
 
 /** A `Bun.FetchSession`: `fetch` with connections of its own. Bun has it since 1.4.3. */
 interface FetchSession {
-  fetch(url: string, init: RequestInit & typeof RAW): Promise<Response>;
+  fetch(
+    url: string,
+    init: HttpPost & typeof RAW & { readonly method: "POST"; readonly signal: AbortSignal },
+  ): Promise<Response>;
   close(): void;
 }
 

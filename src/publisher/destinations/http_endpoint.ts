@@ -212,7 +212,7 @@ type BulkItem = Readonly<Record<string, { readonly status?: unknown; readonly er
 const CONFLICT = 409;
 
 /**
- * Elasticsearch and OpenSearch answer 200, and say in `items` what became of each event. A conflict is an event that it
+ * Elasticsearch and OpenSearch answer 200, and say in `items` what happened to each event. A conflict is an event that it
  * has under this `_id`. Items are judged as responses are, so a missing index keeps the events.
  */
 function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: HttpDestinationConfig): Outcome {

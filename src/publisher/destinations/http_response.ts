@@ -30,7 +30,7 @@ export const BAD_REQUEST = 400;
 const TOO_LARGE = 413;
 export const UNPROCESSABLE = 422;
 
-/** Statuses of a server that rejects what was sent, whoever sent it. */
+/** Statuses of a server that rejects the content, for any sender. */
 export const REJECTED_STATUSES: ReadonlySet<number> = new Set([BAD_REQUEST, TOO_LARGE, UNPROCESSABLE]);
 
 const UNAVAILABLE = new Set([408, 425, 429]);

@@ -149,7 +149,7 @@ function contentOf(file: string): Buffer | undefined {
 }
 
 test(
-  "rejects an empty file with a -wal, where beginning anew would delete what is in the -wal",
+  "rejects an empty file with a -wal, where a new beginning would delete what is in the -wal",
   LIMIT,
   () => {
     using spool = new Spool();
@@ -217,7 +217,7 @@ test("says whose file it is to a user who may not use it", AS_NOBODY, (t) => {
   }
 });
 
-test("tells of a directory that was removed under way, and ends well all the same", LIMIT, async () => {
+test("reports a directory that was removed while it runs, and still ends well", LIMIT, async () => {
   using home = temporaryDirectory();
   const directory = join(home.path, "queue");
   mkdirSync(directory);

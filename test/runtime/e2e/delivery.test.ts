@@ -86,7 +86,7 @@ test("names the rows of each request in Event-Ids", LIMIT, async () => {
   assert.deepEqual(collector.problems, []);
 });
 
-test("sends a batch that is full at once, and keeps gathering the next", LIMIT, async () => {
+test("sends a batch that is full at once, and keeps collecting the next", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
   await using _publisher = spool.publisher({

@@ -15,7 +15,7 @@ const REFUSE_POISON: Script = ({ events }) => {
 };
 
 test(
-  "buries the one event at fault of each batch rejected by 400, 413 or 422, and delivers all others once",
+  "makes a dead letter of the one event at fault of each batch rejected by 400, 413 or 422, and delivers all others once",
   LIMIT,
   async () => {
     using spool = new Spool();

@@ -92,7 +92,7 @@ test("gives up on an answer after collector.timeout, and sends again", LIMIT, as
   );
 });
 
-test("keeps the events and calls for help on 401, 403, 404 and 302, until it is mended", LIMIT, async () => {
+test("keeps the events and calls for help on 401, 403, 404 and 302, until it is fixed", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
   await using publisher = spool.publisher({

@@ -31,7 +31,7 @@ test(
     assert.deepEqual(
       spans.map((line) => JSON.parse(line)),
       [{ span: "eventspool publish", links: [put.spanId] }],
-      "told of before the process ends",
+      "reported before the process ends",
     );
   },
 );

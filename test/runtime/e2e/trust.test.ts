@@ -233,7 +233,7 @@ async function openTlsCollector(options: ServerOptions = {}) {
   };
 }
 
-test("a publisher trusts the authority that it is told to, and shows its certificate", LIMIT, async () => {
+test("a publisher trusts the configured authority, and shows its certificate", LIMIT, async () => {
   await using collector = await openTlsCollector({ requestCert: true, rejectUnauthorized: true });
   using spool = new Spool();
   spool.put(10);
@@ -286,7 +286,7 @@ test("a publisher that speaks TLS to a plain port says so, and keeps its events"
   await keepsItsEvents(`https://127.0.0.1:${collector.port}`, /POST https/);
 });
 
-test("a publisher reads its certificates anew after SIGHUP", LIMIT, async () => {
+test("a publisher reads its certificates again after SIGHUP", LIMIT, async () => {
   await using collector = await openTlsCollector();
   using directory = temporaryDirectory();
   using spool = new Spool();

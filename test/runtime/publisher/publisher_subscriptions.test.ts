@@ -148,7 +148,7 @@ test("gives a dead letter that is retried to its own subscription alone", async 
   assert.equal(queue.destination.received - before, 3, "the retried one once, and the new one twice");
 });
 
-test("does not start without its subscription, unless it is told where to begin, and fails when it is removed", async () => {
+test("does not start without its subscription, unless an option says where to begin, and fails when it is removed", async () => {
   await using queue = new Queue();
   assert.throws(
     () => queue.publisher({ "publisher.subscription": "audti" }),

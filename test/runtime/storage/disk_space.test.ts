@@ -37,7 +37,7 @@ test("gives back what the -wal holds before it rejects", WITH_DISK, () => {
   assert.ok(statSync(queue.file.path).size > 1_000_000, "there was a checkpoint, though no publisher");
 });
 
-test("looks again before the next put when it was told to, and after a rejection", WITH_DISK, () => {
+test("looks again before the next put when it was asked to, and after a rejection", WITH_DISK, () => {
   using disk = new SmallDisk(16);
   using queue = testQueue({ directory: disk.path });
   const room = new DiskSpace(queue.file);

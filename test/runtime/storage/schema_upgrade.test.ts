@@ -81,7 +81,7 @@ for (const [name, { make, open }] of Object.entries(KINDS)) {
     fresh.close();
   });
 
-  test(`${name} is upgraded once by several processes at once, also when the first is killed amid it`, async () => {
+  test(`${name} is upgraded once by several processes at once, also when the first is killed during the upgrade`, async () => {
     using directory = temporaryDirectory();
     const path = join(directory.path, "events.db");
     make(path);

@@ -347,7 +347,7 @@ test("a balancer that sends a POST again after a collector died is named, and no
   assert.deepEqual(spool.deadLetters(), []);
 });
 
-test("deploy/nginx keeps those who send slowly away from the collectors", {
+test("deploy/nginx keeps slow senders away from the collectors", {
   skip: missing("nginx") || NO_OPENSSL,
   timeout: 60_000,
 }, async () => {

@@ -51,7 +51,7 @@ test("rejects only those of a group that do not fit", async () => {
   assert.deepEqual(bodies(opened.queue.file), ["a", "b"]);
 });
 
-test("bounds what waits for a lock in bytes, however often it was tried in vain", async () => {
+test("bounds what waits for a lock in bytes, however often it was tried without success", async () => {
   using opened = openQueue({ busyTimeoutMs: 60_000 });
   const { queue } = opened;
   const other = openShell(queue.file);
@@ -110,7 +110,7 @@ test("rejects all of a group whose commit fails, and stores the next", async () 
   assert.deepEqual(bodies(opened.queue.file), ["c"]);
 });
 
-test("commits what is still gathering when the queue is closed", async () => {
+test("commits the puts that still wait when the queue is closed", async () => {
   using opened = openQueue();
   const put = opened.queue.putAsync("last");
   opened.queue.close();

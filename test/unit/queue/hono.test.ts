@@ -40,7 +40,7 @@ test("types an app that is not chained", async () => {
   assert.deepEqual(queues.clicks.events, [7]);
 });
 
-test("stands next to other middleware's variables", async () => {
+test("works next to other middleware's variables", async () => {
   const clicks = new MemoryQueue<number>();
   const app = new Hono<{ Variables: { user: number } }>()
     .use(async (c, next) => {

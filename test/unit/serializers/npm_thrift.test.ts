@@ -53,7 +53,7 @@ function i64(value: number | InstanceType<typeof Int64>): Write {
   return message(struct(Type.I64, (output) => output.writeI64(value)));
 }
 
-test("npm thrift throws at the second field of a struct that stands in no message", () => {
+test("npm thrift throws at the second field of a struct outside a message", () => {
   const twoFields: Write = (output) => {
     output.writeStructBegin("Struct");
     for (const id of [1, 2]) {

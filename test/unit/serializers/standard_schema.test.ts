@@ -159,7 +159,7 @@ test("rejects an event whose schema throws, and keeps its words in the cause", (
   assert.equal(error.cause, failure);
 });
 
-test("rejects a schema that validates asynchronously, whatever becomes of its promise", async () => {
+test("rejects a schema that validates asynchronously, however its promise ends", async () => {
   const late = standard(() => Promise.reject(new Error("late")));
   assert.throws(
     () => withSchema(late, noBytes)({}),

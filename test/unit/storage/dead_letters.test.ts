@@ -15,7 +15,7 @@ function buryEach(queue: TestQueue, count: number, bounds: DeadLetterOptions = {
   });
 }
 
-test("counts dead letters and their bytes without counting rows, whoever deletes them", () => {
+test("counts dead letters and their bytes without counting rows, whichever program deletes them", () => {
   using queue = testQueue();
   const deadLetters = new DeadLetterTable(queue.file);
   buryEach(queue, 3);
@@ -99,7 +99,7 @@ test("purges those that are there", () => {
   assert.equal(deadLetters.totals().count, 1);
 });
 
-test("counts those that were buried since a time", () => {
+test("counts dead letters that were made since a time", () => {
   using queue = testQueue();
   const deadLetters = new DeadLetterTable(queue.file);
   buryEach(queue, 3);

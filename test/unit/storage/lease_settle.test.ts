@@ -36,7 +36,7 @@ test("ends a lease event by event: delivered, dead, or given back", () => {
   assert.equal(queue.leases.settle(lease, { dead: [], kept: [] }), undefined, "it is not ours any more");
 });
 
-test("keeps count of each event, whatever becomes of which", () => {
+test("counts each event, whether it is delivered, dead or kept", () => {
   const fates = fc.array(fc.constantFrom("delivered", "dead", "kept"), { minLength: 1, maxLength: 40 });
   fc.assert(
     fc.property(fates, (fates) => {

@@ -107,7 +107,7 @@ test("hands out released leases oldest events first", () => {
   assert.equal(queue.leases.claimExpired()?.firstId, 3);
 });
 
-test("leaves alone the expired leases that it is told to", () => {
+test("leaves alone the expired leases in `except`", () => {
   using queue = testQueue({ leaseMs: -1 });
   putEvents(queue.events, 4);
   const first = claim(queue.leases, 0, 2);

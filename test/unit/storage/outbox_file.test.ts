@@ -20,7 +20,7 @@ function hasCode(code: string, words: RegExp): (error: unknown) => boolean {
   return (error) => error instanceof EventStorageError && error.code === code && words.test(error.message);
 }
 
-test("claims, splits, acks, buries and retries the events of an outbox, and touches no table of the service", async () => {
+test("claims, splits, acks and retries the events of an outbox, makes dead letters of them, and touches no table of the service", async () => {
   using shop = testShop();
   const tables = ["event", "queue", "lease", "dead_letter", "rejected_put"];
   for (const table of tables) shop.db.exec(`INSERT INTO ${table} VALUES ('mine')`);

@@ -10,7 +10,7 @@ function putTimes(queue: TestQueue, count: number): readonly number[] {
   return queue.leases.read(queue.leases.claim(0, count)!).putAtMs;
 }
 
-test("tells of a few events when each was put, in order", () => {
+test("returns when each of a few events was put, in order", () => {
   for (const count of [1, 2, PUT_TIMES - 1, PUT_TIMES]) {
     using queue = testQueue();
     assert.deepEqual(
@@ -20,7 +20,7 @@ test("tells of a few events when each was put, in order", () => {
   }
 });
 
-test("tells of many events when some were put, evenly spread from the first to the last", () => {
+test("returns when some of many events were put, evenly spread from the first to the last", () => {
   for (const count of [PUT_TIMES + 1, 31, 1_000]) {
     using queue = testQueue();
     const times = putTimes(queue, count);
@@ -40,7 +40,7 @@ test("tells when an event was put that is still there when others of its lease a
   assert.deepEqual(queue.leases.read(lease).putAtMs, [2]);
 });
 
-test("counts the events ever put, whatever became of them", async () => {
+test("counts the events ever put, whatever happened to them", async () => {
   using queue = testQueue();
   assert.equal(queue.events.state().newestId, 0);
   putEvents(queue.events, 3);

@@ -58,7 +58,7 @@ test("syncs as much as was asked for, and leaves checkpoints to the publisher", 
   assert.deepEqual(pragmas({ ...OPTIONS, role: "publisher" }), [1, 0]);
 });
 
-test("tells that it was removed, and that another stands in its place", () => {
+test("reports that it was removed, and that another is in its place", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
   const file = QueueFile.open(path, OPTIONS);

@@ -28,7 +28,7 @@ test("syncs a whole burst of puts a few times only", async () => {
   assert.ok(sync.count() <= 4);
 });
 
-test("waits to be told that somebody has written, where that is known", async () => {
+test("waits for a notification of a write, where there are any", async () => {
   using queue = testQueue();
   const { promise, resolve } = Promise.withResolvers<void>();
   await using sync = startSync(queue, () => promise);

@@ -41,7 +41,7 @@ async function deliver(
   return outcome;
 }
 
-test("sends the headers and the body of the original, but for its name and what it does not have", async () => {
+test("sends the headers and the body of the original, except its name and what it does not have", async () => {
   await using server = await serveHttp((response) => response.end());
   const { body, headers, events } = originalRequests.find(
     ({ name, version }) => version === "2j" && !name.includes("n9"),
@@ -60,7 +60,7 @@ test("sends the headers and the body of the original, but for its name and what 
   assert.ok(Math.abs(Date.parse(sent!.headers.date!) - before) < 60_000);
 });
 
-test("signs the ids anew at each attempt, over the time, the ids and the body's MAC", async () => {
+test("signs the ids again at each attempt, over the time, the ids and the body's MAC", async () => {
   await using server = await serveHttp((response) => response.writeHead(503).end());
   const destination = collectorAt(`${server.url}/v2j`);
   const { send } = await destination.prepare(batchOf({ 5: "1", 6: "2" }));

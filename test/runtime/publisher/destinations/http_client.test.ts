@@ -184,13 +184,13 @@ test("sends a batch once only, though a kept-alive connection dies under it", as
   assert.equal(server.requests.length, 2, "sending again is the publisher's decision");
 });
 
-test("ends a request when it is told to stop", async () => {
+test("ends a request when its signal aborts", async () => {
   const stop = new AbortController();
   await using server = await serveHttp(() => stop.abort());
   await assert.rejects(post(server.url, { stop: stop.signal }), { name: "AbortError" });
 });
 
-test("sends nothing once it was told to stop", async () => {
+test("sends nothing once its signal has aborted", async () => {
   await using server = await serveHttp((response) => response.end());
   await assert.rejects(post(server.url, { stop: AbortSignal.abort() }), { name: "AbortError" });
   assert.equal(server.requests.length, 0);
