@@ -65,6 +65,12 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "$ promtool test rules deploy/prometheus/alerts_test.yml":
       "test/system/deploy/prometheus.test.ts runs it, if promtool is installed",
   },
+  "docs/operating.md": {
+    "$ bun run queue check --deep":
+      "it takes a damaged file: test/runtime/commands/queue/salvage.test.ts has one",
+    "$ bun run queue adopt /mnt/old-pod/eventspool config.ini":
+      "it takes a killed publisher: test/runtime/commands/adopt.test.ts has one",
+  },
   "docs/outbox.md": {
     "[event-publisher:main]": "a part of a file: the rest is as in the README",
     "$ bun run queue peek --file shop.db": "test/runtime/commands/outbox.test.ts has it",
