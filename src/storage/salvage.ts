@@ -53,12 +53,13 @@ const LAST_TIME_MS = 4_102_444_800_000;
  * be read, the UUIDs that name them, so that a collector that drops duplicates drops what it has. The damaged file is
  * not changed.
  *
- * @throws {EventStorageError} `EXISTS`: there is a file at `to`; `NOTHING_FOUND`: no event and no dead letter could be read
+ * @throws {EventStorageError} `EXISTS`: there is a file at `to`; `NOTHING_FOUND`: no event and no dead letter could be read;
+ * the system's codes: the damaged file cannot be read
  */
 export function salvage(from: string, to: string): Salvaged {
   if (existsSync(to))
     throw new EventStorageError("EXISTS", to, `${to} exists: it is left as it is. Choose another name.`);
-  const damaged = new DamagedFile(from);
+  const damaged = open(from);
   const found = new Finder(damaged);
   const events = found.events();
   const deadLetters = found.deadLetters();
@@ -71,6 +72,16 @@ export function salvage(from: string, to: string): Salvaged {
   } catch (error) {
     for (const suffix of ["", "-wal", "-shm"]) rmSync(`${to}${suffix}`, { force: true });
     throw error;
+  }
+}
+
+/** @throws {EventStorageError} the system's error: it does not exist, or may not be read */
+function open(path: string): DamagedFile {
+  try {
+    return new DamagedFile(path);
+  } catch (cause) {
+    const { code = "UNKNOWN", message } = cause as NodeJS.ErrnoException;
+    throw new EventStorageError(code, path, `${path} cannot be read: ${message}.`, { cause });
   }
 }
 
@@ -232,19 +243,25 @@ function newestIdOf(
   return newestId;
 }
 
-/** The subscriptions by their ids; undefined: what they have settled cannot be read as a whole. */
+/**
+ * The subscriptions by their ids; undefined: what they have settled cannot be read as a whole, or does not add up. A
+ * wrong number would leave out events: to send some again is better.
+ */
 function subscriptionsOf(found: Finder, newestId: number): Map<number, Subscription> | undefined {
   const rows = found.rows("eventspool_subscription");
   const leases = found.rows("eventspool_lease");
   if (rows === undefined || rows.length === 0 || leases === undefined) return undefined;
-  return new Map(
-    rows.map(({ id, columns: [, name, claimedId, , lagLimitEvents = null, lagLimitMs = null] }) => {
-      const own = leases.filter(({ columns }) => columns[1] === id && columns[8] !== 1);
-      const leased = own.map(({ columns }) => ({ firstId: Number(columns[2]), lastId: Number(columns[3]) }));
-      const unsettled = [...leased, { firstId: Number(claimedId) + 1, lastId: newestId }];
-      return [id, { name: String(name), lagLimitEvents, lagLimitMs, unsettled }];
-    }),
-  );
+  const subscriptions = new Map<number, Subscription>();
+  for (const { id, columns } of rows) {
+    const [, name, claimedId, settledCount, lagLimitEvents = null, lagLimitMs = null] = columns;
+    const own = leases.filter(({ columns }) => columns[1] === id && columns[8] !== 1);
+    const leased = own.map(({ columns }) => ({ firstId: Number(columns[2]), lastId: Number(columns[3]) }));
+    const leasedCount = leased.reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
+    if (Number(settledCount) !== Number(claimedId) - leasedCount) return undefined;
+    const unsettled = [...leased, { firstId: Number(claimedId) + 1, lastId: newestId }];
+    subscriptions.set(id, { name: String(name), lagLimitEvents, lagLimitMs, unsettled });
+  }
+  return subscriptions;
 }
 
 function writeQueue(file: QueueFile, found: Finder, newestId: number): void {

@@ -126,6 +126,13 @@ test("says of bytes that hold no event that there is none, and writes nothing", 
     assert.throws(() => salvagedBytes(bytes), { code: "NOTHING_FOUND" });
 });
 
+test("says of a file that does not exist that it cannot be read", () => {
+  assert.throws(() => salvage("/nowhere/events-main.db", "/nowhere/new.db"), {
+    name: "EventStorageError",
+    code: "ENOENT",
+  });
+});
+
 test("leaves a file that is there as it is", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "other.db");
