@@ -364,7 +364,7 @@ test("a sink of a collector keeps sources apart, and events without ids each tim
   const ids = `${queueUuid(1)}:7-8,10`;
   const batch = batchOf(['{"1":{"i64":9007199254740993}}', '"\\u0000"', "[1,\n2]"], ids);
   const error = "unsupported Unicode escape sequence (22P05)";
-  const rejected = [{ index: 1, reason: error }];
+  const rejected = [{ index: 1, error }];
   assert.deepEqual(await sink.store(batch), { stored: 2, duplicates: 0, rejected });
   assert.deepEqual(await sink.store(batch), { stored: 0, duplicates: 2, rejected });
   assert.deepEqual(await sink.store({ ...batch, source: "other" }), { stored: 2, duplicates: 0, rejected });

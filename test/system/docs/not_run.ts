@@ -69,7 +69,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "$ bun run queue check --deep":
       "it takes a damaged file: test/runtime/commands/queue/salvage.test.ts has one",
     "$ bun run queue adopt /mnt/old-pod/eventspool config.ini":
-      "it takes a killed publisher: test/runtime/commands/adopt.test.ts has one",
+      "it takes a killed publisher: test/system/commands/adopt.test.ts has one",
   },
   "docs/outbox.md": {
     "[event-publisher:main]": "a part of a file: the rest is as in the README",

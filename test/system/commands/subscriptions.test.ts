@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EventTable } from "../../../../src/storage/events.ts";
-import { LeaseTable } from "../../../../src/storage/leases.ts";
-import { QueueFile } from "../../../../src/storage/queue_file.ts";
-import { eventually } from "../../../support/eventually.ts";
-import { start } from "../../../support/processes.ts";
-import { namedIds, numbersFrom, ScriptedCollector } from "../../../support/scripted_collector.ts";
-import { publishing, Spool, stop } from "../../../support/spool.ts";
-import { json, LIMIT, queue } from "./queue_support.ts";
+import { EventTable } from "../../../src/storage/events.ts";
+import { LeaseTable } from "../../../src/storage/leases.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { json, LIMIT, queue } from "../../runtime/commands/queue/queue_support.ts";
+import { eventually } from "../../support/eventually.ts";
+import { start } from "../../support/processes.ts";
+import { namedIds, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { publishing, Spool, stop } from "../../support/spool.ts";
 
 function open(spool: Spool): QueueFile {
   return QueueFile.open(spool.queue.file, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });

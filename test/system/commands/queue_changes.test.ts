@@ -3,13 +3,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { EventTable } from "../../../../src/storage/events.ts";
-import { QueueFile } from "../../../../src/storage/queue_file.ts";
-import { eventually } from "../../../support/eventually.ts";
-import { start } from "../../../support/processes.ts";
-import { HANG, numbersFrom, ScriptedCollector } from "../../../support/scripted_collector.ts";
-import { Spool, stop } from "../../../support/spool.ts";
-import { insertDeadLetters, json, LIMIT, queue } from "./queue_support.ts";
+import { EventTable } from "../../../src/storage/events.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { insertDeadLetters, json, LIMIT, queue } from "../../runtime/commands/queue/queue_support.ts";
+import { eventually } from "../../support/eventually.ts";
+import { start } from "../../support/processes.ts";
+import { HANG, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { Spool, stop } from "../../support/spool.ts";
 
 test("shows, exports, retries and purges dead letters", LIMIT, async () => {
   using spool = new Spool();

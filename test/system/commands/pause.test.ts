@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { utimesSync } from "node:fs";
 import { test } from "node:test";
-import { eventually } from "../../../support/eventually.ts";
-import { ScriptedCollector } from "../../../support/scripted_collector.ts";
-import { addressOf, publishing, Spool, stop } from "../../../support/spool.ts";
-import { json, LIMIT, queue } from "./queue_support.ts";
+import { json, LIMIT, queue } from "../../runtime/commands/queue/queue_support.ts";
+import { eventually } from "../../support/eventually.ts";
+import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
 test("a paused publisher holds, over a restart too, says so, and goes on when resumed", LIMIT, async () => {
   using spool = new Spool();
