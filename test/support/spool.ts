@@ -4,6 +4,7 @@ import type { Timings } from "../../src/publisher/waiting.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { EventTable } from "../../src/storage/events.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
+import { eventually } from "./eventually.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import { type Program, start } from "./processes.ts";
 import { numbersFrom } from "./scripted_collector.ts";
@@ -72,6 +73,20 @@ export class Spool implements Disposable {
   publisherArgs(settings: Settings): string[] {
     const file = this.write("publisher.ini", "event-publisher:main", { ...PUBLISHER, ...settings });
     return ["--directory", this.directory, file];
+  }
+
+  /** Halts a program by SIGSTOP where it does not hold the file's write lock, or nobody could put any more. */
+  async halt(program: Program): Promise<void> {
+    await eventually("a halt outside of a transaction", () => {
+      program.signal("SIGSTOP");
+      try {
+        this.#file.transaction(() => {});
+        return true;
+      } catch {
+        program.signal("SIGCONT");
+        return false;
+      }
+    });
   }
 
   /** Changes the row cap. */

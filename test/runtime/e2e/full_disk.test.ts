@@ -2,9 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventStorageError } from "../../../src/errors.ts";
 import { eventually } from "../../support/eventually.ts";
-import type { Program } from "../../support/processes.ts";
 import { numbersFrom, type Script, ScriptedCollector } from "../../support/scripted_collector.ts";
-import { openShell } from "../../support/shell.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
@@ -33,22 +31,6 @@ function putIfItFits(spool: Spool, count = 1, fields = {}): boolean {
     assert.equal((error as EventStorageError).code, "SQLITE_FULL");
     return false;
   }
-}
-
-/** Halts a publisher where it does not hold the write lock. */
-async function haltOutsideTransaction(publisher: Program, spool: Spool): Promise<void> {
-  const shell = openShell(spool.queue.file);
-  await eventually("a halt outside of a transaction", () => {
-    publisher.signal("SIGSTOP");
-    try {
-      shell.exec("BEGIN IMMEDIATE; ROLLBACK");
-      return true;
-    } catch {
-      publisher.signal("SIGCONT");
-      return false;
-    }
-  });
-  shell.close();
 }
 
 function deliveredOnce(collector: ScriptedCollector): number[] {
@@ -96,7 +78,7 @@ test(
     const admin = await addressOf(publisher);
     await eventually("a ballast", () => spool.hasBallast());
     spool.put(3_000, { text: "x".repeat(1_000) });
-    await haltOutsideTransaction(publisher, spool); // or it may give up its ballast, and empty the -wal, before we look
+    await spool.halt(publisher); // or it may give up its ballast, and empty the -wal, before we look
     disk.fill();
     assert.equal(disk.freeBytes, 0);
     const { put, error } = putUntilFull(spool, 100); // a few fit where the -wal has room

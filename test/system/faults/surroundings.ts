@@ -135,7 +135,7 @@ async function fillDisk(): Promise<Counts> {
   await eventually("a ballast", () => spool.hasBallast());
   collector.script = () => ({ status: 503, headers: { "Retry-After": "0" } });
   await sleep(300);
-  publisher.signal("SIGSTOP"); // or what it gives up may be room for puts for a long time
+  await spool.halt(publisher); // or what it gives up may be room for puts for a long time
   disk.fill();
   await producer.line(/^SQLITE_FULL$/);
   publisher.signal("SIGCONT");
