@@ -4,8 +4,8 @@ import { testsReachedBy } from "../../../scripts/test/changed_tests.ts";
 
 const REACHES: Readonly<Record<string, string>> = {
   "src/config/ini.ts": "test/unit/config/ini.test.ts",
-  "src/publisher/delivery.ts": "test/runtime/e2e/retries.test.ts",
-  "test/support/programs/sink_writer.ts": "test/runtime/collector/sinks/killed_sinks.test.ts",
+  "src/publisher/delivery.ts": "test/system/e2e/retries.test.ts",
+  "test/support/programs/sink_writer.ts": "test/system/e2e/killed_sinks.test.ts",
   "test/vectors/config.json": "test/unit/config/vectors.test.ts",
   "docs/metrics.md": "test/system/docs/links.test.ts",
   "GUARANTEES.md": "test/system/docs/links.test.ts",

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { numberedBatch } from "../../../support/batches.ts";
-import { eventually } from "../../../support/eventually.ts";
-import { start } from "../../../support/processes.ts";
-import { SINK_KINDS } from "../../../support/sinks.ts";
-import { temporaryDirectory } from "../../../support/temporary.ts";
+import { numberedBatch } from "../../support/batches.ts";
+import { eventually } from "../../support/eventually.ts";
+import { start } from "../../support/processes.ts";
+import { SINK_KINDS } from "../../support/sinks.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 /** How often the process is killed. */
 const ROUNDS = 10;

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { start } from "../../../support/processes.ts";
-import { HANG, ScriptedCollector } from "../../../support/scripted_collector.ts";
-import { Spool, stop } from "../../../support/spool.ts";
-import { insertDeadLetters, json, LIMIT, queue } from "./queue_support.ts";
+import { insertDeadLetters, json, LIMIT, queue } from "../../runtime/commands/queue/queue_support.ts";
+import { start } from "../../support/processes.ts";
+import { HANG, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { Spool, stop } from "../../support/spool.ts";
 
 test("says what is wrong with a command line, and suggests what was meant", LIMIT, async () => {
   using spool = new Spool();
