@@ -8,7 +8,7 @@ import { EventStorageError } from "../errors.ts";
 import type { IdRange } from "../wire/event_ids.ts";
 import { type ColumnValue, DamagedFile, type Row, type Tree } from "./damaged_file.ts";
 import { QueueFile } from "./queue_file.ts";
-import { DEFAULT_SUBSCRIPTION, SETTLE_QUEUE } from "./subscriptions.ts";
+import { DEFAULT_SUBSCRIPTION, isSubscriptionName, SETTLE_QUEUE } from "./subscriptions.ts";
 
 /** What was taken out of a damaged file. */
 export interface Salvaged {
@@ -257,11 +257,14 @@ function subscriptionsOf(found: Finder, newestId: number): Map<number, Subscript
     const own = leases.filter(({ columns }) => columns[1] === id && columns[8] !== 1);
     const leased = own.map(({ columns }) => ({ firstId: Number(columns[2]), lastId: Number(columns[3]) }));
     const leasedCount = leased.reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
-    if (Number(settledCount) !== Number(claimedId) - leasedCount) return undefined;
+    const isSound =
+      isSubscriptionName(String(name)) && Number(settledCount) === Number(claimedId) - leasedCount;
+    if (!isSound) return undefined;
     const unsettled = [...leased, { firstId: Number(claimedId) + 1, lastId: newestId }];
     subscriptions.set(id, { name: String(name), lagLimitEvents, lagLimitMs, unsettled });
   }
-  return subscriptions;
+  const isKnown = [...subscriptions.values()].some(({ name }) => name === DEFAULT_SUBSCRIPTION);
+  return isKnown ? subscriptions : undefined; // its name may be damaged, and the new file has it
 }
 
 function writeQueue(file: QueueFile, found: Finder, newestId: number): void {

@@ -377,11 +377,16 @@ const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
  * @throws {ConfigurationError}
  */
 export function checkSubscriptionName(name: string): string {
-  if (NAME.test(name) && name.length <= MAX_NAME_CHARS) return name;
+  if (isSubscriptionName(name)) return name;
   throw new ConfigurationError(
     `${JSON.stringify(name)} is not a subscription name: use letters, digits, ".", "_" and "-", ` +
       `not starting with ".", at most ${MAX_NAME_CHARS} of them.`,
   );
+}
+
+/** Whether a subscription may have this name. */
+export function isSubscriptionName(name: string): boolean {
+  return NAME.test(name) && name.length <= MAX_NAME_CHARS;
 }
 
 function prepareStatements(file: QueueFile) {
