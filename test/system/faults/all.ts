@@ -8,14 +8,15 @@ import { POISON } from "./poison.ts";
 import { STOPS } from "./stops.ts";
 import { SURROUNDINGS } from "./surroundings.ts";
 
-/** Those in which a runtime's own network, streams and files have a part: test/runtime runs them. */
-export const RUNTIME_FAULTS: readonly Fault[] = [...ANSWERS, ...SURROUNDINGS];
+/** Those in which a runtime's own network has a part: test/runtime runs them. */
+export const RUNTIME_FAULTS: readonly Fault[] = ANSWERS;
 
 /** The others, which test/system runs. */
 export const SYSTEM_FAULTS: readonly Fault[] = [
   ...CRASHES,
   ...STOPS,
   ...POISON,
+  ...SURROUNDINGS,
   ...CLOCKS,
   ...CHAOS,
   ...JETSTREAM,
