@@ -1,4 +1,4 @@
-/** The most letters by which a misspelt word may differ. */
+/** The most letters by which a misspelt word may differ; also at most half of its letters. */
 const MAX_DISTANCE = 3;
 
 /** A word of this length may be the beginning of the one that was meant, such as `timeout` of `timeoutMs`. */
@@ -15,9 +15,10 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
 
 function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
-  let bestDistance = MAX_DISTANCE + 1;
+  const maxDistance = Math.min(MAX_DISTANCE, Math.floor(word.length / 2));
+  let bestDistance = maxDistance + 1;
   for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) > MAX_DISTANCE) continue;
+    if (Math.abs(candidate.length - word.length) > maxDistance) continue;
     const distance = editDistance(word, candidate);
     if (distance >= bestDistance) continue;
     best = candidate;
