@@ -79,11 +79,6 @@ export function shellQuoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Words as alternatives: `a, b or c`. */
-export function anyOf(words: readonly unknown[]): string {
-  return words.join(", ").replace(/, (?=[^,]*$)/, " or ");
-}
-
 /** A count with its noun: `1 event`, `2 events`. @param format writes the count */
 export function countOf(count: number, noun: string, format: (count: number) => string = String): string {
   return `${format(count)} ${noun}${count === 1 ? "" : "s"}`;
