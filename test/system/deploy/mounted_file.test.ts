@@ -11,7 +11,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 const MAKER = new URL("../../support/programs/queue_maker.ts", import.meta.url);
 const noMounts = spawnSync("unshare", ["--mount", "true"]).status !== 0 && "this machine lets nobody mount";
 
-/** What becomes of a put into the directory `there`, where `what` of the directory `here` is mounted, as in a container. */
+/** What happens to a put into the directory `there`, where `what` of the directory `here` is mounted, as in a container. */
 async function putMounted(place: string, what: string): Promise<string> {
   const [command, args] = runtimeCommand(MAKER, [join(place, "there")]);
   const script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';

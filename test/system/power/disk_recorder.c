@@ -3,7 +3,7 @@
  *
  * One lock, shared by all processes, is held while an operation is done and recorded, so the record has the order in
  * which the kernel saw them. A sync is recorded when it begins and when it has ended: it may only cover what was
- * written before it began. Names of files are recorded by whoever makes, renames, links or removes one.
+ * written before it began. Making, renaming, linking and removing a name is recorded, too.
  *
  * A record: type u8, file u64 (inode), offset u64, time in microseconds u64, length u32, then `length` bytes.
  */

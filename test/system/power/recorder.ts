@@ -11,7 +11,7 @@ import { getRuntime } from "../../support/runtimes.ts";
 /** Syncs are quick in memory, and what is synced is decided by the record. */
 const FASTEST = "/dev/shm";
 
-/** A directory whose files' writes and syncs are recorded, whoever writes them: `using recorder = new Recorder();`. */
+/** A directory whose files' writes and syncs are recorded, by any process: `using recorder = new Recorder();`. */
 export class Recorder implements Disposable {
   /** The directory. */
   readonly root: string;
