@@ -15,7 +15,7 @@ export const NO_PROMETHEUS: string | false =
 /** How much faster than in production alerts are looked at, wait and resolve. */
 const SPEED = 100;
 
-/** How long an alert may take to fire or to resolve on a busy machine, in milliseconds. */
+/** How long a query may take to have a result, or an alert to fire or to resolve, on a busy machine, in milliseconds. */
 const PATIENT_MS = 120_000;
 
 const SCRAPE_INTERVAL_MS = 300;
@@ -90,10 +90,11 @@ export async function startPrometheus(): Promise<PrometheusServer> {
     await eventually(what, look, PATIENT_MS);
   };
   const sees = async (query: string): Promise<void> => {
-    await eventually(query, async () => {
+    const look = async (): Promise<boolean> => {
       const { result } = await ask<{ result: unknown[] }>(`query?query=${encodeURIComponent(query)}`);
       return result.length > 0;
-    });
+    };
+    await eventually(query, look, PATIENT_MS); // a busy machine misses scrapes, whose limit is one interval
   };
   const rest = stack.move();
   return {
