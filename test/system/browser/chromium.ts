@@ -57,7 +57,10 @@ export interface Tab extends AsyncDisposable {
 }
 
 /** Opens a URL in a headless browser that has no cookies. One tab at a time. */
-export async function openTab(url: URL, { javaScriptEnabled = true } = {}): Promise<Tab> {
+export async function openTab(
+  url: URL,
+  { javaScriptEnabled = true }: { javaScriptEnabled?: boolean } = {},
+): Promise<Tab> {
   const opened = pages.get(javaScriptEnabled) ?? newPage(javaScriptEnabled);
   pages.set(javaScriptEnabled, opened);
   const page = await opened;
