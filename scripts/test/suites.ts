@@ -34,10 +34,10 @@ export const CONCURRENT_SUITES: number = CORES + 1;
 const WORKERS = 2 * CORES;
 
 /** Longer than any test takes beside others; a test that may take longer says so itself. */
-const TEST_TIMEOUT_MS = 120_000;
+const TEST_TIMEOUT_MS = 300_000;
 
 /** Node's limit is also one of a whole file. */
-const FILE_TIMEOUT_MS = 600_000;
+const FILE_TIMEOUT_MS = 900_000;
 
 /** Node's tests of files in one process, not in one each: a third of the time, where no test changes the process. */
 const ONE_PROCESS = ["--test-isolation=none"];
