@@ -42,15 +42,19 @@ const FILE_TIMEOUT_MS = 900_000;
 /** Node's tests of files in one process, not in one each: a third of the time, where no test changes the process. */
 const ONE_PROCESS = ["--test-isolation=none"];
 
+/** The folders of the runtime tier whose tests leave the process as it is, and so share one under Node. */
+const SHARING = "runtime/{admin,publisher}";
+
 /** What gates a change: first what fails fast, then the slowest, so that the others fill the gaps. */
 export const GATE: Readonly<Record<string, Suite>> = {
   types: check("x", "tsc", "-p", "."),
   lint: check("x", "biome", "check", "--error-on-warnings", "."),
   generated: check("scripts/generate.ts", "--check"),
-  node: nodeTests(() => testFiles("runtime")),
+  node: nodeTests(() => testFiles("runtime").filter((file) => !testFiles(SHARING).includes(file))),
   system: bunTests(() => testFiles("system")),
   unit: bunTests(() => testFiles("unit")),
   "node-unit": nodeTests(() => testFiles("unit"), ...ONE_PROCESS),
+  "node-shared": nodeTests(() => testFiles(SHARING), ...ONE_PROCESS),
   deno: denoTests(() => testFiles("{unit,runtime}")),
   runtime: bunTests(() => testFiles("runtime")),
   "bun-sqlite": withLibrary("bun:sqlite", bunTests(storageTests)),

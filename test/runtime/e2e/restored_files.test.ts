@@ -72,7 +72,6 @@ for (const [name, { take, restore, reason }] of Object.entries(BACKUPS))
     host.put(5); // they wait in the backup, and are delivered by the original
     const backup = join(host.directory, "backup.db");
     take(host.file, backup);
-    await host.drain();
     host.put(20);
     await host.drain();
 
