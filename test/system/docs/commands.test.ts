@@ -46,7 +46,7 @@ async function perform({ command, output }: Step, stage: Stage): Promise<void> {
       const errors = stage.errors.slice(-4_000);
       assert.fail(`$ ${command}\nended with ${status} and printed\n${stdout}\nnot\n${output}\n${errors}`);
     }
-    await sleep(50);
+    await sleep(200); // each look starts a program
   }
 }
 
