@@ -43,7 +43,7 @@ const FILE_TIMEOUT_MS = 900_000;
 const ONE_PROCESS = ["--test-isolation=none"];
 
 /** The folders of the runtime tier whose tests leave the process as it is, and so share one under Node. */
-const SHARING = "runtime/{admin,publisher}";
+const SHARING = "runtime/{admin,metrics,nats,publisher,server,testing,wire}";
 
 /** What gates a change: first what fails fast, then the slowest, so that the others fill the gaps. */
 export const GATE: Readonly<Record<string, Suite>> = {
