@@ -39,8 +39,8 @@ const OPERATORS: Readonly<Record<string, readonly string[]>> = {
   max: ["min"],
 };
 
-const SQL = /\b(SELECT|INSERT|UPDATE|DELETE|WHERE)\b/;
-const SQL_OPERATOR = /(?<= )(?:<=?|>=?|\+|-|AND|OR)(?= )|\b(?:min|max)(?=\()/g;
+const SQL = /\b(SELECT|INSERT|UPDATE|DELETE|WHERE)\b|[=<>] \?/;
+const SQL_OPERATOR = /(?<=\s)(?:<=?|>=?|\+|-|AND|OR)(?=\s)|\b(?:min|max)(?=\()/g;
 
 /** Calls that only write for a person. */
 const LOG = /^(this\.)?#?log(ger)?\b|^log[A-Z]/;
@@ -115,7 +115,8 @@ const CHANGES: Changes = {
     ...(node.alternate === null ? replace(node, ";") : []),
   ],
   ExpressionStatement: (node) => replace(node, ";"),
-  ReturnStatement: (node) => (node.argument === null ? [] : replace(node, "return;")),
+  ReturnStatement: (node, source) =>
+    /^return( undefined)?;?$/.test(textOf(node, source)) ? [] : replace(node, "return;"),
   MemberExpression: memberChanges,
   TemplateLiteral: (node, source) =>
     SQL.test(textOf(node, source)) ? node.quasis.flatMap((part) => sqlChanges(part, source)) : [],
