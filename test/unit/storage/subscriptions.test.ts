@@ -81,7 +81,7 @@ test("programs get the limits of a subscription in events and seconds", () => {
   using queue = timedQueue();
   queue.subscriptions.add("audit", { start: "oldest", limit: { maxEvents: 3, maxAgeMs: 1_500 } });
   const json = subscriptionJson(queue.subscriptions.get("audit")) as Record<string, unknown>;
-  assert.deepEqual([json["required"], json["lag_limit_events"], json["lag_limit_seconds"]], [false, 3, 1.5]);
+  assert.deepEqual([json.required, json.lag_limit_events, json.lag_limit_seconds], [false, 3, 1.5]);
 });
 
 test("a subscription's name has at most 100 letters, digits, dots, underscores and hyphens", () => {
