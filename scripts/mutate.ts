@@ -29,8 +29,10 @@ import { type Mutant, mutantsOf, mutate } from "./test/mutants.ts";
 /** How many test files run before more are started: most mutants are killed by the nearest. */
 const ROUNDS = [3, 12, Infinity];
 
-/** Processor time after which a loop has no end, and how long a test that waits may take; both on a busy machine. */
-const LOOP_LIMIT_S = 60;
+/** Processor time that a test file may take on average, in seconds: ten times what most take. More is a loop without an end. */
+const FILE_LIMIT_S = 5;
+
+/** How long a test may wait, also on a busy machine. */
 const TEST_TIMEOUT_MS = 60_000;
 
 /** More than any round takes: what is left then waits for ever. */
@@ -149,7 +151,7 @@ function testCommand(files: readonly string[]): string[] {
 async function passes(args: readonly string[], copy: string): Promise<boolean> {
   const TMPDIR = join(copy, "tmp");
   mkdirSync(TMPDIR, { recursive: true });
-  const limited = `ulimit -t ${LOOP_LIMIT_S}; exec "$0" "$@"`;
+  const limited = `ulimit -t ${FILE_LIMIT_S * args.length}; exec "$0" "$@"`;
   const child = spawn("sh", ["-c", limited, process.execPath, ...args], {
     cwd: copy,
     detached: true,
