@@ -170,6 +170,6 @@ function literalChanges(node: Node & { value?: unknown }, source: string): Chang
   if (typeof value === "boolean") return replace(node, String(!value));
   if (typeof value === "string") return SQL.test(value) ? sqlChanges(node, source) : [];
   if (typeof value !== "number") return [];
-  const less = value > 0 && value <= LARGEST_COUNT ? [value - 1] : [];
+  const less = value >= 1 && value <= LARGEST_COUNT ? [value - 1] : [];
   return [value + 1, ...less].flatMap((changed) => replace(node, String(changed)));
 }
