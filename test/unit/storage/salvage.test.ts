@@ -6,6 +6,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { EventStorageError } from "../../../src/errors.ts";
 import { DamagedFile } from "../../../src/storage/damaged_file.ts";
+import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { EpochTable } from "../../../src/storage/epochs.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
@@ -114,6 +115,16 @@ test("saves neither what was delivered nor what was purged, but what is on its w
   assert.equal(saved.found.deadLetters, 1);
   assert.deepEqual(saved.found.missing, []);
   assert.equal(new EventTable(saved.file).state().deadLetters, 1);
+});
+
+test("brings no dead letter back from the pages of those that were purged", () => {
+  using queue = testQueue();
+  putEvents(queue, 100, () => "x".repeat(1_000));
+  queue.leases.deadLetter(queue.leases.claim(0, 99)!, { status: 422, response: "no" });
+  const letters = new DeadLetterTable(queue.file);
+  letters.purge(letters.list({ limit: 98 }).map(({ id }) => id));
+  using saved = salvaged(queue.file.path);
+  assert.equal(saved.found.deadLetters, 1);
 });
 
 test("keeps the names of events, and gives new names to those that are put later", () => {

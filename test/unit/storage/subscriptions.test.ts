@@ -52,6 +52,8 @@ test("a subscription starts with the event that was put at a time or later", () 
     queue.subscriptions.firstIdAt(timeMs),
   );
   assert.deepEqual(firstIds, [1, 1, 2, 2, 5, 5, 6]);
+  using empty = testQueue();
+  assert.equal(new SubscriptionTable(empty.file).firstIdAt(0), 1, "the next one to be put");
   for (const [name, start, claimedId] of [
     ["time", new Date(3_000), 2],
     ["oldest", "oldest", 0],
