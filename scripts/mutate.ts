@@ -26,8 +26,8 @@ import { randomFrom } from "../test/system/power/recorded_disk.ts";
 import { testsReachedBy } from "./test/changed_tests.ts";
 import { type Mutant, mutantsOf, mutate } from "./test/mutants.ts";
 
-/** How many test files run before more are started: most mutants are killed by the nearest. */
-const ROUNDS = [3, 12, Infinity];
+/** How many test files of a tier run before its others: most mutants are killed by the nearest. */
+const NEAREST = 12;
 
 /** Processor time that a test file may take on average, in seconds: ten times what most take. More is a loop without an end. */
 const FILE_LIMIT_S = 5;
@@ -111,7 +111,6 @@ async function work(): Promise<void> {
 /** Returns what notices a mutant: a test file, or the compiler. */
 async function killerOf(mutant: Chosen, copy: string): Promise<string | undefined> {
   const source = sourceOf(mutant.file);
-  const rounds = roundsOf(testsReachedBy([mutant.file]));
   const runMutated = async (command: readonly string[]): Promise<boolean> => {
     writeFileSync(join(copy, mutant.file), mutate(source, mutant));
     try {
@@ -120,7 +119,7 @@ async function killerOf(mutant: Chosen, copy: string): Promise<string | undefine
       writeFileSync(join(copy, mutant.file), source);
     }
   };
-  for (const files of rounds) {
+  for (const files of roundsOf(mutant.file)) {
     if (await runMutated(testCommand(files))) continue;
     if (!(await passesUnchanged(files, copy))) throw new Error(`fails without a mutant: ${files.join(" ")}`);
     return files.length > 1 ? `${files[0]} or ${files.length - 1} more` : files[0];
@@ -128,12 +127,17 @@ async function killerOf(mutant: Chosen, copy: string): Promise<string | undefine
   return (await runMutated(["x", "tsc", "-p", "."])) ? undefined : "tsc";
 }
 
-/** The test files of each tier that is asked for, in rounds. */
-function roundsOf(tests: readonly string[]): string[][] {
-  return values.tiers.split(",").flatMap((tier) => {
-    const files = tests.filter((test) => test.startsWith(`test/${tier}/`));
-    return ROUNDS.map((size) => files.splice(0, size)).filter((round) => round.length > 0);
+/** The test files that can reach a file, in rounds: first those that mirror it, of all tiers, then tier by tier. */
+function roundsOf(file: string): string[][] {
+  const tiers = values.tiers.split(",");
+  const tests = testsReachedBy([file]).filter((test) => tiers.includes(test.split("/")[1]!));
+  const [word] = basename(file, ".ts").split("_");
+  const own = tests.filter((test) => test.includes(`${dirname(file).slice("src".length)}/${word}`));
+  const others = tiers.flatMap((tier) => {
+    const files = tests.filter((test) => test.startsWith(`test/${tier}/`) && !own.includes(test));
+    return [files.slice(0, NEAREST), files.slice(NEAREST)];
   });
+  return [own, ...others].filter((files) => files.length > 0);
 }
 
 /** Whether a round passes without a mutant. */
