@@ -146,6 +146,14 @@ test("batches with gaps in their ids share a group only if one ends before the o
       [batch("5"), batch("1,9")],
       [1, 1],
     ],
+    [
+      [batch("1,4"), batch("4,9")],
+      [1, 1],
+    ],
+    [
+      [batch("4,9"), batch("1,4")],
+      [1, 1],
+    ],
     [[batch("1,4"), batch("5,9")], [2]],
     [[batch("5,9"), batch("1,4")], [2]],
     [[batch("1,9"), batch("5", 2), batchOf(["{}"])], [3]],

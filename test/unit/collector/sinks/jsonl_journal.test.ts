@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
@@ -32,6 +33,7 @@ function recovered({
   syncedBytes = 0,
   startBytes = 0,
   batches = [0, 1, 2].map(batchAt),
+  damage = (journal: string): string => journal,
 } = {}) {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.jsonl.journal");
@@ -39,6 +41,7 @@ function recovered({
   const journal = new JsonlJournal(path, header, { seen: new DedupIndex(), mode: 0o600 });
   journal.append(batches, syncedBytes);
   journal.close();
+  writeFileSync(path, damage(readFileSync(path, "latin1")));
   const bytes = Buffer.from(content);
   const read = (begin: number, end: number): Buffer => bytes.subarray(begin, end);
   const { seen, ...state } = recover(path, { sizeBytes: bytes.length, inode, read });
@@ -86,6 +89,19 @@ test("what another program changed is not torn: what was synced, another file, o
 test("a journal is ignored where a batch does not begin at the end of the one before", () => {
   const { wholeBytes, isRestTorn, ids } = recovered({ batches: [0, 2].map(batchAt) });
   assert.deepEqual([wholeBytes, isRestTorn, ids], [2, false, "1"]);
+});
+
+test("a journal is ignored behind a line whose numbers, source or ids cannot be read", () => {
+  for (const [from, to] of [
+    ["batch 2 4", "batch 2 x"],
+    [`1 web ${queueUuid(1)}:2`, `1 % ${queueUuid(1)}:2`],
+    [`${queueUuid(1)}:2`, `${queueUuid(1)}:2-1`],
+  ] as const) {
+    const { wholeBytes, isRestTorn, ids } = recovered({ damage: (journal) => journal.replace(from, to) });
+    assert.deepEqual([wholeBytes, isRestTorn, ids], [2, false, "1"], to);
+  }
+  const withoutIds = recovered({ damage: (journal) => journal.replace(`${queueUuid(1)}:2`, "-") });
+  assert.deepEqual([withoutIds.wholeBytes, withoutIds.ids], [6, "1,3"]);
 });
 
 test("a file that is smaller than when its journal was written is another one", () => {
