@@ -18,7 +18,7 @@ import type { Recorder } from "./recorder.ts";
 const EVENTS = 150;
 
 /** Large events, 90 kB each: a file is compacted when 4 MB of it are free. */
-const LARGE_EVENTS = 55;
+const LARGE_EVENTS = 74;
 
 /** The publisher's waits. */
 const QUICK: Partial<Timings> = { compactMs: 200, pollMs: 100 };

@@ -18,6 +18,10 @@ import { openMarks } from "./marks.ts";
 const POISON_EVERY = 20;
 const LARGE_BYTES = 90_000;
 
+const SMALL_GROUPS = 12;
+const GROUP_EVENTS = 2;
+const GROUP_BREAK_MS = 15;
+
 /** What a file of large events and a compacted one are larger and smaller than, in bytes. */
 const LARGE_FILE_BYTES = 4_000_000;
 const COMPACTED_BYTES = 1_000_000;
@@ -66,11 +70,15 @@ function attend(): void {
   deadLetters.purge(purged);
 }
 
-async function growAndShrink(last: number): Promise<void> {
-  const large = numbersFrom(n, last).map((n) => ({ n, is: "good", text: "x".repeat(LARGE_BYTES) }));
-  queue.putMany(large);
-  mark(`put ${n}-${last}`);
-  n = last + 1;
+/** First in small groups, so that some wait while those before them are trimmed. */
+async function growAndShrink(until: number): Promise<void> {
+  for (let group = 1; n <= until; group++) {
+    const last = group > SMALL_GROUPS ? until : n + GROUP_EVENTS - 1;
+    queue.putMany(numbersFrom(n, last).map((n) => ({ n, is: "good", text: "x".repeat(LARGE_BYTES) })));
+    mark(`put ${n}-${last}`);
+    n = last + 1;
+    await sleep(GROUP_BREAK_MS);
+  }
   const fileBytes = (): number => statSync(queue.file).size;
   await eventually("a checkpoint of the large events", () => fileBytes() > LARGE_FILE_BYTES);
   await eventually("a compacted file", () => fileBytes() < COMPACTED_BYTES);
