@@ -330,7 +330,7 @@ export class Publisher implements AsyncDisposable {
   #claim(state: ClaimState): Lease | undefined {
     const isDue = this.#batchDueInMs() === 0;
     if (!isDue && state.expiredCount === 0 && state.replayNextId === null) return undefined; // most often
-    this.#maintenance.keepUp();
+    this.#maintenance.beforeClaim();
     // While the queue is held, new events go first: only an accepted event ends that, and those in leases may all be
     // at fault.
     if (this.#policy.isHeld && !this.#keepsOrder && isDue) return this.#batcher.claim();

@@ -61,8 +61,13 @@ export class Checkpoints {
     };
   }
 
+  /** Whether the disk was nearly full when it was checked last. */
+  get isDiskLow(): boolean {
+    return this.#isLow;
+  }
+
   /**
-   * Call it before a claim and when leases are settled: 4 us unless there is something to move. On a disk that is nearly
+   * Call it when leases are settled: 20 us unless there is something to move. On a disk that is nearly
    * full it moves everything at once, while there is room for it.
    */
   keepUp(): void {

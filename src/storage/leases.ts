@@ -111,7 +111,7 @@ export class LeaseTable {
     this.#subscriptionId = new SubscriptionTable(file).idOf(this.#subscription);
     this.epochs = new EpochTable(file);
     this.#deadLetters = new DeadLetterTable(file, options);
-    this.#sql = prepareStatements(file);
+    this.#sql = prepareStatements(file, this.#subscriptionId);
   }
 
   /**
@@ -121,8 +121,7 @@ export class LeaseTable {
    */
   state(): ClaimState {
     const nowMs = Date.now();
-    const mine = this.#subscriptionId;
-    const state = this.#file.run(() => this.#sql.state.get(nowMs, nowMs + CLOCK_SLACK_MS, mine, mine));
+    const state = this.#file.run(() => this.#sql.state.get(nowMs, nowMs + CLOCK_SLACK_MS));
     if (state !== undefined) return state;
     const problem = `Subscription ${JSON.stringify(this.#subscription)} of the queue file ${this.#file.path} was removed: add it again and restart its publisher, or stop that one.`;
     throw new EventStorageError("NO_SUBSCRIPTION", this.#file.path, problem);
@@ -396,22 +395,27 @@ export class LeaseTable {
   }
 }
 
-function prepareStatements(file: QueueFile) {
-  return { ...claimStatements(file), ...readStatements(file), ...settleStatements(file) };
-}
-
-function claimStatements(file: QueueFile) {
+function prepareStatements(file: QueueFile, subscriptionId: number) {
   return {
-    state: file.prepare<[number, number, number, number], ClaimState>(
+    // With the id as a parameter, SQLite would compile it again for each read: 300 us instead of 15.
+    state: file.prepare<[number, number], ClaimState>(
       `SELECT subscription.claimed_id AS claimedId, replay_next_id AS replayNextId, paused_at_ms AS pausedAtMs,
          (SELECT min(id) FROM eventspool_event WHERE id > subscription.claimed_id) AS firstId,
          (SELECT max(id) FROM eventspool_event) AS newestId,
          (SELECT max(first_id) FROM eventspool_epoch) AS epochFirstId, leaseCount, expiredCount
        FROM eventspool_queue, eventspool_subscription AS subscription,
          (SELECT count(*) AS leaseCount, coalesce(sum${IS_EXPIRED}, 0) AS expiredCount
-          FROM eventspool_lease WHERE subscription_id = ?)
-       WHERE subscription.id = ?`,
+          FROM eventspool_lease WHERE subscription_id = ${subscriptionId})
+       WHERE subscription.id = ${subscriptionId}`,
     ),
+    ...claimStatements(file),
+    ...readStatements(file),
+    ...settleStatements(file),
+  };
+}
+
+function claimStatements(file: QueueFile) {
+  return {
     firstAfter: file.prepareFirst<[number], number | null>(
       "SELECT min(id) FROM eventspool_event WHERE id > ?",
     ),
