@@ -179,6 +179,7 @@ export class Publisher implements AsyncDisposable {
       counts,
       sleep: this.#sleep,
       queue: this.queue,
+      subscription,
       hooks: this.#hooks,
     });
     this.#keepsOrder = config.concurrency === 1;

@@ -200,10 +200,9 @@ export class LeaseTable {
   claimExpired({ except, oldestOnly = false, fairly = false }: ReclaimOptions = {}): Lease | undefined {
     const nowMs = Date.now();
     const futureMs = nowMs + CLOCK_SLACK_MS;
-    const mine = this.#subscriptionId;
     const { findOldestExpired, findFairly, findExpired } = this.#sql;
     const find = oldestOnly ? findOldestExpired : fairly ? findFairly : findExpired;
-    const found = this.#file.run(() => find.all(mine, nowMs, futureMs)).find((id) => !except?.has(id));
+    const found = this.#file.run(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
     if (found === undefined) return undefined;
     // A transaction, since get() alone gives the row and says nothing when the commit fails, on a full disk say.
     return this.#file.transaction(() =>
@@ -396,8 +395,15 @@ export class LeaseTable {
 }
 
 function prepareStatements(file: QueueFile, subscriptionId: number) {
+  return { ...claimStatements(file, subscriptionId), ...readStatements(file), ...settleStatements(file) };
+}
+
+/**
+ * The reads have the id of the subscription in their text: as a parameter, it makes SQLite compile a join or an ORDER BY
+ * anew each time (300 us instead of 15).
+ */
+function claimStatements(file: QueueFile, subscriptionId: number) {
   return {
-    // With the id as a parameter, SQLite would compile it again for each read: 300 us instead of 15.
     state: file.prepare<[number, number], ClaimState>(
       `SELECT subscription.claimed_id AS claimedId, replay_next_id AS replayNextId, paused_at_ms AS pausedAtMs,
          (SELECT min(id) FROM eventspool_event WHERE id > subscription.claimed_id) AS firstId,
@@ -408,14 +414,6 @@ function prepareStatements(file: QueueFile, subscriptionId: number) {
           FROM eventspool_lease WHERE subscription_id = ${subscriptionId})
        WHERE subscription.id = ${subscriptionId}`,
     ),
-    ...claimStatements(file),
-    ...readStatements(file),
-    ...settleStatements(file),
-  };
-}
-
-function claimStatements(file: QueueFile) {
-  return {
     firstAfter: file.prepareFirst<[number], number | null>(
       "SELECT min(id) FROM eventspool_event WHERE id > ?",
     ),
@@ -453,14 +451,14 @@ function claimStatements(file: QueueFile) {
       `SELECT first_id AS firstId, last_id AS lastId FROM eventspool_lease
        WHERE subscription_id = ? AND last_id >= ? AND first_id <= ? ORDER BY first_id LIMIT 1`,
     ),
-    findExpired: file.prepareFirst<[number, number, number], number>(
-      `SELECT id FROM eventspool_lease WHERE subscription_id = ? AND ${IS_EXPIRED} ORDER BY first_id`,
+    findExpired: file.prepareFirst<[number, number], number>(
+      `SELECT id FROM eventspool_lease WHERE subscription_id = ${subscriptionId} AND ${IS_EXPIRED} ORDER BY first_id`,
     ),
-    findFairly: file.prepareFirst<[number, number, number], number>(
-      `SELECT id FROM eventspool_lease WHERE subscription_id = ? AND ${IS_EXPIRED} ORDER BY attempts, first_id`,
+    findFairly: file.prepareFirst<[number, number], number>(
+      `SELECT id FROM eventspool_lease WHERE subscription_id = ${subscriptionId} AND ${IS_EXPIRED} ORDER BY attempts, first_id`,
     ),
-    findOldestExpired: file.prepareFirst<[number, number, number], number>(
-      `SELECT id FROM eventspool_lease AS lease WHERE subscription_id = ? AND ${IS_EXPIRED}
+    findOldestExpired: file.prepareFirst<[number, number], number>(
+      `SELECT id FROM eventspool_lease AS lease WHERE subscription_id = ${subscriptionId} AND ${IS_EXPIRED}
          AND first_id = (SELECT min(first_id) FROM eventspool_lease WHERE subscription_id = lease.subscription_id)`,
     ),
     renew: file.prepare<[number, number, number, number, number], Lease>(
