@@ -157,7 +157,8 @@ export class LeaseTable {
    */
   claim(claimedId: number, lastId: number): Lease | undefined {
     const firstId = claimedId + 1;
-    const endId = this.#file.run(() => this.#endOfMine(firstId, lastId)); // without the lock: it is said when an event is put
+    // Without the lock: whose an event is does not change after its put.
+    const endId = this.#file.run(() => this.#endOfMine(firstId, lastId));
     return this.#file.transaction(() => {
       const isOthers = endId < firstId;
       const nextId = isOthers ? firstId : endId;
