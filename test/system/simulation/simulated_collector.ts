@@ -192,7 +192,10 @@ export class SimulatedCollector {
       return { kind: "rejected", status: 413, response: "too large" };
     }
     if (mood === "rejecting_all" || (mood === "halving" && events.some(({ isPoison }) => isPoison))) {
-      if (events.length === 1) this.rejected.add(events[0]!.id);
+      if (events.length === 1) {
+        this.rejected.add(events[0]!.id);
+        this.decided.add(events[0]!.id);
+      }
       return { kind: "rejected", status: 422, response: "one of them is wrong" };
     }
     const storedCount = mood === "storing_parts" ? Math.floor(random() * (events.length + 1)) : events.length;

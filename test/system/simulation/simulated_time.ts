@@ -170,6 +170,7 @@ export class SimulatedTime {
     return this.#wait((run) => this.after(delayMs, run), signal);
   }
 
+  dump() { return this.#timers.map((t) => `${t.atMs - this.nowMs} ${t.actor?.name} ${t.checkMs}`); }
   /** Something has happened: who polls looks soon. */
   happened(): void {
     this.#happenedAtMs = this.nowMs;

@@ -425,8 +425,9 @@ export class World {
     });
   }
 
-  #pass(durationMs: number): Promise<void> {
-    return this.#time.pass(durationMs, (actor) => this.#check(actor));
+  async #pass(durationMs: number): Promise<void> {
+    await this.#time.pass(durationMs, (actor) => this.#check(actor));
+    this.#check(undefined);
   }
 
   /** What holds at each moment. */
@@ -459,6 +460,7 @@ export class World {
     const startedAtMs = Math.min(...running.map((publisher) => publisher.startedAtMs));
     const sinceMs = Math.max(collector.lastContactAtMs, startedAtMs);
     const waitedMs = this.#time.nowMs - sinceMs;
+    if (waitedMs > limitMs) console.error(this.#time.nowMs, sinceMs, startedAtMs, this.#setup, running.map((r) => [r.actor.name, r.isCutOff, JSON.stringify(r.publisher.status())]), this.#time.dump(), collector.mood, this.#time.clockErrorMs);
     assert.ok(waitedMs <= limitMs, `${name} is not tried again for ${waitedMs} ms`);
   }
 
