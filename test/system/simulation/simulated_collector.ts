@@ -74,6 +74,8 @@ const LOST: Unavailable = { kind: "unavailable", reason: "no response", isTransp
 /** The collector of one subscription. It drops duplicates by their names, which it may share with another's. */
 export class SimulatedCollector {
   mood: Mood = "well";
+  /** Whether it accepts all events. */
+  takesPoison = false;
   /** The ids of the events that arrived. */
   readonly arrived: Set<number> = new Set();
   /** The ids of the events that it rejected by themselves. */
@@ -203,11 +205,12 @@ export class SimulatedCollector {
   }
 
   #store(decidedEvents: readonly SentEvent[], undecided: readonly SentEvent[], sender: Sender): Outcome {
-    const good = decidedEvents.filter(({ isPoison }) => !isPoison);
+    const isBad = ({ isPoison }: SentEvent): boolean => isPoison && !this.takesPoison;
+    const good = decidedEvents.filter((event) => !isBad(event));
     const duplicates = good.filter((event) => this.#accept(event, sender)).length;
-    const rejected = decidedEvents.flatMap(({ id, isPoison }) =>
-      isPoison ? [{ id, status: 422, response: "wrong" }] : [],
-    );
+    const rejected = decidedEvents
+      .filter(isBad)
+      .map(({ id }) => ({ id, status: 422, response: "wrong" }));
     for (const { id } of rejected) this.rejected.add(id);
     for (const { id } of decidedEvents) this.decided.add(id);
     if (rejected.length + undecided.length === 0) return { kind: "accepted", duplicates };
@@ -217,11 +220,12 @@ export class SimulatedCollector {
   }
 
   /** Returns whether it has the event already. */
-  #accept({ id, name, n }: SentEvent, sender: Sender): boolean {
+  #accept({ id, name, n, isPoison }: SentEvent, sender: Sender): boolean {
     const known = this.#names.get(name);
     assert.equal(known ?? n, n, `two events have the name ${name}`);
     assert.ok(this.#expects(id), `event ${id} is for another subscription`);
-    if (this.#inOrder && !this.arrived.has(id) && id > this.reorderedUpToId)
+    // An event that was rejected may be accepted later than those behind it.
+    if (this.#inOrder && !isPoison && !this.arrived.has(id) && id > this.reorderedUpToId)
       assert.ok(id > this.#newestId, `event ${id} comes after ${this.#newestId}, from ${sender.actor.name}`);
     this.#newestId = Math.max(id, this.#newestId);
     this.arrived.add(id);

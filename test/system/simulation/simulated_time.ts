@@ -16,8 +16,8 @@ import { type Random, randomFrom } from "../power/recorded_disk.ts";
 /** When the simulation begins, in Unix milliseconds. */
 const BEGIN_MS = Date.UTC(2026, 0, 1);
 
-/** How often an idle publisher checks for events, in milliseconds: a wait of this length is known by it. */
-export const POLL_MS = 1_000;
+/** How often an idle publisher checks for events, in milliseconds. A poll is known by this number, which nothing else has. */
+export const POLL_MS = 997;
 
 /**
  * Checks that are made again and again although nothing happens become rare: the next one comes after so many times as
@@ -73,12 +73,11 @@ class Timer {
 }
 
 interface Watch {
-  readonly path: string;
   readonly actor: Actor | undefined;
   readonly onWrite: () => void;
 }
 
-const actors = new AsyncLocalStorage<Actor>();
+const actors = new AsyncLocalStorage<Actor | undefined>();
 
 /** The time of the process, once {@link SimulatedTime.install} was called. */
 export class SimulatedTime {
@@ -143,8 +142,8 @@ export class SimulatedTime {
     const datasync = (_file: number, done: (error: null) => void) =>
       void this.after(syncMs(), () => done(null));
     const open = async () => ({ datasync: () => this.sleep(syncMs()), [Symbol.asyncDispose]: async () => {} });
-    const watch = (path: string, _options: unknown, onWrite: () => void) => {
-      const added: Watch = { path, actor: actors.getStore(), onWrite };
+    const watch = (_path: string, _options: unknown, onWrite: () => void) => {
+      const added: Watch = { actor: actors.getStore(), onWrite };
       this.#watches.push(added);
       const close = () => {
         this.#watches = this.#watches.filter((other) => other !== added);
@@ -170,22 +169,37 @@ export class SimulatedTime {
     return this.#wait((run) => this.after(delayMs, run), signal);
   }
 
-  dump() { return this.#timers.map((t) => `${t.atMs - this.nowMs} ${t.actor?.name} ${t.checkMs}`); }
   /** Something has happened: who polls looks soon. */
   happened(): void {
     this.#happenedAtMs = this.nowMs;
-    for (const timer of this.#timers) {
-      if (timer.checkMs === undefined) continue;
-      if (timer.checkMs === POLL_MS || this.random() < ALERT_SHARE)
-        timer.atMs = Math.min(timer.atMs, this.nowMs + timer.checkMs);
-    }
-    this.#timers.sort((a, b) => a.atMs - b.atMs);
+    this.#hasten(({ checkMs = Number.POSITIVE_INFINITY }) =>
+      checkMs === POLL_MS || this.random() < ALERT_SHARE ? this.nowMs + checkMs : Number.POSITIVE_INFINITY,
+    );
   }
 
-  /** Tells those who watch the directory's files that something was written. */
-  written(): void {
+  /** A publisher has written something: who polls looks when a lease expires. */
+  committed(): void {
+    const changeAtMs = this.nextChangeAtMs();
+    this.#hasten(({ checkMs }) =>
+      checkMs === POLL_MS ? Math.max(changeAtMs, this.nowMs + POLL_MS) : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  #hasten(toMs: (timer: Timer) => number): void {
+    let isSorted = true;
+    for (const timer of this.#timers) {
+      const atMs = toMs(timer);
+      if (atMs >= timer.atMs) continue;
+      timer.atMs = atMs;
+      isSorted = false;
+    }
+    if (!isSorted) this.#timers.sort((a, b) => a.atMs - b.atMs);
+  }
+
+  /** Tells those who watch a file that something was written, or some of them: a poll must do for the others. */
+  written(share: number): void {
     for (const { actor, onWrite } of this.#watches)
-      if (actor?.isDead !== true) this.#add(0.2 + this.random(), onWrite, { actor });
+      if (actor?.isDead !== true && this.random() < share) this.#add(0.2 + this.random(), onWrite, { actor });
   }
 
   /** Lets time pass, from one timer to the next, and calls `onStep` after each with the actor whose timer it was. */
@@ -198,7 +212,7 @@ export class SimulatedTime {
       if (next === undefined) break;
       actor = next.actor;
       this.nowMs = Math.max(this.nowMs, next.atMs);
-      next.run();
+      actors.run(actor, next.run);
     }
     this.nowMs = endMs;
   }
