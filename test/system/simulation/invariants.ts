@@ -101,11 +101,11 @@ export class Invariants {
     return this.#snapshot.queue.isPaused === 1;
   }
 
-  /** When the next lease expires, in Unix milliseconds; Infinity: there is none. */
+  /** When the next lease expires that is held, in Unix milliseconds; Infinity: there is none. */
   nextExpiryMs(nowMs: number): number {
     let next = Number.POSITIVE_INFINITY;
     for (const lease of this.#snapshot.leases.values())
-      next = Math.min(next, isFree(lease, nowMs) ? nowMs : lease.expiresAtMs);
+      if (!isFree(lease, nowMs)) next = Math.min(next, lease.expiresAtMs);
     return next;
   }
 
