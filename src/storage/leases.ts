@@ -477,7 +477,7 @@ function settleStatements(file: QueueFile) {
       `DELETE FROM eventspool_lease WHERE ${IS_MINE}
        RETURNING first_id AS firstId, last_id AS lastId, is_replay AS isReplay`,
     ),
-    // Not at the time of day: that may be hours ahead, and the lease would wait for them after the clock is set right.
+    // Not by the time of day: if the clock was hours ahead, nobody could claim the lease for hours once it is set right.
     expire: file.prepare<[number, number, number]>(
       `UPDATE eventspool_lease SET expires_at_ms = claimed_at_ms, sends = ? WHERE ${IS_MINE}`,
     ),
