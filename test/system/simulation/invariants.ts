@@ -182,7 +182,8 @@ export class Invariants {
     this.skipped += skipped;
     for (const { firstId, lastId } of undone)
       for (let id = firstId; id <= lastId; id++) {
-        if (leases.some((lease) => lease.isReplay === 0 && lease.firstId <= id && id <= lease.lastId)) continue;
+        if (leases.some((lease) => lease.isReplay === 0 && lease.firstId <= id && id <= lease.lastId))
+          continue;
         if (this.#isDone(id, row)) continue;
         const maySkip = row.lagLimit !== null && id <= now.queue.newestId - row.lagLimit;
         assert.ok(maySkip && skipped-- > 0, `${name(actor)} settled event ${id} of ${row.id}, which is lost`);
@@ -214,7 +215,8 @@ export class Invariants {
       // Its holder may have given it back just before.
       const mayClaim = isFree(parent, Date.now()) || this.#holders.get(parent.id) === actor;
       assert.ok(mayClaim, `${name(actor)} claims ${show(parent)}, which is held`);
-      if (this.#holders.get(parent.id) !== actor && parent.expiresAtMs !== parent.claimedAtMs) this.takenOver++;
+      if (this.#holders.get(parent.id) !== actor && parent.expiresAtMs !== parent.claimedAtMs)
+        this.takenOver++;
     } else this.#checkHolder(parent, actor);
     if (isClaimed || parent === undefined) this.#holders.set(lease.id, actor);
   }

@@ -106,7 +106,11 @@ export class SimulatedCollector {
   /** @param options `names`: which number each event that is known has; `expects`: whether an event may be sent here */
   constructor(
     time: SimulatedTime,
-    { names, inOrder, expects }: { names: Map<string, number>; inOrder: boolean; expects: (id: number) => boolean },
+    {
+      names,
+      inOrder,
+      expects,
+    }: { names: Map<string, number>; inOrder: boolean; expects: (id: number) => boolean },
   ) {
     this.#time = time;
     this.#names = names;
@@ -146,7 +150,8 @@ export class SimulatedCollector {
       timeout[Symbol.dispose]();
       stop.removeEventListener("abort", abort);
       this.lastContactAtMs = this.#time.nowMs;
-      if (outcome.kind === "accepted") [this.retryAfterMs, sender.acceptedCount] = [0, sender.acceptedCount + events.length];
+      if (outcome.kind === "accepted")
+        [this.retryAfterMs, sender.acceptedCount] = [0, sender.acceptedCount + events.length];
       if (outcome.kind === "partial")
         sender.acceptedCount += events.length - outcome.rejected.length - outcome.undelivered.length;
       resolve(outcome);
@@ -208,9 +213,7 @@ export class SimulatedCollector {
     const isBad = ({ isPoison }: SentEvent): boolean => isPoison && !this.takesPoison;
     const good = decidedEvents.filter((event) => !isBad(event));
     const duplicates = good.filter((event) => this.#accept(event, sender)).length;
-    const rejected = decidedEvents
-      .filter(isBad)
-      .map(({ id }) => ({ id, status: 422, response: "wrong" }));
+    const rejected = decidedEvents.filter(isBad).map(({ id }) => ({ id, status: 422, response: "wrong" }));
     for (const { id } of rejected) this.rejected.add(id);
     for (const { id } of decidedEvents) this.decided.add(id);
     if (rejected.length + undecided.length === 0) return { kind: "accepted", duplicates };

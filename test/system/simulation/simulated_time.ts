@@ -141,7 +141,10 @@ export class SimulatedTime {
     const syncMs = (): number => (this.random() < 0.02 ? this.random() * 3_000 : this.random() * 5);
     const datasync = (_file: number, done: (error: null) => void) =>
       void this.after(syncMs(), () => done(null));
-    const open = async () => ({ datasync: () => this.sleep(syncMs()), [Symbol.asyncDispose]: async () => {} });
+    const open = async () => ({
+      datasync: () => this.sleep(syncMs()),
+      [Symbol.asyncDispose]: async () => {},
+    });
     const watch = (_path: string, _options: unknown, onWrite: () => void) => {
       const added: Watch = { actor: actors.getStore(), onWrite };
       this.#watches.push(added);

@@ -149,7 +149,11 @@ export class World {
     this.#setup = setupOf(this.#random);
     this.#directory = mkdtempSync(join(parentDirectory(seed), "eventspool-simulated-"));
     const { maxEvents } = this.#setup;
-    this.#queue = time.as(this.#operator, () => new EventQueue<NumberedEvent>("main", serializeJsonEvent, { directory: this.#directory, maxEvents }));
+    this.#queue = time.as(
+      this.#operator,
+      () =>
+        new EventQueue<NumberedEvent>("main", serializeJsonEvent, { directory: this.#directory, maxEvents }),
+    );
     const options = { role: "publisher", durability: "process", busyTimeoutMs: 1_000 } as const;
     this.#file = QueueFile.open(this.#queue.file, options);
     this.#watched = QueueFile.open(this.#queue.file, options);
@@ -158,6 +162,7 @@ export class World {
     this.#pause = new Pause(this.#file);
     this.#invariants = new Invariants(this.#watched, { leaseMs: LEASE_MS, maxDeadLetters: MAX_DEAD_LETTERS });
     time.nextChangeAtMs = () => time.nowMs + this.#invariants.nextExpiryMs(Date.now()) - Date.now();
+    this.#events.setRetention(this.#pick(RETENTIONS));
     for (const name of this.#setup.subscriptions) this.#addReader(name);
   }
 
@@ -187,13 +192,13 @@ export class World {
 
   #happen(): void {
     const chance = this.#random();
-    if (chance < 0.45) this.#putSome();
-    else if (chance < 0.66) this.#changeMood();
-    else if (chance < 0.72) this.#kill();
-    else if (chance < 0.75) this.#stop();
-    else if (chance < 0.82) this.#startMissing();
-    else if (chance < 0.85) this.#cutOff();
-    else if (chance < 0.9) this.#changeClock();
+    if (chance < 0.42) this.#putSome();
+    else if (chance < 0.62) this.#changeMood();
+    else if (chance < 0.68) this.#kill();
+    else if (chance < 0.71) this.#stop();
+    else if (chance < 0.78) this.#startMissing();
+    else if (chance < 0.81) this.#cutOff();
+    else if (chance < 0.86) this.#changeClock();
     else this.#operate();
     this.#noteEvent();
   }
@@ -322,7 +327,10 @@ export class World {
     const table = new DeadLetterTable(this.#file, { subscription: name });
     const letters = table.list({ limit: 5 });
     const before = this.#invariants.newestId;
-    const retried = table.retry(letters.map(({ id }) => id), this.#events);
+    const retried = table.retry(
+      letters.map(({ id }) => id),
+      this.#events,
+    );
     this.#history.retried += retried;
     for (const [nth, letter] of letters.slice(0, retried).entries()) {
       const event = this.#invariants.events.get(letter.id)!;
@@ -402,7 +410,9 @@ export class World {
 
   #startMissing(): void {
     for (const reader of this.#readers) {
-      const running = this.#publishers.filter((other) => other.reader === reader && !other.stop.signal.aborted);
+      const running = this.#publishers.filter(
+        (other) => other.reader === reader && !other.stop.signal.aborted,
+      );
       for (let nth = running.length; nth < this.#setup.publishers; nth++) this.#start(reader);
     }
   }
@@ -419,13 +429,24 @@ export class World {
         { pollMs: POLL_MS },
       );
       const run = () => publisher.run({ signal: stop.signal });
-      const ended = this.#time.sleep(1).then(run).then(() => { // not as a part of what started it
-        this.#note(running);
-        this.#publishers = this.#publishers.filter((other) => other !== running);
-        return publisher[Symbol.asyncDispose]();
-      });
+      const ended = this.#time
+        .sleep(1)
+        .then(run)
+        .then(() => {
+          // not as a part of what started it
+          this.#note(running);
+          this.#publishers = this.#publishers.filter((other) => other !== running);
+          return publisher[Symbol.asyncDispose]();
+        });
       const startedAtMs = this.#time.nowMs;
-      const running: Running = Object.assign(sender, { reader, publisher, stop, ended, startedAtMs, deadLetters: 0 });
+      const running: Running = Object.assign(sender, {
+        reader,
+        publisher,
+        stop,
+        ended,
+        startedAtMs,
+        deadLetters: 0,
+      });
       this.#publishers.push(running);
     });
   }
@@ -485,7 +506,9 @@ export class World {
   }
 
   #isDone(): boolean {
-    return this.#readers.every(({ id, name }) => this.#invariants.depthOf(id) === 0 && this.#subscriptions.get(name).replayLeft === 0);
+    return this.#readers.every(
+      ({ id, name }) => this.#invariants.depthOf(id) === 0 && this.#subscriptions.get(name).replayLeft === 0,
+    );
   }
 
   /** A queue whose budget of dead letters is spent waits until its collector takes what it rejected. */
@@ -532,13 +555,39 @@ export class World {
 
 let started = 0;
 
-const RETENTIONS = [{}, {}, { maxAgeMs: HOUR_MS }, { maxBytes: 2_000 }, { maxAgeMs: 5 * MINUTE_MS, maxBytes: 5_000 }];
+const RETENTIONS = [
+  {},
+  {},
+  { maxAgeMs: HOUR_MS },
+  { maxBytes: 2_000 },
+  { maxAgeMs: 5 * MINUTE_MS, maxBytes: 5_000 },
+];
 
 function emptyHistory(): History {
   return {
-    happenings: 0, put: 0, fullQueues: 0, requests: 0, faults: 0, partitions: 0, lostResponses: 0, duplicateRequests: 0,
-    duplicateEvents: 0, tooLarge: 0, deadLetters: 0, held: 0, retried: 0, kills: 0, stops: 0, clockChanges: 0,
-    takenOver: 0, lostLeases: 0, replays: 0, pauses: 0, removals: 0, skipped: 0, trimmed: 0,
+    happenings: 0,
+    put: 0,
+    fullQueues: 0,
+    requests: 0,
+    faults: 0,
+    partitions: 0,
+    lostResponses: 0,
+    duplicateRequests: 0,
+    duplicateEvents: 0,
+    tooLarge: 0,
+    deadLetters: 0,
+    held: 0,
+    retried: 0,
+    kills: 0,
+    stops: 0,
+    clockChanges: 0,
+    takenOver: 0,
+    lostLeases: 0,
+    replays: 0,
+    pauses: 0,
+    removals: 0,
+    skipped: 0,
+    trimmed: 0,
   };
 }
 
