@@ -168,26 +168,21 @@ export class Invariants {
 
   #checkSubscription(change: Change): void {
     const { old, row, before, now, actor } = change;
-    const isMine = ({ subscriptionId }: LeaseRow): boolean => subscriptionId === row.id;
-    const leases = [...now.leases.values()].filter(isMine);
+    const leases = leasesOf(now, row);
     for (const lease of leases) this.#checkLease(lease, change);
     const undone = [{ firstId: old.claimedId + 1, lastId: row.claimedId }];
-    for (const lease of before.leases.values()) {
-      if (!isMine(lease)) continue;
+    for (const lease of leasesOf(before, row)) {
       const left = now.leases.get(lease.id);
       if (left === undefined) this.#checkSettledBy(lease, change);
       if (lease.isReplay === 0 && left?.lastId !== lease.lastId) undone.push(lease);
     }
     let skipped = row.skipped - old.skipped;
     this.skipped += skipped;
-    for (const { firstId, lastId } of undone)
-      for (let id = firstId; id <= lastId; id++) {
-        if (leases.some((lease) => lease.isReplay === 0 && lease.firstId <= id && id <= lease.lastId))
-          continue;
-        if (this.#isDone(id, row)) continue;
-        const maySkip = row.lagLimit !== null && id <= now.queue.newestId - row.lagLimit;
-        assert.ok(maySkip && skipped-- > 0, `${name(actor)} settled event ${id} of ${row.id}, which is lost`);
-      }
+    for (const id of settledOf(undone, leases)) {
+      if (this.#isDone(id, row)) continue;
+      const maySkip = row.lagLimit !== null && id <= now.queue.newestId - row.lagLimit;
+      assert.ok(maySkip && skipped-- > 0, `${name(actor)} settled event ${id} of ${row.id}, which is lost`);
+    }
   }
 
   /** Whether an event needs no delivery any more. */
@@ -202,23 +197,22 @@ export class Invariants {
   #checkLease(lease: LeaseRow, { old: { claimedId }, before, now, actor }: Change): void {
     const old = before.leases.get(lease.id);
     if (old !== undefined && same(old, lease)) return;
-    assert.ok(
-      lease.expiresAtMs <= lease.claimedAtMs + this.#limits.leaseMs || lease.attempts === old?.attempts,
-      `lease ${show(lease)} is too long`,
-    );
+    const isShort = lease.expiresAtMs <= lease.claimedAtMs + this.#limits.leaseMs;
+    assert.ok(isShort, `lease ${show(lease)} is too long`);
     const parent = old ?? [...before.leases.values()].find((other) => contains(other, lease));
     const isClaimed = lease.attempts > (parent?.attempts ?? 0);
     assert.ok(!isClaimed || now.queue.isPaused === 0, `${name(actor)} claims while the queue is paused`);
     if (parent === undefined) {
       assert.ok(lease.isReplay === 1 || lease.firstId > claimedId, `event ${lease.firstId} is claimed again`);
-    } else if (isClaimed || (now.leases.get(parent.id)?.attempts ?? 0) > parent.attempts) {
-      // Its holder may have given it back just before.
-      const mayClaim = isFree(parent, Date.now()) || this.#holders.get(parent.id) === actor;
-      assert.ok(mayClaim, `${name(actor)} claims ${show(parent)}, which is held`);
-      if (this.#holders.get(parent.id) !== actor && parent.expiresAtMs !== parent.claimedAtMs)
-        this.takenOver++;
-    } else this.#checkHolder(parent, actor);
-    if (isClaimed || parent === undefined) this.#holders.set(lease.id, actor);
+    } else if (isClaimed || isClaimedAgain(parent, now)) this.#checkMayClaim(parent, actor);
+    else this.#checkHolder(parent, actor);
+    if (isClaimed) this.#holders.set(lease.id, actor);
+  }
+
+  #checkMayClaim(lease: LeaseRow, actor: Actor | undefined): void {
+    if (this.#holders.get(lease.id) === actor) return; // it may have given the lease back just before
+    assert.ok(isFree(lease, Date.now()), `${name(actor)} claims ${show(lease)}, which is held`);
+    if (lease.expiresAtMs !== lease.claimedAtMs) this.takenOver++;
   }
 
   #checkSettledBy(lease: LeaseRow, { row, actor, old, now }: Change): void {
@@ -270,6 +264,26 @@ interface Change {
   readonly before: Snapshot;
   readonly now: Snapshot;
   readonly actor: Actor | undefined;
+}
+
+function leasesOf({ leases }: Snapshot, { id }: SubscriptionRow): LeaseRow[] {
+  return [...leases.values()].filter(({ subscriptionId }) => subscriptionId === id);
+}
+
+/** The ids in ranges of events that were to be delivered, of which no lease has any more. */
+function* settledOf(
+  ranges: readonly { readonly firstId: number; readonly lastId: number }[],
+  leases: readonly LeaseRow[],
+): Generator<number> {
+  const isLeased = (id: number) =>
+    leases.some(({ isReplay, firstId, lastId }) => isReplay === 0 && firstId <= id && id <= lastId);
+  for (const { firstId, lastId } of ranges)
+    for (let id = firstId; id <= lastId; id++) if (!isLeased(id)) yield id;
+}
+
+/** Whether a lease was claimed once more since. */
+function isClaimedAgain({ id, attempts }: LeaseRow, now: Snapshot): boolean {
+  return (now.leases.get(id)?.attempts ?? 0) > attempts;
 }
 
 function byId<T extends { readonly id: number }>(rows: readonly T[]): Map<number, T> {
