@@ -97,7 +97,7 @@ test("never waits longer than the maximum age, even if the interval is longer", 
   putEvents(queue.events, 1);
   batcher.refresh(5_500);
 
-  assert.equal(batcher.dueInMs(false, 5_500), 1_000);
+  assert.equal(batcher.dueInMs(false, 5_500), 500, "it may have come right after the claim");
 });
 
 test("claims a gap of deleted rows together with the next events", () => {
