@@ -1,5 +1,5 @@
 /**
- * `bun run mutate [--seed N] [--count N] [--tiers unit,runtime,system] [PATH[:LINE] ...]`: breaks `src/` in one place at
+ * `bun run mutate [--seed N] [--count N] [--workers N] [--tiers unit,runtime,system] [PATH[:LINE] ...]`: breaks `src/` in one place at
  * a time, in copies, and runs the tests that can reach it, nearest and cheapest first, up to the first that fails. What
  * no test notices, nor the compiler, is printed. PATH is a folder or a file, by default `src`. The seed decides which
  * mutants are chosen. The exit code is 1 if one survived.

@@ -27,7 +27,7 @@ function rangesOf(leases: LeaseTable): number[][] {
   return leases.all().map(({ firstId, lastId, sends }) => [firstId, lastId, sends]);
 }
 
-test("settles a lease as it is told, and counts", async () => {
+test("settles a lease as the settlement says, and counts", async () => {
   for (const [settlement, left, depth] of [
     [{ kind: "ack" }, [], 0],
     [{ kind: "release", wasReceived: true }, [[1, 5, 1]], 5],

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { test } from "node:test";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
@@ -43,6 +44,19 @@ test("many events are put all or none, or as many as fit", () => {
   assert.deepEqual([events.depth(), idsOf(events.read({ fromId: 39, limit: 9 }))], [40, [39, 40]]);
   events.setMaxEvents(10);
   assert.deepEqual([events.room(), events.putWhatFits([BODY]), events.depth()], [-30, 0, 40]);
+});
+
+test("no way to put stores events in a file that was removed: nobody would find them", () => {
+  for (const put of [
+    ({ events }: TestQueue) => events.put(BODY),
+    ({ events }: TestQueue) => events.put(BODY, "a trace"),
+    ({ events }: TestQueue) => events.putMany([BODY]),
+    ({ events }: TestQueue) => events.putWhatFits([BODY]),
+  ]) {
+    using queue = testQueue();
+    rmSync(queue.file.path);
+    assert.throws(() => put(queue), { code: "MOVED" });
+  }
 });
 
 test("events are put in their order, in rows of any number", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
+import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 test("claims the events above the cursor as one range and never writes their rows", () => {
@@ -148,6 +149,27 @@ test("claims the lease with the fewest attempts, when none may keep the others w
   queue.leases.release(queue.leases.claimExpired()!);
   assert.equal(queue.leases.claimExpired({ fairly: true })?.firstId, 3);
   assert.equal(queue.leases.claimExpired({ fairly: true })?.firstId, 1);
+});
+
+test("claims what comes next within limits: what was released, then new events, then a replay", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 9); // of two bytes each
+  const next = (maxEvents: number, maxBytes: number): number[] | undefined => {
+    const lease = queue.leases.claimNext({ maxEvents, maxBytes });
+    return lease && [lease.firstId, lease.lastId];
+  };
+  queue.leases.release(claim(queue.leases, 0, 3));
+  assert.deepEqual(next(2, 1_000), [1, 2], "the rest is a lease of its own");
+  assert.deepEqual(next(9, 1_000), [3, 3]);
+  assert.deepEqual(next(9, 4), [4, 5]);
+  assert.deepEqual(next(9, 1), [6, 6], "one event of any size");
+  assert.deepEqual(next(2, 1_000), [7, 8]);
+  assert.deepEqual(next(9, 1_000), [9, 9]);
+  assert.equal(next(9, 1_000), undefined);
+
+  for (const lease of queue.leases.all()) queue.leases.ack(lease);
+  new SubscriptionTable(queue.file).replay("default", { firstId: 2, lastId: 4 });
+  assert.deepEqual([next(2, 1_000), next(2, 1_000), next(2, 1_000)], [[2, 3], [4, 4], undefined]);
 });
 
 test("takes over the lease of a publisher that died once it has expired", () => {

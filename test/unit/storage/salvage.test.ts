@@ -29,7 +29,7 @@ const SMALL: Buffer = fileOf(EVENTS, () => "x".repeat(60));
 test("saves all events of a sound file with their ids, also those that are in the -wal alone", () => {
   using queue = testQueue();
   // SQLite gives pages of their own to what exceeds 4,061 bytes, and decides by its size how much of it.
-  const largeBytes = (n: number): number => (n % 50 === 0 ? 20_000 : 3_900 + 6 * n);
+  const largeBytes = (n: number): number => (n % 50 === 0 ? 16_400 : 3_900 + 6 * n); // 16,400: a varint of three bytes
   putEvents(queue, 500, (n) => "y".repeat(n % 4 === 0 ? largeBytes(n) : 10));
   using saved = salvaged(queue.file.path);
   assert.deepEqual(saved.ids(), idsFrom(1, 500));

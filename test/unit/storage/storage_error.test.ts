@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventStorageError } from "../../../src/errors.ts";
+import { codeName } from "../../../src/storage/sqlite/sqlite.ts";
 import { toStorageError } from "../../../src/storage/storage_error.ts";
 
 test("says what happened, where, and what to do, for each of SQLite's codes", () => {
@@ -46,4 +47,36 @@ test("leaves every other error as it is", () => {
   ]) {
     assert.equal(toStorageError(error, "/q"), error);
   }
+});
+
+test("names the codes of SQLite's header; an extended one that is not listed as its primary code", () => {
+  const extended = (primary: number, nth: number): string => codeName(primary | (nth << 8));
+  assert.deepEqual(
+    [5, 6, 8, 10, 11, 13, 14, 19, 26, 99].map(codeName),
+    [
+      "BUSY",
+      "LOCKED",
+      "READONLY",
+      "IOERR",
+      "CORRUPT",
+      "FULL",
+      "CANTOPEN",
+      "CONSTRAINT",
+      "NOTADB",
+      "ERROR",
+    ].map((name) => `SQLITE_${name}`),
+  );
+  assert.deepEqual(
+    [extended(5, 1), extended(5, 2), extended(5, 3)],
+    ["SQLITE_BUSY_RECOVERY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_TIMEOUT"],
+  );
+  assert.deepEqual(
+    [extended(19, 1), extended(19, 6), extended(19, 7), extended(19, 8)],
+    [
+      "SQLITE_CONSTRAINT_CHECK",
+      "SQLITE_CONSTRAINT_PRIMARYKEY",
+      "SQLITE_CONSTRAINT_TRIGGER",
+      "SQLITE_CONSTRAINT",
+    ],
+  );
 });

@@ -102,7 +102,7 @@ test("a group has at most 64 batches", async () => {
   assert.deepEqual(target.steps, [64, "commit", 1, "commit"]);
 });
 
-test("a group of nothing but duplicates is not synced: its events were before", async () => {
+test("a group of duplicates only is not synced: its events were synced before", async () => {
   const target = new Target();
   target.areDuplicates = true;
   await open(target, "always").store(batchOf(["1"]));
