@@ -78,6 +78,8 @@ export class GroupCommitSink implements Sink {
   readonly #maxGroupBytes: number;
   readonly #waiting: WaitingBatch[] = [];
   #running: Promise<void> | undefined;
+  /** Whether there is more to do after the group that is being stored. */
+  #isWoken = false;
   #closing: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isDirty = false;
@@ -105,8 +107,9 @@ export class GroupCommitSink implements Sink {
     return promise;
   }
 
-  /** @internal Runs the target's `maintain`, also when no batch comes. */
+  /** @internal Runs the target's `maintain`, also when no batch comes: soon, or after the group that is being stored. */
   wake(): void {
+    this.#isWoken = true;
     this.#running ??= this.#run();
   }
 
@@ -137,8 +140,10 @@ export class GroupCommitSink implements Sink {
   async #run(): Promise<void> {
     await nextTurn(); // more batches may come in this one
     try {
-      do await this.#turn();
-      while (this.#waiting.length > 0);
+      do {
+        this.#isWoken = false;
+        await this.#turn();
+      } while (this.#waiting.length > 0 || this.#isWoken);
     } finally {
       this.#running = undefined;
     }

@@ -120,6 +120,20 @@ test("the target is maintained before each group, and when the sink is woken wit
   assert.equal(target.maintained, 2);
 });
 
+test("a sink that is woken while a group is synced maintains its target afterwards, though no batch comes", async () => {
+  const target = new Target();
+  const sink = open(target, "always");
+  const { promise, resolve } = Promise.withResolvers<void>();
+  target.gate = promise;
+  const stored = sink.store(batchOf(["1"]));
+  await eventually("a sync", () => target.steps.includes("sync"));
+  sink.wake(); // a file has become old enough to be rotated
+  resolve();
+  await stored;
+  await sink.close();
+  assert.equal(target.maintained, 2);
+});
+
 test("two batches that may hold the same events are never in one group", async () => {
   const target = new Target();
   const sink = open(target, "never");
