@@ -292,7 +292,7 @@ export class LeaseTable {
    */
   release(lease: Lease, wasReceived = true): boolean {
     const { id, attempts, sends } = lease;
-    const run = () => this.#sql.expire.run(Date.now(), wasReceived ? sends : sends - 1, id, attempts);
+    const run = () => this.#sql.expire.run(wasReceived ? sends : sends - 1, id, attempts);
     return this.#file.write(run).changes === 1;
   }
 
@@ -306,7 +306,7 @@ export class LeaseTable {
     const left = wasReceived ? sends : sends - 1;
     return this.#file.transaction(() => {
       if (this.#sql.copyUpper.run(lastId + 1, nowMs, nowMs, left, id, attempts).changes === 0) return false;
-      this.#sql.cut.run(lastId, nowMs, left, id, attempts);
+      this.#sql.cut.run(lastId, left, id, attempts);
       return true;
     });
   }
@@ -502,11 +502,12 @@ function settleStatements(file: QueueFile) {
       `DELETE FROM eventspool_lease WHERE ${IS_MINE}
        RETURNING first_id AS firstId, last_id AS lastId, is_replay AS isReplay`,
     ),
-    expire: file.prepare<[number, number, number, number]>(
-      `UPDATE eventspool_lease SET expires_at_ms = ?, sends = ? WHERE ${IS_MINE}`,
+    // Not by the time of day: if the clock was hours ahead, nobody could claim the lease for hours once it is set right.
+    expire: file.prepare<[number, number, number]>(
+      `UPDATE eventspool_lease SET expires_at_ms = claimed_at_ms, sends = ? WHERE ${IS_MINE}`,
     ),
-    cut: file.prepare<[number, number, number, number, number]>(
-      `UPDATE eventspool_lease SET last_id = ?, expires_at_ms = ?, sends = ? WHERE ${IS_MINE}`,
+    cut: file.prepare<[number, number, number, number]>(
+      `UPDATE eventspool_lease SET last_id = ?, expires_at_ms = claimed_at_ms, sends = ? WHERE ${IS_MINE}`,
     ),
     copyUpper: file.prepare<[number, number, number, number, number, number]>(
       `INSERT INTO eventspool_lease ${PART}
