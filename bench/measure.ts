@@ -65,7 +65,7 @@ export async function race(contestants: readonly Contestant[], repeats: number):
 }
 
 async function runOnce([program = "", ...args]: readonly string[]): Promise<Record<string, number> | string> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 300_000 });
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 900_000 });
   const [out, problem] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
