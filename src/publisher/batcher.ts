@@ -147,7 +147,7 @@ export type SumRange = (firstId: number, lastId: number) => RangeSum;
 /** How many ids are tried first: a batch has room for several times as many events of 300 bytes. */
 const FIRST_GUESS = 256;
 
-/** How much of the room that is left is tried next: seldom too much, and then it is summed once. */
+/** How much of the room that is left is tried next: rarely too much, and then it is summed once. */
 const GUESSED_SHARE = 0.97;
 
 /** A batch that is being filled: the count and size of its events. Their bodies are read once, after the claim. */

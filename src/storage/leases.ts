@@ -401,7 +401,7 @@ function prepareStatements(file: QueueFile, subscriptionId: number) {
 
 /**
  * The reads have the id of the subscription in their text: as a parameter, it makes SQLite compile a join or an ORDER BY
- * anew each time (300 us instead of 15).
+ * again each time (300 us instead of 15).
  */
 function claimStatements(file: QueueFile, subscriptionId: number) {
   return {

@@ -320,7 +320,7 @@ function prepareStatements(file: QueueFile) {
        ORDER BY 1`,
     ),
     pageCount: file.prepareFirst<[], number>("PRAGMA page_count"),
-    // A LIMIT that is a parameter makes SQLite compile the statement anew each time.
+    // A LIMIT that is a parameter makes SQLite compile the statement again each time.
     sample: file.prepareFirst<[number], number>(
       `SELECT coalesce(avg(size), 0) FROM
          (SELECT length(body) AS size FROM eventspool_event WHERE id >= ? ORDER BY id LIMIT ${SAMPLE_EVENTS})`,
