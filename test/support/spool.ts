@@ -177,8 +177,12 @@ export async function addressOf(program: Program): Promise<URL> {
   return new URL((JSON.parse(line) as { properties: { address: string } }).properties.address);
 }
 
-/** Ends a program with a signal, by default SIGTERM, and returns its exit code. */
+/**
+ * Ends a program with a signal, by default SIGTERM, and returns its exit code. SIGTERM waits for its first line: before
+ * that it may not handle signals yet, and would end as by SIGKILL.
+ */
 export async function stop(program: Program, signal: NodeJS.Signals = "SIGTERM"): Promise<number | string> {
+  if (signal === "SIGTERM") await program.line(/./);
   program.signal(signal);
   return program.ended;
 }

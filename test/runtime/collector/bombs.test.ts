@@ -56,7 +56,7 @@ const bodies = fc.oneof(
 );
 
 test("only valid JSON is stored, byte for byte, and every event is accounted for", {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const stored: StoredBatch[] = [];
   const status = new CollectorStatus();

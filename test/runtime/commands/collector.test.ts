@@ -18,7 +18,7 @@ import { addressOf, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { assertRejection, type Result } from "./support.ts";
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 180_000 };
 
 async function collector(args: readonly string[]): Promise<Result> {
   await using program = start("src/commands/collector.ts", args);

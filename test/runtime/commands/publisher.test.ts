@@ -16,7 +16,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 import { readVectors } from "../../support/vectors.ts";
 import { assertRejection, type Result } from "./support.ts";
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 180_000 };
 const NOT_ROOT =
   process.platform !== "linux" || process.getuid?.() !== 0 ? "only root can run as another user" : false;
 

@@ -9,7 +9,7 @@ import { type Program, start } from "../../support/processes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, type Settings, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 180_000 };
 
 interface Reloadable extends Program {
   rewrite(settings: Settings): void;

@@ -251,7 +251,7 @@ test("fails to start when the directory does not exist", () => {
 });
 
 test("leaves nothing that keeps a process alive, whatever the grace time", {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   using directory = temporaryDirectory();
   const args = [directory.path, "1h"];

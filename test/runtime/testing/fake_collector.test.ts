@@ -19,7 +19,7 @@ import {
 import { queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 180_000 };
 
 /** Longer than any wait of a publisher in these tests. */
 const PATIENT = { timeoutMs: 30_000 };

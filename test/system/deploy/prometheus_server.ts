@@ -13,17 +13,17 @@ export const NO_PROMETHEUS: string | false =
   "prometheus is not installed: apt-get install prometheus";
 
 /** How much faster than in production alerts are looked at, wait and resolve. */
-const SPEED = 100;
+const SPEED = 60;
 
 /** How long an alert may take to fire or to resolve on a busy machine, in milliseconds. */
-const PATIENT_MS = 120_000;
+const PATIENT_MS = 180_000;
 
-const SCRAPE_INTERVAL_MS = 300;
+const SCRAPE_INTERVAL_MS = 500;
 
 /** The jobs that the alerts expect. */
 type Job = "eventspool" | "eventspool-collector";
 
-/** A real Prometheus with the alerts of `deploy/`, a hundred times faster. */
+/** A real Prometheus with the alerts of `deploy/`, many times faster. */
 export interface PrometheusServer extends AsyncDisposable {
   /** Scrapes an address from now on. Resolves when it was seen to answer. */
   scrape(job: Job, address: string): Promise<void>;
@@ -109,7 +109,7 @@ export async function startPrometheus(): Promise<PrometheusServer> {
   };
 }
 
-/** Durations and large thresholds, of seconds and bytes, are a hundredth: `[5m]`, `for: 2m`, `> 600`. */
+/** Divides durations and large thresholds, of seconds and bytes: `[5m]`, `for: 2m`, `> 600`. */
 function faster(rules: string): string {
   const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
   return rules

@@ -44,13 +44,20 @@ for (const [kind, { name, open, read }] of Object.entries(SINK_KINDS))
       note(kept, writer.stdout);
     }
 
-    const lastId = Math.max(...kept) + 1_000; // more than was on its way when it was killed
-    await using sink = open(directory.path);
+    await using sink = open(directory.path); // removes what the kill has cut short
+    const ids = (): number[] => read(directory.path).map((event) => Number(/^"?(\d+)/.exec(event)?.[1]));
+    const stored = new Set(ids());
+    assert.deepEqual(
+      [...kept].filter((id) => !stored.has(id)),
+      [],
+      "what was reported as stored is there",
+    );
+    // Not the last that we have read of: a slow reader is far behind.
+    const lastId = ids().reduce((a, b) => Math.max(a, b), 0) + 1;
     await sink.store(numberedBatch(1, lastId));
     const expected = Array.from({ length: lastId }, (_, index) => index + 1);
-    const ids = read(directory.path).map((event) => Number(/^"?(\d+)/.exec(event)?.[1]));
     assert.deepEqual(
-      ids.toSorted((a, b) => a - b),
+      ids().toSorted((a, b) => a - b),
       expected,
     );
   });

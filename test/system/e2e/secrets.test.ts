@@ -7,7 +7,7 @@ import { type Program, start } from "../../support/processes.ts";
 import { serveHttp } from "../../support/servers.ts";
 import { addressOf, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 180_000 };
 const SECRET = "correct-horse-battery-staple-0123456789";
 const TOKEN = "open-sesame-0123456789";
 const BASE64 = Buffer.from(SECRET).toString("base64");

@@ -8,7 +8,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 // It runs examples/service.ts, whose `from "eventspool"` is src/ under Bun and the built dist/ elsewhere.
 const onlyBun = {
   skip: process.versions.bun === undefined && "the demo is `bun run demo`",
-  timeout: 60_000,
+  timeout: 180_000,
 };
 
 test(

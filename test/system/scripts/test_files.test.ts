@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ROOT } from "../../support/project.ts";
+
+/** What is one for all threads of a process. `process.umask()` without an argument only reads. */
+const CHANGES =
+  /\bprocess\s*\.\s*(chdir|umask|set(e?[ug]id|groups)|initgroups)(\?\.|!)?\((?!\))|\benv\.TZ\s*=/;
+
+test("only programs that tests start change the user, umask, directory or time zone of their process: Deno runs test files as threads of one", () => {
+  const files = globSync("test/{unit,runtime,support}/**/*.ts", { cwd: ROOT });
+  const shared = files.filter((file) => !file.startsWith("test/support/programs/"));
+  assert.ok(shared.length > 100);
+  assert.deepEqual(
+    shared.filter((file) => CHANGES.test(readFileSync(join(ROOT, file), "utf8"))),
+    [],
+  );
+});
