@@ -83,6 +83,7 @@ async function publish(
     directory,
     config,
   ]);
+  await publisher.line(/"Publishing /); // without one, nothing syncs what is put
   const args = [directory, recorder.marks, durability, `${EVENTS}`, `${LARGE_EVENTS}`];
   await recorder.run(`${PROGRAMS}/service.ts`, args);
   // Asked of the marks: a queue that is opened here would write to the disk, and not be recorded.
