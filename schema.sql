@@ -94,7 +94,7 @@ CREATE TABLE eventspool_lease (
   first_id        INTEGER NOT NULL,
   last_id         INTEGER NOT NULL,
   claimed_at_ms   INTEGER NOT NULL,              -- a lease claimed in the future means the clock was set back
-  expires_at_ms   INTEGER NOT NULL,              -- from then on any publisher may claim it; at release: now
+  expires_at_ms   INTEGER NOT NULL,              -- from then on any publisher may claim it; at release: claimed_at_ms
   attempts        INTEGER NOT NULL,              -- how often it was claimed
   sends           INTEGER NOT NULL,              -- how many of these attempts a destination may have received
   is_replay       INTEGER NOT NULL DEFAULT 0,    -- 1: its events were settled before

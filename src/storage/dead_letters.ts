@@ -208,9 +208,10 @@ function prepareStatements(file: QueueFile) {
          (subscription_id, id, put_at_ms, dead_at_ms, attempts, status, response, body)
        SELECT ?, id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id BETWEEN ? AND ?`,
     ),
+    // Not by time: after the clock was set back, that would be the new one.
     dropOldest: file.prepare<[number]>(
-      `DELETE FROM eventspool_dead_letter WHERE rowid =
-         (SELECT rowid FROM eventspool_dead_letter WHERE subscription_id = ? ORDER BY dead_at_ms, id LIMIT 1)`,
+      `DELETE FROM eventspool_dead_letter
+       WHERE rowid = (SELECT min(rowid) FROM eventspool_dead_letter WHERE subscription_id = ?)`,
     ),
     addDropped: file.prepare<[number, number]>(
       `UPDATE eventspool_subscription SET dropped_dead_letter_count = dropped_dead_letter_count + ?

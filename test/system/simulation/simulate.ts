@@ -1,10 +1,10 @@
 /**
- * Worlds in simulated time, under Node: `simulate.ts SEED COUNT HOURS`. Prints what came of them, or the seed of the
+ * Worlds in simulated time, under Node: `simulate.ts SEED COUNT HOURS`. Prints what they went through, or the seed of the
  * first that is not as promised.
  *
  * @module
  */
-import { argv, exit } from "node:process";
+import process, { argv, exit } from "node:process";
 import { SimulatedTime } from "./simulated_time.ts";
 
 const [seed = 1, count = 1, hours = 100] = argv.slice(2).map(Number);
@@ -12,16 +12,22 @@ const time = new SimulatedTime();
 time.install();
 const { World } = await import("./world.ts");
 
-const sum = { hours: 0, put: 0, deadLetters: 0, kills: 0 };
-for (let nth = seed; nth < seed + count; nth++) {
-  try {
-    const history = await new World(time, nth).live(hours);
-    sum.hours += hours;
-    for (const [name, value] of Object.entries(history)) sum[name as keyof typeof history] += value as number;
-  } catch (error) {
-    console.error(`seed ${nth}, ${hours} hours: ${(error as Error).stack}`);
-    exit(1);
-  }
+let nth = seed;
+let beganAtMs = 0;
+const fail = (error: unknown): void => {
+  console.error(
+    `seed ${nth}, ${hours} hours, after ${((time.nowMs - beganAtMs) / 3_600_000).toFixed(1)}: ${(error as Error).stack}`,
+  );
+  exit(1);
+};
+process.on("uncaughtException", fail);
+process.on("unhandledRejection", fail);
+const sum: Record<string, number> = { hours: 0 };
+for (; nth < seed + count; nth++) {
+  beganAtMs = time.nowMs;
+  const history = await new World(time, nth).live(hours).catch(fail);
+  sum.hours! += hours;
+  for (const [name, value] of Object.entries(history ?? {})) sum[name] = (sum[name] ?? 0) + value;
 }
 console.log(JSON.stringify(sum));
 exit(0);

@@ -1,44 +1,58 @@
 /**
  * Time that passes only when nothing else is left to do, for Node: all that asks for the time or waits for it, whichever
- * module it takes that from, gets this time. Waiting for the disk and turns of the event loop stay real, but short.
+ * module it takes that from, gets this time. Nothing else is asynchronous, not even a sync of the disk, so that a seed
+ * always shows the same.
  *
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import fs from "node:fs";
+import fsPromises from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
-import process from "node:process";
-import timers from "node:timers";
-import timersPromises, { setImmediate as nextTurn } from "node:timers/promises";
+import timers, { setImmediate as afterThisTurn } from "node:timers";
+import timersPromises from "node:timers/promises";
+import { type Random, randomFrom } from "../power/recorded_disk.ts";
 
 /** When the simulation begins, in Unix milliseconds. */
 const BEGIN_MS = Date.UTC(2026, 0, 1);
 
+/** How often an idle publisher checks for events, in milliseconds. A poll is known by this number, which nothing else has. */
+export const POLL_MS = 997;
+
 /**
- * What is done again and again though nothing happens, such as to look at the health, by an interval or by a sleep of
- * `node:timers/promises`, is done this much less often.
+ * Checks that are made again and again although nothing happens become rare: the next one comes after so many times as
+ * long as nothing has happened, and at the latest after three hours. Once something happens, they are as frequent as ever.
  */
-const IDLE_FACTOR = 9_000;
+const IDLE_FACTOR = 7;
+const MAX_IDLE_MS = 3 * 3_600_000;
 
-/** How many turns without anything to do show that nothing is left. */
-const QUIET_TURNS = 3;
+/** Which share of the checks without a hurry (the lag, the -wal, the ballast) notice at once that something happens. */
+const ALERT_SHARE = 0.05;
 
-/** Whose timers they are: those of one that is killed never end. */
+/** Whose timers they are. Those of an actor that is killed never end. */
 export interface Actor {
+  readonly name: string;
   isDead: boolean;
 }
 
-/** What waits. */
+/** A timer. */
 class Timer {
-  readonly atMs: number;
+  atMs: number;
   readonly actor: Actor | undefined;
   readonly run: () => void;
-  isCleared = false;
+  /** How long it waits if something happens, in milliseconds; undefined: it does not notice. */
+  readonly checkMs: number | undefined;
+  readonly #clear: (timer: Timer) => void;
 
-  constructor(atMs: number, actor: Actor | undefined, run: () => void) {
+  constructor(
+    { atMs, actor, run, checkMs }: Pick<Timer, "atMs" | "actor" | "run" | "checkMs">,
+    clear: (timer: Timer) => void,
+  ) {
     this.atMs = atMs;
     this.actor = actor;
     this.run = run;
+    this.checkMs = checkMs;
+    this.#clear = clear;
   }
 
   ref(): this {
@@ -54,45 +68,93 @@ class Timer {
   }
 
   [Symbol.dispose](): void {
-    this.isCleared = true;
+    this.#clear(this);
   }
 }
 
-const actors = new AsyncLocalStorage<Actor>();
+interface Watch {
+  readonly actor: Actor | undefined;
+  readonly onWrite: () => void;
+}
+
+const actors = new AsyncLocalStorage<Actor | undefined>();
 
 /** The time of the process, once {@link SimulatedTime.install} was called. */
 export class SimulatedTime {
-  /** What no clock change can turn back, in milliseconds since the begin. */
+  /** A time that no clock change sets back, in milliseconds since the begin. */
   nowMs = 0;
-  /** How much the clock on the wall is ahead of it, in milliseconds. */
+  /** How much the wall clock is ahead of it, in milliseconds. */
   clockErrorMs = 0;
-  readonly #timers: Timer[] = [];
+  /** Decides all that is random, also in the code under test. */
+  random: Random = randomFrom(0);
+  /** When something happens by time alone, in milliseconds since the begin: an idle publisher polls then. */
+  nextChangeAtMs: () => number = () => Number.POSITIVE_INFINITY;
+  #timers: Timer[] = [];
+  #watches: Watch[] = [];
+  #happenedAtMs = 0;
 
-  /** Replaces the clocks and timers of the process. */
+  /** Begins anew, without a timer. */
+  begin(random: Random): void {
+    this.random = random;
+    this.clockErrorMs = 0;
+    this.#happenedAtMs = this.nowMs;
+    this.#timers = [];
+    this.#watches = [];
+  }
+
+  /** Replaces the clocks, the timers and the syncs of the process. */
   install(): void {
-    const set = (run: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]): Timer =>
-      this.after(Math.max(1, delayMs), () => run(...args));
+    this.#installTimers();
+    this.#installDisk();
+    Date.now = () => Math.floor(BEGIN_MS + this.nowMs + this.clockErrorMs);
+    performance.now = () => this.nowMs;
+    Math.random = () => this.random();
+    syncBuiltinESMExports();
+  }
+
+  #installTimers(): void {
+    const set = (run: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]): Timer => {
+      const resume = () => run(...args);
+      if (delayMs === POLL_MS) return this.#check(delayMs, resume);
+      return this.after(Math.max(1, Math.trunc(delayMs)), resume); // as Node does
+    };
     const repeat = (run: () => void, delayMs = 0): Timer => {
-      const timer: Timer = set(() => {
+      const timer = this.#check(delayMs, () => {
         run();
         const next = repeat(run, delayMs);
         timer[Symbol.dispose] = () => next[Symbol.dispose]();
-      }, delayMs * IDLE_FACTOR);
+      });
       return timer;
     };
     const clear = (timer: Timer | undefined): void => timer?.[Symbol.dispose]();
     const all = { setTimeout: set, setInterval: repeat, clearTimeout: clear, clearInterval: clear };
     Object.assign(globalThis, all);
     Object.assign(timers, all);
-    timersPromises.setTimeout = ((delayMs, value, options) =>
-      this.sleep((delayMs ?? 0) * IDLE_FACTOR, options?.signal).then(
-        () => value,
-      )) as typeof timersPromises.setTimeout;
-    Date.now = () => Math.floor(BEGIN_MS + this.nowMs + this.clockErrorMs);
-    performance.now = () => this.nowMs;
-    // Nobody is told of writes: the real file system would tell at real times.
-    fs.watch = (() => ({ on: () => {}, close: () => {} })) as unknown as typeof fs.watch;
-    syncBuiltinESMExports();
+    const pause = <T>(delayMs = 0, value?: T, options?: { signal?: AbortSignal }): Promise<T> =>
+      this.#wait((run) => this.#check(delayMs, run), options?.signal).then(() => value as T);
+    const nextTurn = <T>(value?: T): Promise<T> => this.sleep(0).then(() => value as T);
+    Object.assign(timersPromises, { setTimeout: pause, setImmediate: nextTurn });
+  }
+
+  /** Syncs take simulated time: a slow disk must break nothing. What a power cut takes is tested elsewhere. */
+  #installDisk(): void {
+    const syncMs = (): number => (this.random() < 0.02 ? this.random() * 3_000 : this.random() * 5);
+    const datasync = (_file: number, done: (error: null) => void) =>
+      void this.after(syncMs(), () => done(null));
+    const open = async () => ({
+      datasync: () => this.sleep(syncMs()),
+      [Symbol.asyncDispose]: async () => {},
+    });
+    const watch = (_path: string, _options: unknown, onWrite: () => void) => {
+      const added: Watch = { actor: actors.getStore(), onWrite };
+      this.#watches.push(added);
+      const close = () => {
+        this.#watches = this.#watches.filter((other) => other !== added);
+      };
+      return { on: () => {}, close };
+    };
+    Object.assign(fs, { fdatasync: datasync, watch });
+    Object.assign(fsPromises, { open });
   }
 
   /** Runs something on behalf of an actor, with all that it starts. */
@@ -102,22 +164,70 @@ export class SimulatedTime {
 
   /** Calls back after a while. */
   after(delayMs: number, run: () => void): Timer {
-    const timer = new Timer(this.nowMs + delayMs, actors.getStore(), run);
-    // Behind those that are due at the same time.
-    const at = this.#timers.findLastIndex(({ atMs }) => atMs <= timer.atMs) + 1;
-    this.#timers.splice(at, 0, timer);
-    return timer;
+    return this.#add(delayMs, run);
   }
 
   /** Resolves after a while. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return this.#wait((run) => this.after(delayMs, run), signal);
+  }
+
+  /** Something has happened: who polls looks soon. */
+  happened(): void {
+    this.#happenedAtMs = this.nowMs;
+    this.#hasten(({ checkMs = Number.POSITIVE_INFINITY }) =>
+      checkMs === POLL_MS || this.random() < ALERT_SHARE ? this.nowMs + checkMs : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  /** A publisher has written something: who polls looks when a lease expires. */
+  committed(): void {
+    const changeAtMs = this.nextChangeAtMs();
+    this.#hasten(({ checkMs }) =>
+      checkMs === POLL_MS ? Math.max(changeAtMs, this.nowMs + POLL_MS) : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  #hasten(toMs: (timer: Timer) => number): void {
+    let isSorted = true;
+    for (const timer of this.#timers) {
+      const atMs = toMs(timer);
+      if (atMs >= timer.atMs) continue;
+      timer.atMs = atMs;
+      isSorted = false;
+    }
+    if (!isSorted) this.#timers.sort((a, b) => a.atMs - b.atMs);
+  }
+
+  /** Tells those who watch a file that something was written, or some of them: a poll must do for the others. */
+  written(share: number): void {
+    for (const { actor, onWrite } of this.#watches)
+      if (actor?.isDead !== true && this.random() < share) this.#add(0.2 + this.random(), onWrite, { actor });
+  }
+
+  /** Lets time pass, from one timer to the next, and calls `onStep` after each with the actor whose timer it was. */
+  async pass(durationMs: number, onStep: (actor: Actor | undefined) => void): Promise<void> {
+    const endMs = this.nowMs + durationMs;
+    for (let actor: Actor | undefined; ; ) {
+      await allElse();
+      onStep(actor);
+      const next = this.#takeBefore(endMs);
+      if (next === undefined) break;
+      actor = next.actor;
+      this.nowMs = Math.max(this.nowMs, next.atMs);
+      actors.run(actor, next.run);
+    }
+    this.nowMs = endMs;
+  }
+
+  #wait(start: (run: () => void) => Timer, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const onAbort = (): void => {
         timer[Symbol.dispose]();
         reject(signal?.reason);
       };
-      const timer = this.after(delayMs, () => {
+      const timer = start(() => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
       });
@@ -125,33 +235,40 @@ export class SimulatedTime {
     });
   }
 
-  /** Lets time pass, from one timer to the next, and calls `onStep` whenever nothing is left to do at a time. */
-  async pass(durationMs: number, onStep: () => void): Promise<void> {
-    const endMs = this.nowMs + durationMs;
-    for (;;) {
-      await settle();
-      onStep();
-      const next = this.#takeBefore(endMs);
-      if (next === undefined) break;
-      this.nowMs = Math.max(this.nowMs, next.atMs);
-      next.run();
-    }
-    this.nowMs = endMs;
+  #check(delayMs: number, run: () => void): Timer {
+    const idleMs = Math.min(MAX_IDLE_MS, IDLE_FACTOR * (this.nowMs - this.#happenedAtMs));
+    const changeInMs = delayMs === POLL_MS ? this.nextChangeAtMs() - this.nowMs : Number.POSITIVE_INFINITY;
+    return this.#add(Math.max(delayMs, Math.min(idleMs, changeInMs)), run, { checkMs: delayMs });
   }
+
+  #add(
+    delayMs: number,
+    run: () => void,
+    { actor = actors.getStore(), checkMs }: { actor?: Actor | undefined; checkMs?: number } = {},
+  ): Timer {
+    const timer = new Timer({ atMs: this.nowMs + delayMs, actor, run, checkMs }, this.#clear);
+    // Behind those that are due at the same time.
+    let at = this.#timers.length;
+    while (at > 0 && this.#timers[at - 1]!.atMs > timer.atMs) at--;
+    this.#timers.splice(at, 0, timer);
+    return timer;
+  }
+
+  readonly #clear = (timer: Timer): void => {
+    const at = this.#timers.indexOf(timer);
+    if (at >= 0) this.#timers.splice(at, 1);
+  };
 
   #takeBefore(endMs: number): Timer | undefined {
     while (this.#timers.length > 0 && this.#timers[0]!.atMs <= endMs) {
       const next = this.#timers.shift()!;
-      if (!next.isCleared && next.actor?.isDead !== true) return next;
+      if (next.actor?.isDead !== true) return next;
     }
     return undefined;
   }
 }
 
-/** Waits until nothing can go on before time passes. */
-async function settle(): Promise<void> {
-  for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
-    await nextTurn();
-    if (process.getActiveResourcesInfo().some((name) => /^(FSReq|Immediate)/.test(name))) quiet = -1;
-  }
+/** Promises go on before the next turn of the event loop. */
+function allElse(): Promise<void> {
+  return new Promise((resolve) => void afterThisTurn(resolve));
 }

@@ -48,6 +48,25 @@ test("drops the oldest dead letters beyond the bound in rows, and counts them", 
   assert.equal(queue.events.state().droppedDeadLetters, 2);
 });
 
+test("keeps a new dead letter and drops the one before it, though the clock was set back in between", () => {
+  using queue = testQueue();
+  const deadLetters = new DeadLetterTable(queue.file);
+  buryEach(queue, 2, { maxCount: 2 });
+
+  const { now } = Date;
+  try {
+    Date.now = () => now() - 3_600_000;
+    buryEach(queue, 1, { maxCount: 2 });
+  } finally {
+    Date.now = now;
+  }
+
+  assert.deepEqual(
+    deadLetters.list({ limit: 10 }).map(({ id }) => id),
+    [2, 3],
+  );
+});
+
 test("drops as many dead letters as the bound in bytes asks for, the new one too when it is too large by itself", () => {
   using queue = testQueue();
   const deadLetters = new DeadLetterTable(queue.file);

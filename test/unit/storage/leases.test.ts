@@ -50,7 +50,7 @@ test("acks a lease, and leaves its events in the file", () => {
   assert.equal(queue.leases.ack(lease), true);
 
   assert.equal(queue.events.depth(), 2);
-  assert.equal(queue.leases.count(), 0);
+  assert.equal(queue.leases.state().leaseCount, 0);
   assert.equal(totalRows(queue), 1_003);
   assert.equal(queue.leases.ack(lease), false, "once");
 });
@@ -198,6 +198,27 @@ test("takes over a lease that lies in the future, since then the clock was set b
   );
 
   assert.equal(queue.leases.claimExpired()?.attempts, 2);
+});
+
+test("gives events back at once, though the clock is set right after it was an hour ahead", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const released = claim(queue.leases, 0, 3);
+  const split = claim(queue.leases, 3, 6);
+  const settled = claim(queue.leases, 6, 10);
+
+  const { now } = Date;
+  try {
+    Date.now = () => now() + 3_600_000;
+    assert.equal(queue.leases.release(released), true);
+    assert.equal(queue.leases.split(split, 4), true);
+    assert.equal(queue.leases.settle(settled, { dead: [], kept: [7, 9] }), 0);
+  } finally {
+    Date.now = now;
+  }
+
+  const claimed = Array.from({ length: 5 }, () => queue.leases.claimExpired()?.firstId);
+  assert.deepEqual(claimed, [1, 4, 5, 7, 9]);
 });
 
 test("splits a lease into two that anyone may claim, oldest first", () => {

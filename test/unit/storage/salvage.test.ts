@@ -28,7 +28,9 @@ const SMALL: Buffer = fileOf(EVENTS, () => "x".repeat(60));
 
 test("saves all events of a sound file with their ids, also those that are in the -wal alone", () => {
   using queue = testQueue();
-  putEvents(queue, 500, (n) => "y".repeat(n % 50 === 0 ? 20_000 : 10)); // some need pages of their own
+  // SQLite gives pages of their own to what exceeds 4,061 bytes, and decides by its size how much of it.
+  const largeBytes = (n: number): number => (n % 50 === 0 ? 20_000 : 3_900 + 6 * n);
+  putEvents(queue, 500, (n) => "y".repeat(n % 4 === 0 ? largeBytes(n) : 10));
   using saved = salvaged(queue.file.path);
   assert.deepEqual(saved.ids(), idsFrom(1, 500));
   assert.deepEqual(
@@ -123,6 +125,16 @@ test("saves neither what was delivered nor what was purged, but what is on its w
   assert.equal(saved.found.deadLetters, 1);
   assert.deepEqual(saved.found.missing, []);
   assert.equal(new EventTable(saved.file).state().deadLetters, 1);
+});
+
+test("brings no dead letter back from the pages of those that were purged", () => {
+  using queue = testQueue();
+  putEvents(queue, 100, () => "x".repeat(1_000));
+  queue.leases.deadLetter(queue.leases.claim(0, 99)!, { status: 422, response: "no" });
+  const letters = new DeadLetterTable(queue.file);
+  letters.purge(letters.list({ limit: 98 }).map(({ id }) => id));
+  using saved = salvaged(queue.file.path);
+  assert.equal(saved.found.deadLetters, 1);
 });
 
 test("keeps the settings, a pause, what is retained, and the position of each subscription", () => {
