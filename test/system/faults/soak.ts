@@ -57,7 +57,7 @@ const RUNTIMES: ReadonlyArray<{
 ];
 
 /** A subscription with its collector, each under one of the runtimes; those of `spare` are killed. */
-const LANES = ["default", "second", "third", "spare"] as const;
+const SUBSCRIPTIONS = ["default", "second", "third", "spare"] as const;
 const SPARE = 3;
 
 /** Forwards connections to a collector, until it cuts them. */
@@ -128,13 +128,13 @@ class Soak implements AsyncDisposable {
   #spares: { producer: Program; publisher: Program; collector: Program } | undefined;
 
   constructor(ports: readonly number[]) {
-    this.#collectorPorts = ports.slice(0, LANES.length);
-    this.#wirePorts = ports.slice(LANES.length);
+    this.#collectorPorts = ports.slice(0, SUBSCRIPTIONS.length);
+    this.#wirePorts = ports.slice(SUBSCRIPTIONS.length);
   }
 
   async begin(): Promise<void> {
-    for (const lane of LANES.keys())
-      this.wires.push(new Wire(this.#wirePorts[lane]!, this.#collectorPorts[lane]!));
+    for (const subscription of SUBSCRIPTIONS.keys())
+      this.wires.push(new Wire(this.#wirePorts[subscription]!, this.#collectorPorts[subscription]!));
     for (const [nth, { name }] of RUNTIMES.entries()) {
       this.lasting.set(`collector, ${name}`, this.#collector(nth, nth));
       this.lasting.set(`publisher, ${name}`, this.#publisher(nth, nth));
@@ -150,12 +150,12 @@ class Soak implements AsyncDisposable {
   /** Kills a spare program, and starts another like it under the next runtime. */
   async kill(
     role: "producer" | "publisher" | "collector",
-    lane: number = random(LANES.length),
+    subscription: number = random(SUBSCRIPTIONS.length),
   ): Promise<void> {
     this.kills++;
     await stop(this.#spares![role], "SIGKILL");
     if (role === "producer") this.#spares!.producer = this.#producer();
-    else if (role === "publisher") this.#spares!.publisher = this.#publisher(lane);
+    else if (role === "publisher") this.#spares!.publisher = this.#publisher(subscription);
     else this.#spares!.collector = this.#collector(SPARE);
   }
 
@@ -164,9 +164,9 @@ class Soak implements AsyncDisposable {
     return this.#producers.flatMap(({ stdout }) => stdout.map(Number));
   }
 
-  /** The numbers of the events that a lane's collector has stored. */
-  stored(lane: number): number[] {
-    const lines = readFileSync(this.#output(lane), "utf8").split("\n").slice(0, -1);
+  /** The numbers of the events that a subscription's collector has stored. */
+  stored(subscription: number): number[] {
+    const lines = readFileSync(this.#output(subscription), "utf8").split("\n").slice(0, -1);
     return lines.map((line) => (JSON.parse(line) as { n: number }).n);
   }
 
@@ -186,25 +186,25 @@ class Soak implements AsyncDisposable {
     this.spool[Symbol.dispose]();
   }
 
-  #output(lane: number): string {
-    return join(this.spool.directory, `${LANES[lane]}.jsonl`);
+  #output(subscription: number): string {
+    return join(this.spool.directory, `${SUBSCRIPTIONS[subscription]}.jsonl`);
   }
 
-  #collector(lane: number, runtime?: number): Program {
+  #collector(subscription: number, runtime?: number): Program {
     const config = this.spool.write("collector.ini", "event-collector", {
-      listen: `127.0.0.1:${this.#collectorPorts[lane]}`,
-      output: this.#output(lane),
+      listen: `127.0.0.1:${this.#collectorPorts[subscription]}`,
+      output: this.#output(subscription),
       [`key.${KEY.name}`]: KEY_BASE64,
     });
     return this.#start("src/commands/collector.ts", [config], runtime);
   }
 
-  #publisher(lane: number, runtime?: number): Program {
+  #publisher(subscription: number, runtime?: number): Program {
     const args = this.spool.publisherArgs({
-      "collector.hostname": `127.0.0.1:${this.#wirePorts[lane]}`,
+      "collector.hostname": `127.0.0.1:${this.#wirePorts[subscription]}`,
       "collector.timeout": "5s",
       "batch.max_age": "3s",
-      "publisher.subscription": LANES[lane]!,
+      "publisher.subscription": SUBSCRIPTIONS[subscription]!,
       "subscription.start": "oldest",
     });
     return this.#start("src/commands/publisher.ts", args, runtime);
@@ -244,7 +244,7 @@ const MISCHIEF: readonly Mischief[] = [
 
 async function cutSomeWire(soak: Soak, how: "cut" | "stall"): Promise<void> {
   soak.cuts++;
-  await soak.wires[random(LANES.length)]![how](random(MAX_CUT_MS));
+  await soak.wires[random(SUBSCRIPTIONS.length)]![how](random(MAX_CUT_MS));
 }
 
 /** What a process uses. */
@@ -302,13 +302,14 @@ function compare(series: Series): { rows: string[][]; problems: string[] } {
   return { rows, problems };
 }
 
-/** What a lane's collector lacks, or has twice. */
-function problemsOf(stored: readonly number[], put: readonly number[], lane: string): string[] {
+/** What a subscription's collector lacks, or has twice. */
+function problemsOf(stored: readonly number[], put: readonly number[], subscription: string): string[] {
   const numbers = new Set(stored);
   const lost = put.filter((n) => !numbers.has(n));
-  const problems = lost.length > 0 ? [`${lane}: ${lost.length} events are lost, such as ${lost[0]}`] : [];
+  const problems =
+    lost.length > 0 ? [`${subscription}: ${lost.length} events are lost, such as ${lost[0]}`] : [];
   const repeats = stored.length - numbers.size;
-  return repeats > 0 ? [...problems, `${lane}: ${repeats} events came twice`] : problems;
+  return repeats > 0 ? [...problems, `${subscription}: ${repeats} events came twice`] : problems;
 }
 
 /** Kills, cuts and takes figures, until the time is over or a signal comes. */
@@ -339,7 +340,7 @@ export async function soakAll(args: string[]): Promise<number> {
   mkdirSync(directory, { recursive: true });
   const log = join(directory, "figures.txt");
   writeFileSync(log, "");
-  await using soak = new Soak(await freePorts(2 * LANES.length));
+  await using soak = new Soak(await freePorts(2 * SUBSCRIPTIONS.length));
   await soak.begin();
   const startedAtMs = Date.now();
   const series = await makeMischief(soak, { minutes: Number(values.minutes ?? 60), log });
@@ -355,8 +356,9 @@ export async function soakAll(args: string[]): Promise<number> {
   if (codes.some((code) => code !== 0)) problems.push(`exit codes ${codes.join(", ")}`);
   if (soak.spool.integrity() !== "ok") problems.push("the queue's file is broken");
   const { put, kills, cuts } = soak;
-  for (const [lane, name] of LANES.entries()) problems.push(...problemsOf(soak.stored(lane), put, name));
-  const stored = LANES.map((_, lane) => soak.stored(lane).length);
+  for (const [subscription, name] of SUBSCRIPTIONS.entries())
+    problems.push(...problemsOf(soak.stored(subscription), put, name));
+  const stored = SUBSCRIPTIONS.map((_, subscription) => soak.stored(subscription).length);
   const summary = `${minutes.toFixed(0)} minutes, ${put.length} events put, stored by each collector: ${stored.join(", ")}; ${kills} kills, ${cuts} cuts of connections`;
   const header = ["process", "MB, warm", "MB, end", "fds, warm", "fds, end", "CPU seconds"];
   const result = [summary, ...formatTable(header, rows), ...problems, `${problems.length} problems`].join(

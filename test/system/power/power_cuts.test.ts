@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { cutPower, WORKLOADS } from "./power_cuts.ts";
 import { Recorder } from "./recorder.ts";
 
-const CUTS = 40;
+const CUTS = 30;
 
 for (const workload of WORKLOADS)
   test(`keeps its promise through ${CUTS} power cuts: ${workload.name}`, {

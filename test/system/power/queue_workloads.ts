@@ -20,6 +20,9 @@ const EVENTS = 150;
 /** Large events, 90 kB each: a file is compacted when 4 MB of it are free. */
 const LARGE_EVENTS = 74;
 
+/** A slow machine takes its time. */
+const WAIT_MS = 120_000;
+
 /** The publisher's waits. */
 const QUICK: Partial<Timings> = { compactMs: 200, pollMs: 100 };
 
@@ -83,16 +86,21 @@ async function publish(
     directory,
     config,
   ]);
+  await publisher.line(/"Publishing /); // without one, nothing syncs what is put
   const args = [directory, recorder.marks, durability, `${EVENTS}`, `${LARGE_EVENTS}`];
   await recorder.run(`${PROGRAMS}/service.ts`, args);
   // Asked of the marks: a queue that is opened here would write to the disk, and not be recorded.
-  await eventually("the delivery", () => {
-    const lines = readFileSync(recorder.marks, "utf8").split("\n");
-    const marks = lines.map((text) => ({ text, timeUs: 0 }));
-    const { accepted, rejected } = seenEvents(marks);
-    const has = new Set([...accepted, ...rejected]);
-    return putNumbers(marks).every(({ n }) => has.has(n));
-  });
+  await eventually(
+    "the delivery",
+    () => {
+      const lines = readFileSync(recorder.marks, "utf8").split("\n");
+      const marks = lines.map((text) => ({ text, timeUs: 0 }));
+      const { accepted, rejected } = seenEvents(marks);
+      const has = new Set([...accepted, ...rejected]);
+      return putNumbers(marks).every(({ n }) => has.has(n));
+    },
+    WAIT_MS,
+  );
   publisher.signal("SIGTERM");
   await publisher.ended;
 }

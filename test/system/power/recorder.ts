@@ -6,11 +6,19 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { NODE } from "../../../scripts/runtimes.ts";
 import { type Program, startCommand } from "../../support/processes.ts";
-import { getRuntime } from "../../support/runtimes.ts";
+import { type FoundRuntime, getRuntime } from "../../support/runtimes.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 /** Syncs are quick in memory, and what is synced is decided by the record. */
 const FASTEST = "/dev/shm";
+
+let node: FoundRuntime | undefined;
+
+/** Asked once: it starts two processes. */
+function findNode(): FoundRuntime {
+  node ??= getRuntime(NODE);
+  return node;
+}
 
 let compiled: Buffer | undefined;
 
@@ -67,13 +75,13 @@ export class Recorder implements Disposable {
     } catch {
       return "no C compiler: apt-get install gcc libc6-dev";
     }
-    const node = getRuntime(NODE);
+    const node = findNode();
     return "missing" in node ? node.missing : undefined;
   }
 
   /** Starts a program of this repository. Under Node: Bun calls the kernel itself, past the C library. */
   start(file: string, args: readonly string[]): Program {
-    const node = getRuntime(NODE);
+    const node = findNode();
     if ("missing" in node) throw new Error(node.missing);
     const path = fileURLToPath(new URL(`../../../${file}`, import.meta.url));
     const env = { DISK_ROOT: this.root, LD_PRELOAD: this.#library };
