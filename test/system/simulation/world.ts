@@ -45,8 +45,8 @@ const SLACK_MS = LEASE_MS + TIMEOUT_MS + 5 * POLL_MS + BACKOFF_BASE_MS;
 /** Which share of commits of publishers others notice by their watch: each then looks ten times. */
 const COMMIT_SEEN_SHARE = 0.02;
 
-/** One event in so many is at fault. */
-const POISON_EVERY = 40;
+/** One event in so many is at fault: few, or more than the budget of dead letters allows. */
+const POISON_EVERY = { few: 40, many: 4 };
 
 const MAX_DEAD_LETTERS = 30;
 
@@ -64,6 +64,8 @@ interface Setup {
   /** Which share of events may become dead letters. */
   readonly maxShare: number;
   readonly maxEvents: number;
+  /** One event in so many is at fault. */
+  readonly poisonEvery: number;
   /** Whether all subscriptions send to one collector. */
   readonly isCollectorShared: boolean;
 }
@@ -78,6 +80,7 @@ function setupOf(random: Random): Setup {
     maxShare: random() < 0.6 ? 1 : 0.1,
     maxEvents: random() < 0.3 ? 150 : 100_000,
     isCollectorShared: random() < 0.2,
+    poisonEvery: random() < 0.15 ? POISON_EVERY.many : POISON_EVERY.few,
   };
 }
 
@@ -221,7 +224,7 @@ export class World {
     const firstId = this.#invariants.newestId + 1;
     const events = Array.from({ length: count }, (_, nth) => ({
       n: firstId + nth,
-      isPoison: this.#random() < 1 / POISON_EVERY,
+      isPoison: this.#random() < 1 / this.#setup.poisonEvery,
     }));
     const { maxEvents } = this.#events.counters();
     const isFull = this.#queue.depth() + count > maxEvents;
