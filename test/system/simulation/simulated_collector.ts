@@ -86,8 +86,8 @@ export class SimulatedCollector {
   reorderedUpToId = 0;
   /** When a publisher last sent or got a response, in simulated milliseconds. */
   lastContactAtMs = 0;
-  /** The longest Retry-After that was asked for since the last success, in milliseconds. */
-  retryAfterMs = 0;
+  /** Until when it has asked a publisher to wait, in simulated milliseconds. */
+  retryAfterEndsAtMs = 0;
   readonly counts: CollectorCounts = {
     requests: 0,
     lostResponses: 0,
@@ -150,8 +150,7 @@ export class SimulatedCollector {
       timeout[Symbol.dispose]();
       stop.removeEventListener("abort", abort);
       this.lastContactAtMs = this.#time.nowMs;
-      if (outcome.kind === "accepted")
-        [this.retryAfterMs, sender.acceptedCount] = [0, sender.acceptedCount + events.length];
+      if (outcome.kind === "accepted") sender.acceptedCount += events.length;
       if (outcome.kind === "partial")
         sender.acceptedCount += events.length - outcome.rejected.length - outcome.undelivered.length;
       resolve(outcome);
@@ -189,7 +188,7 @@ export class SimulatedCollector {
     const { mood } = this;
     const down: Outcome = { kind: "unavailable", reason: "down" };
     if (mood === "down" && random() < 0.2) {
-      this.retryAfterMs = RETRY_AFTER_MS;
+      this.retryAfterEndsAtMs = this.#time.nowMs + RETRY_AFTER_MS;
       return { ...down, retryAfterMs: RETRY_AFTER_MS };
     }
     if (mood === "down" || (mood === "flaky" && random() < 0.3)) return down;

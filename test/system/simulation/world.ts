@@ -316,10 +316,11 @@ export class World {
     replayed.splice(0, replayed.length, ...this.#idsIn(bounds, id));
   }
 
-  /** The ids that are in the file, and for a subscription. */
+  /** The ids that are in the file, and that a subscription has settled. */
   #idsIn({ firstId, lastId }: { firstId: number; lastId: number }, subscriptionId: number): number[] {
     const rows = this.#events.read({ fromId: firstId, toId: lastId, limit: 1_000 });
-    return rows.map(({ id }) => id).filter((id) => this.#isFor(id, subscriptionId));
+    const isSettled = (id: number) => !this.#invariants.isLeased(id, subscriptionId); // its delivery may end now
+    return rows.map(({ id }) => id).filter((id) => this.#isFor(id, subscriptionId) && isSettled(id));
   }
 
   #isFor(id: number, subscriptionId: number): boolean {
@@ -486,9 +487,9 @@ export class World {
       collector.lastContactAtMs = this.#time.nowMs;
       return;
     }
-    const limitMs = BACKOFF_MAX_MS + collector.retryAfterMs + SLACK_MS;
+    const limitMs = BACKOFF_MAX_MS + SLACK_MS;
     const startedAtMs = Math.min(...running.map((publisher) => publisher.startedAtMs));
-    const sinceMs = Math.max(collector.lastContactAtMs, startedAtMs);
+    const sinceMs = Math.max(collector.lastContactAtMs, collector.retryAfterEndsAtMs, startedAtMs);
     const waitedMs = this.#time.nowMs - sinceMs;
     assert.ok(waitedMs <= limitMs, `${name} is not tried again for ${waitedMs} ms`);
   }
