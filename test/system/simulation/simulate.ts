@@ -15,8 +15,8 @@ const { World } = await import("./world.ts");
 let nth = seed;
 const fail = (error: unknown): void => {
   const afterHours = (time.nowMs / 3_600_000).toFixed(1);
-  console.error(`bun run faults time --seed ${nth} --worlds 1 --hours ${hours}`);
-  console.error(`fails after ${afterHours} hours: ${(error as Error).stack}`);
+  console.error(`Seed ${nth} fails after ${afterHours} hours: ${(error as Error).stack}`);
+  console.error(`Once more: bun run faults time --seed ${nth} --worlds 1 --hours ${hours}`);
   exit(1);
 };
 process.on("uncaughtException", fail);

@@ -38,7 +38,7 @@ export async function simulate({ seed, worlds, hours }: SimulationOptions): Prom
   const args = ["--no-warnings", PROGRAM, ...[seed, worlds, hours].map(String)]; // killed publishers leave files open
   await using program = startCommand([node.path, args]);
   const code = await program.ended;
-  if (code !== 0) throw new Error(`ended with ${code}: ${program.stderr.join("\n")}`);
+  if (code !== 0) throw new Error(program.stderr.join("\n"));
   return JSON.parse(program.stdout.at(-1)!) as Histories;
 }
 
