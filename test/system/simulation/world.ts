@@ -143,6 +143,7 @@ export class World {
   readonly #names = new Map<string, number>();
   #readers: Reader[] = [];
   #publishers: Running[] = [];
+  #started = 0;
   readonly #history = emptyHistory();
 
   constructor(time: SimulatedTime, seed: number) {
@@ -422,7 +423,7 @@ export class World {
   }
 
   #start(reader: Reader): void {
-    const actor: Actor = { name: `publisher ${++started} of ${reader.name}`, isDead: false };
+    const actor: Actor = { name: `publisher ${++this.#started} of ${reader.name}`, isDead: false };
     this.#time.as(actor, () => {
       const sender: Sender = { actor, isCutOff: false, acceptedCount: 0 };
       const stop = new AbortController();
@@ -556,8 +557,6 @@ export class World {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }
-
-let started = 0;
 
 const RETENTIONS = [
   {},
