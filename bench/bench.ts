@@ -1,6 +1,6 @@
 /**
  * `bun run bench [PART ...] [--quick] [--write]`: measures, and prints ratios first. Parts: put, serialize,
- * latency, drain, idle, scale, collector, jetstream, hosts. `--quick` does a tenth of the work; `--write` also writes docs/benchmarks.md.
+ * latency, drain, steady, idle, scale, collector, jetstream, hosts. `--quick` does a tenth of the work; `--write` also writes docs/benchmarks.md.
  * The tools that it compares with are installed in bench, not in the project.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { render, type Table } from "./measure.ts";
 import { collector, hosts, jetstream } from "./parts/collector.ts";
-import { drain } from "./parts/drain.ts";
+import { drain, steady } from "./parts/drain.ts";
 import { idle } from "./parts/idle.ts";
 import { latency } from "./parts/latency.ts";
 import { put } from "./parts/put.ts";
@@ -26,6 +26,7 @@ const PARTS: Readonly<Record<string, (settings: Settings) => Promise<Table[]>>> 
   serialize,
   latency,
   drain,
+  steady,
   idle,
   scale,
   collector,

@@ -4,17 +4,23 @@
  * another promise was broken.
  *
  * `bun run faults power [--seeds N] [--cuts N]`: power cuts, simulated with the recorded writes of real processes.
+ *
+ * `bun run faults time [--worlds N] [--hours N]`: publishers in simulated time.
+ *
+ * `bun run faults soak [--minutes N] [--to DIRECTORY]`: an hour under all runtimes, with kills and cuts of connections.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { formatTable } from "../src/format.ts";
 import { FAULTS } from "../test/system/faults/all.ts";
 import type { Fault } from "../test/system/faults/fault.ts";
+import { soakAll } from "../test/system/faults/soak.ts";
 import { cutMany } from "../test/system/power/power_cuts.ts";
 import { simulateMany } from "../test/system/simulation/simulation.ts";
 
 const [simulation, ...rest] = process.argv.slice(2);
 if (simulation === "power") process.exit((await cutMany(rest)) > 0 ? 1 : 0);
+if (simulation === "soak") process.exit((await soakAll(rest)) > 0 ? 1 : 0);
 if (simulation === "time") process.exit((await simulateMany(rest)) > 0 ? 1 : 0);
 
 const HEADER = ["fault", "rounds", "put", "delivered", "duplicates", "dead", "lost", "seconds"];

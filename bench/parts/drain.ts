@@ -12,10 +12,12 @@ const DRAIN: readonly Column[] = [
   { figure: "maxRssMb", title: "peak memory, MB" },
   { figure: "requests", title: "requests" },
   { figure: "maxInFlight", title: "max in flight" },
+  { figure: "trimCpuUs", title: "trim: CPU us/event", digits: 2 },
+  { figure: "trimmedMs", title: "trim: s until all is gone", divisor: 1_000, digits: 1 },
 ];
 
 const NOTE =
-  "1,000,000 waiting events of 336 bytes with random identifiers, sent as v2j over HTTP on loopback. 4 requests are in flight at first, and up to 32 if that helps. CPU is of all threads of the publisher. The ratio is to a bare loop without leases, network or deletes.";
+  "1,000,000 waiting events of 336 bytes with random identifiers, sent as v2j over HTTP on loopback. 4 requests are in flight at first, and up to 32 if that helps. CPU is of all threads of the publisher. The ratio is to a bare loop without leases, network or deletes. Delivered events are trimmed once the queue is idle: the last two columns.";
 
 const KEEP_UP: readonly Column[] = [
   { figure: "putPerS", title: "put/s" },
@@ -23,6 +25,37 @@ const KEEP_UP: readonly Column[] = [
   { figure: "cpuUs", title: "publisher's CPU us/event", digits: 2 },
   { figure: "maxRssMb", title: "its memory, MB" },
 ];
+
+const STEADY: readonly Column[] = [
+  { figure: "cpuUs", title: "publisher's CPU us/event", digits: 1 },
+  { figure: "batchEvents", title: "events a request" },
+  { figure: "p50Us", title: "put p50 us" },
+  { figure: "p99Us", title: "put p99 us" },
+  { figure: "maxRssMb", title: "its memory, MB" },
+];
+
+/** The table of `steady`. */
+export async function steady({ scale, repeats, directory }: Settings): Promise<Table[]> {
+  const results = await race(
+    [1_000, 10_000].map((perSecond): Contestant => {
+      const task = { directory, perSecond, durationMs: Math.max(5_000, 20_000 * scale) };
+      return {
+        name: `${perSecond.toLocaleString("en")} events/s`,
+        durability: "NORMAL",
+        command: program("steady.ts", JSON.stringify(task)),
+      };
+    }),
+    Math.min(repeats, 3),
+  );
+  return [
+    {
+      title: "One producer at a steady rate",
+      note: "One process puts at this rate, and a publisher with default settings delivers to a collector on loopback that responds at once. CPU is of all threads of the publisher.",
+      columns: STEADY,
+      results,
+    },
+  ];
+}
 
 /** The tables of `drain`. */
 export async function drain({ scale, repeats, directory }: Settings): Promise<Table[]> {

@@ -7,6 +7,8 @@ const queue = new EventQueue<Uint8Array>("main", (body) => body, {
   maxEvents: 1_000_000_000,
   durability: task.synchronous === "FULL" ? "power" : "process",
 });
+for (let nth = 1; nth < (task.subscriptions ?? 1); nth++)
+  queue.subscribe(`reader${nth}`, { signal: AbortSignal.abort() }); // it is added, and nobody reads
 const event = makeEvent();
 
 await measure({

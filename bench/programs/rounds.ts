@@ -20,6 +20,8 @@ export interface Task {
   readonly width: number;
   /** Where files may be made. */
   readonly directory: string;
+  /** How many subscriptions the queue has. Default: 1. */
+  readonly subscriptions?: number;
 }
 
 /** The task of this program. */

@@ -1,4 +1,7 @@
-/** Put, claim, ack and depth in a queue that holds `depth` events, each in microseconds per event. */
+/**
+ * Put, claim, ack and depth in a queue with `waiting` events, or with none waiting and `retained` delivered ones, each in
+ * microseconds per event.
+ */
 import process from "node:process";
 import { Checkpoints } from "../../src/storage/checkpoints.ts";
 import { EventTable } from "../../src/storage/events.ts";
@@ -9,8 +12,13 @@ import { ownDirectory } from "./rounds.ts";
 
 const BATCH = 1_500;
 const BATCHES = 20;
+/** How many rows a statement inserts. */
+const FILL = 50_000;
 
-const { depth } = JSON.parse(process.argv[2] ?? "{}") as { depth: number };
+const { waiting = 0, retained = 0 } = JSON.parse(process.argv[2] ?? "{}") as {
+  waiting?: number;
+  retained?: number;
+};
 const file = QueueFile.open(`${ownDirectory()}/events-main.db`, {
   role: "publisher",
   durability: "process",
@@ -21,10 +29,8 @@ const leases = new LeaseTable(file, 60_000);
 const checkpoints = new Checkpoints(file);
 const pool = Array.from({ length: 1_000 }, randomEvent);
 events.setMaxEvents(1e9);
-for (let put = 0; put < depth; put += 1_000) {
-  events.putMany(pool);
-  checkpoints.keepUp();
-}
+fill(waiting + retained);
+if (retained > 0) settle(retained);
 checkpoints.truncateWal();
 
 const usEach = (count: number, work: () => void): number => {
@@ -57,3 +63,23 @@ for (let batch = 0; batch < BATCHES; batch++) {
 }
 console.log(JSON.stringify({ putUs, depthUs, claimUs, ackUs }));
 file.close();
+
+/** Events of 336 bytes, as fast as SQLite can insert them. */
+function fill(count: number): void {
+  const insert = file.prepare<[number, number]>(
+    `WITH RECURSIVE ids(id) AS (SELECT ? UNION ALL SELECT id + 1 FROM ids WHERE id < ?)
+     INSERT INTO eventspool_event (id, put_at_ms, body) SELECT id, unixepoch() * 1000, zeroblob(336) FROM ids`,
+  );
+  for (let id = 1; id <= count; id += FILL) {
+    insert.run(id, Math.min(count, id + FILL - 1));
+    checkpoints.truncateWal();
+  }
+}
+
+/** As if all had been claimed and acked, with a retention. */
+function settle(count: number): void {
+  events.setRetention({ maxAgeMs: 86_400_000, maxBytes: undefined });
+  file.db.exec(`
+    UPDATE eventspool_subscription SET claimed_id = ${count}, settled_count = ${count};
+    UPDATE eventspool_queue SET claimed_id = ${count}, settled_count = ${count}`);
+}

@@ -23,7 +23,7 @@ export function changedTests(): string[] {
   return testsReachedBy(changedFiles());
 }
 
-/** The test files that these files can reach; all names are from the root of the repository. */
+/** The test files that these files can reach, nearest first; all names are from the root of the repository. */
 export function testsReachedBy(changed: readonly string[]): string[] {
   const tests = globSync("test/{unit,runtime,system}/**/*.test.ts", { cwd: ROOT }).sort();
   if (changed.some((file) => OF_ALL_TESTS.test(file))) return tests;
@@ -31,7 +31,7 @@ export function testsReachedBy(changed: readonly string[]): string[] {
   const reached = new Set(changed);
   if (changed.some((file) => file.endsWith(".md"))) reached.add(READER_OF_PAGES);
   for (const file of reached) for (const user of usersOf.get(file) ?? []) reached.add(user);
-  return tests.filter((test) => reached.has(test));
+  return [...reached].filter((file) => tests.includes(file));
 }
 
 function changedFiles(): string[] {

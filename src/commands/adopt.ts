@@ -1,93 +1,185 @@
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { durationMsIn } from "../config/parsers.ts";
 import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
-import { countOf } from "../format.ts";
+import { countOf, formatDuration } from "../format.ts";
+import type { Publisher } from "../publisher/publisher.ts";
 import { queueFilePath } from "../storage/locations.ts";
 import { seenPublisher } from "../storage/presence.ts";
 import { queuesIn } from "../storage/queue_directory.ts";
+import { DEFAULT_SUBSCRIPTION, type SubscriptionState } from "../storage/subscriptions.ts";
 import { configureLogging } from "./logging.ts";
-import { type Call, JSON_OUTPUT, UsageError, type Verb } from "./queue/verb.ts";
+import { type Call, JSON_OUTPUT, readOption, UsageError, type Verb } from "./queue/verb.ts";
 
-/** How often it is looked whether a queue is empty, in milliseconds. */
+/** How often it is looked whether a subscription is empty, in milliseconds. */
 const LOOK_EVERY_MS = 50;
 
-/** What happened to a queue. */
+/**
+ * How long to wait while nothing is delivered, in milliseconds: longer than the leases of a dead publisher, which end
+ * after `collector.timeout` and 5 s.
+ */
+const DEFAULT_WAIT_MS = 300_000;
+
+const parseWait = durationMsIn({ min: 1_000, max: 86_400_000 });
+
+/** What happened to a subscription of a queue. */
 interface Adopted {
   readonly queue: string;
+  readonly subscription: string;
   readonly delivered: number;
   readonly deadLetters: number;
   readonly left: number;
-  /** Why it was left alone; undefined: it was not. */
+  /** Why it was left alone, or why the rest is left; undefined: nothing is left. */
   readonly problem?: string;
 }
 
 /** `eventspool adopt` */
 export const adopt: Verb = {
   summary: "deliver what the queue files of a dead host hold, and stop",
-  args: "DIR CONFIG_FILE",
+  args: "DIR CONFIG_FILE...",
   options: {
+    wait: {
+      type: "string",
+      value: "TIME",
+      help: "give up when nothing was delivered for so long, such as 30s (default: 5m)",
+      example: "30s",
+    },
     ...JSON_OUTPUT,
     debug: { type: "boolean", help: "log every batch" },
   },
   details:
-    "DIR is where the queue files are, such as a volume that was mounted elsewhere. Each queue needs its section in CONFIG_FILE; queue.directory and queue.file are not used. Events keep the names that they have, so that a collector that drops duplicates stores each once. The files stay.",
-  json: "one document a queue: queue, delivered, deadLetters, left and, where it was left alone, problem.",
-  fails: "a queue was left alone or is not empty, or it was interrupted",
-  examples: ["/mnt/old-pod/eventspool config.ini"],
+    "DIR is where the queue files are, such as a volume that was mounted elsewhere. Each queue needs its section in CONFIG_FILE; queue.directory and queue.file are not used. A queue with several subscriptions needs a CONFIG_FILE for each (publisher.subscription), since each has its own destination. Events keep the names that they have, so that a collector that drops duplicates stores each once. The files stay. If something is left, run it again.",
+  json: "one document a subscription: queue, subscription, delivered, deadLetters, left and, where something is left, problem.",
+  fails: "something is left, a queue was left alone, or it was interrupted",
+  examples: ["/mnt/old-pod/eventspool config.ini", "/mnt/old-pod/eventspool config.ini audit.ini --wait 1h"],
   async run(call: Call): Promise<number> {
-    const [directory, configFile, ...others] = call.args;
-    if (directory === undefined || configFile === undefined || others.length > 0)
-      throw new UsageError("adopt takes a directory of queue files and a configuration file.");
+    const [directory, ...configFiles] = call.args;
+    if (directory === undefined || configFiles.length === 0)
+      throw new UsageError("adopt takes a directory of queue files and configuration files.");
+    const waitMs = readOption(call, "wait", parseWait) ?? DEFAULT_WAIT_MS;
     configureLogging({ debug: call.values.debug === true });
+    const surroundings = { directory: resolve(directory), configFiles, waitMs, stop: call.stop };
     let isWhole = true;
-    for (const queue of queuesIn(resolve(directory))) {
-      if (call.stop.aborted) return 1;
-      const adopted = await adoptQueue(queue, { directory: resolve(directory), configFile, stop: call.stop });
-      call.output.line(call.values.json ? JSON.stringify(adopted) : describe(adopted));
-      isWhole &&= adopted.left === 0 && adopted.problem === undefined;
-    }
-    return isWhole ? 0 : 1;
+    for (const queue of queuesIn(surroundings.directory))
+      for await (const adopted of adoptQueue(queue, surroundings)) {
+        call.output.line(call.values.json ? JSON.stringify(adopted) : describe(adopted));
+        isWhole &&= adopted.left === 0 && adopted.problem === undefined;
+      }
+    return isWhole && !call.stop.aborted ? 0 : 1;
   },
 };
 
-function describe({ queue, delivered, deadLetters, left, problem }: Adopted): string {
-  if (problem !== undefined) return `${queue}: left alone: ${problem}`;
+function describe({ queue, subscription, delivered, deadLetters, left, problem }: Adopted): string {
+  const name = subscription === DEFAULT_SUBSCRIPTION ? queue : `${queue}, subscription ${subscription}`;
+  if (problem !== undefined && delivered + left === 0) return `${name}: left alone: ${problem}`;
   const dead = deadLetters === 0 ? "" : `, ${countOf(deadLetters, "dead letter")}`;
-  return `${queue}: delivered ${countOf(delivered, "event")}, ${left} left${dead}`;
+  const why = problem === undefined ? "" : `: ${problem}`;
+  return `${name}: delivered ${countOf(delivered, "event")}, ${left} left${dead}${why}`;
 }
 
 interface Surroundings {
   readonly directory: string;
-  readonly configFile: string;
+  readonly configFiles: readonly string[];
+  readonly waitMs: number;
   readonly stop: AbortSignal;
 }
 
-async function adoptQueue(queue: string, { directory, configFile, stop }: Surroundings): Promise<Adopted> {
-  const untouched = { queue, delivered: 0, deadLetters: 0, left: 0 };
-  try {
-    const config = { ...loadPublisherConfig(configFile, { queueName: queue }), directory, file: undefined };
-    const seen = seenPublisher(queueFilePath(queue, directory), config.subscription.name);
-    if (seen?.isAlive !== true) return { queue, ...(await publishAll(config, stop)) };
-    const publisher = `process ${seen.report?.pid ?? "unknown"}`;
-    return { ...untouched, problem: `a publisher uses it (${publisher}): stop it first` };
-  } catch (error) {
-    return { ...untouched, problem: (error as Error).message };
+/** Serves each subscription that a configuration names, one after the other, and reports those that none does. */
+async function* adoptQueue(queue: string, surroundings: Surroundings): AsyncGenerator<Adopted> {
+  const { directory, configFiles, stop } = surroundings;
+  const untouched = { queue, subscription: DEFAULT_SUBSCRIPTION, delivered: 0, deadLetters: 0, left: 0 };
+  const { configs, problems } = loadConfigs(queue, configFiles);
+  if (configs.length === 0) yield { ...untouched, problem: problems.join("; ") };
+  const served = new Set<string>();
+  let all: readonly SubscriptionState[] = [];
+  for (const config of configs) {
+    if (stop.aborted) return;
+    const subscription = config.subscription.name;
+    served.add(subscription);
+    try {
+      const seen = seenPublisher(queueFilePath(queue, directory), subscription);
+      if (seen?.isAlive === true) {
+        const publisher = `process ${seen.report?.pid ?? "unknown"}`;
+        yield { ...untouched, subscription, problem: `a publisher uses it (${publisher}): stop it first` };
+        continue;
+      }
+      const { counts, subscriptions } = await publishAll(
+        { ...config, directory, file: undefined },
+        surroundings,
+      );
+      all = subscriptions;
+      yield { queue, subscription, ...counts };
+    } catch (error) {
+      yield { ...untouched, subscription, problem: (error as Error).message };
+    }
+  }
+  for (const { name, depth, deadLetters } of all) {
+    if (served.has(name) || depth === 0) continue;
+    const problem = ["no configuration file has this publisher.subscription", ...problems].join("; ");
+    yield { queue, subscription: name, delivered: 0, deadLetters, left: depth, problem };
   }
 }
 
-async function publishAll(config: PublisherConfig, stop: AbortSignal): Promise<Omit<Adopted, "queue">> {
+/** Not every file needs a section for every queue. */
+function loadConfigs(
+  queueName: string,
+  files: readonly string[],
+): { configs: PublisherConfig[]; problems: string[] } {
+  const configs: PublisherConfig[] = [];
+  const problems: string[] = [];
+  for (const file of files)
+    try {
+      configs.push(loadPublisherConfig(file, { queueName }));
+    } catch (error) {
+      problems.push((error as Error).message);
+    }
+  return { configs, problems };
+}
+
+interface Published {
+  readonly counts: Pick<Adopted, "delivered" | "deadLetters" | "left" | "problem">;
+  /** All subscriptions of the queue, as they are now. */
+  readonly subscriptions: readonly SubscriptionState[];
+}
+
+async function publishAll(config: PublisherConfig, { waitMs, stop }: Surroundings): Promise<Published> {
   const { Publisher } = await import("../publisher/publisher.ts");
   await using publisher = new Publisher(config);
   const done = new AbortController();
   const running = publisher.run({ signal: AbortSignal.any([done.signal, stop]) });
-  const own = () =>
-    publisher.status().state.subscriptions.find(({ name }) => name === publisher.subscription);
-  while ((own()?.depth ?? 0) > 0 && publisher.status().pausedAtMs === undefined && !stop.aborted)
-    await sleep(LOOK_EVERY_MS);
+  const problem = await emptied(publisher, { waitMs, stop });
   done.abort();
   await running;
-  const { delivered, pausedAtMs } = publisher.status();
-  const { deadLetters = 0, depth: left = 0 } = own() ?? {};
-  const counts = { delivered, deadLetters, left };
-  return pausedAtMs === undefined ? counts : { ...counts, problem: "it is paused: resume it first" };
+  const { delivered, state } = publisher.status();
+  const { deadLetters = 0, depth: left = 0 } = ownState(publisher) ?? {};
+  const counts = { delivered, deadLetters, left, ...(problem !== undefined && { problem }) };
+  return { counts, subscriptions: state.subscriptions };
+}
+
+/** Waits until the publisher's subscription is empty. Returns why it did not become so; undefined: it did. */
+async function emptied(
+  publisher: Publisher,
+  { waitMs, stop }: Pick<Surroundings, "waitMs" | "stop">,
+): Promise<string | undefined> {
+  const { healthOf } = await import("../publisher/health.ts");
+  let depth = Number.POSITIVE_INFINITY;
+  let progressAtMs = performance.now();
+  while (!stop.aborted) {
+    const left = ownState(publisher)?.depth ?? 0;
+    if (left === 0) return undefined;
+    const status = publisher.status();
+    if (status.pausedAtMs !== undefined) return "it is paused: resume it first";
+    if (left < depth) progressAtMs = performance.now();
+    depth = left;
+    if (performance.now() - progressAtMs >= waitMs) {
+      const reasons = healthOf(status).reasons.map((reason) => ` (${reason})`);
+      return `nothing was delivered for ${formatDuration(waitMs)}${reasons.join("")}; run it again`;
+    }
+    await sleep(LOOK_EVERY_MS);
+  }
+  return "interrupted; run it again";
+}
+
+function ownState(publisher: Publisher): SubscriptionState | undefined {
+  return publisher.status().state.subscriptions.find(({ name }) => name === publisher.subscription);
 }

@@ -3,5 +3,5 @@
 import { rejectOldRuntime } from "../runtime.ts";
 
 rejectOldRuntime("eventspool-collector");
-const { runCollector } = await import("./collector_command.ts"); // only now, since an old runtime may fail to load it
+const { runCollector } = await import("./services.ts"); // only now, since an old runtime may fail to load it
 await runCollector();

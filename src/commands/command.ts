@@ -8,7 +8,6 @@ import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import type { Logger } from "@logtape/logtape";
 import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
-import { countOf } from "../format.ts";
 import { VERSION } from "../version.ts";
 import { printError, printLines, standardOutput } from "./output.ts";
 import { type Call, type Option, type Options, UsageError, type Verb } from "./queue/verb.ts";
@@ -192,13 +191,6 @@ export function wrapped(text: string, indent: number = 0): string {
 /** Logs the warnings of a configuration as they are: braces in them are no placeholders. */
 export function logWarnings(logger: Logger, warnings: readonly string[]): void {
   for (const warning of warnings) logger.warn(warning.replaceAll(/[{}]/g, "$&$&"));
-}
-
-/** With `--strict`. @throws {ConfigurationError} there are warnings, which it prints */
-export function rejectWarnings(warnings: readonly string[]): void {
-  if (warnings.length === 0) return;
-  for (const warning of warnings) printError(`warning: ${warning}`);
-  throw new ConfigurationError(`${countOf(warnings.length, "warning")}, and with --strict that is an error.`);
 }
 
 /** What `--check` asks: a destination or a sink. */

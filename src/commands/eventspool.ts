@@ -7,11 +7,9 @@ import process from "node:process";
 import { VERSION } from "../version.ts";
 import { adopt } from "./adopt.ts";
 import { calledAs, type Program } from "./called_as.ts";
-import { collector } from "./collector_command.ts";
 import { exitCodes, optionLines, parseCommandLine, runCommand, runVerb, suggestion } from "./command.ts";
 import { completionOf } from "./completion.ts";
 import { printLines, standardOutput } from "./output.ts";
-import { publisher } from "./publisher_command.ts";
 import { check } from "./queue/check.ts";
 import { deadExport, deadList, deadPurge, deadRetry, deadShow } from "./queue/dead.ts";
 import { depth } from "./queue/depth.ts";
@@ -33,6 +31,7 @@ import {
   subscriptionsSeek,
 } from "./queue/subscriptions.ts";
 import { type Options, UsageError, type Verb } from "./queue/verb.ts";
+import { collector, publisher } from "./services.ts";
 
 const PROGRAM: Program = { bin: "eventspool", script: "queue" };
 

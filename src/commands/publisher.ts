@@ -3,5 +3,5 @@
 import { rejectOldRuntime } from "../runtime.ts";
 
 rejectOldRuntime("eventspool-publisher");
-const { runPublisher } = await import("./publisher_command.ts"); // only now, since an old runtime may fail to load it
+const { runPublisher } = await import("./services.ts"); // only now, since an old runtime may fail to load it
 await runPublisher();

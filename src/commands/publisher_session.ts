@@ -23,31 +23,20 @@ import { EventTable } from "../storage/events.ts";
 import { namedDirectory, queueFilePath } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
-import { ADMIN_LISTENER, logWarnings, onlyFile, rejectWarnings, risksOf } from "./command.ts";
-import { configureLogging } from "./logging.ts";
+import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
 import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
-import { printLines } from "./output.ts";
 import { type Call, UsageError } from "./queue/verb.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
-import { checkAddress, checkDefaultDirectory, checkDirectory, checkFile } from "./start_check.ts";
+import { checkAddress, checkDefaultDirectory, checkDirectory, checkFile, runService } from "./start_check.ts";
 
 const logger = getLogger(["eventspool", "publisher"]);
 
 /** Runs `eventspool publisher`. */
-export async function runPublisher({ values, args, queue, directory, stop }: Call): Promise<number> {
-  const file = onlyFile(args);
-  const load = () => locate(loadPublisherConfig(file, { queueName: queue }), directory);
+export async function runPublisher(call: Call): Promise<number> {
+  const file = onlyFile(call.args);
+  const load = () => locate(loadPublisherConfig(file, { queueName: call.queue }), call.directory);
   const config = load();
-  if (values.check) {
-    const { description, warnings } = await check(config);
-    if (values.strict) rejectWarnings(warnings);
-    printLines(JSON.stringify(description, null, 2));
-    return 0;
-  }
-  if (values.strict) rejectWarnings(config.warnings);
-  configureLogging({ debug: values.debug === true });
-  await publish(config, load, stop);
-  return 0;
+  return runService(call, config, { check, run: () => publish(config, load, call.stop) });
 }
 
 /** The directory of the command line, if there is one, replaces the file's. */

@@ -25,29 +25,18 @@ import {
   type ServeTls,
   serveApp,
 } from "../server/serve.ts";
-import { ADMIN_LISTENER, logWarnings, onlyFile, rejectWarnings, risksOf } from "./command.ts";
-import { configureLogging } from "./logging.ts";
-import { printLines } from "./output.ts";
+import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
 import type { Call } from "./queue/verb.ts";
 import { feedWatchdog, notify } from "./service_manager.ts";
-import { checkAddress, checkDirectory, checkFile } from "./start_check.ts";
+import { checkAddress, checkDirectory, checkFile, runService } from "./start_check.ts";
 
 const logger = getLogger(["eventspool", "collector"]);
 
 /** Runs `eventspool collector`. */
-export async function runCollector({ values, args, stop }: Call): Promise<number> {
-  const file = onlyFile(args);
+export async function runCollector(call: Call): Promise<number> {
+  const file = onlyFile(call.args);
   const config = loadCollectorConfig(file);
-  if (values.check) {
-    const { description, warnings } = await check(config);
-    if (values.strict) rejectWarnings(warnings);
-    printLines(JSON.stringify(description, null, 2));
-    return 0;
-  }
-  if (values.strict) rejectWarnings(config.warnings);
-  configureLogging({ debug: values.debug === true });
-  await collect(config, file, stop);
-  return 0;
+  return runService(call, config, { check, run: () => collect(config, file, call.stop) });
 }
 
 /** Looks at all that a start needs, and opens no file: a running collector holds the lock of its own. @throws {ConfigurationError} */

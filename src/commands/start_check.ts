@@ -1,5 +1,6 @@
 /**
- * What `--check` looks at besides the configuration: whether a start would get what it needs. It changes nothing.
+ * How a publisher and a collector start, and what `--check` looks at besides the configuration: whether a start would
+ * get what it needs. It changes nothing.
  *
  * @module
  */
@@ -10,10 +11,48 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import type { ListenAddress } from "../config/addresses.ts";
 import { ConfigurationError } from "../errors.ts";
+import { countOf } from "../format.ts";
 import { octal } from "../storage/locations.ts";
+import { configureLogging } from "./logging.ts";
+import { printError, printLines } from "./output.ts";
+import type { Call } from "./queue/verb.ts";
 
 /** How long a server on a taken address has to answer, in milliseconds. */
 const ANSWER_MS = 2_000;
+
+/** What a publisher and a collector do with a configuration. */
+interface Service<Config> {
+  /** Looks at all that a start needs. */
+  check(config: Config): Promise<{ readonly description: object; readonly warnings: readonly string[] }>;
+  /** Runs until it is stopped. */
+  run(): Promise<void>;
+}
+
+/** Runs a publisher or a collector, as `--check`, `--strict` and `--debug` say. */
+export async function runService<Config extends { readonly warnings: readonly string[] }>(
+  { values }: Call,
+  config: Config,
+  { check, run }: Service<Config>,
+): Promise<number> {
+  const { description, warnings } = values.check
+    ? await check(config)
+    : { description: undefined, warnings: config.warnings };
+  if (values.strict) rejectWarnings(warnings);
+  if (description !== undefined) {
+    printLines(JSON.stringify(description, null, 2));
+    return 0;
+  }
+  configureLogging({ debug: values.debug === true });
+  await run();
+  return 0;
+}
+
+/** With `--strict`. @throws {ConfigurationError} there are warnings, which it prints */
+function rejectWarnings(warnings: readonly string[]): void {
+  if (warnings.length === 0) return;
+  for (const warning of warnings) printError(`warning: ${warning}`);
+  throw new ConfigurationError(`${countOf(warnings.length, "warning")}, and with --strict that is an error.`);
+}
 
 /**
  * Checks that files of a directory can be read, written and created.

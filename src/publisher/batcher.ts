@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Lease, LeaseTable, ReclaimOptions } from "../storage/leases.ts";
+import type { ClaimState, Lease, LeaseTable, ReclaimOptions } from "../storage/leases.ts";
 
 /** The smallest batch size that a 413 can set, in bytes: smaller requests cost more than they carry. */
 export const MIN_LEARNT_BATCH_BYTES = 16_384;
@@ -39,6 +39,8 @@ export class Batcher {
   #isFull = false;
   #openedAtMs = 0;
   #claimedAtMs = Number.NEGATIVE_INFINITY;
+  /** When our last claim took all events; undefined: it left some, or the file was read since. */
+  #emptyAtMs: number | undefined;
 
   constructor(leases: LeaseTable, limits: BatchLimits) {
     this.#leases = leases;
@@ -47,18 +49,28 @@ export class Batcher {
   }
 
   /** Adds the events that were put since the last call. @param nowMs a monotonic time */
-  refresh(nowMs: number = performance.now()): void {
-    const claimedId = this.#leases.claimedId();
+  refresh(nowMs: number = performance.now(), state: ClaimState = this.#leases.state()): void {
+    const { claimedId, firstId, newestId, epochFirstId } = state;
+    const emptyAtMs = this.#emptyAtMs;
+    this.#emptyAtMs = undefined;
     const hasShrunk = this.#batch.sizeBytes > this.#limits.size.bytes(nowMs); // after a 413
     if (claimedId !== this.#claimedId || hasShrunk) this.#startAfter(claimedId); // we or another publisher claimed
-    if (this.#isFull) return;
+    if (this.#isFull || firstId === null || newestId === null) return;
     if (this.#batch.count === 0) {
-      this.#firstId = this.#leases.firstIdAfter(claimedId) ?? claimedId + 1;
-      this.#openedAtMs = nowMs;
+      this.#firstId = firstId;
+      this.#openedAtMs = emptyAtMs ?? nowMs;
     }
     const fromId = Math.max(this.#firstId, this.#batch.lastId + 1);
-    const lastId = this.#leases.epochs.lastIdFrom(this.#firstId); // all events of a request have the same UUID
-    this.#isFull = this.#batch.fill(this.#sum, fromId, lastId) || this.#batch.lastId === lastId;
+    // All events of a request have the same UUID.
+    const isCurrent = this.#firstId >= epochFirstId;
+    const endId = isCurrent ? Number.MAX_SAFE_INTEGER : this.#leases.epochs.lastIdFrom(this.#firstId);
+    this.#isFull =
+      this.#batch.fill(this.#sum, fromId, Math.min(endId, newestId)) || this.#batch.lastId === endId;
+  }
+
+  /** For how long after a {@link claim} the next batch is not due, unless it fills up, in milliseconds; 0: more events wait. */
+  get restMs(): number {
+    return this.#isFull ? 0 : Math.min(this.#limits.minIntervalMs, this.#limits.maxAgeMs);
   }
 
   /**
@@ -78,7 +90,9 @@ export class Batcher {
   /** Claims the batch. Undefined: another publisher was faster; refresh it. @param nowMs a monotonic time */
   claim(nowMs: number = performance.now()): Lease | undefined {
     this.#claimedAtMs = nowMs;
-    return this.#leases.claim(this.#claimedId, this.#batch.lastId);
+    const lease = this.#leases.claim(this.#claimedId, this.#batch.lastId);
+    if (lease !== undefined && !this.#isFull) this.#emptyAtMs = nowMs;
+    return lease;
   }
 
   /**
@@ -97,7 +111,6 @@ export class Batcher {
 
   /** Claims the next batch of a replay. Undefined: there is none. */
   claimReplay(): Lease | undefined {
-    if (!this.#leases.hasReplay) return undefined; // most often, and it reads nothing
     const range = this.#leases.replayRange();
     if (range === undefined) return undefined;
     const batch = this.#newBatch();
@@ -133,6 +146,9 @@ export type SumRange = (firstId: number, lastId: number) => RangeSum;
 
 /** How many ids are tried first: a batch has room for several times as many events of 300 bytes. */
 const FIRST_GUESS = 256;
+
+/** How much of the room that is left is tried next: seldom too much, and then it is summed once. */
+const GUESSED_SHARE = 0.97;
 
 /** A batch that is being filled: the count and size of its events. Their bodies are read once, after the claim. */
 export class Batch {
@@ -197,7 +213,8 @@ export class Batch {
   /** How many more events fit, if they are as large as those before. */
   #guess(): number {
     if (this.count === 0) return FIRST_GUESS;
-    return Math.max(1, Math.floor(((this.#maxBytes - this.sizeBytes) * this.count) / this.sizeBytes));
+    const fitting = ((this.#maxBytes - this.sizeBytes) * this.count) / this.sizeBytes;
+    return Math.max(1, Math.floor(fitting * GUESSED_SHARE));
   }
 }
 

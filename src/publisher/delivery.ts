@@ -27,6 +27,8 @@ export interface DeliveriesDependencies {
   readonly sleep: WakeableSleep;
   /** The queue's name. */
   readonly queue: string;
+  /** The subscription's name. */
+  readonly subscription: string;
   readonly hooks: PublisherHooks;
 }
 
@@ -85,13 +87,14 @@ export class Deliveries {
 
   /** Calls the service's hooks with what was settled. */
   #callHooks(lease: Lease, sent: Sent, settlement: Settlement): void {
-    const { queue, hooks } = this.#dependencies;
+    const { queue, subscription, hooks } = this.#dependencies;
+    const origin = { queue, subscription };
     const { firstId, lastId, attempts } = lease;
     const { acceptedCount: count, sizeBytes, durationMs } = sent;
     const dead = settlement.kind === "each" ? settlement.dead : [];
     for (const { id, status, response } of dead)
-      callHook(hooks, "onDeadLetter", { queue, id, status, response });
+      callHook(hooks, "onDeadLetter", { ...origin, id, status, response });
     if (count === 0 || settlement.kind === "release") return;
-    callHook(hooks, "onDelivered", { queue, firstId, lastId, count, attempts, sizeBytes, durationMs });
+    callHook(hooks, "onDelivered", { ...origin, firstId, lastId, count, attempts, sizeBytes, durationMs });
   }
 }

@@ -11,6 +11,8 @@ import { logHookFailed } from "./log.ts";
 export interface DeliveredEvents {
   /** The queue's name. */
   readonly queue: string;
+  /** The subscription that the publisher serves. */
+  readonly subscription: string;
   /** The lowest id that an event of the batch may have. */
   readonly firstId: number;
   /** The highest one. */
@@ -29,6 +31,8 @@ export interface DeliveredEvents {
 export interface NewDeadLetter {
   /** The queue's name. */
   readonly queue: string;
+  /** The subscription whose dead letter it is. */
+  readonly subscription: string;
   /** The event's id. */
   readonly id: number;
   /** The HTTP status of the rejection. */

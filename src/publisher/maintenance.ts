@@ -96,7 +96,12 @@ export class Maintenance {
     this.#syncSleep.wake();
   }
 
-  /** Call it before a claim and as leases are settled. @param settledBytes how large they were @throws {EventStorageError} */
+  /** Call it before a claim, which has to write: on a disk that is nearly full it makes room. @throws {EventStorageError} */
+  beforeClaim(): void {
+    if (this.#checkpoints.isDiskLow) this.keepUp();
+  }
+
+  /** Call it as leases are settled. @param settledBytes how large they were @throws {EventStorageError} */
   keepUp(settledBytes: number = 0): void {
     if (!this.#file.isOutbox) this.#checkpoints.keepUp();
     let hasMore = this.#trimmer.keepUp(settledBytes);

@@ -11,9 +11,8 @@ import { checkOptions, FUNCTION, OBJECT, type OptionKinds, oneOf } from "../opti
 import { Ballast } from "../storage/ballast.ts";
 import { Checkpoints } from "../storage/checkpoints.ts";
 import { DeadLetterTable } from "../storage/dead_letters.ts";
-import { type Lease, LeaseTable } from "../storage/leases.ts";
+import { type ClaimState, type Lease, LeaseTable } from "../storage/leases.ts";
 import { exposuresOf } from "../storage/locations.ts";
-import { Pause } from "../storage/pause.ts";
 import { PRESENCE_EVERY_MS, Presence } from "../storage/presence.ts";
 import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
 import type { DriverName } from "../storage/sqlite/sqlite.ts";
@@ -50,7 +49,7 @@ const OTHER_COMMIT_MS = 20;
 const TRIM_PAUSE_MS = 1;
 
 /** How often a batch that waits for more events is checked, in milliseconds: it may be full before it is due. */
-const FILL_CHECK_MS = 25;
+const FILL_CHECK_MS = 50;
 
 /**
  * Sends the events of a queue file to a collector, at least once, and removes each event once the collector has
@@ -90,7 +89,6 @@ export class Publisher implements AsyncDisposable {
   readonly #stop = new AbortController();
   /** With one batch in flight events keep their order, so those that a dead publisher had claimed are sent first. */
   readonly #keepsOrder: boolean;
-  readonly #pause: Pause;
   readonly #presence: Presence | undefined;
   /** Since when the queue is paused, as last seen, in Unix milliseconds; undefined: it is not. */
   #pausedAtMs: number | undefined;
@@ -127,7 +125,6 @@ export class Publisher implements AsyncDisposable {
     this.file = file.path;
     this.subscription = config.subscription.name;
     this.deadLetters = new DeadLetters(this.#queue, this.subscription, this.#sleep);
-    this.#pause = new Pause(file);
     this.#presence = file.isOutbox
       ? undefined
       : new Presence(file.path, config.subscription.name, config.fileMode);
@@ -182,6 +179,7 @@ export class Publisher implements AsyncDisposable {
       counts,
       sleep: this.#sleep,
       queue: this.queue,
+      subscription,
       hooks: this.#hooks,
     });
     this.#keepsOrder = config.concurrency === 1;
@@ -314,40 +312,54 @@ export class Publisher implements AsyncDisposable {
 
   /** Claims a lease and starts its delivery. Returns how long to wait before the next step, in milliseconds. */
   #step(): number {
-    if (this.#isPaused()) return this.#timings.pollMs;
+    const state = this.#leases.state();
+    this.#notePause(state);
+    if (this.#pausedAtMs !== undefined) return this.#timings.pollMs;
     const openForMs = this.#policy.breaker.openForMs();
     if (openForMs > 0) return openForMs;
     if (!this.#deliveries.hasRoom) return Number.POSITIVE_INFINITY; // a delivery wakes us when it ends
-    this.#maintenance.keepUp();
-    const lease = this.#claim();
-    if (lease === undefined) return this.#waitMs();
+    this.#batcher.refresh(undefined, state);
+    const lease = this.#claim(state);
+    if (lease === undefined) return this.#waitMs(state);
     this.#claimedAtMs = performance.now();
     this.#endIdling();
     this.#deliveries.start(lease);
-    return 0;
+    return this.#restMs(state);
   }
 
   /** Claims what comes first: a lease that was released or has expired, a batch that is due, a replay. */
-  #claim(): Lease | undefined {
+  #claim(state: ClaimState): Lease | undefined {
+    const isDue = this.#batchDueInMs() === 0;
+    if (!isDue && state.expiredCount === 0 && state.replayNextId === null) return undefined; // most often
+    this.#maintenance.beforeClaim();
     // While the queue is held, new events go first: only an accepted event ends that, and those in leases may all be
     // at fault.
-    if (this.#policy.isHeld && !this.#keepsOrder && this.#batchDueInMs() === 0) return this.#batcher.claim();
+    if (this.#policy.isHeld && !this.#keepsOrder && isDue) return this.#batcher.claim();
     // One of our own leases may seem expired, after a clock jump or a pause of this process: its delivery decides.
-    const reclaimed = this.#batcher.reclaim({
-      except: this.#deliveries.inFlight,
-      oldestOnly: this.#keepsOrder,
-      fairly: this.#policy.isHeld,
-    });
+    const reclaimed =
+      state.expiredCount === 0
+        ? undefined
+        : this.#batcher.reclaim({
+            except: this.#deliveries.inFlight,
+            oldestOnly: this.#keepsOrder,
+            fairly: this.#policy.isHeld,
+          });
     if (reclaimed !== undefined) return reclaimed;
-    // Before the leases are counted: if another publisher claims in between, the cursor moves and our claim fails.
-    const isDue = this.#batchDueInMs() === 0;
-    if (this.#mustWaitForLeases()) return undefined;
-    return isDue ? this.#batcher.claim() : this.#batcher.claimReplay();
+    // If another publisher has claimed since, the cursor has moved, and our claim fails.
+    if (this.#mustWaitForLeases(state)) return undefined;
+    if (isDue) return this.#batcher.claim();
+    return state.replayNextId === null ? undefined : this.#batcher.claimReplay();
+  }
+
+  /** How long to wait after a claim, in milliseconds. */
+  #restMs({ expiredCount, replayNextId }: ClaimState): number {
+    if (expiredCount > 0 || replayNextId !== null) return 0;
+    return Math.min(this.#batcher.restMs, FILL_CHECK_MS);
   }
 
   /** How long to wait when there was nothing to claim, in milliseconds. */
-  #waitMs(): number {
-    if (this.#mustWaitForLeases()) return this.#timings.pollMs;
+  #waitMs(state: ClaimState): number {
+    if (this.#mustWaitForLeases(state)) return this.#timings.pollMs;
     const dueInMs = this.#batchDueInMs();
     if (dueInMs === Number.POSITIVE_INFINITY) return this.#idle();
     this.#endIdling();
@@ -355,18 +367,17 @@ export class Publisher implements AsyncDisposable {
   }
 
   /** To keep the order, nothing is claimed while another publisher has a lease. */
-  #mustWaitForLeases(): boolean {
-    return this.#keepsOrder && this.#leases.count() > 0;
+  #mustWaitForLeases({ leaseCount }: ClaimState): boolean {
+    return this.#keepsOrder && leaseCount > 0;
   }
 
-  /** Reads the file before each batch, which takes 2 us. Logs a pause and its end once. */
-  #isPaused(): boolean {
-    const sinceMs = this.#pause.sinceMs();
+  /** Logs a pause and its end once. */
+  #notePause({ pausedAtMs }: ClaimState): void {
+    const sinceMs = pausedAtMs ?? undefined;
     if (sinceMs !== undefined && this.#pausedAtMs === undefined) log.logPaused();
     if (sinceMs === undefined && this.#pausedAtMs !== undefined)
       log.logResumed(Date.now() - this.#pausedAtMs);
     this.#pausedAtMs = sinceMs;
-    return sinceMs !== undefined;
   }
 
   /** Shows the health of this publisher to other processes. */
@@ -382,7 +393,6 @@ export class Publisher implements AsyncDisposable {
   }
 
   #batchDueInMs(): number {
-    this.#batcher.refresh();
     return this.#batcher.dueInMs(this.#deliveries.inFlight.size > 0);
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import {
   ConfigurationError,
   EventError,
@@ -12,6 +13,7 @@ import {
 } from "../errors.ts";
 import { describe, errorName } from "../format.ts";
 import { checkOption, type OptionKind, oneOf, readOption } from "../options.ts";
+import { withSchema } from "../serializers/standard_schema.ts";
 import type { BatchVersion, EventTable } from "../storage/events.ts";
 import type { EventSerializer } from "./event_queue.ts";
 
@@ -157,6 +159,21 @@ export function checkSerializer(serializer: unknown): void {
     () => (serializer as { batchVersion?: unknown }).batchVersion,
   );
   if (batchVersion !== undefined) checkOption("serializer.batchVersion", batchVersion, BATCH_VERSION);
+}
+
+/**
+ * What puts call: the serializer, behind the schema if there is one. Decided once, so that a put without a schema does
+ * not even ask for one.
+ *
+ * @throws {ConfigurationError} it is not a Standard Schema of version 1
+ */
+export function serializerBehind<T, Output>(
+  schema: StandardSchemaV1<T, Output> | undefined,
+  serializer: EventSerializer<T> | EventSerializer<Output>,
+): EventSerializer<T> {
+  return schema === undefined
+    ? (serializer as EventSerializer<T>)
+    : withSchema(schema, serializer as EventSerializer<Output>);
 }
 
 /** What remembers the version. */

@@ -17,7 +17,6 @@ import {
   STRING,
   wholeFrom,
 } from "../options.ts";
-import { withSchema } from "../serializers/standard_schema.ts";
 import { type BatchVersion, EVENTS_CEILING, EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
@@ -26,7 +25,14 @@ import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
 import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { SharedSync } from "../storage/wal_sync.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
-import { checkSerializer, encodeAll, encodeEvent, eventsOf, rememberBatchVersion } from "./encode.ts";
+import {
+  checkSerializer,
+  encodeAll,
+  encodeEvent,
+  eventsOf,
+  rememberBatchVersion,
+  serializerBehind,
+} from "./encode.ts";
 import { GroupCommit, type GroupStore } from "./group_commit.ts";
 import { type OnRejected, RejectedPuts } from "./rejected_puts.ts";
 import { type EventBatch, type SubscribeOptions, SubscriptionReader } from "./subscription.ts";
@@ -167,11 +173,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     const { durability = "process", busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = checked;
     const { fileMode = DEFAULT_FILE_MODE, allowNetworkFileSystem = false } = checked;
 
-    // Decided once, so that a put without a schema does not even ask for one.
-    const serialize =
-      schema === undefined
-        ? (serializer as EventSerializer<T>)
-        : withSchema(schema, serializer as EventSerializer<Output>);
+    const serialize = serializerBehind(schema, serializer);
     if (driver !== undefined) useDriver(driver);
     this.name = name;
     this.file = locateQueueFile(name, directory);

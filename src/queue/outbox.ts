@@ -36,7 +36,6 @@ import {
   STRING,
   wholeFrom,
 } from "../options.ts";
-import { withSchema } from "../serializers/standard_schema.ts";
 import { noteLocation } from "../storage/epochs.ts";
 import { EVENTS_CEILING } from "../storage/events.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
@@ -56,6 +55,7 @@ import {
   eventsOf,
   isThenable,
   rememberBatchVersion,
+  serializerBehind,
   silence,
 } from "./encode.ts";
 import type { EventSchemaOption, EventSerializer } from "./event_queue.ts";
@@ -176,10 +176,7 @@ export class Outbox<T, Output = T> implements Disposable {
     this.name = name;
     this.file = outboxPlaceOf(db, { allowsMemory: allowMemory });
     this.#db = db;
-    const serialize =
-      schema === undefined
-        ? (serializer as EventSerializer<T>)
-        : withSchema(schema, serializer as EventSerializer<Output>);
+    const serialize = serializerBehind(schema, serializer);
     this.#maxEventBytes = maxEventBytes;
     this.#requiresTransaction = requireTransaction;
     this.#tracing = checked.openTelemetry;

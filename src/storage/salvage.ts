@@ -18,8 +18,14 @@ export interface Salvaged {
   readonly deadLetters: number;
   /** The ids of events that are not known to be delivered, and cannot be read. */
   readonly missing: readonly IdRange[];
-  /** Whether the file still says what was delivered; else all events are taken to wait. */
+  /** Whether the file still says what was delivered to each subscription. */
   readonly knowsDelivered: boolean;
+  /** The subscriptions of which it does not: to them all events are taken to wait. */
+  readonly repeats: readonly string[];
+  /** Whether it still says which subscriptions there were; else some may be missing. */
+  readonly knowsSubscriptions: boolean;
+  /** Whether it still says the cap, the retention and whether the queue was paused; else they are those of a new queue. */
+  readonly knowsSettings: boolean;
   /** Whether the file still says which UUIDs name its events; else a collector cannot know those that it has. */
   readonly knowsNames: boolean;
   /** How many pages the file should have, and how many are there. */
@@ -36,9 +42,12 @@ interface Subscription {
   readonly name: string;
   readonly lagLimitEvents: ColumnValue;
   readonly lagLimitMs: ColumnValue;
-  /** The ids that it has not settled: those above its cursor, and those in leases. */
-  readonly unsettled: readonly IdRange[];
+  /** The ids that it has not settled: those above its cursor, and those in leases. Undefined: not known. */
+  readonly unsettled: readonly IdRange[] | undefined;
 }
+
+/** The key of the subscription `default` where its row cannot be read: no row has it. */
+const NEW_DEFAULT = 0;
 
 /** A lease is claimed again as a whole: it must not be larger than a batch by much. */
 const MAX_LEASE_BYTES = 500_000;
@@ -111,8 +120,14 @@ class Finder {
 
   /** The rows of a small table; undefined: it cannot be read as a whole. */
   rows(table: string): Row[] | undefined {
-    const tree = this.#tree(table);
-    return tree?.isWhole ? tree.leaves.flatMap((leaf) => [...this.#file.rows(leaf)]) : undefined;
+    const { rows, isWhole } = this.readable(table);
+    return isWhole ? rows : undefined;
+  }
+
+  /** Those rows of a small table that can be read. */
+  readable(table: string): { readonly rows: Row[]; readonly isWhole: boolean } {
+    const { leaves = [], isWhole = false } = this.#tree(table) ?? {};
+    return { rows: leaves.flatMap((leaf) => [...this.#file.rows(leaf)]), isWhole };
   }
 
   /** Those that the table leads to, and then those of any other page that is in use: the way there may be broken, and rows show by their looks what they are. */
@@ -174,44 +189,42 @@ interface Findings {
 
 function write(to: string, { damaged, found, events, deadLetters }: Findings): Salvaged {
   const newestId = newestIdOf(found, events, deadLetters);
-  const known = subscriptionsOf(found, newestId);
-  const oldestId = Math.min(newestId + 1, ...events.keys());
-  const all = {
-    name: DEFAULT_SUBSCRIPTION,
-    lagLimitEvents: null,
-    lagLimitMs: null,
-    unsettled: [{ firstId: oldestId, lastId: newestId }],
-  };
-  const subscriptions = known ?? new Map<number, Subscription>([[1, all]]);
-  const unsettled = [...subscriptions.values()].flatMap((subscription) => subscription.unsettled);
+  const { subscriptions, isWhole } = subscriptionsOf(found, newestId);
+  const all = [{ firstId: Math.min(newestId + 1, ...events.keys()), lastId: newestId }];
+  const unsettled = [...subscriptions.values()].flatMap((subscription) => subscription.unsettled ?? all);
   const waiting = [...events.keys()].filter((id) => isIn(id, unsettled));
+  const settings = settingsOf(found);
+  const kept = settings?.hasRetention ? [...events.keys()] : waiting;
+  const retried = retriedOf(found, subscriptions);
   const dead = deadLetters.map(([, id]) => Number(id));
   const epochs = found.rows("eventspool_epoch") ?? [];
   const file = QueueFile.open(to, { role: "publisher", durability: "power", busyTimeoutMs: 5_000 });
   try {
     file.transaction(() => {
-      const insert = file.prepare<[number, number, Uint8Array, string | null]>(
-        "INSERT INTO eventspool_event (id, put_at_ms, body, trace) VALUES (?, ?, ?, ?)",
-      );
-      for (const id of waiting) {
-        const { putAtMs, body, trace } = events.get(id)!;
-        insert.run(id, putAtMs, body, trace);
-      }
-      writeQueue(file, found, newestId);
+      writeEvents(file, kept, events);
+      writeQueue(file, settings, newestId);
       writeEpochs(file, epochs, newestId);
-      for (const [id, subscription] of subscriptions) {
-        const newId = writeSubscription(file, subscription, newestId, events);
-        const own = deadLetters.filter(([subscriptionId]) => subscriptionId === id || known === undefined);
-        const letter = file.prepare<ColumnValue[]>(
-          "INSERT OR IGNORE INTO eventspool_dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      for (const [key, subscription] of subscriptions) {
+        const isItsOwn = (id: number): boolean => (retried.get(id) ?? key) === key;
+        const ids = waiting.filter((id) => isIn(id, subscription.unsettled ?? all) && isItsOwn(id));
+        const newKey = writeSubscription(file, subscription, { newestId, ids, events });
+        writeDeadLetters(
+          file,
+          newKey,
+          deadLetters.filter(([old]) => ownerOf(Number(old), subscriptions) === key),
         );
-        for (const [, ...columns] of own) letter.run(newId, ...columns);
+        writeRetried(
+          file,
+          newKey,
+          kept.filter((id) => retried.get(id) === key),
+        );
       }
       file.db.exec(SETTLE_QUEUE);
     });
   } finally {
     file.close();
   }
+  const repeats = [...subscriptions.values()].filter((subscription) => subscription.unsettled === undefined);
   return {
     waiting: waiting.length,
     deadLetters: deadLetters.length,
@@ -219,10 +232,26 @@ function write(to: string, { damaged, found, events, deadLetters }: Findings): S
       unsettled,
       [...events.keys(), ...dead].sort((a, b) => a - b),
     ),
-    knowsDelivered: known !== undefined,
+    knowsDelivered: repeats.length === 0,
+    repeats: repeats.map(({ name }) => name),
+    knowsSubscriptions: isWhole,
+    knowsSettings: settings !== undefined,
     knowsNames: epochs.length > 0,
     pages: { expected: damaged.pageCount, found: damaged.foundCount },
   };
+}
+
+/** Whose a row is: that of the subscription `default` where its own cannot be read. */
+function ownerOf(key: number, subscriptions: ReadonlyMap<number, Subscription>): number {
+  if (subscriptions.has(key)) return key;
+  return [...subscriptions].find(([, { name }]) => name === DEFAULT_SUBSCRIPTION)![0];
+}
+
+/** Events for one subscription alone, with its key. */
+function retriedOf(found: Finder, subscriptions: ReadonlyMap<number, Subscription>): Map<number, number> {
+  const { rows } = found.readable("eventspool_retried");
+  const known = rows.filter(({ columns }) => subscriptions.has(Number(columns[1])));
+  return new Map(known.map(({ id, columns }) => [id, Number(columns[1])]));
 }
 
 /** The highest id that was ever given, as far as anything in the file says so. */
@@ -244,41 +273,127 @@ function newestIdOf(
 }
 
 /**
- * The subscriptions by their ids; undefined: what they have settled cannot be read as a whole, or does not add up. A
- * wrong number would leave out events: to send some again is better.
+ * The subscriptions by their ids, with what each has not settled where that can be read and adds up. A wrong number would
+ * leave out events: to send some again is better. There is always one that is named `default`.
  */
-function subscriptionsOf(found: Finder, newestId: number): Map<number, Subscription> | undefined {
-  const rows = found.rows("eventspool_subscription");
+function subscriptionsOf(
+  found: Finder,
+  newestId: number,
+): { subscriptions: Map<number, Subscription>; isWhole: boolean } {
+  const { rows, isWhole } = found.readable("eventspool_subscription");
   const leases = found.rows("eventspool_lease");
-  if (rows === undefined || rows.length === 0 || leases === undefined) return undefined;
   const subscriptions = new Map<number, Subscription>();
   for (const { id, columns } of rows) {
-    const [, name, claimedId, settledCount, lagLimitEvents = null, lagLimitMs = null] = columns;
-    const own = leases.filter(({ columns }) => columns[1] === id && columns[8] !== 1);
-    const leased = own.map(({ columns }) => ({ firstId: Number(columns[2]), lastId: Number(columns[3]) }));
-    const leasedCount = leased.reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
-    const isSound =
-      isSubscriptionName(String(name)) && Number(settledCount) === Number(claimedId) - leasedCount;
-    if (!isSound) return undefined;
-    const unsettled = [...leased, { firstId: Number(claimedId) + 1, lastId: newestId }];
-    subscriptions.set(id, { name: String(name), lagLimitEvents, lagLimitMs, unsettled });
+    const [, name, claimedId, settledCount, lagLimitEvents, lagLimitMs] = columns;
+    if (typeof name !== "string" || !isSubscriptionName(name)) continue;
+    const own = leases?.filter(({ columns }) => columns[1] === id && columns[8] !== 1);
+    const unsettled = unsettledOf({ claimedId, settledCount, newestId }, own);
+    subscriptions.set(id, { name, ...lagLimitOf(lagLimitEvents, lagLimitMs), unsettled });
   }
-  const isKnown = [...subscriptions.values()].some(({ name }) => name === DEFAULT_SUBSCRIPTION);
-  return isKnown ? subscriptions : undefined; // its name may be damaged, and the new file has it
+  const isComplete = isWhole && subscriptions.size === rows.length;
+  const [key = NEW_DEFAULT, known] =
+    [...subscriptions].find(([, { name }]) => name === DEFAULT_SUBSCRIPTION) ?? [];
+  const isRequired = ({ lagLimitEvents, lagLimitMs }: Subscription): boolean =>
+    lagLimitEvents === null && lagLimitMs === null;
+  // A queue needs a required subscription: the row of the one that it had may be lost.
+  if (known === undefined || ![...subscriptions.values()].some(isRequired))
+    subscriptions.set(key, { name: DEFAULT_SUBSCRIPTION, ...lagLimitOf(), unsettled: known?.unsettled });
+  return { subscriptions, isWhole: isComplete && known !== undefined };
 }
 
-function writeQueue(file: QueueFile, found: Finder, newestId: number): void {
-  const [, maxEvents, batchVersion] = found.rows("eventspool_queue")?.[0]?.columns ?? [];
-  const isVersion = batchVersion === "2" || batchVersion === "2j";
+function lagLimitOf(
+  events?: ColumnValue,
+  ms?: ColumnValue,
+): Pick<Subscription, "lagLimitEvents" | "lagLimitMs"> {
+  return { lagLimitEvents: isCount(events) ? events : null, lagLimitMs: isCount(ms) ? ms : null };
+}
+
+function isCount(value: ColumnValue | undefined): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value > 0;
+}
+
+/** Undefined: the leases cannot be read although there were some, or the numbers do not add up. */
+function unsettledOf(
+  {
+    claimedId,
+    settledCount,
+    newestId,
+  }: Record<"claimedId" | "settledCount", ColumnValue | undefined> & { newestId: number },
+  leases: readonly Row[] | undefined,
+): IdRange[] | undefined {
+  if (typeof claimedId !== "number" || typeof settledCount !== "number") return undefined;
+  const leased = (leases ?? []).map(({ columns }) => ({
+    firstId: Number(columns[2]),
+    lastId: Number(columns[3]),
+  }));
+  const leasedCount = leased.reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
+  if (settledCount !== claimedId - leasedCount) return undefined;
+  return [...leased, { firstId: claimedId + 1, lastId: newestId }];
+}
+
+/** What the queue's row says. */
+interface Settings {
+  readonly maxEvents: ColumnValue;
+  readonly batchVersion: ColumnValue;
+  readonly retentionMs: ColumnValue;
+  readonly retentionBytes: ColumnValue;
+  readonly pausedAtMs: ColumnValue;
+  readonly hasRetention: boolean;
+}
+
+/** Undefined: the row cannot be read. */
+function settingsOf(found: Finder): Settings | undefined {
+  const columns = found.rows("eventspool_queue")?.[0]?.columns;
+  if (columns === undefined) return undefined;
+  const [, maxEvents, batchVersion, , , maxAgeMs, maxBytes, , , pausedAtMs] = columns;
+  const orNull = (value: ColumnValue | undefined): ColumnValue => (isCount(value) ? value : null);
+  const [retentionMs, retentionBytes] = [orNull(maxAgeMs), orNull(maxBytes)];
+  return {
+    maxEvents: orNull(maxEvents),
+    batchVersion: batchVersion === "2" || batchVersion === "2j" ? batchVersion : null,
+    retentionMs,
+    retentionBytes,
+    pausedAtMs: orNull(pausedAtMs),
+    hasRetention: retentionMs !== null || retentionBytes !== null,
+  };
+}
+
+function writeEvents(file: QueueFile, ids: readonly number[], events: ReadonlyMap<number, Event>): void {
+  const insert = file.prepare<[number, number, Uint8Array, string | null]>(
+    "INSERT INTO eventspool_event (id, put_at_ms, body, trace) VALUES (?, ?, ?, ?)",
+  );
+  for (const id of ids) {
+    const { putAtMs, body, trace } = events.get(id)!;
+    insert.run(id, putAtMs, body, trace);
+  }
+}
+
+function writeQueue(file: QueueFile, settings: Settings | undefined, newestId: number): void {
+  const {
+    maxEvents = null,
+    batchVersion = null,
+    retentionMs = null,
+    retentionBytes = null,
+    pausedAtMs = null,
+  } = settings ?? {};
   file.db
-    .prepare<[number, ColumnValue, ColumnValue]>(
-      "UPDATE eventspool_queue SET claimed_id = ?, max_events = coalesce(?, max_events), batch_version = ?",
+    .prepare<ColumnValue[]>(
+      `UPDATE eventspool_queue SET claimed_id = ?, max_events = coalesce(?, max_events), batch_version = ?,
+         retention_ms = ?, retention_bytes = ?, paused_at_ms = ?`,
     )
-    .run(
-      newestId,
-      typeof maxEvents === "number" && maxEvents > 0 ? maxEvents : null,
-      isVersion ? batchVersion : null,
-    );
+    .run(newestId, maxEvents, batchVersion, retentionMs, retentionBytes, pausedAtMs);
+}
+
+function writeDeadLetters(file: QueueFile, subscriptionId: number, letters: readonly ColumnValue[][]): void {
+  const insert = file.db.prepare<ColumnValue[]>(
+    "INSERT OR IGNORE INTO eventspool_dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+  );
+  for (const [, ...columns] of letters) insert.run(subscriptionId, ...columns);
+}
+
+function writeRetried(file: QueueFile, subscriptionId: number, ids: readonly number[]): void {
+  const insert = file.db.prepare<[number, number]>("INSERT INTO eventspool_retried VALUES (?, ?)");
+  for (const id of ids) insert.run(id, subscriptionId);
 }
 
 /** The events keep their names. What is put from now on gets new ones: the damaged part may have given its ids to others. */
@@ -291,21 +406,20 @@ function writeEpochs(file: QueueFile, epochs: readonly Row[], newestId: number):
   insert.run(newestId + 1, crypto.randomUUID(), "moved", Date.now());
 }
 
-/** Returns its id. All that it has not settled is in leases that have expired: it may have been sent before. */
+/** Returns its id. All that it has not settled, `ids`, is in leases that have expired: it may have been sent before. */
 function writeSubscription(
   file: QueueFile,
-  { name, lagLimitEvents, lagLimitMs, unsettled }: Subscription,
-  newestId: number,
-  events: ReadonlyMap<number, Event>,
+  { name, lagLimitEvents, lagLimitMs }: Subscription,
+  { newestId, ids, events }: { newestId: number; ids: readonly number[]; events: ReadonlyMap<number, Event> },
 ): number {
-  const waiting = [...events.keys()].filter((id) => isIn(id, unsettled));
   file.db
     .prepare<ColumnValue[]>(
       `INSERT INTO eventspool_subscription (name, claimed_id, settled_count, lag_limit_events, lag_limit_ms)
        VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (name) DO UPDATE SET claimed_id = excluded.claimed_id, settled_count = excluded.settled_count`,
+       ON CONFLICT (name) DO UPDATE SET claimed_id = excluded.claimed_id, settled_count = excluded.settled_count,
+         lag_limit_events = excluded.lag_limit_events, lag_limit_ms = excluded.lag_limit_ms`,
     )
-    .run(name, newestId, newestId - waiting.length, lagLimitEvents, lagLimitMs);
+    .run(name, newestId, newestId - ids.length, lagLimitEvents, lagLimitMs);
   const id = file.db
     .prepareFirst<[string], number>("SELECT id FROM eventspool_subscription WHERE name = ?")
     .get(name) as number;
@@ -314,7 +428,7 @@ function writeSubscription(
        (subscription_id, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
      VALUES (?, ?, ?, ?, 0, 1, 1)`,
   );
-  for (const { firstId, lastId } of leasesOf(waiting, events)) lease.run(id, firstId, lastId, Date.now());
+  for (const { firstId, lastId } of leasesOf(ids, events)) lease.run(id, firstId, lastId, Date.now());
   return id;
 }
 

@@ -15,10 +15,10 @@ import type { QueueFile } from "./queue_file.ts";
 import type { IdBounds } from "./subscriptions.ts";
 
 /**
- * When {@link Trimmer.keepUp} looks: after so many bytes were settled, and after so many milliseconds. While others
- * write, a look costs 80 us: with each batch that was a tenth of a publisher's CPU at 1,000 events/s.
+ * When {@link Trimmer.keepUp} looks: after so many bytes were settled (a little more than a full batch has), and after so
+ * many milliseconds. While others write, a look costs 80 us: with each batch that was a tenth of a publisher's CPU at 1,000 events/s.
  */
-const LOOK_EVERY_BYTES = 250_000;
+const LOOK_EVERY_BYTES = 550_000;
 const LOOK_EVERY_MS = 1_000;
 
 /** How often it looks whether the disk is nearly full while events are retained, in milliseconds: 40 us. */
@@ -154,7 +154,7 @@ export class Trimmer {
     const { firstId, newestId, claimedId } = bounds;
     if (firstId === null || newestId === null) return "wait";
     if (hasRetention(bounds)) return "delete"; // most of it stays
-    const eventBytes = this.#file.run(() => this.#sql.sample.get(firstId, SAMPLE_EVENTS)) as number;
+    const eventBytes = this.#file.run(() => this.#sql.sample.get(firstId)) as number;
     let bytes = 0;
     for (const range of this.#trimmable(bounds)) bytes += lengthOf(range) * eventBytes;
     if (bytes < minBytes) return "wait";
@@ -221,7 +221,7 @@ export class Trimmer {
     { isRetained, isWhole }: { isRetained: boolean; isWhole: boolean },
   ): IdBounds | undefined {
     for (const { firstId, lastId } of this.#trimmable(bounds)) {
-      const eventBytes = this.#file.run(() => this.#sql.sample.get(firstId, SAMPLE_EVENTS)) as number;
+      const eventBytes = this.#file.run(() => this.#sql.sample.get(firstId)) as number;
       const events = Math.min(this.#chunkEvents, Math.max(1, Math.floor(MAX_CHUNK_BYTES / eventBytes)));
       const settled = { firstId, lastId: Math.min(lastId, firstId + events - 1) };
       const chunk = isRetained && hasRetention(bounds) ? this.#unretained(settled, bounds) : settled;
@@ -320,9 +320,10 @@ function prepareStatements(file: QueueFile) {
        ORDER BY 1`,
     ),
     pageCount: file.prepareFirst<[], number>("PRAGMA page_count"),
-    sample: file.prepareFirst<[number, number], number>(
+    // A LIMIT that is a parameter makes SQLite compile the statement anew each time.
+    sample: file.prepareFirst<[number], number>(
       `SELECT coalesce(avg(size), 0) FROM
-         (SELECT length(body) AS size FROM eventspool_event WHERE id >= ? ORDER BY id LIMIT ?)`,
+         (SELECT length(body) AS size FROM eventspool_event WHERE id >= ? ORDER BY id LIMIT ${SAMPLE_EVENTS})`,
     ),
     bytes: file.prepareFirst<[number, number], number>(
       "SELECT coalesce(sum(length(body)), 0) FROM eventspool_event WHERE id BETWEEN ? AND ?",

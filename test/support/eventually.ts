@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** How long a condition may take on a slow machine, in milliseconds: longer means that it hangs. */
 const DEADLINE_MS = 90_000;
 
-const INTERVAL_MS = 10;
+/** How long it sleeps between two looks: ever longer, since a look is often a request to a busy program. */
+const INTERVAL_MS = { first: 5, last: 50 };
 
 /**
  * Waits until `look` returns something truthy, and returns that. Fails naming what was waited for, a
@@ -16,10 +17,10 @@ export async function eventually<T>(
   withinMs: number = DEADLINE_MS,
 ): Promise<NonNullable<T>> {
   const deadlineMs = performance.now() + withinMs;
-  for (;;) {
+  for (let intervalMs = INTERVAL_MS.first; ; intervalMs = Math.min(1.3 * intervalMs, INTERVAL_MS.last)) {
     const found = await look();
     if (found) return found;
     if (performance.now() > deadlineMs) assert.fail(`waited without success for ${what}`);
-    await sleep(INTERVAL_MS);
+    await sleep(intervalMs);
   }
 }

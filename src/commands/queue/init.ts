@@ -89,12 +89,13 @@ function nextSteps(
   const file = shellQuoted(path);
   return `Wrote ${path}.
 
-A service that fits it, service.ts:
+A service that fits it, service.mjs:
 
   import { EventQueue, serializeJsonEvent } from "eventspool";
 
-  using events = new EventQueue("${queue}", serializeJsonEvent);
+  const events = new EventQueue("${queue}", serializeJsonEvent);
   events.put({ action: "signup", user: "u1" });
+  events.close(); // when the service ends
 
 Collect and publish, each in a terminal:
 

@@ -24,7 +24,7 @@ export const salvage: Verb = {
   },
   details:
     "FILE is the damaged file; without it, that of the queue. Stop the processes that use it first; it is not changed. Events keep their ids, so that a collector that drops duplicates drops what it has. A flipped bit inside of a text cannot be seen.",
-  json: "one document: waiting, deadLetters, missing (ranges of ids), knowsDelivered, knowsNames and pages.",
+  json: "one document: waiting, deadLetters, missing (ranges of ids), knowsDelivered, repeats (subscriptions), knowsSubscriptions, knowsSettings, knowsNames and pages.",
   fails: "some events could not be read",
   examples: ["--queue-name audit --to audit.salvaged.db", "events-main.db --to events-main.salvaged.db"],
   run(call: Call): number {
@@ -45,7 +45,11 @@ function* describe(salvaged: Salvaged, to: string): Generator<string> {
   if (pages.found < pages.expected)
     yield `The file ends early: ${pages.expected - pages.found} of ${pages.expected} pages are missing.`;
   if (!salvaged.knowsDelivered)
-    yield "The file does not say any more which events were delivered: all that were found are sent again.";
+    yield `The file does not say any more which events were delivered to ${salvaged.repeats.join(", ")}: all that were found are sent there again.`;
+  if (!salvaged.knowsSubscriptions)
+    yield "The list of subscriptions is damaged: add those that are missing in the new file.";
+  if (!salvaged.knowsSettings)
+    yield "The file does not say any more its cap and its retention, nor whether it was paused: the new one has those of a new queue.";
   if (!salvaged.knowsNames)
     yield "The file does not say any more which UUID names its events: a collector cannot drop those that it has.";
   if (missing.length === 0) return;

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { VERSION } from "../../../src/version.ts";
 import { NO_OPENSSL, TestAuthority } from "../../support/certificates.ts";
+import { assertRejection, type Result, runCommand } from "../../support/commands.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type Program, start } from "../../support/processes.ts";
@@ -16,15 +17,10 @@ import { freePorts } from "../../support/servers.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
 import { addressOf, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
-import { assertRejection, type Result } from "./support.ts";
 
 const LIMIT = { timeout: 180_000 };
 
-async function collector(args: readonly string[]): Promise<Result> {
-  await using program = start("src/commands/collector.ts", args);
-  const code = await program.ended;
-  return { code, stdout: program.stdout.join("\n"), stderr: program.stderr };
-}
+const collector = (args: readonly string[]): Promise<Result> => runCommand("collector", args);
 
 /** Writes a configuration of a collector into a directory, and returns its path. */
 function configure(

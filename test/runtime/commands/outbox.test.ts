@@ -2,12 +2,11 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { assertRejection, type Result, runCommand } from "../../support/commands.ts";
 import { type TestShop, testShop } from "../../support/outbox.ts";
-import { start } from "../../support/processes.ts";
 import { Spool } from "../../support/spool.ts";
 import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { json, LIMIT, queue } from "./queue/queue_support.ts";
-import { assertRejection, type Result } from "./support.ts";
 
 const SECTION = `[event-publisher:main]
 collector.hostname = collector.example
@@ -19,9 +18,7 @@ admin.listen = off
 async function publisher(shop: TestShop, text: string, args: readonly string[] = []): Promise<Result> {
   const config = join(shop.directory, "publisher.ini");
   writeFileSync(config, SECTION + text, { mode: 0o600 });
-  await using program = start("src/commands/publisher.ts", [...args, config]);
-  const code = await program.ended;
-  return { code, stdout: program.stdout.join("\n"), stderr: program.stderr };
+  return runCommand("publisher", [...args, config]);
 }
 
 test("publisher --check names the service's database", LIMIT, async () => {

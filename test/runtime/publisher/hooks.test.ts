@@ -38,7 +38,9 @@ test(
     void main.publisher.run();
     await eventually("an empty queue", () => main.queue.depth() === 0);
 
-    assert.deepEqual(dead, [{ queue: "main", id: 2, status: 422, response: "", body: '{"n":2}' }]);
+    assert.deepEqual(dead, [
+      { queue: "main", subscription: "default", id: 2, status: 422, response: "", body: '{"n":2}' },
+    ]);
     assert.deepEqual(
       delivered.map(({ firstId, lastId, count, queue }) => [queue, firstId, lastId, count]).sort(),
       [

@@ -97,6 +97,20 @@ test("gets through many poison events in a row: they become dead letters as othe
   assert.equal(main.publisher.status().state.deadLetters, poison.length);
 });
 
+test("keeps the order of a held queue when it sends one batch at a time: no later event overtakes", async () => {
+  await using collector = await serveCollector();
+  await using main = newQueue(collector.url, { "publisher.concurrency": "1" });
+  using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
+  raw.putMany(Array.from({ length: DEAD_LETTER_BURST + 1 }, () => "{"));
+  void main.publisher.run();
+  await eventually("a held queue", () => main.publisher.status().lastProblem?.kind === "held");
+  putIds(main, 1);
+  const { failedRequests } = main.publisher.status();
+  await eventually("three more tries", () => main.publisher.status().failedRequests >= failedRequests + 3);
+
+  assert.deepEqual(deliveredIds(collector), []);
+});
+
 test("does not renew the budget of dead letters at a restart", async () => {
   await using server = await serveHttp((response) => response.writeHead(400).end());
   await using main = newQueue(server.url);

@@ -57,9 +57,14 @@ class Queue implements AsyncDisposable {
     this.events.putMany(Array.from({ length: count }, () => Buffer.from("{}")));
   }
 
+  /** What hooks were called with. */
+  readonly told: unknown[][] = [];
+
   publisher(settings: Record<string, string> = {}): Publisher {
     const publisher = newPublisher("http://collector.invalid", this.#temporary.path, settings, {
       destination: this.destination,
+      onDelivered: ({ subscription, count }) => this.told.push([subscription, "delivered", count]),
+      onDeadLetter: ({ subscription, id }) => this.told.push([subscription, "dead letter", id]),
     });
     this.#publishers.push(publisher);
     return publisher;
@@ -132,6 +137,11 @@ test("gives a dead letter that is retried to its own subscription alone", async 
       ["other", 0],
     ],
   );
+  assert.deepEqual(queue.told, [
+    ["default", "dead letter", 2],
+    ["default", "delivered", 2],
+    ["other", "delivered", 3],
+  ]);
   assert.match(healthOf(one.status()).reasons.join(), /rejected 1 event/);
   assert.deepEqual(healthOf(other.status()).reasons, []);
 

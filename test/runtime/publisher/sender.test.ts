@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StatsdClient } from "../../../src/metrics/statsd.ts";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
+import type { Destination } from "../../../src/publisher/destinations/destination.ts";
 import { Sender, type SenderDependencies, type Sent } from "../../../src/publisher/sender.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
 import { DurableEvents } from "../../../src/storage/wal_sync.ts";
@@ -219,6 +220,42 @@ test("counts a missing response as an I/O error, with its time", async () => {
   const [error, post] = await statsd.packets(2);
   assert.equal(error, "events.error.io:1|c");
   assert.match(post!, /^events\.post:/);
+});
+
+test("counts as accepted what is neither rejected, nor to be sent again, nor dropped", async () => {
+  const rejected = [{ id: 2, status: 422, response: "" }];
+  for (const [outcome, accepted] of [
+    [{ kind: "partial", rejected, undelivered: [1, 4], dropped: 1 }, 2],
+    [{ kind: "partial", rejected, undelivered: [] }, 5],
+    [{ kind: "accepted", dropped: 2 }, 4],
+    [{ kind: "accepted", dropped: 6 }, 0],
+    [{ kind: "unavailable", reason: "busy" }, 0],
+  ] as const) {
+    using queue = testQueue();
+    const counts = new PublisherCounts();
+    const destination: Destination = {
+      url: "test:",
+      timeoutMs: 1,
+      emptyBatchBytes: 0,
+      prepare: async () => ({ sizeBytes: 9, send: async () => outcome }),
+      close: async () => {},
+    };
+    const sent = await send(queue, "http://127.0.0.1:9", {
+      lease: leaseOf(queue, Array(6).fill("{}")),
+      parts: { destination, counts },
+    });
+    assert.equal(sent.acceptedCount, accepted);
+    assert.equal(
+      counts.acceptedSeconds.counts.reduce((sum, count) => sum + count, 0),
+      accepted,
+    );
+    const requests = Object.values(counts.requests).reduce((sum, count) => sum + count, 0);
+    assert.equal(
+      requests,
+      Number(outcome.kind !== "accepted" || outcome.dropped < 6),
+      "a batch that was not sent is none",
+    );
+  }
 });
 
 test("delivers when statsd is down", async () => {

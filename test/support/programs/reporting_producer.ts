@@ -13,15 +13,16 @@ import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 
 const STDOUT = 1;
 
-/** How often puts are made when there are breaks, in milliseconds. */
-const TICK_MS = 5;
+/** The shortest break between puts, in milliseconds. */
+const MIN_BREAK_MS = 5;
 
 const [directory = "", first = "1", perSecond = "Infinity"] = process.argv.slice(2);
 const queue = new EventQueue("main", serializeJsonEvent, { directory, maxEvents: 1_000_000 });
 const startedAtMs = performance.now();
 for (let n = Number(first); ; ) {
-  const due = Number(first) + ((performance.now() - startedAtMs) / 1_000) * Number(perSecond);
-  if (n > due || !put(n)) await sleep(TICK_MS);
+  const dueAtMs = startedAtMs + ((n - Number(first)) / Number(perSecond)) * 1_000;
+  const breakMs = dueAtMs - performance.now();
+  if (breakMs > 0 || !put(n)) await sleep(Math.max(breakMs, MIN_BREAK_MS));
   else print(String(n++));
 }
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { after } from "node:test";
 import type { AxeResults } from "axe-core";
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 
 /** Debian's Chromium. */
 const CHROMIUM = "/usr/bin/chromium";
@@ -25,10 +26,27 @@ const ARGS = [
 /** How long a page may take on a slow and busy machine, in milliseconds: longer means that it hangs. */
 const PAGE_TIMEOUT_MS = 60_000;
 
-async function startBrowser(): Promise<Browser> {
+let browser: Promise<Browser> | undefined;
+
+/** One page for all tests of a file, with and one without JavaScript: a browser and a page cost more than most tests. */
+const pages = new Map<boolean, Promise<Page>>();
+
+after(async () => (await browser)?.close());
+
+function startBrowser(): Promise<Browser> {
   // By require, since Deno does not see the names that the package's ES module re-exports.
   const { chromium } = createRequire(import.meta.url)("playwright-core") as typeof import("playwright-core");
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args: ARGS, timeout: PAGE_TIMEOUT_MS });
+}
+
+async function newPage(javaScriptEnabled: boolean): Promise<Page> {
+  browser ??= startBrowser();
+  const context = await (await browser).newContext({ javaScriptEnabled, ignoreHTTPSErrors: true });
+  context.setDefaultTimeout(PAGE_TIMEOUT_MS);
+  await context.addInitScript(
+    `addEventListener("securitypolicyviolation", (event) => console.error("CSP: " + event.violatedDirective))`,
+  );
+  return context.newPage();
 }
 
 /** A page, and what went wrong on it: `await using tab = await openTab(url);`. */
@@ -38,22 +56,28 @@ export interface Tab extends AsyncDisposable {
   readonly problems: readonly string[];
 }
 
-/** Opens a page in a headless browser of its own. */
-export async function openTab(url: URL, options: BrowserContextOptions = {}): Promise<Tab> {
-  const browser = await startBrowser();
-  const context = await browser.newContext(options);
-  context.setDefaultTimeout(PAGE_TIMEOUT_MS);
-  const page = await context.newPage();
+/** Opens a URL in a headless browser that has no cookies. One tab at a time. */
+export async function openTab(
+  url: URL,
+  { javaScriptEnabled = true }: { javaScriptEnabled?: boolean } = {},
+): Promise<Tab> {
+  const opened = pages.get(javaScriptEnabled) ?? newPage(javaScriptEnabled);
+  pages.set(javaScriptEnabled, opened);
+  const page = await opened;
+  await page.context().clearCookies();
+  await page.setViewportSize({ width: 1_280, height: 720 });
+  await page.emulateMedia({ colorScheme: null });
   const problems: string[] = [];
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) problems.push(message.text());
   });
   page.on("pageerror", (error) => problems.push(String(error)));
-  await page.addInitScript(
-    `addEventListener("securitypolicyviolation", (event) => console.error("CSP: " + event.violatedDirective))`,
-  );
   await page.goto(url.href);
-  return { page, problems, [Symbol.asyncDispose]: () => browser.close() };
+  const leave = async (): Promise<void> => {
+    await page.goto("about:blank"); // ends its stream and its timers
+    page.removeAllListeners();
+  };
+  return { page, problems, [Symbol.asyncDispose]: leave };
 }
 
 /** The texts of a page with too little contrast to their background: WCAG 2 requires 4.5. */
@@ -124,7 +148,7 @@ const FIND_OVERLAPS = `(() => {
 /** Serious and critical problems of accessibility that axe-core finds in a page. */
 export async function inaccessibleParts(page: Page): Promise<string[]> {
   await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
-  const { violations } = (await page.evaluate("axe.run()")) as AxeResults;
+  const { violations } = (await page.evaluate('axe.run({ resultTypes: ["violations"] })')) as AxeResults;
   return violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`);

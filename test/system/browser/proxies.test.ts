@@ -97,7 +97,7 @@ for (const [name, location] of Object.entries(PREFIXES))
       async () => {
         await using main = await serve(WITH_TOKEN);
         await using nginx = await startProxy(location(main.url.origin), { tls });
-        await using tab = await openTab(new URL("/ops/queue/", nginx.url), { ignoreHTTPSErrors: true });
+        await using tab = await openTab(new URL("/ops/queue/", nginx.url));
         const { page } = tab;
         await signIn(tab);
         await seesNewEvents(tab, main.spool);

@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { eventually } from "../../support/eventually.ts";
 import { start } from "../../support/processes.ts";
 import { ACCEPT, HANG, namedIds, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
-import { publishing, Spool } from "../../support/spool.ts";
+import { publishing, type Settings, Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const LIMIT = { timeout: 120_000 };
@@ -71,3 +73,56 @@ test("leaves alone a queue that a publisher uses, and one without a section", LI
   assert.equal(await adopting.ended, 1);
   assert.match(adopting.stdout.join(), /^main: left alone: .*event-publisher:main/);
 });
+
+test(
+  "serves each subscription with its own configuration, reports those without, and gives up while a collector is down",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    await using collector = await ScriptedCollector.open();
+    const shell = QueueFile.open(spool.queue.file, {
+      role: "producer",
+      durability: "process",
+      busyTimeoutMs: 5_000,
+    });
+    for (const name of ["audit", "search"])
+      new SubscriptionTable(shell).add(name, { start: "oldest", limit: {} });
+    shell.close();
+    spool.put(20);
+    const configOf = (settings: Settings): string => spool.publisherArgs(settings).at(-1)!;
+    const audit = configOf({ "collector.hostname": "127.0.0.1:9", "publisher.subscription": "audit" });
+    {
+      await using adopting = start("src/commands/queue.ts", [
+        "adopt",
+        spool.directory,
+        audit,
+        "--wait",
+        "1s",
+      ]);
+      assert.equal(await adopting.ended, 1);
+      const [down, ...others] = adopting.stdout;
+      const gaveUp =
+        /^main, subscription audit: delivered 0 events, 20 left: nothing was delivered for 1s \(.+\); run it again$/;
+      assert.match(down!, gaveUp);
+      const problem = "delivered 0 events, 20 left: no configuration file has this publisher.subscription";
+      assert.deepEqual(others, [`main: ${problem}`, `main, subscription search: ${problem}`]);
+    }
+    const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
+    const files = [configOf(settings), configOf({ ...settings, "publisher.subscription": "audit" })];
+    await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, ...files, "--json"]);
+    assert.equal(await adopting.ended, 1);
+    const lines = adopting.stdout.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(
+      lines.map(({ subscription, delivered, left }) => [subscription, delivered, left]),
+      [
+        ["default", 20, 0],
+        ["audit", 20, 0],
+        ["search", 0, 20],
+      ],
+    );
+    assert.deepEqual(
+      collector.acceptedNumbers.toSorted((a, b) => a - b),
+      numbersFrom(1, 20).flatMap((n) => [n, n]),
+    );
+  },
+);

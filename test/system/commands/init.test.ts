@@ -4,11 +4,13 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { OLDEST_NODE } from "../../../scripts/runtimes.ts";
 import { loadCollectorConfig } from "../../../src/config/collector_config.ts";
 import { loadPublisherConfig } from "../../../src/config/publisher_config.ts";
 import { eventually } from "../../support/eventually.ts";
 import { startCommand } from "../../support/processes.ts";
 import { ROOT } from "../../support/project.ts";
+import { getRuntime } from "../../support/runtimes.ts";
 import { freePorts } from "../../support/servers.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -48,14 +50,18 @@ test("what init prints works: service, collector and publisher", { timeout: 180_
   using directory = temporaryDirectory();
   const { path: cwd } = directory;
   const { stdout } = init(cwd);
-  const [service] = /^ {2}import .*^ {2}events\.put\(.*?$/ms.exec(stdout)!;
+  const [service] = /^ {2}import .*^ {2}events\.close\(.*?$/ms.exec(stdout)!;
   const env = { EVENTSPOOL_DIR: cwd };
   writeFileSync(
-    join(cwd, "service.ts"),
+    join(cwd, "service.mjs"),
     service.replace('"eventspool"', JSON.stringify(join(ROOT, "src/mod.ts"))),
   );
-  const put = spawnSync(process.execPath, ["service.ts"], { cwd, env: { ...process.env, ...env } });
+  const put = spawnSync(process.execPath, ["service.mjs"], { cwd, env: { ...process.env, ...env } });
   assert.equal(put.status, 0, String(put.stderr));
+  const oldest = getRuntime(OLDEST_NODE);
+  assert.ok("path" in oldest, "missing" in oldest ? oldest.missing : "");
+  const parsed = spawnSync(oldest.path, ["--check", "service.mjs"], { cwd, encoding: "utf8" });
+  assert.equal(parsed.status, 0, parsed.stderr);
 
   const ports = await freePorts(2); // others may use those of the file
   const config = join(cwd, "eventspool.ini");

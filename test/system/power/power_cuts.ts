@@ -6,8 +6,17 @@
  */
 import { parseArgs } from "node:util";
 import { formatTable } from "../../../src/format.ts";
+import { numbersFrom } from "../../support/scripted_collector.ts";
 import { QUEUE_WORKLOADS } from "./queue_workloads.ts";
-import { type Mark, type Names, RecordedDisk, randomFrom, readRecord, restore } from "./recorded_disk.ts";
+import {
+  type Mark,
+  type Names,
+  type Operation,
+  RecordedDisk,
+  randomFrom,
+  readRecord,
+  restore,
+} from "./recorded_disk.ts";
 import { Recorder } from "./recorder.ts";
 import { SINK_WORKLOADS } from "./sink_workloads.ts";
 
@@ -41,6 +50,9 @@ export interface Outcome {
   readonly oldestLostMs: number;
 }
 
+/** How a program marks that what it did until then is not to be cut. */
+const BEGIN = Buffer.from("begin\n");
+
 /** All workloads. */
 export const WORKLOADS: readonly Workload[] = [...QUEUE_WORKLOADS, ...SINK_WORKLOADS];
 
@@ -63,7 +75,7 @@ export async function cutPower(workload: Workload, { cuts, seed, kept }: CutOpti
   const disks = { journaled: new RecordedDisk("journaled"), synced: new RecordedDisk("synced") };
   const outcome = { cuts, mostLost: 0, oldestLostMs: 0 };
   let done = 0;
-  for (const [nth, point] of pointsOf(operations.length, { cuts, seed }).entries()) {
+  for (const [nth, point] of pointsOf(operations, { cuts, seed }).entries()) {
     for (; done <= point; done++) for (const disk of Object.values(disks)) disk.apply(operations[done]!);
     const names: Names = nth % 2 === 0 ? "journaled" : "synced";
     try {
@@ -80,9 +92,15 @@ export async function cutPower(workload: Workload, { cuts, seed, kept }: CutOpti
   return outcome;
 }
 
-function pointsOf(count: number, { cuts, seed }: CutOptions): number[] {
+/** Half of them anywhere, and half where something else happens than a write: there the order is decided. */
+function pointsOf(operations: readonly Operation[], { cuts, seed }: CutOptions): number[] {
   const random = randomFrom(seed);
-  return Array.from({ length: cuts }, () => Math.floor(random() * count)).sort((a, b) => a - b);
+  const first = operations.findIndex(({ data }) => data.equals(BEGIN)) + 1;
+  const all = numbersFrom(first, operations.length - 1);
+  const turns = all.filter((nth) => operations[nth]!.type !== "W");
+  const choose = (some: readonly number[]): number => some[Math.floor(random() * some.length)]!;
+  const points = Array.from({ length: cuts }, (_, nth) => choose(nth % 2 === 0 ? all : turns));
+  return points.sort((a, b) => a - b);
 }
 
 /** Cuts the power once, and returns how old the events were that may be lost and are, in milliseconds. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Timings } from "../../../src/publisher/waiting.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { EpochTable } from "../../../src/storage/epochs.ts";
@@ -16,30 +17,50 @@ import type { Recorder } from "./recorder.ts";
 
 const EVENTS = 150;
 
-/** Which events the collector rejects: see `programs/service.ts`. */
-const POISON_EVERY = 50;
+/** Large events, 90 kB each: a file is compacted when 4 MB of it are free. */
+const LARGE_EVENTS = 74;
+
+/** The publisher's waits. */
+const QUICK: Partial<Timings> = { compactMs: 200, pollMs: 100 };
+
 const PROGRAMS = "test/system/power/programs";
 
 /** A service, a publisher and a collector, of which the first two lose their power. */
 export const QUEUE_WORKLOADS: readonly Workload[] = [
-  { name: "put, durability power", run: (recorder) => put(recorder, "power"), check: nothingIsLost },
-  { name: "publish, durability power", run: (recorder) => publish(recorder, "power"), check: nothingIsLost },
-  { name: "publish, durability process", run: (recorder) => publish(recorder, "process"), check: checkQueue },
+  { name: "put, durability power", run: put, check: nothingIsLost },
+  {
+    name: "publish, trim, compact, durability power",
+    run: (recorder) => publish(recorder, { durability: "power", retention: "off" }),
+    check: nothingIsLost,
+  },
+  {
+    name: "publish, retain, compact, durability process",
+    run: (recorder) => publish(recorder, { durability: "process", retention: "300ms" }),
+    check: checkQueue,
+  },
+  { name: "upgrade, restore a backup, durability power", run: move, check: nothingIsLost },
 ];
 
-async function put(recorder: Recorder, durability: string): Promise<void> {
-  mkdirSync(join(recorder.root, "queue"));
-  await recorder.run(`${PROGRAMS}/service.ts`, [
-    join(recorder.root, "queue"),
-    recorder.marks,
-    durability,
-    `${EVENTS}`,
-  ]);
+async function put(recorder: Recorder): Promise<void> {
+  await recorder.run(`${PROGRAMS}/service.ts`, [queueIn(recorder), recorder.marks, "power", `${EVENTS}`]);
 }
 
-async function publish(recorder: Recorder, durability: string): Promise<void> {
-  const directory = join(recorder.root, "queue");
+async function move(recorder: Recorder): Promise<void> {
+  await recorder.run(`${PROGRAMS}/moved_queue.ts`, [queueIn(recorder), recorder.marks]);
+}
+
+/** Makes the queue's directory. */
+function queueIn({ root }: Recorder): string {
+  const directory = join(root, "queue");
   mkdirSync(directory);
+  return directory;
+}
+
+async function publish(
+  recorder: Recorder,
+  { durability, retention }: { durability: string; retention: string },
+): Promise<void> {
+  const directory = queueIn(recorder);
   await using collector = recorder.start(`${PROGRAMS}/collector.ts`, [recorder.marks]);
   const port = await collector.line(/^\d+$/);
   const config = join(recorder.root, "..", "publisher.ini");
@@ -51,18 +72,26 @@ async function publish(recorder: Recorder, durability: string): Promise<void> {
     `key.name = ${KEY.name}`,
     `key.secret = ${KEY_BASE64}`,
     "batch.max_age = 20ms",
+    `queue.retention = ${retention}`,
+    "queue.ballast = off", // it is 16 MB, and comes only where the machine is slow
     "admin.listen = off",
   ];
   writeFileSync(config, lines.join("\n"), { mode: 0o600 });
-  await using publisher = recorder.start("src/commands/publisher.ts", ["--directory", directory, config]);
-  await publisher.line(/"Publishing /);
-  await recorder.run(`${PROGRAMS}/service.ts`, [directory, recorder.marks, durability, `${EVENTS}`]);
+  await using publisher = recorder.start("test/support/programs/quick_publisher.ts", [
+    JSON.stringify(QUICK),
+    "--directory",
+    directory,
+    config,
+  ]);
+  const args = [directory, recorder.marks, durability, `${EVENTS}`, `${LARGE_EVENTS}`];
+  await recorder.run(`${PROGRAMS}/service.ts`, args);
   // Asked of the marks: a queue that is opened here would write to the disk, and not be recorded.
   await eventually("the delivery", () => {
     const lines = readFileSync(recorder.marks, "utf8").split("\n");
     const marks = lines.map((text) => ({ text, timeUs: 0 }));
-    const accepted = new Set(seenEvents(marks).accepted);
-    return putNumbers(marks).every(({ n }) => n % POISON_EVERY === 0 || accepted.has(n));
+    const { accepted, rejected } = seenEvents(marks);
+    const has = new Set([...accepted, ...rejected]);
+    return putNumbers(marks).every(({ n }) => has.has(n));
   });
   publisher.signal("SIGTERM");
   await publisher.ended;
@@ -82,6 +111,7 @@ function nothingIsLost(left: Left): void {
  */
 function checkQueue({ root, marks, timeUs, lose }: Left): void {
   const path = join(root, "queue", "events-main.db");
+  if (!existsSync(path) && existsSync(`${path}.old`)) renameSync(`${path}.old`, path); // the operator's own
   const seen = seenEvents(marks);
   if (!existsSync(path)) {
     assert.deepEqual(putNumbers(marks), [], "the file is lost");
@@ -96,7 +126,10 @@ function checkQueue({ root, marks, timeUs, lose }: Left): void {
     const dead = readNumbers(file, "eventspool_dead_letter");
     const waiting = new EventTable(file).readWaiting({ fromId: 1, limit: 10 * EVENTS }).map(({ id }) => id);
     assert.equal(queue.depth(), waiting.length, "the depth is exact");
-    const has = new Set([...waiting.map((id) => rows.get(id)!), ...dead.values(), ...seen.accepted]);
+    const waits = waiting.map((id) => rows.get(id)!);
+    const isDead = new Set(dead.values());
+    for (const n of waits) assert.ok(!isDead.has(n), `event ${n} waits, and is a dead letter`);
+    const has = new Set([...waits, ...isDead, ...purgedNumbers(marks), ...seen.accepted]);
     let lostFrom = Number.POSITIVE_INFINITY;
     for (const { n, ageMs } of putNumbers(marks, timeUs))
       if (!has.has(n)) {
@@ -128,21 +161,36 @@ function putNumbers(marks: readonly Mark[], nowUs = 0): { n: number; ageMs: numb
   });
 }
 
-/** What the collector has seen: which number has which name, and which numbers it has accepted. */
-function seenEvents(marks: readonly Mark[]): { numbers: Map<string, number>; accepted: number[] } {
+/** The dead letters that are deleted, or about to be. */
+function purgedNumbers(marks: readonly Mark[]): number[] {
+  return marks.flatMap(({ text }) => /^purge (\d+)$/.exec(text)?.[1] ?? []).map(Number);
+}
+
+/** What the collector has seen: which number has which name, and which numbers it has accepted and rejected. */
+function seenEvents(marks: readonly Mark[]): {
+  numbers: Map<string, number>;
+  accepted: number[];
+  rejected: number[];
+} {
   const numbers = new Map<string, number>();
   const accepted: number[] = [];
+  const rejected: number[] = [];
   for (const { text } of marks) {
     const [, status, header, body] = /^seen (\d+) (\S+) (.*)$/.exec(text) ?? [];
     if (header === undefined) continue;
     const { queue, ranges } = parseEventIds(header)!;
     const ids = [...eachId(ranges)];
-    for (const [index, { n, is }] of (JSON.parse(body!) as { n: number; is: string }[]).entries()) {
+    for (const [index, { n, isRejected }] of (JSON.parse(body!) as SeenEvent[]).entries()) {
       numbers.set(`${queue}:${ids[index]}`, n);
-      if (status === "200" || (status === "422" && is === "good")) accepted.push(n);
+      if (status !== "503") (isRejected ? rejected : accepted).push(n);
     }
   }
-  return { numbers, accepted };
+  return { numbers, accepted, rejected };
+}
+
+interface SeenEvent {
+  readonly n: number;
+  readonly isRejected: boolean;
 }
 
 function readNumbers(file: QueueFile, table: string): Map<number, number> {

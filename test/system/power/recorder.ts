@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -7,9 +7,23 @@ import { fileURLToPath } from "node:url";
 import { NODE } from "../../../scripts/runtimes.ts";
 import { type Program, startCommand } from "../../support/processes.ts";
 import { getRuntime } from "../../support/runtimes.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
 
 /** Syncs are quick in memory, and what is synced is decided by the record. */
 const FASTEST = "/dev/shm";
+
+let compiled: Buffer | undefined;
+
+/** The recording library, compiled once in a process. */
+function compile(): Buffer {
+  if (compiled !== undefined) return compiled;
+  using directory = temporaryDirectory();
+  const library = join(directory.path, "disk_recorder.so");
+  const source = fileURLToPath(new URL("disk_recorder.c", import.meta.url));
+  execFileSync("cc", ["-O1", "-shared", "-fPIC", "-o", library, source, "-ldl", "-lpthread"]);
+  compiled = readFileSync(library);
+  return compiled;
+}
 
 /** A directory whose files' writes and syncs are recorded, by any process: `using recorder = new Recorder();`. */
 export class Recorder implements Disposable {
@@ -21,7 +35,6 @@ export class Recorder implements Disposable {
   readonly record: string;
   /** Where all of it is. */
   readonly home: string;
-  readonly #library: string;
 
   #isKept = false;
 
@@ -32,11 +45,13 @@ export class Recorder implements Disposable {
     this.root = join(this.home, "disk");
     this.marks = join(this.root, "marks");
     this.record = `${this.root}.record`;
-    this.#library = join(this.home, "disk_recorder.so");
     if (kept !== undefined) return;
     mkdirSync(this.root);
-    const source = fileURLToPath(new URL("disk_recorder.c", import.meta.url));
-    execFileSync("cc", ["-O1", "-shared", "-fPIC", "-o", this.#library, source, "-ldl", "-lpthread"]);
+    writeFileSync(this.#library, compile());
+  }
+
+  get #library(): string {
+    return join(this.home, "disk_recorder.so");
   }
 
   /** Leaves all where it is: the record, and the files by whose inodes queues and sinks know them. */

@@ -7,6 +7,7 @@ import {
 } from "../../../src/config/publisher_config.ts";
 import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
+import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { BATCH_FORMATS, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
@@ -96,7 +97,7 @@ test("never waits longer than the maximum age, even if the interval is longer", 
   putEvents(queue.events, 1);
   batcher.refresh(5_500);
 
-  assert.equal(batcher.dueInMs(false, 5_500), 1_000);
+  assert.equal(batcher.dueInMs(false, 5_500), 500, "it may have come right after the claim");
 });
 
 test("claims a gap of deleted rows together with the next events", () => {
@@ -208,6 +209,41 @@ test("claims a lease of one event of any size", () => {
   putSized(queue, 500);
   queue.leases.release(queue.leases.claim(0, 1)!);
   assert.deepEqual(rangeOf(batcher.reclaim()), [1, 1]);
+});
+
+test("ends a batch with the epoch of its events, and is due then: a request names one UUID", () => {
+  using queue = testQueue();
+  putSized(queue, 10, 10, 10, 10);
+  queue.leases.epochs.rolledBack(3, queue.leases.epochs.uuidAt(3));
+  const batcher = batcherOf(queue);
+
+  batcher.refresh(0);
+  assert.equal(batcher.dueInMs(true, 0), 0);
+  assert.deepEqual(rangeOf(batcher.claim(0)), [1, 2]);
+  batcher.refresh(0);
+  assert.equal(batcher.dueInMs(true, 0), DEFAULT_BATCH_MAX_AGE_MS);
+  assert.deepEqual(rangeOf(batcher.claim(0)), [3, 4]);
+});
+
+test("claims a replay in batches of the same size, and of one epoch", () => {
+  using queue = testQueue();
+  putSized(queue, ...Array<number>(10).fill(100));
+  queue.leases.ack(queue.leases.claim(0, 10)!);
+  queue.leases.epochs.rolledBack(6, queue.leases.epochs.uuidAt(6));
+  const batcher = batcherOf(queue, { maxBytes: 350 });
+  batcher.refresh(0);
+  assert.equal(batcher.claimReplay(), undefined);
+
+  new SubscriptionTable(queue.file).replay("default", { firstId: 2, lastId: 9 });
+  batcher.refresh(0);
+  const claimed = [1, 2, 3, 4].map(() => rangeOf(batcher.claimReplay()));
+  assert.deepEqual(claimed, [
+    [2, 4],
+    [5, 5],
+    [6, 8],
+    [9, 9],
+  ]);
+  assert.equal(batcher.claimReplay(), undefined);
 });
 
 test("skips rows that somebody deleted", () => {

@@ -4,6 +4,13 @@ import { PublisherCounts } from "../../../src/publisher/counts.ts";
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
+test("begins with nothing counted", () => {
+  const { requests, claims, ...counts } = new PublisherCounts();
+  const all = [...Object.values(requests), ...Object.values(claims), ...Object.values(counts)];
+  const numbers = all.filter((count) => typeof count === "number");
+  assert.ok(numbers.length > 10 && numbers.every((count) => count === 0), `${numbers}`);
+});
+
 test("counts a request by its outcome, and its size and time whatever the outcome", () => {
   const counts = new PublisherCounts();
   counts.requested("accepted", { count: 3, sizeBytes: 300, durationMs: 2 });

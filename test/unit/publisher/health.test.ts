@@ -4,10 +4,12 @@ import {
   type Health,
   type HealthReport,
   healthOf,
+  ownStatus,
   type PublisherProblem,
   type PublisherStatus,
 } from "../../../src/publisher/health.ts";
 import type { QueueState } from "../../../src/storage/events.ts";
+import type { SubscriptionState } from "../../../src/storage/subscriptions.ts";
 
 function problem(kind: PublisherProblem["kind"]): PublisherProblem {
   return { atMs: 0, kind, message: "" };
@@ -22,6 +24,14 @@ interface Case {
   readonly consecutiveStorageFailures?: number;
   readonly lastProblem?: PublisherProblem;
   readonly destinationRisks?: readonly string[];
+  /** What else is in the status, and in its state of the queue. */
+  readonly status?: Partial<PublisherStatus>;
+  readonly state?: Partial<QueueState>;
+}
+
+/** A subscription called `name`. */
+function subscription(name: string, state: Partial<SubscriptionState>): SubscriptionState {
+  return { name, depth: 0, deadLetters: 0, droppedDeadLetters: 0, ...state } as SubscriptionState;
 }
 
 function report(given: Case): HealthReport {
@@ -49,6 +59,7 @@ function report(given: Case): HealthReport {
     retention: {},
     retainedBytes: 0,
     subscriptions: [],
+    ...given.state,
   };
   const status: PublisherStatus = {
     queue: "main",
@@ -65,6 +76,7 @@ function report(given: Case): HealthReport {
     lastSuccessAtMs: undefined,
     lastProblem,
     destinationRisks,
+    ...given.status,
   };
   return healthOf(status);
 }
@@ -170,4 +182,50 @@ test("lists every reason, and none when it is ok", () => {
     "the queue file fails: see last_error",
     "the destination is unavailable",
   ]);
+});
+
+const DAY_MS = 86_400_000;
+
+test("is degraded for a day after events were skipped, or the file was rolled back", () => {
+  const skippedAt = (skippedAtMs: number) =>
+    report({ state: { subscriptions: [subscription("default", { skipped: 2, skippedAtMs })] } });
+  assert.match(skippedAt(Date.now() - 1_000).reasons.join(), /skipped 2 events/);
+  assert.equal(skippedAt(Date.now() - DAY_MS).health, "ok");
+
+  const rolledBackAt = (rolledBackAtMs: number) => report({ state: { rolledBackAtMs } });
+  assert.match(rolledBackAt(Date.now() - 1_000).reasons.join(), /was rolled back/);
+  assert.equal(rolledBackAt(Date.now() - DAY_MS).health, "ok");
+});
+
+test("is degraded while the queue is paused, or a new configuration cannot be used", () => {
+  assert.match(report({ status: { pausedAtMs: 1 } }).reasons.join(), /is paused/);
+  assert.match(report({ status: { reloadProblem: "no" } }).reasons.join(), /new configuration/);
+});
+
+test("counts the dead letters of the publisher's own subscription", () => {
+  const subscriptions = [subscription("default", {}), subscription("audit", { deadLetters: 1 })];
+  const reportOf = (name: string) =>
+    report({ deadLetters: 1, state: { subscriptions }, status: { subscription: name } });
+  assert.deepEqual([reportOf("default").health, reportOf("audit").health], ["ok", "degraded"]);
+  assert.equal(reportOf("removed").health, "degraded", "all of the queue");
+});
+
+test("shows the depth, leases, ages and dead letters of the publisher's own subscription alone", () => {
+  const own = {
+    depth: 1,
+    leased: 2,
+    oldestPutAtMs: 3,
+    deadLetters: 4,
+    deadLetterBytes: 5,
+    droppedDeadLetters: 6,
+  };
+  const state = {
+    newestId: 9,
+    depth: 9,
+    subscriptions: [subscription("audit", own)],
+  } as unknown as QueueState;
+  const status = { subscription: "audit", state } as PublisherStatus;
+  assert.deepEqual(ownStatus(status).state, { ...state, ...own });
+  const removed = { ...status, subscription: "removed" };
+  assert.equal(ownStatus(removed), removed);
 });

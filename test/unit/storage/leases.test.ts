@@ -50,7 +50,7 @@ test("acks a lease, and leaves its events in the file", () => {
   assert.equal(queue.leases.ack(lease), true);
 
   assert.equal(queue.events.depth(), 2);
-  assert.equal(queue.leases.count(), 0);
+  assert.equal(queue.leases.state().leaseCount, 0);
   assert.equal(totalRows(queue), 1_003);
   assert.equal(queue.leases.ack(lease), false, "once");
 });

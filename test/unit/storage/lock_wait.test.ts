@@ -99,9 +99,11 @@ test("waits for the whole time again once an attempt has succeeded", () => {
 });
 
 test("an attempt that may not wait long does not take the whole wait from the next one", () => {
-  const { waitMs } = testLock();
+  const { state, waitMs } = testLock();
   assert.ok(waitMs(10) < 12);
+  const { attempts } = state;
   assert.ok(waitMs(0) < 1);
+  assert.equal(state.attempts, attempts + 1, "it tries once");
   assert.ok(waitMs() >= 1_000);
   assert.ok(waitMs(0) < 1);
 });

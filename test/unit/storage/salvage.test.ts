@@ -6,11 +6,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { EventStorageError } from "../../../src/errors.ts";
 import { DamagedFile } from "../../../src/storage/damaged_file.ts";
+import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { EpochTable } from "../../../src/storage/epochs.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
+import { Pause } from "../../../src/storage/pause.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { type Salvaged, salvage } from "../../../src/storage/salvage.ts";
+import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -25,7 +28,9 @@ const SMALL: Buffer = fileOf(EVENTS, () => "x".repeat(60));
 
 test("saves all events of a sound file with their ids, also those that are in the -wal alone", () => {
   using queue = testQueue();
-  putEvents(queue, 500, (n) => "y".repeat(n % 50 === 0 ? 20_000 : 10)); // some need pages of their own
+  // SQLite gives pages of their own to what exceeds 4,061 bytes, and decides by its size how much of it.
+  const largeBytes = (n: number): number => (n % 50 === 0 ? 20_000 : 3_900 + 6 * n);
+  putEvents(queue, 500, (n) => "y".repeat(n % 4 === 0 ? largeBytes(n) : 10));
   using saved = salvaged(queue.file.path);
   assert.deepEqual(saved.ids(), idsFrom(1, 500));
   assert.deepEqual(
@@ -35,6 +40,9 @@ test("saves all events of a sound file with their ids, also those that are in th
       deadLetters: 0,
       missing: [],
       knowsDelivered: true,
+      repeats: [],
+      knowsSubscriptions: true,
+      knowsSettings: true,
       knowsNames: true,
       pages: undefined,
     },
@@ -93,11 +101,16 @@ test("takes all events to wait when the file does not say any more what was deli
   const bytes = Buffer.from(SMALL);
   bytes.fill(0, 0, PAGE_BYTES); // where each table begins
   using saved = salvagedBytes(bytes);
-  const { knowsDelivered, knowsNames, waiting } = saved.found;
-  assert.deepEqual(
-    { knowsDelivered, knowsNames, waiting },
-    { knowsDelivered: false, knowsNames: false, waiting: EVENTS },
-  );
+  const { missing: _missing, pages: _pages, ...found } = saved.found;
+  assert.deepEqual(found, {
+    waiting: EVENTS,
+    deadLetters: 0,
+    knowsDelivered: false,
+    repeats: ["default"],
+    knowsSubscriptions: false,
+    knowsSettings: false,
+    knowsNames: false,
+  });
 });
 
 test("saves neither what was delivered nor what was purged, but what is on its way, and the dead letters", () => {
@@ -113,6 +126,102 @@ test("saves neither what was delivered nor what was purged, but what is on its w
   assert.deepEqual(saved.found.missing, []);
   assert.equal(new EventTable(saved.file).state().deadLetters, 1);
 });
+
+test("brings no dead letter back from the pages of those that were purged", () => {
+  using queue = testQueue();
+  putEvents(queue, 100, () => "x".repeat(1_000));
+  queue.leases.deadLetter(queue.leases.claim(0, 99)!, { status: 422, response: "no" });
+  const letters = new DeadLetterTable(queue.file);
+  letters.purge(letters.list({ limit: 98 }).map(({ id }) => id));
+  using saved = salvaged(queue.file.path);
+  assert.equal(saved.found.deadLetters, 1);
+});
+
+test("keeps the settings, a pause, what is retained, and the position of each subscription", () => {
+  using queue = subscribed();
+  using saved = salvaged(queue.file.path);
+  assert.deepEqual(settingsOf(saved.file), settingsOf(queue.file));
+  assert.deepEqual(saved.ids(), idsFrom(1, 31), "what is retained, too");
+  assert.deepEqual(positionsOf(saved.file), {
+    default: [...idsFrom(11, 20), ...idsFrom(22, 30)],
+    audit: [...idsFrom(22, 31)],
+    search: idsFrom(6, 30),
+  });
+});
+
+test("keeps the position of each subscription that had no leases when the leases cannot be read, and names the others", () => {
+  using queue = subscribed();
+  using saved = salvagedBytes(withoutTable(queue, "eventspool_lease"));
+  assert.deepEqual(saved.found.repeats, ["default"]);
+  assert.deepEqual(positionsOf(saved.file), {
+    default: idsFrom(1, 30),
+    audit: idsFrom(22, 31),
+    search: idsFrom(6, 30),
+  });
+});
+
+test("says which settings and subscriptions it cannot keep, and saves the events all the same", () => {
+  using queue = subscribed();
+  {
+    using saved = salvagedBytes(withoutTable(queue, "eventspool_queue"));
+    assert.equal(saved.found.knowsSettings, false);
+    assert.deepEqual(Object.keys(positionsOf(saved.file)), ["default", "audit", "search"]);
+  }
+  using saved = salvagedBytes(withoutTable(queue, "eventspool_subscription"));
+  const { knowsSubscriptions, repeats, deadLetters } = saved.found;
+  assert.deepEqual([knowsSubscriptions, repeats, deadLetters], [false, ["default"], 1]);
+  assert.deepEqual(saved.ids(), idsFrom(1, 31));
+  assert.equal(new EventTable(saved.file).state().deadLetters, 1);
+});
+
+/**
+ * 30 events are retained or wait, and there is a pause. `default` has settled 10, 10 are on their way, and 21 is a dead
+ * letter; `audit` has settled 21, and has event 31, once its dead letter, for itself; `search` is best-effort.
+ */
+function subscribed(): TestQueue {
+  const queue = testQueue();
+  const { leases, file, events } = queue;
+  const subscriptions = new SubscriptionTable(file);
+  subscriptions.add("audit");
+  putEvents(queue, 30);
+  subscriptions.add("search", { start: 6, limit: { maxEvents: 1_000 } });
+  events.setRetention({ maxAgeMs: 3_600_000, maxBytes: 1_000_000 });
+  events.setMaxEvents(77);
+  new Pause(file).set(true);
+  leases.ack(leases.claim(0, 10)!);
+  leases.claim(10, 20);
+  leases.deadLetter(leases.claim(20, 21)!, { status: 422, response: "no" });
+  const audit = new LeaseTable(file, 60_000, { subscription: "audit" });
+  audit.ack(audit.claim(0, 20)!);
+  audit.deadLetter(audit.claim(20, 21)!, { status: 422, response: "no" });
+  new DeadLetterTable(file, { subscription: "audit" }).retry([21], events);
+  return queue;
+}
+
+/** The bytes of its file, with zeros where a table begins. */
+function withoutTable({ file }: TestQueue, table: string): Buffer {
+  file.db.pragma("wal_checkpoint(TRUNCATE)");
+  const root = file
+    .prepareFirst<[string], number>("SELECT rootpage FROM sqlite_schema WHERE name = ?")
+    .get(table)!;
+  return readFileSync(file.path).fill(0, (root - 1) * PAGE_BYTES, root * PAGE_BYTES);
+}
+
+function settingsOf(file: QueueFile): unknown {
+  const read =
+    "SELECT max_events, retention_ms, retention_bytes, paused_at_ms, batch_version FROM eventspool_queue";
+  const limits = "SELECT name, lag_limit_events, lag_limit_ms FROM eventspool_subscription ORDER BY name";
+  return [file.db.prepare(read).get(), file.db.prepare(limits).all()];
+}
+
+/** What each subscription is given, in order. */
+function positionsOf(file: QueueFile): Record<string, number[]> {
+  const states = new EventTable(file).state().subscriptions;
+  for (const { name, depth } of states) assert.ok(depth >= 0, name);
+  return Object.fromEntries(
+    states.map(({ name }) => [name, claimAll(new LeaseTable(file, 60_000, { subscription: name }))]),
+  );
+}
 
 test("keeps the names of events, and gives new names to those that are put later", () => {
   using queue = testQueue();

@@ -49,6 +49,10 @@ test("parses what it formats, id by id", () => {
   );
 });
 
+test("takes adjacent ids together, wherever they are", () => {
+  assert.equal(formatEventIds(QUEUE, rangesOf([1, 2, 4, 6, 7, 8])), `${QUEUE}:1-2,4,6-8`);
+});
+
 for (const ids of [
   "",
   "0-1",

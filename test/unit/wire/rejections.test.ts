@@ -8,6 +8,7 @@ import {
   MAX_REJECTION_CHARS,
   MAX_RESPONSE_BYTES,
   readReport,
+  saysFailure,
 } from "../../../src/wire/rejections.ts";
 
 test("parses what it formats, whichever events are rejected", () => {
@@ -56,6 +57,10 @@ for (const text of [
   '{"accepted":3,"rejected":[{"index":0}]}',
   '{"rejected":[{"index":0}]}',
   '{"accepted":2,"rejected":[{"index":3}]}',
+  '{"accepted":2,"rejected":[{"index":-1}]}',
+  '{"accepted":2,"rejected":[{"index":0.5}]}',
+  '{"accepted":2,"rejected":[{"index":"0"}]}',
+  '{"accepted":2,"rejected":{"index":0}}',
   '{"accepted":1,"rejected":[{"index":1},{"index":1}]}',
   '{"error":"down for maintenance"}',
   '{"accepted":3',
@@ -63,6 +68,29 @@ for (const text of [
   test(`treats ${text} of three events as contradictory`, () => {
     assert.equal(readReport(text, 3), "contradictory");
   });
+
+test("lists rejected events in the order of the batch", () => {
+  const rejected = [2, 0].map((index) => ({ index, error: "no" }));
+  assert.deepEqual(
+    (readReport(JSON.stringify({ accepted: 1, rejected }), 3) as BatchReport).rejected,
+    rejected.toReversed(),
+  );
+});
+
+test("knows a failure in the words of many APIs", () => {
+  for (const text of [
+    "false",
+    '{"error":"no"}',
+    '{"errors":["no"]}',
+    '{"ok":false}',
+    '{"success":false}',
+    '{"status":"Failed"}',
+    '{"status":400}',
+  ])
+    assert.ok(saysFailure(text), text);
+  for (const text of ["", "no", "0", "null", "[]", "{}", '{"errors":[]}', '{"error":""}', '{"status":399}'])
+    assert.ok(!saysFailure(text), text);
+});
 
 test("ignores an impossible number of duplicates", () => {
   for (const duplicates of [-1, 4, 1.5, "1", null])

@@ -154,6 +154,36 @@ test("the queue that sent nothing for the longest time is forgotten first, and r
   assert.deepEqual(seenOf(seen, idsOf("7", 2)), []);
 });
 
+test("nothing is forgotten up to the limits of a source and of all sources, and the largest source forgets first", () => {
+  const forgotten: string[] = [];
+  const limits: DedupLimits = { maxQueues: 2, maxRanges: 4, maxRangesPerQueue: 4, maxFullSources: 2 };
+  const seen = new DedupIndex(limits, ({ source, queue }) => forgotten.push(`${source} ${queue}`));
+  const add = (source: string, queue: number, ranges: string): void => {
+    const ids = idsOf(ranges, queue);
+    seen.add(source, ids, ids.count);
+  };
+  for (const source of ["a", "b"]) for (const queue of [1, 2]) add(source, queue, "1,3");
+  assert.deepEqual(forgotten, []);
+  add("a", 2, "5");
+  assert.deepEqual(forgotten.splice(0), [`a ${queueUuid(1)}`], "too many ranges of a source");
+  add("c", 1, "1,3");
+  assert.deepEqual(
+    forgotten.splice(0),
+    [`b ${queueUuid(1)}`],
+    "too many ranges of all sources: b has the most",
+  );
+  add("c", 2, "1");
+  assert.deepEqual(forgotten, []);
+  add("d", 1, "1");
+  assert.deepEqual(forgotten, [`c ${queueUuid(1)}`], "too many queues of all sources: c has the most");
+});
+
+test("the only queue of a source may have more ranges than a source is meant to have", () => {
+  const seen = new DedupIndex({ maxRanges: 2, maxRangesPerQueue: 5 });
+  seen.add(KEY, idsOf("1,3,5,7"), 4);
+  assert.deepEqual(seenOf(seen, idsOf("1-7")), [1, 3, 5, 7]);
+});
+
 test("ids are ignored unless there is one per event", () => {
   const seen = new DedupIndex();
   seen.add(KEY, idsOf("1-1000"), 8);

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   type FsyncPolicy,
   GroupCommitSink,
   type GroupTarget,
 } from "../../../../src/collector/sinks/group_commit.ts";
 import type { AcceptedBatch, StoreResult } from "../../../../src/collector/sinks/sink.ts";
-import { batchOf, numberedBatch } from "../../../support/batches.ts";
+import { batchOf, numberedBatch, queueUuid } from "../../../support/batches.ts";
 import { eventually } from "../../../support/eventually.ts";
 
 /** Records its calls; `sync` and `undo` fail on request. */
@@ -14,6 +15,8 @@ class Target implements GroupTarget {
   readonly path = "/data/events";
   /** The sizes of groups, and the names of the other calls. */
   readonly steps: (number | string)[] = [];
+  areDuplicates = false;
+  maintained = 0;
   syncFails = false;
   undoFails = false;
   /** Syncs wait for it. */
@@ -21,7 +24,9 @@ class Target implements GroupTarget {
 
   write(group: readonly AcceptedBatch[]): readonly StoreResult[] {
     this.steps.push(group.length);
-    return group.map(({ events }) => ({ stored: events.count, duplicates: 0 }));
+    return group.map(({ events: { count } }) =>
+      this.areDuplicates ? { stored: 0, duplicates: count } : { stored: count, duplicates: 0 },
+    );
   }
 
   async sync(): Promise<void> {
@@ -43,7 +48,9 @@ class Target implements GroupTarget {
     this.steps.push("close");
   }
 
-  maintain(): void {}
+  maintain(): void {
+    this.maintained++;
+  }
 }
 
 function open(target: GroupTarget, fsync: FsyncPolicy, maxGroupBytes = 1_000): GroupCommitSink {
@@ -88,6 +95,31 @@ test("a group stays below its limit, and a larger batch is a group of its own", 
   );
 });
 
+test("a group has at most 64 batches", async () => {
+  const target = new Target();
+  const sink = open(target, "never");
+  await Promise.all(Array.from({ length: 65 }, () => sink.store(batchOf(["1"]))));
+  assert.deepEqual(target.steps, [64, "commit", 1, "commit"]);
+});
+
+test("a group of nothing but duplicates is not synced: its events were before", async () => {
+  const target = new Target();
+  target.areDuplicates = true;
+  await open(target, "always").store(batchOf(["1"]));
+  assert.deepEqual(target.steps, [1, "commit"]);
+});
+
+test("the target is maintained before each group, and when the sink is woken without a batch", async () => {
+  const target = new Target();
+  const sink = open(target, "always");
+  await sink.store(batchOf(["1"]));
+  assert.equal(target.maintained, 1);
+  await nextTurn(); // the sink is idle
+  sink.wake();
+  await sink.close();
+  assert.equal(target.maintained, 2);
+});
+
 test("two batches that may hold the same events are never in one group", async () => {
   const target = new Target();
   const sink = open(target, "never");
@@ -97,6 +129,43 @@ test("two batches that may hold the same events are never in one group", async (
     target.steps.filter((step) => step !== "commit"),
     [2, 2],
   );
+});
+
+test("batches with gaps in their ids share a group only if one ends before the other begins", async () => {
+  const batch = (ids: string, queue = 1) =>
+    batchOf(
+      ids.split(",").map(() => "{}"),
+      `${queueUuid(queue)}:${ids}`,
+    );
+  for (const [batches, groups] of [
+    [
+      [batch("1,9"), batch("5")],
+      [1, 1],
+    ],
+    [
+      [batch("5"), batch("1,9")],
+      [1, 1],
+    ],
+    [
+      [batch("1,4"), batch("4,9")],
+      [1, 1],
+    ],
+    [
+      [batch("4,9"), batch("1,4")],
+      [1, 1],
+    ],
+    [[batch("1,4"), batch("5,9")], [2]],
+    [[batch("5,9"), batch("1,4")], [2]],
+    [[batch("1,9"), batch("5", 2), batchOf(["{}"])], [3]],
+  ] as const) {
+    const target = new Target();
+    const sink = open(target, "never");
+    await Promise.all(batches.map((batch) => sink.store(batch)));
+    assert.deepEqual(
+      target.steps.filter((step) => step !== "commit"),
+      groups,
+    );
+  }
 });
 
 test("a group that cannot be synced is undone, and the sink goes on", async () => {

@@ -43,6 +43,16 @@ test("appends each event as a line, in batches that do not mix", async () => {
   assert.equal(readFileSync(path, "utf8"), '{"id":9007199254740993}\n{"a": 2}\n{"é":3}\n');
 });
 
+test("closes once all that was sent is in the file", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.jsonl");
+  const destination = new FileDestination(path);
+  const sent = (await destination.prepare(batchOf("1", "2"))).send(NEVER);
+  await destination.close();
+  assert.equal(readFileSync(path, "utf8"), "1\n2\n");
+  assert.deepEqual(await sent, { kind: "accepted" });
+});
+
 test("keeps the events while the file cannot be written, and says which", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.jsonl");

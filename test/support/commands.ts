@@ -1,10 +1,22 @@
 import assert from "node:assert/strict";
+import { start } from "./processes.ts";
 
 /** What a command that has ended left behind. */
 export interface Result {
   readonly code: number | string;
   readonly stdout: string;
   readonly stderr: readonly string[];
+}
+
+/** Runs a command of `src/commands` to its end: `runCommand("publisher", ["--help"])`. */
+export async function runCommand(
+  name: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Result> {
+  await using program = start(`src/commands/${name}.ts`, args, env);
+  const code = await program.ended;
+  return { code, stdout: program.stdout.join("\n"), stderr: program.stderr };
 }
 
 /**
