@@ -96,6 +96,9 @@ export class SimulatedCollector {
     tooLarge: 0,
   };
   #newestId = 0;
+  #uuid: string | undefined;
+  /** Whether another subscription sends here too: then a first delivery may meet duplicates, and begins an epoch. */
+  readonly #isShared: boolean;
   readonly #time: SimulatedTime;
   readonly #names: Map<string, number>;
   /** Whether events come in order: one publisher sends one batch after the other. */
@@ -110,12 +113,14 @@ export class SimulatedCollector {
       names,
       inOrder,
       expects,
-    }: { names: Map<string, number>; inOrder: boolean; expects: (id: number) => boolean },
+      isShared,
+    }: { names: Map<string, number>; inOrder: boolean; expects: (id: number) => boolean; isShared: boolean },
   ) {
     this.#time = time;
     this.#names = names;
     this.#inOrder = inOrder;
     this.#expects = expects;
+    this.#isShared = isShared;
   }
 
   /** A publisher's way to it. */
@@ -225,6 +230,8 @@ export class SimulatedCollector {
   #accept({ id, name, n, isPoison }: SentEvent, sender: Sender): boolean {
     const known = this.#names.get(name);
     assert.equal(known ?? n, n, `two events have the name ${name}`);
+    this.#uuid ??= name.slice(0, name.indexOf(":"));
+    if (!this.#isShared) assert.ok(name.startsWith(this.#uuid), `event ${id} has another UUID`);
     assert.ok(this.#expects(id), `event ${id} is for another subscription`);
     // An event that was rejected may be accepted later than those behind it.
     if (this.#inOrder && !isPoison && !this.arrived.has(id) && id > this.reorderedUpToId)

@@ -375,6 +375,7 @@ export class World {
       names: isCollectorShared ? this.#names : new Map(),
       inOrder: concurrency * publishers === 1,
       expects: (eventId) => this.#isFor(eventId, id),
+      isShared: isCollectorShared,
     });
     const reader = { name, id, collector, config: this.#configOf(name), replayed: [] };
     this.#readers.push(reader);
