@@ -97,6 +97,14 @@ export class Invariants {
     return row === undefined ? 0 : queue.newestId - row.settledCount;
   }
 
+  /** Whether a lease of a subscription has an event. */
+  isLeased(id: number, subscriptionId: number): boolean {
+    const { leases } = this.#snapshot;
+    return [...leases.values()].some(
+      (lease) => lease.subscriptionId === subscriptionId && lease.firstId <= id && id <= lease.lastId,
+    );
+  }
+
   get isPaused(): boolean {
     return this.#snapshot.queue.isPaused === 1;
   }

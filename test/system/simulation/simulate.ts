@@ -13,18 +13,16 @@ time.install();
 const { World } = await import("./world.ts");
 
 let nth = seed;
-let beganAtMs = 0;
 const fail = (error: unknown): void => {
-  console.error(
-    `seed ${nth}, ${hours} hours, after ${((time.nowMs - beganAtMs) / 3_600_000).toFixed(1)}: ${(error as Error).stack}`,
-  );
+  const afterHours = (time.nowMs / 3_600_000).toFixed(1);
+  console.error(`Seed ${nth} fails after ${afterHours} hours: ${(error as Error).stack}`);
+  console.error(`Once more: bun run faults time --seed ${nth} --worlds 1 --hours ${hours}`);
   exit(1);
 };
 process.on("uncaughtException", fail);
 process.on("unhandledRejection", fail);
 const sum: Record<string, number> = { hours: 0 };
 for (; nth < seed + count; nth++) {
-  beganAtMs = time.nowMs;
   const history = await new World(time, nth).live(hours).catch(fail);
   sum.hours! += hours;
   for (const [name, value] of Object.entries(history ?? {})) sum[name] = (sum[name] ?? 0) + value;

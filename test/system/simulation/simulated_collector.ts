@@ -86,8 +86,8 @@ export class SimulatedCollector {
   reorderedUpToId = 0;
   /** When a publisher last sent or got a response, in simulated milliseconds. */
   lastContactAtMs = 0;
-  /** The longest Retry-After that was asked for since the last success, in milliseconds. */
-  retryAfterMs = 0;
+  /** Until when it has asked a publisher to wait, in simulated milliseconds. */
+  retryAfterEndsAtMs = 0;
   readonly counts: CollectorCounts = {
     requests: 0,
     lostResponses: 0,
@@ -96,6 +96,9 @@ export class SimulatedCollector {
     tooLarge: 0,
   };
   #newestId = 0;
+  #uuid: string | undefined;
+  /** Whether another subscription sends here too: then a first delivery may meet duplicates, and begins an epoch. */
+  readonly #isShared: boolean;
   readonly #time: SimulatedTime;
   readonly #names: Map<string, number>;
   /** Whether events come in order: one publisher sends one batch after the other. */
@@ -110,12 +113,14 @@ export class SimulatedCollector {
       names,
       inOrder,
       expects,
-    }: { names: Map<string, number>; inOrder: boolean; expects: (id: number) => boolean },
+      isShared,
+    }: { names: Map<string, number>; inOrder: boolean; expects: (id: number) => boolean; isShared: boolean },
   ) {
     this.#time = time;
     this.#names = names;
     this.#inOrder = inOrder;
     this.#expects = expects;
+    this.#isShared = isShared;
   }
 
   /** A publisher's way to it. */
@@ -150,8 +155,7 @@ export class SimulatedCollector {
       timeout[Symbol.dispose]();
       stop.removeEventListener("abort", abort);
       this.lastContactAtMs = this.#time.nowMs;
-      if (outcome.kind === "accepted")
-        [this.retryAfterMs, sender.acceptedCount] = [0, sender.acceptedCount + events.length];
+      if (outcome.kind === "accepted") sender.acceptedCount += events.length;
       if (outcome.kind === "partial")
         sender.acceptedCount += events.length - outcome.rejected.length - outcome.undelivered.length;
       resolve(outcome);
@@ -189,7 +193,7 @@ export class SimulatedCollector {
     const { mood } = this;
     const down: Outcome = { kind: "unavailable", reason: "down" };
     if (mood === "down" && random() < 0.2) {
-      this.retryAfterMs = RETRY_AFTER_MS;
+      this.retryAfterEndsAtMs = this.#time.nowMs + RETRY_AFTER_MS;
       return { ...down, retryAfterMs: RETRY_AFTER_MS };
     }
     if (mood === "down" || (mood === "flaky" && random() < 0.3)) return down;
@@ -226,6 +230,8 @@ export class SimulatedCollector {
   #accept({ id, name, n, isPoison }: SentEvent, sender: Sender): boolean {
     const known = this.#names.get(name);
     assert.equal(known ?? n, n, `two events have the name ${name}`);
+    this.#uuid ??= name.slice(0, name.indexOf(":"));
+    if (!this.#isShared) assert.ok(name.startsWith(this.#uuid), `event ${id} has another UUID`);
     assert.ok(this.#expects(id), `event ${id} is for another subscription`);
     // An event that was rejected may be accepted later than those behind it.
     if (this.#inOrder && !isPoison && !this.arrived.has(id) && id > this.reorderedUpToId)

@@ -93,11 +93,12 @@ export class SimulatedTime {
   #watches: Watch[] = [];
   #happenedAtMs = 0;
 
-  /** Begins anew, without a timer. */
+  /** Begins anew, at the first moment and without a timer. */
   begin(random: Random): void {
     this.random = random;
+    this.nowMs = 0;
     this.clockErrorMs = 0;
-    this.#happenedAtMs = this.nowMs;
+    this.#happenedAtMs = 0;
     this.#timers = [];
     this.#watches = [];
   }

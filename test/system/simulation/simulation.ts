@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { NODE } from "../../../scripts/runtimes.ts";
 import { startCommand } from "../../support/processes.ts";
 import { getRuntime } from "../../support/runtimes.ts";
+import type { History } from "./world.ts";
 
 const PROGRAM = fileURLToPath(new URL("simulate.ts", import.meta.url));
 
@@ -20,11 +21,8 @@ export interface SimulationOptions {
 }
 
 /** What the worlds went through together. */
-export interface Histories {
+export interface Histories extends Readonly<History> {
   readonly hours: number;
-  readonly put: number;
-  readonly deadLetters: number;
-  readonly kills: number;
 }
 
 /** Why nothing can be simulated here, for `skip`; undefined: it can. */
@@ -40,7 +38,7 @@ export async function simulate({ seed, worlds, hours }: SimulationOptions): Prom
   const args = ["--no-warnings", PROGRAM, ...[seed, worlds, hours].map(String)]; // killed publishers leave files open
   await using program = startCommand([node.path, args]);
   const code = await program.ended;
-  if (code !== 0) throw new Error(`ended with ${code}: ${program.stderr.join("\n")}`);
+  if (code !== 0) throw new Error(program.stderr.join("\n"));
   return JSON.parse(program.stdout.at(-1)!) as Histories;
 }
 
@@ -48,7 +46,7 @@ export async function simulate({ seed, worlds, hours }: SimulationOptions): Prom
 export async function simulateMany(args: string[]): Promise<number> {
   const string = { type: "string" } as const;
   const { values } = parseArgs({ args, options: { seed: string, worlds: string, hours: string } });
-  const { seed = String(Date.now() % 1_000_000), worlds = "10", hours = "100" } = values;
+  const { seed = String(Date.now() % 1_000_000), worlds = "10", hours = "200" } = values;
   try {
     console.log(await simulate({ seed: Number(seed), worlds: Number(worlds), hours: Number(hours) }));
     return 0;

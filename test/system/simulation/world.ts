@@ -45,8 +45,8 @@ const SLACK_MS = LEASE_MS + TIMEOUT_MS + 5 * POLL_MS + BACKOFF_BASE_MS;
 /** Which share of commits of publishers others notice by their watch: each then looks ten times. */
 const COMMIT_SEEN_SHARE = 0.02;
 
-/** One event in so many is at fault. */
-const POISON_EVERY = 40;
+/** One event in so many is at fault: few, or more than the budget of dead letters allows. */
+const POISON_EVERY = { few: 40, many: 4 };
 
 const MAX_DEAD_LETTERS = 30;
 
@@ -64,6 +64,8 @@ interface Setup {
   /** Which share of events may become dead letters. */
   readonly maxShare: number;
   readonly maxEvents: number;
+  /** One event in so many is at fault. */
+  readonly poisonEvery: number;
   /** Whether all subscriptions send to one collector. */
   readonly isCollectorShared: boolean;
 }
@@ -78,6 +80,7 @@ function setupOf(random: Random): Setup {
     maxShare: random() < 0.6 ? 1 : 0.1,
     maxEvents: random() < 0.3 ? 150 : 100_000,
     isCollectorShared: random() < 0.2,
+    poisonEvery: random() < 0.15 ? POISON_EVERY.many : POISON_EVERY.few,
   };
 }
 
@@ -140,6 +143,7 @@ export class World {
   readonly #names = new Map<string, number>();
   #readers: Reader[] = [];
   #publishers: Running[] = [];
+  #started = 0;
   readonly #history = emptyHistory();
 
   constructor(time: SimulatedTime, seed: number) {
@@ -221,7 +225,7 @@ export class World {
     const firstId = this.#invariants.newestId + 1;
     const events = Array.from({ length: count }, (_, nth) => ({
       n: firstId + nth,
-      isPoison: this.#random() < 1 / POISON_EVERY,
+      isPoison: this.#random() < 1 / this.#setup.poisonEvery,
     }));
     const { maxEvents } = this.#events.counters();
     const isFull = this.#queue.depth() + count > maxEvents;
@@ -313,10 +317,11 @@ export class World {
     replayed.splice(0, replayed.length, ...this.#idsIn(bounds, id));
   }
 
-  /** The ids that are in the file, and for a subscription. */
+  /** The ids that are in the file, and that a subscription has settled. */
   #idsIn({ firstId, lastId }: { firstId: number; lastId: number }, subscriptionId: number): number[] {
     const rows = this.#events.read({ fromId: firstId, toId: lastId, limit: 1_000 });
-    return rows.map(({ id }) => id).filter((id) => this.#isFor(id, subscriptionId));
+    const isSettled = (id: number) => !this.#invariants.isLeased(id, subscriptionId); // its delivery may end now
+    return rows.map(({ id }) => id).filter((id) => this.#isFor(id, subscriptionId) && isSettled(id));
   }
 
   #isFor(id: number, subscriptionId: number): boolean {
@@ -370,6 +375,7 @@ export class World {
       names: isCollectorShared ? this.#names : new Map(),
       inOrder: concurrency * publishers === 1,
       expects: (eventId) => this.#isFor(eventId, id),
+      isShared: isCollectorShared,
     });
     const reader = { name, id, collector, config: this.#configOf(name), replayed: [] };
     this.#readers.push(reader);
@@ -418,7 +424,7 @@ export class World {
   }
 
   #start(reader: Reader): void {
-    const actor: Actor = { name: `publisher ${++started} of ${reader.name}`, isDead: false };
+    const actor: Actor = { name: `publisher ${++this.#started} of ${reader.name}`, isDead: false };
     this.#time.as(actor, () => {
       const sender: Sender = { actor, isCutOff: false, acceptedCount: 0 };
       const stop = new AbortController();
@@ -483,9 +489,9 @@ export class World {
       collector.lastContactAtMs = this.#time.nowMs;
       return;
     }
-    const limitMs = BACKOFF_MAX_MS + collector.retryAfterMs + SLACK_MS;
+    const limitMs = BACKOFF_MAX_MS + SLACK_MS;
     const startedAtMs = Math.min(...running.map((publisher) => publisher.startedAtMs));
-    const sinceMs = Math.max(collector.lastContactAtMs, startedAtMs);
+    const sinceMs = Math.max(collector.lastContactAtMs, collector.retryAfterEndsAtMs, startedAtMs);
     const waitedMs = this.#time.nowMs - sinceMs;
     assert.ok(waitedMs <= limitMs, `${name} is not tried again for ${waitedMs} ms`);
   }
@@ -552,8 +558,6 @@ export class World {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }
-
-let started = 0;
 
 const RETENTIONS = [
   {},
