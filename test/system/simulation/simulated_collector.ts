@@ -30,7 +30,7 @@ export type Mood = (typeof MOODS)[number];
 const MOODS = [
   "well",
   "down",
-  "refused",
+  "unreachable",
   "partitioned",
   "slow",
   "losing_responses",
@@ -164,7 +164,7 @@ export class SimulatedCollector {
     const timeout = this.#time.after(TIMEOUT_MS, () => end(LOST));
     stop.addEventListener("abort", abort, { once: true });
     const { mood } = this;
-    if (mood === "refused") this.#time.after(1, () => end({ ...LOST, isUnsent: true }));
+    if (mood === "unreachable") this.#time.after(1, () => end({ ...LOST, isUnsent: true }));
     else if (mood !== "partitioned" && !sender.isCutOff) this.#transmit(events, { sender, end });
     return promise;
   }
