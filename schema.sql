@@ -66,7 +66,9 @@ CREATE TABLE eventspool_subscription (
   replay_last_id            INTEGER,
   dead_letter_count         INTEGER NOT NULL DEFAULT 0,    -- kept by the triggers below
   dead_letter_bytes         INTEGER NOT NULL DEFAULT 0,    -- their bodies and responses
-  dropped_dead_letter_count INTEGER NOT NULL DEFAULT 0     -- dead letters that were dropped to make room for newer ones
+  dropped_dead_letter_count INTEGER NOT NULL DEFAULT 0,    -- dead letters that were dropped to make room for newer ones
+  destination               TEXT,                          -- where its publisher sends; NULL: not known
+  sent_id                   INTEGER NOT NULL DEFAULT 0     -- up to here its destination may have events from before it was added or moved
 ) STRICT;
 
 -- Which UUID names an event in Event-Ids: that of the last epoch that starts at or before its id. A file that was

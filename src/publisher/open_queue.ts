@@ -28,7 +28,7 @@ export interface OpenQueue {
  */
 export function openQueue(
   config: PublisherConfig,
-  { isDestinationGiven }: { isDestinationGiven: boolean },
+  { destinationUrl, isDestinationGiven }: { destinationUrl: string; isDestinationGiven: boolean },
 ): OpenQueue {
   const file = openFile(config.file ?? locateQueueFile(config.queueName, config.directory), config);
   try {
@@ -36,7 +36,9 @@ export function openQueue(
     if (!isDestinationGiven) checkBatchVersion(config, events);
     if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
     if (config.retention !== undefined) events.setRetention(config.retention);
-    openSubscription(config, new SubscriptionTable(file));
+    const subscriptions = new SubscriptionTable(file);
+    openSubscription(config, subscriptions);
+    noteDestination(config, subscriptions, destinationUrl);
     return { file, events };
   } catch (error) {
     file.close(); // the caller has no reference to it
@@ -52,6 +54,19 @@ function openSubscription(
   if (start !== undefined && subscriptions.add(name, { start, limit: lagLimit ?? {} })) return;
   if (lagLimit !== undefined) subscriptions.setLagLimit(name, lagLimit);
   else subscriptions.idOf(name);
+}
+
+/** Without the note, events of two subscriptions that share a destination may be stored twice. So a full disk stops nothing. */
+function noteDestination(
+  { subscription }: PublisherConfig,
+  subscriptions: SubscriptionTable,
+  url: string,
+): void {
+  try {
+    subscriptions.noteDestination(subscription.name, url);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+  }
 }
 
 /** Opens the file. On a full disk it deletes the ballast of an earlier publisher first. */

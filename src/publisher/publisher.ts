@@ -119,7 +119,10 @@ export class Publisher implements AsyncDisposable {
       dropFields: config.dropFields,
       counts,
     });
-    this.#queue = openQueue(config, { isDestinationGiven: options.destination !== undefined });
+    this.#queue = openQueue(config, {
+      destinationUrl: this.#destination.url,
+      isDestinationGiven: options.destination !== undefined,
+    });
     const { file, events } = this.#queue;
     this.queue = config.queueName;
     this.file = file.path;

@@ -65,7 +65,8 @@ export class Settler {
   /**
    * Checks which events the destination knows by the ids of a batch. If it had some of them already, they may be other
    * events, which the queue file held before it was rolled back. That is so for a batch that was never sent before, and
-   * for all batches in flight under the same UUID. Of a batch that was sent before, duplicates are normal.
+   * for all batches in flight under the same UUID. Of a batch that was sent before, duplicates are normal, also where
+   * another subscription sent it to the same destination.
    *
    * @throws {EventStorageError} as {@link settle}
    */
@@ -73,7 +74,8 @@ export class Settler {
     if (!("duplicates" in outcome) || !outcome.duplicates) return "same";
     const { leases, storage } = this.#dependencies;
     return await storage.retrySettle(() => {
-      if (lease.sends === 1 && leases.epochs.rolledBack(lease.firstId, uuid)) return "rolled_back";
+      const isFirst = lease.sends === 1 && !leases.areSettledByOthers(lease);
+      if (isFirst && leases.epochs.rolledBack(lease.firstId, uuid)) return "rolled_back";
       return leases.epochs.uuidAt(lease.firstId) === uuid ? "same" : "renamed";
     }, stop);
   }

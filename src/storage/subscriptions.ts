@@ -225,6 +225,13 @@ export class SubscriptionTable {
     });
   }
 
+  /** Notes where the events of a subscription are sent. @throws {EventStorageError} `NO_SUBSCRIPTION`; the file cannot be written */
+  noteDestination(name: string, url: string): void {
+    const id = this.idOf(name);
+    const isKnown = this.#file.run(() => this.#sql.destination.get(id)) === url;
+    if (!isKnown) this.#file.transaction(() => this.#sql.setDestination.run(url, id)); // else, most often, it takes no lock
+  }
+
   /**
    * Makes a subscription best-effort or, without a limit, required.
    *
@@ -405,12 +412,19 @@ function prepareStatements(file: QueueFile) {
       `SELECT count(*) AS count, coalesce(sum(length(body)), 0) AS bytes FROM eventspool_event
        WHERE id BETWEEN ? AND ?`,
     ),
+    destination: file.prepareFirst<[number], string | null>(
+      "SELECT destination FROM eventspool_subscription WHERE id = ?",
+    ),
+    setDestination: file.prepare<[string, number]>(
+      "UPDATE eventspool_subscription SET destination = ? WHERE id = ?",
+    ),
     otherRequired: file.prepareFirst<[number], number>(
       `SELECT id FROM eventspool_subscription WHERE id <> ? AND ${IS_REQUIRED}`,
     ),
     add: file.prepare<[string, number, number, number | null, number | null]>(
-      `INSERT OR IGNORE INTO eventspool_subscription (name, claimed_id, settled_count, lag_limit_events, lag_limit_ms)
-       VALUES (?, ?, ?, ?, ?)`,
+      `INSERT OR IGNORE INTO eventspool_subscription
+         (name, claimed_id, settled_count, lag_limit_events, lag_limit_ms, sent_id)
+       VALUES (?, ?, ?, ?, ?, (SELECT claimed_id FROM eventspool_queue))`,
     ),
     remove: [
       file.prepare<[number]>("DELETE FROM eventspool_lease WHERE subscription_id = ?"),
@@ -418,7 +432,8 @@ function prepareStatements(file: QueueFile) {
       file.prepare<[number]>("DELETE FROM eventspool_subscription WHERE id = ?"),
     ],
     seek: file.prepare<[number, number, number]>(
-      "UPDATE eventspool_subscription SET claimed_id = ?, settled_count = ? WHERE id = ?",
+      `UPDATE eventspool_subscription
+       SET sent_id = max(sent_id, claimed_id), claimed_id = ?, settled_count = ? WHERE id = ?`,
     ),
     setLagLimit: file.prepare<[number | null, number | null, number]>(
       "UPDATE eventspool_subscription SET lag_limit_events = ?, lag_limit_ms = ? WHERE id = ?",

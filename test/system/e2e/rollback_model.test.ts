@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Destination, LeasedBatch, Outcome } from "../../../src/publisher/destinations/destination.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
+import { eventually } from "../../support/eventually.ts";
 import { newPublisher } from "../../support/publisher.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -14,11 +17,15 @@ import { temporaryDirectory } from "../../support/temporary.ts";
  * are rejected, so that they are split.
  */
 class NamedEvents implements Destination {
-  readonly url = "memory:";
+  readonly url: string;
   readonly timeoutMs = 1_000;
   readonly emptyBatchBytes = 0;
   readonly #names = new Set<string>();
   readonly bodies: string[] = [];
+
+  constructor(url: string) {
+    this.url = url;
+  }
 
   async prepare({ queueUuid, joined, events: readEvents }: LeasedBatch) {
     const events = readEvents().map(({ id, body }) => ({
@@ -41,9 +48,12 @@ class NamedEvents implements Destination {
   }
 }
 
-/** A queue file that is used and restored. It is closed in between. */
+const SUBSCRIPTIONS = ["default", "audit"];
+
+/** A queue file with two subscriptions that is used and restored. It is closed in between. */
 class Model implements Disposable {
-  readonly destination = new NamedEvents();
+  /** Of each subscription. */
+  readonly #destinations: ReadonlyMap<string, NamedEvents>;
   readonly #temporary = temporaryDirectory();
   readonly #path = join(this.#temporary.path, "events-main.db");
   #put = 0;
@@ -52,12 +62,18 @@ class Model implements Disposable {
   #since: number[] = [];
   #snapshot: { readonly bytes: Buffer; readonly known: number[] } | undefined;
 
+  /** @param isShared whether both subscriptions send to one collector */
+  constructor(isShared: boolean) {
+    const shared = new NamedEvents("memory:");
+    const destinationOf = (name: string) => (isShared ? shared : new NamedEvents(`memory:${name}`));
+    this.#destinations = new Map(SUBSCRIPTIONS.map((name) => [name, destinationOf(name)]));
+    const file = this.#open();
+    new SubscriptionTable(file).add("audit");
+    file.close();
+  }
+
   async put(pick: number): Promise<void> {
-    const file = QueueFile.open(this.#path, {
-      role: "producer",
-      durability: "process",
-      busyTimeoutMs: 1_000,
-    });
+    const file = this.#open();
     const numbers = Array.from({ length: (pick % 4) + 1 }, () => ++this.#put);
     new EventTable(file).putMany(numbers.map((n) => Buffer.from(String(n))));
     file.close();
@@ -65,15 +81,18 @@ class Model implements Disposable {
     this.#since.push(...numbers);
   }
 
-  async publish(): Promise<void> {
-    const settings = { "publisher.concurrency": "3" };
-    const { destination } = this;
+  /** Publishes all that a subscription has not settled. */
+  async publish(name: string): Promise<void> {
+    const settings = { "publisher.concurrency": "3", "publisher.subscription": name };
     await using publisher = newPublisher("http://127.0.0.1:1", this.#temporary.path, settings, {
-      destination,
+      destination: this.#destinations.get(name)!,
     });
     const stop = new AbortController();
     const running = publisher.run({ signal: stop.signal });
-    while (publisher.status().state.depth > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    const file = this.#open();
+    const subscriptions = new SubscriptionTable(file);
+    await eventually("an end", () => subscriptions.get(name).depth === 0);
+    file.close();
     stop.abort();
     await running;
   }
@@ -97,15 +116,21 @@ class Model implements Disposable {
     if (this.#snapshot !== undefined) this.#rollBack();
   }
 
-  /** Asserts that all known events, or those since the last restore, are stored. */
+  /** Asserts that all known events, or those since the last restore, are stored by each collector. */
   check(which: "known" | "since"): void {
-    const stored = new Set(this.destination.bodies);
-    const lost = (which === "known" ? this.#known : this.#since).filter((n) => !stored.has(String(n)));
-    assert.deepEqual(lost, []);
+    for (const [name, { bodies }] of this.#destinations) {
+      const stored = new Set(bodies);
+      const lost = (which === "known" ? this.#known : this.#since).filter((n) => !stored.has(String(n)));
+      assert.deepEqual(lost, [], name);
+    }
   }
 
   [Symbol.dispose](): void {
     this.#temporary[Symbol.dispose]();
+  }
+
+  #open(): QueueFile {
+    return QueueFile.open(this.#path, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
   }
 
   #rollBack(): void {
@@ -117,28 +142,36 @@ class Model implements Disposable {
 
 type Restore = "restore" | "rollBack";
 
+/** By hand more: `RUNS=300`. */
+const RUNS = Number(process.env.RUNS ?? 15);
+
 const LIMIT = { timeout: 120_000 }; // thousands of syncs, which a busy disk makes slow
 
 /** Rounds of puts, published or not. Each ends with a snapshot or a restore. */
 async function holds(restores: readonly Restore[], which: "known" | "since"): Promise<void> {
   const round = fc.record({
     puts: fc.nat(3),
-    isPublished: fc.boolean(),
+    published: fc.shuffledSubarray(SUBSCRIPTIONS),
     next: fc.constantFrom<"snapshot" | Restore>("snapshot", ...restores),
   });
   await fc.assert(
-    fc.asyncProperty(fc.array(round, { minLength: 2, maxLength: 6, size: "max" }), async (rounds) => {
-      using model = new Model();
-      for (const { puts, isPublished, next } of rounds) {
-        await model.put(puts);
-        if (isPublished) await model.publish();
-        await model[next]();
-      }
-      await model.put(0);
-      await model.publish();
-      model.check(which);
-    }),
-    { numRuns: 15 },
+    fc.asyncProperty(
+      fc.boolean(),
+      fc.array(round, { minLength: 2, maxLength: 6, size: "max" }),
+      fc.shuffledSubarray(SUBSCRIPTIONS, { minLength: SUBSCRIPTIONS.length }),
+      async (isShared, rounds, last) => {
+        using model = new Model(isShared);
+        for (const { puts, published, next } of rounds) {
+          await model.put(puts);
+          for (const name of published) await model.publish(name);
+          await model[next]();
+        }
+        await model.put(0);
+        for (const name of last) await model.publish(name);
+        model.check(which);
+      },
+    ),
+    { numRuns: RUNS },
   );
 }
 

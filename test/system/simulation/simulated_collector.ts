@@ -69,6 +69,22 @@ interface SentEvent extends NumberedEvent {
   readonly name: string;
 }
 
+/** An event that a collector knows by its name. */
+export interface KnownEvent {
+  readonly n: number;
+  /** Which publisher brought it first. */
+  readonly sender: Sender;
+}
+
+/** The identity of a queue, which all collectors of a world see. */
+export interface Identity {
+  /**
+   * Whether its UUID may change: a publisher met events that another one had brought, of a lease that was taken over or of
+   * another subscription. If it sent them for the first time, it may take that for a rollback.
+   */
+  mayChange: boolean;
+}
+
 const LOST: Unavailable = { kind: "unavailable", reason: "no response", isTransport: true };
 
 /** The collector of one subscription. It drops duplicates by their names, which it may share with another's. */
@@ -97,10 +113,9 @@ export class SimulatedCollector {
   };
   #newestId = 0;
   #uuid: string | undefined;
-  /** Whether another subscription sends here too: then a first delivery may meet duplicates, and begins an epoch. */
-  readonly #isShared: boolean;
+  readonly #identity: Identity;
   readonly #time: SimulatedTime;
-  readonly #names: Map<string, number>;
+  readonly #names: Map<string, KnownEvent>;
   /** Whether events come in order: one publisher sends one batch after the other. */
   readonly #inOrder: boolean;
   readonly #expects: (id: number) => boolean;
@@ -113,14 +128,19 @@ export class SimulatedCollector {
       names,
       inOrder,
       expects,
-      isShared,
-    }: { names: Map<string, number>; inOrder: boolean; expects: (id: number) => boolean; isShared: boolean },
+      identity,
+    }: {
+      names: Map<string, KnownEvent>;
+      inOrder: boolean;
+      expects: (id: number) => boolean;
+      identity: Identity;
+    },
   ) {
     this.#time = time;
     this.#names = names;
     this.#inOrder = inOrder;
     this.#expects = expects;
-    this.#isShared = isShared;
+    this.#identity = identity;
   }
 
   /** A publisher's way to it. */
@@ -229,16 +249,17 @@ export class SimulatedCollector {
   /** Returns whether it has the event already. */
   #accept({ id, name, n, isPoison }: SentEvent, sender: Sender): boolean {
     const known = this.#names.get(name);
-    assert.equal(known ?? n, n, `two events have the name ${name}`);
+    assert.equal(known?.n ?? n, n, `two events have the name ${name}`);
+    if (known !== undefined && known.sender !== sender) this.#identity.mayChange = true;
     this.#uuid ??= name.slice(0, name.indexOf(":"));
-    if (!this.#isShared) assert.ok(name.startsWith(this.#uuid), `event ${id} has another UUID`);
+    if (!this.#identity.mayChange) assert.ok(name.startsWith(this.#uuid), `event ${id} has another UUID`);
     assert.ok(this.#expects(id), `event ${id} is for another subscription`);
     // An event that was rejected may be accepted later than those behind it.
     if (this.#inOrder && !isPoison && !this.arrived.has(id) && id > this.reorderedUpToId)
       assert.ok(id > this.#newestId, `event ${id} comes after ${this.#newestId}, from ${sender.actor.name}`);
     this.#newestId = Math.max(id, this.#newestId);
     this.arrived.add(id);
-    this.#names.set(name, n);
+    if (known === undefined) this.#names.set(name, { n, sender });
     if (known !== undefined) this.counts.duplicateEvents++;
     return known !== undefined;
   }

@@ -26,6 +26,8 @@ import { Invariants } from "./invariants.ts";
 import {
   type CollectorCounts,
   FAULTS,
+  type Identity,
+  type KnownEvent,
   type NumberedEvent,
   type Sender,
   SimulatedCollector,
@@ -140,7 +142,8 @@ export class World {
   readonly #pause: Pause;
   readonly #invariants: Invariants;
   readonly #operator: Actor = { name: "operator", isDead: false };
-  readonly #names = new Map<string, number>();
+  readonly #names = new Map<string, KnownEvent>();
+  readonly #identity: Identity = { mayChange: false };
   #readers: Reader[] = [];
   #publishers: Running[] = [];
   #started = 0;
@@ -375,7 +378,7 @@ export class World {
       names: isCollectorShared ? this.#names : new Map(),
       inOrder: concurrency * publishers === 1,
       expects: (eventId) => this.#isFor(eventId, id),
-      isShared: isCollectorShared,
+      identity: this.#identity,
     });
     const reader = { name, id, collector, config: this.#configOf(name), replayed: [] };
     this.#readers.push(reader);

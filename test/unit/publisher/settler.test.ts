@@ -6,7 +6,8 @@ import { Settler } from "../../../src/publisher/settler.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
 import { Checkpoints } from "../../../src/storage/checkpoints.ts";
-import type { Lease, LeaseTable } from "../../../src/storage/leases.ts";
+import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
+import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { putEvents, testQueue } from "../../support/queue_file.ts";
 
 const NEVER = new AbortController().signal;
@@ -18,6 +19,7 @@ function leased(count = 5) {
   const counts = new PublisherCounts();
   const ballast = new Ballast(file.path, 0);
   const storage = new StorageBreaker({ file, ballast, checkpoints: new Checkpoints(file), counts });
+  new SubscriptionTable(file).add("audit", { limit: { maxEvents: 1_000 } });
   putEvents(queue.events, count);
   const lease = leases.claim(0, 5)!;
   return { ...queue, counts, lease, settler: new Settler({ leases, storage, counts }) };
@@ -88,4 +90,29 @@ test("takes duplicates of a batch that was never sent before for other events: t
   assert.notEqual(leases.epochs.uuidAt(1), uuid);
   assert.equal(await identify(lease, 3), "renamed", "it was in flight under the same UUID");
   assert.equal(await identify({ ...lease, sends: 2 }, 3), "renamed");
+});
+
+test("takes duplicates for what another subscription has brought only if it has settled events at the same destination", async () => {
+  const COLLECTOR = "https://collector.example/v2";
+  const outcome: Outcome = { kind: "accepted", duplicates: 5 };
+  for (const [audit, settledCount, expected] of [
+    [COLLECTOR, 5, "same"],
+    [COLLECTOR, 1, "same"],
+    [COLLECTOR, 0, "rolled_back"],
+    ["https://other.example/v2", 5, "rolled_back"],
+    [undefined, 5, "rolled_back"],
+  ] as const) {
+    using queue = leased();
+    const { file, settler, lease, leases } = queue;
+    const subscriptions = new SubscriptionTable(file);
+    subscriptions.noteDestination("default", COLLECTOR);
+    if (audit !== undefined) subscriptions.noteDestination("audit", audit);
+    const others = new LeaseTable(file, 60_000, { subscription: "audit" });
+    if (settledCount > 0) others.ack(others.claim(0, settledCount)!);
+    if (settledCount < 5) others.claim(settledCount, 5);
+    const uuid = leases.epochs.uuidAt(1);
+    const sent = { outcome, uuid, count: 5, acceptedCount: 5, sizeBytes: 1, durationMs: 1 };
+    const identity = await settler.identify(lease, sent, NEVER);
+    assert.equal(identity, expected, `${audit} ${settledCount}`);
+  }
 });

@@ -211,6 +211,25 @@ test("rejects every settlement by a publisher whose lease was taken over", () =>
   assert.equal(queue.events.state().deadLetters, 0);
 });
 
+test("counts a first send for each subscription, but not again after a seek, nor for a new one with an old name", () => {
+  using queue = testQueue();
+  const subscriptions = new SubscriptionTable(queue.file);
+  subscriptions.add("audit");
+  putEvents(queue.events, 10);
+  const audit = () => new LeaseTable(queue.file, 60_000, { subscription: "audit" });
+  assert.equal(claim(queue.leases, 0, 10).sends, 1);
+  assert.equal(claim(audit(), 0, 10).sends, 1);
+
+  subscriptions.seek("audit", "oldest");
+  assert.equal(claim(audit(), 0, 10).sends, 2);
+  subscriptions.remove("audit");
+  subscriptions.add("audit", { start: "oldest" });
+  assert.equal(claim(audit(), 0, 10).sends, 2);
+
+  putEvents(queue.events, 1);
+  assert.equal(claim(audit(), 10, 11).sends, 1);
+});
+
 test("takes over a lease that lies in the future, since then the clock was set back", () => {
   using queue = testQueue();
   putEvents(queue.events, 2);
