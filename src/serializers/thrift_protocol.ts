@@ -313,13 +313,15 @@ export class ThriftJsonWriter {
     if (typeof value !== "object" || value === null) return;
     if (hasSymbols(value)) this.#failStruct("", SYMBOL_PROBLEM);
     const isWritten = (name: string): boolean => names.slice(0, count).includes(name);
-    const { isUnion, requiredFields = [] } = (value.constructor ?? {}) as MarkedStruct;
+    const { isUnion, requiredFields } = (value.constructor ?? {}) as MarkedStruct;
     if (isUnion && count !== 1) this.#failStruct("", `is a union with ${count} fields: set one of them`);
-    for (const name of requiredFields)
+    for (const name of requiredFields ?? [])
       if (!isWritten(name)) this.#failStruct(name, "is required, and is not set");
-    const held = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
-    if (held.length <= count) return;
-    const [unknown] = held.find(([name]) => !isWritten(name)) ?? [];
+    const members = value as Readonly<Record<string, unknown>>;
+    let held = 0;
+    for (const name of Object.keys(value)) if (members[name] != null) held++; // Object.entries: 1.3 us more for 4 structs
+    if (held <= count) return;
+    const unknown = Object.keys(value).find((name) => members[name] != null && !isWritten(name));
     const isGenerated = names.slice(0, count).every((name) => Object.hasOwn(value, name)); // other code may use other names
     if (unknown !== undefined && isGenerated) this.#failStruct(unknown, "is not a field of its struct");
   }
