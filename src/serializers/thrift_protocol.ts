@@ -317,11 +317,8 @@ export class ThriftJsonWriter {
     if (isUnion && count !== 1) this.#failStruct("", `is a union with ${count} fields: set one of them`);
     for (const name of requiredFields ?? [])
       if (!isWritten(name)) this.#failStruct(name, "is required, and is not set");
-    const members = value as Readonly<Record<string, unknown>>;
-    let held = 0;
-    for (const name of Object.keys(value)) if (members[name] != null) held++; // Object.entries: 1.3 us more for 4 structs
-    if (held <= count) return;
-    const unknown = Object.keys(value).find((name) => members[name] != null && !isWritten(name));
+    if (heldCount(value) <= count) return;
+    const unknown = Object.keys(value).find((name) => isHeld(value, name) && !isWritten(name));
     const isGenerated = names.slice(0, count).every((name) => Object.hasOwn(value, name)); // other code may use other names
     if (unknown !== undefined && isGenerated) this.#failStruct(unknown, "is not a field of its struct");
   }
@@ -354,6 +351,17 @@ export class ThriftJsonWriter {
   #containerPath(): string {
     return this.#frames.slice(0, this.#depth).map(openSegment).join("");
   }
+}
+
+/** How many members of a struct are set. With Object.entries it took 1.3 us more for an event of 4 structs. */
+function heldCount(struct: object): number {
+  let count = 0;
+  for (const name of Object.keys(struct)) if (isHeld(struct, name)) count++;
+  return count;
+}
+
+function isHeld(struct: object, name: string): boolean {
+  return (struct as Readonly<Record<string, unknown>>)[name] != null;
 }
 
 /** The longest map key shown in a field path, in characters. */
