@@ -43,7 +43,7 @@ const config = join(own, "collector.ini");
 const text = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
 writeFileSync(config, `[event-collector]\n${text.join("")}`, { mode: 0o600 });
 {
-  await using collector = await Child.command("cli/collector.ts", [config], /Collecting at/);
+  await using collector = await Child.command("commands/collector.ts", [config], /Collecting at/);
   const url = `http://127.0.0.1:${port}`;
   const requests = Math.ceil(events / BATCH_EVENTS[version]);
   await sendAll(url, Math.ceil(requests / 10), { version, inFlight: IN_FLIGHT }); // warm up the compiler

@@ -31,7 +31,7 @@ if (server === undefined) {
     output: join(own, "events.jsonl"),
     "key.bench": BENCH_KEY.secret.toString("base64"),
   });
-  stack.use(await Child.command("cli/collector.ts", [config], /Collecting at/));
+  stack.use(await Child.command("commands/collector.ts", [config], /Collecting at/));
 }
 const place: Record<string, string> =
   server === undefined
@@ -58,7 +58,7 @@ const queues = Array.from({ length: hosts }, (_, host) => {
 const startedAtMs = performance.now();
 const publishers = await Promise.all(
   queues.map(({ name, config }) =>
-    Child.command("cli/publisher.ts", ["--queue-name", name, config], /Publishing queue/),
+    Child.command("commands/publisher.ts", ["--queue-name", name, config], /Publishing queue/),
   ),
 );
 for (const publisher of publishers) stack.use(publisher);
