@@ -1,5 +1,5 @@
 /**
- * What must hold after each commit to a queue file, whoever made it: checked by what changed since the commit before.
+ * What must hold after each commit to a queue file, by any process. Only what changed since the commit before is checked.
  *
  * @module
  */

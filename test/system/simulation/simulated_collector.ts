@@ -163,7 +163,7 @@ export class SimulatedCollector {
     return { sizeBytes: batch.joined.length, send: (stop) => this.#send(events, { sender, stop }) };
   }
 
-  /** The request arrives or not, and its response does or not, whatever has become of the sender meanwhile. */
+  /** The request arrives or not, and its response does or not, even if the sender was killed meanwhile. */
   #send(
     events: readonly SentEvent[],
     { sender, stop }: { sender: Sender; stop: AbortSignal },
