@@ -24,6 +24,7 @@ if (names.join() === "changed" && changedTests().length === 0) {
   console.log("No test can reach what is not committed.\n\n0 passed, 0 failed");
   process.exit(0);
 }
+if (process.argv.includes("full")) process.env.EVENTSPOOL_SEED ??= "random"; // see test/support/fast_check.ts
 const directory = mkdtempSync(join(tmpdir(), "eventspool-test-"));
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {

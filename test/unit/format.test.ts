@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import {
   countOf,
   decodeBody,
@@ -11,6 +10,7 @@ import {
   formatTable,
   oneLine,
 } from "../../src/format.ts";
+import fc from "../support/fast_check.ts";
 
 test("shows durations in their two largest units", () => {
   const cases: [number | undefined, string][] = [

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import fc from "fast-check";
 import { collector } from "../../../src/collector/app.ts";
 import { CollectorStatus } from "../../../src/collector/status.ts";
 import { memorySink, type StoredBatch } from "../../support/collector.ts";
+import fc from "../../support/fast_check.ts";
 import { KEY } from "../../support/keys.ts";
 import { start } from "../../support/processes.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";

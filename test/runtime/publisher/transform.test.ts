@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import type { LeasedBatch, Outcome } from "../../../src/publisher/destinations/destination.ts";
 import { type TransformOptions, withTransform } from "../../../src/publisher/transform.ts";
 import { queueUuid } from "../../support/batches.ts";
 import { serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
+import fc from "../../support/fast_check.ts";
 import { newQueue } from "../../support/publisher.ts";
 import { rejectingUrl } from "../../support/servers.ts";
 

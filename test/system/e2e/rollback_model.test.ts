@@ -3,12 +3,12 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import fc from "fast-check";
 import type { Destination, LeasedBatch, Outcome } from "../../../src/publisher/destinations/destination.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { eventually } from "../../support/eventually.ts";
+import fc from "../../support/fast_check.ts";
 import { newPublisher } from "../../support/publisher.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 

@@ -8,5 +8,5 @@ for (const workload of WORKLOADS)
   test(`keeps its promise through ${CUTS} power cuts: ${workload.name}`, {
     skip: Recorder.missing ?? false,
   }, async () => {
-    await cutPower(workload, { cuts: CUTS, seed: Date.now() % 1_000_000 });
+    await cutPower(workload, { cuts: CUTS, seed: 1 });
   });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type EventChecks, parseEvents } from "../../../src/collector/batch_parser.ts";
 import type { RequestVersion } from "../../../src/collector/sinks/sink.ts";
+import fc from "../../support/fast_check.ts";
 
 /** The events of a batch, as texts. */
 function textsOf(text: string, version: RequestVersion, checks: EventChecks = {}): string[] {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import { test } from "node:test";
-import fc from "fast-check";
 import { JsonFault, skipSpace, skipStruct, skipValue } from "../../../src/collector/event_scanner.ts";
+import fc from "../../support/fast_check.ts";
 import { readVectors } from "../../support/vectors.ts";
 
 const RUNS = { numRuns: 2_000 };

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { parseEvents } from "../../../src/collector/batch_parser.ts";
 import { EventSerializationError } from "../../../src/errors.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { MAX_EVENT_DEPTH } from "../../../src/serializers/problems.ts";
 import { serializeV2Event, type ThriftStruct } from "../../../src/serializers/thrift.ts";
 import { THRIFT_TYPES, type ThriftJsonWriter } from "../../../src/serializers/thrift_protocol.ts";
+import fc from "../../support/fast_check.ts";
 
 /** The rejections of a batch of one event, with and without checks of structs. */
 function rejectionsOf(event: Uint8Array, version: "2" | "2j"): string[] {

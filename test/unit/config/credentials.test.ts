@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { inspect } from "node:util";
-import fc from "fast-check";
 import { parseSecret, Secret } from "../../../src/config/credentials.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
+import fc from "../../support/fast_check.ts";
 
 const reveal = (text: string): string => Buffer.from(parseSecret(text).reveal()).toString("latin1");
 

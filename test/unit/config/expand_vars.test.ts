@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: `${NAME}` is the syntax under test.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { expandVars } from "../../../src/config/config_section.ts";
+import fc from "../../support/fast_check.ts";
 
 const env = { A: "1", B_2: "$A", EMPTY: "", é: "no" };
 

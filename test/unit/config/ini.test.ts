@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type IniDocument, parseIni } from "../../../src/config/ini.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
+import fc from "../../support/fast_check.ts";
 
 function valuesOf(text: string, section: string): Record<string, string> {
   const options = parseIni(text).sections.get(section) ?? new Map();

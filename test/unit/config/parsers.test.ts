@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import {
   formatAddress,
   parseEndpoint,
@@ -19,6 +18,7 @@ import {
 } from "../../../src/config/parsers.ts";
 import { didYouMean } from "../../../src/did_you_mean.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
+import fc from "../../support/fast_check.ts";
 import { rejects } from "./support.ts";
 
 const parseInteger = integerIn({ min: -1_000_000, max: 1_000_000 });

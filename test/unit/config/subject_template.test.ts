@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { SubjectTemplate } from "../../../src/config/subject_template.ts";
+import fc from "../../support/fast_check.ts";
 import { rejects } from "./support.ts";
 
 const subjectOf = (template: string, event: unknown, queue = "main"): string =>

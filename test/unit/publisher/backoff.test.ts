@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { BACKOFF_BASE_MS, backoffMs } from "../../../src/publisher/circuit_breaker.ts";
 import { BACKOFF_MAX_MS } from "../../../src/wire/retry_after.ts";
+import fc from "../../support/fast_check.ts";
 
 test("doubles the ceiling with each failure, up to a minute", () => {
   const ceilings = Array.from({ length: 10 }, (_, index) => backoffMs(index + 1, { random: 1 }));

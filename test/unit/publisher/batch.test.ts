@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import fc from "fast-check";
 import { EventSerializationError } from "../../../src/errors.ts";
 import { Batch } from "../../../src/publisher/batcher.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { BATCH_FORMATS, frame } from "../../../src/wire/batch_format.ts";
+import fc from "../../support/fast_check.ts";
 import { joinEvents } from "../../support/original_requests.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { readVectors } from "../../support/vectors.ts";

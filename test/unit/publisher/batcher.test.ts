@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import {
   DEFAULT_BATCH_MAX_AGE_MS,
   DEFAULT_BATCH_MIN_INTERVAL_MS,
@@ -9,6 +8,7 @@ import { Batcher, BatchSize } from "../../../src/publisher/batcher.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { BATCH_FORMATS, MAX_BATCH_BYTES } from "../../../src/wire/batch_format.ts";
+import fc from "../../support/fast_check.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 interface Limits {

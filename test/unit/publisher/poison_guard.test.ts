@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { DEAD_LETTER_BURST, PoisonGuard } from "../../../src/publisher/poison_guard.ts";
+import fc from "../../support/fast_check.ts";
 
 /** Spends the whole budget, and returns how large it was. */
 function spendAll(budget: PoisonGuard): number {

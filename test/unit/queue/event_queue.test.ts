@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { rmSync, statSync } from "node:fs";
 import { test } from "node:test";
-import fc from "fast-check";
 import {
   ConfigurationError,
   EventError,
@@ -13,6 +12,7 @@ import {
 } from "../../../src/errors.ts";
 import { EventQueue, type EventQueueOptions } from "../../../src/queue/event_queue.ts";
 import type { Database } from "../../../src/storage/sqlite/sqlite.ts";
+import fc from "../../support/fast_check.ts";
 import { openShell } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { formatDouble } from "../../../src/serializers/thrift_values.ts";
+import fc from "../../support/fast_check.ts";
 
 const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
-import fc from "fast-check";
 import { EventSerializationError } from "../../../src/errors.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
+import fc from "../../support/fast_check.ts";
 
 function textOf(event: unknown): string {
   return new TextDecoder("utf-8", { fatal: true }).decode(serializeJsonEvent(event));

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type } from "arktype";
-import fc from "fast-check";
 import * as v from "valibot";
 import * as z from "zod";
 import { ConfigurationError, EventInvalidError, type EventIssue } from "../../../src/errors.ts";
 import { MAX_EVENT_ISSUES, withSchema } from "../../../src/serializers/standard_schema.ts";
+import fc from "../../support/fast_check.ts";
 
 /** A schema that rejects everything with these issues. */
 function rejecting(...issues: StandardSchemaV1.Issue[]): StandardSchemaV1 {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import fc from "fast-check";
 import thrift from "thrift";
 import { EventSerializationError } from "../../../src/errors.ts";
 import { serializeV2Event, type ThriftStruct } from "../../../src/serializers/thrift.ts";
 import type { ThriftJsonWriter } from "../../../src/serializers/thrift_protocol.ts";
+import fc from "../../support/fast_check.ts";
 import { SchemaStruct } from "../../support/thrift_structs.ts";
 
 function textOf(event: ThriftStruct): string {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { groupByReason, reasonOf } from "../../../src/storage/dead_letter_groups.ts";
 import type { DeadLetterSummary } from "../../../src/storage/dead_letters.ts";
+import fc from "../../support/fast_check.ts";
 
 function letter(id: number, response: string, { status = 422, deadAtMs = id } = {}): DeadLetterSummary {
   return { id, status, response, deadAtMs, putAtMs: 0, attempts: 1, sizeBytes: 1 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
+import fc from "../../support/fast_check.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 const REFUSAL = { status: 422, response: "no noun" };

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { ConfigurationError, EventStorageError } from "../../../src/errors.ts";
 import { locateQueueFile, queueFilePath } from "../../../src/storage/locations.ts";
+import fc from "../../support/fast_check.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 test("looks for the directory in the option, EVENTSPOOL_DIR, STATE_DIRECTORY, XDG_STATE_HOME, in this order", () => {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { ConfigurationError } from "../../../src/errors.ts";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { EventTable } from "../../../src/storage/events.ts";
@@ -9,6 +8,7 @@ import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { Trimmer } from "../../../src/storage/trim.ts";
+import fc from "../../support/fast_check.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const NAMES = ["default", "one", "two"] as const;

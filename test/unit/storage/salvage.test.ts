@@ -3,7 +3,6 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import fc from "fast-check";
 import { EventStorageError } from "../../../src/errors.ts";
 import { DamagedFile } from "../../../src/storage/damaged_file.ts";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
@@ -14,6 +13,7 @@ import { Pause } from "../../../src/storage/pause.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { type Salvaged, salvage } from "../../../src/storage/salvage.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
+import fc from "../../support/fast_check.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import {
   EVENT_IDS_HEADER,
   eachId,
@@ -9,6 +8,7 @@ import {
   rangesOf,
   selectIds,
 } from "../../../src/wire/event_ids.ts";
+import fc from "../../support/fast_check.ts";
 
 const QUEUE = "0b9ee1f4-6b1c-4f8e-9d1e-2f3a4b5c6d7e";
 

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { Rejections } from "../../../src/collector/batch_parser.ts";
 import {
   type BatchReport,
@@ -10,6 +9,7 @@ import {
   readReport,
   saysFailure,
 } from "../../../src/wire/rejections.ts";
+import fc from "../../support/fast_check.ts";
 
 test("parses what it formats, whichever events are rejected", () => {
   const report = fc

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { parseRetryAfter, RETRY_AFTER_MAX_MS } from "../../../src/wire/retry_after.ts";
+import fc from "../../support/fast_check.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
-import fc from "fast-check";
 import {
   checkEventIds,
   formatSignature,
@@ -10,6 +9,7 @@ import {
   signBody,
   signEventIds,
 } from "../../../src/wire/signature.ts";
+import fc from "../../support/fast_check.ts";
 
 const SECRET = Buffer.from("secret");
 const IDS = { eventIds: "0b9ee1f4-6b1c-4f8e-9d1e-2f3a4b5c6d7e:1-3", bodyMac: "ab".repeat(32) };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { indentJson } from "../../../../src/admin/dashboard/dead_letters.ts";
+import fc from "../../../support/fast_check.ts";
 
 test("shows what JSON.stringify would with two spaces, as long as no number is damaged by it", () => {
   fc.assert(

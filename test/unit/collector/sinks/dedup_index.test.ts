@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { DedupIndex, type DedupLimits } from "../../../../src/collector/sinks/dedup_index.ts";
 import { type EventIds, eachId, parseEventIds } from "../../../../src/wire/event_ids.ts";
 import { queueUuid } from "../../../support/batches.ts";
+import fc from "../../../support/fast_check.ts";
 
 const KEY = "web";
 
