@@ -103,7 +103,7 @@ test("clears a megabyte at once while events flow, and deletes in chunks when mu
   deliver(queue, 5_000);
   new Trimmer(queue.file).keepUp();
   assert.equal(rangesIn(queue), "1901-10000", "a backlog that is drained waits");
-  assert.ok(trimAll(queue, 10) > 5, "a millisecond each");
+  assert.ok(trimAll(queue, 10) >= 4, "however fast the disk is");
   assert.match(rangesIn(queue), /^\d+-10000$/);
 });
 
