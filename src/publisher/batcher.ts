@@ -96,16 +96,17 @@ export class Batcher {
   }
 
   /**
-   * Claims the oldest lease that was released or whose publisher died. A lease that is larger than today's batch size
-   * is split first.
+   * Claims the oldest lease that was released or whose publisher died. A lease that is larger than today's batch size,
+   * or whose events have several UUIDs, is split first.
    */
   reclaim(options: ReclaimOptions = {}): Lease | undefined {
     const lease = this.#leases.claimExpired(options);
     if (lease === undefined) return undefined;
     const batch = this.#newBatch();
-    const isCut = batch.fill(this.#sum, lease.firstId, lease.lastId) && batch.lastId < lease.lastId;
-    if (!isCut) return lease;
-    this.#leases.split(lease, batch.lastId, false);
+    const endId = Math.min(lease.lastId, this.#leases.epochs.lastIdFrom(lease.firstId));
+    const lastId = batch.fill(this.#sum, lease.firstId, endId) ? batch.lastId : endId;
+    if (lastId === lease.lastId) return lease;
+    this.#leases.split(lease, lastId, false);
     return this.#leases.claimExpired(options);
   }
 

@@ -225,6 +225,16 @@ test("ends a batch with the epoch of its events, and is due then: a request name
   assert.deepEqual(rangeOf(batcher.claim(0)), [3, 4]);
 });
 
+test("claims of a lease whose events have two UUIDs, from a salvaged file say, one part at a time", () => {
+  using queue = testQueue();
+  putSized(queue, 10, 10, 10, 10);
+  queue.leases.release(queue.leases.claim(0, 4)!);
+  queue.leases.epochs.rolledBack(3, queue.leases.epochs.uuidAt(3));
+  const batcher = batcherOf(queue);
+  assert.deepEqual(rangeOf(batcher.reclaim()), [1, 2]);
+  assert.deepEqual(rangeOf(batcher.reclaim()), [3, 4]);
+});
+
 test("claims a replay in batches of the same size, and of one epoch", () => {
   using queue = testQueue();
   putSized(queue, ...Array<number>(10).fill(100));
