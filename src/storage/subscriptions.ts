@@ -90,6 +90,12 @@ export const SETTLE_QUEUE: string = `
   UPDATE eventspool_queue
   SET settled_count = (SELECT min(settled_count) FROM eventspool_subscription WHERE ${IS_REQUIRED})`;
 
+/** What must not be trimmed of what all subscriptions have claimed: what lies in a lease, or in what is left of a replay. */
+export const KEPT_RANGES = `
+  SELECT first_id AS firstId, last_id AS lastId FROM eventspool_lease
+  UNION ALL
+  SELECT replay_next_id, replay_last_id FROM eventspool_subscription WHERE replay_next_id IS NOT NULL`;
+
 const NEWEST_ID = `
   (SELECT max(coalesce((SELECT max(id) FROM eventspool_event), 0), claimed_id) FROM eventspool_queue)`;
 
@@ -184,11 +190,10 @@ export class SubscriptionTable {
     checkSubscriptionName(name);
     if (this.has(name)) return false; // most often, and it takes no lock
     return this.#file.transaction(() => {
-      const settled = this.#firstIdOf(start) - 1;
       const { maxEvents, maxAgeMs } = limit;
-      const { changes } = this.#sql.add.run(name, settled, settled, maxEvents ?? null, maxAgeMs ?? null);
-      this.#sql.settleQueue.run();
-      return changes === 1;
+      if (this.#sql.add.run(name, maxEvents ?? null, maxAgeMs ?? null).changes === 0) return false;
+      this.#startAt(this.idOf(name), this.#firstIdOf(start));
+      return true;
     });
   }
 
@@ -219,8 +224,8 @@ export class SubscriptionTable {
       const id = this.idOf(name);
       const firstId = this.#firstIdOf(start);
       this.#sql.dropLeases.run(id, Number.MAX_SAFE_INTEGER);
-      this.#sql.seek.run(firstId - 1, firstId - 1, id);
-      this.#sql.settleQueue.run();
+      this.#sql.noteSent.run(id);
+      this.#startAt(id, firstId);
       return firstId;
     });
   }
@@ -326,6 +331,47 @@ export class SubscriptionTable {
     return this.#sql.at.get(askedId)?.id ?? nextId;
   }
 
+  /**
+   * Lets a subscription begin with an event. Where ids above it have no event for it any more, they are settled now, and
+   * what lies between them becomes leases that have expired. Else these ids would count against the row cap until a
+   * publisher gets to them, and the highest ones until the next put.
+   */
+  #startAt(id: number, firstId: number): void {
+    let nextId = firstId;
+    let settled = firstId - 1;
+    for (const gap of this.#gapsFrom(firstId, id)) {
+      if (gap.firstId > nextId) this.#sql.lease.run(id, nextId, gap.firstId - 1, Date.now());
+      settled += gap.lastId - gap.firstId + 1;
+      nextId = gap.lastId + 1;
+    }
+    this.#sql.start.run(nextId - 1, settled, id);
+    this.#sql.settleQueue.run();
+  }
+
+  /**
+   * The gaps above an event where others were trimmed, and, below the last gap, the events that are another subscription's
+   * alone: sorted, apart. Trimming leaves gaps beside what it keeps, and at the end: a search of all rows would hold the
+   * lock for seconds.
+   */
+  #gapsFrom(firstId: number, subscriptionId: number): IdBounds[] {
+    const newestId = this.#newestId();
+    const edges = this.#sql.kept.all(firstId).flatMap((kept) => [kept.firstId, kept.lastId + 1]);
+    const gaps = new Map<number, IdBounds>();
+    for (const edge of [...edges, newestId + 1]) {
+      if (edge <= firstId) continue;
+      const gap = {
+        firstId: (this.#sql.before.get(edge) ?? firstId - 1) + 1,
+        lastId: (this.#sql.at.get(edge)?.id ?? newestId + 1) - 1,
+      };
+      if (gap.firstId <= gap.lastId) gaps.set(gap.firstId, gap);
+    }
+    const endId = Math.max(firstId, ...gaps.keys());
+    const others = this.#sql.others.all(firstId, endId - 1, subscriptionId);
+    return [...gaps.values(), ...others.map((id) => ({ firstId: id, lastId: id }))].sort(
+      (a, b) => a.firstId - b.firstId,
+    );
+  }
+
   #assertOtherRequired(id: number, name: string): void {
     if (this.#sql.otherRequired.get(id) !== undefined) return;
     const problem = `${JSON.stringify(name)} is the only required subscription, and one must hold the queue's limit (max_queue_size): add another required one first.`;
@@ -421,19 +467,33 @@ function prepareStatements(file: QueueFile) {
     otherRequired: file.prepareFirst<[number], number>(
       `SELECT id FROM eventspool_subscription WHERE id <> ? AND ${IS_REQUIRED}`,
     ),
-    add: file.prepare<[string, number, number, number | null, number | null]>(
+    kept: file.prepare<[number], IdBounds>(`SELECT firstId, lastId FROM (${KEPT_RANGES}) WHERE lastId >= ?`),
+    before: file.prepareFirst<[number], number | null>("SELECT max(id) FROM eventspool_event WHERE id < ?"),
+    others: file.prepareFirst<[number, number, number], number>(
+      `SELECT id FROM eventspool_retried JOIN eventspool_event USING (id)
+       WHERE id BETWEEN ? AND ? AND subscription_id <> ?`,
+    ),
+    add: file.prepare<[string, number | null, number | null]>(
       `INSERT OR IGNORE INTO eventspool_subscription
          (name, claimed_id, settled_count, lag_limit_events, lag_limit_ms, sent_id)
-       VALUES (?, ?, ?, ?, ?, (SELECT claimed_id FROM eventspool_queue))`,
+       VALUES (?, 0, 0, ?, ?, (SELECT claimed_id FROM eventspool_queue))`,
+    ),
+    start: file.prepare<[number, number, number]>(
+      "UPDATE eventspool_subscription SET claimed_id = ?, settled_count = ? WHERE id = ?",
+    ),
+    // The destination may have the events from before the subscription was added or moved.
+    lease: file.prepare<[number, number, number, number]>(
+      `INSERT INTO eventspool_lease
+         (subscription_id, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends)
+       VALUES (?, ?, ?, ?, 0, 0, 1)`,
     ),
     remove: [
       file.prepare<[number]>("DELETE FROM eventspool_lease WHERE subscription_id = ?"),
       file.prepare<[number]>("DELETE FROM eventspool_dead_letter WHERE subscription_id = ?"),
       file.prepare<[number]>("DELETE FROM eventspool_subscription WHERE id = ?"),
     ],
-    seek: file.prepare<[number, number, number]>(
-      `UPDATE eventspool_subscription
-       SET sent_id = max(sent_id, claimed_id), claimed_id = ?, settled_count = ? WHERE id = ?`,
+    noteSent: file.prepare<[number]>(
+      "UPDATE eventspool_subscription SET sent_id = max(sent_id, claimed_id) WHERE id = ?",
     ),
     setLagLimit: file.prepare<[number | null, number | null, number]>(
       "UPDATE eventspool_subscription SET lag_limit_events = ?, lag_limit_ms = ? WHERE id = ?",

@@ -12,7 +12,7 @@ import { dirname } from "node:path";
 import { isNearlyFull } from "./disk_space.ts";
 import { isBusy } from "./lock_wait.ts";
 import type { QueueFile } from "./queue_file.ts";
-import type { IdBounds } from "./subscriptions.ts";
+import { type IdBounds, KEPT_RANGES } from "./subscriptions.ts";
 
 /**
  * When {@link Trimmer.keepUp} looks: after so many bytes were settled (a little more than a full batch has), and after so
@@ -279,7 +279,7 @@ export class Trimmer {
 
   /** The ids up to `claimedId` that a lease or a replay still needs, and all above it up to `newestId`: sorted, apart. */
   #keptRanges(claimedId: number, newestId: number): IdBounds[] {
-    const ranges = this.#file.run(() => this.#sql.kept.all(claimedId, claimedId));
+    const ranges = this.#file.run(() => this.#sql.kept.all(claimedId));
     if (newestId > claimedId) ranges.push({ firstId: claimedId + 1, lastId: newestId });
     const merged: { firstId: number; lastId: number }[] = [];
     for (const range of ranges) {
@@ -313,11 +313,8 @@ function prepareStatements(file: QueueFile) {
          measured_id AS measuredId, retained_bytes AS retainedBytes
        FROM eventspool_queue`,
     ),
-    kept: file.prepare<[number, number], IdBounds>(
-      `SELECT first_id AS firstId, last_id AS lastId FROM eventspool_lease WHERE first_id <= ?
-       UNION ALL
-       SELECT replay_next_id, replay_last_id FROM eventspool_subscription WHERE replay_next_id <= ?
-       ORDER BY 1`,
+    kept: file.prepare<[number], IdBounds>(
+      `SELECT firstId, lastId FROM (${KEPT_RANGES}) WHERE firstId <= ? ORDER BY firstId`,
     ),
     pageCount: file.prepareFirst<[], number>("PRAGMA page_count"),
     // A LIMIT that is a parameter makes SQLite compile the statement again each time.
@@ -352,7 +349,10 @@ function prepareStatements(file: QueueFile) {
     noteTrimmed: file.prepare<[number, number]>(
       "UPDATE eventspool_queue SET claimed_id = ? WHERE claimed_id < ?",
     ),
-    forgetRetried: file.prepare<[number, number]>("DELETE FROM eventspool_retried WHERE id BETWEEN ? AND ?"),
+    forgetRetried: file.prepare<[number, number]>(
+      `DELETE FROM eventspool_retried
+       WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM eventspool_event WHERE id = eventspool_retried.id)`,
+    ),
     subtract: file.prepare<[number, number]>(
       `UPDATE eventspool_queue SET retained_bytes = retained_bytes -
          (SELECT coalesce(sum(length(body)), 0) FROM eventspool_event

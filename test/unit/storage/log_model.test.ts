@@ -6,7 +6,7 @@ import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { EventTable } from "../../../src/storage/events.ts";
 import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
-import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
+import { type IdBounds, SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { Trimmer } from "../../../src/storage/trim.ts";
 import fc from "../../support/fast_check.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -206,9 +206,10 @@ class Model implements Disposable {
     const start = pick % 2 === 0 ? "now" : "oldest";
     const firstId =
       start === "now" ? this.#newestId + 1 : (this.#rows(1, this.#newestId)[0] ?? this.#newestId + 1);
+    const kept = this.#keptRanges();
     if (!this.#subscriptions.add(name, { start })) return;
     const reader = new Reader();
-    this.#startAt(reader, firstId);
+    this.#startAt(reader, { name, firstId, kept });
     this.#readers.set(name, reader);
   }
 
@@ -227,9 +228,10 @@ class Model implements Disposable {
   seek(name: string, pick: number): void {
     const reader = this.#readers.get(name);
     if (reader === undefined) return;
+    const kept = this.#keptRanges(name);
     const firstId = this.#subscriptions.seek(name, (pick % (this.#newestId + 2)) + 1);
     reader.unsettled.clear();
-    this.#startAt(reader, firstId);
+    this.#startAt(reader, { name, firstId, kept });
   }
 
   limit(name: string, pick: number): void {
@@ -330,15 +332,45 @@ class Model implements Disposable {
     this.#directory[Symbol.dispose]();
   }
 
-  /** Ids without rows when a subscription was added or moved to before them. */
+  /** Ids without rows between two events that nothing kept, when a subscription was added or moved to before them. */
   readonly #wasHole = new Set<number>();
 
-  #startAt(reader: Reader, firstId: number): void {
-    const rows = new Set(this.#rows(firstId, this.#newestId));
-    for (let id = firstId; id <= this.#newestId; id++) {
-      reader.unsettled.add(id);
-      if (!rows.has(id)) this.#wasHole.add(id);
-    }
+  #startAt(
+    reader: Reader,
+    { name, firstId, kept }: { name: string; firstId: number; kept: IdBounds[] },
+  ): void {
+    const rows = this.#rows(firstId, this.#newestId);
+    const isKept = (id: number): boolean => kept.some((range) => range.firstId <= id && id <= range.lastId);
+    const ends = [...rows, this.#newestId + 1];
+    const gaps = ends
+      .map((id, index) => ({ firstId: (rows[index - 1] ?? firstId - 1) + 1, lastId: id - 1 }))
+      .filter((gap) => gap.firstId <= gap.lastId);
+    const known = gaps.filter(
+      (gap) => gap.lastId === this.#newestId || isKept(gap.firstId - 1) || isKept(gap.lastId + 1),
+    );
+    const lastGap = known.at(-1)?.firstId ?? 0;
+    const others = this.#retriedIds(name);
+    for (const id of rows) if (id > lastGap || !others.has(id)) reader.unsettled.add(id);
+    for (const gap of gaps.filter((gap) => !known.includes(gap)))
+      for (const id of idsOf(gap)) {
+        reader.unsettled.add(id);
+        this.#wasHole.add(id);
+      }
+  }
+
+  /** What leases and replays keep. @param name without the leases of this one, but for those of replays */
+  #keptRanges(name?: string): IdBounds[] {
+    const leases = [...this.#readers.keys()].flatMap((reader) =>
+      this.#leasesOf(reader)!
+        .all()
+        .filter(({ id }) => reader !== name || !this.#isNoReplay(id)),
+    );
+    const replays = this.#file.db
+      .prepare<[], IdBounds>(
+        "SELECT replay_next_id AS firstId, replay_last_id AS lastId FROM eventspool_subscription WHERE replay_next_id > 0",
+      )
+      .all();
+    return [...leases, ...replays];
   }
 
   #open(): void {
@@ -427,6 +459,6 @@ class Model implements Disposable {
   }
 }
 
-function idsOf({ firstId, lastId }: Lease): number[] {
+function idsOf({ firstId, lastId }: IdBounds): number[] {
   return Array.from({ length: lastId - firstId + 1 }, (_, index) => firstId + index);
 }

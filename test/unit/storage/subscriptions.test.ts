@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { subscriptionJson } from "../../../src/storage/events.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { isSubscriptionName, SubscriptionTable } from "../../../src/storage/subscriptions.ts";
+import { Trimmer } from "../../../src/storage/trim.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 /** A queue whose events have the ids 1 to 5, and were put at 1,000 to 5,000 milliseconds. */
@@ -90,4 +92,51 @@ test("a subscription's name has at most 100 letters, digits, dots, underscores a
   for (const name of ["a", "A-1_b.c", "-", "9", "x".repeat(100)]) assert.ok(isSubscriptionName(name), name);
   for (const name of ["", ".a", "a b", "é", "a/b", "x".repeat(101)])
     assert.ok(!isSubscriptionName(name), name);
+});
+
+test("a subscription that begins before events that were trimmed waits for those that are left, and for nothing else", () => {
+  for (const move of ["add", "seek"] as const) {
+    using queue = timedQueue();
+    putEvents(queue.events, 15);
+    queue.leases.claim(0, 2);
+    queue.leases.ack(queue.leases.claim(2, 10)!);
+    queue.leases.claim(10, 12);
+    queue.leases.ack(queue.leases.claim(12, 20)!);
+    new Trimmer(queue.file).onIdle(60_000);
+    if (move === "add") queue.subscriptions.add("late", { start: "oldest" });
+    else {
+      queue.subscriptions.add("late");
+      queue.subscriptions.seek("late", "oldest");
+    }
+    assert.deepEqual([queue.subscriptions.get("late").depth, queue.events.depth()], [4, 4], move);
+
+    putEvents(queue.events, 1);
+    const leases = new LeaseTable(queue.file, 60_000, { subscription: "late" });
+    const limits = { maxEvents: 10, maxBytes: 1_000 };
+    const claimed = [1, 2, 3].map(() => leases.claimNext(limits)!);
+    assert.deepEqual(
+      claimed.map(({ firstId, lastId, attempts, sends }) => [firstId, lastId, attempts, sends]),
+      [
+        [1, 2, 1, 2],
+        [11, 12, 1, 2],
+        [21, 21, 1, 1],
+      ],
+    );
+    for (const lease of claimed) leases.ack(lease);
+    assert.equal(queue.subscriptions.get("late").depth, 0);
+  }
+});
+
+test("an event that one subscription tries again is no other's, also after the others were trimmed", () => {
+  using queue = timedQueue();
+  queue.subscriptions.add("audit");
+  queue.leases.deadLetter(queue.leases.claim(0, 5)!, { status: 422, response: "no" });
+  new DeadLetterTable(queue.file).retry([3], queue.events);
+  const audit = new LeaseTable(queue.file, 60_000, { subscription: "audit" });
+  assert.equal(audit.claimNext({ maxEvents: 1, maxBytes: 1 }), undefined);
+  queue.leases.claim(5, 6);
+  new Trimmer(queue.file).onIdle(60_000);
+  queue.subscriptions.seek("audit", "oldest");
+  putEvents(queue.events, 1);
+  assert.equal(audit.claimNext({ maxEvents: 1, maxBytes: 1 })?.firstId, 7);
 });
