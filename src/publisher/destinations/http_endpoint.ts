@@ -217,7 +217,7 @@ const CONFLICT = 409;
  */
 function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: HttpDestinationConfig): Outcome {
   const { errors, items } = parseRecord(bulk.text);
-  if (errors === false) return { kind: "accepted" };
+  if (errors === false && items === undefined) return { kind: "accepted" }; // with filter_path
   if (!Array.isArray(items) || items.length !== count)
     return misconfigured(bulk, `which does not account for the ${count} events that were sent`);
   const ids = [...eachId(ranges)];
@@ -247,6 +247,8 @@ function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: Htt
 function readPartialSuccess(response: HttpResponse): Outcome {
   const { partialSuccess } = parseRecord(response.text);
   const { rejectedLogRecords, errorMessage } = Object(partialSuccess) as Record<string, unknown>;
+  if (/^\s*[^\s{]/.test(response.text))
+    return misconfigured(response, "which is not OTLP in JSON: see http.url");
   if (Number(rejectedLogRecords ?? 0) === 0) return readAnything(response);
   return {
     kind: "rejected",

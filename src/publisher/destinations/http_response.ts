@@ -114,8 +114,8 @@ const PAGE = /^\s*</;
 /** A page behind something else, such as a warning of the program that made it; JSON may quote an event that has one. */
 const PAGE_WITHIN = /^\s*[^\s{[].*<(?:!doctype|html|head|body)\b/is;
 
-/** What a collector may send: JSON, text, and what frameworks call bytes whose type they are not told. */
-const COLLECTOR_TYPE = /^(?:|application\/.*|text\/(?:plain|(?:x-)?json).*)$/i;
+/** What a collector may send: JSON, text (ClickHouse's is tab-separated), and what frameworks call bytes of no known type. */
+const COLLECTOR_TYPE = /^(?:|application\/.*|text\/(?:plain|tab-separated-values|(?:x-)?json).*)$/i;
 
 /** What nginx has a page for, in the words of Go's servers, such as Caddy and Traefik. */
 const PLAIN_TO_TLS = "Client sent an HTTP request to an HTTPS server.";

@@ -262,7 +262,7 @@ test("takes a bulk request for accepted when Elasticsearch has each event, those
   const items = [CREATED, failed(409, "version_conflict_engine_exception"), CREATED];
   await using server = await serveHttp(answer(200, { took: 3, errors: true, items }));
   assert.deepEqual(await deliver(server.url, BULK), { kind: "accepted", duplicates: 1 });
-  await using clean = await serveHttp(answer(200, { took: 3, errors: false, items: [] }));
+  await using clean = await serveHttp(answer(200, { errors: false })); // with filter_path
   assert.deepEqual(await deliver(clean.url, BULK), { kind: "accepted" });
 });
 
@@ -295,6 +295,8 @@ test("keeps all events when their index does not exist or may not be written", a
 test("takes a bulk answer that does not account for each event for no acceptance", async () => {
   for (const body of [
     { errors: true, items: [CREATED] },
+    { errors: false, items: [] },
+    { errors: false, items: [CREATED, CREATED] },
     {},
     "",
     { errors: true, items: [CREATED, {}, 7] },
@@ -314,6 +316,10 @@ test("takes an OTLP answer with rejected records for a rejection, and a warning 
     status: 422,
     response: "too old",
   });
+  for (const body of ["OK", "\n\x04\b\x02", { partial_success: { rejected_log_records: 1 } }]) {
+    await using other = await serveHttp(answer(200, body));
+    assert.equal((await deliver(other.url, settings)).kind, "misconfigured", JSON.stringify(body));
+  }
   for (const body of [{}, { partialSuccess: {} }, { partialSuccess: { errorMessage: "soon deprecated" } }]) {
     await using fine = await serveHttp(answer(200, body));
     assert.deepEqual(await deliver(fine.url, settings), { kind: "accepted" });
