@@ -35,6 +35,7 @@ export function endpointProtocol(config: HttpDestinationConfig, queue: string): 
   };
   for (const [name, value] of Object.entries(config.headers))
     setHeader(headers, name, latin1(value.reveal()));
+  const secrets = secretsOf(config, headers);
   return {
     emptyBatchBytes: body.emptyBytes,
     eventOverheadBytes: body.eventOverheadBytes,
@@ -42,8 +43,37 @@ export function endpointProtocol(config: HttpDestinationConfig, queue: string): 
     headers,
     write: (batch) => body.write(batch),
     sign: (bytes, sent) => signer(config.auth, bytes, requestId(sent)),
-    outcomeOf: (response, sent) => outcomeOf(response, sent, config),
+    outcomeOf: (response, sent) => outcomeOf(redact(response, secrets), sent, config),
   };
+}
+
+/** The shortest secret that is looked for in responses, in characters: a shorter one may be a part of any word. */
+const MIN_REDACTED_CHARS = 6;
+
+/** Names of parameters and headers that hold no secret, and whose values help to understand a response. */
+const PUBLIC_HEADER = /^(?:accept|content|user-agent)/i;
+const SECRET_PARAMETER = /auth|code|key|pass|secret|sig|token/i;
+
+/** What no log and no dead letter may show if a service sends it back, the longest first. */
+function secretsOf(
+  { url, headers, auth }: HttpDestinationConfig,
+  { Authorization = "" }: HttpHeaders,
+): string[] {
+  const parameters = [...new URL(url).searchParams].filter(([name]) => SECRET_PARAMETER.test(name));
+  const values = Object.entries(headers).filter(([name]) => !PUBLIC_HEADER.test(name));
+  const texts = [
+    Authorization,
+    ...parameters.map(([, value]) => value),
+    ...values.map(([, value]) => latin1(value.reveal())),
+  ];
+  if (auth.kind === "basic") texts.push(latin1(auth.password.reveal()));
+  const bare = texts.map((text) => text.replace(/^[A-Za-z]+ /, "")); // without the scheme, such as Bearer
+  return bare.filter(({ length }) => length >= MIN_REDACTED_CHARS).sort((a, b) => b.length - a.length);
+}
+
+function redact(response: HttpResponse, secrets: readonly string[]): HttpResponse {
+  const text = secrets.reduce((rest, secret) => rest.replaceAll(secret, "[redacted]"), response.text);
+  return { ...response, text };
 }
 
 /** Names of headers are the same in any case. */

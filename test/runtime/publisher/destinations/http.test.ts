@@ -334,6 +334,25 @@ test("shows no query of the URL, which may hold a secret", async () => {
   assert.doesNotMatch(JSON.stringify(outcome), /s3cret/);
 });
 
+test("shows no secret that the service sends back", async () => {
+  const secret = "s3cret-of-ours";
+  const echoed = [secret, Buffer.from(`main:${secret}`).toString("base64")];
+  for (const settings of [
+    { "http.auth": "bearer", "http.token": secret },
+    { "http.auth": "basic", "http.user": "main", "http.password": secret },
+    { "http.header.authorization": `Splunk ${secret}` },
+    { "http.header.x-api-key": secret },
+  ] satisfies Settings[])
+    for (const status of [200, 400, 401, 500]) {
+      await using server = await serveHttp((response, { path, headers }) =>
+        answer(status, { error: { path, headers, password: secret } })(response, server.requests[0]!),
+      );
+      const text = JSON.stringify(await deliver(`${server.url}/in?table=orders&token=${secret}`, settings));
+      assert.match(text, /table=orders.*\[redacted\].*x-ndjson/);
+      for (const shown of echoed) assert.ok(!text.includes(shown), text);
+    }
+});
+
 test("finds the one event that a changed schema rejects, and delivers the others through outages and restarts", async () => {
   const stored = new Set<number>();
   let requests = 0;
