@@ -35,26 +35,25 @@ export function endpointProtocol(config: HttpDestinationConfig, queue: string): 
   };
   for (const [name, value] of Object.entries(config.headers))
     setHeader(headers, name, latin1(value.reveal()));
-  const secrets = secretsOf(config, headers);
   return {
     emptyBatchBytes: body.emptyBytes,
     eventOverheadBytes: body.eventOverheadBytes,
     maxResponseBytes: MAX_RESPONSE_BYTES,
     headers,
+    secrets: secretsOf(config, headers),
     write: (batch) => body.write(batch),
     sign: (bytes, sent) => signer(config.auth, bytes, requestId(sent)),
-    outcomeOf: (response, sent) => outcomeOf(redact(response, secrets), sent, config),
+    outcomeOf: (response, sent) => outcomeOf(response, sent, config),
   };
 }
 
-/** The shortest secret that is looked for in responses, in characters: a shorter one may be a part of any word. */
-const MIN_REDACTED_CHARS = 6;
-
-/** Names of parameters and headers that hold no secret, and whose values help to understand a response. */
+/** Headers whose values are no secrets, and help to understand a response. */
 const PUBLIC_HEADER = /^(?:accept|content|user-agent)/i;
+
+/** Parameters of a URL whose values may be secrets. */
 const SECRET_PARAMETER = /auth|code|key|pass|secret|sig|token/i;
 
-/** What no log and no dead letter may show if a service sends it back, the longest first. */
+/** See {@link HttpProtocol.secrets}. */
 function secretsOf(
   { url, headers, auth }: HttpDestinationConfig,
   { Authorization = "" }: HttpHeaders,
@@ -67,13 +66,7 @@ function secretsOf(
     ...values.map(([, value]) => latin1(value.reveal())),
   ];
   if (auth.kind === "basic") texts.push(latin1(auth.password.reveal()));
-  const bare = texts.map((text) => text.replace(/^[A-Za-z]+ /, "")); // without the scheme, such as Bearer
-  return bare.filter(({ length }) => length >= MIN_REDACTED_CHARS).sort((a, b) => b.length - a.length);
-}
-
-function redact(response: HttpResponse, secrets: readonly string[]): HttpResponse {
-  const text = secrets.reduce((rest, secret) => rest.replaceAll(secret, "[redacted]"), response.text);
-  return { ...response, text };
+  return texts.map((text) => text.replace(/^[A-Za-z]+ /, "")); // without the scheme, such as Bearer
 }
 
 /** Names of headers are the same in any case. */
@@ -181,7 +174,8 @@ const FIELDS: Readonly<Record<string, (event: StoredEvent, queueUuid: string) =>
 /** What to do about a status, for people. */
 const ADVICE: readonly (readonly [statuses: readonly number[], advice: string])[] = [
   [[300, 301, 302, 303, 307, 308], "a redirect, which is never followed: see http.url"],
-  [[401, 403, 407], "see http.auth and its secret"],
+  [[401, 403], "see http.auth and its secret"],
+  [[407], "see the user and password of http.proxy"],
   [[404, 405, 410], "see http.url"],
   [[406, 415], "see http.body, http.compression and http.header.content-type"],
 ];

@@ -342,12 +342,15 @@ test("shows no secret that the service sends back", async () => {
     { "http.auth": "basic", "http.user": "main", "http.password": secret },
     { "http.header.authorization": `Splunk ${secret}` },
     { "http.header.x-api-key": secret },
+    { "http.proxy": `http://main:${secret}@SERVER` },
   ] satisfies Settings[])
     for (const status of [200, 400, 401, 500]) {
       await using server = await serveHttp((response, { path, headers }) =>
         answer(status, { error: { path, headers, password: secret } })(response, server.requests[0]!),
       );
-      const text = JSON.stringify(await deliver(`${server.url}/in?table=orders&token=${secret}`, settings));
+      const proxy = settings["http.proxy"]?.replace("SERVER", new URL(server.url).host);
+      const all = { ...settings, ...(proxy && { "http.proxy": proxy }) };
+      const text = JSON.stringify(await deliver(`${server.url}/in?table=orders&token=${secret}`, all));
       assert.match(text, /table=orders.*\[redacted\].*x-ndjson/);
       for (const shown of echoed) assert.ok(!text.includes(shown), text);
     }
