@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { unescape } from "node:querystring";
+import { unescape as unescapePercents } from "node:querystring";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import { VERSION } from "../../version.ts";
@@ -125,8 +125,8 @@ const MIN_REDACTED_CHARS = 6;
 function passwordOf(proxy: string | undefined): string[] {
   if (proxy === undefined || !URL.canParse(proxy)) return [];
   const { username, password } = new URL(proxy);
-  const login = unescape(`${username}:${password}`); // unlike decodeURIComponent it never throws
-  return [unescape(password), Buffer.from(login).toString("base64")];
+  const login = unescapePercents(`${username}:${password}`); // unlike decodeURIComponent it never throws
+  return [unescapePercents(password), Buffer.from(login).toString("base64")];
 }
 
 function redact(response: HttpResponse, secrets: readonly string[]): HttpResponse {
