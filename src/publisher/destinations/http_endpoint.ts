@@ -20,6 +20,7 @@ import {
   KEPT_RESPONSE_CHARS,
   misconfigured,
   rejectionOf,
+  TOO_LARGE,
   UNPROCESSABLE,
 } from "./http_response.ts";
 
@@ -189,9 +190,25 @@ function outcomeOf(response: HttpResponse, sent: SentEvents, config: HttpDestina
   const { acceptedStatuses, rejectedStatuses, response: kind } = config;
   const isAccepted = acceptedStatuses?.includes(status) ?? (isSuccess(status) && !isForeignStatus(status));
   if (isAccepted) return foreignSuccess(response) ?? READERS[kind](response, sent, config);
-  const isRejected = rejectedStatuses.includes(status) || (kind === "clickhouse" && isDataError(response));
-  if (!isRejected) return failureOf(response, adviceOn(status));
+  const isRejected = rejectedStatuses.includes(status);
+  if (isAboutRequest(response, kind))
+    return failureOf(response, isRejected ? ABOUT_REQUEST : adviceOn(status));
+  if (!isRejected && !(kind === "clickhouse" && isDataError(response)))
+    return failureOf(response, adviceOn(status));
   return foreignRejection(response, sent.count) ?? rejectionOf(response);
+}
+
+const ABOUT_REQUEST = "which is about the request, not about an event: see http.url and http.template.event";
+
+/**
+ * Whether a service that judges events one by one, or by codes, rejects the request as such: a wrong query, template or
+ * index must not make dead letters. A request that is too large is halved.
+ */
+function isAboutRequest(response: HttpResponse, kind: HttpDestinationConfig["response"]): boolean {
+  if (response.status === TOO_LARGE) return false;
+  if (kind === "elasticsearch") return true;
+  const code = kind === "clickhouse" ? clickhouseCode(response) : undefined;
+  return code !== undefined && code !== BAD_ARGUMENTS && !DATA_ERRORS.has(code);
 }
 
 type Reader = (response: HttpResponse, sent: SentEvents, config: HttpDestinationConfig) => Outcome;
@@ -223,17 +240,28 @@ function readInsert(response: HttpResponse): Outcome {
  * Source: ClickHouse's `src/Common/ErrorCodes.cpp`.
  */
 const DATA_ERRORS = new Set([
-  ...[6, 25, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 407, 441, 467, 675, 676],
+  ...[6, 25, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 407, 441, 467, 675, 676, 691],
 ]);
 
-function isDataError({ text }: HttpResponse): boolean {
-  return DATA_ERRORS.has(Number(/^\s*Code: (\d+)\b/.exec(text)?.[1]));
+/** What older versions say of an unknown value of an Enum, and all of a wrong setting. */
+const BAD_ARGUMENTS = 36;
+
+function clickhouseCode({ text }: HttpResponse): number | undefined {
+  const [, code] = /^\s*Code: (\d+)\b/.exec(text) ?? [];
+  return code === undefined ? undefined : Number(code);
+}
+
+function isDataError(response: HttpResponse): boolean {
+  return DATA_ERRORS.has(clickhouseCode(response) ?? Number.NaN);
 }
 
 /** An item of the response to a bulk request, by the kind of action, such as `create`. */
 type BulkItem = Readonly<Record<string, { readonly status?: unknown; readonly error?: unknown }>>;
 
 const CONFLICT = 409;
+
+/** Errors with status 400 that any event gets: no such pipeline, an alias without an index, `index` into a data stream. */
+const ABOUT_INDEX = /pipeline with id|no write index|op_type of create/;
 
 /**
  * Elasticsearch and OpenSearch answer 200, and say in `items` what happened to each event. A conflict is an event that it
@@ -250,7 +278,8 @@ function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: Htt
     const response = JSON.stringify(error ?? item).slice(0, KEPT_RESPONSE_CHARS);
     return { id: ids[index]!, status: Number(status), response };
   });
-  const isRejected = ({ status }: RejectedEvent): boolean => config.rejectedStatuses.includes(status);
+  const isRejected = ({ status, response }: RejectedEvent): boolean =>
+    config.rejectedStatuses.includes(status) && !ABOUT_INDEX.test(response);
   const duplicates = results.filter(({ status }) => status === CONFLICT).length;
   const missing = results.filter(({ status }) => !isSuccess(status) && status !== CONFLICT);
   const rejected = missing.filter(isRejected);

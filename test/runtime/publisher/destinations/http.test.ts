@@ -239,6 +239,15 @@ const meanings: readonly (readonly [
     CLICKHOUSE,
     { kind: "rejected" },
   ],
+  [
+    "a query that ClickHouse cannot parse",
+    answer(400, "Code: 62. DB::Exception: Syntax error"),
+    CLICKHOUSE,
+    { kind: "misconfigured" },
+    /see http\.url/,
+  ],
+  ["an unknown value of ClickHouse's Enum", answer(400, "Code: 36. DB::E"), CLICKHOUSE, { kind: "rejected" }],
+  ["ClickHouse's 413", answer(413, "Code: 307. DB::E"), CLICKHOUSE, { kind: "rejected" }],
   ["ClickHouse's full disk", answer(500, "Code: 243. DB::Exception"), CLICKHOUSE, { kind: "unavailable" }],
 ];
 
@@ -282,6 +291,25 @@ test("makes dead letters of the events that Elasticsearch cannot map, and sends 
     undelivered: [103],
     failure: { kind: "unavailable" },
   });
+});
+
+test("keeps all events when Elasticsearch rejects the request, and halves one that is too large", async () => {
+  for (const [status, kind] of [
+    [400, "misconfigured"],
+    [413, "rejected"],
+    [503, "unavailable"],
+  ] as const) {
+    await using server = await serveHttp(
+      answer(status, { error: { type: "x_content_parse_exception" }, status }),
+    );
+    assert.equal((await deliver(server.url, BULK)).kind, kind);
+  }
+  const reason = "pipeline with id [orders] does not exist";
+  const items = EVENTS.map(() => ({
+    create: { status: 400, error: { type: "illegal_argument_exception", reason } },
+  }));
+  await using server = await serveHttp(answer(200, { errors: true, items }));
+  assert.partialDeepStrictEqual(await deliver(server.url, BULK), { kind: "misconfigured" });
 });
 
 test("keeps all events when their index does not exist or may not be written", async () => {
