@@ -158,6 +158,7 @@ export class Publisher implements AsyncDisposable {
       leases: this.#leases,
       queue: this.queue,
       destination: this.#destination,
+      leaseMs,
       metrics: new StatsdClient(config.metrics),
       durable: new DurableEvents(file.path, events),
       counts,
