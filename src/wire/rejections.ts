@@ -92,7 +92,7 @@ function isFalseOrList(json: unknown): boolean {
 
 /** Words in the names of fields that count or list what failed, such as `FailedPutCount` or `insertErrors`. */
 const FAILURE_WORDS =
-  /(?:^|_)(?:err|errcode|errno|errors?|fail|failed|failures?|invalid|reject(?:ed|ions?|s)?|dropped|unprocessed)(?:_|$)/;
+  /(?:^|_)(?:err|errcode|errno|errors?|fail|failed|failures?|invalid|reject(?:ed|ions?|s)?|dropped|filtered|quarantined|unprocessed)(?:_|$)/;
 
 /** Names of fields that say whether something worked. */
 const SUCCESS = /^(?:ok|success|succeeded|successful|acknowledged|accepted)$/i;
@@ -101,13 +101,13 @@ const SUCCESS = /^(?:ok|success|succeeded|successful|acknowledged|accepted)$/i;
 const STATUS = /^(?:status|status_?code|code|result)$/i;
 
 /**
- * Whether it reports a failure as many APIs do, with status 200. A record within it may do so, too: `data`, `result` or
- * `partialSuccess`. Records within that one may be events that are sent back.
+ * Whether it reports a failure as many APIs do, with status 200. A record within it may do so, too, or one of a list:
+ * `partialSuccess`, or the `offsets` of Kafka's REST proxy. What is within those may be events that are sent back.
  */
 function isFailure(json: Record<string, unknown>, isWithin = false): boolean {
   return Object.entries(json).some(([name, value]) => {
     if (isFailureField(name, value)) return true;
-    return !isWithin && isRecord(value) && isFailure(value, true);
+    return !isWithin && itemsOf(value).some((item) => isFailure(item, true));
   });
 }
 
@@ -116,7 +116,13 @@ function isFailureField(name: string, value: unknown): boolean {
   if (SUCCESS.test(name)) return value === false;
   if (STATUS.test(name)) return isFailedStatus(value);
   const words = name.replace(/(?<=[a-z\d])(?=[A-Z])|[^A-Za-z\d]+/g, "_").toLowerCase();
-  return FAILURE_WORDS.test(words) && isMany(value);
+  if (!FAILURE_WORDS.test(words)) return false;
+  return /code|errno/.test(words) ? isErrorCode(value) : isMany(value);
+}
+
+/** Codes of an error are of any API's own, except 0 and what HTTP says of a success. */
+function isErrorCode(value: unknown): boolean {
+  return typeof value === "number" && value !== 0 && !(value >= 200 && value < 300);
 }
 
 /** Whether it is true, a count above 0, which may be a text, or a list with something in it. */

@@ -96,6 +96,11 @@ test("knows a failure in the words of many APIs", () => {
     '[{"status":202},{"status":429,"error":"slow down"}]',
     '{"success":true}\n{"success":false,"code":400}\n',
     '{"accepted":3',
+    '{"offsets":[{"offset":7,"error_code":null},{"error_code":50002,"error":"full"}]}',
+    '{"code":200,"status":[{"name":"orders","successful":2,"failed":1}]}',
+    '{"successful_rows":2,"quarantined_rows":1}',
+    '{"Status":"Fail","NumberFilteredRows":0}',
+    '{"errcode":40001}',
     "0",
     "Error: quota exceeded",
   ])
@@ -115,6 +120,7 @@ test("knows a failure in the words of many APIs", () => {
       '[{"status":202}]',
       '{"success":true}\n\n{"success":true}',
     ],
+    ...['{"error_code":200,"offset":7}', '{"offsets":[{"offset":7,"error_code":null,"error":null}]}'],
     ...['{"partialSuccess":{"errorMessage":"soon deprecated"}}', '{"data":{"item":{"error":"sent back"}}}'],
   ])
     assert.ok(!saysFailure(text), text);
