@@ -24,8 +24,11 @@ import {
   UNPROCESSABLE,
 } from "./http_response.ts";
 
-/** How much of a response is read, in bytes: Elasticsearch takes about 250 for each event. */
-const MAX_RESPONSE_BYTES = 4_194_304;
+/**
+ * How much of a response is read, in bytes: of 25,000 events, the smallest that fill a batch, Elasticsearch may reject
+ * each with 600 bytes. A response that is cut is no acceptance, and the batch would be sent for ever.
+ */
+const MAX_RESPONSE_BYTES = 16_777_216;
 
 /** Speaks with any service. */
 export function endpointProtocol(config: HttpDestinationConfig, queue: string): HttpProtocol {

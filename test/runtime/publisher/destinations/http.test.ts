@@ -293,6 +293,16 @@ test("makes dead letters of the events that Elasticsearch cannot map, and sends 
   });
 });
 
+test("reads the longest answer of Elasticsearch: each of thousands of events is rejected", async () => {
+  const events = Array.from({ length: 20_000 }, () => "{}");
+  const item = {
+    create: { status: 400, error: { type: "document_parsing_exception", reason: "r".repeat(500) } },
+  };
+  await using server = await serveHttp(answer(200, { errors: true, items: events.map(() => item) }));
+  const outcome = await deliver(server.url, BULK, { events });
+  assert.equal((outcome as { rejected: unknown[] }).rejected.length, events.length);
+});
+
 test("keeps all events when Elasticsearch rejects the request, and halves one that is too large", async () => {
   for (const [status, kind] of [
     [400, "misconfigured"],
