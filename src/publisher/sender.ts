@@ -11,6 +11,7 @@ import type { PublisherCounts } from "./counts.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
 import { type PublishTracing, withPublishSpan } from "./tracing.ts";
+import { MAX_TIMEOUT_MS } from "./waiting.ts";
 
 /** The most links of a request's span: OpenTelemetry's SDKs keep as many by default. */
 const MAX_SPAN_LINKS = 128;
@@ -137,7 +138,7 @@ async function within<Result>(
 ): Promise<Result | undefined> {
   const { promise: givenUp, resolve } = Promise.withResolvers<undefined>();
   const giveUp = (): void => resolve(undefined);
-  const timer = setTimeout(giveUp, timeoutMs);
+  const timer = setTimeout(giveUp, Math.min(timeoutMs, MAX_TIMEOUT_MS));
   stop?.addEventListener("abort", giveUp, { once: true });
   try {
     return await Promise.race([work, givenUp]);

@@ -87,6 +87,10 @@ test("keeps the events of a batch that is never ready or never settled, and says
     stop: cut.signal,
   });
   assert.match((outcome as { reason: string }).reason, /grace time/);
+  await using collector = await serveCollector();
+  const parts = { leaseMs: Number.POSITIVE_INFINITY };
+  const patient = await send(queue, collector.url, { parts, lease: claimed(queue) });
+  assert.equal(patient.outcome.kind, "accepted", "timers know no such time");
 });
 
 test("delivers the events of a lease as they were put, with their ids", async () => {
