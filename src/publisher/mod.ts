@@ -33,8 +33,7 @@ export type {
 export { loadPublisherConfig } from "../config/publisher_config.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
 export type { HistogramStats } from "../metrics/family.ts";
-export type { DeadLetterGroup } from "../storage/dead_letter_groups.ts";
-export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
+export type { DeadLetter, DeadLetterGroup, DeadLetterSummary } from "../storage/dead_letters.ts";
 export type {
   BatchVersion,
   QueueState,

@@ -11,8 +11,13 @@ import {
   isoTime,
   oneLine,
 } from "../../format.ts";
-import { type DeadLetterGroup, groupByReason } from "../../storage/dead_letter_groups.ts";
-import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../../storage/dead_letters.ts";
+import {
+  type DeadLetter,
+  type DeadLetterGroup,
+  type DeadLetterSummary,
+  DeadLetterTable,
+  groupByReason,
+} from "../../storage/dead_letters.ts";
 import { EventTable } from "../../storage/events.ts";
 import {
   type Call,
