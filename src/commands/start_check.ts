@@ -9,7 +9,7 @@ import { request } from "node:http";
 import { dirname } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
-import type { ListenAddress } from "../config/addresses.ts";
+import type { ListenAddress } from "../config/parsers.ts";
 import { ConfigurationError } from "../errors.ts";
 import { countOf } from "../format.ts";
 import { octal } from "../storage/locations.ts";

@@ -8,7 +8,6 @@
 import { checkOptions, OBJECT } from "../options.ts";
 import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
-import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import {
   DEFAULT_MAX_PENDING_BYTES,
   DEFAULT_MAX_REQUEST_EVENTS,
@@ -29,9 +28,13 @@ import {
   DEFAULT_GRACE_MS,
   durationMsIn,
   integerIn,
+  isLocal,
+  type ListenAddress,
   MAX_DURATION_MS,
   optional,
   parseBoolean,
+  parseListenAddress,
+  parseListenAddressOrOff,
   parseText,
 } from "./parsers.ts";
 import { readSink, type SinkConfig } from "./sink_config.ts";

@@ -6,12 +6,12 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { DEFAULT_MAX_EVENTS } from "../storage/events.ts";
-import { formatAddress } from "./addresses.ts";
 import type { CollectorConfig } from "./collector_config.ts";
 import { Secret } from "./credentials.ts";
 import type { DestinationConfig } from "./destination_config.ts";
 import type { HttpTransportConfig } from "./http_config.ts";
 import type { NatsDestinationConfig, NatsSinkConfig } from "./nats_config.ts";
+import { formatAddress } from "./parsers.ts";
 import type { PostgresConfig } from "./postgres_config.ts";
 import type { PublisherConfig } from "./publisher_config.ts";
 import type { SinkConfig } from "./sink_config.ts";

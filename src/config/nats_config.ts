@@ -6,7 +6,6 @@
 import { ConfigurationError } from "../errors.ts";
 import { isLoopbackHost } from "../server/request_origin.ts";
 import type { BatchVersion } from "../storage/events.ts";
-import { portFrom } from "./addresses.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readableFileIn, readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
 import {
@@ -15,6 +14,7 @@ import {
   oneOf,
   optional,
   parseText,
+  portFrom,
   quote,
   type ValueParser,
 } from "./parsers.ts";

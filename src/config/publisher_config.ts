@@ -21,14 +21,6 @@ import {
   type SubscriptionStart,
 } from "../storage/subscriptions.ts";
 import { MAX_BATCH_BYTES, MAX_EVENT_BYTES } from "../wire/batch_format.ts";
-import {
-  formatAddress,
-  type HostPort,
-  isLocal,
-  type ListenAddress,
-  parseEndpoint,
-  parseListenAddressOrOff,
-} from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
 import { checkExposedSecret, parseToken, readSecret, type Secret } from "./credentials.ts";
@@ -37,11 +29,17 @@ import {
   bytesIn,
   DEFAULT_GRACE_MS,
   durationMsIn,
+  formatAddress,
+  type HostPort,
   integerIn,
+  isLocal,
+  type ListenAddress,
   MAX_DURATION_MS,
   optional,
   parseBoolean,
+  parseEndpoint,
   parseFileMode,
+  parseListenAddressOrOff,
   parseShare,
   quote,
 } from "./parsers.ts";

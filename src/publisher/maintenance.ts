@@ -4,7 +4,7 @@
  * @module
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Ballast } from "../storage/disk_space.ts";
+import type { Ballast } from "../storage/ballast.ts";
 import { removeAbandoned } from "../storage/locations.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";

@@ -5,7 +5,7 @@
  */
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
-import { Ballast } from "../storage/disk_space.ts";
+import { Ballast } from "../storage/ballast.ts";
 import { EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";

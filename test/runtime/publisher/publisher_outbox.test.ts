@@ -8,7 +8,7 @@ import { Maintenance } from "../../../src/publisher/maintenance.ts";
 import type { Publisher } from "../../../src/publisher/publisher.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { TIMINGS } from "../../../src/publisher/waiting.ts";
-import { Ballast } from "../../../src/storage/disk_space.ts";
+import { Ballast } from "../../../src/storage/ballast.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { Checkpoints } from "../../../src/storage/wal.ts";
 import { serveCollector } from "../../support/collector.ts";

@@ -11,7 +11,7 @@ import {
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { Ballast } from "../../../src/storage/disk_space.ts";
+import { Ballast } from "../../../src/storage/ballast.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 

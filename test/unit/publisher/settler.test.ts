@@ -4,7 +4,7 @@ import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import type { Outcome } from "../../../src/publisher/destinations/destination.ts";
 import { Settler } from "../../../src/publisher/settler.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
-import { Ballast } from "../../../src/storage/disk_space.ts";
+import { Ballast } from "../../../src/storage/ballast.ts";
 import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { Checkpoints } from "../../../src/storage/wal.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
-import { Ballast } from "../../../src/storage/disk_space.ts";
+import { Ballast } from "../../../src/storage/ballast.ts";
 import { Checkpoints } from "../../../src/storage/wal.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
