@@ -27,8 +27,14 @@ import {
 } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
 import type { Call } from "./queue/verb.ts";
-import { feedWatchdog, notify } from "./service_manager.ts";
-import { checkAddress, checkDirectory, checkFile, runService } from "./start_check.ts";
+import {
+  checkAddress,
+  checkDirectory,
+  checkFile,
+  feedWatchdog,
+  notify,
+  runService,
+} from "./running_service.ts";
 
 const logger = getLogger(["eventspool", "collector"]);
 

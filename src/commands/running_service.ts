@@ -1,14 +1,17 @@
 /**
- * How a publisher and a collector start, and what `--check` looks at besides the configuration: whether a start would
- * get what it needs. It changes nothing.
+ * What a publisher and a collector have in common as they run: how they start, what `--check` looks at besides the
+ * configuration (whether a start would get what it needs; it changes nothing), and notifying systemd.
  *
  * @module
  */
+
+import { spawn } from "node:child_process";
 import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { request } from "node:http";
 import { dirname } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
+import { getLogger } from "@logtape/logtape";
 import type { ListenAddress } from "../config/parsers.ts";
 import { ConfigurationError } from "../errors.ts";
 import { countOf } from "../format.ts";
@@ -134,5 +137,36 @@ function checkAccess(path: string, stats: Stats, { key, mode }: { key: string; m
         ? "its file system is read-only (EROFS)"
         : `owner uid ${stats.uid}, mode ${octal(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${code})`;
     throw new ConfigurationError(`cannot read and write ${path}: ${why}.`, { key }, { cause });
+  }
+}
+
+const logger = getLogger(["eventspool", "systemd"]);
+
+/**
+ * Sends a state such as `READY=1` (see sd_notify(3)) where `$NOTIFY_SOCKET` is set, and does nothing elsewhere. It runs
+ * systemd-notify, since none of the three runtimes has unix datagram sockets: the unit needs `NotifyAccess=all`.
+ */
+export function notify(state: string): void {
+  if (!variable("NOTIFY_SOCKET")) return;
+  const child = spawn("systemd-notify", [state], { stdio: "ignore" });
+  child.on("error", ({ message }) => {
+    logger.error("Cannot notify systemd of {state}: {message}", { state, message });
+  });
+}
+
+/** Notifies the watchdog, if the unit has one (`WatchdogSec=`), that this process is alive, until `signal` aborts. */
+export function feedWatchdog(signal: AbortSignal): void {
+  const everyMs = Number(variable("WATCHDOG_USEC") ?? 0) / 1_000 / 2; // half the time, as sd_watchdog_enabled(3) asks for
+  if (!(everyMs > 0)) return;
+  const timer = setInterval(() => notify("WATCHDOG=1"), everyMs);
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+}
+
+/** Deno may lack the permission (`--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC`): then systemd is not notified. */
+function variable(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined;
   }
 }
