@@ -9,9 +9,13 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getLogger } from "@logtape/logtape";
 import type { admin } from "../admin/app.ts";
-import { describePublisherConfig, fingerprintOf } from "../config/describe_config.ts";
+import { fingerprintOf } from "../config/credentials.ts";
 import { formatAddress, isLocal, type ListenAddress } from "../config/parsers.ts";
-import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
+import {
+  describePublisherConfig,
+  loadPublisherConfig,
+  type PublisherConfig,
+} from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
 import { openDestination } from "../publisher/destinations/open_destination.ts";

@@ -13,9 +13,13 @@ import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/app.ts";
 import { type AcceptedBatch, openSink, type Sink, type StoreResult } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
-import { type CollectorConfig, type ListenerTls, loadCollectorConfig } from "../config/collector_config.ts";
-import { loadTls } from "../config/credentials.ts";
-import { describeCollectorConfig, fingerprintOf } from "../config/describe_config.ts";
+import {
+  type CollectorConfig,
+  describeCollectorConfig,
+  type ListenerTls,
+  loadCollectorConfig,
+} from "../config/collector_config.ts";
+import { fingerprintOf, loadTls } from "../config/credentials.ts";
 import { isLocal, type ListenAddress } from "../config/parsers.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
 import {

@@ -206,3 +206,15 @@ function parseSubjectPrefix(text: string): string {
     `expected letters, digits, _ and - with dots between them, got ${quote(text)}`,
   );
 }
+
+/** What `--check` prints of it. */
+export function natsSettings(nats: NatsDestinationConfig | NatsSinkConfig): Record<string, unknown> {
+  return {
+    nats_servers: nats.servers,
+    nats_login: nats.login === undefined ? "none" : Object.keys(nats.login)[0],
+    nats_tls: nats.tls !== undefined,
+    nats_stream: nats.stream ?? null,
+    nats_subject: nats.subject.text,
+    nats_timeout_ms: nats.timeoutMs,
+  };
+}
