@@ -14,8 +14,8 @@ import { text } from "node:stream/consumers";
 import { getLogger } from "@logtape/logtape";
 import type { ListenAddress } from "../config/parsers.ts";
 import { ConfigurationError } from "../errors.ts";
-import { countOf } from "../format.ts";
-import { octal } from "../storage/locations.ts";
+import { countOf, formatMode } from "../format.ts";
+import { environmentVariable } from "../runtime.ts";
 import { configureLogging } from "./logging.ts";
 import { printError, printLines } from "./output.ts";
 import type { Call } from "./queue/verb.ts";
@@ -135,7 +135,7 @@ function checkAccess(path: string, stats: Stats, { key, mode }: { key: string; m
     const why =
       code === "EROFS"
         ? "its file system is read-only (EROFS)"
-        : `owner uid ${stats.uid}, mode ${octal(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${code})`;
+        : `owner uid ${stats.uid}, mode ${formatMode(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${code})`;
     throw new ConfigurationError(`cannot read and write ${path}: ${why}.`, { key }, { cause });
   }
 }
@@ -144,10 +144,10 @@ const logger = getLogger(["eventspool", "systemd"]);
 
 /**
  * Sends a state such as `READY=1` (see sd_notify(3)) where `$NOTIFY_SOCKET` is set, and does nothing elsewhere. It runs
- * systemd-notify, since none of the three runtimes has unix datagram sockets: the unit needs `NotifyAccess=all`.
+ * systemd-notify, since none of the three runtimes has unix datagram sockets: the unit needs `NotifyAccess=all`, and Deno `--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC`.
  */
 export function notify(state: string): void {
-  if (!variable("NOTIFY_SOCKET")) return;
+  if (!environmentVariable("NOTIFY_SOCKET")) return;
   const child = spawn("systemd-notify", [state], { stdio: "ignore" });
   child.on("error", ({ message }) => {
     logger.error("Cannot notify systemd of {state}: {message}", { state, message });
@@ -156,17 +156,8 @@ export function notify(state: string): void {
 
 /** Notifies the watchdog, if the unit has one (`WatchdogSec=`), that this process is alive, until `signal` aborts. */
 export function feedWatchdog(signal: AbortSignal): void {
-  const everyMs = Number(variable("WATCHDOG_USEC") ?? 0) / 1_000 / 2; // half the time, as sd_watchdog_enabled(3) asks for
+  const everyMs = Number(environmentVariable("WATCHDOG_USEC") ?? 0) / 1_000 / 2; // half the time, as sd_watchdog_enabled(3) asks for
   if (!(everyMs > 0)) return;
   const timer = setInterval(() => notify("WATCHDOG=1"), everyMs);
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
-}
-
-/** Deno may lack the permission (`--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC`): then systemd is not notified. */
-function variable(name: string): string | undefined {
-  try {
-    return process.env[name];
-  } catch {
-    return undefined;
-  }
 }
