@@ -248,10 +248,10 @@ export interface Failure {
 }
 
 /** The work was given up before the server responded. */
-export class GivenUp extends Error {}
+class GivenUp extends Error {}
 
 /** An insert of several statements failed in the middle, for the reason in its `cause`. */
-export class PartlyInserted extends Error {}
+class PartlyInserted extends Error {}
 
 /** An error of the server, whose `code` is a SQLSTATE, or one of the system or the library. */
 interface PostgresError extends Error {
@@ -266,7 +266,7 @@ interface PostgresError extends Error {
 const VALUE_CLASSES = new Set(["22", "23", "44", "54", "P0"]);
 
 /** Whether the server rejects an event of the statement, but would accept others. */
-export function isAboutEvents(error: unknown): boolean {
+function isAboutEvents(error: unknown): boolean {
   const { code, constraint_name: constraint } = error as PostgresError;
   if (typeof code !== "string") return false;
   // A check violation without a name: there is no partition for the row, whatever its values.
@@ -274,7 +274,7 @@ export function isAboutEvents(error: unknown): boolean {
 }
 
 /** Whether a row exists, by the key or by another unique index. */
-export function isUniqueViolation(error: unknown): boolean {
+function isUniqueViolation(error: unknown): boolean {
   return (error as PostgresError).code === "23505";
 }
 
@@ -303,7 +303,7 @@ const ADVICE: readonly (readonly [code: string, kind: Failure["kind"], advice: s
 const TLS_PROBLEM = /certificate|self.signed|CERT_|SSL|TLS|altname/i;
 
 /** Describes an error that is not about the events. The text has no password: servers do not repeat it. */
-export function failureOf(error: unknown, config: PostgresConfig): Failure {
+function failureOf(error: unknown, config: PostgresConfig): Failure {
   const { name, code: anyCode, message } = error as PostgresError;
   const where = describePostgres(config);
   if (error instanceof PartlyInserted)
