@@ -142,7 +142,7 @@ function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
 
 /** Options of a session besides its configuration. */
 export interface PublisherSessionOptions {
-  readonly openTelemetry?: Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
+  readonly openTelemetry?: PublishTracing | undefined;
   /** The session that it replaces, if any: see {@link PublisherSession.open}. */
   readonly current?: PublisherSession;
   readonly timings?: Partial<Timings>;
@@ -323,7 +323,7 @@ interface Flushable {
  * The package `@opentelemetry/api`, if an SDK that traces was loaded before (`--preload`, `--import`). Undefined: none
  * was, and then the package is not looked for; or the package cannot be found, and `warn` gets a message.
  */
-export async function preloadedOpenTelemetry(
+async function preloadedOpenTelemetry(
   warn: (message: string) => void,
 ): Promise<PublishTracing | undefined> {
   const registered = (globalThis as { [REGISTERED]?: { trace?: unknown } })[REGISTERED];
@@ -341,7 +341,7 @@ export async function preloadedOpenTelemetry(
  * Lets the SDK export the spans that have ended, since process.exit waits for nothing. An exporter that fails or hangs
  * delays the end by two seconds at most.
  */
-export async function flushSpans(openTelemetry: PublishTracing | undefined): Promise<void> {
+async function flushSpans(openTelemetry: PublishTracing | undefined): Promise<void> {
   const { trace } = (openTelemetry ?? {}) as { trace?: { getTracerProvider(): Flushable } };
   const provider = trace?.getTracerProvider();
   const flushed = (provider?.getDelegate?.() ?? provider)?.forceFlush?.();

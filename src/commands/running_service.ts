@@ -20,6 +20,8 @@ import { configureLogging } from "./logging.ts";
 import { printError, printLines } from "./output.ts";
 import type { Call } from "./queue/verb.ts";
 
+const logger = getLogger(["eventspool", "systemd"]);
+
 /** How long a server on a taken address has to answer, in milliseconds. */
 const ANSWER_MS = 2_000;
 
@@ -139,8 +141,6 @@ function checkAccess(path: string, stats: Stats, { key, mode }: { key: string; m
     throw new ConfigurationError(`cannot read and write ${path}: ${why}.`, { key }, { cause });
   }
 }
-
-const logger = getLogger(["eventspool", "systemd"]);
 
 /**
  * Sends a state such as `READY=1` (see sd_notify(3)) where `$NOTIFY_SOCKET` is set, and does nothing elsewhere. It runs
