@@ -323,9 +323,7 @@ interface Flushable {
  * The package `@opentelemetry/api`, if an SDK that traces was loaded before (`--preload`, `--import`). Undefined: none
  * was, and then the package is not looked for; or the package cannot be found, and `warn` gets a message.
  */
-async function preloadedOpenTelemetry(
-  warn: (message: string) => void,
-): Promise<PublishTracing | undefined> {
+async function preloadedOpenTelemetry(warn: (message: string) => void): Promise<PublishTracing | undefined> {
   const registered = (globalThis as { [REGISTERED]?: { trace?: unknown } })[REGISTERED];
   if (registered?.trace === undefined) return undefined;
   const name: string = "@opentelemetry/api"; // a variable, or a bundler would include it
