@@ -1,6 +1,7 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
+import { formatMode } from "./format.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
   EISDIR: "it is a directory",
@@ -35,11 +36,6 @@ export function assertReadable(path: string): void {
   if (stats.isDirectory()) throw Object.assign(new Error(REASONS.EISDIR), { code: "EISDIR" });
   if (stats.isFIFO() && !/^\/(?:dev|proc)\//.test(path))
     throw new Error("it is a named pipe: name a regular file");
-}
-
-/** A file's permissions as `ls` and `chmod` write them: `0640`. */
-export function formatMode(mode: number): string {
-  return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 function explainMissing(path: string): string {
