@@ -23,7 +23,7 @@ export async function scale({ scale, repeats, directory }: Settings): Promise<Ta
     counts: readonly number[],
   ): Promise<Table> => ({
     title,
-    note: `Microseconds per event in a queue with so many ${key} events; claims and acks of 1,500 events. The ratio compares the time of a put.`,
+    note: `Microseconds per event in a queue with so many ${key} events; claims and acks of 1,500 events, the median of 20. The ratio compares the time of a put.`,
     ratioOf: "putUs",
     columns: COLUMNS,
     results: await race(

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { EventSerializationError } from "../errors.ts";
 import { abbreviate, describe } from "../format.ts";
 import {
@@ -32,6 +31,7 @@ import {
   type ThriftI64,
   uuidText,
 } from "./thrift_values.ts";
+import { Utf8Text } from "./utf8_text.ts";
 
 /**
  * Thrift's types: their names in the JSON protocol, and their ids. The collector accepts these.
@@ -55,6 +55,11 @@ export const THRIFT_TYPES = {
 /** The event is another type. */
 export const NO_STRUCT = "is not a struct: a batch is a list of structs";
 
+/** What ends a field before the next one. */
+const FIELD_END = "},";
+
+const encoder = new TextEncoder();
+
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(THRIFT_TYPES).map(([name, id]) => [id, `"${name}"`]),
 );
@@ -73,12 +78,12 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
  * structs, lists, sets or maps).
  */
 export class ThriftJsonWriter {
-  #json = "";
+  readonly #json = new Utf8Text();
   #depth = 0;
   readonly #frames: Frame[] = [new Frame()];
   #frame: Frame = this.#frames[0]!;
   /** `},"2":{"str":` by id and type: one for each field of a schema. */
-  readonly #fieldStarts = new Map<number, string>();
+  readonly #fieldStarts = new Map<number, Uint8Array>();
 
   /** Begins a struct. Its members are compared with what it writes, because generated code drops what it does not expect. */
   begin(struct: unknown): void {
@@ -87,14 +92,14 @@ export class ThriftJsonWriter {
 
   /** The struct in UTF-8. Throws if it was not written to its end. */
   finish(): Uint8Array {
-    if (this.#depth !== 0 || this.#json === "") this.fail("was not written completely by its write()");
-    return Buffer.from(this.#json, "utf8");
+    if (this.#depth !== 0 || this.#json.length === 0) this.fail("was not written completely by its write()");
+    return this.#json.slice(0, this.#json.length);
   }
 
   /** Resets the writer for the next struct. */
   reset(): void {
     for (let depth = 0; depth <= this.#depth; depth++) this.#frames[depth]!.value = undefined;
-    this.#json = "";
+    this.#json.clear();
     this.#depth = 0;
     this.#frame = this.#frames[0]!;
   }
@@ -132,14 +137,14 @@ export class ThriftJsonWriter {
     frame.ids[index] = id;
     frame.starts[index] = this.#json.length;
     if (index === 0) {
-      this.#json += `"${id}":{${this.#typeName(type)}:`;
+      this.#json.append(`"${id}":{${this.#typeName(type)}:`);
     } else {
-      this.#json += this.#fieldStarts.get((id << 5) | type) ?? this.#fieldStart(type, id);
+      this.#json.appendBytes(this.#fieldStarts.get((id << 5) | type) ?? this.#fieldStart(type, id));
       if (id < frame.ids[index - 1]!) frame.ascending = false;
     }
   }
 
-  /** The closing brace is written together with the text behind it: one append is a fifth faster. */
+  /** The closing brace is written together with the text behind it. */
   writeFieldEnd(): void {}
 
   writeFieldStop(): void {}
@@ -208,7 +213,7 @@ export class ThriftJsonWriter {
   }
 
   writeString(value: string): void {
-    this.#write(stringText(value) ?? this.fail(stringProblem(value)));
+    if (!this.#writePlain(value)) this.#write(stringText(value) ?? this.fail(stringProblem(value)));
   }
 
   writeBinary(value: Uint8Array): void {
@@ -224,10 +229,10 @@ export class ThriftJsonWriter {
 
   decrementRecursionDepth(): void {}
 
-  #fieldStart(type: number, id: number): string {
-    const text = `},"${id}":{${this.#typeName(type)}:`;
-    this.#fieldStarts.set((id << 5) | type, text);
-    return text;
+  #fieldStart(type: number, id: number): Uint8Array {
+    const start = encoder.encode(`},"${id}":{${this.#typeName(type)}:`);
+    this.#fieldStarts.set((id << 5) | type, start);
+    return start;
   }
 
   #writeInteger(value: unknown, type: IntegerType): void {
@@ -240,23 +245,39 @@ export class ThriftJsonWriter {
     this.#write(this.#frame.next === "key" ? `"${text}"` : text);
   }
 
+  /** False: nothing was written, because the string has to be looked at, or is a key, which errors name. */
+  #writePlain(value: unknown): boolean {
+    if (typeof value !== "string" || this.#frame.next === "key") return false;
+    const { length } = this.#json;
+    this.#separate();
+    if (this.#json.appendPlain(value)) {
+      this.#advance("");
+      return true;
+    }
+    this.#json.cutTo(length);
+    return false;
+  }
+
   /** Writes a value, or the start of one, with the comma or colon before it. */
   #write(text: string): void {
+    this.#separate();
+    this.#json.append(text);
+    this.#advance(text);
+  }
+
+  #separate(): void {
+    const { next, count } = this.#frame;
+    if (next === "value") this.#json.append(":");
+    else if (next === "element" || (next === "key" && count > 0)) this.#json.append(",");
+  }
+
+  /** @param text what was written */
+  #advance(text: string): void {
     const frame = this.#frame;
-    if (frame.next === "field") {
-      this.#json += text;
-    } else if (frame.next === "element") {
-      this.#json += `,${text}`;
-      frame.count++;
-    } else if (frame.next === "key") {
-      this.#json += frame.count === 0 ? text : `,${text}`;
-      frame.name = text;
-      frame.next = "value";
-    } else {
-      this.#json += `:${text}`;
-      frame.count++;
-      frame.next = "key";
-    }
+    if (frame.next === "field") return;
+    if (frame.next === "key") frame.name = text;
+    else frame.count++;
+    if (frame.next !== "element") frame.next = frame.next === "key" ? "value" : "key";
   }
 
   #open(text: string, next: Frame["next"], size: number): void {
@@ -266,7 +287,7 @@ export class ThriftJsonWriter {
       this.fail(
         `is nested deeper than ${MAX_EVENT_DEPTH} objects and arrays of JSON: does it contain itself?`,
       );
-    if (this.#depth === 0 && this.#json !== "") this.fail("was written twice by its write()");
+    if (this.#depth === 0 && this.#json.length > 0) this.fail("was written twice by its write()");
     this.#write(text);
     const frame = this.#frames[++this.#depth] ?? this.#addFrame();
     frame.value = undefined;
@@ -286,7 +307,7 @@ export class ThriftJsonWriter {
   }
 
   #close(text: string): void {
-    this.#json += text;
+    this.#json.append(text);
     this.#frame = this.#frames[--this.#depth]!;
   }
 
@@ -340,11 +361,16 @@ export class ThriftJsonWriter {
   #sortFields({ ids, starts, count }: Frame): void {
     const json = this.#json;
     const fields = Array.from({ length: count }, (_, index) => {
+      const start = starts[index]! + (index === 0 ? 0 : FIELD_END.length);
       const end = index + 1 < count ? starts[index + 1]! : json.length;
-      return { id: ids[index]!, text: json.slice(starts[index]!, end).replace(/^\},/, "") };
+      return { id: ids[index]!, text: json.slice(start, end) };
     });
     fields.sort((a, b) => a.id - b.id);
-    this.#json = json.slice(0, starts[0]) + fields.map((field) => field.text).join("},");
+    json.cutTo(starts[0]!);
+    for (const [index, { text }] of fields.entries()) {
+      if (index > 0) json.append(FIELD_END);
+      json.appendBytes(text);
+    }
   }
 
   /** The path of the container that is being written. */

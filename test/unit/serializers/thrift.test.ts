@@ -35,10 +35,19 @@ function struct(name: string, write: (output: ThriftJsonWriter) => void): Thrift
   };
 }
 
-test("gives back every string, escaped as JSON", () => {
+/** Also of more than 128 characters, and of more than 4,096 bytes. */
+const anyString: fc.Arbitrary<string> = fc
+  .tuple(fc.oneof(fc.string({ unit: "grapheme" }), fc.string({ unit: "binary" })), fc.nat(200))
+  .map(([text, times]) => text.repeat(times));
+
+test("writes every string as JSON does, in UTF-8: as a field, an element, a key and a value", () => {
   fc.assert(
-    fc.property(fc.string({ unit: "grapheme" }), (text) => {
-      assert.equal(JSON.parse(textOf(allTypes({ f_string: text })))[7].str, text);
+    fc.property(anyString, (text) => {
+      const event = allTypes({ f_string: text, f_list_string: [text, text], f_map_ss: [[text, text]] });
+      const map = JSON.stringify({ [text]: text });
+      const json = JSON.stringify({ 7: { str: text }, 13: { lst: ["str", 2, text, text] } });
+      const expected = `${json.slice(0, -1)},"22":{"map":["str","str",1,${map}]}}`;
+      assert.deepEqual(Buffer.from(serializeV2Event(event)), Buffer.from(expected));
     }),
   );
 });
