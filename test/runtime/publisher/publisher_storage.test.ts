@@ -5,7 +5,8 @@ import Database from "better-sqlite3";
 import { healthOf } from "../../../src/publisher/health.ts";
 import { serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
-import { newQueue } from "../../support/publisher.ts";
+import { start } from "../../support/processes.ts";
+import { newPublisher, newQueue } from "../../support/publisher.ts";
 
 test("continues when the queue file works again", async () => {
   await using collector = await serveCollector();
@@ -54,4 +55,24 @@ test("stops without an error when the queue file cannot be read", async () => {
   await running; // does not reject
   other.exec("ALTER TABLE hidden RENAME TO eventspool_queue");
   other.close();
+});
+
+test("starts with new settings although another process holds the lock for longer than a put waits", async () => {
+  await using main = newQueue("http://127.0.0.1:9");
+  await using holder = start("test/support/programs/lock_holder.ts", [main.queue.file, "1500"]);
+  await holder.line(/held/);
+  await using publisher = newPublisher("http://127.0.0.1:8", main.directory, {
+    max_queue_size: "7",
+    "queue.retention": "1h",
+    "publisher.subscription": "audit",
+    "subscription.start": "oldest",
+  });
+  const { state } = publisher.status();
+  assert.equal(state.maxEvents, 7);
+  assert.equal(state.retention.maxAgeMs, 3_600_000);
+  assert.deepEqual(
+    state.subscriptions.map(({ name }) => name),
+    ["default", "audit"],
+  );
+  await holder.ended;
 });
