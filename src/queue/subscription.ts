@@ -169,7 +169,12 @@ export class SubscriptionReader<E> {
     this.#isClosed = true;
     this.#signal?.removeEventListener("abort", this.close);
     this.#watch.disarm();
-    for (const { lease } of this.#held.values()) this.#leases.release(lease);
+    for (const { lease } of this.#held.values())
+      try {
+        this.#leases.release(lease);
+      } catch {
+        // A held lock or a full disk: then the lease expires. The end of a loop or of a service must not fail for that.
+      }
     this.#held.clear();
     void this.#durable.close();
     this.#wake();
@@ -232,10 +237,18 @@ export class SubscriptionReader<E> {
     if (this.#isClosed || held === undefined) return false;
     const isOurs = settle();
     this.#held.delete(lease.id);
-    this.#checkpoints.keepUp();
-    this.#trimmer.keepUp(held.bytes);
+    this.#maintain(held.bytes);
     this.#wake();
     return isOurs;
+  }
+
+  #maintain(settledBytes: number): void {
+    try {
+      this.#checkpoints.keepUp();
+      this.#trimmer.keepUp(settledBytes);
+    } catch {
+      // The batch is settled all the same. The next one tries again, and reports what keeps failing.
+    }
   }
 
   /** Waits until there may be something to do. */
