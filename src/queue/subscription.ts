@@ -205,6 +205,7 @@ export class SubscriptionReader<E> {
   #claim(): Lease | undefined {
     const limits = { maxEvents: this.#maxEvents, maxBytes: MAX_BATCH_BYTES };
     try {
+      if (this.#leases.state().pausedAtMs !== null) return undefined;
       return this.#leases.claimNext({ ...limits, except: this.#held });
     } catch (error) {
       if (isBusy(error)) return undefined; // another process holds the lock

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigurationError, EventQueueClosedError } from "../../../src/errors.ts";
 import { type EventBatch, EventQueue, type EventQueueOptions, serializeJsonEvent } from "../../../src/mod.ts";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
+import { Pause } from "../../../src/storage/pause.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -109,6 +110,19 @@ test("ends while another process holds the lock, and what it could not release c
   other.close();
   const again = queue.events.subscribe<Numbered>("index", options);
   for (let n = 1; n <= 2; n++) assert.deepEqual(numbersOf((await again.next()).value!), [n]);
+});
+
+test("gives nothing while the queue is paused, and goes on when it is resumed", async () => {
+  using queue = new TestQueue();
+  queue.put(1);
+  const file = QueueFile.open(queue.events.file, OPTIONS);
+  const pause = new Pause(file);
+  pause.set(true);
+  const next = queue.events.subscribe<Numbered>("index", { start: "oldest" }).next();
+  assert.equal(await Promise.race([next, sleep(50)]), undefined);
+  pause.set(false);
+  assert.deepEqual(numbersOf((await next).value!), [1]);
+  file.close();
 });
 
 test("acks a batch though the file cannot be trimmed after it", async () => {
