@@ -305,7 +305,7 @@ export class World {
     try {
       if (this.#outbox === undefined || this.#random() < 0.5) put();
       else this.#outbox.transaction(() => this.#putInTransaction(put));
-assert.ok(!isFull, "a full queue takes no event");
+      assert.ok(!isFull, "a full queue takes no event");
     } catch (error) {
       if (error === ROLLED_BACK || this.#isExpected(error)) return;
       if (!(error instanceof EventQueueFullError)) throw error;
