@@ -1,6 +1,7 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
+import { formatMode } from "./format.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
   EISDIR: "it is a directory",
@@ -22,11 +23,6 @@ export function explainFileError(error: unknown, path: string): string {
   if (code === "ENOENT" || code === "ENOTDIR") return explainMissing(path);
   if (code === "EACCES" || code === "EPERM") return explainDenied(path);
   return REASONS[code] ?? message;
-}
-
-/** A file's permissions as `ls` and `chmod` write them: `0640`. */
-export function formatMode(mode: number): string {
-  return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 function explainMissing(path: string): string {
