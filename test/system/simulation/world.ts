@@ -409,8 +409,14 @@ export class World {
   /** As SIGTERM does. */
   #stop(): void {
     if (this.#publishers.length === 0) return;
-    this.#pick(this.#publishers).stop.abort();
+    this.#end(this.#pick(this.#publishers));
     this.#history.stops++;
+  }
+
+  /** A consumer releases at once what it has. */
+  #end({ actor, stop }: Running): void {
+    stop.abort();
+    this.#invariants.check(actor);
   }
 
   #note({ publisher, deadLetters }: Running): void {
@@ -536,7 +542,7 @@ export class World {
     this.#readers = this.#readers.filter((other) => other !== reader);
     this.#addReader(reader.name);
     const stopAll = (): void => {
-      for (const { reader: old, stop } of this.#publishers) if (old === reader) stop.abort();
+      for (const running of this.#publishers) if (running.reader === reader) this.#end(running);
     };
     this.#time.as(this.#operator, () => this.#time.after(this.#random() * 5_000, stopAll));
   }
