@@ -25,6 +25,19 @@ export function explainFileError(error: unknown, path: string): string {
   return REASONS[code] ?? message;
 }
 
+/**
+ * Checks that a file can be read to its end. Opening a named pipe would block the process until someone writes to it. The
+ * pipes of a shell, such as `<(decrypt FILE)`, are in /dev or /proc.
+ *
+ * @throws as `readFileSync` does; an error for a directory and for a named pipe
+ */
+export function assertReadable(path: string): void {
+  const stats = statSync(path);
+  if (stats.isDirectory()) throw Object.assign(new Error(REASONS.EISDIR), { code: "EISDIR" });
+  if (stats.isFIFO() && !/^\/(?:dev|proc)\//.test(path))
+    throw new Error("it is a named pipe: name a regular file");
+}
+
 function explainMissing(path: string): string {
   const directory = dirname(path);
   const found = nearest(directory);

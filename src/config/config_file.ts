@@ -2,7 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
 import { parse, TomlError, type TomlTable, type TomlValue } from "smol-toml";
 import { ConfigurationError, type ConfigurationLocation } from "../errors.ts";
-import { explainFileError } from "../file_error.ts";
+import { assertReadable, explainFileError } from "../file_error.ts";
 import { checkOption, STRING } from "../options.ts";
 import { ConfigSection, type Env, type FileExposure, processEnv, type Setting } from "./config_section.ts";
 import { type IniSection, parseIni } from "./ini.ts";
@@ -133,6 +133,7 @@ function missingSection(
 
 function readBytes(file: string): Uint8Array {
   try {
+    assertReadable(file);
     return readFileSync(file);
   } catch (cause) {
     const problem = `cannot read the configuration: ${explainFileError(cause, file)}`;

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { accessSync, closeSync, constants, openSync, readFileSync, readSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
-import { explainFileError } from "../file_error.ts";
+import { assertReadable, explainFileError } from "../file_error.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { optional, quote, type ValueParser } from "./parsers.ts";
 
@@ -123,6 +123,7 @@ function readSecretFile(path: string): string {
 function readInto(bytes: Buffer, path: string): number {
   let file: number | undefined;
   try {
+    assertReadable(path);
     file = openSync(path, "r");
     let size = 0;
     for (;;) {
@@ -210,6 +211,7 @@ export function readableFileIn(section: ConfigSection): ValueParser<string> {
     const path = section.parsePath(text);
     try {
       accessSync(path, constants.R_OK);
+      assertReadable(path);
       return path;
     } catch (cause) {
       throw unreadable(path, cause);

@@ -156,6 +156,7 @@ export class Publisher implements AsyncDisposable {
       leases: this.#leases,
       queue: this.queue,
       destination: this.#destination,
+      leaseMs,
       metrics: new StatsdClient(config.metrics),
       durable: new DurableEvents(file.path, events),
       counts,

@@ -11,6 +11,7 @@ import type { PublisherCounts } from "./counts.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";
 import { type PublishTracing, withPublishSpan } from "./tracing.ts";
+import { MAX_TIMEOUT_MS } from "./waiting.ts";
 
 /** The most links of a request's span: OpenTelemetry's SDKs keep as many by default. */
 const MAX_SPAN_LINKS = 128;
@@ -21,6 +22,8 @@ export interface SenderDependencies {
   /** The queue's name. */
   readonly queue: string;
   readonly destination: Destination;
+  /** How long a lease lasts, in milliseconds: then another publisher sends its events, whatever the destination does. */
+  readonly leaseMs: number;
   readonly metrics: StatsdClient;
   /** Makes the events survive a power cut before they are sent. */
   readonly durable: Pick<DurableEvents, "reach" | "close">;
@@ -52,7 +55,7 @@ export class Sender {
 
   /** @param stop ends the delivery when it aborts @throws {EventStorageError} the events cannot be read or synced */
   async send(lease: Lease, stop: AbortSignal): Promise<Sent> {
-    const { leases, queue, destination, durable } = this.#dependencies;
+    const { leases, queue, destination, durable, leaseMs } = this.#dependencies;
     const { firstId, lastId } = lease;
     const { putAtMs, ...events } = leases.read(lease);
     const { count } = events;
@@ -61,18 +64,12 @@ export class Sender {
     if (count === 0)
       return { outcome: { kind: "accepted" }, uuid, count, acceptedCount: 0, sizeBytes: 0, durationMs: 0 };
     const readEvents = () => leases.readEach(lease);
-    const delivery = await destination.prepare({
-      queue,
-      queueUuid: uuid,
-      firstId,
-      lastId,
-      ...events,
-      events: readEvents,
-    });
+    const batch = { queue, queueUuid: uuid, firstId, lastId, ...events, events: readEvents };
+    const delivery = (await within(leaseMs, destination.prepare(batch), stop)) ?? NOT_PREPARED;
     const { sizeBytes } = delivery;
     await durable.reach(lastId);
     const startedAtMs = performance.now();
-    const outcome = await this.#traced(lease, { count, sizeBytes }, () => attempt(delivery, stop));
+    const outcome = await this.#traced(lease, { count, sizeBytes }, () => attempt(delivery, leaseMs, stop));
     const durationMs = performance.now() - startedAtMs;
     const sent = { outcome, uuid, count, acceptedCount: acceptedOf(outcome, count), sizeBytes, durationMs };
     if (!("dropped" in outcome) || outcome.dropped !== count) this.#count(lease, sent, { putAtMs, stop });
@@ -117,8 +114,42 @@ export class Sender {
   }
 }
 
-async function attempt(delivery: Delivery, stop: AbortSignal): Promise<Outcome> {
-  const outcome = await delivery.send(stop);
+/** Of a transform, or of a destination that a service brings along: those may wait for ever. */
+const NOT_PREPARED: Delivery = {
+  sizeBytes: 0,
+  send: async () => ({
+    kind: "unavailable",
+    reason: "the batch was not ready before its lease ended: see that transform always ends",
+    isUnsent: true,
+  }),
+};
+
+const NO_OUTCOME: Outcome = {
+  kind: "unavailable",
+  reason: "the destination gave no outcome before the lease ended: see its timeoutMs",
+  isTransport: true,
+};
+
+/** Resolves with undefined if the work takes longer, or if `stop` aborts first. */
+async function within<Result>(
+  timeoutMs: number,
+  work: Promise<Result>,
+  stop?: AbortSignal,
+): Promise<Result | undefined> {
+  const { promise: givenUp, resolve } = Promise.withResolvers<undefined>();
+  const giveUp = (): void => resolve(undefined);
+  const timer = setTimeout(giveUp, Math.min(timeoutMs, MAX_TIMEOUT_MS));
+  stop?.addEventListener("abort", giveUp, { once: true });
+  try {
+    return await Promise.race([work, givenUp]);
+  } finally {
+    clearTimeout(timer);
+    stop?.removeEventListener("abort", giveUp);
+  }
+}
+
+async function attempt(delivery: Delivery, leaseMs: number, stop: AbortSignal): Promise<Outcome> {
+  const outcome = (await within(leaseMs, delivery.send(stop))) ?? NO_OUTCOME;
   if (!stop.aborted || outcome.kind !== "unavailable") return outcome;
   return { ...outcome, reason: "the grace time of the stop is over" };
 }

@@ -32,7 +32,7 @@ export const TIMINGS: Timings = {
 };
 
 /** The longest delay of setTimeout, about 25 days. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+export const MAX_TIMEOUT_MS: number = 2 ** 31 - 1;
 
 /** A sleep that {@link WakeableSleep.wake} ends early. Only one caller may sleep at a time. */
 export class WakeableSleep {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { endianness } from "node:os";
 import process from "node:process";
@@ -35,8 +36,19 @@ export function isProxied(c: Context): boolean {
  */
 export function namesThisMachine(c: Context): boolean {
   if (isHttp10(c)) return true;
-  const hasName = incomingOf(c) === undefined || c.req.header("Host") !== undefined;
-  return hasName && isLoopbackHost(new URL(c.req.url).hostname);
+  const incoming = incomingOf(c);
+  const hosts = incoming === undefined ? [] : hostsOf(incoming);
+  const hasName = incoming === undefined || hosts.length > 0;
+  return hasName && [c.req.url, ...hosts.map((host) => `http://${host}`)].every(isLoopbackUrl);
+}
+
+/** Each `Host` header: there may be several, and beside a whole URL in the first line any. */
+function hostsOf({ rawHeaders }: IncomingMessage): string[] {
+  return rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]!.toLowerCase() === "host");
+}
+
+function isLoopbackUrl(url: string): boolean {
+  return URL.canParse(url) && isLoopbackHost(new URL(url).hostname);
 }
 
 /** Whether the browser uses TLS, with this server or with a proxy in front. */

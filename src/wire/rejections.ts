@@ -66,7 +66,8 @@ export function errorOf({ accepted, rejected = [] }: BatchReport): string {
  */
 export function readReport(text: string, count: number): BatchReport | "silent" | "contradictory" {
   const json = parseJson(text);
-  if (json === undefined) return /^\s*[{[]/.test(text) ? "contradictory" : "silent";
+  if (json === undefined)
+    return /^\s*[{[]/.test(text) || isFailedStatus(text.trim()) ? "contradictory" : "silent";
   if (!isRecord(json)) return isFalseOrList(json) ? "contradictory" : "silent";
   const { accepted, duplicates, rejected } = json;
   if (!isAboutEvents(json)) return isFailure(json) ? "contradictory" : "silent";
@@ -89,21 +90,71 @@ function isFalseOrList(json: unknown): boolean {
   return json === false || (Array.isArray(json) && json.length > 0);
 }
 
-/** Whether it reports a failure as many APIs do, with status 200. */
-function isFailure({ error, errors, ok, success, status }: Record<string, unknown>): boolean {
-  const has = (value: unknown): boolean => Boolean(value) && !(Array.isArray(value) && value.length === 0);
-  return has(error) || has(errors) || ok === false || success === false || isFailedStatus(status);
+/** Words in the names of fields that count or list what failed, such as `FailedPutCount` or `insertErrors`. */
+const FAILURE_WORDS =
+  /(?:^|_)(?:err|errcode|errno|errors?|fail|failed|failures?|invalid|reject(?:ed|ions?|s)?|dropped|filtered|quarantined|unprocessed)(?:_|$)/;
+
+/** Names of fields that say whether something worked. */
+const SUCCESS = /^(?:ok|success|succeeded|successful|acknowledged|accepted)$/i;
+
+/** Names of fields with a status in words or of HTTP. */
+const STATUS = /^(?:status|status_?code|code|result)$/i;
+
+/**
+ * Whether it reports a failure as many APIs do, with status 200. A record within it may do so, too, or one of a list:
+ * `partialSuccess`, or the `offsets` of Kafka's REST proxy. What is within those may be events that are sent back.
+ */
+function isFailure(json: Record<string, unknown>, isWithin = false): boolean {
+  return Object.entries(json).some(([name, value]) => {
+    if (isFailureField(name, value)) return true;
+    return !isWithin && itemsOf(value).some((item) => isFailure(item, true));
+  });
 }
 
-/** Whether the response of a service of another kind says, in the words of many APIs, that something failed. */
+function isFailureField(name: string, value: unknown): boolean {
+  if (/^errors?$/i.test(name)) return Boolean(value) && !(Array.isArray(value) && value.length === 0);
+  if (SUCCESS.test(name)) return value === false;
+  if (STATUS.test(name)) return isFailedStatus(value);
+  const words = name.replace(/(?<=[a-z\d])(?=[A-Z])|[^A-Za-z\d]+/g, "_").toLowerCase();
+  if (!FAILURE_WORDS.test(words)) return false;
+  return /code|errno/.test(words) ? isErrorCode(value) : isMany(value);
+}
+
+/** Codes of an error are of any API's own, except 0 and what HTTP says of a success. */
+function isErrorCode(value: unknown): boolean {
+  return typeof value === "number" && value !== 0 && !(value >= 200 && value < 300);
+}
+
+/** Whether it is true, a count above 0, which may be a text, or a list with something in it. */
+function isMany(value: unknown): boolean {
+  return (
+    value === true ||
+    (Array.isArray(value) ? value.length > 0 : typeof value !== "object" && Number(value) > 0)
+  );
+}
+
+/**
+ * Whether the response of a service of another kind says, in the words of many APIs, that something failed: at all, or
+ * for one of its items, in a list or a line each.
+ */
 export function saysFailure(text: string): boolean {
   const json = parseJson(text);
-  return json === false || (isRecord(json) && isFailure(json));
+  if (json !== undefined)
+    return json === false || json === 0 || itemsOf(json).some((item) => isFailure(item));
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  const items = lines.map(parseJson);
+  if (items.includes(undefined)) return /^\s*\{/.test(text) || isFailedStatus(text.trim());
+  return items.flatMap(itemsOf).some((item) => isFailure(item));
+}
+
+function itemsOf(json: unknown): Record<string, unknown>[] {
+  return (Array.isArray(json) ? json : [json]).filter(isRecord);
 }
 
 /** `"error"`, `"failed"`, or the status that the response should have. */
 function isFailedStatus(status: unknown): boolean {
-  return typeof status === "number" ? status >= 400 : /^(?:error|fail)/i.test(String(status ?? ""));
+  if (typeof status === "number") return status >= 400 && status < 600;
+  return typeof status === "string" && /^(?:error|fail)/i.test(status);
 }
 
 /** Whether a response is our collector's 400 for a body that it could not read. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { unescape as unescapePercents } from "node:querystring";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import { VERSION } from "../../version.ts";
@@ -34,6 +35,8 @@ export interface HttpProtocol {
   readonly maxResponseBytes?: number;
   /** Those of every request. */
   readonly headers: HttpHeaders;
+  /** Texts that no log and no dead letter may show if the service sends them back. Default: none. */
+  readonly secrets?: readonly string[];
   /** Writes the body. A protocol that knows its size beforehand takes a buffer of `allocate`, which may be longer. */
   write(batch: LeasedBatch, allocate: (bytes: number) => Buffer): Uint8Array;
   /**
@@ -62,6 +65,7 @@ export class HttpDestination implements Destination {
   readonly #client: HttpClient;
   readonly #encoder: Encoder;
   readonly #scratch = new Scratch();
+  readonly #secrets: readonly string[];
 
   constructor(protocol: HttpProtocol, { url, gzipLevel, ...client }: HttpLocation) {
     this.url = url.replace(/\?.*/s, ""); // a query may hold a secret
@@ -71,6 +75,13 @@ export class HttpDestination implements Destination {
     this.#protocol = protocol;
     this.#client = new HttpClient(url, { ...client, maxResponseBytes: protocol.maxResponseBytes });
     this.#encoder = new Encoder(gzipLevel);
+    const secrets = [
+      ...(protocol.secrets ?? []),
+      ...Object.values(client.proxyEnv ?? {}).flatMap(passwordOf),
+    ];
+    this.#secrets = secrets
+      .filter(({ length }) => length >= MIN_REDACTED_CHARS)
+      .sort((one, other) => other.length - one.length); // one may be a part of another
   }
 
   async prepare(batch: LeasedBatch): Promise<Delivery> {
@@ -100,11 +111,27 @@ export class HttpDestination implements Destination {
       const response = await this.#client.post(post(), stop);
       if (this.#encoder.isRejected(encoding, response)) return { kind: "unavailable", reason: NO_ZSTD };
       this.#encoder.learn(response);
-      return this.#protocol.outcomeOf(response, sent);
+      return this.#protocol.outcomeOf(redact(response, this.#secrets), sent);
     } catch (error) {
       return transportFailure(this.url, error);
     }
   }
+}
+
+/** The shortest secret that is looked for in responses, in characters: a shorter one may be a part of any word. */
+const MIN_REDACTED_CHARS = 6;
+
+/** The password of a proxy's URL, and how a request says it. */
+function passwordOf(proxy: string | undefined): string[] {
+  if (proxy === undefined || !URL.canParse(proxy)) return [];
+  const { username, password } = new URL(proxy);
+  const login = unescapePercents(`${username}:${password}`); // unlike decodeURIComponent it never throws
+  return [unescapePercents(password), Buffer.from(login).toString("base64")];
+}
+
+function redact(response: HttpResponse, secrets: readonly string[]): HttpResponse {
+  const text = secrets.reduce((rest, secret) => rest.replaceAll(secret, "[redacted]"), response.text);
+  return { ...response, text };
 }
 
 /** A request, except the headers of one attempt. */

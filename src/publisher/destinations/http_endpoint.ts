@@ -20,11 +20,15 @@ import {
   KEPT_RESPONSE_CHARS,
   misconfigured,
   rejectionOf,
+  TOO_LARGE,
   UNPROCESSABLE,
 } from "./http_response.ts";
 
-/** How much of a response is read, in bytes: Elasticsearch takes about 250 for each event. */
-const MAX_RESPONSE_BYTES = 4_194_304;
+/**
+ * How much of a response is read, in bytes: of 25,000 events, the smallest that fill a batch, Elasticsearch may reject
+ * each with 600 bytes. A response that is cut is no acceptance, and the batch would be sent for ever.
+ */
+const MAX_RESPONSE_BYTES = 16_777_216;
 
 /** Speaks with any service. */
 export function endpointProtocol(config: HttpDestinationConfig, queue: string): HttpProtocol {
@@ -40,10 +44,33 @@ export function endpointProtocol(config: HttpDestinationConfig, queue: string): 
     eventOverheadBytes: body.eventOverheadBytes,
     maxResponseBytes: MAX_RESPONSE_BYTES,
     headers,
+    secrets: secretsOf(config, headers),
     write: (batch) => body.write(batch),
     sign: (bytes, sent) => signer(config.auth, bytes, requestId(sent)),
     outcomeOf: (response, sent) => outcomeOf(response, sent, config),
   };
+}
+
+/** Headers whose values are no secrets, and help to understand a response. */
+const PUBLIC_HEADER = /^(?:accept|content|user-agent)/i;
+
+/** Parameters of a URL whose values may be secrets. */
+const SECRET_PARAMETER = /auth|code|key|pass|secret|sig|token/i;
+
+/** See {@link HttpProtocol.secrets}. */
+function secretsOf(
+  { url, headers, auth }: HttpDestinationConfig,
+  { Authorization = "" }: HttpHeaders,
+): string[] {
+  const parameters = [...new URL(url).searchParams].filter(([name]) => SECRET_PARAMETER.test(name));
+  const values = Object.entries(headers).filter(([name]) => !PUBLIC_HEADER.test(name));
+  const texts = [
+    Authorization,
+    ...parameters.map(([, value]) => value),
+    ...values.map(([, value]) => latin1(value.reveal())),
+  ];
+  if (auth.kind === "basic") texts.push(latin1(auth.password.reveal()));
+  return texts.map((text) => text.replace(/^[A-Za-z]+ /, "")); // without the scheme, such as Bearer
 }
 
 /** Names of headers are the same in any case. */
@@ -151,7 +178,8 @@ const FIELDS: Readonly<Record<string, (event: StoredEvent, queueUuid: string) =>
 /** What to do about a status, for people. */
 const ADVICE: readonly (readonly [statuses: readonly number[], advice: string])[] = [
   [[300, 301, 302, 303, 307, 308], "a redirect, which is never followed: see http.url"],
-  [[401, 403, 407], "see http.auth and its secret"],
+  [[401, 403], "see http.auth and its secret"],
+  [[407], "see the user and password of http.proxy"],
   [[404, 405, 410], "see http.url"],
   [[406, 415], "see http.body, http.compression and http.header.content-type"],
 ];
@@ -165,9 +193,25 @@ function outcomeOf(response: HttpResponse, sent: SentEvents, config: HttpDestina
   const { acceptedStatuses, rejectedStatuses, response: kind } = config;
   const isAccepted = acceptedStatuses?.includes(status) ?? (isSuccess(status) && !isForeignStatus(status));
   if (isAccepted) return foreignSuccess(response) ?? READERS[kind](response, sent, config);
-  const isRejected = rejectedStatuses.includes(status) || (kind === "clickhouse" && isDataError(response));
-  if (!isRejected) return failureOf(response, adviceOn(status));
+  const isRejected = rejectedStatuses.includes(status);
+  if (isAboutRequest(response, kind))
+    return failureOf(response, isRejected ? ABOUT_REQUEST : adviceOn(status));
+  if (!isRejected && !(kind === "clickhouse" && isDataError(response)))
+    return failureOf(response, adviceOn(status));
   return foreignRejection(response, sent.count) ?? rejectionOf(response);
+}
+
+const ABOUT_REQUEST = "which is about the request, not about an event: see http.url and http.template.event";
+
+/**
+ * Whether a service that judges events one by one, or by codes, rejects the request as such: a wrong query, template or
+ * index must not make dead letters. A request that is too large is halved.
+ */
+function isAboutRequest(response: HttpResponse, kind: HttpDestinationConfig["response"]): boolean {
+  if (response.status === TOO_LARGE) return false;
+  if (kind === "elasticsearch") return true;
+  const code = kind === "clickhouse" ? clickhouseCode(response) : undefined;
+  return code !== undefined && code !== BAD_ARGUMENTS && !DATA_ERRORS.has(code);
 }
 
 type Reader = (response: HttpResponse, sent: SentEvents, config: HttpDestinationConfig) => Outcome;
@@ -199,11 +243,19 @@ function readInsert(response: HttpResponse): Outcome {
  * Source: ClickHouse's `src/Common/ErrorCodes.cpp`.
  */
 const DATA_ERRORS = new Set([
-  ...[6, 25, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 407, 441, 467, 675, 676],
+  ...[6, 25, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 407, 441, 467, 675, 676, 691],
 ]);
 
-function isDataError({ text }: HttpResponse): boolean {
-  return DATA_ERRORS.has(Number(/^\s*Code: (\d+)\b/.exec(text)?.[1]));
+/** What older versions say of an unknown value of an Enum, and all of a wrong setting. */
+const BAD_ARGUMENTS = 36;
+
+function clickhouseCode({ text }: HttpResponse): number | undefined {
+  const [, code] = /^\s*Code: (\d+)\b/.exec(text) ?? [];
+  return code === undefined ? undefined : Number(code);
+}
+
+function isDataError(response: HttpResponse): boolean {
+  return DATA_ERRORS.has(clickhouseCode(response) ?? Number.NaN);
 }
 
 /** An item of the response to a bulk request, by the kind of action, such as `create`. */
@@ -211,13 +263,16 @@ type BulkItem = Readonly<Record<string, { readonly status?: unknown; readonly er
 
 const CONFLICT = 409;
 
+/** Errors with status 400 that any event gets: no such pipeline, an alias without an index, `index` into a data stream. */
+const ABOUT_INDEX = /pipeline with id|no write index|op_type of create/;
+
 /**
  * Elasticsearch and OpenSearch answer 200, and say in `items` what happened to each event. A conflict is an event that it
  * has under this `_id`. Items are judged as responses are, so a missing index keeps the events.
  */
 function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: HttpDestinationConfig): Outcome {
   const { errors, items } = parseRecord(bulk.text);
-  if (errors === false) return { kind: "accepted" };
+  if (errors === false && items === undefined) return { kind: "accepted" }; // with filter_path
   if (!Array.isArray(items) || items.length !== count)
     return misconfigured(bulk, `which does not account for the ${count} events that were sent`);
   const ids = [...eachId(ranges)];
@@ -226,7 +281,8 @@ function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: Htt
     const response = JSON.stringify(error ?? item).slice(0, KEPT_RESPONSE_CHARS);
     return { id: ids[index]!, status: Number(status), response };
   });
-  const isRejected = ({ status }: RejectedEvent): boolean => config.rejectedStatuses.includes(status);
+  const isRejected = ({ status, response }: RejectedEvent): boolean =>
+    config.rejectedStatuses.includes(status) && !ABOUT_INDEX.test(response);
   const duplicates = results.filter(({ status }) => status === CONFLICT).length;
   const missing = results.filter(({ status }) => !isSuccess(status) && status !== CONFLICT);
   const rejected = missing.filter(isRejected);
@@ -247,6 +303,8 @@ function readBulk(bulk: HttpResponse, { ranges, count }: SentEvents, config: Htt
 function readPartialSuccess(response: HttpResponse): Outcome {
   const { partialSuccess } = parseRecord(response.text);
   const { rejectedLogRecords, errorMessage } = Object(partialSuccess) as Record<string, unknown>;
+  if (/^\s*[^\s{]/.test(response.text))
+    return misconfigured(response, "which is not OTLP in JSON: see http.url");
   if (Number(rejectedLogRecords ?? 0) === 0) return readAnything(response);
   return {
     kind: "rejected",

@@ -27,7 +27,7 @@ export interface HttpResponse {
 }
 
 export const BAD_REQUEST = 400;
-const TOO_LARGE = 413;
+export const TOO_LARGE = 413;
 export const UNPROCESSABLE = 422;
 
 /** Statuses of a server that rejects the content, for any sender. */
@@ -114,11 +114,12 @@ const PAGE = /^\s*</;
 /** A page behind something else, such as a warning of the program that made it; JSON may quote an event that has one. */
 const PAGE_WITHIN = /^\s*[^\s{[].*<(?:!doctype|html|head|body)\b/is;
 
-/** What a collector may send: JSON, text, and what frameworks call bytes whose type they are not told. */
-const COLLECTOR_TYPE = /^(?:|application\/.*|text\/(?:plain|(?:x-)?json).*)$/i;
+/** What a collector may send: JSON, text (ClickHouse's is tab-separated), and what frameworks call bytes of no known type. */
+const COLLECTOR_TYPE = /^(?:|application\/.*|text\/(?:plain|tab-separated-values|(?:x-)?json).*)$/i;
 
-/** What nginx has a page for, in the words of Go's servers, such as Caddy and Traefik. */
-const PLAIN_TO_TLS = "Client sent an HTTP request to an HTTPS server.";
+/** Before an app is asked, in the words of servers: of Go, such as Caddy and Traefik, and of uvicorn. */
+const NOT_HTTP =
+  /^(?:400 Bad Request(?:$|:)|Client sent an HTTP request to an HTTPS server|Invalid HTTP request received)/;
 
 /** What is in a response that cannot be a collector's, as it is written for people, or cannot be read. Undefined: nothing. */
 function foreignContent({ contentType, contentEncoding, text }: HttpResponse): string | undefined {
@@ -127,5 +128,5 @@ function foreignContent({ contentType, contentEncoding, text }: HttpResponse): s
     return `compressed by ${contentEncoding} though nobody asked`;
   if (!COLLECTOR_TYPE.test(contentType)) return contentType;
   if (text.includes("\0")) return "bytes that are not text";
-  return text.trim() === PLAIN_TO_TLS ? "plain HTTP to a TLS port" : undefined;
+  return NOT_HTTP.test(text.trim()) ? "of a server that cannot read the request" : undefined;
 }

@@ -22,7 +22,11 @@ import { PostgresDestination } from "./postgres.ts";
 /** How the destination of each kind is made. */
 const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> } = {
   collector: ({ version, key, ...location }, { batch }) => {
-    const protocol = collectorProtocol(version, { name: key.name, secret: key.secret.reveal() });
+    const protocol = collectorProtocol(
+      version,
+      { name: key.name, secret: key.secret.reveal() },
+      location.url,
+    );
     return new HttpDestination(protocol, httpLocation(location, batch.gzipLevel));
   },
   http: (config, { batch, queueName }) => {

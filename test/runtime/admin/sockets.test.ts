@@ -49,6 +49,14 @@ test("answers probes without a Host by HTTP/1.0, and by HEAD, and nobody who nam
     assert.equal(await ask(`GET ${path} HTTP/1.0`, "Host: haproxy-backend"), status, path);
     assert.equal(await ask(`HEAD ${path} HTTP/1.1`, host, "Connection: close"), status, path);
     assert.equal(await ask(`GET ${path} HTTP/1.1`, "Host: evil.example", "Connection: close"), 403, path);
+    const evil = ["Host: evil.example", "Connection: close"];
+    for (const lines of [
+      [`GET ${path} HTTP/1.1`, host, ...evil],
+      [`GET ${path} HTTP/1.1`, ...evil, host],
+      [`GET ${server.url}${path} HTTP/1.1`, ...evil],
+      [`GET ${path} HTTP/1.1`, "Host: ", "Connection: close"],
+    ])
+      assert.ok([400, 403, 421].includes(await ask(...lines)), lines.join());
     const nameless = await ask(`GET ${path} HTTP/1.1`, "Connection: close");
     assert.ok([400, 403].includes(nameless), `${path}: ${nameless}`);
   }
@@ -144,7 +152,8 @@ test("shows figures only where the system does not tell whose connection it is",
   for (const remoteAddress of ["127.0.0.1", "::1", "192.0.2.7", "fe80::1%lo"]) {
     // A connection that no table of the kernel has.
     const socket = { remoteAddress, remotePort: 0, localAddress: "127.0.0.1", localPort: 0 };
-    const env = { incoming: { httpVersionMajor: 1, httpVersionMinor: 1, socket } };
+    const rawHeaders = ["Host", "localhost"];
+    const env = { incoming: { httpVersionMajor: 1, httpVersionMinor: 1, rawHeaders, socket } };
     const response = await app.request("/", { headers: { Host: "localhost" } }, env);
     assert.equal(response.status, 200);
     assert.doesNotMatch(await response.text(), /of a user|<button/, remoteAddress);

@@ -45,6 +45,7 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
     queue: "main",
     destination: collectorAt(`${url}/v2j`, place),
     durable: new DurableEvents(queue.file.path, queue.events),
+    leaseMs: 60_000,
     metrics,
     counts: new PublisherCounts(),
     ...parts,
@@ -53,6 +54,44 @@ async function send(queue: TestQueue, url: string, options: SendOptions = {}): P
   await metrics.close();
   return sent;
 }
+
+/** A destination that waits for ever where it is told to. */
+function endless(place: "prepare" | "send"): Destination {
+  const never = new Promise<never>(() => {});
+  return {
+    url: "test:",
+    timeoutMs: 1,
+    emptyBatchBytes: 0,
+    prepare: async () => (place === "prepare" ? await never : { sizeBytes: 1, send: () => never }),
+    close: async () => {},
+  };
+}
+
+test("keeps the events of a batch that is never ready or never settled, and says what to look at", async () => {
+  for (const [place, reason] of [
+    ["prepare", /not ready before its lease ended: see that transform/],
+    ["send", /no outcome before the lease ended/],
+  ] as const) {
+    using queue = testQueue();
+    const { outcome } = await send(queue, "http://127.0.0.1:9", {
+      parts: { destination: endless(place), leaseMs: 20 },
+    });
+    assert.equal(outcome.kind, "unavailable");
+    assert.match((outcome as { reason: string }).reason, reason);
+  }
+  using queue = testQueue();
+  const cut = new AbortController();
+  setTimeout(() => cut.abort(), 20);
+  const { outcome } = await send(queue, "http://127.0.0.1:9", {
+    parts: { destination: endless("prepare") },
+    stop: cut.signal,
+  });
+  assert.match((outcome as { reason: string }).reason, /grace time/);
+  await using collector = await serveCollector();
+  const parts = { leaseMs: Number.POSITIVE_INFINITY };
+  const patient = await send(queue, collector.url, { parts, lease: claimed(queue) });
+  assert.equal(patient.outcome.kind, "accepted", "timers know no such time");
+});
 
 test("delivers the events of a lease as they were put, with their ids", async () => {
   using queue = testQueue();

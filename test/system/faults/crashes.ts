@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../../support/eventually.ts";
-import { type ReceivedBatch, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { numbersFrom, type ReceivedBatch, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { serveHttp } from "../../support/servers.ts";
+import { Spool } from "../../support/spool.ts";
 import { CONCURRENCY, Crowd, EACH } from "./crowd.ts";
 import { type Counts, countUp, type Fault, random } from "./fault.ts";
 
@@ -52,6 +54,63 @@ async function killAtRandom(rounds: number): Promise<Counts> {
   return countUp(crowd.put, collector);
 }
 
+/** The settings of `destination = http`: lines of an event's id and the event. A killed publisher's lease is short. */
+const HTTP = {
+  destination: "http",
+  "http.body": "template",
+  "http.template.event": '{"id":"{id}","event":{event}}\\n',
+  "http.compression": "none",
+  "http.timeout": "300ms",
+  "batch.max_events": 20,
+  "publisher.concurrency": CONCURRENCY,
+};
+
+const PUT_PER_ROUND = 200;
+
+/** Publishers with `destination = http` are killed while the endpoint stores slowly, or stores and closes the connection. */
+async function killOverHttp(rounds: number): Promise<Counts> {
+  using spool = new Spool();
+  const ids = new Map<number, string>();
+  const renamed: number[] = [];
+  let stored = 0;
+  await using endpoint = await serveHttp(async (response, { body }) => {
+    for (const line of body.toString().trim().split("\n")) {
+      const { id, event } = JSON.parse(line) as { id: string; event: { n: number } };
+      if ((ids.get(event.n) ?? id) !== id) renamed.push(event.n);
+      ids.set(event.n, id);
+      stored++;
+    }
+    await sleep(random(20));
+    if (random(10) === 0) response.socket?.destroy();
+    else response.end();
+  });
+  const publish = () => spool.quickPublisher({ leaseMarginMs: 100 }, { ...HTTP, "http.url": endpoint.url });
+  for (let round = 0; round < rounds; round++) {
+    spool.put(PUT_PER_ROUND);
+    const received = endpoint.requests.length;
+    await using publisher = publish();
+    await eventually("a request", () => endpoint.requests.length > received);
+    await sleep(random(30));
+    publisher.signal("SIGKILL");
+    await publisher.ended;
+  }
+  await using _publisher = publish();
+  await eventually("an empty queue", () => spool.queue.depth() === 0);
+  const put = numbersFrom(1, rounds * PUT_PER_ROUND);
+  const lost = put.filter((n) => !ids.has(n)).length;
+  assert.deepEqual(renamed, [], "an event has the same id each time");
+  assert.equal(spool.integrity(), "ok");
+  assert.deepEqual(spool.leases(), [], "no lease is left");
+  return {
+    put: put.length,
+    delivered: ids.size,
+    duplicates: stored - ids.size,
+    dead: spool.deadLetters().length,
+    lost,
+  };
+}
+
 export const CRASHES: readonly Fault[] = [
   { name: "kill -9 of producers, publishers, all", rounds: 120, quickRounds: 6, run: killAtRandom },
+  { name: "kill -9 of publishers over HTTP", rounds: 60, quickRounds: 2, run: killOverHttp },
 ];

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -49,6 +50,20 @@ test("the path of the file may have a variable, as for systemd's credentials", (
   const env = { CREDENTIALS_DIRECTORY: directory.path };
   const { key } = collectorOf(parsePublisherConfig(text, { env }));
   assert.equal(Buffer.from(key.secret.reveal()).toString(), "hunter2 has a long secret");
+});
+
+test("a named pipe and a directory are no files to read: they would block the process, at a reload too", () => {
+  using directory = temporaryDirectory();
+  const pipe = join(directory.path, "pipe");
+  assert.equal(spawnSync("mkfifo", [pipe]).status, 0);
+  for (const [path, reason] of [
+    [pipe, /named pipe: name a regular file/],
+    [directory.path, /it is a directory/],
+  ] as const) {
+    failsToLoad([`key.secret_file = ${path}`], reason);
+    failsToLoad([`key.secret = ${SECRET}`, `collector.tls_ca_file = ${path}`], reason);
+    assert.throws(() => loadPublisherConfig(path), reason);
+  }
 });
 
 test("a file that cannot be a secret is rejected by name, and its contents are never shown", () => {

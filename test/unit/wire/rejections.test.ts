@@ -99,9 +99,43 @@ test("knows a failure in the words of many APIs", () => {
     '{"success":false}',
     '{"status":"Failed"}',
     '{"status":400}',
+    '{"code":413,"text":"too many"}',
+    '{"result":"error"}',
+    '{"FailedPutCount":1}',
+    '{"kind":"x","insertErrors":[{"index":0}]}',
+    '{"partial_success":{"rejected_log_records":"2"}}',
+    '{"data":{"ok":3,"failures":1}}',
+    '{"hasErrors":true}',
+    '[{"status":202},{"status":429,"error":"slow down"}]',
+    '{"success":true}\n{"success":false,"code":400}\n',
+    '{"accepted":3',
+    '{"offsets":[{"offset":7,"error_code":null},{"error_code":50002,"error":"full"}]}',
+    '{"code":200,"status":[{"name":"orders","successful":2,"failed":1}]}',
+    '{"successful_rows":2,"quarantined_rows":1}',
+    '{"Status":"Fail","NumberFilteredRows":0}',
+    '{"errcode":40001}',
+    "0",
+    "Error: quota exceeded",
   ])
     assert.ok(saysFailure(text), text);
-  for (const text of ["", "no", "0", "null", "[]", "{}", '{"errors":[]}', '{"error":""}', '{"status":399}'])
+  for (const text of [
+    ...["", "no", "1", "null", "[]", "{}", '{"errors":[]}', '{"error":""}', '{"status":399}', "stored [3]"],
+    ...[
+      '{"code":0,"text":"Success"}',
+      '{"errno":0,"errmsg":"ok"}',
+      '{"failed":0}',
+      '{"rejected":[]}',
+      "[1,2]",
+    ],
+    ...[
+      '{"referrers":2,"code":"OK"}',
+      '{"hasErrors":false}',
+      '[{"status":202}]',
+      '{"success":true}\n\n{"success":true}',
+    ],
+    ...['{"error_code":200,"offset":7}', '{"offsets":[{"offset":7,"error_code":null,"error":null}]}'],
+    ...['{"partialSuccess":{"errorMessage":"soon deprecated"}}', '{"data":{"item":{"error":"sent back"}}}'],
+  ])
     assert.ok(!saysFailure(text), text);
 });
 

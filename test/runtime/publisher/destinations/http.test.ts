@@ -239,6 +239,15 @@ const meanings: readonly (readonly [
     CLICKHOUSE,
     { kind: "rejected" },
   ],
+  [
+    "a query that ClickHouse cannot parse",
+    answer(400, "Code: 62. DB::Exception: Syntax error"),
+    CLICKHOUSE,
+    { kind: "misconfigured" },
+    /see http\.url/,
+  ],
+  ["an unknown value of ClickHouse's Enum", answer(400, "Code: 36. DB::E"), CLICKHOUSE, { kind: "rejected" }],
+  ["ClickHouse's 413", answer(413, "Code: 307. DB::E"), CLICKHOUSE, { kind: "rejected" }],
   ["ClickHouse's full disk", answer(500, "Code: 243. DB::Exception"), CLICKHOUSE, { kind: "unavailable" }],
 ];
 
@@ -262,7 +271,7 @@ test("takes a bulk request for accepted when Elasticsearch has each event, those
   const items = [CREATED, failed(409, "version_conflict_engine_exception"), CREATED];
   await using server = await serveHttp(answer(200, { took: 3, errors: true, items }));
   assert.deepEqual(await deliver(server.url, BULK), { kind: "accepted", duplicates: 1 });
-  await using clean = await serveHttp(answer(200, { took: 3, errors: false, items: [] }));
+  await using clean = await serveHttp(answer(200, { errors: false })); // with filter_path
   assert.deepEqual(await deliver(clean.url, BULK), { kind: "accepted" });
 });
 
@@ -284,6 +293,36 @@ test("makes dead letters of the events that Elasticsearch cannot map, and sends 
   });
 });
 
+test("reads the longest answer of Elasticsearch: each of thousands of events is rejected", async () => {
+  const events = Array.from({ length: 20_000 }, () => "{}");
+  const item = {
+    create: { status: 400, error: { type: "document_parsing_exception", reason: "r".repeat(500) } },
+  };
+  await using server = await serveHttp(answer(200, { errors: true, items: events.map(() => item) }));
+  const outcome = await deliver(server.url, BULK, { events });
+  assert.ok(outcome.kind === "partial");
+  assert.equal(outcome.rejected.length, events.length);
+});
+
+test("keeps all events when Elasticsearch rejects the request, and halves one that is too large", async () => {
+  for (const [status, kind] of [
+    [400, "misconfigured"],
+    [413, "rejected"],
+    [503, "unavailable"],
+  ] as const) {
+    await using server = await serveHttp(
+      answer(status, { error: { type: "x_content_parse_exception" }, status }),
+    );
+    assert.equal((await deliver(server.url, BULK)).kind, kind);
+  }
+  const reason = "pipeline with id [orders] does not exist";
+  const items = EVENTS.map(() => ({
+    create: { status: 400, error: { type: "illegal_argument_exception", reason } },
+  }));
+  await using server = await serveHttp(answer(200, { errors: true, items }));
+  assert.partialDeepStrictEqual(await deliver(server.url, BULK), { kind: "misconfigured" });
+});
+
 test("keeps all events when their index does not exist or may not be written", async () => {
   for (const status of [404, 403]) {
     const items = EVENTS.map(() => failed(status, "index_not_found_exception"));
@@ -295,6 +334,8 @@ test("keeps all events when their index does not exist or may not be written", a
 test("takes a bulk answer that does not account for each event for no acceptance", async () => {
   for (const body of [
     { errors: true, items: [CREATED] },
+    { errors: false, items: [] },
+    { errors: false, items: [CREATED, CREATED] },
     {},
     "",
     { errors: true, items: [CREATED, {}, 7] },
@@ -314,6 +355,10 @@ test("takes an OTLP answer with rejected records for a rejection, and a warning 
     status: 422,
     response: "too old",
   });
+  for (const body of ["OK", "\n\x04\b\x02", { partial_success: { rejected_log_records: 1 } }]) {
+    await using other = await serveHttp(answer(200, body));
+    assert.equal((await deliver(other.url, settings)).kind, "misconfigured", JSON.stringify(body));
+  }
   for (const body of [{}, { partialSuccess: {} }, { partialSuccess: { errorMessage: "soon deprecated" } }]) {
     await using fine = await serveHttp(answer(200, body));
     assert.deepEqual(await deliver(fine.url, settings), { kind: "accepted" });
@@ -326,6 +371,28 @@ test("shows no query of the URL, which may hold a secret", async () => {
   assert.equal(outcome.kind, "unavailable");
   assert.match((outcome as { reason: string }).reason, /\/in: /);
   assert.doesNotMatch(JSON.stringify(outcome), /s3cret/);
+});
+
+test("shows no secret that the service sends back", async () => {
+  const secret = "s3cret-of-ours";
+  const echoed = [secret, Buffer.from(`main:${secret}`).toString("base64")];
+  for (const settings of [
+    { "http.auth": "bearer", "http.token": secret },
+    { "http.auth": "basic", "http.user": "main", "http.password": secret },
+    { "http.header.authorization": `Splunk ${secret}` },
+    { "http.header.x-api-key": secret },
+    { "http.proxy": `http://main:${secret}@SERVER` },
+  ] satisfies Settings[])
+    for (const status of [200, 400, 401, 500]) {
+      await using server = await serveHttp((response, { path, headers }) =>
+        answer(status, { error: { path, headers, password: secret } })(response, server.requests[0]!),
+      );
+      const proxy = settings["http.proxy"]?.replace("SERVER", new URL(server.url).host);
+      const all = { ...settings, ...(proxy && { "http.proxy": proxy }) };
+      const text = JSON.stringify(await deliver(`${server.url}/in?table=orders&token=${secret}`, all));
+      assert.match(text, /table=orders.*\[redacted\].*x-ndjson/);
+      for (const shown of echoed) assert.ok(!text.includes(shown), text);
+    }
 });
 
 test("finds the one event that a changed schema rejects, and delivers the others through outages and restarts", async () => {

@@ -239,6 +239,7 @@ for (const text of [
   '{"status":503}',
   "false",
   '["a","list"]',
+  "error: no backend",
 ])
   test(`takes no 200 for an acceptance that says ${text} of three events`, () => {
     assert.equal(outcome(200, { text, contentType: "application/json" }).kind, "misconfigured");
