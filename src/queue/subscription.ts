@@ -246,7 +246,7 @@ export class SubscriptionReader<E> {
       this.#checkpoints.keepUp();
       this.#trimmer.keepUp(settledBytes);
     } catch {
-      // The batch is settled all the same. The next one tries again, and reports what keeps failing.
+      // The batch is settled all the same, and the next one tries again.
     }
   }
 
