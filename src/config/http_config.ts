@@ -135,11 +135,12 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
    */
   readonly compression: "gzip" | "none";
   /**
-   * `http.response`: what accepts a batch besides the status. `status`: nothing more, but a web page and JSON that reports
-   * a failure do not; `clickhouse`: an empty body, and errors by their codes; `elasticsearch`: each event's status in the answer to a
-   * bulk request; `otlp`: no rejected records in the answer. Default: `status`.
+   * `http.response`: what accepts a batch besides the status. `status`: nothing more, but a web page and a body that
+   * reports a failure do not; `any`: any body but a web page, for a service that sends the events back; `clickhouse`: an
+   * empty body, and errors by their codes; `elasticsearch`: each event's status in the answer to a bulk request; `otlp`: no
+   * rejected records in the answer. Default: `status`.
    */
-  readonly response: "status" | "clickhouse" | "elasticsearch" | "otlp";
+  readonly response: "status" | "any" | "clickhouse" | "elasticsearch" | "otlp";
   /** `http.accepted_statuses`: which statuses accept a batch, with commas between. Default: 2xx without 205 to 208 and 226. */
   readonly acceptedStatuses: readonly number[] | undefined;
   /**
@@ -185,7 +186,7 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
     compression,
     response: section.read(
       "http.response",
-      optional(oneOf("status", "clickhouse", "elasticsearch", "otlp"), "status" as const),
+      optional(oneOf("status", "any", "clickhouse", "elasticsearch", "otlp"), "status" as const),
     ),
     acceptedStatuses,
     rejectedStatuses,

@@ -219,6 +219,7 @@ type Reader = (response: HttpResponse, sent: SentEvents, config: HttpDestination
 /** What the body of a success says. */
 const READERS: Readonly<Record<HttpDestinationConfig["response"], Reader>> = {
   status: readAnything,
+  any: () => ({ kind: "accepted" }),
   clickhouse: readInsert,
   elasticsearch: readBulk,
   otlp: readPartialSuccess,

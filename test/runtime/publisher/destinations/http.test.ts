@@ -346,6 +346,14 @@ test("takes a bulk answer that does not account for each event for no acceptance
   }
 });
 
+test("takes events that a service sends back for no report of failures, if told so, but never a web page", async () => {
+  await using echo = await serveHttp(answer(200, [{ action: "login", error: "wrong password" }]));
+  assert.equal((await deliver(echo.url, {})).kind, "misconfigured");
+  assert.deepEqual(await deliver(echo.url, { "http.response": "any" }), { kind: "accepted" });
+  await using page = await serveHttp(answer(200, "<!doctype html><p>Welcome"));
+  assert.equal((await deliver(page.url, { "http.response": "any" })).kind, "misconfigured");
+});
+
 test("takes an OTLP answer with rejected records for a rejection, and a warning for none", async () => {
   const settings = { "http.response": "otlp" };
   const partialSuccess = { rejectedLogRecords: "1", errorMessage: "too old" };
