@@ -8,8 +8,8 @@ import { ConfigurationError } from "../errors.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { EventTable } from "../storage/events.ts";
 import { locateQueueFile } from "../storage/locations.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
-import { QueueFile } from "../storage/queue_file.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS, isBusy, retryWhileBusy } from "../storage/lock_wait.ts";
+import { OPEN_TIMEOUT_MS, QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
 
@@ -34,16 +34,22 @@ export function openQueue(
   try {
     const events = new EventTable(file);
     if (!isDestinationGiven) checkBatchVersion(config, events);
-    if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
-    if (config.retention !== undefined) events.setRetention(config.retention);
     const subscriptions = new SubscriptionTable(file);
-    openSubscription(config, subscriptions);
+    // As patient as opening: a lock that is held for some seconds must not end a start.
+    retryWhileBusy(() => applySettings(config, events, subscriptions), OPEN_TIMEOUT_MS);
     noteDestination(config, subscriptions, destinationUrl);
     return { file, events };
   } catch (error) {
     file.close(); // the caller has no reference to it
     throw error;
   }
+}
+
+/** Writes into the file what the configuration says of it, where the file says otherwise. */
+function applySettings(config: PublisherConfig, events: EventTable, subscriptions: SubscriptionTable): void {
+  if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
+  if (config.retention !== undefined) events.setRetention(config.retention);
+  openSubscription(config, subscriptions);
 }
 
 /** Adds the subscription if the configuration says where it starts. Otherwise it must exist. */
@@ -56,16 +62,19 @@ function openSubscription(
   else subscriptions.idOf(name);
 }
 
-/** Without the note, events of two subscriptions that share a destination may be stored twice. So a full disk stops nothing. */
+/**
+ * Without the note, events of two subscriptions that share a destination may be stored twice. So neither a full disk nor a
+ * lock that stays held ends a start.
+ */
 function noteDestination(
   { subscription }: PublisherConfig,
   subscriptions: SubscriptionTable,
   url: string,
 ): void {
   try {
-    subscriptions.noteDestination(subscription.name, url);
+    retryWhileBusy(() => subscriptions.noteDestination(subscription.name, url), OPEN_TIMEOUT_MS);
   } catch (error) {
-    if (!isDiskFull(error)) throw error;
+    if (!isDiskFull(error) && !isBusy(error)) throw error;
   }
 }
 

@@ -282,7 +282,8 @@ export class EventQueue<T, Output = T> implements Disposable {
   /**
    * Reads a subscription of the queue in this process: gives its events in batches, which come again until they are
    * acked (at least once). It is added if it does not exist. Several consumers, in as many processes, may share one
-   * subscription. Leaving the loop, `signal` and `close` end it, and release what is not settled.
+   * subscription. Leaving the loop, `signal` and `close` end it, and release what is not settled. While the queue is
+   * paused, it gives no batch.
    *
    * What a service consumes by itself needs no publisher. Without one, a power cut may take more of the last puts than
    * with one, since it syncs them ten times a second.

@@ -167,7 +167,12 @@ export class SubscriptionReader<E> {
     this.#isClosed = true;
     this.#signal?.removeEventListener("abort", this.close);
     this.#watch.disarm();
-    for (const { lease } of this.#held.values()) this.#leases.release(lease);
+    for (const { lease } of this.#held.values())
+      try {
+        this.#leases.release(lease);
+      } catch {
+        // A held lock or a full disk: then the lease expires. The end of a loop or of a service must not fail for that.
+      }
     this.#held.clear();
     void this.#durable.close();
     this.#wake();
@@ -198,6 +203,7 @@ export class SubscriptionReader<E> {
   #claim(): Lease | undefined {
     const limits = { maxEvents: this.#maxEvents, maxBytes: MAX_BATCH_BYTES };
     try {
+      if (this.#leases.state().pausedAtMs !== null) return undefined;
       return this.#leases.claimNext({ ...limits, except: this.#held });
     } catch (error) {
       if (isBusy(error)) return undefined; // another process holds the lock
@@ -230,10 +236,18 @@ export class SubscriptionReader<E> {
     if (this.#isClosed || held === undefined) return false;
     const isOurs = settle();
     this.#held.delete(lease.id);
-    this.#checkpoints.keepUp();
-    this.#trimmer.keepUp(held.bytes);
+    this.#maintain(held.bytes);
     this.#wake();
     return isOurs;
+  }
+
+  #maintain(settledBytes: number): void {
+    try {
+      this.#checkpoints.keepUp();
+      this.#trimmer.keepUp(settledBytes);
+    } catch {
+      // The batch is settled all the same, and the next one tries again.
+    }
   }
 
   /** Waits until there may be something to do. */

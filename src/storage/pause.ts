@@ -1,5 +1,6 @@
 /**
- * Whether a queue is paused: its publishers send nothing. It is in the file, so that it survives restarts.
+ * Whether a queue is paused: its publishers send nothing, and its consumers get nothing. It is in the file, so that it
+ * survives restarts.
  *
  * @module
  */

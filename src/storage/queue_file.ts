@@ -32,7 +32,7 @@ export const DEFAULT_FILE_MODE = 0o600;
 export const APPLICATION_ID = 0x65767370;
 
 /** How long opening waits for others that open, migrate or recover the same file, in milliseconds. */
-const OPEN_TIMEOUT_MS = 5_000;
+export const OPEN_TIMEOUT_MS = 5_000;
 
 /** How often {@link QueueFile.checkPlace} checks, in milliseconds: a check costs 2 us. */
 const PLACE_CHECK_MS = 1_000;

@@ -164,9 +164,10 @@ export class GroupCommitSink implements Sink {
 
   async #commit(group: readonly AcceptedBatch[]): Promise<readonly StoreResult[]> {
     const results = this.#target.write(group);
-    if (this.#fsync === "always" && results.some(({ stored }) => stored > 0)) await this.#syncOrUndo();
+    const mustSync = this.#fsync === "always" && results.some(({ stored }) => stored > 0);
+    if (mustSync) await this.#syncOrUndo();
     this.#target.onCommit();
-    this.#isDirty = true;
+    this.#isDirty = !mustSync;
     return results;
   }
 

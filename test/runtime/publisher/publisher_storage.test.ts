@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { healthOf } from "../../../src/publisher/health.ts";
+import { LeaseTable } from "../../../src/storage/leases.ts";
+import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
-import { newQueue } from "../../support/publisher.ts";
+import { start } from "../../support/processes.ts";
+import { newPublisher, newQueue } from "../../support/publisher.ts";
+
+const FILE_OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
 
 test("continues when the queue file works again", async () => {
   await using collector = await serveCollector();
@@ -24,6 +30,38 @@ test("continues when the queue file works again", async () => {
     ['{"id":1}', '{"id":2}', '{"id":3}'],
   );
   assert.deepEqual(main.publisher.status().lastProblem?.kind, "storage");
+});
+
+test("does not try a failing queue file before its backoff is over, whatever wakes the publisher", async (t) => {
+  const { random } = Math;
+  Math.random = () => 0.99; // so that a backoff takes 495 ms at least
+  t.after(() => {
+    Math.random = random;
+  });
+  await using main = newQueue("http://127.0.0.1:9");
+  const { publisher, queue } = main;
+  queue.putMany(Array.from({ length: 50 }, (_, id) => ({ id })));
+  const other = QueueFile.open(publisher.file, FILE_OPTIONS);
+  const leases = new LeaseTable(other, 1_000);
+  leases.deadLetter(leases.claim(0, 50)!, { status: 422, response: "no" });
+  other.db.exec("ALTER TABLE eventspool_epoch RENAME TO hidden");
+  void publisher.run();
+  const now = () => {
+    const { counts, lastProblem } = publisher.metrics();
+    return { failures: counts.storageFailures, failedAtMs: lastProblem!.atMs };
+  };
+  let wakeUps = 0;
+  for (let id = 1; id <= 50 && wakeUps < 3; id++) {
+    const before = now();
+    assert.equal((await publisher.deadLetters.retry({ ids: [id] })).retried, 1); // wakes it
+    for (let turn = 0; turn < 3; turn++) await nextTurn();
+    if (Date.now() - before.failedAtMs > 400) continue; // a slow machine: the backoff may be over
+    assert.equal(now().failures, before.failures);
+    wakeUps++;
+  }
+  assert.ok(wakeUps > 0);
+  other.db.exec("ALTER TABLE hidden RENAME TO eventspool_epoch");
+  other.close();
 });
 
 test("reports that the queue file was removed, and delivers its events", async () => {
@@ -54,4 +92,24 @@ test("stops without an error when the queue file cannot be read", async () => {
   await running; // does not reject
   other.exec("ALTER TABLE hidden RENAME TO eventspool_queue");
   other.close();
+});
+
+test("starts with new settings although another process holds the lock for longer than a put waits", async () => {
+  await using main = newQueue("http://127.0.0.1:9");
+  await using holder = start("test/support/programs/lock_holder.ts", [main.queue.file, "1500"]);
+  await holder.line(/held/);
+  await using publisher = newPublisher("http://127.0.0.1:8", main.directory, {
+    max_queue_size: "7",
+    "queue.retention": "1h",
+    "publisher.subscription": "audit",
+    "subscription.start": "oldest",
+  });
+  const { state } = publisher.status();
+  assert.equal(state.maxEvents, 7);
+  assert.equal(state.retention.maxAgeMs, 3_600_000);
+  assert.deepEqual(
+    state.subscriptions.map(({ name }) => name),
+    ["default", "audit"],
+  );
+  await holder.ended;
 });

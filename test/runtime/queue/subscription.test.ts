@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigurationError, EventQueueClosedError } from "../../../src/errors.ts";
-import { type EventBatch, EventQueue, serializeJsonEvent } from "../../../src/mod.ts";
+import { type EventBatch, EventQueue, type EventQueueOptions, serializeJsonEvent } from "../../../src/mod.ts";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
+import { Pause } from "../../../src/storage/pause.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -12,15 +13,18 @@ interface Numbered {
   readonly n: number;
 }
 
+const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
+
 class TestQueue implements Disposable {
   readonly #directory = temporaryDirectory();
   readonly events = this.open();
   #put = 0;
 
-  open(): EventQueue<Numbered> {
+  open(options: EventQueueOptions = {}): EventQueue<Numbered> {
     return new EventQueue<Numbered>("main", serializeJsonEvent, {
       directory: this.#directory.path,
       maxEvents: 1_000_000,
+      ...options,
     });
   }
 
@@ -88,6 +92,54 @@ test("gives what is released again, with one more attempt, also what was left wh
     break;
   }
   assert.deepEqual(attempts, [1, 2, 3, 4]);
+});
+
+test("ends while another process holds the lock, and what it could not release comes again", async () => {
+  using queue = new TestQueue();
+  queue.put(2);
+  using events = queue.open({ busyTimeoutMs: 20 });
+  const stop = new AbortController();
+  const options = { start: "oldest", maxEvents: 1, maxInFlight: 2 } as const;
+  const batches = events.subscribe<Numbered>("index", { ...options, signal: stop.signal });
+  for (let n = 1; n <= 2; n++) assert.deepEqual(numbersOf((await batches.next()).value!), [n]);
+  const other = QueueFile.open(events.file, OPTIONS);
+  other.db.exec("BEGIN IMMEDIATE");
+  stop.abort(); // an error in here would end the process
+  assert.equal((await batches.next()).done, true);
+  other.db.exec("ROLLBACK; UPDATE eventspool_lease SET expires_at_ms = claimed_at_ms"); // as after their time
+  other.close();
+  const again = queue.events.subscribe<Numbered>("index", options);
+  for (let n = 1; n <= 2; n++) assert.deepEqual(numbersOf((await again.next()).value!), [n]);
+});
+
+test("gives nothing while the queue is paused, and goes on when it is resumed", async () => {
+  using queue = new TestQueue();
+  queue.put(1);
+  const file = QueueFile.open(queue.events.file, OPTIONS);
+  const pause = new Pause(file);
+  pause.set(true);
+  const next = queue.events.subscribe<Numbered>("index", { start: "oldest" }).next();
+  assert.equal(await Promise.race([next, sleep(50)]), undefined);
+  pause.set(false);
+  assert.deepEqual(numbersOf((await next).value!), [1]);
+  file.close();
+});
+
+test("acks a batch though the file cannot be trimmed after it", async () => {
+  using queue = new TestQueue();
+  const batches = queue.events.subscribe<Numbered>("index");
+  queue.events.putMany(Array.from({ length: 15 }, (_, n) => ({ n, text: "x".repeat(100_000) })));
+  const file = QueueFile.open(queue.events.file, OPTIONS);
+  file.db.exec(
+    "UPDATE eventspool_subscription SET claimed_id = 15, settled_count = 15 WHERE name = 'default'",
+  );
+  file.db.exec(
+    "CREATE TRIGGER no_trim BEFORE DELETE ON eventspool_event BEGIN SELECT raise(ABORT, 'no'); END",
+  );
+  const { value: batch } = await batches.next();
+  assert.equal(batch!.ack(), true);
+  assert.throws(() => file.db.exec("DELETE FROM eventspool_event"), /no/);
+  file.close();
 });
 
 test("has no more batches unsettled than allowed, and gives those again that take too long", async () => {

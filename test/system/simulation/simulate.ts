@@ -13,17 +13,21 @@ time.install();
 const { World } = await import("./world.ts");
 
 let nth = seed;
+let world: InstanceType<typeof World> | undefined;
 const fail = (error: unknown): void => {
   const afterHours = (time.nowMs / 3_600_000).toFixed(1);
   console.error(`Seed ${nth} fails after ${afterHours} hours: ${(error as Error).stack}`);
   console.error(`Once more: bun run faults time --seed ${nth} --worlds 1 --hours ${hours}`);
   exit(1);
 };
+process.on("exit", () => world?.discard()); // the seed is all that it takes to see a failure again
+process.on("SIGTERM", () => exit(1));
 process.on("uncaughtException", fail);
 process.on("unhandledRejection", fail);
 const sum: Record<string, number> = { hours: 0 };
 for (; nth < seed + count; nth++) {
-  const history = await new World(time, nth).live(hours).catch(fail);
+  world = new World(time, nth);
+  const history = await world.live(hours).catch(fail);
   sum.hours! += hours;
   for (const [name, value] of Object.entries(history ?? {})) sum[name] = (sum[name] ?? 0) + value;
 }

@@ -52,6 +52,8 @@ export interface CollectorCounts {
   duplicateRequests: number;
   duplicateEvents: number;
   tooLarge: number;
+  /** Events that consumers in the service's process got. */
+  consumed: number;
 }
 
 /** A publisher as its collector sees it. */
@@ -63,7 +65,8 @@ export interface Sender {
   acceptedCount: number;
 }
 
-interface SentEvent extends NumberedEvent {
+/** An event as it was sent. */
+export interface SentEvent extends NumberedEvent {
   readonly id: number;
   /** Its UUID and id, by which duplicates are dropped. */
   readonly name: string;
@@ -110,6 +113,7 @@ export class SimulatedCollector {
     duplicateRequests: 0,
     duplicateEvents: 0,
     tooLarge: 0,
+    consumed: 0,
   };
   #newestId = 0;
   #uuid: string | undefined;
@@ -161,6 +165,14 @@ export class SimulatedCollector {
       ...(JSON.parse(Buffer.from(body).toString()) as NumberedEvent),
     }));
     return { sizeBytes: batch.joined.length, send: (stop) => this.#send(events, { sender, stop }) };
+  }
+
+  /** A consumer in the service's own process has events: there is no network in between. */
+  consume(events: readonly SentEvent[], sender: Sender): void {
+    this.lastContactAtMs = this.#time.nowMs;
+    this.counts.consumed += events.length;
+    for (const event of events) this.decided.add(event.id);
+    for (const event of events) this.#accept(event, sender);
   }
 
   /** The request arrives or not, and its response does or not, even if the sender was killed meanwhile. */

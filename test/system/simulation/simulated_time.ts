@@ -19,6 +19,18 @@ const BEGIN_MS = Date.UTC(2026, 0, 1);
 /** How often an idle publisher checks for events, in milliseconds. A poll is known by this number, which nothing else has. */
 export const POLL_MS = 997;
 
+/** How often an idle consumer in the process of a service does, in milliseconds. */
+const CONSUMER_POLL_MS = 1_000;
+
+/** How long a sleep for a lock takes, in milliseconds: a hundred times what it is, since each costs an attempt. */
+const LOCK_SLEEP_MS = 20;
+
+/** How long it takes to look at the clock, in milliseconds. Who spins for a lock would do so for ever, else. */
+const CLOCK_LOOK_MS = 0.001;
+
+/** The longest pause between two steps of a work that is under way, in milliseconds. */
+const BREATH_MS = 1;
+
 /**
  * Checks that are made again and again although nothing happens become rare: the next one comes after so many times as
  * long as nothing has happened, and at the latest after three hours. Once something happens, they are as frequent as ever.
@@ -108,7 +120,14 @@ export class SimulatedTime {
     this.#installTimers();
     this.#installDisk();
     Date.now = () => Math.floor(BEGIN_MS + this.nowMs + this.clockErrorMs);
-    performance.now = () => this.nowMs;
+    performance.now = () => {
+      this.nowMs += CLOCK_LOOK_MS;
+      return this.nowMs;
+    };
+    Atomics.wait = () => {
+      this.nowMs += LOCK_SLEEP_MS;
+      return "timed-out";
+    };
     Math.random = () => this.random();
     syncBuiltinESMExports();
   }
@@ -116,7 +135,7 @@ export class SimulatedTime {
   #installTimers(): void {
     const set = (run: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]): Timer => {
       const resume = () => run(...args);
-      if (delayMs === POLL_MS) return this.#check(delayMs, resume);
+      if (isPoll(delayMs)) return this.#check(delayMs, resume);
       return this.after(Math.max(1, Math.trunc(delayMs)), resume); // as Node does
     };
     const repeat = (run: () => void, delayMs = 0): Timer => {
@@ -131,8 +150,14 @@ export class SimulatedTime {
     const all = { setTimeout: set, setInterval: repeat, clearTimeout: clear, clearInterval: clear };
     Object.assign(globalThis, all);
     Object.assign(timers, all);
-    const pause = <T>(delayMs = 0, value?: T, options?: { signal?: AbortSignal }): Promise<T> =>
-      this.#wait((run) => this.#check(delayMs, run), options?.signal).then(() => value as T);
+    const pause = <T>(delayMs = 0, value?: T, options?: { signal?: AbortSignal }): Promise<T> => {
+      // No checks: a backoff, which is random, and a breath between two steps of a work.
+      const start = (run: () => void): Timer =>
+        Number.isInteger(delayMs) && delayMs > BREATH_MS
+          ? this.#check(delayMs, run)
+          : this.after(delayMs, run);
+      return this.#wait(start, options?.signal).then(() => value as T);
+    };
     const nextTurn = <T>(value?: T): Promise<T> => this.sleep(0).then(() => value as T);
     Object.assign(timersPromises, { setTimeout: pause, setImmediate: nextTurn });
   }
@@ -177,15 +202,15 @@ export class SimulatedTime {
   happened(): void {
     this.#happenedAtMs = this.nowMs;
     this.#hasten(({ checkMs = Number.POSITIVE_INFINITY }) =>
-      checkMs === POLL_MS || this.random() < ALERT_SHARE ? this.nowMs + checkMs : Number.POSITIVE_INFINITY,
+      isPoll(checkMs) || this.random() < ALERT_SHARE ? this.nowMs + checkMs : Number.POSITIVE_INFINITY,
     );
   }
 
   /** A publisher has written something: who polls looks when a lease expires. */
   committed(): void {
     const changeAtMs = this.nextChangeAtMs();
-    this.#hasten(({ checkMs }) =>
-      checkMs === POLL_MS ? Math.max(changeAtMs, this.nowMs + POLL_MS) : Number.POSITIVE_INFINITY,
+    this.#hasten(({ checkMs = 0 }) =>
+      isPoll(checkMs) ? Math.max(changeAtMs, this.nowMs + POLL_MS) : Number.POSITIVE_INFINITY,
     );
   }
 
@@ -218,7 +243,7 @@ export class SimulatedTime {
       this.nowMs = Math.max(this.nowMs, next.atMs);
       actors.run(actor, next.run);
     }
-    this.nowMs = endMs;
+    this.nowMs = Math.max(this.nowMs, endMs);
   }
 
   #wait(start: (run: () => void) => Timer, signal: AbortSignal | undefined): Promise<void> {
@@ -238,7 +263,7 @@ export class SimulatedTime {
 
   #check(delayMs: number, run: () => void): Timer {
     const idleMs = Math.min(MAX_IDLE_MS, IDLE_FACTOR * (this.nowMs - this.#happenedAtMs));
-    const changeInMs = delayMs === POLL_MS ? this.nextChangeAtMs() - this.nowMs : Number.POSITIVE_INFINITY;
+    const changeInMs = isPoll(delayMs) ? this.nextChangeAtMs() - this.nowMs : Number.POSITIVE_INFINITY;
     return this.#add(Math.max(delayMs, Math.min(idleMs, changeInMs)), run, { checkMs: delayMs });
   }
 
@@ -267,6 +292,11 @@ export class SimulatedTime {
     }
     return undefined;
   }
+}
+
+/** Whether a timer is that of somebody idle. */
+function isPoll(delayMs: number): boolean {
+  return delayMs === POLL_MS || delayMs === CONSUMER_POLL_MS;
 }
 
 /** Promises go on before the next turn of the event loop. */

@@ -9,7 +9,7 @@ const SEED = 1;
 const WORLDS = 50;
 const HOURS = 200;
 
-test("keeps its promises through 10,000 simulated hours of outages, kills and clock changes", {
+test("keeps its promises through 10,000 simulated hours of outages, kills, held locks and full disks", {
   skip,
   timeout: 1_800_000,
 }, async () => {
@@ -27,6 +27,10 @@ test("keeps its promises through 10,000 simulated hours of outages, kills and cl
     "partitions",
     "clockChanges",
     "takenOver",
+    "consumed",
+    "rolledBackPuts",
+    "lockedPuts",
+    "diskFullPuts",
   ] as const;
   for (const name of happened) assert.ok(history[name] > 0, `${name}: ${JSON.stringify(history)}`);
 });

@@ -8,12 +8,14 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import Database from "better-sqlite3";
 import { type PublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
-import { EventQueueFullError } from "../../../src/errors.ts";
+import { EventQueueFullError, EventStorageError } from "../../../src/errors.ts";
 import { BACKOFF_BASE_MS } from "../../../src/publisher/circuit_breaker.ts";
 import { DEAD_LETTER_BURST } from "../../../src/publisher/poison_guard.ts";
 import { Publisher } from "../../../src/publisher/publisher.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
+import { Outbox } from "../../../src/queue/outbox.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { EventTable } from "../../../src/storage/events.ts";
@@ -55,6 +57,23 @@ const MAX_DEAD_LETTERS = 30;
 /** The size of a temporary file system in memory from which on it is used: there are small ones in containers. */
 const MIN_MEMORY_BYTES = 1_000_000_000;
 
+/** How much fits into a page, in bytes. */
+const FILLED_BYTES = 4_000;
+
+/** More pages than any file has: SQLite's own limit. */
+const MAX_PAGES = 2 ** 32 - 2;
+
+/** Why a transaction of the service is undone. */
+const ROLLED_BACK = new Error("rolled back");
+
+/** The connections to queue files, for what SQLite limits by connection. */
+const connections = new Set<Database.Database>();
+const { pragma } = Database.prototype;
+Database.prototype.pragma = function (this: Database.Database, ...args) {
+  if (this.open && args[0] === "busy_timeout = 0") connections.add(this); // as each of ours sets
+  return pragma.apply(this, args);
+};
+
 /** What a seed decides for a whole world. */
 interface Setup {
   readonly concurrency: number;
@@ -70,11 +89,18 @@ interface Setup {
   readonly poisonEvery: number;
   /** Whether all subscriptions send to one collector. */
   readonly isCollectorShared: boolean;
+  /** Whether the queue is an outbox in the service's own database. */
+  readonly isOutbox: boolean;
+  /** Whether the service itself reads the last subscription. */
+  readonly isConsumed: boolean;
 }
 
 function setupOf(random: Random): Setup {
   const subscriptions = [DEFAULT_SUBSCRIPTION, "audit", "search"].slice(0, 1 + Math.floor(random() * 3));
+  const isOutbox = random() < 0.2;
   return {
+    isOutbox,
+    isConsumed: !isOutbox && subscriptions.length > 1 && random() < 0.4,
     concurrency: random() < 0.5 ? 1 : 4,
     publishers: 1 + Math.floor(random() ** 1.5 * 3),
     subscriptions,
@@ -92,14 +118,20 @@ interface Reader {
   readonly id: number;
   readonly collector: SimulatedCollector;
   readonly config: PublisherConfig;
+  /** Whether the service itself reads it, without a publisher. */
+  readonly isConsumed: boolean;
   /** The ids that a replay must bring again. */
   replayed: number[];
 }
 
-/** A publisher, until it is stopped or killed. */
+/** What a service puts into: a queue or an outbox. */
+type PutsInto = Pick<EventQueue<NumberedEvent>, "file" | "put" | "putMany" | "depth" | "close">;
+
+/** A publisher or a consumer, until it is stopped or killed. */
 interface Running extends Sender {
   readonly reader: Reader;
-  readonly publisher: Publisher;
+  /** Undefined: it is a consumer. */
+  readonly publisher: Publisher | undefined;
   readonly stop: AbortController;
   readonly ended: Promise<void>;
   readonly startedAtMs: number;
@@ -126,6 +158,12 @@ export interface History extends CollectorCounts {
   removals: number;
   skipped: number;
   trimmed: number;
+  /** How often somebody held the lock for a while, and how many puts it made fail; the same of a full disk. */
+  locks: number;
+  lockedPuts: number;
+  fullDisks: number;
+  diskFullPuts: number;
+  rolledBackPuts: number;
 }
 
 /** One service with its publishers and subscriptions, and what happens to them for some hours. */
@@ -134,7 +172,14 @@ export class World {
   readonly #random: Random;
   readonly #setup: Setup;
   readonly #directory: string;
-  readonly #queue: EventQueue<NumberedEvent>;
+  readonly #queue: PutsInto;
+  /** The queue where it has consumers. */
+  readonly #consumed: EventQueue<NumberedEvent> | undefined;
+  /** Of the service's database, where the queue is an outbox. */
+  readonly #service: Database.Database | undefined;
+  readonly #outbox: Outbox<NumberedEvent> | undefined;
+  /** Of another process, which holds the lock now and then. */
+  readonly #holder: Database.Database;
   readonly #file: QueueFile;
   readonly #watched: QueueFile;
   readonly #subscriptions: SubscriptionTable;
@@ -147,6 +192,7 @@ export class World {
   #readers: Reader[] = [];
   #publishers: Running[] = [];
   #started = 0;
+  #isDiskFull = false;
   readonly #history = emptyHistory();
 
   constructor(time: SimulatedTime, seed: number) {
@@ -155,15 +201,34 @@ export class World {
     time.begin(randomFrom(seed + 0.5));
     this.#setup = setupOf(this.#random);
     this.#directory = mkdtempSync(join(parentDirectory(seed), "eventspool-simulated-"));
-    const { maxEvents } = this.#setup;
-    this.#queue = time.as(
-      this.#operator,
-      () =>
-        new EventQueue<NumberedEvent>("main", serializeJsonEvent, { directory: this.#directory, maxEvents }),
-    );
-    const options = { role: "publisher", durability: "process", busyTimeoutMs: 1_000 } as const;
-    this.#file = QueueFile.open(this.#queue.file, options);
-    this.#watched = QueueFile.open(this.#queue.file, options);
+    const { maxEvents, isOutbox } = this.#setup;
+    connections.clear();
+    if (isOutbox) {
+      const path = join(this.#directory, "service.db");
+      this.#service = new Database(path, { timeout: 0 });
+      this.#service.pragma("journal_mode = WAL");
+      this.#service.pragma("busy_timeout = 0");
+      this.#outbox = new Outbox<NumberedEvent>(this.#service, serializeJsonEvent, { maxEvents });
+      this.#queue = this.#outbox;
+    } else {
+      const options = { directory: this.#directory, maxEvents };
+      this.#consumed = time.as(
+        this.#operator,
+        () => new EventQueue<NumberedEvent>("main", serializeJsonEvent, options),
+      );
+      this.#queue = this.#consumed;
+    }
+    const open = (): QueueFile =>
+      isOutbox
+        ? QueueFile.openOutbox(this.#queue.file, { busyTimeoutMs: 1_000 })
+        : QueueFile.open(this.#queue.file, {
+            role: "publisher",
+            durability: "process",
+            busyTimeoutMs: 1_000,
+          });
+    this.#file = open();
+    this.#watched = open();
+    this.#holder = new Database(this.#queue.file, { timeout: 0 });
     this.#subscriptions = new SubscriptionTable(this.#file);
     this.#events = new EventTable(this.#file);
     this.#pause = new Pause(this.#file);
@@ -199,14 +264,15 @@ export class World {
 
   #happen(): void {
     const chance = this.#random();
-    if (chance < 0.42) this.#putSome();
+    if (chance < 0.39) this.#putSome();
+    else if (chance < 0.42) this.#obstructFile();
     else if (chance < 0.62) this.#changeMood();
     else if (chance < 0.68) this.#kill();
     else if (chance < 0.71) this.#stop();
     else if (chance < 0.78) this.#startMissing();
     else if (chance < 0.81) this.#cutOff();
     else if (chance < 0.86) this.#changeClock();
-    else this.#operate();
+    else if (!this.#isLocked && !this.#isDiskFull) this.#operate();
     this.#noteEvent();
   }
 
@@ -232,11 +298,16 @@ export class World {
     }));
     const { maxEvents } = this.#events.counters();
     const isFull = this.#queue.depth() + count > maxEvents;
-    try {
+    const put = (): void => {
       if (count === 1) this.#queue.put(events[0]!);
       else this.#queue.putMany(events);
+    };
+    try {
+      if (this.#outbox === undefined || this.#random() < 0.5) put();
+      else this.#outbox.transaction(() => this.#putInTransaction(put));
       assert.ok(!isFull, "a full queue takes no event");
     } catch (error) {
+      if (error === ROLLED_BACK || this.#isExpected(error)) return;
       if (!(error instanceof EventQueueFullError)) throw error;
       assert.ok(isFull, "only a full queue takes no event");
       this.#history.fullQueues++;
@@ -247,6 +318,77 @@ export class World {
       const bytes = serializeJsonEvent(event).length;
       this.#invariants.put(firstId + nth, { ...event, bytes, putAtMs: Date.now() });
     });
+  }
+
+  /** What the service does in a transaction, and now and then undoes. */
+  #putInTransaction(put: () => void): void {
+    put();
+    if (this.#random() < 0.6) return;
+    this.#history.rolledBackPuts++;
+    throw ROLLED_BACK;
+  }
+
+  /** Whether a put fails as it must while the lock is held or the disk is full. */
+  #isExpected(error: unknown): boolean {
+    if (!(error instanceof EventStorageError)) return false;
+    if (this.#isLocked && error.code.startsWith("SQLITE_BUSY")) this.#history.lockedPuts++;
+    else if (this.#isDiskFull && error.code === "SQLITE_FULL") this.#history.diskFullPuts++;
+    else return false;
+    return true;
+  }
+
+  get #isLocked(): boolean {
+    return this.#holder.inTransaction;
+  }
+
+  #obstructFile(): void {
+    if (this.#isLocked || this.#isDiskFull) return;
+    if (this.#random() < 0.5) this.#holdLock();
+    else this.#fillDisk();
+    this.#putSome();
+  }
+
+  /** Somebody holds the lock for a while: an open shell, a stopped process. */
+  #holdLock(): void {
+    this.#holder.exec("BEGIN IMMEDIATE");
+    this.#history.locks++;
+    this.#soon(() => this.#releaseLock());
+  }
+
+  #releaseLock(): void {
+    if (!this.#isLocked) return;
+    this.#holder.exec("ROLLBACK");
+    this.#time.happened();
+  }
+
+  /** The file cannot grow for a while. What has room in it may still be written, as on a disk. */
+  #fillDisk(): void {
+    this.#isDiskFull = true;
+    this.#history.fullDisks++;
+    const freePages = this.#holder.pragma("freelist_count", { simple: true }) as number;
+    this.#holder.exec(`CREATE TABLE filler AS SELECT zeroblob(${freePages * FILLED_BYTES})`);
+    this.#limitPages(1); // SQLite takes the number that the file has
+    this.#soon(() => this.#freeDisk());
+  }
+
+  #freeDisk(): void {
+    if (!this.#isDiskFull) return;
+    this.#isDiskFull = false;
+    this.#holder.exec("DROP TABLE filler");
+    this.#invariants.check(this.#operator);
+    this.#limitPages(MAX_PAGES);
+    this.#time.happened();
+  }
+
+  #limitPages(count: number): void {
+    for (const connection of connections)
+      if (connection.open) connection.pragma(`max_page_count = ${count}`);
+      else connections.delete(connection);
+  }
+
+  /** Within a minute. */
+  #soon(run: () => void): void {
+    this.#time.as(this.#operator, () => this.#time.after(this.#random() ** 3 * MINUTE_MS, run));
   }
 
   #changeMood(): void {
@@ -267,12 +409,18 @@ export class World {
   /** As SIGTERM does. */
   #stop(): void {
     if (this.#publishers.length === 0) return;
-    this.#pick(this.#publishers).stop.abort();
+    this.#end(this.#pick(this.#publishers));
     this.#history.stops++;
   }
 
+  /** A consumer releases at once what it has. */
+  #end({ actor, stop }: Running): void {
+    stop.abort();
+    this.#invariants.check(actor);
+  }
+
   #note({ publisher, deadLetters }: Running): void {
-    this.#history.lostLeases += publisher.metrics().counts.lostLeases;
+    this.#history.lostLeases += publisher?.metrics().counts.lostLeases ?? 0;
     this.#history.deadLetters += deadLetters;
   }
 
@@ -370,17 +518,18 @@ export class World {
   #addReader(name: string): Reader {
     const { isCollectorShared, concurrency, publishers, lagLimit } = this.#setup;
     const isLast = name === this.#setup.subscriptions.at(-1);
+    const isConsumed = isLast && this.#setup.isConsumed;
     const limit = isLast && lagLimit !== undefined ? { maxEvents: lagLimit } : {};
     this.#subscriptions.add(name, { start: this.#random() < 0.5 ? "oldest" : "now", limit });
     this.#invariants.rebase();
     const id = this.#subscriptions.idOf(name);
     const collector = new SimulatedCollector(this.#time, {
-      names: isCollectorShared ? this.#names : new Map(),
-      inOrder: concurrency * publishers === 1,
+      names: isCollectorShared && !isConsumed ? this.#names : new Map(),
+      inOrder: concurrency * publishers === 1 && !isConsumed,
       expects: (eventId) => this.#isFor(eventId, id),
       identity: this.#identity,
     });
-    const reader = { name, id, collector, config: this.#configOf(name), replayed: [] };
+    const reader = { name, id, collector, config: this.#configOf(name), isConsumed, replayed: [] };
     this.#readers.push(reader);
     this.#invariants.collectors.set(id, collector);
     return reader;
@@ -393,7 +542,7 @@ export class World {
     this.#readers = this.#readers.filter((other) => other !== reader);
     this.#addReader(reader.name);
     const stopAll = (): void => {
-      for (const { reader: old, stop } of this.#publishers) if (old === reader) stop.abort();
+      for (const running of this.#publishers) if (running.reader === reader) this.#end(running);
     };
     this.#time.as(this.#operator, () => this.#time.after(this.#random() * 5_000, stopAll));
   }
@@ -412,7 +561,7 @@ export class World {
       `dead_letters.max_count = ${MAX_DEAD_LETTERS}`,
       "batch.max_events = 50",
       "queue.ballast = off",
-      `queue.directory = ${this.#directory}`,
+      this.#setup.isOutbox ? `queue.file = ${this.#queue.file}` : `queue.directory = ${this.#directory}`,
     ];
     return parsePublisherConfig(text.join("\n"), { env: {} });
   }
@@ -427,7 +576,13 @@ export class World {
   }
 
   #start(reader: Reader): void {
-    const actor: Actor = { name: `publisher ${++this.#started} of ${reader.name}`, isDead: false };
+    const kind = reader.isConsumed ? "consumer" : "publisher";
+    const actor: Actor = { name: `${kind} ${++this.#started} of ${reader.name}`, isDead: false };
+    if (reader.isConsumed) this.#startConsumer(reader, actor);
+    else this.#startPublisher(reader, actor);
+  }
+
+  #startPublisher(reader: Reader, actor: Actor): void {
     this.#time.as(actor, () => {
       const sender: Sender = { actor, isCutOff: false, acceptedCount: 0 };
       const stop = new AbortController();
@@ -460,6 +615,53 @@ export class World {
     });
   }
 
+  /** A loop of the service over a subscription, as its manual says: after a failure it subscribes again. */
+  #startConsumer(reader: Reader, actor: Actor): void {
+    const stop = new AbortController();
+    const sender: Sender = { actor, isCutOff: false, acceptedCount: 0 };
+    this.#time.as(actor, () => {
+      const consume = async (): Promise<void> => {
+        while (!stop.signal.aborted && this.#readers.includes(reader)) {
+          await this.#consume(reader, sender, stop.signal).catch((error) => {
+            if (!(error instanceof EventStorageError)) throw error;
+          });
+          await this.#time.sleep(1_000);
+        }
+      };
+      const ended = this.#time
+        .sleep(1)
+        .then(consume)
+        .then(() => {
+          this.#publishers = this.#publishers.filter((other) => other !== running);
+        });
+      const startedAtMs = this.#time.nowMs;
+      const rest = { reader, publisher: undefined, stop, ended, startedAtMs, deadLetters: 0 };
+      const running: Running = Object.assign(sender, rest);
+      this.#publishers.push(running);
+    });
+  }
+
+  async #consume({ name, collector }: Reader, sender: Sender, signal: AbortSignal): Promise<void> {
+    const { random } = this.#time;
+    const options = { maxEvents: 50, leaseMs: LEASE_MS, signal };
+    for await (const batch of this.#consumed!.subscribe<NumberedEvent>(name, options)) {
+      const events = batch.events.map((given) => ({
+        ...given.event,
+        name: given.id,
+        id: Number(given.id.slice(given.id.indexOf(":") + 1)),
+      }));
+      await this.#time.sleep(random() < 0.05 ? 1.2 * random() * LEASE_MS : random() * 100);
+      const chance = random();
+      if (chance < 0.1) batch.release();
+      else if (chance < 0.12)
+        return; // it leaves the loop, which releases the batch
+      else {
+        collector.consume(events, sender);
+        batch.ack();
+      }
+    }
+  }
+
   async #pass(durationMs: number): Promise<void> {
     await this.#time.pass(durationMs, (actor) => this.#check(actor));
     this.#check(undefined);
@@ -486,8 +688,8 @@ export class World {
   /** While events wait, a collector is tried again after the longest backoff at the latest. */
   #checkContact({ id, name, collector }: Reader): void {
     const isRunning = ({ reader, stop }: Running): boolean => reader.id === id && !stop.signal.aborted;
-    const { isPaused } = this.#invariants;
-    const running = isPaused || this.#invariants.depthOf(id) === 0 ? [] : this.#publishers.filter(isRunning);
+    const isStuck = this.#invariants.isPaused || this.#isLocked || this.#isDiskFull;
+    const running = isStuck || this.#invariants.depthOf(id) === 0 ? [] : this.#publishers.filter(isRunning);
     if (running.length === 0) {
       collector.lastContactAtMs = this.#time.nowMs;
       return;
@@ -505,6 +707,8 @@ export class World {
     this.#time.clockErrorMs = 0;
     for (const { collector } of this.#readers) collector.mood = "well";
     for (const publisher of this.#publishers) publisher.isCutOff = false;
+    this.#releaseLock();
+    this.#freeDisk();
     this.#setPaused(false);
     this.#startMissing();
     this.#noteEvent();
@@ -555,9 +759,16 @@ export class World {
     for (const { stop } of all) stop.abort();
     await this.#time.pass(10 * MINUTE_MS, () => {});
     await Promise.all(all.map(({ ended }) => ended));
+    this.#holder.close();
     this.#file.close();
     this.#watched.close();
     this.#queue.close();
+    this.#service?.close();
+    this.discard();
+  }
+
+  /** Removes its files. */
+  discard(): void {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }
@@ -595,6 +806,12 @@ function emptyHistory(): History {
     removals: 0,
     skipped: 0,
     trimmed: 0,
+    consumed: 0,
+    locks: 0,
+    lockedPuts: 0,
+    fullDisks: 0,
+    diskFullPuts: 0,
+    rolledBackPuts: 0,
   };
 }
 

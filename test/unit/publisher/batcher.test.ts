@@ -63,6 +63,22 @@ test("is due when its first event has waited for the maximum age", () => {
   assert.deepEqual(rangeOf(batcher.claim()), [1, 3]);
 });
 
+test("rests after a claim for the shorter of its limits, and not while more events wait", () => {
+  for (const [minIntervalMs, maxAgeMs, restMs] of [
+    [50, 1_000, 50],
+    [50, 0, 0],
+  ] as const) {
+    using queue = testQueue();
+    const batcher = batcherOf(queue, { minIntervalMs, maxAgeMs, maxBytes: 20 });
+    putEvents(queue.events, 1);
+    batcher.refresh(0);
+    assert.equal(batcher.restMs, restMs);
+    putEvents(queue.events, 20);
+    batcher.refresh(0);
+    assert.equal(batcher.restMs, 0);
+  }
+});
+
 test("sends a single event at once, and collects those that follow soon", () => {
   using queue = testQueue();
   const batcher = batcherOf(queue, { minIntervalMs: 50 });

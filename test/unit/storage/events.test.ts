@@ -74,12 +74,14 @@ test("pages of waiting and of delivered events begin where they are asked to", (
   const { events, leases } = queue;
   putEvents(events, 9);
   leases.ack(leases.claim(0, 4)!);
-  leases.claim(4, 6);
+  const lease = leases.claim(4, 6)!;
   assert.deepEqual(idsOf(events.readWaiting({ fromId: 1, limit: 9 })), [5, 6, 7, 8, 9]);
   assert.deepEqual(idsOf(events.readWaiting({ fromId: 6, limit: 2 })), [6, 7]);
   assert.deepEqual(idsOf(events.readDelivered({ limit: 9 })), [4, 3, 2, 1]);
   assert.deepEqual(idsOf(events.readDelivered({ beforeId: 4, limit: 2 })), [3, 2]);
   assert.deepEqual(idsOf(events.read({ fromId: 3, toId: 5, limit: 9 })), [3, 4, 5]);
+  leases.ack(lease);
+  assert.deepEqual(idsOf(events.readDelivered({ limit: 1 })), [6]);
 });
 
 test("retention and the counts of rejected puts are kept in the file, and only what is given changes", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
@@ -324,3 +325,39 @@ function claim(leases: LeaseTable, claimedId: number, lastId: number): Lease {
 function totalRows(queue: TestQueue): number {
   return queue.file.db.prepareFirst("SELECT count(*) FROM eventspool_event").get() as number;
 }
+
+test("claims around each event that is another subscription's alone", () => {
+  using queue = testQueue();
+  new SubscriptionTable(queue.file).add("audit");
+  putEvents(queue.events, 3);
+  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 3), { status: 422, response: "no" }), 0);
+  const letters = new DeadLetterTable(queue.file);
+  for (const id of [1, 2, 3]) {
+    letters.retry([id], queue.events); // 4, 6 and 8 are the default one's alone
+    putEvents(queue.events, 1);
+  }
+  const audit = new LeaseTable(queue.file, 60_000, { subscription: "audit" });
+  const claimed: number[][] = [];
+  for (let id = audit.claimedId(); id < 9; id = audit.claimedId()) {
+    const lease = audit.claim(id, 9);
+    if (lease !== undefined) claimed.push([lease.firstId, lease.lastId]);
+  }
+  assert.deepEqual(claimed, [
+    [1, 3],
+    [5, 5],
+    [7, 7],
+    [9, 9],
+  ]);
+});
+
+test("ends a replay of which all events are in leases: they are sent anyway", () => {
+  using queue = testQueue();
+  const subscriptions = new SubscriptionTable(queue.file);
+  putEvents(queue.events, 5);
+  assert.ok(queue.leases.ack(claim(queue.leases, 0, 5)));
+  subscriptions.replay("default", { firstId: 1, lastId: 5 });
+  subscriptions.seek("default", 1);
+  claim(queue.leases, 0, 5);
+  assert.equal(queue.leases.replayRange(), undefined);
+  assert.equal(subscriptions.get("default").replayLeft, 0);
+});

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Rejections } from "../../../src/collector/batch_parser.ts";
 import {
   type BatchReport,
+  errorOf,
   formatReport,
   MAX_REJECTION_CHARS,
   MAX_RESPONSE_BYTES,
@@ -24,6 +25,18 @@ test("parses what it formats, whichever events are rejected", () => {
       assert.deepEqual(readReport(formatReport(report), count), report);
     }),
   );
+});
+
+test("says how many of all events are rejected, and the first of them", () => {
+  const report = {
+    accepted: 3,
+    rejected: [
+      { index: 1, error: "why" },
+      { index: 4, error: "no" },
+    ],
+  };
+  assert.equal(errorOf(report), "2 of 5 events are rejected, event 1 first: why");
+  assert.equal(errorOf({ accepted: 3 }), "no event is rejected");
 });
 
 test("parses the longest report of a collector completely", () => {

@@ -215,8 +215,9 @@ test("with fsync interval, a write is synced later, and a failed sync makes the 
   await assert.rejects(sink.store(batchOf(["3"])), /EIO/);
 });
 
-test("close syncs, except with fsync never", async () => {
+test("close syncs what is not synced yet, except with fsync never", async () => {
   for (const [fsync, steps] of [
+    ["always", [1, "sync", "commit", "close"]],
     ["interval", [1, "commit", "sync", "close"]],
     ["never", [1, "commit", "close"]],
   ] as const) {
