@@ -211,7 +211,7 @@ export const deadExport: Verb = {
     const file = openToRead(call);
     const table = new DeadLetterTable(file, subscriptionOf(call));
     const to = values.to as string | undefined;
-    const target = to === undefined ? undefined : openTarget(to);
+    const target = to === undefined ? undefined : openTarget(to, file);
     let exported = 0;
     for (const { id } of chosenBy(table, call)) {
       const letter = table.get(id);

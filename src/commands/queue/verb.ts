@@ -3,7 +3,16 @@
  *
  * @module
  */
-import { existsSync, openSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { dirname, resolve } from "node:path";
 import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
@@ -193,15 +202,42 @@ function existingDatabase(path: string): string {
   throw new EventStorageError("ENOENT", path, problem);
 }
 
-/** Opens a file to append events to; a new one is for its owner only. @throws {ConfigurationError} it cannot be opened */
-export function openTarget(path: string): number {
+/**
+ * Opens a file to append lines to; a new one is for its owner only. A last line that was cut off is ended, or the first
+ * event would become part of it.
+ *
+ * @throws {ConfigurationError} it cannot be opened, or is a file of the queue, which the lines would damage
+ */
+export function openTarget(path: string, queue: QueueFile): number {
   try {
-    return openSync(path, "a", 0o600);
+    const target = openSync(path, "a", 0o600);
+    const stats = fstatSync(target);
+    if (["", "-wal", "-shm"].some((suffix) => isFile(stats, queue.path + suffix)))
+      throw new ConfigurationError(`${path} is a file of the queue itself: choose another.`, { key: "--to" });
+    if (stats.isFile() && stats.size > 0 && lastByte(path, stats.size) !== LINE_FEED)
+      appendFileSync(target, "\n");
+    return target;
   } catch (cause) {
+    if (cause instanceof ConfigurationError) throw cause;
     const { code } = cause as NodeJS.ErrnoException;
     const problem = `cannot append to ${path} (${code}): choose a file in a directory that this user may write to.`;
     throw new ConfigurationError(problem, { key: "--to" }, { cause });
   }
+}
+
+const LINE_FEED = 0x0a;
+
+function isFile({ dev, ino }: Stats, path: string): boolean {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats?.dev === dev && stats.ino === ino;
+}
+
+function lastByte(path: string, size: number): number | undefined {
+  const file = openSync(path, "r");
+  const byte = new Uint8Array(1);
+  readSync(file, byte, 0, 1, size - 1);
+  closeSync(file);
+  return byte[0];
 }
 
 /**

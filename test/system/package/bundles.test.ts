@@ -122,7 +122,8 @@ test("says on which platform no SQLite can be had, and what to do", onlyBun, () 
 
 test("says to a Node 20 that it is too old", onlyBun, () => {
   const node20 = `delete JSON.rawJSON; Object.defineProperty(process.versions, "node", { value: "20.20.2" });`;
-  const args = ["--import", `data:text/javascript,${encodeURIComponent(node20)}`, "service.mjs", "queues"];
+  const preload = `data:text/javascript,${encodeURIComponent(node20)}`;
+  const args = ["--import", preload, "service.mjs", mkdtempSync(join(project, "queues-"))];
   const { status, stderr } = spawnSync(pathOf(NODE), args, { cwd: project, encoding: "utf8" });
   assert.equal(status, 1);
   assert.match(stderr, /Node 20\.20\.2 is too old: upgrade to Node 22\.14\.0 or later\./);

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { appendFileSync, closeSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { helpOf, parseCommandLine, wrapped } from "../../../src/commands/command.ts";
 import { VERBS } from "../../../src/commands/eventspool.ts";
+import { openTarget } from "../../../src/commands/queue/verb.ts";
+import { Spool } from "../../support/spool.ts";
 
 const verbs = Object.entries(VERBS);
 
@@ -54,4 +57,25 @@ test("wraps a text at spaces, and keeps its line ends", () => {
   assert.ok(text.split("\n").every((line) => line.length <= 90));
   assert.match(text, /\n {10}end$/);
   assert.equal(text.replaceAll(/\s+/g, " "), `${"word ".repeat(40)}end`);
+});
+
+test("appends lines to a file behind a line that was cut off, and never to a file of the queue", () => {
+  using spool = new Spool();
+  const queue = { path: spool.queue.file } as Parameters<typeof openTarget>[1];
+  for (const [before, after] of [
+    ["", "1\n"],
+    ["0\n", "0\n1\n"],
+    ['{"cut', '{"cut\n1\n'],
+  ] as const) {
+    const path = `${spool.directory}/events.jsonl`;
+    writeFileSync(path, before);
+    const target = openTarget(path, queue);
+    appendFileSync(target, "1\n");
+    closeSync(target);
+    assert.equal(readFileSync(path, "utf8"), after);
+  }
+  symlinkSync(`${queue.path}-wal`, `${spool.directory}/wal`);
+  symlinkSync(queue.path, `${spool.directory}/db`);
+  for (const path of [queue.path, `${queue.path}-shm`, `${spool.directory}/wal`, `${spool.directory}/db`])
+    assert.throws(() => openTarget(path, queue), /is a file of the queue itself: choose another\./);
 });

@@ -43,6 +43,16 @@ test("appends each event as a line, in batches that do not mix", async () => {
   assert.equal(readFileSync(path, "utf8"), '{"id":9007199254740993}\n{"a": 2}\n{"é":3}\n');
 });
 
+test("begins a new line after one that was cut off", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.jsonl");
+  writeFileSync(path, '1\n{"cut');
+  const destination = new FileDestination(path);
+  await deliver(destination, "2");
+  await deliver(destination, "3");
+  assert.equal(readFileSync(path, "utf8"), '1\n{"cut\n2\n3\n');
+});
+
 test("closes once all that was sent is in the file", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.jsonl");
