@@ -203,7 +203,7 @@ function* examineIntegrity(file: QueueFile, isDeep: boolean): Generator<Finding>
   const pragma = isLarge && !isDeep ? "quick_check" : "integrity_check";
   const found = file.run(() => file.prepareFirst<[], string>(`PRAGMA ${pragma}(5)`).all());
   if (found.length === 1 && found[0] === "ok") yield ok(`${pragma}: ok`);
-  else yield damaged(file, `the file is damaged: ${found.join("; ")}`);
+  else yield damaged(file, `the file is damaged: ${found.join("; ").replaceAll("\n", "; ")}`);
 }
 
 /** Reads every event: SQLite has no checksums of its pages, so that its own check does not see a text that changed. */

@@ -13,6 +13,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
+import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";
 import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
@@ -223,6 +224,18 @@ export function openTarget(path: string, queue: QueueFile): number {
     const problem = `cannot append to ${path} (${code}): choose a file in a directory that this user may write to.`;
     throw new ConfigurationError(problem, { key: "--to" }, { cause });
   }
+}
+
+/**
+ * Rejects /dev/null: events that are written there are lost. It is also what a runtime opens in place of a closed stdout.
+ *
+ * @throws {ConfigurationError}
+ */
+export function checkKept(target: number): void {
+  const { rdev } = fstatSync(target);
+  if (rdev === 0 || rdev !== statSync(devNull, { throwIfNoEntry: false })?.rdev) return;
+  const problem = `is closed or ${devNull}, where events are lost: name a file, or delete events with purge.`;
+  throw new ConfigurationError(problem, { key: "--to" });
 }
 
 const LINE_FEED = 0x0a;

@@ -48,6 +48,7 @@ test("says what is wrong with a command line, and suggests what was meant", LIMI
       /--older-than needs a value, for example --older-than 36h/,
     ],
     [["drain", "--to", `${spool.queue.file}-wal`], 2, /-wal is a file of the queue itself: choose another\./],
+    [["drain", "--to", "/dev/null"], 2, /--to: is closed or \/dev\/null, where events are lost: name a file/],
     [["peek", "-n", "-1"], 2, /--number needs a value, for example --number 10/],
     [["peek", "-n", "x"], 2, /--number: expected an integer/],
     [["purge"], 2, /not a terminal, so nobody can be asked: pass --yes/],
