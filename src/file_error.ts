@@ -24,6 +24,12 @@ export function explainFileError(error: unknown, path: string): string {
   return REASONS[code] ?? message;
 }
 
+/** The system's code; without one, the message: Deno says there which permission is missing. */
+export function codeOrMessage(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}
+
 /** A file's permissions as `ls` and `chmod` write them: `0640`. */
 export function formatMode(mode: number): string {
   return (mode & 0o7777).toString(8).padStart(4, "0");

@@ -11,6 +11,7 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import type { ListenAddress } from "../config/addresses.ts";
 import { ConfigurationError } from "../errors.ts";
+import { codeOrMessage } from "../file_error.ts";
 import { countOf } from "../format.ts";
 import { octal } from "../storage/locations.ts";
 import { configureLogging } from "./logging.ts";
@@ -119,7 +120,8 @@ function statsOf(path: string, key: string): Stats {
     return statSync(path);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    const problem = code === "ENOENT" ? "does not exist: create it" : `cannot be used (${code})`;
+    const problem =
+      code === "ENOENT" ? "does not exist: create it" : `cannot be used (${codeOrMessage(cause)})`;
     throw new ConfigurationError(`${path} ${problem}, or name another.`, { key }, { cause });
   }
 }
@@ -132,7 +134,7 @@ function checkAccess(path: string, stats: Stats, { key, mode }: { key: string; m
     const why =
       code === "EROFS"
         ? "its file system is read-only (EROFS)"
-        : `owner uid ${stats.uid}, mode ${octal(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${code})`;
+        : `owner uid ${stats.uid}, mode ${octal(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${codeOrMessage(cause)})`;
     throw new ConfigurationError(`cannot read and write ${path}: ${why}.`, { key }, { cause });
   }
 }

@@ -17,6 +17,7 @@ import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { codeOrMessage } from "../file_error.ts";
 import { shellQuoted } from "../format.ts";
 
 /** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
@@ -39,7 +40,7 @@ export function queueFilePath(
   env: Environment = process.env,
 ): string {
   checkQueueName(queue);
-  return join(namedDirectory(directory, env) ?? defaultDirectory(env), `events-${queue}.db`);
+  return join(queueDirectory(directory, env), `events-${queue}.db`);
 }
 
 /**
@@ -59,6 +60,16 @@ export function locateQueueFile(
   if (namedDirectory(directory, env) === undefined) makeDirectory(dirname(path));
   checkDirectory(dirname(path));
   return path;
+}
+
+function queueDirectory(directory: string | undefined, env: Environment): string {
+  try {
+    return namedDirectory(directory, env) ?? defaultDirectory(env);
+  } catch (cause) {
+    if (cause instanceof ConfigurationError) throw cause;
+    const problem = `cannot be found in the environment: ${(cause as Error).message}, or name a directory.`; // Deno
+    throw new ConfigurationError(problem, { key: "directory" }, { cause });
+  }
 }
 
 /** The directory that an option or a variable names; undefined: the default directory. */
@@ -137,7 +148,7 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
     code === "ENOENT"
       ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${shellQuoted(directory)}), or name another ` +
         "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
-      : `The queue directory ${directory} cannot be used (${code}): check its owner and mode, or name another.`;
+      : `The queue directory ${directory} cannot be used (${codeOrMessage(cause)}): check its owner and mode, or name another.`;
   return new EventStorageError(code, directory, problem, { cause });
 }
 

@@ -219,7 +219,10 @@ function* examineEvents(file: QueueFile): Generator<Finding> {
   if (broken.length === 0) yield ok(`${countOf(count, "event")} read: each is JSON`);
   else {
     const ids = rangesOf(broken).slice(0, MAX_SHOWN_RANGES).map(formatIdRange).join(", ");
-    yield damaged(file, `${countOf(broken.length, "event")} of ${count} are not JSON any more: ids ${ids}`);
+    yield damaged(
+      file,
+      `${broken.length} of ${countOf(count, "event")} cannot be read as JSON any more: ids ${ids}`,
+    );
   }
 }
 

@@ -17,6 +17,7 @@ import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";
 import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
+import { codeOrMessage } from "../../file_error.ts";
 import { shellQuoted } from "../../format.ts";
 import { queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
@@ -220,8 +221,7 @@ export function openTarget(path: string, queue: QueueFile): number {
     return target;
   } catch (cause) {
     if (cause instanceof ConfigurationError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException;
-    const problem = `cannot append to ${path} (${code}): choose a file in a directory that this user may write to.`;
+    const problem = `cannot append to ${path} (${codeOrMessage(cause)}): choose a file in a directory that this user may write to.`;
     throw new ConfigurationError(problem, { key: "--to" }, { cause });
   }
 }
