@@ -32,7 +32,7 @@ export function logExposed(problem: string, advice: string): void {
 
 export function logDuplicates(lease: Lease, duplicates: number): void {
   logger.warn(
-    "The destination already had {duplicates} of the events {firstId} to {lastId}: they were in the queue file when it was moved, copied or restored, so they are the same events and are not sent again",
+    "The destination already had {duplicates} of the events {firstId} to {lastId}: another subscription sent them, or they were in the queue file when it was moved, copied or restored; they are the same events and are not sent again",
     { ...range(lease), duplicates },
   );
 }

@@ -65,17 +65,19 @@ export class Settler {
   /**
    * Checks which events the destination knows by the ids of a batch. If it had some of them already, they may be other
    * events, which the queue file held before it was rolled back. That is so for a batch that was never sent before, and
-   * for all batches in flight under the same UUID. Of a batch that was sent before, duplicates are normal, also where
-   * another subscription sent it to the same destination.
+   * for all batches in flight under the same UUID. Of a batch that was sent before, duplicates are normal, and of one that
+   * another subscription sent to the same destination, as many as that one has settled.
    *
    * @throws {EventStorageError} as {@link settle}
    */
-  async identify(lease: Lease, { outcome, uuid }: Sent, stop: AbortSignal): Promise<Identity> {
-    if (!("duplicates" in outcome) || !outcome.duplicates) return "same";
+  async identify(lease: Lease, { outcome, uuid, acceptedCount }: Sent, stop: AbortSignal): Promise<Identity> {
+    const duplicates = "duplicates" in outcome ? (outcome.duplicates ?? 0) : 0;
+    if (duplicates === 0) return "same";
     const { leases, storage } = this.#dependencies;
+    const notAccepted = lease.lastId - lease.firstId + 1 - acceptedCount; // each of these may be one that the others settled
     return await storage.retrySettle(() => {
-      const isFirst = lease.sends === 1 && !leases.areSettledByOthers(lease);
-      if (isFirst && leases.epochs.rolledBack(lease.firstId, uuid)) return "rolled_back";
+      const isUnexpected = lease.sends === 1 && duplicates > leases.settledByOthers(lease) - notAccepted;
+      if (isUnexpected && leases.epochs.rolledBack(lease.firstId, uuid)) return "rolled_back";
       return leases.epochs.uuidAt(lease.firstId) === uuid ? "same" : "renamed";
     }, stop);
   }

@@ -20,6 +20,8 @@ test("only programs that tests start change the user, umask, directory or time z
 
 test("properties try the same examples in each run of the gate: their fast-check has a fixed seed", () => {
   const files = globSync("test/**/*.ts", { cwd: ROOT });
-  const unseeded = files.filter((file) => /^import .*"fast-check"/m.test(readFileSync(join(ROOT, file), "utf8")));
+  const unseeded = files.filter((file) =>
+    /^import .*"fast-check"/m.test(readFileSync(join(ROOT, file), "utf8")),
+  );
   assert.deepEqual(unseeded, ["test/support/fast_check.ts"]);
 });
