@@ -7,7 +7,7 @@ import type { PublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { EventTable } from "../storage/events.ts";
-import { locateQueueFile } from "../storage/locations.ts";
+import { isPartOfQueue, locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
@@ -33,6 +33,7 @@ export function openQueue(
   const file = openFile(config.file ?? locateQueueFile(config.queueName, config.directory), config);
   try {
     const events = new EventTable(file);
+    checkDestinationFile(config, file.path);
     if (!isDestinationGiven) checkBatchVersion(config, events);
     if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
     if (config.retention !== undefined) events.setRetention(config.retention);
@@ -44,6 +45,14 @@ export function openQueue(
     file.close(); // the caller has no reference to it
     throw error;
   }
+}
+
+/** @throws {ConfigurationError} `destination = file` would write into the queue */
+function checkDestinationFile({ destination }: PublisherConfig, queueFile: string): void {
+  if (destination.kind !== "file" || !isPartOfQueue(destination.path, queueFile)) return;
+  throw new ConfigurationError(`${destination.path} is a file of the queue itself: name another.`, {
+    key: "file.path",
+  });
 }
 
 /** Adds the subscription if the configuration says where it starts. Otherwise it must exist. */

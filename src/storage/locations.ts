@@ -121,6 +121,19 @@ export function absolutePath(path: string, base: string = ""): string {
   }
 }
 
+/**
+ * Whether a path leads to a queue's file, -wal or -shm, where other data would damage it. The file is not opened: closing
+ * it would release SQLite's locks.
+ */
+export function isPartOfQueue(path: string, queueFile: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return ["", "-wal", "-shm"].some((suffix) => {
+    const part = statSync(queueFile + suffix, { throwIfNoEntry: false });
+    const isSame = found !== undefined && part?.dev === found.dev && part.ino === found.ino;
+    return isSame || absolutePath(path) === queueFile + suffix;
+  });
+}
+
 function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });

@@ -3,23 +3,14 @@
  *
  * @module
  */
-import {
-  appendFileSync,
-  closeSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readSync,
-  type Stats,
-  statSync,
-} from "node:fs";
+import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";
 import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { codeOrMessage } from "../../file_error.ts";
 import { shellQuoted } from "../../format.ts";
-import { queueFilePath } from "../../storage/locations.ts";
+import { isPartOfQueue, queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
 import { QueueFile } from "../../storage/queue_file.ts";
 import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
@@ -211,16 +202,15 @@ function existingDatabase(path: string): string {
  * @throws {ConfigurationError} it cannot be opened, or is a file of the queue, which the lines would damage
  */
 export function openTarget(path: string, queue: QueueFile): number {
+  if (isPartOfQueue(path, queue.path))
+    throw new ConfigurationError(`${path} is a file of the queue itself: choose another.`, { key: "--to" });
   try {
     const target = openSync(path, "a", 0o600);
     const stats = fstatSync(target);
-    if (["", "-wal", "-shm"].some((suffix) => isFile(stats, queue.path + suffix)))
-      throw new ConfigurationError(`${path} is a file of the queue itself: choose another.`, { key: "--to" });
     if (stats.isFile() && stats.size > 0 && lastByte(path, stats.size) !== LINE_FEED)
       appendFileSync(target, "\n");
     return target;
   } catch (cause) {
-    if (cause instanceof ConfigurationError) throw cause;
     const problem = `cannot append to ${path} (${codeOrMessage(cause)}): choose a file in a directory that this user may write to.`;
     throw new ConfigurationError(problem, { key: "--to" }, { cause });
   }
@@ -239,11 +229,6 @@ export function checkKept(target: number): void {
 }
 
 const LINE_FEED = 0x0a;
-
-function isFile({ dev, ino }: Stats, path: string): boolean {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats?.dev === dev && stats.ino === ino;
-}
 
 function lastByte(path: string, size: number): number | undefined {
   const file = openSync(path, "r");

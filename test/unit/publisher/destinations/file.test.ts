@@ -53,6 +53,16 @@ test("begins a new line after one that was cut off", async () => {
   assert.equal(readFileSync(path, "utf8"), '1\n{"cut\n2\n3\n');
 });
 
+test("does not start to write into the queue itself", () => {
+  using directory = temporaryDirectory();
+  using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
+  for (const suffix of ["", "-wal", "-shm"])
+    assert.throws(() => {
+      const settings = { destination: "file", "file.path": queue.file + suffix };
+      newPublisher("http://unused", directory.path, settings);
+    }, /^ConfigurationError: file\.path: .* is a file of the queue itself: name another\.$/);
+});
+
 test("closes once all that was sent is in the file", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.jsonl");
