@@ -1,6 +1,7 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
+import { formatMode } from "./format.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
   EISDIR: "it is a directory",
@@ -28,11 +29,6 @@ export function explainFileError(error: unknown, path: string): string {
 export function codeOrMessage(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
-}
-
-/** A file's permissions as `ls` and `chmod` write them: `0640`. */
-export function formatMode(mode: number): string {
-  return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 function explainMissing(path: string): string {

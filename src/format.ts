@@ -39,6 +39,16 @@ export function formatDuration(durationMs: number | undefined): string {
   return rest === 0 ? whole : `${whole} ${rest}${nextUnit}`;
 }
 
+/** How long ago a moment was, in Unix milliseconds: `3m 12s ago`. */
+export function formatAgo(atMs: number): string {
+  return `${formatDuration(Date.now() - atMs)} ago`;
+}
+
+/** A file's permissions as `ls` and `chmod` write them: `0640`. */
+export function formatMode(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
+
 const SIZE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** A size: `310 B`, `1.2 MiB`. */

@@ -1,6 +1,6 @@
 /**
- * Which runtimes run eventspool. A command asks this before it loads anything else, so this module imports nothing of
- * ours and uses nothing that is newer than what it rejects.
+ * Which runtimes run eventspool, and what one of them does not let us read. A command asks this before it loads anything
+ * else, so this module imports nothing of ours and uses nothing that is newer than what it rejects.
  *
  * @module
  */
@@ -44,4 +44,13 @@ export function rejectOldRuntime(command: string): void {
   const { name, found, needed } = old;
   console.error(`${command}: ${name} ${found} is too old: upgrade to ${name} ${needed} or later.`);
   process.exit(2);
+}
+
+/** A variable of the environment; undefined also if Deno forbids it (no `--allow-env`). */
+export function environmentVariable(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined;
+  }
 }

@@ -11,7 +11,7 @@ import { randomEvent } from "./random_events.ts";
 import { ownDirectory } from "./rounds.ts";
 
 const BATCH = 1_500;
-/** 8 MB, as in src/storage/checkpoints.ts. */
+/** 8 MB, as in src/storage/wal.ts. */
 const CHECKPOINT_PAGES = 2_000;
 
 const { events, level, deletes } = JSON.parse(process.argv[2] ?? "{}") as {

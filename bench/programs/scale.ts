@@ -3,10 +3,10 @@
  * microseconds per event.
  */
 import process from "node:process";
-import { Checkpoints } from "../../src/storage/checkpoints.ts";
 import { EventTable } from "../../src/storage/events.ts";
 import { LeaseTable } from "../../src/storage/leases.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
+import { Checkpoints } from "../../src/storage/wal.ts";
 import { randomEvent } from "./random_events.ts";
 import { ownDirectory } from "./rounds.ts";
 

@@ -7,7 +7,7 @@ import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { ROOT } from "../../test/support/project.ts";
-import { getRuntime } from "../../test/support/runtimes.ts";
+import { getRuntime, runtimePath } from "../../test/support/runtimes.ts";
 import { DENO, NODE, OLDEST_NODE } from "../runtimes.ts";
 import { changedTests } from "./changed_tests.ts";
 
@@ -124,7 +124,7 @@ function denoTests(files: () => string[]): Suite {
   return {
     files,
     command: (report, files) => ({
-      program: pathOf(DENO),
+      program: runtimePath(DENO),
       args: ["test", ...options, `--junit-path=${report}`, ...files],
       env: { DENO_JOBS: String(WORKERS) },
     }),
@@ -142,7 +142,7 @@ function nodeTests(files: () => string[], ...more: string[]): Suite {
   return {
     files,
     command: (report, files) => ({
-      program: pathOf(NODE),
+      program: runtimePath(NODE),
       args: [
         "--test",
         ...options,
@@ -154,10 +154,4 @@ function nodeTests(files: () => string[], ...more: string[]): Suite {
       env: { NODE_COMPILE_CACHE: `${report}-compiled` },
     }),
   };
-}
-
-function pathOf(pinned: string): string {
-  const runtime = getRuntime(pinned);
-  if ("missing" in runtime) throw new Error(runtime.missing);
-  return runtime.path;
 }

@@ -6,12 +6,12 @@
 import type { CollectorConfig } from "../config/collector_config.ts";
 import type { Env } from "../config/config_section.ts";
 
-export type { HostPort, ListenAddress } from "../config/addresses.ts";
 export type { CollectorConfig, CollectorKeyConfig, ListenerTls } from "../config/collector_config.ts";
 export type { Env } from "../config/config_section.ts";
 export type { TlsFiles } from "../config/credentials.ts";
 export { Secret } from "../config/credentials.ts";
 export type { NatsConnectionConfig, NatsLogin, NatsSinkConfig } from "../config/nats_config.ts";
+export type { HostPort, ListenAddress } from "../config/parsers.ts";
 export type { PostgresAddress, PostgresConfig, PostgresTls } from "../config/postgres_config.ts";
 export type {
   FileSinkConfig,

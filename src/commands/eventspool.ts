@@ -6,8 +6,16 @@
 import process from "node:process";
 import { VERSION } from "../version.ts";
 import { adopt } from "./adopt.ts";
-import { calledAs, type Program } from "./called_as.ts";
-import { exitCodes, optionLines, parseCommandLine, runCommand, runVerb, suggestion } from "./command.ts";
+import {
+  calledAs,
+  exitCodes,
+  optionLines,
+  type Program,
+  parseCommandLine,
+  runCommand,
+  runVerb,
+  suggestion,
+} from "./command.ts";
 import { completionOf } from "./completion.ts";
 import { printLines, standardOutput } from "./output.ts";
 import { check } from "./queue/check.ts";

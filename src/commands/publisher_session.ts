@@ -6,15 +6,21 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { getLogger } from "@logtape/logtape";
 import type { admin } from "../admin/app.ts";
-import { formatAddress, isLocal, type ListenAddress } from "../config/addresses.ts";
-import { describePublisherConfig, fingerprintOf } from "../config/describe_config.ts";
-import { loadPublisherConfig, type PublisherConfig } from "../config/publisher_config.ts";
+import { fingerprintOf } from "../config/credentials.ts";
+import { formatAddress, isLocal, type ListenAddress } from "../config/parsers.ts";
+import {
+  describePublisherConfig,
+  loadPublisherConfig,
+  type PublisherConfig,
+} from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
 import { openDestination } from "../publisher/destinations/open_destination.ts";
 import type { PublisherHooks } from "../publisher/hooks.ts";
+import type { PublishTracing } from "../publisher/mod.ts";
 import { checkBatchVersion } from "../publisher/open_queue.ts";
 import { Publisher } from "../publisher/publisher.ts";
 import type { Timings } from "../publisher/waiting.ts";
@@ -24,10 +30,16 @@ import { namedDirectory, queueFilePath } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
-import { flushSpans, preloadedOpenTelemetry } from "./open_telemetry.ts";
 import { type Call, UsageError } from "./queue/verb.ts";
-import { feedWatchdog, notify } from "./service_manager.ts";
-import { checkAddress, checkDefaultDirectory, checkDirectory, checkFile, runService } from "./start_check.ts";
+import {
+  checkAddress,
+  checkDefaultDirectory,
+  checkDirectory,
+  checkFile,
+  feedWatchdog,
+  notify,
+  runService,
+} from "./running_service.ts";
 
 const logger = getLogger(["eventspool", "publisher"]);
 
@@ -130,7 +142,7 @@ function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
 
 /** Options of a session besides its configuration. */
 export interface PublisherSessionOptions {
-  readonly openTelemetry?: Awaited<ReturnType<typeof preloadedOpenTelemetry>>;
+  readonly openTelemetry?: PublishTracing | undefined;
   /** The session that it replaces, if any: see {@link PublisherSession.open}. */
   readonly current?: PublisherSession;
   readonly timings?: Partial<Timings>;
@@ -292,4 +304,44 @@ async function openAdmin(
     await inTheWay?.open();
     throw error;
   }
+}
+
+/** Where all copies of @opentelemetry/api 1.x keep what an SDK has registered. */
+const REGISTERED = Symbol.for("opentelemetry.js.api.1");
+
+/** How long a command waits at its end for its last spans to be exported, in milliseconds. */
+const FLUSH_MS = 2_000;
+
+/** What SDKs share beyond the API. */
+interface Flushable {
+  forceFlush?(): Promise<void>;
+  /** The SDK's provider, where this one is a proxy for it. */
+  getDelegate?(): Flushable;
+}
+
+/**
+ * The package `@opentelemetry/api`, if an SDK that traces was loaded before (`--preload`, `--import`). Undefined: none
+ * was, and then the package is not looked for; or the package cannot be found, and `warn` gets a message.
+ */
+async function preloadedOpenTelemetry(warn: (message: string) => void): Promise<PublishTracing | undefined> {
+  const registered = (globalThis as { [REGISTERED]?: { trace?: unknown } })[REGISTERED];
+  if (registered?.trace === undefined) return undefined;
+  const name: string = "@opentelemetry/api"; // a variable, or a bundler would include it
+  try {
+    return (await import(name)) as PublishTracing;
+  } catch (error) {
+    warn(`An OpenTelemetry SDK is loaded, but requests are not traced: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/**
+ * Lets the SDK export the spans that have ended, since process.exit waits for nothing. An exporter that fails or hangs
+ * delays the end by two seconds at most.
+ */
+async function flushSpans(openTelemetry: PublishTracing | undefined): Promise<void> {
+  const { trace } = (openTelemetry ?? {}) as { trace?: { getTracerProvider(): Flushable } };
+  const provider = trace?.getTracerProvider();
+  const flushed = (provider?.getDelegate?.() ?? provider)?.forceFlush?.();
+  if (flushed !== undefined) await Promise.race([flushed.catch(() => {}), sleep(FLUSH_MS)]);
 }

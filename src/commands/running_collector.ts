@@ -13,10 +13,14 @@ import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/app.ts";
 import { type AcceptedBatch, openSink, type Sink, type StoreResult } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
-import { isLocal, type ListenAddress } from "../config/addresses.ts";
-import { type CollectorConfig, type ListenerTls, loadCollectorConfig } from "../config/collector_config.ts";
-import { loadTls } from "../config/credentials.ts";
-import { describeCollectorConfig, fingerprintOf } from "../config/describe_config.ts";
+import {
+  type CollectorConfig,
+  describeCollectorConfig,
+  type ListenerTls,
+  loadCollectorConfig,
+} from "../config/collector_config.ts";
+import { fingerprintOf, loadTls } from "../config/credentials.ts";
+import { isLocal, type ListenAddress } from "../config/parsers.ts";
 import { describeSink, type SinkConfig } from "../config/sink_config.ts";
 import {
   type FetchApp,
@@ -27,8 +31,14 @@ import {
 } from "../server/serve.ts";
 import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
 import type { Call } from "./queue/verb.ts";
-import { feedWatchdog, notify } from "./service_manager.ts";
-import { checkAddress, checkDirectory, checkFile, runService } from "./start_check.ts";
+import {
+  checkAddress,
+  checkDirectory,
+  checkFile,
+  feedWatchdog,
+  notify,
+  runService,
+} from "./running_service.ts";
 
 const logger = getLogger(["eventspool", "collector"]);
 

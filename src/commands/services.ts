@@ -5,8 +5,7 @@
  */
 import process from "node:process";
 import { loadPackage } from "../load_package.ts";
-import { calledAs } from "./called_as.ts";
-import { runVerb } from "./command.ts";
+import { calledAs, runVerb } from "./command.ts";
 import { type Options, QUEUE, type Verb } from "./queue/verb.ts";
 
 const SERVICE_OPTIONS: Options = {

@@ -12,8 +12,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { ConfigurationError } from "../errors.ts";
-import { calledAs } from "./called_as.ts";
-import { runVerb } from "./command.ts";
+import { calledAs, runVerb } from "./command.ts";
 import { printError } from "./output.ts";
 import { UsageError, type Verb } from "./queue/verb.ts";
 

@@ -8,7 +8,6 @@
 import { checkOptions, OBJECT } from "../options.ts";
 import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
-import { isLocal, type ListenAddress, parseListenAddress, parseListenAddressOrOff } from "./addresses.ts";
 import {
   DEFAULT_MAX_PENDING_BYTES,
   DEFAULT_MAX_REQUEST_EVENTS,
@@ -28,13 +27,18 @@ import {
   bytesIn,
   DEFAULT_GRACE_MS,
   durationMsIn,
+  formatAddress,
   integerIn,
+  isLocal,
+  type ListenAddress,
   MAX_DURATION_MS,
   optional,
   parseBoolean,
+  parseListenAddress,
+  parseListenAddressOrOff,
   parseText,
 } from "./parsers.ts";
-import { readSink, type SinkConfig } from "./sink_config.ts";
+import { readSink, type SinkConfig, sinkSettings } from "./sink_config.ts";
 
 /** The largest `max_body_size`, in bytes: a body is held in memory whole. */
 const BODY_BYTES_CEILING = 1_073_741_824;
@@ -243,4 +247,26 @@ function readKeys(section: ConfigSection, isListeningLocally: boolean): Map<stri
   }
   if (keys.size === 0) throw section.error("key.NAME", "expected one or more keys: key.NAME = BASE64");
   return keys;
+}
+
+/** A collector's configuration for `--check`: without secrets, units last, `null` for absent values. */
+export function describeCollectorConfig(config: CollectorConfig): Record<string, unknown> {
+  const { admin } = config;
+  return {
+    listen: formatAddress(config.listen),
+    keys: [...config.keys.keys()],
+    sink: config.sink.kind,
+    ...sinkSettings(config.sink),
+    max_body_size_bytes: config.maxBodyBytes,
+    max_events_per_request: config.maxEvents,
+    max_pending_size_bytes: config.maxPendingBytes,
+    max_requests: config.maxRequests,
+    request_timeout_ms: config.requestTimeoutMs,
+    grace_ms: config.graceMs,
+    v1: config.v1,
+    check_structs: config.checkStructs,
+    admin_token: admin.token !== undefined,
+    admin_listen: typeof admin.listen === "object" ? formatAddress(admin.listen) : (admin.listen ?? "off"),
+    warnings: config.warnings,
+  };
 }

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { accessSync, closeSync, constants, openSync, readFileSync, readSync } from "node:fs";
 import { ConfigurationError } from "../errors.ts";
 import { explainFileError } from "../file_error.ts";
@@ -239,4 +240,28 @@ export function loadTls({ caFile, certFile, keyFile }: TlsFiles): TlsContents {
     }
   };
   return { ca: load(caFile), cert: load(certFile), key: load(keyFile) };
+}
+
+/**
+ * Equal for equal configurations, including secrets and the current contents of certificate files. It is a hash, so that
+ * no text with the secrets stays in memory.
+ */
+export function fingerprintOf(config: object): string {
+  const text = JSON.stringify(config, function (this: Record<string, unknown>, key, value: unknown) {
+    const raw = this[key]; // before toJSON
+    if (raw instanceof Secret) return Buffer.from(raw.reveal()).toString("base64");
+    return NAMES_A_FILE.test(key) && typeof value === "string" ? [value, contentsOf(value)] : value;
+  });
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Keys such as `caFile`: certificates and credentials, which are read for each connection. */
+const NAMES_A_FILE = /[a-z]File$/;
+
+function contentsOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, "base64");
+  } catch {
+    return undefined; // the connection fails with the reason
+  }
 }

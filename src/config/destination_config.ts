@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 import { ConfigurationError } from "../errors.ts";
 import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";
@@ -10,13 +11,15 @@ import { checkExposedSecret, parseSecret, readSecret, type Secret } from "./cred
 import {
   type HttpDestinationConfig,
   type HttpTransportConfig,
+  httpSettings,
   isLoopback,
   readHttpDestination,
   readHttpTransport,
+  transportSettings,
 } from "./http_config.ts";
-import { type NatsDestinationConfig, readNatsDestination } from "./nats_config.ts";
+import { type NatsDestinationConfig, natsSettings, readNatsDestination } from "./nats_config.ts";
 import { oneOf, optional, parseText, quote } from "./parsers.ts";
-import { type PostgresConfig, readPostgres } from "./postgres_config.ts";
+import { type PostgresConfig, postgresSettings, readPostgres } from "./postgres_config.ts";
 
 /** `destination = collector`: an HTTP collector. */
 export interface CollectorDestinationConfig extends HttpTransportConfig {
@@ -59,19 +62,24 @@ export type DestinationConfig =
   | PostgresConfig
   | FileDestinationConfig;
 
-/** How the keys of a destination are read, and what they begin with. */
-interface DestinationKeys {
-  readonly read: (section: ConfigSection) => DestinationConfig;
+/** How the keys of a destination are read, what they begin with, and what `--check` prints of them. */
+interface DestinationKind<Config> {
+  read(section: ConfigSection): Config;
   readonly prefixes: readonly string[];
+  settings(config: Config): Record<string, unknown>;
 }
 
-/** By the value of `destination`. */
-const DESTINATIONS: Readonly<Record<DestinationConfig["kind"], DestinationKeys>> = {
-  collector: { read: readCollector, prefixes: ["collector.", "key."] },
-  http: { read: readHttpDestination, prefixes: ["http."] },
-  nats: { read: readNatsDestination, prefixes: ["nats."] },
-  postgres: { read: readPostgres, prefixes: ["postgres."] },
-  file: { read: readFile, prefixes: ["file."] },
+/** By the value of `destination`. How each is opened is in src/publisher/destinations/open_destination.ts. */
+const DESTINATIONS: {
+  readonly [Kind in DestinationConfig["kind"]]: DestinationKind<
+    Extract<DestinationConfig, { readonly kind: Kind }>
+  >;
+} = {
+  collector: { read: readCollector, prefixes: ["collector.", "key."], settings: collectorSettings },
+  http: { read: readHttpDestination, prefixes: ["http."], settings: httpSettings },
+  nats: { read: readNatsDestination, prefixes: ["nats."], settings: natsDestinationSettings },
+  postgres: { read: readPostgres, prefixes: ["postgres."], settings: postgresSettings },
+  file: { read: readFile, prefixes: ["file."], settings: ({ path }) => ({ file_path: path }) },
 };
 
 /** Reads it from a publisher's section. `destination` (ours) is `collector` by default. @throws {ConfigurationError} */
@@ -84,6 +92,19 @@ export function readDestination(section: ConfigSection): DestinationConfig {
       section.ignore(prefix, `has no effect: destination is ${kind}`);
   }
   return config;
+}
+
+/** What `--check` prints of it. */
+export function destinationSettings(config: DestinationConfig): Record<string, unknown> {
+  return (DESTINATIONS[config.kind] as DestinationKind<DestinationConfig>).settings(config);
+}
+
+function collectorSettings(config: CollectorDestinationConfig): Record<string, unknown> {
+  return { url: config.url, ...transportSettings("collector", config), key_name: config.key.name };
+}
+
+function natsDestinationSettings(config: NatsDestinationConfig): Record<string, unknown> {
+  return { ...natsSettings(config), nats_messages: config.messages };
 }
 
 function readFile(section: ConfigSection): FileDestinationConfig {

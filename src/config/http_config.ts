@@ -307,3 +307,38 @@ function parseEventTemplate(text: string): string {
   if (/\{event(?:_string)?\}/.test(text)) return parseEscapes(text);
   throw new ConfigurationError("must have {event} or {event_string} in it: the event's JSON");
 }
+
+/** What `--check` prints of it. */
+export function httpSettings(config: HttpDestinationConfig): Record<string, unknown> {
+  return {
+    url: config.url.replace(/\?.*/s, "?[redacted]"),
+    ...transportSettings("http", config),
+    http_headers: Object.keys(config.headers),
+    http_body: config.bodyKind,
+    http_auth: config.auth.kind,
+    http_compression: config.compression,
+    http_response: config.response,
+    http_accepted_statuses: config.acceptedStatuses ?? null,
+    http_rejected_statuses: config.rejectedStatuses,
+  };
+}
+
+/** The same of what `destination = collector` has, too. */
+export function transportSettings(
+  kind: string,
+  { timeoutMs, proxy, tls }: HttpTransportConfig,
+): Record<string, unknown> {
+  return {
+    [`${kind}_timeout_ms`]: timeoutMs,
+    [`${kind}_proxy`]: withoutLogin(proxy),
+    [`${kind}_tls_ca_file`]: tls?.caFile ?? null,
+    [`${kind}_tls_cert_file`]: tls?.certFile ?? null,
+    [`${kind}_tls_key_file`]: tls?.keyFile ?? null,
+  };
+}
+
+function withoutLogin(proxy: HttpTransportConfig["proxy"]): string | null {
+  if (!(proxy instanceof Secret)) return proxy ?? null;
+  const { protocol, host } = new URL(Buffer.from(proxy.reveal()).toString());
+  return `${protocol}//${host}`;
+}

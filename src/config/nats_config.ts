@@ -6,7 +6,6 @@
 import { ConfigurationError } from "../errors.ts";
 import { isLoopbackHost } from "../server/request_origin.ts";
 import type { BatchVersion } from "../storage/events.ts";
-import { portFrom } from "./addresses.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readableFileIn, readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
 import {
@@ -15,6 +14,7 @@ import {
   oneOf,
   optional,
   parseText,
+  portFrom,
   quote,
   type ValueParser,
 } from "./parsers.ts";
@@ -205,4 +205,16 @@ function parseSubjectPrefix(text: string): string {
   throw new ConfigurationError(
     `expected letters, digits, _ and - with dots between them, got ${quote(text)}`,
   );
+}
+
+/** What `--check` prints of it. */
+export function natsSettings(nats: NatsDestinationConfig | NatsSinkConfig): Record<string, unknown> {
+  return {
+    nats_servers: nats.servers,
+    nats_login: nats.login === undefined ? "none" : Object.keys(nats.login)[0],
+    nats_tls: nats.tls !== undefined,
+    nats_stream: nats.stream ?? null,
+    nats_subject: nats.subject.text,
+    nats_timeout_ms: nats.timeoutMs,
+  };
 }

@@ -145,3 +145,23 @@ export function isSocket({ host }: PostgresAddress): boolean {
 function isLocal(address: PostgresAddress): boolean {
   return isSocket(address) || /^(?:localhost|127(?:\.\d+){3}|::1)$/.test(address.host);
 }
+
+/** What `--check` prints of it. */
+export function postgresSettings({
+  address,
+  tls,
+  table,
+  partition,
+  timeoutMs,
+}: PostgresConfig): Record<string, unknown> {
+  return {
+    postgres_host: address.host,
+    postgres_port: address.port,
+    postgres_database: address.database,
+    postgres_user: address.user,
+    postgres_tls: tls === undefined ? (address.sslMode ?? "disable") : "verify-full",
+    postgres_table: table,
+    postgres_partition: partition,
+    postgres_timeout_ms: timeoutMs,
+  };
+}

@@ -11,7 +11,7 @@
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, OBJECT, STRING } from "../options.ts";
 import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters.ts";
-import { EVENTS_CEILING } from "../storage/events.ts";
+import { DEFAULT_MAX_EVENTS, EVENTS_CEILING } from "../storage/events.ts";
 import { checkQueueName } from "../storage/locations.ts";
 import { DEFAULT_FILE_MODE } from "../storage/queue_file.ts";
 import {
@@ -21,27 +21,25 @@ import {
   type SubscriptionStart,
 } from "../storage/subscriptions.ts";
 import { MAX_BATCH_BYTES, MAX_EVENT_BYTES } from "../wire/batch_format.ts";
-import {
-  formatAddress,
-  type HostPort,
-  isLocal,
-  type ListenAddress,
-  parseEndpoint,
-  parseListenAddressOrOff,
-} from "./addresses.ts";
 import { openSection, type ParseOptions, readConfigFile } from "./config_file.ts";
 import type { ConfigSection, Env } from "./config_section.ts";
 import { checkExposedSecret, parseToken, readSecret, type Secret } from "./credentials.ts";
-import { type DestinationConfig, readDestination } from "./destination_config.ts";
+import { type DestinationConfig, destinationSettings, readDestination } from "./destination_config.ts";
 import {
   bytesIn,
   DEFAULT_GRACE_MS,
   durationMsIn,
+  formatAddress,
+  type HostPort,
   integerIn,
+  isLocal,
+  type ListenAddress,
   MAX_DURATION_MS,
   optional,
   parseBoolean,
+  parseEndpoint,
   parseFileMode,
+  parseListenAddressOrOff,
   parseShare,
   quote,
 } from "./parsers.ts";
@@ -423,4 +421,42 @@ function readQueueLocation(section: ConfigSection): QueueLocation {
 
 function parseSizeOrOff(text: string): number {
   return text === "off" ? 0 : bytesIn({ min: 0, max: MAX_BALLAST_BYTES })(text);
+}
+
+/** A publisher's configuration for `--check`: without the secret, units last, `null` for absent values. */
+export function describePublisherConfig(config: PublisherConfig): Record<string, unknown> {
+  const { destination, batch, deadLetters, admin, metrics } = config;
+  return {
+    queue: config.queueName,
+    directory: config.directory ?? null,
+    queue_ballast_bytes: config.ballastBytes,
+    queue_file_mode: config.fileMode.toString(8).padStart(4, "0"),
+    queue_allow_network_file_system: config.allowNetworkFileSystem,
+    max_queue_size: config.maxQueueSize ?? DEFAULT_MAX_EVENTS,
+    destination: destination.kind,
+    ...destinationSettings(destination),
+    batch_max_age_ms: batch.maxAgeMs,
+    batch_min_interval_ms: batch.minIntervalMs,
+    batch_gzip_level: batch.gzipLevel,
+    batch_max_events: batch.maxEvents ?? null,
+    batch_max_bytes: batch.maxBytes,
+    queue_retention_ms: config.retention?.maxAgeMs ?? null,
+    queue_retention_bytes: config.retention?.maxBytes ?? null,
+    publisher_subscription: config.subscription.name,
+    dead_letters_max_count: deadLetters.maxCount,
+    dead_letters_max_bytes: deadLetters.maxBytes,
+    dead_letters_max_share: deadLetters.maxShare,
+    publisher_concurrency: config.concurrency,
+    publisher_drop_fields: config.dropFields,
+    publisher_grace_ms: config.graceMs,
+    admin_token: admin.token !== undefined,
+    admin_listen: admin.listen === undefined ? "off" : formatAddress(admin.listen),
+    metrics: {
+      namespace: metrics.namespace,
+      endpoint: metrics.endpoint === undefined ? null : formatAddress(metrics.endpoint),
+      log_if_unconfigured: metrics.logIfUnconfigured,
+      swallow_network_errors: metrics.swallowNetworkErrors,
+    },
+    warnings: config.warnings,
+  };
 }

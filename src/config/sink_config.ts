@@ -6,9 +6,9 @@
 
 import { DEFAULT_FSYNC_INTERVAL_MS, DEFAULT_OUTPUT_MODE } from "./collector_defaults.ts";
 import type { ConfigSection } from "./config_section.ts";
-import { type NatsSinkConfig, readNatsSink } from "./nats_config.ts";
+import { type NatsSinkConfig, natsSettings, readNatsSink } from "./nats_config.ts";
 import { bytesIn, durationMsIn, MAX_DURATION_MS, oneOf, optional, parseFileMode } from "./parsers.ts";
-import { describePostgres, type PostgresConfig, readPostgres } from "./postgres_config.ts";
+import { describePostgres, type PostgresConfig, postgresSettings, readPostgres } from "./postgres_config.ts";
 
 /** The smallest `output.rotate_size`, in bytes: a few batches. */
 const MIN_ROTATE_BYTES = 1_048_576;
@@ -59,15 +59,23 @@ export interface SqliteSinkConfig extends OutputConfig {
 /** Where a collector stores events: `sink`. Default: `file`. */
 export type SinkConfig = FileSinkConfig | SqliteSinkConfig | NatsSinkConfig | PostgresConfig;
 
-/** The reader of each sink's keys. */
-const READERS = {
-  file: readFileSink,
-  sqlite: readSqliteSink,
-  nats: readNats,
-  postgres: readPostgresSink,
-} as const;
+/** How the keys of a sink are read, and what `--check` prints of them. */
+interface SinkKind<Config> {
+  read(section: ConfigSection): Config;
+  settings(config: Config): Record<string, unknown>;
+}
 
-const KINDS = Object.keys(READERS) as (keyof typeof READERS)[];
+/** By the value of `sink`. */
+const SINKS: {
+  readonly [Kind in SinkConfig["kind"]]: SinkKind<Extract<SinkConfig, { readonly kind: Kind }>>;
+} = {
+  file: { read: readFileSink, settings: fileSettings },
+  sqlite: { read: readSqliteSink, settings: outputSettings },
+  nats: { read: readNats, settings: natsSettings },
+  postgres: { read: readPostgresSink, settings: postgresSettings },
+};
+
+const KINDS = Object.keys(SINKS) as SinkConfig["kind"][];
 
 const POLICIES = ["always", "interval", "never"] as const;
 
@@ -85,7 +93,28 @@ const FILE_KEYS = ["output.rotate_size", "output.rotate_age"];
 /** Reads the sink from the collector's section. @throws {ConfigurationError} */
 export function readSink(section: ConfigSection): SinkConfig {
   const kind = section.read("sink", optional(oneOf(...KINDS), "file" as const));
-  return READERS[kind](section);
+  return SINKS[kind].read(section);
+}
+
+/** What `--check` prints of it. */
+export function sinkSettings(config: SinkConfig): Record<string, unknown> {
+  return (SINKS[config.kind] as SinkKind<SinkConfig>).settings(config);
+}
+
+function fileSettings(config: FileSinkConfig): Record<string, unknown> {
+  return {
+    ...outputSettings(config),
+    output_rotate_size_bytes: config.rotateSizeBytes ?? null,
+    output_rotate_age_ms: config.rotateAgeMs ?? null,
+  };
+}
+
+function outputSettings({
+  path,
+  fsync,
+  fsyncIntervalMs,
+}: FileSinkConfig | SqliteSinkConfig): Record<string, unknown> {
+  return { output: path, output_fsync: fsync, output_fsync_interval_ms: fsyncIntervalMs };
 }
 
 function readFileSink(section: ConfigSection): FileSinkConfig {

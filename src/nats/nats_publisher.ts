@@ -8,9 +8,8 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
-import { connect, failureOf, type NatsLibrary } from "./connect.ts";
 import { type Failure, type Messages, PendingMessages, type PublishResult } from "./pending_messages.ts";
-import { Session } from "./session.ts";
+import { connect, failureOf, type NatsLibrary, Session } from "./session.ts";
 import { askStreams, diagnoseNoResponders, streamRisks } from "./streams.ts";
 
 /** Options of a {@link NatsPublisher}. */

@@ -4,8 +4,14 @@
  * @module
  */
 import { setImmediate } from "node:timers/promises";
-import { type DeadLetterGroup, groupByReason, reasonOf } from "../storage/dead_letter_groups.ts";
-import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../storage/dead_letters.ts";
+import {
+  type DeadLetter,
+  type DeadLetterGroup,
+  type DeadLetterSummary,
+  DeadLetterTable,
+  groupByReason,
+  reasonOf,
+} from "../storage/dead_letters.ts";
 import type { EventTable } from "../storage/events.ts";
 import * as log from "./log.ts";
 import type { OpenQueue } from "./open_queue.ts";

@@ -5,12 +5,11 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
-import { type Checkpoints, compact } from "../storage/checkpoints.ts";
 import { removeAbandoned } from "../storage/locations.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
 import { Trimmer } from "../storage/trim.ts";
-import { syncWal } from "../storage/wal_sync.ts";
+import { type Checkpoints, compact, syncWal } from "../storage/wal.ts";
 import * as log from "./log.ts";
 import type { StorageBreaker } from "./storage_breaker.ts";
 import { type Timings, WakeableSleep } from "./waiting.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export type { HostPort, ListenAddress } from "../config/addresses.ts";
+
 export type { Env } from "../config/config_section.ts";
 export type { TlsFiles } from "../config/credentials.ts";
 export { Secret } from "../config/credentials.ts";
@@ -23,6 +23,7 @@ export type {
   NatsDestinationConfig,
   NatsLogin,
 } from "../config/nats_config.ts";
+export type { HostPort, ListenAddress } from "../config/parsers.ts";
 export type { PostgresAddress, PostgresConfig, PostgresTls } from "../config/postgres_config.ts";
 export type {
   MetricsConfig,
@@ -33,8 +34,7 @@ export type {
 export { loadPublisherConfig } from "../config/publisher_config.ts";
 export { SubjectTemplate } from "../config/subject_template.ts";
 export type { HistogramStats } from "../metrics/family.ts";
-export type { DeadLetterGroup } from "../storage/dead_letter_groups.ts";
-export type { DeadLetter, DeadLetterSummary } from "../storage/dead_letters.ts";
+export type { DeadLetter, DeadLetterGroup, DeadLetterSummary } from "../storage/dead_letters.ts";
 export type {
   BatchVersion,
   QueueState,

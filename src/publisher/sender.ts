@@ -6,7 +6,7 @@
 
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
-import type { DurableEvents } from "../storage/wal_sync.ts";
+import type { DurableEvents } from "../storage/wal.ts";
 import type { PublisherCounts } from "./counts.ts";
 import type { Delivery, Destination, Outcome } from "./destinations/destination.ts";
 import { logDelivered } from "./log.ts";

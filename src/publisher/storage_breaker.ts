@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
-import type { Checkpoints } from "../storage/checkpoints.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
+import type { Checkpoints } from "../storage/wal.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import type { PublisherCounts } from "./counts.ts";
 import type { PublisherProblem } from "./health.ts";

@@ -23,7 +23,7 @@ import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { DEFAULT_FILE_MODE, QueueFile } from "../storage/queue_file.ts";
 import { DRIVER_NAMES, useDriver } from "../storage/sqlite/driver.ts";
 import type { DriverName } from "../storage/sqlite/sqlite.ts";
-import { SharedSync } from "../storage/wal_sync.ts";
+import { SharedSync } from "../storage/wal.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import {
   checkSerializer,

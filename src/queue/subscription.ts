@@ -6,15 +6,13 @@
 import { setTimeout } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkOptions, FUNCTION, OBJECT, type OptionKind, type OptionKinds, wholeFrom } from "../options.ts";
-import { Checkpoints } from "../storage/checkpoints.ts";
 import type { EventTable } from "../storage/events.ts";
 import { type Lease, LeaseTable } from "../storage/leases.ts";
 import { isBusy } from "../storage/lock_wait.ts";
 import type { QueueFile } from "../storage/queue_file.ts";
 import { type LagLimit, type SubscriptionStart, SubscriptionTable } from "../storage/subscriptions.ts";
 import { Trimmer } from "../storage/trim.ts";
-import { DurableEvents } from "../storage/wal_sync.ts";
-import { WalWatcher } from "../storage/wal_watcher.ts";
+import { Checkpoints, DurableEvents, WalWatcher } from "../storage/wal.ts";
 
 /** How many events a batch has, at most. */
 const DEFAULT_MAX_EVENTS = 100;

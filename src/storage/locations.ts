@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 import {
   lstatSync,
   mkdirSync,
@@ -18,7 +19,7 @@ import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { codeOrMessage } from "../file_error.ts";
-import { shellQuoted } from "../format.ts";
+import { formatMode, shellQuoted } from "../format.ts";
 
 /** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
 export const MAX_QUEUE_NAME_CHARS = 100;
@@ -182,11 +183,14 @@ export function exposuresOf(path: string): Exposure[] {
   const [folder, file] = [statsOf(directory), statsOf(path)];
   if (folder !== undefined && (folder.mode & 0o002) !== 0)
     add(
-      `everyone may put files into ${directory} (mode ${octal(folder.mode)})`,
+      `everyone may put files into ${directory} (mode ${formatMode(folder.mode)})`,
       `chmod 700 ${shellQuoted(directory)}, or 770 for a group that shares it`,
     );
   if (file !== undefined && (file.mode & 0o007) !== 0)
-    add(`everyone may read or write ${path} (mode ${octal(file.mode)})`, `chmod 600 ${shellQuoted(path)}`);
+    add(
+      `everyone may read or write ${path} (mode ${formatMode(file.mode)})`,
+      `chmod 600 ${shellQuoted(path)}`,
+    );
   for (const [place, stats] of [
     [directory, folder],
     [path, file],
@@ -214,11 +218,6 @@ function isForeign({ uid, gid, mode }: Stats): boolean {
   } catch {
     return false; // Deno may not look
   }
-}
-
-/** A file's mode, as chmod takes it. */
-export function octal(mode: number): string {
-  return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;

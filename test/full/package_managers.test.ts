@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { pack } from "../../scripts/pack.ts";
 import { NODE, OLDEST_NODE } from "../../scripts/runtimes.ts";
 import { pathWith, SQLITE_REPORTER, whyMissing } from "../support/installs.ts";
-import { getRuntime } from "../support/runtimes.ts";
+import { runtimePath } from "../support/runtimes.ts";
 
 const OPTIONS = {
   skip: process.versions.bun === undefined && "the package is packed by Bun's test run",
@@ -29,7 +29,7 @@ before(() => {
   tarball = join(directory, "eventspool.tgz");
   const { status, stdout, stderr } = pack(tarball);
   assert.equal(status, 0, stdout + stderr);
-  node = pathOf(NODE);
+  node = runtimePath(NODE);
 });
 
 after(() => {
@@ -83,7 +83,7 @@ function emptyProject(name: string): string {
 
 /** With the addon or, where it was left out, with the SQLite of Node: npm 10 and Yarn drop a package whose script fails. */
 function assertPuts(project: string, service: string = "service.mjs"): void {
-  for (const runtime of [node, pathOf(OLDEST_NODE)]) {
+  for (const runtime of [node, runtimePath(OLDEST_NODE)]) {
     const printed = run([runtime, service, mkdtempSync(join(project, "queues-"))], project);
     assert.match(printed, /^SQLite library: (better-sqlite3|node:sqlite)\n$/);
   }
@@ -95,10 +95,4 @@ function run([command = "", ...args]: string[], cwd: string): string {
   const { status, stdout, stderr } = spawnSync(command, args, options);
   assert.equal(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
   return stdout;
-}
-
-function pathOf(pinned: string): string {
-  const runtime = getRuntime(pinned);
-  if ("missing" in runtime) throw new Error(runtime.missing);
-  return runtime.path;
 }

@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { collector } from "../../src/collector/app.ts";
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
 import { ConfigurationError, EventError, EventSerializationError } from "../../src/errors.ts";
-import { collectorOutcome } from "../../src/publisher/destinations/collector_response.ts";
+import { collectorOutcome } from "../../src/publisher/destinations/collector.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
 import { serializeV2Event } from "../../src/serializers/thrift.ts";
 import { MAX_QUEUE_NAME_CHARS, queueFilePath } from "../../src/storage/locations.ts";

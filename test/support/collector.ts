@@ -82,3 +82,8 @@ export function collectorAt(
     ...location,
   });
 }
+
+/** The `id` of each event that was stored. */
+export function deliveredIds({ batches }: Pick<TestCollector, "batches">): number[] {
+  return batches.flatMap(({ events }) => events.map((event) => (JSON.parse(event) as { id: number }).id));
+}

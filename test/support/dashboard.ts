@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import type { Hono } from "hono";
+import type { AdminOptions } from "../../src/admin/app.ts";
 import type { PublishedQueue } from "./publisher.ts";
+
+/** Where no collector listens. */
+export const NOWHERE = "http://127.0.0.1:9";
+
+/** Admin routes that only this machine can reach. */
+export const LOCAL: AdminOptions = { isLocal: true };
 
 /** The page at a path, which must be there. */
 export async function pageOf(app: Hono, path = "/"): Promise<string> {

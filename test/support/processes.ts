@@ -55,10 +55,11 @@ export function startCommand(
     };
     waiting.add(look);
     look();
-    const all = (): string => [...lines.stdout, ...lines.stderr].join("\n");
     void ended.then((code) =>
       found.reject(
-        new Error(`${[command, ...args].join(" ")} ended with ${code} before ${pattern}:\n${all()}`),
+        new Error(
+          `${[command, ...args].join(" ")} ended with ${code} before ${pattern}:\n${outputOf(lines)}`,
+        ),
       ),
     );
     try {
@@ -78,4 +79,9 @@ export function startCommand(
       await ended;
     },
   };
+}
+
+/** All that a program has printed so far. */
+export function outputOf({ stdout, stderr }: Pick<Program, "stdout" | "stderr">): string {
+  return [...stdout, ...stderr].join("\n");
 }

@@ -32,6 +32,13 @@ export function getRuntime(pinned: string): FoundRuntime {
   return ask(bun.path, ["x", pinned, ...run, PRINT_PATH]);
 }
 
+/** The executable of a runtime that {@link getRuntime} gets. @throws there is none */
+export function runtimePath(pinned: string): string {
+  const runtime = getRuntime(pinned);
+  if ("missing" in runtime) throw new Error(runtime.missing);
+  return runtime.path;
+}
+
 /** Runs under all of them. */
 const PRINT_PATH = "console.log(globalThis.Deno?.execPath() ?? process.execPath)";
 

@@ -10,3 +10,9 @@ export function openShell(path: string, options: Partial<OpenOptions> = {}): Dat
   if (!existsSync(path)) writeFileSync(path, "");
   return openDatabase(path, { isReadOnly: false, busyTimeoutMs: 5_000, ...options });
 }
+
+/** A look into a queue's file from outside: `using db = openReadonly(file);`. */
+export function openReadonly(file: string): { get(sql: string): unknown } & Disposable {
+  const db = openShell(file, { isReadOnly: true });
+  return { get: (sql) => db.prepareFirst(sql).get(), [Symbol.dispose]: () => db.close() };
+}

@@ -5,8 +5,12 @@
  */
 import { basename, dirname } from "node:path";
 import { decodeBody, escapeControls, formatSize, oneLine, shellQuoted } from "../../format.ts";
-import { type DeadLetterGroup, reasonOf } from "../../storage/dead_letter_groups.ts";
-import type { DeadLetter, DeadLetterSummary } from "../../storage/dead_letters.ts";
+import {
+  type DeadLetter,
+  type DeadLetterGroup,
+  type DeadLetterSummary,
+  reasonOf,
+} from "../../storage/dead_letters.ts";
 import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
 import { formatCount, html, type Markup, plural, timeOf } from "./markup.ts";
 import type { WatchedPublisher } from "./snapshot.ts";

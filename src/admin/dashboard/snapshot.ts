@@ -6,8 +6,7 @@
 import { dirname, join } from "node:path";
 import { ownStatus, type PublisherStatus } from "../../publisher/health.ts";
 import type { Publisher } from "../../publisher/publisher.ts";
-import type { DeadLetterGroup } from "../../storage/dead_letter_groups.ts";
-import type { DeadLetterSummary } from "../../storage/dead_letters.ts";
+import type { DeadLetterGroup, DeadLetterSummary } from "../../storage/dead_letters.ts";
 import { lookAtQueue, type QueueLook, queuesIn } from "../../storage/queue_directory.ts";
 import { type DepthSample, History, type Rates, toSample } from "./charts.ts";
 

@@ -2,12 +2,12 @@ import { type Stats, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import process from "node:process";
 import { EventStorageError } from "../../errors.ts";
-import { countOf, formatDuration, formatSize } from "../../format.ts";
+import { countOf, formatDuration, formatMode, formatSize } from "../../format.ts";
 import { freeBytesOf, isNearlyFull, networkFileSystemOf } from "../../storage/disk_space.ts";
 import { type Epoch, EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
 import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
 import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
-import { exposuresOf, octal } from "../../storage/locations.ts";
+import { exposuresOf } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { isJson } from "../../storage/salvage.ts";
 import { VERSION } from "../../version.ts";
@@ -118,7 +118,8 @@ function* examineDirectory(path: string): Generator<Finding> {
   const directory = dirname(path);
   const exposures = exposuresOf(path);
   for (const { problem, advice } of exposures) yield warning(problem, advice);
-  if (exposures.length === 0) yield ok(`directory ${directory} (mode ${octal(statSync(directory).mode)})`);
+  if (exposures.length === 0)
+    yield ok(`directory ${directory} (mode ${formatMode(statSync(directory).mode)})`);
   const fileSystem = networkFileSystemOf(directory);
   if (fileSystem !== undefined)
     yield warning(
@@ -146,7 +147,7 @@ function* examineFile(path: string): Generator<Finding> {
 }
 
 function* examineMode(path: string, { mode, uid }: Stats): Generator<Finding> {
-  yield ok(`${path} (mode ${octal(mode)}, owner ${uid})`);
+  yield ok(`${path} (mode ${formatMode(mode)}, owner ${uid})`);
   const odd = ["-wal", "-shm"].filter((suffix) => {
     const side = statSync(path + suffix, { throwIfNoEntry: false });
     return side !== undefined && side.uid !== uid;

@@ -5,14 +5,19 @@ import {
   countOf,
   decodeBody,
   eventJson,
-  formatDuration,
+  formatAgo,
   formatSize,
   formatTable,
   isoTime,
   oneLine,
 } from "../../format.ts";
-import { type DeadLetterGroup, groupByReason } from "../../storage/dead_letter_groups.ts";
-import { type DeadLetter, type DeadLetterSummary, DeadLetterTable } from "../../storage/dead_letters.ts";
+import {
+  type DeadLetter,
+  type DeadLetterGroup,
+  type DeadLetterSummary,
+  DeadLetterTable,
+  groupByReason,
+} from "../../storage/dead_letters.ts";
 import { EventTable } from "../../storage/events.ts";
 import {
   type Call,
@@ -231,8 +236,8 @@ function showGroups(groups: readonly DeadLetterGroup[], { output }: Call): void 
   const rows = groups.map(({ count, status, response, firstDeadAtMs, newest }) => [
     String(count),
     String(status),
-    ago(firstDeadAtMs),
-    ago(newest.deadAtMs),
+    formatAgo(firstDeadAtMs),
+    formatAgo(newest.deadAtMs),
     String(newest.id),
     oneLine(response, RESPONSE_CHARS),
   ]);
@@ -319,12 +324,8 @@ function chunksOf(ids: readonly number[]): number[][] {
   return Array.from({ length: chunks }, (_, index) => ids.slice(index * CHUNK, (index + 1) * CHUNK));
 }
 
-function ago(atMs: number): string {
-  return `${formatDuration(Date.now() - atMs)} ago`;
-}
-
 function toCells({ id, deadAtMs, status, attempts, sizeBytes, response }: DeadLetterSummary): string[] {
-  const figures = [String(id), ago(deadAtMs), String(status), String(attempts), formatSize(sizeBytes)];
+  const figures = [String(id), formatAgo(deadAtMs), String(status), String(attempts), formatSize(sizeBytes)];
   return [...figures, oneLine(response, RESPONSE_CHARS)];
 }
 

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { ageSeconds, countOf, formatDuration, formatSize, isoTime } from "../../format.ts";
+import { ageSeconds, countOf, formatAgo, formatDuration, formatSize, isoTime } from "../../format.ts";
 import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
 import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
 import { Pause } from "../../storage/pause.ts";
@@ -106,10 +106,11 @@ function* publisherRows(reader: Reader, isNamed: boolean): Generator<Row> {
 function describePublisher({ state, seen }: Reader): [text: string, style?: Style] {
   if (state === "unknown") return ["unknown: the publisher of an outbox shows itself only while it sends"];
   if (state === "stopped")
-    return [seen === undefined ? "not running" : `not running, last seen ${ago(seen.seenAtMs)}`, "red"];
+    return [seen === undefined ? "not running" : `not running, last seen ${formatAgo(seen.seenAtMs)}`, "red"];
   if (seen?.report === undefined) return ["running", "green"];
   const { pid, version, health, delivered, lastSuccessAtMs } = seen.report;
-  const last = lastSuccessAtMs === undefined ? "no delivery yet" : `last delivery ${ago(lastSuccessAtMs)}`;
+  const last =
+    lastSuccessAtMs === undefined ? "no delivery yet" : `last delivery ${formatAgo(lastSuccessAtMs)}`;
   return [
     `running (pid ${pid}, eventspool ${version}), ${health}; ${last}, ${countOf(delivered, "event")} since its start`,
     health === "ok" ? "green" : "yellow",
@@ -149,8 +150,4 @@ function readerJson({ subscription, state, seen }: Reader): object {
     ...(seen && { seen_at: isoTime(seen.seenAtMs) }),
     ...(seen?.report && { ...report, last_success: isoTime(lastSuccessAtMs) }),
   };
-}
-
-function ago(atMs: number): string {
-  return `${formatDuration(Date.now() - atMs)} ago`;
 }

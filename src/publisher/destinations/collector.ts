@@ -1,10 +1,12 @@
 /**
- * The protocol of baseplate.py's collectors: batches are framed and signed, and their events named.
+ * The protocol of baseplate.py's collectors: batches are framed and signed, and their events named; and what a response
+ * of a collector means for the events.
  *
  * @module
  */
 import { BATCH_FORMATS, frame } from "../../wire/batch_format.ts";
-import { EVENT_IDS_HEADER, formatEventIds } from "../../wire/event_ids.ts";
+import { EVENT_IDS_HEADER, eachId, formatEventIds } from "../../wire/event_ids.ts";
+import { isMalformed, type Rejection, readReport } from "../../wire/rejections.ts";
 import {
   EVENT_IDS_SIGNATURE_HEADER,
   formatSignature,
@@ -13,8 +15,22 @@ import {
   signBody,
   signEventIds,
 } from "../../wire/signature.ts";
-import { collectorOutcome } from "./collector_response.ts";
-import type { HttpHeaders, HttpProtocol } from "./http.ts";
+import type { Outcome, PartiallyAccepted } from "./destination.ts";
+import type { HttpHeaders, HttpProtocol, SentEvents } from "./http.ts";
+import {
+  BAD_REQUEST,
+  failureOf,
+  foreignRejection,
+  foreignSuccess,
+  type HttpResponse,
+  isForeignStatus,
+  isSuccess,
+  KEPT_RESPONSE_CHARS,
+  misconfigured,
+  REJECTED_STATUSES,
+  rejectionOf,
+  UNPROCESSABLE,
+} from "./http_response.ts";
 
 /** The longest `Event-Ids` that is sent, in bytes: servers take headers of 8 KiB. Where hundreds of rows were deleted by hand, they go unnamed. */
 const MAX_EVENT_IDS_BYTES = 4_096;
@@ -47,4 +63,64 @@ function eventIdsHeaders(ids: Parameters<typeof signEventIds>[0], key: SigningKe
     [EVENT_IDS_HEADER]: ids.eventIds,
     [EVENT_IDS_SIGNATURE_HEADER]: signEventIds(ids, key.secret, Date.now()),
   };
+}
+
+/** Tells what a response means. @param isAccounted whether the collector has accounted for a batch before: then it does so for each */
+export function collectorOutcome(response: HttpResponse, sent: SentEvents, isAccounted = false): Outcome {
+  if (isSuccess(response.status)) return outcomeOfSuccess(response, sent, isAccounted);
+  return REJECTED_STATUSES.has(response.status) ? outcomeOfRejection(response, sent) : failureOf(response);
+}
+
+/**
+ * An empty body and any text count as a collector's, as those of baseplate.py say nothing, until one has accounted
+ * for a batch: a maintenance page of plain text took 480 of 480 events.
+ */
+function outcomeOfSuccess(response: HttpResponse, sent: SentEvents, isAccounted: boolean): Outcome {
+  const foreign = foreignSuccess(response);
+  if (foreign !== undefined) return foreign;
+  if (isForeignStatus(response.status)) return misconfigured(response, "which no collector does");
+  const report = readReport(response.text, sent.count);
+  if (report === "contradictory")
+    return misconfigured(response, `which does not account for the ${sent.count} events that were sent`);
+  if (report === "silent")
+    return isAccounted
+      ? misconfigured(response, "which does not account for the events, as the collector did before")
+      : { kind: "accepted" };
+  const { duplicates, rejected = [] } = report;
+  if (rejected.length > 0) return partial(rejected, sent, duplicates);
+  return { kind: "accepted", ...(duplicates !== undefined && { duplicates }) };
+}
+
+/** What is at fault: an event, or what is between us and the collector. */
+function outcomeOfRejection(response: HttpResponse, sent: SentEvents): Outcome {
+  const { status, text } = response;
+  const foreign = foreignRejection(response, sent.count);
+  if (foreign !== undefined) return foreign;
+  if (status === BAD_REQUEST && isMalformed(text) && sent.single !== undefined && isJson(sent.single))
+    return misconfigured(response, "though the event is JSON: the request was damaged on its way, or by us");
+  const report = status === UNPROCESSABLE ? readReport(text, sent.count) : "silent";
+  // One that does not account for each event, or says nothing of them, is about the batch as a whole.
+  if (typeof report === "string" || !report.rejected?.length) return rejectionOf(response);
+  return partial(report.rejected, sent, report.duplicates);
+}
+
+function partial(
+  rejections: readonly Rejection[],
+  { ranges }: SentEvents,
+  duplicates: number | undefined,
+): PartiallyAccepted {
+  const ids = [...eachId(ranges)];
+  const rejected = rejections.map(({ index, error }) => {
+    return { id: ids[index]!, status: UNPROCESSABLE, response: error.slice(0, KEPT_RESPONSE_CHARS) };
+  });
+  return { kind: "partial", rejected, undelivered: [], ...(duplicates !== undefined && { duplicates }) };
+}
+
+function isJson(event: Uint8Array): boolean {
+  try {
+    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(event));
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -3,11 +3,12 @@
  *
  * @module
  */
+
 import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
-import { oldRuntime, type RuntimeVersions } from "../../runtime.ts";
+import { environmentVariable, oldRuntime, type RuntimeVersions } from "../../runtime.ts";
 import { betterSqlite3 } from "./better_sqlite3.ts";
 import { bunSqlite } from "./bun_sqlite.ts";
 import { nodeSqlite } from "./node_sqlite.ts";
@@ -80,7 +81,10 @@ export function loadDriver(path: string): Driver {
 
 function chooseDriver(path: string): Driver {
   checkRuntime(path);
-  const driver = load(path, wanted === undefined ? namedDrivers(readEnv("EVENTSPOOL_SQLITE")) : [wanted]);
+  const driver = load(
+    path,
+    wanted === undefined ? namedDrivers(environmentVariable("EVENTSPOOL_SQLITE")) : [wanted],
+  );
   logChoice(driver.name);
   return driver;
 }
@@ -150,15 +154,6 @@ function quietly<T>(load: () => T): T {
     return load();
   } finally {
     process.emitWarning = emitWarning;
-  }
-}
-
-/** Undefined also if Deno forbids it (no `--allow-env`). */
-function readEnv(name: string): string | undefined {
-  try {
-    return process.env[name];
-  } catch {
-    return undefined;
   }
 }
 

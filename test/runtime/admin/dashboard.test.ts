@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Hono } from "hono";
-import { type AdminOptions, admin } from "../../../src/admin/app.ts";
+import { admin } from "../../../src/admin/app.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
-import { fieldOf, firstUpdate, pageOf, send, words } from "../../support/dashboard.ts";
+import { fieldOf, firstUpdate, LOCAL, NOWHERE, pageOf, send, words } from "../../support/dashboard.ts";
 import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
-
-const NOWHERE = "http://127.0.0.1:9";
-const LOCAL: AdminOptions = { isLocal: true };
 
 test("shows how full the queue is, and how the other queues of the directory are", async () => {
   await using main = newQueue(NOWHERE, { max_queue_size: "50" });

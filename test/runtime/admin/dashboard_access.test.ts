@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Hono } from "hono";
-import { type AdminOptions, admin } from "../../../src/admin/app.ts";
+import { admin } from "../../../src/admin/app.ts";
 import { SESSION_MS } from "../../../src/admin/dashboard/access.ts";
 import { MAX_WRONG_TOKENS_PER_ADDRESS } from "../../../src/server/admin_routes.ts";
-import { countsOf, fieldOf, firstUpdate, pageOf, send } from "../../support/dashboard.ts";
+import { countsOf, fieldOf, firstUpdate, LOCAL, NOWHERE, pageOf, send } from "../../support/dashboard.ts";
 import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
-
-const NOWHERE = "http://127.0.0.1:9";
-const LOCAL: AdminOptions = { isLocal: true };
 
 const ROUTES = ["/", "/events", "/events?once", "/health", "/depth", "/metrics", "/livez", "/readyz"];
 

@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type AdminOptions, admin } from "../../../src/admin/app.ts";
-import { countsOf, fieldOf, pageOf, send, words } from "../../support/dashboard.ts";
+import { admin } from "../../../src/admin/app.ts";
+import { countsOf, fieldOf, LOCAL, NOWHERE, pageOf, send, words } from "../../support/dashboard.ts";
 import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { newQueue } from "../../support/publisher.ts";
-
-const NOWHERE = "http://127.0.0.1:9";
-const LOCAL: AdminOptions = { isLocal: true };
 
 test("puts a dead letter back into the queue", async () => {
   await using main = newQueue(NOWHERE);

@@ -3,13 +3,14 @@ import { getEventListeners } from "node:events";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import Database from "better-sqlite3";
 import { EventStorageError } from "../../../src/errors.ts";
-import { serveCollector, type TestCollector } from "../../support/collector.ts";
+import { deliveredIds, serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
 import { start } from "../../support/processes.ts";
 import { newPublisher, newQueue, type PublishedQueue } from "../../support/publisher.ts";
+import { numbersFrom } from "../../support/scripted_collector.ts";
 import { serveHttp } from "../../support/servers.ts";
+import { openReadonly } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 /** Each event fills a batch of the smallest size. */
@@ -23,14 +24,6 @@ function putLarge(main: PublishedQueue, count: number): void {
   putIds(main, count, "x".repeat(60_000));
 }
 
-function deliveredIds({ batches }: TestCollector): number[] {
-  return batches.flatMap(({ events }) => events.map((event) => (JSON.parse(event) as { id: number }).id));
-}
-
-function upTo(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index + 1);
-}
-
 /** Waits for so many turns of the event loop. */
 async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await setImmediate();
@@ -39,11 +32,6 @@ async function turns(count: number): Promise<void> {
 function leasesIn({ publisher }: PublishedQueue): number {
   using db = openReadonly(publisher.file);
   return db.get("SELECT count(*) FROM eventspool_lease") as number;
-}
-
-function openReadonly(file: string) {
-  const db = new Database(file, { readonly: true });
-  return { get: (sql: string) => db.prepare(sql).pluck().get(), [Symbol.dispose]: () => db.close() };
 }
 
 test("delivers events put before and after its start, each once and in order, and removes them", async () => {
@@ -55,7 +43,7 @@ test("delivers events put before and after its start, each once and in order, an
   main.queue.put({ id: 1_001 });
   await eventually("an empty queue", () => main.queue.depth() === 0);
 
-  assert.deepEqual(deliveredIds(collector), upTo(1_001));
+  assert.deepEqual(deliveredIds(collector), numbersFrom(1, 1_001));
   assert.equal(leasesIn(main), 0);
   assert.equal(main.publisher.status().delivered, 1_001);
 });
@@ -235,7 +223,7 @@ test("shares a queue with another publisher, and no event is sent twice", async 
 
   assert.deepEqual(
     deliveredIds(collector).sort((a, b) => a - b),
-    upTo(500),
+    numbersFrom(1, 500),
   );
 });
 

@@ -1,47 +1,35 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import Database from "better-sqlite3";
 import { healthOf } from "../../../src/publisher/health.ts";
 import { DEAD_LETTER_BURST } from "../../../src/publisher/poison_guard.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
-import { serveCollector, type TestCollector } from "../../support/collector.ts";
+import { deliveredIds, serveCollector } from "../../support/collector.ts";
 import { eventually } from "../../support/eventually.ts";
 import { newPublisher, newQueue, type PublishedQueue } from "../../support/publisher.ts";
+import { numbersFrom } from "../../support/scripted_collector.ts";
 import { serveHttp } from "../../support/servers.ts";
+import { openReadonly } from "../../support/shell.ts";
 
 function putIds({ queue }: PublishedQueue, count: number, payload = ""): void {
   queue.putMany(Array.from({ length: count }, (_, index) => ({ id: index + 1, payload })));
-}
-
-function deliveredIds({ batches }: TestCollector): number[] {
-  return batches.flatMap(({ events }) => events.map((event) => (JSON.parse(event) as { id: number }).id));
-}
-
-function upTo(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index + 1);
-}
-
-function openReadonly(file: string) {
-  const db = new Database(file, { readonly: true });
-  return { get: (sql: string) => db.prepare(sql).pluck().get(), [Symbol.dispose]: () => db.close() };
 }
 
 test("finds the one rejected event, keeps it as a dead letter and delivers the others once", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
   using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
-  raw.putMany(upTo(100).map((id) => (id === 42 ? '{"id":42' : `{"id":${id}}`)));
+  raw.putMany(numbersFrom(1, 100).map((id) => (id === 42 ? '{"id":42' : `{"id":${id}}`)));
   void main.publisher.run();
   await eventually("an empty queue", () => main.queue.depth() === 0);
 
-  const others = upTo(100).filter((id) => id !== 42);
+  const others = numbersFrom(1, 100).filter((id) => id !== 42);
   assert.deepEqual(
     deliveredIds(collector).sort((a, b) => a - b),
     others,
   );
   using db = openReadonly(main.publisher.file);
-  assert.deepEqual(String(db.get("SELECT body FROM eventspool_dead_letter")), '{"id":42');
+  assert.deepEqual(db.get("SELECT CAST(body AS TEXT) FROM eventspool_dead_letter"), '{"id":42');
   assert.equal(db.get("SELECT status FROM eventspool_dead_letter"), 400);
   const { state, consecutiveFailures: failures, lastProblem } = main.publisher.status();
   assert.deepEqual([state.deadLetters, failures, lastProblem?.kind], [1, 0, "rejected"]);
@@ -82,7 +70,7 @@ test("gets through many poison events in a row: they become dead letters as othe
   await using main = newQueue(collector.url);
   using raw = new EventQueue("main", (text: string) => Buffer.from(text), { directory: main.directory });
   const poison = Array.from({ length: 3 * DEAD_LETTER_BURST }, () => "{");
-  raw.putMany([...poison, ...upTo(100).map((id) => `{"id":${id}}`)]);
+  raw.putMany([...poison, ...numbersFrom(1, 100).map((id) => `{"id":${id}}`)]);
   void main.publisher.run();
   await eventually("a held queue", () => main.publisher.status().lastProblem?.kind === "held");
   let put = 100;
@@ -162,7 +150,7 @@ test("splits batches that are too large for the collector, and loses no event", 
 
   assert.deepEqual(
     deliveredIds(collector).sort((a, b) => a - b),
-    upTo(200),
+    numbersFrom(1, 200),
   );
   assert.equal(main.publisher.status().state.deadLetters, 0);
 });
@@ -187,7 +175,7 @@ test("makes dead letters of the events that a 422 names, and sends none of the o
   void main.publisher.run();
   await eventually("an empty queue", () => main.queue.depth() === 0);
 
-  assert.deepEqual(requests, [upTo(100)]);
+  assert.deepEqual(requests, [numbersFrom(1, 100)]);
   const { delivered, state, consecutiveFailures: failures } = main.publisher.status();
   assert.deepEqual([delivered, state.deadLetters, failures], [98, 2, 0]);
   using db = openReadonly(main.publisher.file);

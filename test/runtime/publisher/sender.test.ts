@@ -5,7 +5,7 @@ import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import type { Destination } from "../../../src/publisher/destinations/destination.ts";
 import { Sender, type SenderDependencies, type Sent } from "../../../src/publisher/sender.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
-import { DurableEvents } from "../../../src/storage/wal_sync.ts";
+import { DurableEvents } from "../../../src/storage/wal.ts";
 import { collectorAt, serveCollector } from "../../support/collector.ts";
 import { KEY } from "../../support/keys.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";

@@ -9,7 +9,7 @@ import { queue } from "../../runtime/commands/queue/queue_support.ts";
 import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import fc from "../../support/fast_check.ts";
-import type { Program } from "../../support/processes.ts";
+import { outputOf } from "../../support/processes.ts";
 import { runtimeCommand } from "../../support/runtimes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { Spool } from "../../support/spool.ts";
@@ -70,10 +70,6 @@ const COMMANDS: readonly (readonly string[])[] = [
 function assertHarmless(printed: string, what: string): void {
   assert.notEqual(printed, "", what);
   assert.doesNotMatch(printed, RAW, what);
-}
-
-function outputOf({ stdout, stderr }: Program): string {
-  return [...stdout, ...stderr].join("\n");
 }
 
 for (const json of [[], ["--json"]])

@@ -84,7 +84,7 @@ const NOT_RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       "test/system/deploy/production.test.ts runs it, on a machine of its own",
   },
   "docs/scale.md": {
-    "$ bun run demo:cluster": "test/system/examples/demo_cluster.test.ts runs it",
+    "$ bun run demo:cluster": "test/system/examples/demo.test.ts runs it",
     "server_name: nats-1":
       "it is nats-server's configuration: test/system/docs/scale.test.ts runs three with it",
     "$ NATS_SERVERS=127.0.0.1:4222 STREAM=EVENTS ROLLUP_DB=rollup.db bun examples/rollup.ts":

@@ -38,14 +38,9 @@ test(
   LIMIT,
   async () => {
     await using host = new Host();
-    await host.startCollector();
-    host.put(10);
-    await host.drain();
-    const bytes = readFileSync(host.file);
-    host.put(1_000, { text: "x".repeat(2_000) });
-    await host.drain();
+    const rollBack = await deliveredWithBackup(host, 1_000, "x".repeat(2_000));
 
-    writeFileSync(host.file, bytes);
+    rollBack();
     host.put(1_500, { text: "y".repeat(2_000) });
     const log = await host.drain(3);
     host.assertStored({ twice: 1_500 });
@@ -60,15 +55,10 @@ test(
   LIMIT,
   async () => {
     await using host = new Host();
-    await host.startCollector();
-    host.put(10);
-    await host.drain();
-    const bytes = readFileSync(host.file);
-    host.put(50);
-    await host.drain();
+    const rollBack = await deliveredWithBackup(host, 50);
     await host.stopCollector();
 
-    writeFileSync(host.file, bytes);
+    rollBack();
     host.put(40);
     await using publisher = await host.publisher();
     await publisher.line(/The destination is unavailable/);
@@ -79,3 +69,14 @@ test(
     host.assertStored({ twice: 40 });
   },
 );
+
+/** Delivers 10 events, copies the queue's file, and delivers `count` more. What it returns puts the copy back. */
+async function deliveredWithBackup(host: Host, count: number, text: string = ""): Promise<() => void> {
+  await host.startCollector();
+  host.put(10);
+  await host.drain();
+  const bytes = readFileSync(host.file);
+  host.put(count, { text });
+  await host.drain();
+  return () => writeFileSync(host.file, bytes);
+}

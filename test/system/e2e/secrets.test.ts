@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
-import { type Program, start } from "../../support/processes.ts";
+import { outputOf, start } from "../../support/processes.ts";
 import { serveHttp } from "../../support/servers.ts";
 import { addressOf, Spool, stop } from "../../support/spool.ts";
 
@@ -17,10 +17,6 @@ const FORMS = [SECRET, BASE64, BASE64.slice(0, 20), Buffer.from(SECRET).toString
 
 function assertNothingShows(text: string): void {
   for (const form of FORMS) assert.ok(!text.includes(form), `a secret in: ${text}`);
-}
-
-function outputOf({ stdout, stderr }: Program): string {
-  return [...stdout, ...stderr].join("\n");
 }
 
 for (const [name, status] of [

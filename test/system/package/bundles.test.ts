@@ -9,7 +9,7 @@ import { pack } from "../../../scripts/pack.ts";
 import { DENO, NODE, OLDEST_NODE } from "../../../scripts/runtimes.ts";
 import { SQLITE_REPORTER } from "../../support/installs.ts";
 import { ROOT } from "../../support/project.ts";
-import { getRuntime } from "../../support/runtimes.ts";
+import { runtimePath } from "../../support/runtimes.ts";
 
 const onlyBun = {
   skip: process.versions.bun === undefined && "the bundles are made by Bun",
@@ -41,10 +41,13 @@ test("works in one file beside no node_modules, with the runtime's own SQLite", 
   const folder = bundles("alone");
   assert.equal(report([process.execPath, "service.mjs"], folder), "SQLite library: bun:sqlite\n");
   for (const node of [NODE, OLDEST_NODE])
-    assert.equal(report([pathOf(node), "service.mjs"], folder), "SQLite library: node:sqlite\n");
+    assert.equal(report([runtimePath(node), "service.mjs"], folder), "SQLite library: node:sqlite\n");
   // Bun's CommonJS remembers where it was built, and finds the package there.
-  assert.equal(report([pathOf(NODE), "service.cjs"], folder), "SQLite library: better-sqlite3\n");
-  assert.equal(report([pathOf(DENO), "run", "-A", "service.mjs"], folder), "SQLite library: node:sqlite\n");
+  assert.equal(report([runtimePath(NODE), "service.cjs"], folder), "SQLite library: better-sqlite3\n");
+  assert.equal(
+    report([runtimePath(DENO), "run", "-A", "service.mjs"], folder),
+    "SQLite library: node:sqlite\n",
+  );
 });
 
 test("works in one file of esbuild, ESM or CommonJS, minified", onlyBun, () => {
@@ -56,7 +59,7 @@ test("works in one file of esbuild, ESM or CommonJS, minified", onlyBun, () => {
     const options = ["--bundle", "--minify", "--platform=node", `--format=${format}`, "--log-level=error"];
     const esbuild = join(ROOT, "node_modules/esbuild/bin/esbuild");
     run([process.execPath, esbuild, "service.mjs", ...options, `--outfile=${join(folder, file)}`], project);
-    assert.equal(report([pathOf(NODE), file], folder), "SQLite library: node:sqlite\n", file);
+    assert.equal(report([runtimePath(NODE), file], folder), "SQLite library: node:sqlite\n", file);
     assert.equal(report([process.execPath, file], folder), "SQLite library: bun:sqlite\n", file);
   }
 });
@@ -71,11 +74,11 @@ test("takes better-sqlite3 where it is installed beside a bundle", onlyBun, () =
   const folder = bundles("beside");
   cpSync(join(ROOT, "node_modules/better-sqlite3"), join(folder, "node_modules/better-sqlite3"), COPY);
   for (const file of ["service.mjs", "service.cjs"])
-    for (const runtime of [process.execPath, pathOf(NODE)])
+    for (const runtime of [process.execPath, runtimePath(NODE)])
       assert.equal(report([runtime, file], folder), "SQLite library: better-sqlite3\n", `${runtime} ${file}`);
   // Deno may not load an addon without --allow-ffi.
   const allowed = [`--allow-read=${folder}`, `--allow-write=${folder}`];
-  const service = [pathOf(DENO), "run", "--no-prompt", ...allowed, "service.mjs"];
+  const service = [runtimePath(DENO), "run", "--no-prompt", ...allowed, "service.mjs"];
   assert.equal(report(service, folder), "SQLite library: node:sqlite\n");
 });
 
@@ -84,7 +87,7 @@ test("works where the addon is missing, or is not one for this machine", onlyBun
   const addons = join(folder, "node_modules/better-sqlite3/prebuilds");
   cpSync(join(ROOT, "node_modules/better-sqlite3"), join(addons, ".."), COPY);
   const runs = () =>
-    [process.execPath, pathOf(NODE)].map((runtime) => report([runtime, "service.mjs"], folder)).join("");
+    [process.execPath, runtimePath(NODE)].map((runtime) => report([runtime, "service.mjs"], folder)).join("");
   // Removed and not overwritten: what is installed may be hard links into the cache of the package manager.
   rmSync(addons, { recursive: true });
   assert.equal(runs(), "SQLite library: bun:sqlite\nSQLite library: node:sqlite\n");
@@ -105,7 +108,7 @@ test("says on which platform no SQLite can be had, and what to do", onlyBun, () 
   const folder = bundles("nothing");
   const queues = mkdtempSync(join(folder, "queues-"));
   const args = ["--no-experimental-sqlite", "service.mjs", queues];
-  const { status, stderr } = spawnSync(pathOf(NODE), args, { cwd: folder, encoding: "utf8" });
+  const { status, stderr } = spawnSync(runtimePath(NODE), args, { cwd: folder, encoding: "utf8" });
   assert.equal(status, 1);
   const { platform, arch } = process;
   assert.match(
@@ -124,7 +127,7 @@ test("says to a Node 20 that it is too old", onlyBun, () => {
   const node20 = `delete JSON.rawJSON; Object.defineProperty(process.versions, "node", { value: "20.20.2" });`;
   const preload = `data:text/javascript,${encodeURIComponent(node20)}`;
   const args = ["--import", preload, "service.mjs", mkdtempSync(join(project, "queues-"))];
-  const { status, stderr } = spawnSync(pathOf(NODE), args, { cwd: project, encoding: "utf8" });
+  const { status, stderr } = spawnSync(runtimePath(NODE), args, { cwd: project, encoding: "utf8" });
   assert.equal(status, 1);
   assert.match(stderr, /Node 20\.20\.2 is too old: upgrade to Node 22\.14\.0 or later\./);
   assert.match(stderr, /code: 'OLD_RUNTIME'/);
@@ -166,10 +169,4 @@ function run([command = "", ...args]: string[], cwd: string): { stdout: string; 
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, env, encoding: "utf8" });
   assert.equal(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
   return { stdout, stderr };
-}
-
-function pathOf(pinned: string): string {
-  const runtime = getRuntime(pinned);
-  if ("missing" in runtime) throw new Error(runtime.missing);
-  return runtime.path;
 }

@@ -2,9 +2,13 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { describePublisherConfig, fingerprintOf } from "../../../src/config/describe_config.ts";
+import { fingerprintOf } from "../../../src/config/credentials.ts";
 import type { HttpDestinationConfig } from "../../../src/config/http_config.ts";
-import { type PublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
+import {
+  describePublisherConfig,
+  type PublisherConfig,
+  parsePublisherConfig,
+} from "../../../src/config/publisher_config.ts";
 import { inTemporaryDirectory, rejects } from "./support.ts";
 
 const TOKEN = "0123456789abcdef0123456789abcdef";

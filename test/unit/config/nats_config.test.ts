@@ -3,9 +3,12 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openSection } from "../../../src/config/config_file.ts";
-import { describePublisherConfig } from "../../../src/config/describe_config.ts";
 import { type NatsDestinationConfig, readNatsSink } from "../../../src/config/nats_config.ts";
-import { type PublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
+import {
+  describePublisherConfig,
+  type PublisherConfig,
+  parsePublisherConfig,
+} from "../../../src/config/publisher_config.ts";
 import { inTemporaryDirectory, rejects } from "./support.ts";
 
 function read(...lines: string[]): PublisherConfig {

@@ -1,18 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  formatAddress,
-  parseEndpoint,
-  parseListenAddress,
-  parseListenAddressOrOff,
-} from "../../../src/config/addresses.ts";
-import {
   bytesIn,
   durationMsIn,
+  formatAddress,
   integerIn,
   oneOf,
   optional,
   parseBoolean,
+  parseEndpoint,
+  parseListenAddress,
+  parseListenAddressOrOff,
   parseShare,
   parseText,
 } from "../../../src/config/parsers.ts";

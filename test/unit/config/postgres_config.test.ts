@@ -2,10 +2,13 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
-import { describeCollectorConfig, describePublisherConfig } from "../../../src/config/describe_config.ts";
+import { describeCollectorConfig, parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import type { PostgresConfig } from "../../../src/config/postgres_config.ts";
-import { type PublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
+import {
+  describePublisherConfig,
+  type PublisherConfig,
+  parsePublisherConfig,
+} from "../../../src/config/publisher_config.ts";
 import { inTemporaryDirectory, rejects } from "./support.ts";
 
 function read(...lines: string[]): PublisherConfig {

@@ -3,8 +3,11 @@ import { Buffer } from "node:buffer";
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
-import { describePublisherConfig } from "../../../src/config/describe_config.ts";
-import { loadPublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
+import {
+  describePublisherConfig,
+  loadPublisherConfig,
+  parsePublisherConfig,
+} from "../../../src/config/publisher_config.ts";
 import { iniOf, MINIMAL } from "./differences.ts";
 import { collectorOf, EVERY_SETTING, inTemporaryDirectory, rejects, withSettings } from "./support.ts";
 

@@ -3,8 +3,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
-import { describePublisherConfig } from "../../../src/config/describe_config.ts";
-import { loadPublisherConfig, parsePublisherConfig } from "../../../src/config/publisher_config.ts";
+import {
+  describePublisherConfig,
+  loadPublisherConfig,
+  parsePublisherConfig,
+} from "../../../src/config/publisher_config.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
 import fc from "../../support/fast_check.ts";
 import { MINIMAL } from "./differences.ts";

@@ -5,9 +5,9 @@ import type { Outcome } from "../../../src/publisher/destinations/destination.ts
 import { Settler } from "../../../src/publisher/settler.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
-import { Checkpoints } from "../../../src/storage/checkpoints.ts";
 import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
+import { Checkpoints } from "../../../src/storage/wal.ts";
 import { putEvents, testQueue } from "../../support/queue_file.ts";
 
 const NEVER = new AbortController().signal;

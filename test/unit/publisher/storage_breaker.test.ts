@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
-import { Checkpoints } from "../../../src/storage/checkpoints.ts";
+import { Checkpoints } from "../../../src/storage/wal.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 

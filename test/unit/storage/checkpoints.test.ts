@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { test } from "node:test";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
-import { Checkpoints } from "../../../src/storage/checkpoints.ts";
+import { Checkpoints } from "../../../src/storage/wal.ts";
 import { testQueue } from "../../support/queue_file.ts";
 import { openShell } from "../../support/shell.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { test } from "node:test";
-import { Checkpoints, compact } from "../../../src/storage/checkpoints.ts";
 import { Trimmer } from "../../../src/storage/trim.ts";
+import { Checkpoints, compact } from "../../../src/storage/wal.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 const MIB = 1_048_576;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { collectorOutcome } from "../../../../src/publisher/destinations/collector_response.ts";
+import { collectorOutcome } from "../../../../src/publisher/destinations/collector.ts";
 import type { Outcome } from "../../../../src/publisher/destinations/destination.ts";
 import type { SentEvents } from "../../../../src/publisher/destinations/http.ts";
 import { KEPT_RESPONSE_CHARS } from "../../../../src/publisher/destinations/http_response.ts";

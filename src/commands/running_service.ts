@@ -1,22 +1,27 @@
 /**
- * How a publisher and a collector start, and what `--check` looks at besides the configuration: whether a start would
- * get what it needs. It changes nothing.
+ * What a publisher and a collector have in common as they run: how they start, what `--check` looks at besides the
+ * configuration (whether a start would get what it needs; it changes nothing), and notifying systemd.
  *
  * @module
  */
+
+import { spawn } from "node:child_process";
 import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { request } from "node:http";
 import { dirname } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
-import type { ListenAddress } from "../config/addresses.ts";
+import { getLogger } from "@logtape/logtape";
+import type { ListenAddress } from "../config/parsers.ts";
 import { ConfigurationError } from "../errors.ts";
 import { codeOrMessage } from "../file_error.ts";
-import { countOf } from "../format.ts";
-import { octal } from "../storage/locations.ts";
+import { countOf, formatMode } from "../format.ts";
+import { environmentVariable } from "../runtime.ts";
 import { configureLogging } from "./logging.ts";
 import { printError, printLines } from "./output.ts";
 import type { Call } from "./queue/verb.ts";
+
+const logger = getLogger(["eventspool", "systemd"]);
 
 /** How long a server on a taken address has to answer, in milliseconds. */
 const ANSWER_MS = 2_000;
@@ -134,7 +139,27 @@ function checkAccess(path: string, stats: Stats, { key, mode }: { key: string; m
     const why =
       code === "EROFS"
         ? "its file system is read-only (EROFS)"
-        : `owner uid ${stats.uid}, mode ${octal(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${codeOrMessage(cause)})`;
+        : `owner uid ${stats.uid}, mode ${formatMode(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${codeOrMessage(cause)})`;
     throw new ConfigurationError(`cannot read and write ${path}: ${why}.`, { key }, { cause });
   }
+}
+
+/**
+ * Sends a state such as `READY=1` (see sd_notify(3)) where `$NOTIFY_SOCKET` is set, and does nothing elsewhere. It runs
+ * systemd-notify, since none of the three runtimes has unix datagram sockets: the unit needs `NotifyAccess=all`, and Deno `--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC`.
+ */
+export function notify(state: string): void {
+  if (!environmentVariable("NOTIFY_SOCKET")) return;
+  const child = spawn("systemd-notify", [state], { stdio: "ignore" });
+  child.on("error", ({ message }) => {
+    logger.error("Cannot notify systemd of {state}: {message}", { state, message });
+  });
+}
+
+/** Notifies the watchdog, if the unit has one (`WatchdogSec=`), that this process is alive, until `signal` aborts. */
+export function feedWatchdog(signal: AbortSignal): void {
+  const everyMs = Number(environmentVariable("WATCHDOG_USEC") ?? 0) / 1_000 / 2; // half the time, as sd_watchdog_enabled(3) asks for
+  if (!(everyMs > 0)) return;
+  const timer = setInterval(() => notify("WATCHDOG=1"), everyMs);
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 }
