@@ -172,7 +172,7 @@ export class EventInvalidError extends EventError {
  *   put by another
  * - `MOVED`: the file was removed or replaced while it was open
  * - `NETWORK_FILE_SYSTEM`: it is on one, where locks may not hold: use a local disk, or `allowNetworkFileSystem`
- * - `OLD_RUNTIME`: Bun or Node is too old for better-sqlite3, and has no SQLite of its own that is new enough
+ * - `OLD_RUNTIME`: Bun, Deno or Node is too old
  * - `NO_SUBSCRIPTION`: the subscription does not exist, or was removed
  * - `NO_ADDON`: no SQLite library can be loaded: neither the package better-sqlite3 nor the runtime's own
  * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`, `HARD_LINKED`; `LOCKED`: another process has it; `CLOSED`: it

@@ -38,6 +38,12 @@ export function assertReadable(path: string): void {
     throw new Error("it is a named pipe: name a regular file");
 }
 
+/** The system's code; without one, the message: Deno says there which permission is missing. */
+export function codeOrMessage(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}
+
 function explainMissing(path: string): string {
   const directory = dirname(path);
   const found = nearest(directory);

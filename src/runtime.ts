@@ -23,10 +23,11 @@ export interface OldRuntime {
 }
 
 /**
- * The oldest versions that run better-sqlite3 13, found by trying: Bun 1.4.0 panics (`NAPI FATAL ERROR`), Node 22.13
- * ends with a segmentation fault. Deno has run it since 2.0. `engines` in package.json says the same.
+ * The oldest versions that work, found by trying. With better-sqlite3 13, Bun 1.4.0 panics (`NAPI FATAL ERROR`) and Node
+ * 22.13 ends with a segmentation fault. Deno 2.6 has no `DatabaseSync.isTransaction`, under 2.5 a publisher
+ * reports "Object not disposable", 2.3.0 has no `fchmod`. `engines` in package.json says the same.
  */
-const OLDEST: Readonly<Record<OldRuntime["name"], string>> = { Bun: "1.4.1", Deno: "2.0.0", Node: "22.14.0" };
+const OLDEST: Readonly<Record<OldRuntime["name"], string>> = { Bun: "1.4.1", Deno: "2.7.1", Node: "22.14.0" };
 
 /** This runtime, if it is too old. */
 export function oldRuntime({ bun, deno, node }: RuntimeVersions = process.versions): OldRuntime | undefined {

@@ -41,14 +41,14 @@ export const adopt: Verb = {
     wait: {
       type: "string",
       value: "TIME",
-      help: "give up when nothing was delivered for so long, such as 30s (default: 5m)",
+      help: "give up when nothing was delivered for this time, such as 30s (default: 5m)",
       example: "30s",
     },
     ...JSON_OUTPUT,
     debug: { type: "boolean", help: "log every batch" },
   },
   details:
-    "DIR is where the queue files are, such as a volume that was mounted elsewhere. Each queue needs its section in CONFIG_FILE; queue.directory and queue.file are not used. A queue with several subscriptions needs a CONFIG_FILE for each (publisher.subscription), since each has its own destination. Events keep the names that they have, so that a collector that drops duplicates stores each once. The files stay. If something is left, run it again.",
+    "DIR is where the queue files are, such as a volume that was mounted elsewhere. Each queue needs its section in CONFIG_FILE; queue.directory and queue.file are not used. A queue with several subscriptions needs a CONFIG_FILE for each (publisher.subscription), since each has its own destination. Events keep their ids, so that a collector that drops duplicates stores each once. The files stay. If something is left, run it again.",
   json: "one document a subscription: queue, subscription, delivered, deadLetters, left and, where something is left, problem.",
   fails: "something is left, a queue was left alone, or it was interrupted",
   examples: ["/mnt/old-pod/eventspool config.ini", "/mnt/old-pod/eventspool config.ini audit.ini --wait 1h"],

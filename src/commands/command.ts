@@ -124,7 +124,8 @@ function describeParseError({ message }: Error, options: Options): string {
     const meant = suggestion(unknown.replace(/^-+/, ""), Object.keys(options));
     return `unknown option ${unknown}${meant === undefined ? "." : `: did you mean --${meant}?`}`;
   }
-  const [, name] = /^Option '(?:-\w, )?--([\w-]+)/.exec(message) ?? [];
+  const [, short, long] = /^Option '(?:-(\w)(?:, )?)?(?:--([\w-]+))?/.exec(message) ?? [];
+  const name = long ?? Object.keys(options).find((key) => options[key]?.short === short);
   const option = name === undefined ? undefined : options[name];
   if (name === undefined || option === undefined) return message;
   return option.type === "boolean"

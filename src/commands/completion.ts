@@ -15,7 +15,8 @@ export function completionOf(verbs: () => Verbs): Verb {
     summary: "print a script that completes verbs and options in a shell",
     args: Object.keys(SHELLS).join("|"),
     options: {},
-    details: `bash: source <(eventspool completion bash), in ~/.bashrc
+    details: `It completes the command eventspool, which must be on the PATH.
+bash: source <(eventspool completion bash), in ~/.bashrc
 zsh: source <(eventspool completion zsh), in ~/.zshrc after compinit
 fish: eventspool completion fish | source, in ~/.config/fish/config.fish`,
     examples: Object.keys(SHELLS),

@@ -14,6 +14,7 @@ import { text } from "node:stream/consumers";
 import { getLogger } from "@logtape/logtape";
 import type { ListenAddress } from "../config/parsers.ts";
 import { ConfigurationError } from "../errors.ts";
+import { codeOrMessage } from "../file_error.ts";
 import { countOf, formatMode } from "../format.ts";
 import { environmentVariable } from "../runtime.ts";
 import { configureLogging } from "./logging.ts";
@@ -124,7 +125,8 @@ function statsOf(path: string, key: string): Stats {
     return statSync(path);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    const problem = code === "ENOENT" ? "does not exist: create it" : `cannot be used (${code})`;
+    const problem =
+      code === "ENOENT" ? "does not exist: create it" : `cannot be used (${codeOrMessage(cause)})`;
     throw new ConfigurationError(`${path} ${problem}, or name another.`, { key }, { cause });
   }
 }
@@ -137,7 +139,7 @@ function checkAccess(path: string, stats: Stats, { key, mode }: { key: string; m
     const why =
       code === "EROFS"
         ? "its file system is read-only (EROFS)"
-        : `owner uid ${stats.uid}, mode ${formatMode(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${code})`;
+        : `owner uid ${stats.uid}, mode ${formatMode(stats.mode)}, this process's uid ${process.getuid?.() ?? "unknown"} (${codeOrMessage(cause)})`;
     throw new ConfigurationError(`cannot read and write ${path}: ${why}.`, { key }, { cause });
   }
 }

@@ -20,7 +20,7 @@ const thrift: Verb = {
   summary: "generate the code and the types of a Thrift IDL, for an ESM project",
   args: "IDL_FILE",
   details:
-    'IDL_FILE is such as event.thrift; what it includes is generated, too. It needs the Apache Thrift compiler, "thrift", 0.17 or later.',
+    'Code is generated for IDL_FILE, such as event.thrift, and for the files that it includes. It needs the Apache Thrift compiler, "thrift", 0.17 or later.',
   options: {
     out: {
       type: "string",
@@ -47,10 +47,7 @@ export async function runThrift(): Promise<never> {
   return runVerb(name, thrift, { program: name, args: process.argv.slice(2) });
 }
 
-const MISSING = `the Apache Thrift compiler ("thrift") is not installed. Install it:
-  Debian, Ubuntu   apt-get install thrift-compiler
-  Fedora           dnf install thrift
-  macOS            brew install thrift`;
+const MISSING = `the Apache Thrift compiler ("thrift") is not installed: apt-get install thrift-compiler (Debian, Ubuntu), dnf install thrift (Fedora) or brew install thrift (macOS).`;
 
 /**
  * Generates the code of an IDL and of what it includes into `gen-nodejs` beside it, or into `target`: a `.cjs` and a

@@ -128,7 +128,10 @@ function missingSection(
   const listed = names.slice(0, MAX_LISTED_SECTIONS).map((name) => `[${name}]`);
   if (names.length > listed.length) listed.push("...");
   const found = listed.length === 0 ? "the file has no sections" : `the file has ${listed.join(", ")}`;
-  return new ConfigurationError(`the section is missing: ${found}${hint}`, location);
+  const isQueue = (name: string = ""): boolean => /^event-publisher[:.]/.test(name);
+  const isOther = hint === "" && isQueue(location.section) && names.some((name) => isQueue(name));
+  const advice = isOther ? "; name the queue with --queue-name (option queueName)" : hint;
+  return new ConfigurationError(`the section is missing: ${found}${advice}`, location);
 }
 
 function readBytes(file: string): Uint8Array {

@@ -280,7 +280,7 @@ function readDropFields(section: ConfigSection, destination: DestinationConfig):
   if (named !== undefined && destination.kind === "collector" && destination.version === "2")
     throw section.error(
       "publisher.drop_fields",
-      `has the name ${quote(named)}, and Thrift events (collector.version = 2) have field ids: write such as 1.2`,
+      `has the name ${quote(named)}, and Thrift events (collector.version = 2) have field ids: write 1.2 or the like`,
     );
   return fields;
 }

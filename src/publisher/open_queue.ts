@@ -7,7 +7,7 @@ import type { PublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { EventTable } from "../storage/events.ts";
-import { locateQueueFile } from "../storage/locations.ts";
+import { isPartOfQueue, locateQueueFile } from "../storage/locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS, isBusy, retryWhileBusy } from "../storage/lock_wait.ts";
 import { OPEN_TIMEOUT_MS, QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
@@ -33,6 +33,7 @@ export function openQueue(
   const file = openFile(config.file ?? locateQueueFile(config.queueName, config.directory), config);
   try {
     const events = new EventTable(file);
+    checkDestinationFile(config, file.path);
     if (!isDestinationGiven) checkBatchVersion(config, events);
     const subscriptions = new SubscriptionTable(file);
     // As patient as opening: a lock that is held for some seconds must not end a start.
@@ -50,6 +51,14 @@ function applySettings(config: PublisherConfig, events: EventTable, subscription
   if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
   if (config.retention !== undefined) events.setRetention(config.retention);
   openSubscription(config, subscriptions);
+}
+
+/** @throws {ConfigurationError} `destination = file` would write into the queue */
+function checkDestinationFile({ destination }: PublisherConfig, queueFile: string): void {
+  if (destination.kind !== "file" || !isPartOfQueue(destination.path, queueFile)) return;
+  throw new ConfigurationError(`${destination.path} is a file of the queue itself: name another.`, {
+    key: "file.path",
+  });
 }
 
 /** Adds the subscription if the configuration says where it starts. Otherwise it must exist. */

@@ -17,8 +17,6 @@ const { rawJSON, isRawJSON } = JSON as unknown as {
   isRawJSON(value: object): boolean;
 };
 
-const MINUS_ZERO = rawJSON("-0");
-
 /**
  * Serializes an event for collectors of version 2j: JSON in UTF-8, as `JSON.stringify` writes it. `JSON.parse` returns
  * an equal value.
@@ -102,7 +100,7 @@ class Copier {
     if (typeof value === "object" && value !== null)
       return Array.isArray(value) ? this.#copyArray(value) : this.#copyObject(value);
     if (isWrittenAsIs(value)) return value;
-    if (value === 0) return MINUS_ZERO;
+    if (value === 0) return rawJSON("-0");
     throw this.#rejection(`is ${describe(value)}, which JSON does not have`);
   }
 

@@ -18,6 +18,7 @@ import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { codeOrMessage } from "../file_error.ts";
 import { formatMode, shellQuoted } from "../format.ts";
 
 /** The longest queue name, in characters: `events-NAME.db-wal` stays below the 255 bytes of a file name. */
@@ -40,7 +41,7 @@ export function queueFilePath(
   env: Environment = process.env,
 ): string {
   checkQueueName(queue);
-  return join(namedDirectory(directory, env) ?? defaultDirectory(env), `events-${queue}.db`);
+  return join(queueDirectory(directory, env), `events-${queue}.db`);
 }
 
 /**
@@ -60,6 +61,16 @@ export function locateQueueFile(
   if (namedDirectory(directory, env) === undefined) makeDirectory(dirname(path));
   checkDirectory(dirname(path));
   return path;
+}
+
+function queueDirectory(directory: string | undefined, env: Environment): string {
+  try {
+    return namedDirectory(directory, env) ?? defaultDirectory(env);
+  } catch (cause) {
+    if (cause instanceof ConfigurationError) throw cause;
+    const problem = `cannot be found in the environment: ${(cause as Error).message}, or name a directory.`; // Deno
+    throw new ConfigurationError(problem, { key: "directory" }, { cause });
+  }
 }
 
 /** The directory that an option or a variable names; undefined: the default directory. */
@@ -111,6 +122,19 @@ export function absolutePath(path: string, base: string = ""): string {
   }
 }
 
+/**
+ * Whether a path leads to a queue's file, -wal or -shm, where other data would damage it. The file is not opened: closing
+ * it would release SQLite's locks.
+ */
+export function isPartOfQueue(path: string, queueFile: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return ["", "-wal", "-shm"].some((suffix) => {
+    const part = statSync(queueFile + suffix, { throwIfNoEntry: false });
+    const isSame = found !== undefined && part?.dev === found.dev && part.ino === found.ino;
+    return isSame || absolutePath(path) === queueFile + suffix;
+  });
+}
+
 function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -138,7 +162,7 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
     code === "ENOENT"
       ? `The queue directory ${directory} does not exist: create it (mkdir -p -m 700 ${shellQuoted(directory)}), or name another ` +
         "(option directory, queue.directory in the publisher's file, $EVENTSPOOL_DIR)."
-      : `The queue directory ${directory} cannot be used (${code}): check its owner and mode, or name another.`;
+      : `The queue directory ${directory} cannot be used (${codeOrMessage(cause)}): check its owner and mode, or name another.`;
   return new EventStorageError(code, directory, problem, { cause });
 }
 

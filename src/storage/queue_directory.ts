@@ -5,6 +5,7 @@
  */
 import { readdirSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
+import { codeOrMessage } from "../file_error.ts";
 import { EventTable, type QueueState } from "./events.ts";
 import { QueueFile } from "./queue_file.ts";
 
@@ -29,7 +30,7 @@ function readDirectory(directory: string): string[] {
     const problem =
       code === "ENOENT"
         ? `The queue directory ${directory} does not exist: start the service that puts events first, or name another with --directory.`
-        : `The queue directory ${directory} cannot be read (${code}): name another with --directory, or check its owner and mode.`;
+        : `The queue directory ${directory} cannot be read (${codeOrMessage(cause)}): name another with --directory, or check its owner and mode.`;
     throw new EventStorageError(code, directory, problem, { cause });
   }
 }

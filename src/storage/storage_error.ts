@@ -14,7 +14,10 @@ const ADVICE: ReadonlyArray<readonly [code: string, advice: string]> = [
     "SQLITE_NOTADB",
     "is not a queue file: it is not an SQLite database. Move it away, or name another queue.",
   ],
-  ["SQLITE_CORRUPT", "is damaged. Keep a copy, and move it away so that a new one can be created."],
+  [
+    "SQLITE_CORRUPT",
+    "is damaged. Move it away, so that a new one can be created, and save what can be read with eventspool salvage.",
+  ],
   [
     "SQLITE_READONLY_DIRECTORY",
     "is in a directory that this process may not write to: check its owner and mode.",

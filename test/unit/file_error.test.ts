@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { openSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { explainFileError } from "../../src/file_error.ts";
+import { codeOrMessage, explainFileError } from "../../src/file_error.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
 /** The explanation of the error of opening a file. */
@@ -34,4 +34,5 @@ test("a read-only file system and a full disk are explained with what to do", ()
   assert.match(explainCode("EROFS"), /the file system is read-only: choose another path/);
   assert.match(explainCode("ENOSPC"), /no space is left on the disk/);
   assert.equal(explainCode("EIO"), "EIO", "the system's message");
+  assert.equal(codeOrMessage(new Error("Requires read access")), "Requires read access", "Deno's");
 });

@@ -204,7 +204,7 @@ function* examineIntegrity(file: QueueFile, isDeep: boolean): Generator<Finding>
   const pragma = isLarge && !isDeep ? "quick_check" : "integrity_check";
   const found = file.run(() => file.prepareFirst<[], string>(`PRAGMA ${pragma}(5)`).all());
   if (found.length === 1 && found[0] === "ok") yield ok(`${pragma}: ok`);
-  else yield damaged(file, `the file is damaged: ${found.join("; ")}`);
+  else yield damaged(file, `the file is damaged: ${found.join("; ").replaceAll("\n", "; ")}`);
 }
 
 /** Reads every event: SQLite has no checksums of its pages, so that its own check does not see a text that changed. */
@@ -220,7 +220,10 @@ function* examineEvents(file: QueueFile): Generator<Finding> {
   if (broken.length === 0) yield ok(`${countOf(count, "event")} read: each is JSON`);
   else {
     const ids = rangesOf(broken).slice(0, MAX_SHOWN_RANGES).map(formatIdRange).join(", ");
-    yield damaged(file, `${countOf(broken.length, "event")} of ${count} are not JSON any more: ids ${ids}`);
+    yield damaged(
+      file,
+      `${broken.length} of ${countOf(count, "event")} cannot be read as JSON any more: ids ${ids}`,
+    );
   }
 }
 

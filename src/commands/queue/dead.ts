@@ -55,19 +55,19 @@ const FILTERS: Options = {
   reason: {
     type: "string",
     value: "TEXT",
-    help: "only those with this text in their response, in any case of letters",
+    help: "only those with this text in their response; case does not matter",
     example: "noun",
   },
   "older-than": {
     type: "string",
     value: "TIME",
-    help: "only those rejected so long ago, such as 36h",
+    help: "only those rejected longer ago than this, such as 36h",
     example: "36h",
   },
 };
 
 const LETTER_JSON =
-  "one document a line and dead letter: id, put_at, dead_at, attempts, status, response and size_bytes";
+  "one document for each dead letter, a line each: id, put_at, dead_at, attempts, status, response and size_bytes";
 
 const EVENT_JSON = `${LETTER_JSON}, and event, as it was put, or event_base64 if it is not JSON.`;
 
@@ -216,7 +216,7 @@ export const deadExport: Verb = {
     const file = openToRead(call);
     const table = new DeadLetterTable(file, subscriptionOf(call));
     const to = values.to as string | undefined;
-    const target = to === undefined ? undefined : openTarget(to);
+    const target = to === undefined ? undefined : openTarget(to, file);
     let exported = 0;
     for (const { id } of chosenBy(table, call)) {
       const letter = table.get(id);

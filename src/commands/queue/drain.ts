@@ -8,6 +8,7 @@ import { SubscriptionTable } from "../../storage/subscriptions.ts";
 import { Trimmer } from "../../storage/trim.ts";
 import {
   type Call,
+  checkKept,
   hint,
   JSON_OUTPUT,
   openTarget,
@@ -45,8 +46,9 @@ export const drain: Verb = {
     const to = call.values.to as string | undefined;
     if (to === undefined)
       throw new UsageError(`missing option --to, for example: ${hint(call, "drain --to events.jsonl")}`);
-    const target = to === "-" ? STDOUT : openTarget(to);
     const file = openToWrite(call);
+    const target = to === "-" ? STDOUT : openTarget(to, file);
+    checkKept(target);
     const { subscription } = subscriptionOf(call);
     const claiming = new Claiming(file, subscription);
     const { drained, unreadableId } = await drainTo(target, claiming, call);

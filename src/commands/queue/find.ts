@@ -24,7 +24,7 @@ const PAGE_EVENTS = 1_000;
 
 /** `eventspool find` */
 export const find: Verb = {
-  summary: "search the events that are in the file, delivered ones that are retained too",
+  summary: "search the events in the file, also delivered ones that are retained",
   args: "[TEXT]",
   options: {
     field: {
@@ -36,7 +36,7 @@ export const find: Verb = {
     since: {
       type: "string",
       value: "TIME",
-      help: "only those put so long ago or later, such as 2h",
+      help: "only those put within this time, such as 2h",
       example: "2h",
     },
     number: {

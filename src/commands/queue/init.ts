@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { ConfigurationError } from "../../errors.ts";
+import { codeOrMessage } from "../../file_error.ts";
 import { shellQuoted } from "../../format.ts";
 import { checkQueueName } from "../../storage/locations.ts";
 import { type Call, hint, QUEUE, UsageError, type Verb } from "./verb.ts";
@@ -37,7 +38,7 @@ function write(path: string, text: string): void {
     const problem =
       code === "EEXIST"
         ? `${path} exists, and is not overwritten: name another file, or remove it.`
-        : `cannot create ${path} (${code}): choose a file in a directory that this user may write to.`;
+        : `cannot create ${path} (${codeOrMessage(cause)}): choose a file in a directory that this user may write to.`;
     throw new ConfigurationError(problem, {}, { cause });
   }
   try {

@@ -28,12 +28,12 @@ const STALLED_LOOKS = 5;
 
 /** `eventspool replay` */
 export const replay: Verb = {
-  summary: "send delivered events again that are retained, with the same ids",
+  summary: "send retained events again, with the same ids",
   options: {
     since: {
       type: "string",
       value: "TIME",
-      help: "those put so long ago or later, such as 2h",
+      help: "those put within this time, such as 2h",
       example: "2h",
     },
     from: { type: "string", value: "ID", help: "those from this id on", example: "1200" },
@@ -50,7 +50,7 @@ export const replay: Verb = {
     ...JSON_OUTPUT,
   },
   details:
-    "The subscription's publisher sends them, when no new event waits. A collector that verifies Event-Ids, and JetStream, drop what they have. How far it is, is in the queue's file: if this command or the publisher is killed, the replay goes on. Without a range, it waits for a replay that is under way. An interrupt ends the replay.",
+    "The subscription's publisher sends them, when no new event waits. A collector that verifies Event-Ids, and JetStream, drop what they have. Its progress is stored in the queue file: if this command or the publisher is killed, the replay goes on. Without a range, it waits for a replay that is under way. An interrupt ends the replay.",
   json: "one document: subscription, first_id, last_id, events, bytes, and left (what is yet to be sent again; null after --dry-run).",
   fails: "there is nothing to send again, or it was interrupted",
   examples: ["--since 2h --dry-run", "--since 2h", "--from 1200 --to 1400 --subscription audit", "--stop"],

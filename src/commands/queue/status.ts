@@ -93,7 +93,7 @@ function eventsRow({ depth, maxEvents, leased, oldestPutAtMs }: QueueState): Row
   const style = depth >= maxEvents ? "red" : depth >= NEARLY_FULL * maxEvents ? "yellow" : undefined;
   const oldest =
     oldestPutAtMs === undefined ? "" : `; the oldest is ${formatDuration(Date.now() - oldestPutAtMs)} old`;
-  return ["events", `${depth} of at most ${maxEvents}, ${leased} on the way${oldest}`, style];
+  return ["events", `${depth} of at most ${maxEvents}, ${leased} leased${oldest}`, style];
 }
 
 function* publisherRows(reader: Reader, isNamed: boolean): Generator<Row> {

@@ -61,7 +61,7 @@ export const subscriptionsAdd: Verb = {
     ...QUEUE_OR_OUTBOX,
   },
   details:
-    "A publisher serves it with publisher.subscription = NAME. Until one does, it holds the queue's limit.",
+    "A publisher serves it with publisher.subscription = NAME. Until one does, its events stay, and count towards the cap.",
   fails: "there is one with this name",
   examples: ["audit", "audit --start oldest", "search --lag-limit 100000"],
   run(call: Call): number {
@@ -106,7 +106,7 @@ export const subscriptionsRemove: Verb = {
 
 /** `eventspool subscriptions seek` */
 export const subscriptionsSeek: Verb = {
-  summary: "let a subscription go on from another event; it asks first",
+  summary: "move a subscription to another event; it asks first",
   args: "NAME EVENT",
   options: { ...YES, ...QUEUE_OR_OUTBOX },
   details:

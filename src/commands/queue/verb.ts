@@ -3,12 +3,14 @@
  *
  * @module
  */
-import { existsSync, openSync } from "node:fs";
+import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";
 import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
+import { codeOrMessage } from "../../file_error.ts";
 import { shellQuoted } from "../../format.ts";
-import { queueFilePath } from "../../storage/locations.ts";
+import { isPartOfQueue, queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
 import { QueueFile } from "../../storage/queue_file.ts";
 import { DEFAULT_SUBSCRIPTION } from "../../storage/subscriptions.ts";
@@ -193,15 +195,47 @@ function existingDatabase(path: string): string {
   throw new EventStorageError("ENOENT", path, problem);
 }
 
-/** Opens a file to append events to; a new one is for its owner only. @throws {ConfigurationError} it cannot be opened */
-export function openTarget(path: string): number {
+/**
+ * Opens a file to append lines to; a new one is for its owner only. A last line that was cut off is ended, or the first
+ * event would become part of it.
+ *
+ * @throws {ConfigurationError} it cannot be opened, or is a file of the queue, which the lines would damage
+ */
+export function openTarget(path: string, queue: QueueFile): number {
+  if (isPartOfQueue(path, queue.path))
+    throw new ConfigurationError(`${path} is a file of the queue itself: choose another.`, { key: "--to" });
   try {
-    return openSync(path, "a", 0o600);
+    const target = openSync(path, "a", 0o600);
+    const stats = fstatSync(target);
+    if (stats.isFile() && stats.size > 0 && lastByte(path, stats.size) !== LINE_FEED)
+      appendFileSync(target, "\n");
+    return target;
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const problem = `cannot append to ${path} (${code}): choose a file in a directory that this user may write to.`;
+    const problem = `cannot append to ${path} (${codeOrMessage(cause)}): choose a file in a directory that this user may write to.`;
     throw new ConfigurationError(problem, { key: "--to" }, { cause });
   }
+}
+
+/**
+ * Rejects /dev/null: events that are written there are lost. It is also what a runtime opens in place of a closed stdout.
+ *
+ * @throws {ConfigurationError}
+ */
+export function checkKept(target: number): void {
+  const { rdev } = fstatSync(target);
+  if (rdev === 0 || rdev !== statSync(devNull, { throwIfNoEntry: false })?.rdev) return;
+  const problem = `is closed or ${devNull}, where events are lost: name a file, or delete events with purge.`;
+  throw new ConfigurationError(problem, { key: "--to" });
+}
+
+const LINE_FEED = 0x0a;
+
+function lastByte(path: string, size: number): number | undefined {
+  const file = openSync(path, "r");
+  const byte = new Uint8Array(1);
+  readSync(file, byte, 0, 1, size - 1);
+  closeSync(file);
+  return byte[0];
 }
 
 /**

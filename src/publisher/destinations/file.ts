@@ -50,7 +50,7 @@ export class FileDestination implements Destination {
   async #append(lines: Buffer, stop: AbortSignal): Promise<Outcome> {
     if (stop.aborted) return { kind: "unavailable", reason: "stopped before it was written" };
     try {
-      await using file = await open(this.#path, "a", 0o600); // events are not for everyone to read
+      await using file = await open(this.#path, "a+", 0o600); // events are not for everyone to read
       await appendWhole(file, lines);
       return { kind: "accepted" };
     } catch (error) {
@@ -61,9 +61,17 @@ export class FileDestination implements Destination {
   }
 }
 
+/** Whether the last line is part of one, of a publisher that was killed: what follows must not become part of it. */
+async function isCutOff(file: FileHandle, size: number): Promise<boolean> {
+  if (size === 0) return false;
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
+  return buffer[0] !== NEWLINE;
+}
+
 async function appendWhole(file: FileHandle, lines: Buffer): Promise<void> {
   const { size } = await file.stat();
   try {
+    if (await isCutOff(file, size)) await file.appendFile("\n");
     await file.appendFile(lines);
     await file.datasync();
   } catch (error) {

@@ -1,6 +1,4 @@
 import type { Database as BetterDatabase } from "better-sqlite3";
-import { EventStorageError } from "../../errors.ts";
-import { oldRuntime, type RuntimeVersions } from "../../runtime.ts";
 import type { Database, Driver, OpenOptions, SqliteValue, Statement } from "./sqlite.ts";
 
 type BetterSqlite3 = new (
@@ -59,13 +57,4 @@ class Connection implements Database {
     this.#db.close();
     this.#onClose?.();
   }
-}
-
-/** @throws {EventStorageError} `OLD_RUNTIME`: the runtime would crash when it opens the file with better-sqlite3 */
-export function checkRuntime(path: string, versions?: RuntimeVersions): void {
-  const old = oldRuntime(versions);
-  if (old === undefined) return;
-  const { name, found, needed } = old;
-  const problem = `The file ${path} is not opened: ${name} ${found} crashes in SQLite's addon. Upgrade to ${name} ${needed} or later.`;
-  throw new EventStorageError("OLD_RUNTIME", path, problem);
 }

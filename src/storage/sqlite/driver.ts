@@ -8,8 +8,8 @@ import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
-import { environmentVariable } from "../../runtime.ts";
-import { betterSqlite3, checkRuntime } from "./better_sqlite3.ts";
+import { environmentVariable, oldRuntime, type RuntimeVersions } from "../../runtime.ts";
+import { betterSqlite3 } from "./better_sqlite3.ts";
 import { bunSqlite } from "./bun_sqlite.ts";
 import { nodeSqlite } from "./node_sqlite.ts";
 import type { Database, Driver, DriverName, OpenOptions } from "./sqlite.ts";
@@ -17,9 +17,8 @@ import type { Database, Driver, DriverName, OpenOptions } from "./sqlite.ts";
 /** The SQLite libraries by their names, in the order in which they are tried. */
 export const DRIVER_NAMES: readonly DriverName[] = ["better-sqlite3", "bun:sqlite", "node:sqlite"];
 
-const LOADERS: Readonly<Record<DriverName, (path: string) => Driver>> = {
-  "better-sqlite3": (path) => {
-    checkRuntime(path);
+const LOADERS: Readonly<Record<DriverName, () => Driver>> = {
+  "better-sqlite3": () => {
     const library = requirePackage("better-sqlite3");
     new library(":memory:").close(); // loads the addon
     return betterSqlite3(library);
@@ -28,7 +27,7 @@ const LOADERS: Readonly<Record<DriverName, (path: string) => Driver>> = {
   "node:sqlite": () => {
     const { DatabaseSync } = quietly(() => builtin("node:sqlite"));
     if (new DatabaseSync(":memory:").isTransaction === false) return nodeSqlite(DatabaseSync);
-    throw new Error("too old: Deno 2.4 or Node 22.16 is needed");
+    throw new Error("too old: Node 22.16 is needed");
   },
 };
 
@@ -56,8 +55,8 @@ export function useDriver(name: DriverName): void {
  * addon cannot be loaded: in a bundle, on an unusual system, under Deno without `--allow-ffi`.
  *
  * @throws {ConfigurationError} `$EVENTSPOOL_SQLITE` is not the name of a library
- * @throws {EventStorageError} `NO_ADDON`: no library loads; `OLD_RUNTIME`: only better-sqlite3 is left, and it crashes
- * this runtime; `TWO_LIBRARIES`: another library has the file open in this process
+ * @throws {EventStorageError} `OLD_RUNTIME`: this runtime is too old; `NO_ADDON`: no library loads;
+ * `TWO_LIBRARIES`: another library has the file open in this process
  * @throws SQLite's error, with its code
  */
 export function openDatabase(path: string, options: OpenOptions): Database {
@@ -81,12 +80,22 @@ export function loadDriver(path: string): Driver {
 }
 
 function chooseDriver(path: string): Driver {
+  checkRuntime(path);
   const driver = load(
     path,
     wanted === undefined ? namedDrivers(environmentVariable("EVENTSPOOL_SQLITE")) : [wanted],
   );
   logChoice(driver.name);
   return driver;
+}
+
+/** @throws {EventStorageError} `OLD_RUNTIME`: SQLite or this code would crash under this runtime */
+export function checkRuntime(path: string, versions?: RuntimeVersions): void {
+  const old = oldRuntime(versions);
+  if (old === undefined) return;
+  const { name, found, needed } = old;
+  const problem = `The file ${path} is not opened: ${name} ${found} is too old: upgrade to ${name} ${needed} or later.`;
+  throw new EventStorageError("OLD_RUNTIME", path, problem);
 }
 
 function namedDrivers(name: string | undefined): readonly DriverName[] {
@@ -99,18 +108,15 @@ function namedDrivers(name: string | undefined): readonly DriverName[] {
 
 function load(path: string, names: readonly DriverName[]): Driver {
   const problems: string[] = [];
-  let oldRuntime: EventStorageError | undefined;
   for (const name of names)
     try {
-      return LOADERS[name](path);
+      return LOADERS[name]();
     } catch (error) {
-      if (error instanceof EventStorageError) oldRuntime = error;
       const [line] = (error instanceof Error ? error.message : String(error)).split("\n");
       problems.push(`${name}: ${line}`);
     }
-  if (oldRuntime !== undefined) throw oldRuntime;
   const { platform, arch } = process;
-  const problem = `The queue file ${path} cannot be opened: no SQLite library loads on ${platform}-${arch} (${problems.join("; ")}). Install the package better-sqlite3, or use Bun, Deno 2.4 or Node 22.16, or later, which have SQLite built in.`;
+  const problem = `The queue file ${path} cannot be opened: no SQLite library loads on ${platform}-${arch} (${problems.join("; ")}). Install the package better-sqlite3, or use Bun, Deno or Node 22.16, or later, which have SQLite built in.`;
   throw new EventStorageError("NO_ADDON", path, problem);
 }
 

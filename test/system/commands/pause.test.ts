@@ -56,7 +56,7 @@ test("status shows a queue, whether its publisher lives, and what to do, on one 
   );
   await queue(spool, ["pause"]);
   const page = (await queue(spool, ["status"])).stdout;
-  assert.match(page, /^events {5}0 of at most 1000000, 0 on the way$/m);
+  assert.match(page, /^events {5}0 of at most 1000000, 0 leased$/m);
   assert.match(page, /^paused {5}for .*, resume with: .*queue\.ts resume$/m);
   assert.match(page, /^dead {7}no dead letters$/m);
   assert.match(page, /^disk {7}.* free; file .*, -wal /m);

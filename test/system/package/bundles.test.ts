@@ -119,8 +119,18 @@ test("says on which platform no SQLite can be had, and what to do", onlyBun, () 
   );
   for (const reason of [/better-sqlite3: Cannot find module/, /bun:sqlite: not part of this runtime;/])
     assert.match(stderr, reason);
-  assert.match(stderr, /Install the package better-sqlite3, or use Bun, Deno 2\.4 or Node 22\.16, or later/);
+  assert.match(stderr, /Install the package better-sqlite3, or use Bun, Deno or Node 22\.16, or later/);
   assert.match(stderr, /code: 'NO_ADDON'/);
+});
+
+test("says to a Node 20 that it is too old", onlyBun, () => {
+  const node20 = `delete JSON.rawJSON; Object.defineProperty(process.versions, "node", { value: "20.20.2" });`;
+  const preload = `data:text/javascript,${encodeURIComponent(node20)}`;
+  const args = ["--import", preload, "service.mjs", mkdtempSync(join(project, "queues-"))];
+  const { status, stderr } = spawnSync(runtimePath(NODE), args, { cwd: project, encoding: "utf8" });
+  assert.equal(status, 1);
+  assert.match(stderr, /Node 20\.20\.2 is too old: upgrade to Node 22\.14\.0 or later\./);
+  assert.match(stderr, /code: 'OLD_RUNTIME'/);
 });
 
 /** Copies what links lead to. */

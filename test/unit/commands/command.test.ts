@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { appendFileSync, closeSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { calledAs, helpOf, parseCommandLine, type Started, wrapped } from "../../../src/commands/command.ts";
 import { VERBS } from "../../../src/commands/eventspool.ts";
+import { openTarget } from "../../../src/commands/queue/verb.ts";
+import { Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const verbs = Object.entries(VERBS);
@@ -126,4 +128,25 @@ test("names a compiled program by its own file", () => {
   const compiled = { execPath: "/opt/eventspool-publisher", versions: { bun: "1.4.4" } };
   assert.equal(nameOf("/$bunfs/root/publisher", compiled), "/opt/eventspool-publisher");
   assert.equal(nameOf("/$bunfs/root/publisher", { ...compiled, cwd: "/opt" }), "./eventspool-publisher");
+});
+
+test("appends lines to a file behind a line that was cut off, and never to a file of the queue", () => {
+  using spool = new Spool();
+  const queue = { path: spool.queue.file } as Parameters<typeof openTarget>[1];
+  for (const [before, after] of [
+    ["", "1\n"],
+    ["0\n", "0\n1\n"],
+    ['{"cut', '{"cut\n1\n'],
+  ] as const) {
+    const path = `${spool.directory}/events.jsonl`;
+    writeFileSync(path, before);
+    const target = openTarget(path, queue);
+    appendFileSync(target, "1\n");
+    closeSync(target);
+    assert.equal(readFileSync(path, "utf8"), after);
+  }
+  symlinkSync(`${queue.path}-wal`, `${spool.directory}/wal`);
+  symlinkSync(queue.path, `${spool.directory}/db`);
+  for (const path of [queue.path, `${queue.path}-shm`, `${spool.directory}/wal`, `${spool.directory}/db`])
+    assert.throws(() => openTarget(path, queue), /is a file of the queue itself: choose another\./);
 });

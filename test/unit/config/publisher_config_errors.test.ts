@@ -31,7 +31,7 @@ test("a missing section is an error that lists the existing ones", () => {
   reject(Array.from({ length: 20 }, (_, i) => `[s${i}]\n`).join(""), /\[s9\], \.\.\.$/);
   reject(
     "[a]\n[event-publisher.main]\n",
-    /^f: \[event-publisher\.v2\] .*the file has \[event-publisher\.main\], \[a\]$/,
+    /^f: \[event-publisher\.v2\] .*the file has \[event-publisher\.main\], \[a\]; name the queue with --queue-name/,
     "toml",
   );
 });

@@ -48,6 +48,15 @@ test("does not make a directory that somebody named, but says how to", () => {
   }
 });
 
+test("says which permission Deno lacks to find the directory", () => {
+  const message = 'Requires env access to "EVENTSPOOL_DIR", run again with the --allow-env flag';
+  const env = new Proxy({}, { get: () => assert.fail(new Error(message)) });
+  assert.throws(() => queueFilePath("q", undefined, env), {
+    name: "ConfigurationError",
+    message: `directory: cannot be found in the environment: ${message}, or name a directory.`,
+  });
+});
+
 test("rejects an empty directory, which is a variable that is not set more often than not", () => {
   assert.throws(() => locateQueueFile("q", ""), {
     name: "ConfigurationError",

@@ -23,7 +23,7 @@ test(
 
     const { code, stdout } = await queue(spool, ["check", "--deep", "--directory", damaged]);
     assert.equal(code, 1);
-    assert.match(stdout, /PROBLEM {2}1 event of 500 are not JSON any more: ids 100\n/);
+    assert.match(stdout, /PROBLEM {2}1 of 500 events cannot be read as JSON any more: ids 100\n/);
     const [, command] = /-> .*queue\.ts (salvage .*)$/m.exec(stdout) ?? assert.fail(stdout);
     const to = join(spool.directory, "new.db");
     const args = command!.replace(/--to \S+/, `--to ${to}`).split(" ");

@@ -43,6 +43,26 @@ test("appends each event as a line, in batches that do not mix", async () => {
   assert.equal(readFileSync(path, "utf8"), '{"id":9007199254740993}\n{"a": 2}\n{"é":3}\n');
 });
 
+test("begins a new line after one that was cut off", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "events.jsonl");
+  writeFileSync(path, '1\n{"cut');
+  const destination = new FileDestination(path);
+  await deliver(destination, "2");
+  await deliver(destination, "3");
+  assert.equal(readFileSync(path, "utf8"), '1\n{"cut\n2\n3\n');
+});
+
+test("does not start to write into the queue itself", () => {
+  using directory = temporaryDirectory();
+  using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path });
+  for (const suffix of ["", "-wal", "-shm"])
+    assert.throws(() => {
+      const settings = { destination: "file", "file.path": queue.file + suffix };
+      newPublisher("http://unused", directory.path, settings);
+    }, /^ConfigurationError: file\.path: .* is a file of the queue itself: name another\.$/);
+});
+
 test("closes once all that was sent is in the file", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events.jsonl");
