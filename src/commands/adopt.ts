@@ -49,7 +49,7 @@ export const adopt: Verb = {
   },
   details:
     "DIR is where the queue files are, such as a volume that was mounted elsewhere. Each queue needs its section in CONFIG_FILE; queue.directory and queue.file are not used. A queue with several subscriptions needs a CONFIG_FILE for each (publisher.subscription), since each has its own destination. Events keep their ids, so that a collector that drops duplicates stores each once. The files stay. If something is left, run it again.",
-  json: "one document a subscription: queue, subscription, delivered, deadLetters, left and, where something is left, problem.",
+  json: "one document a subscription: queue, subscription, delivered, dead_letters, left and, where something is left, problem.",
   fails: "something is left, a queue was left alone, or it was interrupted",
   examples: ["/mnt/old-pod/eventspool config.ini", "/mnt/old-pod/eventspool config.ini audit.ini --wait 1h"],
   async run(call: Call): Promise<number> {
@@ -62,12 +62,16 @@ export const adopt: Verb = {
     let isWhole = true;
     for (const queue of queuesIn(surroundings.directory))
       for await (const adopted of adoptQueue(queue, surroundings)) {
-        call.output.line(call.values.json ? JSON.stringify(adopted) : describe(adopted));
+        call.output.line(call.values.json ? JSON.stringify(toJson(adopted)) : describe(adopted));
         isWhole &&= adopted.left === 0 && adopted.problem === undefined;
       }
     return isWhole && !call.stop.aborted ? 0 : 1;
   },
 };
+
+function toJson({ queue, subscription, delivered, deadLetters, left, problem }: Adopted): object {
+  return { queue, subscription, delivered, dead_letters: deadLetters, left, problem };
+}
 
 function describe({ queue, subscription, delivered, deadLetters, left, problem }: Adopted): string {
   const name = subscription === DEFAULT_SUBSCRIPTION ? queue : `${queue}, subscription ${subscription}`;

@@ -24,7 +24,7 @@ export const salvage: Verb = {
   },
   details:
     "FILE is the damaged file; without it, that of the queue. Stop the processes that use it first; it is not changed. Events keep their ids, so that a collector that drops duplicates drops what it has. A changed byte inside a text cannot be detected.",
-  json: "one document: waiting, deadLetters, missing (ranges of ids), knowsDelivered, repeats (subscriptions), knowsSubscriptions, knowsSettings, knowsNames and pages.",
+  json: "one document: waiting, dead_letters, missing (ranges of ids), knows_delivered, repeats (subscriptions), knows_subscriptions, knows_settings, knows_names and pages.",
   fails: "some events could not be read",
   examples: ["--queue-name audit --to audit.salvaged.db", "events-main.db --to events-main.salvaged.db"],
   run(call: Call): number {
@@ -33,11 +33,25 @@ export const salvage: Verb = {
     if (others.length > 0) throw new UsageError("salvage takes one damaged file, such as events-main.db.");
     if (typeof to !== "string") throw new UsageError("missing option --to NEW.db.");
     const salvaged = salvageFile(from === undefined ? existingFile(call) : resolve(from), resolve(to));
-    if (call.values.json) call.output.line(JSON.stringify(salvaged));
+    if (call.values.json) call.output.line(JSON.stringify(toJson(salvaged)));
     else for (const line of describe(salvaged, to)) call.output.line(line);
     return salvaged.missing.length === 0 ? 0 : 1;
   },
 };
+
+function toJson({ waiting, deadLetters, missing, repeats, pages, ...known }: Salvaged): object {
+  return {
+    waiting,
+    dead_letters: deadLetters,
+    missing: missing.map(({ firstId, lastId }) => ({ first_id: firstId, last_id: lastId })),
+    knows_delivered: known.knowsDelivered,
+    repeats,
+    knows_subscriptions: known.knowsSubscriptions,
+    knows_settings: known.knowsSettings,
+    knows_names: known.knowsNames,
+    pages,
+  };
+}
 
 function* describe(salvaged: Salvaged, to: string): Generator<string> {
   const { waiting, deadLetters, missing, pages } = salvaged;

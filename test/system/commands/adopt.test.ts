@@ -113,11 +113,16 @@ test(
     assert.equal(await adopting.ended, 1);
     const lines = adopting.stdout.map((line) => JSON.parse(line) as Record<string, unknown>);
     assert.deepEqual(
-      lines.map(({ subscription, delivered, left }) => [subscription, delivered, left]),
+      lines.map(({ subscription, delivered, dead_letters, left }) => [
+        subscription,
+        delivered,
+        dead_letters,
+        left,
+      ]),
       [
-        ["default", 20, 0],
-        ["audit", 20, 0],
-        ["search", 0, 20],
+        ["default", 20, 0, 0],
+        ["audit", 20, 0, 0],
+        ["search", 0, 0, 20],
       ],
     );
     assert.deepEqual(

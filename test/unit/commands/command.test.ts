@@ -150,3 +150,10 @@ test("appends lines to a file behind a line that was cut off, and never to a fil
   for (const path of [queue.path, `${queue.path}-shm`, `${spool.directory}/wal`, `${spool.directory}/db`])
     assert.throws(() => openTarget(path, queue), /is a file of the queue itself: choose another\./);
 });
+
+test("names the keys of JSON in snake_case", () => {
+  assert.deepEqual(
+    verbs.filter(([, { json }]) => /[a-z][A-Z]/.test(json ?? "")).map(([name]) => name),
+    [],
+  );
+});
