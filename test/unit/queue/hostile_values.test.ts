@@ -131,9 +131,11 @@ const withResult = (result: unknown): Any => ({
   "~standard": { version: 1, vendor: "tests", validate: () => result },
 });
 
-/** What is given a value, by its name. Queues are opened in `directory`. */
-function entries(directory: string): Record<string, (value: Any) => unknown> {
-  const queueOf = (serialize: Any): TestEventQueue<Any> => new TestEventQueue<Any>("main", serialize);
+/** What is given a value, by its name. Queues are opened in `directory`, or by `queueOf`. */
+function entries(
+  directory: string,
+  queueOf: (serialize: Any) => TestEventQueue<Any>,
+): Record<string, (value: Any) => unknown> {
   const [json, thrift, own, schema] = [
     serializeJsonEvent,
     serializeV2Event,
@@ -197,7 +199,9 @@ function entries(directory: string): Record<string, (value: Any) => unknown> {
 
 test("whatever a public function is given, it takes it or throws an EventError", () => {
   using directory = temporaryDirectory();
-  for (const [entry, call] of Object.entries(entries(directory.path)))
+  using queues = new DisposableStack();
+  const queueOf = (serialize: Any) => queues.use(new TestEventQueue<Any>("main", serialize));
+  for (const [entry, call] of Object.entries(entries(directory.path, queueOf)))
     for (const [name, make] of Object.entries(VALUES))
       try {
         call(make());
