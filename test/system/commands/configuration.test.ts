@@ -143,7 +143,10 @@ test("rejects a broken configuration in one line that says where", LIMIT, async 
     publisher(["--check", badToml.file]),
     publisher(["--check", "--queue-name", "../x", other.file]),
   ]);
-  assertRejection(section, /config\.ini: \[event-publisher:main\] .*the file has \[event-publisher:other\]$/);
+  assertRejection(
+    section,
+    /config\.ini: \[event-publisher:main\] .*the file has \[event-publisher:other\]; name the queue with --queue-name/,
+  );
   assertRejection(secret, /config\.ini:4: \[event-publisher:main\] key\.secret: is not Base64/);
   assert.ok(!secret.stderr.join().includes("Zm9v"), "not even a broken secret is shown");
   assertRejection(variable, /config\.ini:2: .*collector\.hostname: .*NO_SUCH_VARIABLE_HERE is not set$/);
