@@ -75,7 +75,7 @@ export function collectorAt(
     ...location
   }: Partial<HttpLocation> & { readonly key?: SigningKey; readonly version?: "2" | "2j" } = {},
 ): HttpDestination {
-  return new HttpDestination(collectorProtocol(version, key, url), {
+  return new HttpDestination(collectorProtocol(version, key), {
     url,
     timeoutMs: 4_000,
     gzipLevel: 1,

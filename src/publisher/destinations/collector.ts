@@ -35,12 +35,10 @@ import {
 /** The longest `Event-Ids` that is sent, in bytes: servers take headers of 8 KiB. Where hundreds of rows were deleted by hand, they go unnamed. */
 const MAX_EVENT_IDS_BYTES = 4_096;
 
-/** The URLs whose collectors have accounted for a batch, as ours does for each: of the process, so that a reload keeps them. */
-const accounting = new Set<string>();
-
 /** Speaks with an HTTP collector, such as `bun run collector`. */
-export function collectorProtocol(version: "2" | "2j", key: SigningKey, url: string): HttpProtocol {
+export function collectorProtocol(version: "2" | "2j", key: SigningKey): HttpProtocol {
   const format = BATCH_FORMATS[version];
+  let isAccounted = false;
   return {
     emptyBatchBytes: format.baseBytes,
     headers: { "Content-Type": "application/json" },
@@ -51,8 +49,8 @@ export function collectorProtocol(version: "2" | "2j", key: SigningKey, url: str
       return () => ({ [SIGNATURE_HEADER]: formatSignature(signature), ...eventIdsHeaders(ids, key) });
     },
     outcomeOf(response, sent) {
-      const outcome = collectorOutcome(response, sent, accounting.has(url));
-      if ("duplicates" in outcome) accounting.add(url);
+      const outcome = collectorOutcome(response, sent, isAccounted);
+      isAccounted ||= "duplicates" in outcome; // as ours says of each batch
       return outcome;
     },
   };

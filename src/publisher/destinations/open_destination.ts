@@ -22,11 +22,7 @@ import { PostgresDestination } from "./postgres.ts";
 /** How the destination of each kind is made. */
 const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> } = {
   collector: ({ version, key, ...location }, { batch }) => {
-    const protocol = collectorProtocol(
-      version,
-      { name: key.name, secret: key.secret.reveal() },
-      location.url,
-    );
+    const protocol = collectorProtocol(version, { name: key.name, secret: key.secret.reveal() });
     return new HttpDestination(protocol, httpLocation(location, batch.gzipLevel));
   },
   http: (config, { batch, queueName }) => {

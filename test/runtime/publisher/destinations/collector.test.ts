@@ -60,16 +60,6 @@ test("sends the headers and the body of the original, except its name and what i
   assert.ok(Math.abs(Date.parse(sent!.headers.date!) - before) < 60_000);
 });
 
-test("takes no silent 200 once the collector has accounted for a batch, also after a reload", async () => {
-  let text = "";
-  await using server = await serveHttp((response) => response.end(text));
-  assert.deepEqual(await deliver(server.url, batchOf({ 1: "{}" })), { kind: "accepted" });
-  text = '{"accepted":1,"duplicates":0}';
-  assert.deepEqual(await deliver(server.url, batchOf({ 2: "{}" })), { kind: "accepted", duplicates: 0 });
-  text = "We are back soon.";
-  assert.equal((await deliver(server.url, batchOf({ 3: "{}" }))).kind, "misconfigured");
-});
-
 test("signs the ids again at each attempt, over the time, the ids and the body's MAC", async () => {
   await using server = await serveHttp((response) => response.writeHead(503).end());
   const destination = collectorAt(`${server.url}/v2j`);
