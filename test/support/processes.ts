@@ -19,6 +19,9 @@ export interface Program extends AsyncDisposable {
   readonly ended: Promise<number | string>;
 }
 
+/** How long a line is waited for, in milliseconds: less than any test may take, so that a failure says what was missing. */
+const LINE_TIMEOUT_MS = 120_000;
+
 /** Starts a program of this repository: `await using program = start("src/commands/publisher.ts", ["--help"]);`. */
 export function start(file: string, args: readonly string[] = [], env: Record<string, string> = {}): Program {
   return startCommand(runtimeCommand(new URL(`../../${file}`, import.meta.url), args), { env });
@@ -55,6 +58,10 @@ export function startCommand(
     };
     waiting.add(look);
     look();
+    const giveUp = setTimeout(() => {
+      const waited = `${[command, ...args].join(" ")} did not print ${pattern} within ${LINE_TIMEOUT_MS / 1_000} s:`;
+      found.reject(new Error(`${waited}\n${outputOf(lines)}`));
+    }, LINE_TIMEOUT_MS);
     void ended.then((code) =>
       found.reject(
         new Error(
@@ -65,6 +72,7 @@ export function startCommand(
     try {
       return await found.promise;
     } finally {
+      clearTimeout(giveUp);
       waiting.delete(look);
     }
   };

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Timings } from "../../src/publisher/waiting.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
@@ -77,8 +77,9 @@ export class Spool implements Disposable {
 
   /** Halts a program by SIGSTOP where it does not hold the file's write lock, or nobody could put any more. */
   async halt(program: Program): Promise<void> {
-    await eventually("a halt outside of a transaction", () => {
+    await eventually("a halt outside of a transaction", async () => {
       program.signal("SIGSTOP");
+      await eventually("a stopped process", () => isStopped(program)); // until then it may get the lock
       try {
         this.#file.transaction(() => {});
         return true;
@@ -190,4 +191,11 @@ export async function stop(program: Program, signal: NodeJS.Signals = "SIGTERM")
 /** Resolves once a publisher has told that it publishes. */
 export async function publishing(program: Program): Promise<void> {
   await program.line(/"Publishing queue /);
+}
+
+/** Whether SIGSTOP has taken effect: a process that waits for a core is still in its last system call. */
+function isStopped({ child }: Program): boolean {
+  const path = `/proc/${child.pid}/stat`;
+  if (!existsSync(path)) return true; // not Linux, or it has ended
+  return / T /.test(readFileSync(path, "utf8").replace(/.*\)/s, ""));
 }

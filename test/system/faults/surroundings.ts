@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../../support/eventually.ts";
 import { type Program, start } from "../../support/processes.ts";
 import { ACCEPT, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
+import { openShell } from "../../support/shell.ts";
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 import { type Counts, countUp, type Fault, sumOf } from "./fault.ts";
@@ -136,8 +137,11 @@ async function fillDisk(): Promise<Counts> {
   collector.script = () => ({ status: 503, headers: { "Retry-After": "0" } });
   await sleep(300);
   await spool.halt(publisher); // or what it gives up may be room for puts for a long time
+  const reader = openShell(spool.queue.file);
+  reader.exec("BEGIN; SELECT count(*) FROM eventspool_lease"); // so that the -wal does not begin anew, and puts need new space
   disk.fill();
   await producer.line(/^SQLITE_FULL$/);
+  reader.close();
   publisher.signal("SIGCONT");
   collector.script = ACCEPT;
   await eventually("an empty queue", () => spool.queue.depth() === 0);
