@@ -139,9 +139,14 @@ async function openSocket(config: PostgresConfig, signal: AbortSignal): Promise<
   if (tls === undefined) return socket;
   socket.write(SSL_REQUEST);
   const [answer] = (await once(socket, "data", { signal })) as [Buffer];
-  if (answer.toString("latin1") !== "S") {
+  const reply = answer.toString("latin1");
+  if (reply !== "S") {
     socket.destroy();
-    throw new Error("the server has TLS switched off (ssl = off)");
+    throw new Error(
+      reply === "N"
+        ? "the server has TLS switched off (ssl = off)"
+        : "this is not a Postgres server with TLS",
+    );
   }
   const secured = tlsConnect({ ...tls, socket });
   secured.on("error", () => {});

@@ -115,7 +115,12 @@ export class EventTable {
   #attempt<Result>(work: (session: Session) => Promise<Result>, stop: AbortSignal): Promise<Attempt<Result>> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     const { timeoutMs } = this.#config;
-    const late = (): void => reject(new GivenUp(`no answer within ${timeoutMs} ms, see postgres.timeout`));
+    const late = (): void =>
+      reject(
+        new GivenUp(
+          `no answer within ${timeoutMs} ms: see postgres.timeout, and which server postgres.url names`,
+        ),
+      );
     const cut = (): void => reject(new GivenUp("the grace time of the stop is over"));
     const timer = setTimeout(late, timeoutMs);
     stop.addEventListener("abort", cut, { once: true });
