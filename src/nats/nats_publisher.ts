@@ -174,7 +174,7 @@ export class NatsPublisher {
   ): Promise<Failure | undefined> {
     const session = this.#session;
     if (subjectWithoutStream === undefined || failure === undefined || session === undefined) return failure;
-    return await diagnoseNoResponders(session, subjectWithoutStream);
+    return { ...failure, ...(await diagnoseNoResponders(session, subjectWithoutStream)) };
   }
 }
 

@@ -155,7 +155,7 @@ export class PendingMessages {
         return;
       default:
         this.#states[index] = FAILED;
-        this.fail({ kind: response.kind, reason: response.reason });
+        this.fail(response);
     }
   }
 
@@ -164,9 +164,15 @@ export class PendingMessages {
     this.#isOver = true;
     const undelivered: number[] = [];
     for (const [index, state] of this.#states.entries()) if (state !== SETTLED) undelivered.push(index);
-    const failure = undelivered.length === 0 ? undefined : this.#failure;
+    // A message without a response may be stored, whatever ended the publish.
+    const failure = this.#failure && { ...this.#failure, ...(this.inFlight > 0 && { isTransport: true }) };
     const rejected = this.#rejected.sort((a, b) => a.index - b.index);
-    this.#resolve({ duplicates: this.#duplicates, rejected, undelivered, failure });
+    this.#resolve({
+      duplicates: this.#duplicates,
+      rejected,
+      undelivered,
+      failure: undelivered.length === 0 ? undefined : failure,
+    });
   }
 }
 
@@ -180,7 +186,7 @@ export type PublishResponse =
   | { readonly kind: "stored"; readonly isDuplicate: boolean }
   | { readonly kind: "no_stream" }
   | { readonly kind: "rejected"; readonly reason: string; readonly isTooLarge: boolean }
-  | { readonly kind: "unavailable" | "misconfigured"; readonly reason: string };
+  | Failure;
 
 interface PubAck {
   readonly stream?: string;
@@ -208,6 +214,7 @@ export function readResponse(message: Msg): PublishResponse {
   return {
     kind: "misconfigured",
     reason: `the response is not from a JetStream stream: ${text.slice(0, 200)}`,
+    isTransport: true, // a stream may have the message too
   };
 }
 

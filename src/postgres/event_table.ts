@@ -144,8 +144,7 @@ export class EventTable {
     } catch (error) {
       const failure = failureOf(error, this.#config);
       this.#drop(session, { isNow: failure.isTransport });
-      const isUnsent = !session.isPrepared || !failure.isTransport;
-      return { failure: { ...failure, isUnsent, kind: isUnsent ? failure.kind : "unavailable" } };
+      return { failure: { ...failure, isUnsent: !session.isPrepared || !failure.isTransport } };
     }
   }
 

@@ -98,6 +98,10 @@ export interface Misconfigured {
   readonly kind: "misconfigured";
   /** Why, for people. */
   readonly reason: string;
+  /** Whether no response came: then it may or may not have the events. Default: false. */
+  readonly isTransport?: boolean;
+  /** As of {@link Unavailable}. */
+  readonly isUnsent?: boolean;
 }
 
 /** It does not take these events, and has none of them. The batch is halved down to the one at fault. */

@@ -78,6 +78,7 @@ test("a response that is not from a stream is a wrong configuration", { skip }, 
   assert.deepEqual(failure, {
     kind: "misconfigured",
     reason: "the response is not from a JetStream stream: thanks",
+    isTransport: true,
   });
 });
 
