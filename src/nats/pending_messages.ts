@@ -129,6 +129,12 @@ export class PendingMessages {
     if (this.inFlight === 0 && !hasMore) this.#finish();
   }
 
+  /** The subject of a message that was sent and got no response; undefined: there is none. */
+  get silentSubject(): string | undefined {
+    const index = this.#states.indexOf(PENDING);
+    return index === -1 || index >= this.#next ? undefined : this.messages.subject(index);
+  }
+
   /** Whether a message to the subject is in flight. */
   isWaitingFor(subject: string): boolean {
     for (let index = 0; index < this.#next; index++)
