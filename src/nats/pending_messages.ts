@@ -206,6 +206,9 @@ const MESSAGE_TOO_LARGE = 10_054;
 /** `err_code` when `Nats-Expected-Stream` names another stream than the one with the subject. */
 const OTHER_STREAM = 10_060;
 
+/** `err_code`s when the account or the server has no room left. */
+const NO_ROOM = new Set([10_002, 10_023, 10_028, 10_047]);
+
 const STORED: PublishResponse = { kind: "stored", isDuplicate: false };
 const DUPLICATE: PublishResponse = { kind: "stored", isDuplicate: true };
 const NO_STREAM: PublishResponse = { kind: "no_stream" };
@@ -250,5 +253,7 @@ function explain({
       kind: "unavailable",
       reason: `${reason}: the stream is full: raise its limits, or let it drop old messages`,
     };
+  if (err_code !== undefined && NO_ROOM.has(err_code))
+    return { kind: "unavailable", reason: `${reason}: raise the limits of JetStream, of the account or server` };
   return { kind: code >= 500 || code === 429 || code === 408 ? "unavailable" : "misconfigured", reason };
 }
