@@ -254,6 +254,9 @@ function explain({
       reason: `${reason}: the stream is full: raise its limits, or let it drop old messages`,
     };
   if (err_code !== undefined && NO_ROOM.has(err_code))
-    return { kind: "unavailable", reason: `${reason}: raise the limits of JetStream, of the account or server` };
+    return {
+      kind: "unavailable",
+      reason: `${reason}: raise the limits of JetStream, of the account or server`,
+    };
   return { kind: code >= 500 || code === 429 || code === 408 ? "unavailable" : "misconfigured", reason };
 }

@@ -51,6 +51,8 @@ export interface HttpProtocol {
 /** How a service is reached, and how bodies are compressed. */
 export interface HttpLocation extends HttpClientOptions {
   readonly url: string;
+  /** What people see of it. Default: all of it. */
+  readonly shownUrl?: string | undefined;
   /** 1 to 9; undefined: bodies are not compressed. */
   readonly gzipLevel: number | undefined;
 }
@@ -67,8 +69,8 @@ export class HttpDestination implements Destination {
   readonly #scratch = new Scratch();
   readonly #secrets: readonly string[];
 
-  constructor(protocol: HttpProtocol, { url, gzipLevel, ...client }: HttpLocation) {
-    this.url = url.replace(/\?.*/s, ""); // a query may hold a secret
+  constructor(protocol: HttpProtocol, { url, shownUrl = url, gzipLevel, ...client }: HttpLocation) {
+    this.url = shownUrl;
     this.timeoutMs = client.timeoutMs;
     this.emptyBatchBytes = protocol.emptyBatchBytes;
     this.eventOverheadBytes = protocol.eventOverheadBytes;

@@ -27,7 +27,11 @@ const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> }
   },
   http: (config, { batch, queueName }) => {
     const gzipLevel = config.compression === "none" ? undefined : batch.gzipLevel;
-    return new HttpDestination(endpointProtocol(config, queueName), httpLocation(config, gzipLevel));
+    const { shownUrl } = config;
+    return new HttpDestination(endpointProtocol(config, queueName), {
+      ...httpLocation(config, gzipLevel),
+      shownUrl,
+    });
   },
   nats: (config, { queueName }) => new NatsDestination(config, queueName),
   postgres: (config, { queueName }) => new PostgresDestination(config, queueName),
