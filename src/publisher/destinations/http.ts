@@ -178,7 +178,7 @@ const ZSTD_OPTIONS = {
 
 const UNSUPPORTED_MEDIA_TYPE = 415;
 
-const NO_ZSTD = "the collector rejected zstd (415), which it said it takes: gzip from now on";
+const NO_ZSTD = "the destination rejected zstd (415), which it said it takes: gzip from now on";
 
 type Encoding = "gzip" | "zstd";
 

@@ -69,7 +69,7 @@ export function failureOf(response: HttpResponse, advice?: string): Unavailable 
  */
 export function foreignSuccess(response: HttpResponse): Unavailable | Misconfigured | undefined {
   const foreign = PAGE_WITHIN.test(response.text) ? A_PAGE : foreignContent(response);
-  if (foreign !== undefined) return misconfigured(response, `${foreign}, which no collector sends`);
+  if (foreign !== undefined) return misconfigured(response, `${foreign}, which accepts no events`);
   if (!response.isCut) return undefined;
   return { kind: "unavailable", reason: `${describe(response)} (cut off)`, isTransport: true };
 }
@@ -100,7 +100,7 @@ export function misconfigured(response: HttpResponse, why?: string): Misconfigur
 
 function describe({ status, text }: HttpResponse, why?: string): string {
   const response = text.slice(0, KEPT_RESPONSE_CHARS);
-  return `the collector responded with ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
+  return `the destination responded with ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
 }
 
 const A_PAGE = "a web page";

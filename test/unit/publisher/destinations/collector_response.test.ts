@@ -65,7 +65,7 @@ test("takes a silent 2xx for another server's, once the collector has accounted 
 
 for (const status of [408, 425, 429, 500, 502, 503, 504, 507, 599]) {
   test(`takes ${status} for a collector that cannot take events now`, () => {
-    const reason = `the collector responded with ${status}`;
+    const reason = `the destination responded with ${status}`;
     assert.deepEqual(outcome(status), { kind: "unavailable", reason });
     assert.deepEqual(outcome(status, { retryAfter: "3" }), {
       kind: "unavailable",
@@ -79,7 +79,7 @@ for (const status of [301, 302, 303, 304, 307, 308, 401, 402, 403, 404, 405, 410
   test(`takes ${status} for a wrong configuration: the events are not at fault`, () => {
     assert.deepEqual(outcome(status), {
       kind: "misconfigured",
-      reason: `the collector responded with ${status}`,
+      reason: `the destination responded with ${status}`,
     });
   });
 }
@@ -93,11 +93,11 @@ for (const status of [400, 413, 422]) {
 test("gives the answer as the reason", () => {
   assert.deepEqual(outcome(503, { text: "over quota" }), {
     kind: "unavailable",
-    reason: "the collector responded with 503: over quota",
+    reason: "the destination responded with 503: over quota",
   });
   assert.deepEqual(outcome(403, { text: "wrong MAC" }), {
     kind: "misconfigured",
-    reason: "the collector responded with 403: wrong MAC",
+    reason: "the destination responded with 403: wrong MAC",
   });
 });
 
@@ -110,7 +110,7 @@ test("reads a Retry-After that is a date by the clock on the wall", () => {
 test("passes over a Retry-After that makes no sense", () => {
   assert.deepEqual(outcome(429, { retryAfter: "-1" }), {
     kind: "unavailable",
-    reason: "the collector responded with 429",
+    reason: "the destination responded with 429",
   });
 });
 
