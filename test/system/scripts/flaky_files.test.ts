@@ -27,7 +27,7 @@ async function runFiles(failingRuns: readonly (readonly number[])[]): Promise<[n
     return relative(ROOT, path);
   });
   const run = (name: string, some: readonly string[]) =>
-    runSuite(name, { ...(SUITES["unit"] as Suite), files: () => some }, directory.path);
+    runSuite(name, { ...(SUITES.unit as Suite), files: () => some }, directory.path);
   const result = await run("files", files);
   let again = 0;
   const flaky = await findFlaky([result], async ({ file }: FailedFile) => {
