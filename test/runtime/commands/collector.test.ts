@@ -118,7 +118,10 @@ test("stores and answers what it receives while it stops, and exits 0", LIMIT, a
   });
   let end = 15;
   sent.write(body.slice(0, end));
-  using trickling = trickle(2_000, (bytes) => sent.write(body.slice(end, (end += bytes)))); // or it is too slow
+  using trickling = trickle(2_000, (bytes) => {
+    sent.write(body.slice(end, end + bytes)); // or it is too slow
+    end += bytes;
+  });
   const admin = new URL("/metrics", `http://${hostname}:${port}`);
   await eventually("the request to be there", async () =>
     /reading_requests 1\n/.test(await (await fetch(admin)).text()),
