@@ -1,4 +1,5 @@
-import { once } from "node:events";
+import { createSocket } from "node:dgram";
+import { type EventEmitter, once } from "node:events";
 import { createServer as createHttpServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
@@ -40,25 +41,37 @@ export async function serveTcp(onConnection: (socket: Socket) => void): Promise<
 }
 
 /**
- * Ports that are free, and differ: each is held until the last one is found. They are below those that Linux gives to
- * port 0 and to clients (32,768 and above), so that nobody gets one between its end and its next start.
+ * Ports that are free and differ, and that no other test gets while this process runs: the UDP port of the same number
+ * is held, also between the end of a server and its next start. They are below those that Linux gives to port 0 and to
+ * clients (32,768 and above), so that none of these gets one either.
  */
 export async function freePorts(count: number): Promise<number[]> {
-  const held = new Map<number, Server>();
-  while (held.size < count) {
+  const ports: number[] = [];
+  while (ports.length < count) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (!(await reserve(port))) continue;
     const server = createTcpServer().listen(port, "127.0.0.1");
-    const isFree = await once(server, "listening").then(
-      () => true,
-      () => false,
-    );
-    if (isFree) held.set(port, server);
-  }
-  for (const server of held.values()) {
+    const isFree = await listens(server);
+    if (!isFree) continue;
+    ports.push(port);
     server.close();
     await once(server, "close");
   }
-  return [...held.keys()];
+  return ports;
+}
+
+/** Holds a UDP port until this process ends. False: another test holds it. */
+function reserve(port: number): Promise<boolean> {
+  const socket = createSocket("udp4").unref();
+  socket.bind({ port, address: "127.0.0.1", exclusive: true });
+  return listens(socket);
+}
+
+function listens(socket: EventEmitter): Promise<boolean> {
+  return once(socket, "listening").then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The URL of a port where nothing listens any more. */
