@@ -41,34 +41,36 @@ export async function serveTcp(onConnection: (socket: Socket) => void): Promise<
 }
 
 /**
- * Ports that are free and differ, and that no other test gets while this process runs: the UDP port of the same number
- * is held, also between the end of a server and its next start. They are below those that Linux gives to port 0 and to
- * clients (32,768 and above), so that none of these gets one either.
+ * TCP ports that are free, and that no other test gets while this process runs: a UDP socket on the same port holds each.
+ * They are below those that Linux gives to port 0 and to clients (32,768 and above), so that nobody gets one between its
+ * end and its next start.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
-    if (!(await reserve(port))) continue;
-    const server = createTcpServer().listen(port, "127.0.0.1");
-    const isFree = await listens(server);
-    if (!isFree) continue;
-    ports.push(port);
-    server.close();
-    await once(server, "close");
+    if ((await isHeldByUs(port)) && (await isFree(port))) ports.push(port);
   }
   return ports;
 }
 
-/** Holds a UDP port until this process ends. False: another test holds it. */
-function reserve(port: number): Promise<boolean> {
-  const socket = createSocket("udp4").unref();
-  socket.bind({ port, address: "127.0.0.1", exclusive: true });
-  return listens(socket);
+async function isHeldByUs(port: number): Promise<boolean> {
+  const holder = createSocket("udp4").unref();
+  holder.bind({ port, address: "127.0.0.1", exclusive: true });
+  return await hasStarted(holder);
 }
 
-function listens(socket: EventEmitter): Promise<boolean> {
-  return once(socket, "listening").then(
+async function isFree(port: number): Promise<boolean> {
+  const server = createTcpServer().listen(port, "127.0.0.1");
+  if (!(await hasStarted(server))) return false;
+  server.close();
+  await once(server, "close");
+  return true;
+}
+
+/** Whether a socket listens; false: somebody else has its port. */
+async function hasStarted(socket: EventEmitter): Promise<boolean> {
+  return await once(socket, "listening").then(
     () => true,
     () => false,
   );

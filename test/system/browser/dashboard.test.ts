@@ -8,7 +8,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, type Settings, Spool, stop } from "../../support/spool.ts";
 import { faintTexts, inaccessibleParts, noBrowser, openTab, overlappingTexts, textOf } from "./chromium.ts";
 
-const LIMIT = { timeout: 240_000, skip: noBrowser };
+const LIMIT = { timeout: 600_000, skip: noBrowser };
 
 /** A publisher with a dashboard, and a collector that rejects events with a field `poison` until it is repaired. */
 async function serve(settings: Settings = {}) {

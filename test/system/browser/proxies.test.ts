@@ -6,7 +6,7 @@ import { readBlocks } from "../../support/doc_page.ts";
 import { addressOf, type Settings, Spool } from "../../support/spool.ts";
 import { noBrowser, openTab, type Tab, textOf } from "./chromium.ts";
 
-const LIMIT = { timeout: 240_000, skip: missing("nginx") || noBrowser };
+const LIMIT = { timeout: 600_000, skip: missing("nginx") || noBrowser };
 const TOKEN = "0123456789abcdef";
 const WITH_TOKEN: Settings = { "admin.token": TOKEN };
 

@@ -10,7 +10,7 @@ import { ACCEPT, HANG, namedIds, numbersFrom, ScriptedCollector } from "../../su
 import { publishing, type Settings, Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 600_000 };
 
 test(
   "delivers what a killed publisher left on a volume, under the names that the collector may know",

@@ -13,7 +13,7 @@ import {
 } from "../../support/scripted_collector.ts";
 import { publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 600_000 };
 const KILLS = 3;
 const CONCURRENCY = 4;
 

@@ -20,7 +20,7 @@ function rssMb(pid: number): number {
 
 test("an open dashboard with large dead letters does not grow the publisher", {
   skip,
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   using spool = new Spool();
   const large = `${"[".repeat(20)}1${",1".repeat(40_000)}${"]".repeat(20)}`; // 50 KB when it is indented

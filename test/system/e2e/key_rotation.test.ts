@@ -5,7 +5,7 @@ import { eventually } from "../../support/eventually.ts";
 import { type Program, start } from "../../support/processes.ts";
 import { addressOf, publishing, type Settings, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 600_000 };
 
 /** A collector that has to come back is found again after a backoff. */
 const PATIENCE_MS = 90_000;

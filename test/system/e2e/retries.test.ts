@@ -11,7 +11,7 @@ import {
 } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 600_000 };
 
 /** Three of them fill a batch of the smallest size. */
 const THIRD = { text: "x".repeat(30_000) };

@@ -53,7 +53,7 @@ class Load {
 
 test("three collectors, two of them killed under load: no event is lost, and none is in the stream twice", {
   skip: NO_NATS,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);

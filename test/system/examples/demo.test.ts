@@ -8,7 +8,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 
 // It runs examples/service.ts, whose `from "eventspool"` is src/ under Bun and the built dist/ elsewhere.
 const skip = process.versions.bun === undefined && "the demos are `bun run demo` and `bun run demo:cluster`";
-const onlyBun = { skip, timeout: 180_000 };
+const onlyBun = { skip, timeout: 600_000 };
 const onlyNats = { ...onlyBun, skip: skip || NO_NATS };
 
 test(

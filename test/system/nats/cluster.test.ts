@@ -6,7 +6,7 @@ import { leaderOf, type NatsServer, NO_NATS, openNats, startCluster } from "../.
 import { connection, messages, numbered, publisher, RUNNING } from "../../support/nats_publisher.ts";
 
 const skip = NO_NATS;
-const CLUSTER_MS = 120_000;
+const CLUSTER_MS = 600_000;
 const REPLICATED = { name: "EVENTS", subjects: ["events.>"], num_replicas: 3 };
 
 /** Publishes until all is stored: sends undelivered messages again, as a publisher does. */

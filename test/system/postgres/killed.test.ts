@@ -38,7 +38,7 @@ class Part {
 
 test(`a publisher, a collector and the server are killed ${ROUNDS} times, and each event is a row once`, {
   skip: NO_POSTGRES,
-  timeout: 180_000 + ROUNDS * 20_000,
+  timeout: 600_000 + ROUNDS * 20_000,
 }, async () => {
   await using server = await startPostgres("fsync=off");
   using direct = new Spool();
