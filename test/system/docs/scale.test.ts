@@ -44,13 +44,13 @@ test("its programs create the stream, change it, and show the lag of its consume
   });
   await rollup.line(/^Counting EVENTS/);
   const { output } = programs.find(({ name }) => name === "lag.ts")!;
-  await eventually("what the page shows", () => project.run("lag.ts", env).output === output, 60_000);
+  await eventually("what the page shows", () => project.run("lag.ts", env).output === output);
   assert.equal(await stop(rollup), 0);
 });
 
 async function publish(server: NatsServer): Promise<void> {
   await using client = await openNats(server);
-  const js = jetstream(client.nc, { timeout: 20_000 });
+  const js = jetstream(client.nc, { timeout: 120_000 });
   const event = JSON.stringify({ action: "view", noun: "page", client_timestamp: 0 });
   await Promise.all(Array.from({ length: EVENTS }, () => js.publish("events.main", event)));
 }

@@ -31,7 +31,7 @@ function startRollup(server: NatsServer, database: string): Program {
 }
 
 async function publish({ nc }: NatsClient, events: readonly string[]): Promise<void> {
-  const client = jetstream(nc, { timeout: 20_000 });
+  const client = jetstream(nc, { timeout: 120_000 });
   await Promise.all(events.map((event) => client.publish("events.main", event)));
 }
 

@@ -88,7 +88,7 @@ test(`a publisher, a collector and the server are killed ${ROUNDS} times, and ea
     );
   }
   for (const [name, spool] of Object.entries(spools)) {
-    await eventually(`an empty queue of ${name}`, () => spool.queue.depth() === 0, 60_000);
+    await eventually(`an empty queue of ${name}`, () => spool.queue.depth() === 0);
     assert.deepEqual(spool.deadLetters(), []);
     assert.deepEqual(await numbersOf(server, name), numbersFrom(1, ROUNDS * EVENTS));
   }
