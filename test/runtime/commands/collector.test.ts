@@ -12,6 +12,7 @@ import { assertRejection, type Result, runCommand } from "../../support/commands
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type Program, start } from "../../support/processes.ts";
+import { trickle } from "../../support/raw_http.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { freePorts } from "../../support/servers.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
@@ -99,10 +100,11 @@ function startCollector(file: string): Program {
 
 test("stores and answers what it receives while it stops, and exits 0", LIMIT, async () => {
   using directory = temporaryDirectory();
-  const file = configure(directory.path, `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\n`);
+  const patient = "request_timeout = 120s\ngrace = 120s\n";
+  const file = configure(directory.path, `listen = 127.0.0.1:0\nkey.k = ${KEY_BASE64}\n${patient}`);
   await using program = startCollector(file);
   const { hostname, port } = await addressOf(program);
-  const body = '["first half","second half"]';
+  const body = `["first half",${" ".repeat(400_000)}"second half"]`;
   const sent = request({
     ...{ hostname, port, method: "POST", path: "/v2j" },
     headers: {
@@ -114,7 +116,9 @@ test("stores and answers what it receives while it stops, and exits 0", LIMIT, a
     sent.on("error", reject);
     sent.on("response", (response) => resolve(text(response)));
   });
-  sent.write(body.slice(0, 15));
+  let end = 15;
+  sent.write(body.slice(0, end));
+  using trickling = trickle(2_000, (bytes) => sent.write(body.slice(end, (end += bytes)))); // or it is too slow
   const admin = new URL("/metrics", `http://${hostname}:${port}`);
   await eventually("the request to be there", async () =>
     /reading_requests 1\n/.test(await (await fetch(admin)).text()),
@@ -126,7 +130,8 @@ test("stores and answers what it receives while it stops, and exits 0", LIMIT, a
       () => true,
     ),
   );
-  sent.end(body.slice(15));
+  trickling[Symbol.dispose]();
+  sent.end(body.slice(end));
   assert.deepEqual(JSON.parse(await answer), { accepted: 2, duplicates: 0 });
   assert.equal(await program.ended, 0);
   assert.equal(readFileSync(join(directory.path, "events.jsonl"), "utf8"), '"first half"\n"second half"\n');
