@@ -46,6 +46,8 @@ export interface HttpProtocol {
   sign(body: Uint8Array, sent: SentEvents): () => HttpHeaders;
   /** What a response means. */
   outcomeOf(response: HttpResponse, sent: SentEvents): Outcome;
+  /** As of a {@link Destination}. */
+  readonly risks?: readonly string[];
 }
 
 /** How a service is reached, and how bodies are compressed. */
@@ -102,6 +104,10 @@ export class HttpDestination implements Destination {
     };
     const request = { sent, encoding, post: () => ({ headers: { ...headers, ...sign() }, body: bytes }) };
     return { sizeBytes: body.length, send: (stop) => this.#send(request, stop) };
+  }
+
+  get risks(): readonly string[] {
+    return this.#protocol.risks ?? [];
   }
 
   async close(): Promise<void> {

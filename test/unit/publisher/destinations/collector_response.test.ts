@@ -28,6 +28,8 @@ function outcome(
     contentType = "",
     contentEncoding = "",
     isCut = false,
+    eventIds = undefined as string | undefined,
+    isCached = false,
     sent = SENT as SentEvents,
     isAccounted = false,
   } = {},
@@ -40,6 +42,8 @@ function outcome(
     retryAfter,
     text,
     isCut,
+    eventIds,
+    isCached,
   };
   return collectorOutcome(response, sent, isAccounted);
 }
@@ -61,6 +65,23 @@ test("takes a silent 2xx for another server's, once the collector has accounted 
     kind: "accepted",
     duplicates: 0,
   });
+});
+
+test("takes a response to other events, or from a cache, for none of the collector's", () => {
+  const text = '{"accepted":3,"duplicates":0}';
+  const ids = `${queueUuid(1)}:101-103`;
+  assert.equal(outcome(200, { text, eventIds: ids }).kind, "accepted");
+  assert.equal(outcome(200, { text, isCached: true }).kind, "misconfigured");
+  for (const [status, said] of [
+    [200, text],
+    [422, '{"error":"1 event","accepted":2,"duplicates":0,"rejected":[{"index":0,"error":"bad"}]}'],
+  ] as const)
+    for (const other of [`${queueUuid(2)}:101-103`, `${queueUuid(1)}:101-102`, ""])
+      assert.equal(
+        outcome(status, { text: said, eventIds: other }).kind,
+        "misconfigured",
+        `${status} ${other}`,
+      );
 });
 
 for (const status of [408, 425, 429, 500, 502, 503, 504, 507, 599]) {
