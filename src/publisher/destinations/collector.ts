@@ -6,7 +6,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { BATCH_FORMATS, frame } from "../../wire/batch_format.ts";
-import { EVENT_IDS_HEADER, eachId, formatEventIds, formatIdRange } from "../../wire/event_ids.ts";
+import { EVENT_IDS_HEADER, eachId, formatEventIds } from "../../wire/event_ids.ts";
 import { isMalformed, type Rejection, readReport } from "../../wire/rejections.ts";
 import {
   EVENT_IDS_SIGNATURE_HEADER,
@@ -71,10 +71,10 @@ export function collectorProtocol(version: "2" | "2j", key: SigningKey): HttpPro
 const logger = getLogger(["eventspool", "publisher"]);
 
 /** Once: collectors of baseplate.py respond so to each batch. */
-function logSilent({ status }: HttpResponse, { ranges, count }: SentEvents): void {
+function logSilent({ status }: HttpResponse, { ranges }: SentEvents): void {
   logger.warn(
-    "The destination accepted {count} events ({ids}) with {status}, and did not say how many it took: collectors of baseplate.py respond so, but so does what may stand in a collector's place, such as a proxy, and then events are lost. See that they arrive",
-    { count, ids: ranges.map(formatIdRange).join(), status },
+    "The destination responded to events {firstId} to {lastId} with {status} and did not say how many it took: they are lost if something else responded in its place",
+    { firstId: ranges[0]?.firstId, lastId: ranges.at(-1)?.lastId, status },
   );
 }
 
