@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { didYouMean } from "./did_you_mean.ts";
+
 import { ConfigurationError } from "./errors.ts";
-import { anyOf, describe, errorName } from "./format.ts";
+import { anyOf, describe, didYouMean, errorName } from "./format.ts";
 
 /** What an option's value may be. */
 export interface OptionKind {

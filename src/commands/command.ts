@@ -10,9 +10,8 @@ import { basename, delimiter, isAbsolute, join, relative, resolve, sep } from "n
 import process from "node:process";
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import type { Logger } from "@logtape/logtape";
-import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
-import { shellQuoted } from "../format.ts";
+import { didYouMean, shellQuoted } from "../format.ts";
 import type { RuntimeVersions } from "../runtime.ts";
 import { VERSION } from "../version.ts";
 import { printError, printLines, standardOutput } from "./output.ts";

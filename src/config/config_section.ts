@@ -1,8 +1,7 @@
 import { dirname } from "node:path";
 import process from "node:process";
-import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, type ConfigurationLocation } from "../errors.ts";
-import { formatMode } from "../format.ts";
+import { didYouMean, formatMode } from "../format.ts";
 import { absolutePath } from "../storage/locations.ts";
 import { parseText, type ValueParser } from "./parsers.ts";
 

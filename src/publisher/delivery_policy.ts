@@ -9,12 +9,12 @@ import type { BatchSize } from "./batcher.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
 import type { PublisherCounts } from "./counts.ts";
+import type { Identity, Settlement } from "./delivery.ts";
 import type { Misconfigured, PartiallyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
 import type { PublisherProblem, PublisherStatus } from "./health.ts";
 import * as log from "./log.ts";
 import type { PoisonGuard } from "./poison_guard.ts";
 import type { Sent } from "./sender.ts";
-import type { Identity, Settlement } from "./settler.ts";
 
 /** Dependencies of a {@link DeliveryPolicy}. */
 export interface DeliveryPolicyDependencies {

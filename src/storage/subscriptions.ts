@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { didYouMean } from "../did_you_mean.ts";
+
 import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { didYouMean } from "../format.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /** The subscription that each queue begins with, and that a publisher serves unless it names another. */

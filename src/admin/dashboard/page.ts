@@ -5,10 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { VERSION } from "../../version.ts";
+import { SCRIPT, STYLE } from "./assets.ts";
 import { html, type Markup, raw } from "./markup.ts";
 import type { Regions } from "./regions.ts";
-import { SCRIPT } from "./script.ts";
-import { STYLE } from "./style.ts";
 
 /** Where a page is: relative, so that it works under a prefix, and behind a proxy that removes one. */
 export interface PageLocation {

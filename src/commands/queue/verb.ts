@@ -6,10 +6,9 @@
 import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";
-import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { codeOrMessage } from "../../file_error.ts";
-import { shellQuoted } from "../../format.ts";
+import { didYouMean, shellQuoted } from "../../format.ts";
 import { isPartOfQueue, queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
 import { QueueFile } from "../../storage/queue_file.ts";
