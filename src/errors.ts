@@ -1,8 +1,6 @@
 /**
  * The errors eventspool throws. All of them are {@link EventError}s with a `code`: a service that must not
  * fail because of its events catches that one class.
- *
- * @module
  */
 
 /**

@@ -1,8 +1,4 @@
-/**
- * How things are shown to people.
- *
- * @module
- */
+/** How things are shown to people. */
 
 /** A table: columns as wide as their widest cell, numbers on the right. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {

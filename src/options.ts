@@ -1,9 +1,4 @@
-/**
- * Checks of the options that programs pass: a misspelt name or a value of another kind is an error.
- *
- * @module
- */
-
+/** Checks of the options that programs pass: a misspelt name or a value of another kind is an error. */
 import { ConfigurationError } from "./errors.ts";
 import { anyOf, describe, didYouMean, errorName } from "./format.ts";
 

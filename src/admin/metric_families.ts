@@ -1,8 +1,6 @@
 /**
  * Every metric: its name, its help text, and its value. Names follow
  * https://prometheus.io/docs/practices/naming/: base units, and `_total` for counters.
- *
- * @module
  */
 import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
 import type { PublisherMetrics, QueueState, SubscriptionState } from "../publisher/mod.ts";

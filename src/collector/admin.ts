@@ -1,8 +1,4 @@
-/**
- * The admin routes of a collector: health, metrics and probes.
- *
- * @module
- */
+/** The admin routes of a collector: health, metrics and probes. */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { isoTime } from "../format.ts";

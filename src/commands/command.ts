@@ -1,10 +1,7 @@
 /**
  * What all commands share: how a command line is read, what `--help` prints, how a command ends, and how it was called,
  * so that its help, errors and hints can be pasted into the same shell.
- *
- * @module
  */
-
 import { existsSync } from "node:fs";
 import { basename, delimiter, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";

@@ -1,8 +1,4 @@
-/**
- * A publisher with its admin routes, as the command runs it until it stops or a reload replaces it.
- *
- * @module
- */
+/** A publisher with its admin routes, as the command runs it until it stops or a reload replaces it. */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";

@@ -1,10 +1,7 @@
 /**
  * The configuration of eventspool's collector: section `[event-collector]` of an INI or TOML file, which may be the
  * publisher's file too.
- *
- * @module
  */
-
 import { checkOptions, OBJECT } from "../options.ts";
 import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";

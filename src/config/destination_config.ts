@@ -1,9 +1,4 @@
-/**
- * Where a publisher takes its events: the key `destination`, and those of the destination that it names.
- *
- * @module
- */
-
+/** Where a publisher takes its events: the key `destination`, and those of the destination that it names. */
 import { ConfigurationError } from "../errors.ts";
 import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";

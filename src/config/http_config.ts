@@ -1,8 +1,6 @@
 /**
  * How services are reached over HTTP: the keys that `destination = collector` and `destination = http` have in common,
  * and those of the latter.
- *
- * @module
  */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";

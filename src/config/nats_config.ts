@@ -1,8 +1,4 @@
-/**
- * How to connect to NATS servers: the keys that publisher and collector share.
- *
- * @module
- */
+/** How to connect to NATS servers: the keys that publisher and collector share. */
 import { ConfigurationError } from "../errors.ts";
 import { isLoopbackHost } from "../server/request_origin.ts";
 import type { BatchVersion } from "../storage/events.ts";

@@ -1,10 +1,7 @@
 /**
  * Readers of single values. Each takes the text of a value, after its variables are expanded, and throws a
  * {@link ConfigurationError} without a location; {@link ConfigSection.read} adds it.
- *
- * @module
  */
-
 import { isIPv6 } from "node:net";
 import { ConfigurationError } from "../errors.ts";
 import { anyOf } from "../format.ts";

@@ -1,8 +1,4 @@
-/**
- * How to reach a Postgres table: the keys `postgres.*`, the same for a publisher and a collector.
- *
- * @module
- */
+/** How to reach a Postgres table: the keys `postgres.*`, the same for a publisher and a collector. */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";

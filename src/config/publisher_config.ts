@@ -4,10 +4,7 @@
  *
  * Source of the keys and defaults: baseplate.py `baseplate/sidecars/event_publisher.py` and
  * `baseplate/lib/metrics.py`; those it does not have are marked "ours".
- *
- * @module
  */
-
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, OBJECT, STRING } from "../options.ts";
 import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters.ts";

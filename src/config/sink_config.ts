@@ -1,9 +1,4 @@
-/**
- * Where a collector stores events: the keys `sink`, `output` and `output.*` of `[event-collector]`.
- *
- * @module
- */
-
+/** Where a collector stores events: the keys `sink`, `output` and `output.*` of `[event-collector]`. */
 import { DEFAULT_FSYNC_INTERVAL_MS, DEFAULT_OUTPUT_MODE } from "./collector_defaults.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, natsSettings, readNatsSink } from "./nats_config.ts";

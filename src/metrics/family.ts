@@ -1,8 +1,4 @@
-/**
- * Metric families, built from counts that exist already.
- *
- * @module
- */
+/** Metric families, built from counts that exist already. */
 
 /** Labels and their values. */
 export type Labels = Readonly<Record<string, string>>;

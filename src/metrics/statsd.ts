@@ -1,10 +1,7 @@
 /**
  * Metrics in statsd's format, with the same packets as baseplate.py.
  * Source: baseplate.py `baseplate/lib/metrics.py`.
- *
- * @module
  */
-
 import { createSocket, type Socket } from "node:dgram";
 import { type LookupAddress, lookup } from "node:dns";
 import { isIP } from "node:net";

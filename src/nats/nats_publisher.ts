@@ -1,8 +1,4 @@
-/**
- * Publishing to JetStream.
- *
- * @module
- */
+/** Publishing to JetStream. */
 import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";

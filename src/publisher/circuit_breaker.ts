@@ -1,8 +1,4 @@
-/**
- * Circuit breakers: of the destination, and of the queue file for a full disk, a lost lock or a missing directory.
- *
- * @module
- */
+/** Circuit breakers: of the destination, and of the queue file for a full disk, a lost lock or a missing directory. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
 import type { QueueFile } from "../storage/queue_file.ts";

@@ -1,9 +1,4 @@
-/**
- * The deliveries in flight: each lease is sent and then settled.
- *
- * @module
- */
-
+/** The deliveries in flight: each lease is sent and then settled. */
 import type { EventOutcomes, Lease, LeaseTable } from "../storage/leases.ts";
 import type { StorageBreaker } from "./circuit_breaker.ts";
 import type { PublisherCounts } from "./counts.ts";

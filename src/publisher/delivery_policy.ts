@@ -1,9 +1,4 @@
-/**
- * What follows from an outcome: for the lease, and for the next batches.
- *
- * @module
- */
-
+/** What follows from an outcome: for the lease, and for the next batches. */
 import type { Lease } from "../storage/leases.ts";
 import type { BatchSize } from "./batcher.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";

@@ -1,8 +1,4 @@
-/**
- * Maintenance of the queue file: trim, checkpoint, sync, compact, and keep a ballast.
- *
- * @module
- */
+/** Maintenance of the queue file: trim, checkpoint, sync, compact, and keep a ballast. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
 import { removeAbandoned } from "../storage/locations.ts";

@@ -1,8 +1,4 @@
-/**
- * The publisher: sends the events of a queue file to a destination.
- *
- * @module
- */
+/** The publisher: sends the events of a queue file to a destination. */
 import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";

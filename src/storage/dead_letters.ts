@@ -1,8 +1,4 @@
-/**
- * The dead letters: events that the collector rejected by themselves, kept for the operator.
- *
- * @module
- */
+/** The dead letters: events that the collector rejected by themselves, kept for the operator. */
 import type { EventTable } from "./events.ts";
 import type { QueueFile } from "./queue_file.ts";
 import { DEFAULT_SUBSCRIPTION, SubscriptionTable } from "./subscriptions.ts";

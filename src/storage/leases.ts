@@ -3,8 +3,6 @@
  *
  * Claiming moves a cursor and writes one row, never the events themselves: the write lock is held
  * 18 us a batch (an `UPDATE ... RETURNING` of each event: 860 us).
- *
- * @module
  */
 import { EventStorageError } from "../errors.ts";
 import { type DeadLetterCause, type DeadLetterOptions, DeadLetterTable } from "./dead_letters.ts";

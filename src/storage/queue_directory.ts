@@ -1,8 +1,4 @@
-/**
- * The queues of a directory, seen from outside.
- *
- * @module
- */
+/** The queues of a directory, seen from outside. */
 import { readdirSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
 import { codeOrMessage } from "../file_error.ts";

@@ -1,8 +1,4 @@
-/**
- * One queue file, open: the connection, its pragmas, its schema and its lock.
- *
- * @module
- */
+/** One queue file, open: the connection, its pragmas, its schema and its lock. */
 import {
   chmodSync,
   closeSync,

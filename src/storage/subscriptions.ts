@@ -1,9 +1,4 @@
-/**
- * Subscriptions: the readers of a queue. Each gets every event from its start on, at its own pace.
- *
- * @module
- */
-
+/** Subscriptions: the readers of a queue. Each gets every event from its start on, at its own pace. */
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { didYouMean } from "../format.ts";
 import type { QueueFile } from "./queue_file.ts";

@@ -1,9 +1,4 @@
-/**
- * A queue for the tests of a service.
- *
- * @module
- */
-
+/** A queue for the tests of a service. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

@@ -1,8 +1,4 @@
-/**
- * The style sheet and the script of the page.
- *
- * @module
- */
+/** The style sheet and the script of the page. */
 
 /** The style sheet. Colours of text have a contrast of 4.5 and more to their background, in light and dark. */
 export const STYLE = `

@@ -1,8 +1,4 @@
-/**
- * What a verb of `eventspool` is, and what it works with.
- *
- * @module
- */
+/** What a verb of `eventspool` is, and what it works with. */
 import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";

@@ -1,8 +1,6 @@
 /**
  * A destination: where a publisher takes its events, and how the configured one is opened. The publisher leases, waits
  * and settles; a destination delivers one batch and reports the outcome.
- *
- * @module
  */
 import process from "node:process";
 import { createSecureContext } from "node:tls";
