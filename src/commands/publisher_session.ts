@@ -120,14 +120,11 @@ async function check(config: PublisherConfig): Promise<{ description: object; wa
 
 /** @throws {ConfigurationError | EventStorageError} as the publisher does at its start */
 function checkQueue(path: string, config: PublisherConfig): void {
-  let queueFile: QueueFile | undefined;
   try {
-    queueFile = openReadOnly(path, config);
+    using queueFile = openReadOnly(path, config);
     checkBatchVersion(config, new EventTable(queueFile));
   } catch (error) {
     if (!(error instanceof EventStorageError && error.code === "OLDER_SCHEMA")) throw error; // a start upgrades it
-  } finally {
-    queueFile?.close();
   }
 }
 

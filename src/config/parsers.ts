@@ -94,6 +94,9 @@ export function durationMsIn({ min, max = MAX_DURATION_MS }: DurationRange): Val
   };
 }
 
+/** Reads how old an event may be: up to 100 years. */
+export const parseAge: ValueParser<number> = durationMsIn({ min: 0, max: 3_153_600_000_000 });
+
 const BYTES: Readonly<Record<string, number>> = {
   "": 1,
   b: 1,

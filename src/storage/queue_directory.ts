@@ -38,12 +38,8 @@ function readDirectory(directory: string): string[] {
  */
 export function lookAtQueue(path: string, busyTimeoutMs?: number): QueueLook {
   try {
-    const file = QueueFile.openReadOnly(path, busyTimeoutMs);
-    try {
-      return { state: new EventTable(file).state() };
-    } finally {
-      file.close();
-    }
+    using file = QueueFile.openReadOnly(path, busyTimeoutMs);
+    return { state: new EventTable(file).state() };
   } catch (error) {
     return { error: (error as Error).message };
   }

@@ -250,6 +250,11 @@ export class QueueFile {
   close(): void {
     this.db.close();
   }
+
+  /** Closes the connection at the end of the scope of a `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
 
 /** Before SQLite opens it, since that would remove the -wal of an empty file, and wait at a pipe. */

@@ -76,14 +76,11 @@ function* withFile(
   open: () => QueueFile | undefined,
   look: (file: QueueFile) => Generator<Finding>,
 ): Generator<Finding> {
-  let file: QueueFile | undefined;
   try {
-    file = open();
+    using file = open();
     if (file !== undefined) yield* look(file);
   } catch (error) {
     yield problem((error as Error).message, "until this is corrected, no event is put or delivered");
-  } finally {
-    file?.close();
   }
 }
 

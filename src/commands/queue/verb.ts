@@ -132,6 +132,9 @@ export const JSON_OUTPUT: Options = {
   json: { type: "boolean", help: "print JSON, for programs: see below" },
 };
 
+/** Options of verbs that print about one subscription of a queue or an outbox. */
+export const OF_SUBSCRIPTION: Options = { ...SUBSCRIPTION, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT };
+
 export const YES: Options = { yes: { type: "boolean", help: "do not ask" } };
 
 /** A command line that is not understood. */
