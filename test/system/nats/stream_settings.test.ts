@@ -47,7 +47,7 @@ function settingsOf(risks: readonly string[]): string[] {
   return risks.map((risk) => /^stream \w+: (\w+)/.exec(risk)?.[1] ?? risk);
 }
 
-test("a real server reports each setting that puts events at risk", { skip, timeout: 180_000 }, async () => {
+test("a real server reports each setting that puts events at risk", { skip, timeout: 600_000 }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await using nats = publisher(server);
@@ -103,7 +103,7 @@ test("an interest stream drops acknowledged events, as its risk says", { skip },
 
 test("a mirror, a sealed stream and a single replica in a cluster are risks", {
   skip,
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   await using cluster = await startCluster();
   const [server] = cluster.servers;
@@ -138,7 +138,7 @@ test("a stream that is created after the first look is checked soon", { skip }, 
   });
 });
 
-test("streams are checked again on a new connection", { skip, timeout: 180_000 }, async () => {
+test("streams are checked again on a new connection", { skip, timeout: 600_000 }, async () => {
   await using server = await startNats();
   await using nats = publisher(server);
   {
@@ -208,7 +208,7 @@ for (const [command, config, metric, reason] of [
 ] as const)
   test(`the risk is in the ${command}'s log, --check, /health and /metrics before the first event`, {
     skip,
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     await using server = await startNats();
     await using client = await openNats(server);
