@@ -86,7 +86,7 @@ export const deadList: Verb = {
     ...OF_SUBSCRIPTION,
   },
   details:
-    "Dead letters are events that the collector rejected one by one. Those with the same status and response are one line; numbers and ids in the response may differ, and # is in their place.",
+    "Dead letters are events that the destination rejected one by one. Those with the same status and response are one line; numbers and ids in the response may differ, and # is in their place.",
   json: `${LETTER_JSON}.`,
   examples: ["", "--all --status 422 --limit 20", "--follow --json"],
   async run(call: Call): Promise<number> {
