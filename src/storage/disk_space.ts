@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type StatsFs, statfsSync, statSync } from "node:fs";
+import fs, { type StatsFs, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { EventStorageError } from "../errors.ts";
 import type { QueueFile } from "./queue_file.ts";
@@ -110,7 +110,7 @@ export function freeBytesOf(directory: string): number {
 /** Undefined where it cannot be looked at: the directory is gone, which others notice, or Deno may not (--allow-sys=statfs). */
 function diskOf(directory: string): StatsFs | undefined {
   try {
-    return statfsSync(directory);
+    return fs.statfsSync(directory);
   } catch {
     return undefined;
   }
