@@ -118,7 +118,7 @@ export const QUEUE_OR_OUTBOX: Options = {
   file: {
     type: "string",
     value: "PATH",
-    help: "a service's database instead, for the outbox in it",
+    help: "a service's database with an outbox, instead of a queue",
     completes: "file",
   },
 };
@@ -134,7 +134,7 @@ export const SUBSCRIPTION: Options = {
 };
 
 export const JSON_OUTPUT: Options = {
-  json: { type: "boolean", help: "print JSON, for programs: see below" },
+  json: { type: "boolean", help: "print JSON for programs (see below)" },
 };
 
 export const YES: Options = { yes: { type: "boolean", help: "do not ask" } };
