@@ -77,7 +77,7 @@ export function collectorAt(
 ): HttpDestination {
   return new HttpDestination(collectorProtocol(version, key), {
     url,
-    timeoutMs: 4_000,
+    timeoutMs: 60_000,
     gzipLevel: 1,
     ...location,
   });

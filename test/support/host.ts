@@ -8,6 +8,7 @@ import { eventually } from "./eventually.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import { type Program, start } from "./processes.ts";
 import { numbersFrom } from "./scripted_collector.ts";
+import { freePorts } from "./servers.ts";
 import { addressOf, publishing, type Settings, stop } from "./spool.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
@@ -20,7 +21,7 @@ export class Host implements AsyncDisposable {
   readonly collected: string;
   readonly #temporary = temporaryDirectory();
   #collector: Program | undefined;
-  #listen = "127.0.0.1:0";
+  #listen: string | undefined;
   #put = 0;
 
   constructor() {
@@ -34,13 +35,14 @@ export class Host implements AsyncDisposable {
   }
 
   async startCollector(): Promise<void> {
+    this.#listen ??= `127.0.0.1:${(await freePorts(1))[0]}`;
     const config = this.#write("collector.ini", "event-collector", {
       listen: this.#listen,
       output: this.collected,
       [`key.${KEY.name}`]: KEY_BASE64,
     });
     this.#collector = start("src/commands/collector.ts", [config]);
-    this.#listen = (await addressOf(this.#collector)).host;
+    await addressOf(this.#collector);
   }
 
   async stopCollector(): Promise<void> {
@@ -50,8 +52,9 @@ export class Host implements AsyncDisposable {
   /** Starts a publisher of the queue, or of that in another directory. */
   async publisher(directory: string = this.directory): Promise<Program> {
     const config = this.#write("publisher.ini", "event-publisher:main", {
-      "collector.hostname": this.#listen,
+      "collector.hostname": this.#listen ?? assert.fail("there is no collector yet"),
       "collector.scheme": "http",
+      "collector.timeout": "60s",
       "collector.version": "2j",
       "key.name": KEY.name,
       "key.secret": KEY_BASE64,

@@ -23,7 +23,7 @@ export function newPublisher(
     "collector.hostname": url.replace("http://", ""),
     "collector.scheme": "http",
     "collector.version": "2j",
-    "collector.timeout": "4s",
+    "collector.timeout": "60s",
     "key.name": KEY.name,
     "key.secret": KEY_BASE64,
     ...(settings["queue.file"] === undefined && { "queue.directory": directory }),

@@ -29,3 +29,15 @@ export async function exchange(
 export function statusOf(answer: string): number {
   return Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1]);
 }
+
+/** Writes as many bytes as are due at a rate, now and then, until it is disposed of: a late timer makes up for it. */
+export function trickle(bytesPerS: number, write: (bytes: number) => void): Disposable {
+  const startedAtMs = performance.now();
+  let written = 0;
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - startedAtMs) / 1_000) * bytesPerS);
+    write(due - written);
+    written = due;
+  }, 200);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}

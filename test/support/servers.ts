@@ -1,4 +1,5 @@
-import { once } from "node:events";
+import { createSocket } from "node:dgram";
+import { type EventEmitter, once } from "node:events";
 import { createServer as createHttpServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
@@ -40,25 +41,39 @@ export async function serveTcp(onConnection: (socket: Socket) => void): Promise<
 }
 
 /**
- * Ports that are free, and differ: each is held until the last one is found. They are below those that Linux gives to
- * port 0 and to clients (32,768 and above), so that nobody gets one between its end and its next start.
+ * TCP ports that are free, and that no other test gets while this process runs: a UDP socket on the same port holds each.
+ * They are below those that Linux gives to port 0 and to clients (32,768 and above), so that nobody gets one between its
+ * end and its next start.
  */
 export async function freePorts(count: number): Promise<number[]> {
-  const held = new Map<number, Server>();
-  while (held.size < count) {
+  const ports: number[] = [];
+  while (ports.length < count) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
-    const server = createTcpServer().listen(port, "127.0.0.1");
-    const isFree = await once(server, "listening").then(
-      () => true,
-      () => false,
-    );
-    if (isFree) held.set(port, server);
+    if ((await isHeldByUs(port)) && (await isFree(port))) ports.push(port);
   }
-  for (const server of held.values()) {
-    server.close();
-    await once(server, "close");
-  }
-  return [...held.keys()];
+  return ports;
+}
+
+async function isHeldByUs(port: number): Promise<boolean> {
+  const holder = createSocket("udp4").unref();
+  holder.bind({ port, address: "127.0.0.1", exclusive: true });
+  return await hasStarted(holder);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createTcpServer().listen(port, "127.0.0.1");
+  if (!(await hasStarted(server))) return false;
+  server.close();
+  await once(server, "close");
+  return true;
+}
+
+/** Whether a socket listens; false: somebody else has its port. */
+async function hasStarted(socket: EventEmitter): Promise<boolean> {
+  return await once(socket, "listening").then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The URL of a port where nothing listens any more. */

@@ -43,11 +43,15 @@ export class Spool implements Disposable {
   /** @param options another directory for the queue, such as a small disk's */
   constructor({ directory }: { directory?: string } = {}) {
     this.directory = directory ?? this.#temporary.path;
-    this.queue = new EventQueue("main", encode, { directory: this.directory, maxEvents: 1_000_000 });
+    this.queue = new EventQueue("main", encode, {
+      directory: this.directory,
+      maxEvents: 1_000_000,
+      busyTimeoutMs: PATIENT_MS,
+    });
     this.#file = QueueFile.open(this.queue.file, {
       role: "producer",
       durability: "process",
-      busyTimeoutMs: 5_000,
+      busyTimeoutMs: PATIENT_MS,
     });
   }
 
@@ -158,13 +162,18 @@ export class Spool implements Disposable {
   }
 }
 
+/** How long a lock is waited for: on a busy machine the process that holds it may wait for a core, in milliseconds. */
+const PATIENT_MS = 30_000;
+
+/** Its times are for a busy machine: a request that is sent again, or given up at a stop, would be one too many. */
 const PUBLISHER: Settings = {
   "collector.scheme": "http",
   "collector.version": "2j",
+  "collector.timeout": "60s",
   "key.name": KEY.name,
   "key.secret": KEY_BASE64,
   "batch.max_age": "20ms",
-  "publisher.grace": "2s",
+  "publisher.grace": "30s",
   "admin.listen": "off",
 };
 

@@ -179,8 +179,10 @@ test("slows down a guess that comes from many addresses, and takes the right tok
   let rejected = 0;
   for (let host = 2; rejected < MAX_WRONG_TOKENS; host++) {
     const address = `127.0.0.${host}`;
-    for (let tries = 0; tries < MAX_WRONG_TOKENS_PER_ADDRESS; tries++, rejected++)
-      assert.equal(await ask("wrong", address), 401);
+    // Side by side: they are counted for a minute, and a busy machine takes that long for one after the other.
+    const guesses = Array.from({ length: MAX_WRONG_TOKENS_PER_ADDRESS }, () => ask("wrong", address));
+    for (const status of await Promise.all(guesses)) assert.equal(status, 401);
+    rejected += guesses.length;
     assert.equal(await ask("wrong", address), 429, "as many as one address may");
   }
   assert.equal(await ask("wrong", "127.0.0.200"), 429, "as many as all addresses may");

@@ -101,10 +101,9 @@ test("/health is failing when the sink has not stored a batch for 30 s", async (
   const storing = status.measureStore(() => promise);
   try {
     performance.now = () => now.call(performance) + 31_000;
-    assert.deepEqual(status.health(), {
-      status: "failing",
-      reasons: ["The sink has not stored a batch for 31 s."],
-    });
+    const { status: health, reasons } = status.health();
+    assert.equal(health, "failing");
+    assert.match(reasons.join(), /^The sink has not stored a batch for 3\d s\.$/);
   } finally {
     performance.now = now;
   }
