@@ -79,7 +79,7 @@ export type { SqliteValue } from "../storage/sqlite/sqlite.ts";
 export type { SqliteConnection, SqliteStatement } from "../storage/user_connection.ts";
 export type { EventSchemaOption, EventSerializer, OnRejected, PutTracing };
 
-/** Options of an {@link Outbox}; all of them may be left out. */
+/** Options of an {@link Outbox}. All are optional. */
 export interface OutboxOptions {
   /** What errors call the outbox: the NAME of the publisher's section. Default `main`. */
   readonly name?: string;
@@ -88,7 +88,7 @@ export interface OutboxOptions {
    * someone passes another. Default: what the database says, 10,000 in a new outbox.
    */
   readonly maxEvents?: number;
-  /** The largest serialized event, in bytes. Default 102,400, what collectors of baseplate.py take. */
+  /** The largest serialized event, in bytes. Default: 102,400, the limit of baseplate.py's collectors. */
   readonly maxEventBytes?: number;
   /**
    * Whether a put outside of a transaction is rejected. It finds the puts behind the first `await` of an async
@@ -99,12 +99,12 @@ export interface OutboxOptions {
   /** Whether the database may be in memory, where no publisher finds its events: for tests. Default false. */
   readonly allowMemory?: boolean;
   /**
-   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
-   * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
-   * the same option links the span of its request to it. Default: none, and a put costs nothing more.
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. An event that is put
+   * while a recorded span is active is stored with that span's context, which is not part of the event's body. A publisher
+   * with the same option links the span of its request to it. Default: none, at no cost for a put.
    */
   readonly openTelemetry?: PutTracing;
-  /** Is called for each event that is not stored, for a counter or a log of the service. Default: none. */
+  /** Called for each event that is not stored, for a counter or a log of the service. Default: none. */
   readonly onRejected?: OnRejected;
 }
 
@@ -125,7 +125,7 @@ export interface OutboxOptions {
  * ```
  *
  * @typeParam T - what put takes
- * @typeParam Output - what the serializer takes: the same, unless a schema makes something else of it
+ * @typeParam Output - what the serializer takes: `T`, unless a schema transforms it
  */
 export class Outbox<T, Output = T> implements Disposable {
   /** What errors call the outbox. */
@@ -156,7 +156,7 @@ export class Outbox<T, Output = T> implements Disposable {
     serializer: EventSerializer<Output>,
     options: OutboxOptions & EventSchemaOption<T, Output>,
   );
-  /** The same without a schema: only the serializer looks at events. */
+  /** The same without a schema: only the serializer checks events. */
   constructor(
     db: SqliteConnection,
     serializer: EventSerializer<T>,
@@ -198,7 +198,7 @@ export class Outbox<T, Output = T> implements Disposable {
    *
    * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
    * @throws {EventQueueFullError} the outbox holds `maxEvents` events
-   * @throws {EventInvalidError} the event is not what the outbox's schema asks for
+   * @throws {EventInvalidError} the event does not match the outbox's schema
    * @throws {EventSerializationError} the event cannot be written in the queue's format
    * @throws {EventTransactionError} no transaction is open, and `requireTransaction` is set
    * @throws {EventStorageError} the database cannot be written; `SQLITE_BUSY`: it stayed locked for longer than the
@@ -220,7 +220,7 @@ export class Outbox<T, Output = T> implements Disposable {
    * Stores all of the events, in order, or none of them: in the transaction that is open, or else in one of its own.
    *
    * @throws the same as {@link put}; then none of the events is stored. An EventInvalidError has the `index` of the
-   * event that it is about.
+   * invalid event.
    */
   putMany(events: Iterable<T>): void {
     let all: readonly T[] = [];

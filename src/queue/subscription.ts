@@ -26,7 +26,7 @@ const DEFAULT_LEASE_MS = 60_000;
 /** How often an idle consumer looks for events, should the watch of the file fail or a lease expire, in milliseconds. */
 const POLL_MS = 1_000;
 
-/** Options of {@link EventQueue.subscribe}; all of them may be left out. */
+/** Options of {@link EventQueue.subscribe}. All are optional. */
 export interface SubscribeOptions<E> {
   /** Turns the bytes of an event into what the batch has. An event at which it throws becomes a dead letter. Default: `JSON.parse`. */
   readonly decode?: ((body: Uint8Array) => E) | undefined;
