@@ -40,7 +40,7 @@ export const check: Verb = {
     ...JSON_OUTPUT,
     deep: { type: "boolean", help: "also read every event, and all of a large file" },
   },
-  details: "It changes nothing. Each problem and warning comes with what to do about it.",
+  details: "It changes nothing. Each problem and warning says what to do.",
   json: "one document: queue, file, problems (how many) and findings, each with level (ok, warning or problem), text, advice and, where there is one, command.",
   fails: "there is a problem",
   examples: ["", "--deep", "--file shop.db"],
