@@ -24,7 +24,7 @@ import type { Call } from "./queue/verb.ts";
 const logger = getLogger(["eventspool", "systemd"]);
 
 /** How long a server on a taken address has to answer, in milliseconds. */
-const ANSWER_MS = 2_000;
+const ANSWER_MS = 10_000;
 
 /** What a publisher and a collector do with a configuration. */
 interface Service<Config> {

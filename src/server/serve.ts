@@ -102,8 +102,11 @@ const UNNAMED_HOST = "localhost";
 /** "Misdirected Request": publishers treat it as a wrong address, and keep their events. */
 const MISDIRECTED = 421;
 
-/** How long the rest of an unreadable request is discarded, in milliseconds: a reset would discard the response too. */
-const LINGER_MS = 1_000;
+/**
+ * How long the rest of an unreadable request is waited for and discarded, in milliseconds, as by nginx
+ * (`lingering_timeout`): a reset would discard the response too.
+ */
+const LINGER_MS = 5_000;
 
 /**
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's

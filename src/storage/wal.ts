@@ -333,7 +333,11 @@ export class WalWatcher {
     // Deno reports a missing file only later.
     if (this.#watcher !== undefined || !existsSync(this.#walPath)) return false;
     try {
-      this.#watcher = watch(this.#walPath, { persistent: false }, () => this.#written());
+      // What was written before it was closed may be told after it, too.
+      const watcher = watch(this.#walPath, { persistent: false }, () => {
+        if (this.#watcher === watcher) this.#written();
+      });
+      this.#watcher = watcher;
     } catch {
       return false;
     }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
 import { NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { numbersFrom } from "../../support/scripted_collector.ts";
+import { freePorts } from "../../support/servers.ts";
 import { addressOf, Spool, stop } from "../../support/spool.ts";
 
 const LIMIT = { timeout: 180_000, skip: NO_NATS };
@@ -16,8 +17,9 @@ test(
     await client.makeStream({ name: "EVENTS", subjects: ["events.>"], max_msgs: 500, discard: "new" });
     using spool = new Spool();
     const sink = { sink: "nats", output: "", "nats.servers": server.address, "nats.stream": "EVENTS" };
-    await using first = spool.collector(sink);
-    const { host, port } = await addressOf(first);
+    const host = `127.0.0.1:${(await freePorts(1))[0]}`;
+    await using first = spool.collector({ ...sink, listen: host });
+    await addressOf(first);
     await using publisher = spool.publisher({ "collector.hostname": host });
 
     spool.put(1_000);
@@ -28,7 +30,7 @@ test(
 
     await client.jsm.streams.update("EVENTS", { max_msgs: -1 });
     await stop(first, "SIGKILL");
-    await using second = spool.collector({ ...sink, listen: `127.0.0.1:${port}` });
+    await using second = spool.collector({ ...sink, listen: host });
     await addressOf(second);
     spool.put(1_000);
     spool.queue.put({ n: "large", text: "x".repeat(60_000) });

@@ -67,10 +67,11 @@ function publisherOf(shop: { readonly directory: string }, port: number): Progra
     "collector.scheme": "http",
     "collector.version": "2j",
     "collector.hostname": `127.0.0.1:${port}`,
+    "collector.timeout": "60s",
     "key.name": KEY.name,
     "key.secret": KEY_BASE64,
     "batch.max_age": "20ms",
-    "publisher.grace": "2s",
+    "publisher.grace": "30s",
     "admin.listen": "off",
   };
   const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
 import { type Program, start } from "../../support/processes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
+import { freePorts } from "../../support/servers.ts";
 import { addressOf, publishing, type Settings, Spool, stop } from "../../support/spool.ts";
 
 const LIMIT = { timeout: 180_000 };
@@ -26,11 +27,9 @@ function startPublisher(spool: Spool, settings: Settings): Reloadable {
     const before = program.stderr.length;
     program.signal("SIGHUP");
     const lines = () => program.stderr.slice(before);
-    return await eventually(`${seen}`, () => lines().find((line) => seen.test(line)), 10_000).catch(
-      (error) => {
-        throw new Error(`${error.message}, and found ${lines().join()}`);
-      },
-    );
+    return await eventually(`${seen}`, () => lines().find((line) => seen.test(line))).catch((error) => {
+      throw new Error(`${error.message}, and found ${lines().join()}`);
+    });
   };
   return { ...program, rewrite, reload };
 }
@@ -193,11 +192,7 @@ test(
   async () => {
     using spool = new Spool();
     await using collector = await ScriptedCollector.open();
-    let port: number;
-    {
-      await using free = await takenPort();
-      ({ port } = free);
-    }
+    const [port] = await freePorts(1);
     const at = (listen: string) => ({
       ...settingsOf(collector),
       "admin.listen": listen,
@@ -205,16 +200,20 @@ test(
     });
     await using publisher = startPublisher(spool, at(`127.0.0.1:${port}`));
     await publishing(publisher);
-    const ready = async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status;
-    assert.equal(await ready(), 200);
+    const isReady = () =>
+      fetch(`http://127.0.0.1:${port}/readyz`).then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    await eventually("the admin routes", isReady);
 
     publisher.rewrite(at(`192.0.2.1:${port}`));
     await publisher.reload(/SIGHUP: going on/);
-    assert.equal(await ready(), 200, "as it was");
+    await eventually("the admin routes, as they were", isReady);
 
     publisher.rewrite(at(`0.0.0.0:${port}`));
     await publisher.reload(/"Publishing queue/);
-    await eventually("the admin routes", async () => (await ready()) === 200);
+    await eventually("the admin routes", isReady);
     spool.put(10);
     await delivered(spool);
     assert.equal(await stop(publisher), 0);

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../../support/eventually.ts";
 import { heldBack, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { publishing, Spool, stop } from "../../support/spool.ts";
@@ -8,11 +7,17 @@ import { publishing, Spool, stop } from "../../support/spool.ts";
 test("two publishers share a queue's work, and send no event twice", { timeout: 180_000 }, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
-  collector.script = async () => {
-    await sleep(20);
+  const third = Promise.withResolvers<void>();
+  collector.script = async (_, nth) => {
+    if (nth === 2) third.resolve();
+    await third.promise; // each has two requests in flight at most, so they are of both publishers
     return { status: 200 };
   };
-  const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "batch.max_bytes": "110kB" };
+  const settings = {
+    "collector.hostname": `127.0.0.1:${collector.port}`,
+    "batch.max_bytes": "110kB",
+    "publisher.concurrency": 2,
+  };
   await using one = spool.publisher(settings);
   await using two = spool.publisher(settings);
   await Promise.all([publishing(one), publishing(two)]);

@@ -29,16 +29,12 @@ class Readers implements AsyncDisposable {
   }
 
   publisher(name: string, settings: Settings = {}): Program {
-    return this.spool.quickPublisher(
-      { leaseMarginMs: 100 },
-      {
-        "collector.hostname": `127.0.0.1:${this.collectors.get(name)!.port}`,
-        "collector.timeout": "500ms",
-        "publisher.subscription": name,
-        "subscription.start": "oldest",
-        ...settings,
-      },
-    );
+    return this.spool.publisher({
+      "collector.hostname": `127.0.0.1:${this.collectors.get(name)!.port}`,
+      "publisher.subscription": name,
+      "subscription.start": "oldest",
+      ...settings,
+    });
   }
 
   state(name: string): SubscriptionState | undefined {
@@ -83,6 +79,7 @@ test(
       const least = EVENTS_A_ROUND * (round - 1) + 500;
       await eventually("deliveries", () => live.every((name) => readers.ids(name).length >= least));
       await Promise.all(publishers.map((publisher) => stop(publisher, "SIGKILL")));
+      spool.expireLeases();
     }
 
     const total = ROUNDS * EVENTS_A_ROUND;

@@ -146,7 +146,8 @@ for (const endpoint of [
   test(`never throws and logs once when ${endpoint.host}:${endpoint.port} cannot be reached`, async () => {
     const records = captureLog();
     const client = new StatsdClient({ namespace: "", endpoint });
-    while (records.length === 0) {
+    const ours = () => records.filter(({ category }) => category.includes("metrics")); // all files share a process
+    while (ours().length === 0) {
       client.counter("sent");
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
@@ -154,9 +155,9 @@ for (const endpoint of [
     await client.close();
     client.counter("sent");
     resetSync();
-    assert.equal(records.length, 1);
-    assert.equal(records[0]?.level, "warning");
-    assert.match(records[0]?.message.join("") ?? "", /^Cannot send metrics to /);
+    const [record, ...others] = ours();
+    assert.deepEqual([record?.level, others], ["warning", []]);
+    assert.match(record?.message.join("") ?? "", /^Cannot send metrics to /);
   });
 }
 

@@ -144,7 +144,10 @@ test("a publish waits for a hanging server until the timeout, and ids prevent th
   await using client = await openNats(server);
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
   await using nats = publisher(server, { timeoutMs: 1_000 });
-  await nats.publishAll(messages(["first"]), RUNNING);
+  await eventually(
+    "a message that is stored",
+    async () => (await nats.publishAll(messages(["first"]), RUNNING)).undelivered.length === 0,
+  );
   await server.freeze();
   const { failure, undelivered } = await nats.publishAll(messages(["a"]), RUNNING);
   server.thaw();

@@ -76,8 +76,8 @@ test("gets through many poison events in a row: they become dead letters as othe
   let put = 100;
   await eventually("an empty queue", () => {
     if (main.queue.depth() === 0) return true;
-    putIds(main, 1);
-    put++;
+    putIds(main, 10);
+    put += 10;
     return false;
   });
 

@@ -96,7 +96,7 @@ test("stops without an error when the queue file cannot be read", async () => {
 
 test("starts with new settings although another process holds the lock for longer than a put waits", async () => {
   await using main = newQueue("http://127.0.0.1:9");
-  await using holder = start("test/support/programs/lock_holder.ts", [main.queue.file, "1500"]);
+  await using holder = start("test/support/programs/lock_holder.ts", [main.queue.file, "1200"]);
   await holder.line(/held/);
   await using publisher = newPublisher("http://127.0.0.1:8", main.directory, {
     max_queue_size: "7",

@@ -31,6 +31,9 @@ const EVENTS = 5;
 /** How many troubles are had at once: each has processes of its own. */
 const AT_ONCE = 4;
 
+/** A busy machine has many failures before the trouble is over, and would then wait for up to a minute. */
+const QUICK = { backoffMaxMs: 1_000 };
+
 /** Answers with raw text once something of the request has come, and then does `after`. */
 function says(text: string, after: (socket: Socket) => void = (socket) => socket.end()) {
   return (socket: Socket): void => {
@@ -182,7 +185,7 @@ async function suffer({ name, kind, answer, connection, settings }: Trouble): Pr
   spool.put(EVENTS);
 
   const admin = { "admin.listen": "127.0.0.1:0" };
-  await using publisher = spool.publisher({ ...healthy, ...admin, ...settings });
+  await using publisher = spool.quickPublisher(QUICK, { ...healthy, ...admin, ...settings });
   const health = new URL("/health", await addressOf(publisher));
   const read = async () =>
     (await (await fetch(health)).json()) as { status: string; last_error: { kind: Kind } | null };
@@ -198,7 +201,7 @@ async function suffer({ name, kind, answer, connection, settings }: Trouble): Pr
   collector.script = () => ({ status: 200 });
   const isMended = settings === undefined;
   if (!isMended) assert.equal(await stop(publisher), 0, name);
-  await using _mended = isMended ? undefined : spool.publisher(healthy);
+  await using _mended = isMended ? undefined : spool.quickPublisher(QUICK, healthy);
   await eventually(`an empty queue after: ${name}`, () => spool.queue.depth() === 0);
   if (isMended) assert.equal(await stop(publisher), 0, name);
   assert.deepEqual(
@@ -244,7 +247,7 @@ const CLOSING: Fault = {
       setTimeout(() => socket.destroy(), 20 + Math.random() * 200);
     };
     const port = await spoiler.listen();
-    await using publisher = spool.publisher({
+    await using publisher = spool.quickPublisher(QUICK, {
       "collector.hostname": `127.0.0.1:${port}`,
       "batch.max_age": "0ms",
     });

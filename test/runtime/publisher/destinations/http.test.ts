@@ -16,7 +16,7 @@ const EVENTS = ['{"n":1}', '{"n":\n2}', '{"text":"é\\n"}'];
 type Settings = Readonly<Record<string, string>>;
 
 function open(settings: Settings) {
-  const lines = Object.entries({ destination: "http", ...settings }).map(
+  const lines = Object.entries({ destination: "http", "http.timeout": "60s", ...settings }).map(
     ([key, value]) => `${key} = ${value}\n`,
   );
   return openDestination(parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} }));
