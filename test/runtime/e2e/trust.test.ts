@@ -118,6 +118,7 @@ async function openProxy(status?: number) {
         answer.pipe(response);
       },
     );
+    forwarded.on("error", () => response.destroy());
     request.pipe(forwarded);
   });
   server.on("connect", (request, socket) => {
