@@ -21,7 +21,6 @@ test(
     await using collector = await ScriptedCollector.open();
     const args = spool.publisherArgs({
       "collector.hostname": `127.0.0.1:${collector.port}`,
-      "collector.timeout": "5s",
       "admin.listen": "127.0.0.1:0",
     });
     const [command, rest] = runtimeCommand(PUBLISHER, args);
