@@ -284,7 +284,7 @@ for (const [expected, what, signature, options] of [
   [503, "the collector is overloaded", sign(""), { maxRequests: 0 }],
 ] as const) {
   test(`a client that is still sending gets the response that ${what}, five times in a row`, {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const { app } = storingCollector(options);
     const served = await serveApp(app, { host: "127.0.0.1", port: 0 });

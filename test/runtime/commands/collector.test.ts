@@ -19,7 +19,7 @@ import { signatureOf, signedBatch } from "../../support/signed.ts";
 import { addressOf, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 const collector = (args: readonly string[]): Promise<Result> => runCommand("collector", args);
 

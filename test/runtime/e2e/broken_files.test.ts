@@ -25,7 +25,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 /** A way to break a queue's file, and what is said of it. */
 interface Breakage {

@@ -20,7 +20,7 @@ import { queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
 import { connectTo } from "../../support/raw_http.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 /** Longer than any wait of a publisher in these tests. */
 const PATIENT = { timeoutMs: 120_000 };

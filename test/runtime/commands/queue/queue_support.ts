@@ -7,7 +7,7 @@ import { QueueFile } from "../../../../src/storage/queue_file.ts";
 import { runtimeCommand } from "../../../support/runtimes.ts";
 import type { Spool } from "../../../support/spool.ts";
 
-export const LIMIT = { timeout: 240_000 };
+export const LIMIT = { timeout: 300_000 };
 
 /** What `queue` left behind. */
 export interface QueueResult {
