@@ -1,11 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Consumer, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { Child, Children } from "./children.ts";
 import { MisuseError } from "./run_demo.ts";
@@ -118,21 +118,21 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
 
   /** All messages of the stream, in order. */
   async *read(): AsyncGenerator<string> {
-    const { state } = await this.#manager.streams.info(STREAM);
+    const { state } = await this.#repeat(() => this.#manager.streams.info(STREAM));
     if (state.messages === 0) return;
-    const consumer = await this.#consumer();
+    // A cluster may place the consumer on a dead server, and then nobody responds.
+    const client = jetstream(this.#connection, { timeout: ASK_TIMEOUT_MS });
+    const consumer = await this.#repeat(() => client.consumers.get(STREAM));
     for await (const message of await consumer.consume()) {
       yield message.string();
       if (message.seq >= state.last_seq) return;
     }
   }
 
-  /** A cluster may place the stream on a dead server, and then nobody responds. */
-  async #consumer(): Promise<Consumer> {
-    const client = jetstream(this.#connection, { timeout: ASK_TIMEOUT_MS });
+  async #repeat<T>(ask: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await client.consumers.get(STREAM);
+        return await ask();
       } catch {
         await sleep(LOOK_MS);
       }
@@ -157,12 +157,20 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
   }
 }
 
-/** Different free ports. */
+/** Different free ports, below those that systems give to clients: none of these gets one before its server listens. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) server.close();
-  await Promise.all(servers.map((server) => once(server, "close")));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = 5_000 + Math.floor(Math.random() * 5_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    ports.add(port);
+    server.close();
+    await once(server, "close");
+  }
+  return [...ports];
 }

@@ -27,6 +27,9 @@ export interface NatsPublisherOptions {
 /** How often the settings of the streams are checked while messages are published, in milliseconds: people change them. */
 const STREAM_CHECK_INTERVAL_MS = 60_000;
 
+/** How soon they are checked again when the last check found no stream or failed, in milliseconds. */
+const STREAM_RECHECK_INTERVAL_MS = 1_000;
+
 const logger = getLogger(["eventspool", "nats"]);
 
 /**
@@ -41,8 +44,8 @@ export class NatsPublisher {
   #announcedServers: readonly string[] = [];
   #isClosed = false;
   #risks: readonly string[] = [];
-  /** The session whose streams were checked last, and when, by `performance.now()`. */
-  #checked: { readonly session: Session; readonly atMs: number } | undefined;
+  /** The session whose streams were checked last, and when the next check is due, by `performance.now()`. */
+  #checked: { readonly session: Session; readonly dueAtMs: number } | undefined;
 
   constructor(config: NatsConnectionConfig, options: NatsPublisherOptions) {
     this.#config = config;
@@ -94,6 +97,7 @@ export class NatsPublisher {
     });
     const { expectedStream, subjects, maxMessageBytes } = this.#options;
     const streams = await askStreams(session, { subjects, stream: expectedStream });
+    if (streams.length > 0) this.#checkNext(session, STREAM_CHECK_INTERVAL_MS);
     const needs = { timeoutMs: this.#config.timeoutMs, maxMessageBytes };
     const risks = streams.flatMap((stream) => streamRisks(stream, needs));
     for (const risk of risks) if (!this.#risks.includes(risk)) logRisk(risk);
@@ -118,15 +122,21 @@ export class NatsPublisher {
     }
   }
 
-  /** On each new connection, and each minute. Publishing never waits for it. */
+  /** On each new connection, each minute, and soon after a check that told nothing. Publishing never waits for it. */
   #checkWhenDue(session: Session): void {
-    const nowMs = performance.now();
-    const { session: last, atMs = 0 } = this.#checked ?? {};
-    if (last === session && nowMs - atMs < STREAM_CHECK_INTERVAL_MS) return;
-    this.#checked = { session, atMs: nowMs };
-    this.checkStreams().catch((error: Error) =>
-      logger.debug("Cannot check the settings of the stream: {reason}", { reason: error.message }),
-    );
+    const { session: last, dueAtMs = 0 } = this.#checked ?? {};
+    if (last === session && performance.now() < dueAtMs) return;
+    this.#checkNext(session, STREAM_RECHECK_INTERVAL_MS);
+    this.checkStreams().catch((error: Error) => {
+      const { name } = (error.cause ?? error) as Error;
+      // A server logs each question that is not allowed: it is not asked again soon.
+      if (name === "PermissionViolationError") this.#checkNext(session, STREAM_CHECK_INTERVAL_MS);
+      logger.debug("Cannot check the settings of the stream: {reason}", { reason: error.message });
+    });
+  }
+
+  #checkNext(session: Session, afterMs: number): void {
+    this.#checked = { session, dueAtMs: performance.now() + afterMs };
   }
 
   /** The open connection, or a new one. Concurrent calls share one attempt. */

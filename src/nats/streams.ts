@@ -19,8 +19,11 @@ const MAX_STREAMS = 32;
 
 /** A response of the JetStream API, which may be an error in NATS' words. */
 type ApiResponse<T> = Partial<T> & {
-  readonly error?: { readonly code: number; readonly description: string };
+  readonly error?: { readonly code: number; readonly err_code?: number; readonly description: string };
 };
+
+/** `JSStreamNotFoundErr` in `server/errors.json`. */
+const STREAM_NOT_FOUND = 10059;
 
 /** Where a publisher sends its events. */
 export interface StreamQuery {
@@ -31,9 +34,10 @@ export interface StreamQuery {
 }
 
 /**
- * The settings of the streams that take the events; none: there is no stream.
+ * The settings of the streams that take the events; none: there is no stream, or it was created a moment ago and the
+ * leader of the cluster does not list it yet (seen once in 480 times with nats-server 2.9).
  *
- * @throws an error when a question is not allowed, or gets no response
+ * @throws an error when a question is not allowed, gets no response, or gets an error such as a stream without a leader
  */
 export async function askStreams(session: Session, { subjects, stream }: StreamQuery): Promise<StreamInfo[]> {
   const names = stream === undefined ? await askStreamNames(session, subjects) : { streams: [stream] };
@@ -44,9 +48,11 @@ export async function askStreams(session: Session, { subjects, stream }: StreamQ
   return (await Promise.all(infos)).filter(isStreamInfo);
 }
 
-/** A stream that does not exist is an error here. Publishing reports it. */
+/** A stream that does not exist is left out: publishing reports it. @throws an error if the settings are unknown */
 function isStreamInfo(response: ApiResponse<StreamInfo>): response is StreamInfo {
-  return response.config !== undefined;
+  if (response.config !== undefined) return true;
+  if (response.error?.err_code === STREAM_NOT_FOUND) return false;
+  throw new Error(response.error?.description ?? "the server's response has no settings of the stream");
 }
 
 /**

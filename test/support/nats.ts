@@ -23,9 +23,12 @@ export const NO_NATS: string | false =
 /** How long a stream of the tests knows the ids that it has, in nanoseconds: ten minutes. */
 const DUPLICATE_WINDOW_NS = 600e9;
 
-/** How long a question may take on a slow machine, and one that is asked again, in milliseconds. */
-const PATIENT_MS = 20_000;
+/** How long a question may take on a slow machine, and one that is asked again at first, in milliseconds. */
+const PATIENT_MS = 120_000;
 const IMPATIENT_MS = 1_000;
+
+/** How long the messages of a stream may take to come before they are asked for again, in milliseconds. */
+const READ_MS = 30_000;
 
 /** A nats-server with JetStream, of its own process and directory. Gone when the test ends. */
 export interface NatsServer extends AsyncDisposable {
@@ -61,17 +64,11 @@ export async function startCluster(): Promise<{ readonly servers: readonly NatsS
     return prepareNats({ port: ports[index]!, name: `n${index + 1}`, config, hasJetStream: true });
   });
   await startAll(servers);
-  await eventually(
-    "a cluster that takes a stream",
-    async () => {
-      await using client = await openNats(servers[0]!, {}, IMPATIENT_MS); // without a leader nobody answers
-      const made = await client
-        .makeStream({ name: "READY", subjects: ["ready"], num_replicas: 3 })
-        .catch(() => false);
-      return made !== false && (await client.jsm.streams.delete("READY"));
-    },
-    60_000,
-  );
+  await answered("a cluster that takes a stream", async (timeoutMs) => {
+    await using client = await openNats(servers[0]!, {}, timeoutMs); // without a leader nobody answers
+    await client.jsm.streams.add({ name: "READY", subjects: ["ready"], num_replicas: 3 });
+    return await client.jsm.streams.delete("READY");
+  });
   const dispose = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
   };
@@ -89,10 +86,28 @@ async function startAll(servers: readonly NatsServer[]): Promise<void> {
 
 /** Which server of a cluster leads a stream, waiting for one that does. */
 export async function leaderOf(servers: readonly NatsServer[], stream: string): Promise<NatsServer> {
-  return await eventually("a leader", async () => {
-    await using client = await openNats(servers[0]!, {}, IMPATIENT_MS);
-    const info = await client.jsm.streams.info(stream).catch(() => undefined);
-    return servers.find((_, index) => `n${index + 1}` === info?.cluster?.leader);
+  return await answered("a leader", async (timeoutMs) => {
+    await using client = await openNats(servers[0]!, {}, timeoutMs);
+    const { cluster } = await client.jsm.streams.info(stream);
+    return servers.find((_, index) => `n${index + 1}` === cluster?.leader);
+  });
+}
+
+/**
+ * Asks until there is an answer: a cluster that elects a leader, or has just made a stream, may give none, or an error.
+ * Each time more patiently.
+ */
+async function answered<T>(what: string, ask: (timeoutMs: number) => Promise<T>): Promise<NonNullable<T>> {
+  let problem: unknown;
+  let timeoutMs = IMPATIENT_MS;
+  const look = (): Promise<T | undefined> =>
+    ask(timeoutMs).catch((error) => {
+      problem = error;
+      timeoutMs *= 1.5;
+      return undefined;
+    });
+  return await eventually(what, look).catch((cause) => {
+    throw new Error(`${(cause as Error).message}: ${problem}`, { cause });
   });
 }
 
@@ -160,8 +175,8 @@ export interface NatsClient extends AsyncDisposable {
   readonly nc: NatsConnection;
   readonly jsm: JetStreamManager;
   makeStream(config: Partial<StreamConfig> & { readonly name: string }): Promise<unknown>;
-  /** All messages of a stream, in order. */
-  read(stream: string): Promise<StoredMessage[]>;
+  /** All messages of a stream, in order, once there are `count`: a new leader may not know yet what the old one stored. */
+  read(stream: string, count?: number): Promise<StoredMessage[]>;
 }
 
 /** Connects to a server. What it asks while the server restarts is lost: ask another client then. */
@@ -175,32 +190,37 @@ export async function openNats(
   return {
     nc,
     jsm,
-    makeStream: (config) => jsm.streams.add({ duplicate_window: DUPLICATE_WINDOW_NS, ...config }),
-    read: (stream) => readStream(nc, jsm, stream),
+    makeStream: (config) =>
+      answered(`the stream ${config.name}`, () =>
+        jsm.streams.add({ duplicate_window: DUPLICATE_WINDOW_NS, ...config }),
+      ),
+    read: (stream, count = 0) =>
+      answered(`${count} messages of ${stream}`, (timeoutMs) => {
+        return readStream({ nc, jsm }, { stream, count, timeoutMs });
+      }),
     [Symbol.asyncDispose]: () => nc.close(),
   };
 }
 
+/** Undefined: there are fewer messages, or not all of them came. */
 async function readStream(
-  nc: NatsConnection,
-  jsm: JetStreamManager,
-  stream: string,
-): Promise<StoredMessage[]> {
+  { nc, jsm }: Pick<NatsClient, "nc" | "jsm">,
+  { stream, count, timeoutMs }: { stream: string; count: number; timeoutMs: number },
+): Promise<StoredMessage[] | undefined> {
   const { state } = await jsm.streams.info(stream);
+  if (state.messages < count) return undefined;
   const found: StoredMessage[] = [];
   if (state.messages === 0) return found;
   // A cluster may want to have it on a server that is dead, and then does not answer.
-  const consumer = await eventually("a consumer", () =>
-    jetstream(nc, { timeout: 2 * IMPATIENT_MS })
-      .consumers.get(stream)
-      .catch(() => undefined),
-  );
+  const consumer = await jetstream(nc, { timeout: timeoutMs }).consumers.get(stream);
   const messages = await consumer.consume();
+  const giveUp = setTimeout(() => messages.stop(), READ_MS);
   for await (const message of messages) {
     const id = message.headers?.get("Nats-Msg-Id") ?? "";
     found.push({ subject: message.subject, id, text: message.string() });
     if (message.seq >= state.last_seq) break;
   }
+  clearTimeout(giveUp);
   await messages.close();
-  return found;
+  return found.length < state.messages ? undefined : found;
 }

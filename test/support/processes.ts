@@ -20,7 +20,7 @@ export interface Program extends AsyncDisposable {
 }
 
 /** How long a line is waited for, in milliseconds: less than any test may take, so that a failure says what was missing. */
-const LINE_TIMEOUT_MS = 120_000;
+const LINE_TIMEOUT_MS = 150_000;
 
 /** Starts a program of this repository: `await using program = start("src/commands/publisher.ts", ["--help"]);`. */
 export function start(file: string, args: readonly string[] = [], env: Record<string, string> = {}): Program {

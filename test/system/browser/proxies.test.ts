@@ -3,22 +3,26 @@ import { test } from "node:test";
 import { missing, startProxy } from "../../support/balancers.ts";
 import { insertDeadLetters } from "../../support/dead_letters.ts";
 import { readBlocks } from "../../support/doc_page.ts";
+import { HANG, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, type Settings, Spool } from "../../support/spool.ts";
 import { noBrowser, openTab, type Tab, textOf } from "./chromium.ts";
 
-const LIMIT = { timeout: 240_000, skip: missing("nginx") || noBrowser };
+const LIMIT = { timeout: 600_000, skip: missing("nginx") || noBrowser };
 const TOKEN = "0123456789abcdef";
 const WITH_TOKEN: Settings = { "admin.token": TOKEN };
 
-/** A publisher with a dead letter, whose collector is away. */
+/** A publisher with a dead letter, whose collector does not answer. */
 async function serve(settings: Settings = {}) {
   const spool = new Spool();
+  const collector = await ScriptedCollector.open();
+  collector.script = HANG;
   insertDeadLetters(spool.directory, ['{"secret":"of a user"}'], {
     status: 422,
     response: "a secret answer",
   });
   const publisher = spool.publisher({
-    "collector.hostname": "127.0.0.1:9",
+    "collector.hostname": `127.0.0.1:${collector.port}`,
+    "collector.timeout": "1h", // or /health would fail on a slow machine
     "admin.listen": "127.0.0.1:0",
     ...settings,
   });
@@ -27,6 +31,7 @@ async function serve(settings: Settings = {}) {
     url: await addressOf(publisher),
     [Symbol.asyncDispose]: async () => {
       await publisher[Symbol.asyncDispose]();
+      await collector[Symbol.asyncDispose]();
       spool[Symbol.dispose]();
     },
   };

@@ -35,7 +35,7 @@ for (const [shell, ask] of Object.entries(ASK)) {
   const isMissing = spawnSync(shell, ["--version"]).error !== undefined;
   test(`completes verbs, options and queues in ${shell}`, {
     skip: isMissing && `no ${shell} here`,
-    timeout: 120_000,
+    timeout: 600_000,
   }, () => {
     using spool = new Spool();
     const bin = join(spool.directory, "bin");

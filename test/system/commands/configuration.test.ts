@@ -10,7 +10,7 @@ import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { readVectors } from "../../support/vectors.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 600_000 };
 
 const SECTION = `[event-publisher:main]
 collector.hostname = collector.example

@@ -15,7 +15,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 240_000 };
+const LIMIT = { timeout: 600_000 };
 
 /** What changes a terminal, or how it shows what follows; lines end with a line feed. */
 const RAW = /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u;

@@ -9,7 +9,7 @@ import { ROOT } from "../../support/project.ts";
 import { Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 600_000 };
 
 interface Pasted {
   readonly status: number | null;

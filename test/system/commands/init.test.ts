@@ -46,7 +46,7 @@ test("init writes a configuration with a new key that its owner alone reads, and
   assert.match(init(directory.path, "absent/a.ini").stderr, /cannot create absent\/a\.ini \(ENOENT\)/);
 });
 
-test("what init prints works: service, collector and publisher", { timeout: 180_000 }, async () => {
+test("what init prints works: service, collector and publisher", { timeout: 600_000 }, async () => {
   using directory = temporaryDirectory();
   const { path: cwd } = directory;
   const { stdout } = init(cwd);

@@ -80,7 +80,10 @@ test(
     await using collector = await ScriptedCollector.open();
     collector.script = HANG;
     spool.put(2);
-    await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+    await using publisher = spool.publisher({
+      "collector.hostname": `127.0.0.1:${collector.port}`,
+      "collector.timeout": "10m",
+    });
     await eventually("a batch in flight", () => collector.batches.length === 1);
     await stop(publisher, "SIGKILL"); // its lease holds for a while
     spool.put(3_000, { text: "é", big: "x".repeat(2_000) });

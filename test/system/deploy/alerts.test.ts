@@ -131,7 +131,7 @@ const begin = Promise.withResolvers<void>();
 function scene(name: string, { skip }: { skip: string | false | undefined }, run: () => Promise<void>): void {
   const played = skip ? undefined : begin.promise.then(run);
   played?.catch(() => {}); // its test says so
-  test(name, { skip, timeout: 400_000 }, () => {
+  test(name, { skip, timeout: 600_000 }, () => {
     begin.resolve();
     return played;
   });

@@ -122,7 +122,7 @@ const BURSTS = 60;
 for (const [what, kind, config, prefix = ""] of BALANCERS)
   test(`behind ${what}, each event is stored once while collectors are killed and started again`, {
     skip: missing(kind) || NO_NATS || NO_OPENSSL,
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     using authority = new TestAuthority();
     using spool = new Spool();
@@ -193,7 +193,7 @@ for (const [kind, file] of [
 ] as const)
   test(`deploy/${kind} lets the largest batch and its headers through, and publishers with a certificate alone`, {
     skip: missing(kind) || NO_OPENSSL,
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     using authority = new TestAuthority();
     using other = new TestAuthority();
@@ -237,7 +237,7 @@ for (const [what, mode, server] of [
 ] as const)
   test(`an HAProxy that speaks the PROXY protocol (${what}) makes no dead letters, and is named`, {
     skip: missing("haproxy") || NO_OPENSSL,
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     using authority = new TestAuthority();
     using spool = new Spool();
@@ -309,7 +309,7 @@ const IN_THE_WAY: readonly (readonly [
 for (const [what, kind, config, said] of IN_THE_WAY)
   test(`a balancer that answers with ${what} (${kind}) loses no event, and makes no dead letter`, {
     skip: missing(kind) || NO_OPENSSL,
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     using authority = new TestAuthority();
     using spool = new Spool();
@@ -324,7 +324,7 @@ for (const [what, kind, config, said] of IN_THE_WAY)
 
 test("a balancer that sends a POST again after a collector died is named, and no event is lost", {
   skip: missing("haproxy") || NO_OPENSSL,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   using authority = new TestAuthority();
   using spool = new Spool();
@@ -349,7 +349,7 @@ test("a balancer that sends a POST again after a collector died is named, and no
 
 test("deploy/nginx keeps slow senders away from the collectors", {
   skip: missing("nginx") || NO_OPENSSL,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   using authority = new TestAuthority();
   using spool = new Spool();

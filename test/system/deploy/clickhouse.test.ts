@@ -38,7 +38,7 @@ async function startClickHouse(directory: string, url: URL): Promise<Program> {
 
 test("a real ClickHouse has each event, through a wrong password, no table, a poison event and kill -9", {
   skip,
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   using directory = temporaryDirectory();
   for (const name of ["data", "tmp"]) mkdirSync(join(directory.path, name));

@@ -41,7 +41,7 @@ test("has a compose file that lets service and publisher stop in their time", ()
 });
 
 test("has a service, publisher and collector that work together, and stop", {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   using directory = temporaryDirectory();
   const collected = join(directory.path, "events.jsonl");

@@ -48,7 +48,7 @@ function deployedCommands(): string[][] {
 }
 
 test("a publisher that is started as in deploy/ runs and reads nothing of its working directory", {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   const commands = deployedCommands();
   assert.ok(commands.length >= 5, `only ${commands.length} commands were found`);
@@ -67,7 +67,7 @@ for (const [name, args] of [
   test(
     `a publisher under ${name} runs and reads nothing of its working directory`,
     {
-      timeout: 180_000,
+      timeout: 600_000,
       skip: "missing" in runtime && runtime.missing,
     },
     () => readsNothing("path" in runtime ? runtime.path : "", args),

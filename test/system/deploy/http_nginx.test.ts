@@ -10,7 +10,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 
 test("an nginx that asks for a password and limits bodies gets each event, once the password is right", {
   skip: missing("nginx"),
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   const lines: string[] = [];
   await using service = await serveHttp((response, { body }) => {

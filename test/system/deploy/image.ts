@@ -10,7 +10,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 /** For tests that run commands in what the Dockerfile makes. */
 export const NEEDS_IMAGE: { readonly skip: string | false; readonly timeout: number } = {
   skip: skipReason(),
-  timeout: 120_000,
+  timeout: 600_000,
 };
 
 /** Where the programs are that the base image has in its PATH. */

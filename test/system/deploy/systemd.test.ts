@@ -31,12 +31,12 @@ function analyze(verb: readonly string[], lines = ""): { status: number | null; 
   return { status, output: stdout + stderr };
 }
 
-test("has a unit in which systemd finds nothing wrong", { skip, timeout: 180_000 }, () => {
+test("has a unit in which systemd finds nothing wrong", { skip, timeout: 600_000 }, () => {
   assert.doesNotMatch(analyze(["verify"]).output, /eventspool/);
   assert.match(analyze(["verify"], "NoSuchSetting=1").output, /NoSuchSetting/, "it would say so");
 });
 
-test("has a unit whose exposure systemd calls OK", { skip, timeout: 180_000 }, () => {
+test("has a unit whose exposure systemd calls OK", { skip, timeout: 600_000 }, () => {
   const strict = analyze(["security", "--offline=true", "--threshold=20"]);
   assert.equal(strict.status, 0, strict.output);
   const without = ["User=root", "NoNewPrivileges=no", "ProtectSystem=no", "SystemCallFilter="].join("\n");
@@ -50,7 +50,7 @@ test("has a unit that gives batches in flight their time, and leaves the JIT its
   assert.deepEqual(settings("NotifyAccess"), ["all"], "systemd-notify is a child");
 });
 
-test("has a unit whose command reads its configuration and its credential", { timeout: 180_000 }, () => {
+test("has a unit whose command reads its configuration and its credential", { timeout: 600_000 }, () => {
   using directory = temporaryDirectory();
   const config = join(directory.path, "publisher.ini");
   writeFileSync(config, readDeployment("systemd/publisher.ini"));

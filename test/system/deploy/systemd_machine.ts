@@ -85,7 +85,7 @@ export async function startMachine(): Promise<SystemdMachine> {
       spawnSync("nsenter", [...enter(), "sh", "-ec", `cd /opt/eventspool\n${text}`], {
         encoding: "utf8",
         env: { ...environment, ...env },
-        timeout: 60_000,
+        timeout: 240_000,
       }),
     start: (command, args, env = {}) =>
       startCommand(["nsenter", [...enter(), command, ...args]], { env: { ...environment, ...env } }),

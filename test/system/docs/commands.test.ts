@@ -12,7 +12,7 @@ import { isTerminal, Stage } from "./stage.ts";
 // The pages' commands are Bun's.
 const onlyBun = {
   skip: skipReason(),
-  timeout: 120_000,
+  timeout: 600_000,
 };
 
 /** A command that only reads, so it can be repeated until it prints what the page shows. */

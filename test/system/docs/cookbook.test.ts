@@ -23,7 +23,7 @@ console.log(analytics.depth());
 process.kill(process.pid, "SIGTERM");
 `;
 
-test("the programs of docs/cookbook.md compile and do what they say", { timeout: 120_000 }, () => {
+test("the programs of docs/cookbook.md compile and do what they say", { timeout: 600_000 }, () => {
   const programs = filesOf(readPrograms("docs/cookbook.md"));
   programs["shutdown.ts"] = programs["shutdown.ts"]!.replace("3000", "0");
   using project = new Project({ ...programs, "driver.ts": DRIVER });

@@ -42,7 +42,7 @@ const FRAGMENTS = PAGES.filter((page) => !PROGRAM_PAGES.includes(page))
   .filter(({ language }) => language === "ts")
   .map(({ text }) => text);
 
-test("the examples in docstrings and the fragments of pages compile", { timeout: 120_000 }, () => {
+test("the examples in docstrings and the fragments of pages compile", { timeout: 600_000 }, () => {
   const examples = [...SOURCES.flatMap(examplesOf), ...FRAGMENTS];
   assert.ok(examples.length > 12 && FRAGMENTS.length > 3, `only ${examples.length} examples were found`);
   const files = Object.fromEntries(examples.map((text, at) => [`example_${at}.ts`, withImports(text)]));

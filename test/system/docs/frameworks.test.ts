@@ -44,7 +44,7 @@ process.exit();
 
 test("each program of docs/frameworks.md puts an event and responds with 204", {
   skip: process.versions.bun === undefined && "the frameworks are installed by Bun",
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const names = ["node_http", "express", "fastify", "elysia"];
   const ports = Object.fromEntries((await freePorts(names.length)).map((port, nth) => [names[nth]!, port]));

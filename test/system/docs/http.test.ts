@@ -242,7 +242,7 @@ for (const name of readdirSync(lake)) console.log(gunzipSync(readFileSync(lake +
 `;
 
 test("the destination of docs/destinations.md compiles, and stores each event once its directory is there", {
-  timeout: 120_000,
+  timeout: 600_000,
 }, () => {
   using project = new Project({ ...filesOf(readPrograms("docs/destinations.md")), "driver.ts": DRIVER });
   assert.deepEqual(project.check(), { status: 0, output: "" });

@@ -8,12 +8,12 @@ import { filesOf, readPrograms } from "../../support/doc_page.ts";
 import { Project, ROOT } from "../../support/project.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-test("the README's service compiles", { timeout: 120_000 }, () => {
+test("the README's service compiles", { timeout: 600_000 }, () => {
   using project = new Project(filesOf(readPrograms("README.md")));
   assert.deepEqual(project.check(), { status: 0, output: "" });
 });
 
-test("the program of docs/service.md compiles and puts events", { timeout: 120_000 }, () => {
+test("the program of docs/service.md compiles and puts events", { timeout: 600_000 }, () => {
   const programs = readPrograms("docs/service.md");
   assert.deepEqual(
     programs.map(({ name }) => name),
@@ -30,13 +30,13 @@ test("the program of docs/service.md compiles and puts events", { timeout: 120_0
   });
 });
 
-test("the tutorial's program compiles", { timeout: 120_000 }, () => {
+test("the tutorial's program compiles", { timeout: 600_000 }, () => {
   using project = new Project(filesOf(readPrograms("docs/tutorial.md")));
   assert.deepEqual(project.check(), { status: 0, output: "" });
 });
 
 test("the replacements of other SDKs are called as docs/moving-from-segment.md does", {
-  timeout: 120_000,
+  timeout: 600_000,
 }, () => {
   const programs = readPrograms("docs/moving-from-segment.md");
   assert.deepEqual(

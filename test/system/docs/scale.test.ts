@@ -15,7 +15,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 const PAGE = "docs/scale.md";
 const EVENTS = 1_000;
 
-test("the programs of docs/scale.md and docs/destinations.md compile", { timeout: 120_000 }, () => {
+test("the programs of docs/scale.md and docs/destinations.md compile", { timeout: 600_000 }, () => {
   const programs = [PAGE, "docs/destinations.md"].flatMap(readPrograms);
   assert.deepEqual(
     programs.map(({ name }) => name),
@@ -27,7 +27,7 @@ test("the programs of docs/scale.md and docs/destinations.md compile", { timeout
 
 test("its programs create the stream, change it, and show the lag of its consumer", {
   skip: NO_NATS,
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   await using cluster = await startCluster();
   const env = { NATS_SERVERS: cluster.servers.map(({ address }) => address).join(",") };
@@ -44,20 +44,20 @@ test("its programs create the stream, change it, and show the lag of its consume
   });
   await rollup.line(/^Counting EVENTS/);
   const { output } = programs.find(({ name }) => name === "lag.ts")!;
-  await eventually("what the page shows", () => project.run("lag.ts", env).output === output, 60_000);
+  await eventually("what the page shows", () => project.run("lag.ts", env).output === output);
   assert.equal(await stop(rollup), 0);
 });
 
 async function publish(server: NatsServer): Promise<void> {
   await using client = await openNats(server);
-  const js = jetstream(client.nc, { timeout: 20_000 });
+  const js = jetstream(client.nc, { timeout: 120_000 });
   const event = JSON.stringify({ action: "view", noun: "page", client_timestamp: 0 });
   await Promise.all(Array.from({ length: EVENTS }, () => js.publish("events.main", event)));
 }
 
 test("three servers with its configuration become one healthy cluster", {
   skip: NO_NATS,
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   const config = readBlocks(PAGE).find(({ language }) => language === "conf")!.text;
   using directory = temporaryDirectory();

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { filesOf, readPrograms } from "../../support/doc_page.ts";
 import { Project } from "../../support/project.ts";
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 600_000 };
 
 test("has tests that compile and pass, the one of ten lines too", LIMIT, () => {
   const programs = readPrograms("docs/testing.md");

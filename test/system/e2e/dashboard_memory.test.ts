@@ -20,7 +20,7 @@ function rssMb(pid: number): number {
 
 test("an open dashboard with large dead letters does not grow the publisher", {
   skip,
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   using spool = new Spool();
   const large = `${"[".repeat(20)}1${",1".repeat(40_000)}${"]".repeat(20)}`; // 50 KB when it is indented
@@ -34,14 +34,14 @@ test("an open dashboard with large dead letters does not grow the publisher", {
     "admin.listen": "127.0.0.1:0",
   });
   const response = await fetch(new URL("/events", await addressOf(publisher)));
-  let updates = 0;
-  let before = 0;
+  const used: number[] = [];
   const decoder = new TextDecoder();
   for await (const chunk of response.body!) {
-    updates += decoder.decode(chunk, { stream: true }).split("\n\n").length - 1;
-    if (updates >= WARM_UP && before === 0) before = rssMb(publisher.child.pid!);
-    if (updates >= WARM_UP + MEASURED) break;
+    const updates = decoder.decode(chunk, { stream: true }).split("\n\n").length - 1;
+    for (let update = 0; update < updates; update++) used.push(rssMb(publisher.child.pid!));
+    if (used.length >= WARM_UP + MEASURED) break;
   }
-  const growth = rssMb(publisher.child.pid!) - before;
+  // The least of several: a garbage collector runs now and then.
+  const growth = Math.min(...used.slice(-WARM_UP)) - used[WARM_UP - 1]!;
   assert.ok(growth < MAX_GROWTH_MB, `grew by ${growth.toFixed(1)} MB within ${MEASURED} updates`);
 });

@@ -5,7 +5,7 @@ import { eventually } from "../../support/eventually.ts";
 import { namedIds, numbersFrom, type Script, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 600_000 };
 
 /** Rejects a batch for its first poisoned event, with the status that the poison names. */
 const REFUSE_POISON: Script = ({ events }) => {

@@ -9,9 +9,10 @@ import {
   type Script,
   ScriptedCollector,
 } from "../../support/scripted_collector.ts";
+import { freePorts } from "../../support/servers.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 600_000 };
 
 /** Three of them fill a batch of the smallest size. */
 const THIRD = { text: "x".repeat(30_000) };
@@ -58,10 +59,7 @@ test("waits as long as Retry-After says", LIMIT, async () => {
 
 test("delivers once a collector that was down listens", LIMIT, async () => {
   using spool = new Spool();
-  const { port } = await (async () => {
-    await using gone = await ScriptedCollector.open();
-    return { port: gone.port };
-  })();
+  const [port = 0] = await freePorts(1);
   spool.put(3);
   await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${port}` });
   await publisher.line(/"The destination is unavailable/);
@@ -83,13 +81,10 @@ test("gives up on an answer after collector.timeout, and sends again", LIMIT, as
   });
 
   await eventually("an empty queue", () => spool.queue.depth() === 0);
-  assert.deepEqual(
-    collector.batches.map(({ numbers, status }) => [numbers, status]),
-    [
-      [[1, 2, 3], undefined],
-      [[1, 2, 3], 200],
-    ],
-  );
+  const [unanswered, ...again] = collector.batches;
+  assert.equal(unanswered!.status, undefined);
+  assert.equal(again.at(-1)!.status, 200); // on a busy machine, not each answer comes in time
+  for (const { numbers } of collector.batches) assert.deepEqual(numbers, [1, 2, 3]);
 });
 
 test("keeps the events and calls for help on 401, 403, 404 and 302, until it is fixed", LIMIT, async () => {
@@ -108,14 +103,13 @@ test("keeps the events and calls for help on 401, 403, 404 and 302, until it is 
     await eventually(`failing health that tells of ${status}`, async () => {
       const response = await fetch(health);
       const { status: word, last_error: problem } = (await response.json()) as Health;
-      if (response.status !== 503 || word !== "failing") return false;
-      assert.equal(problem.kind, "misconfigured");
+      if (response.status !== 503 || word !== "failing" || problem.kind !== "misconfigured") return false;
       return problem.message === `the collector responded with ${status}: go away`;
     });
     assert.equal(spool.queue.depth(), 1);
     collector.script = ACCEPT;
     await eventually("an empty queue", () => spool.queue.depth() === 0);
-    assert.equal((await fetch(health)).status, 200);
+    await eventually("good health", async () => (await fetch(health)).status === 200);
   }
   assert.deepEqual(collector.acceptedNumbers, [1, 2, 3, 4]);
   assert.deepEqual(spool.deadLetters(), []);

@@ -145,7 +145,7 @@ type Restore = "restore" | "rollBack";
 /** By hand more: `RUNS=300`. */
 const RUNS = Number(process.env.RUNS ?? 15);
 
-const LIMIT = { timeout: 300_000 }; // thousands of syncs, which a busy disk makes slow
+const LIMIT = { timeout: 600_000 }; // thousands of syncs, which a busy disk makes slow
 
 /** Rounds of puts, published or not. Each ends with a snapshot or a restore. */
 async function holds(restores: readonly Restore[], which: "known" | "since"): Promise<void> {

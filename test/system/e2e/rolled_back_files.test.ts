@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { Host, ROLLED_BACK } from "../../support/host.ts";
 import { stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 600_000 };
 
 test(
   "a queue and a copy of it run at once: each event is stored, and once unless it was in both",

@@ -7,7 +7,7 @@ import { outputOf, start } from "../../support/processes.ts";
 import { serveHttp } from "../../support/servers.ts";
 import { addressOf, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 600_000 };
 const SECRET = "correct-horse-battery-staple-0123456789";
 const TOKEN = "open-sesame-0123456789";
 const BASE64 = Buffer.from(SECRET).toString("base64");

@@ -13,7 +13,7 @@ const PRODUCER = fileURLToPath(new URL("../../support/programs/numbered_producer
 const PUBLISHER = fileURLToPath(new URL("../../../src/commands/publisher.ts", import.meta.url));
 
 test("producers with three SQLite libraries on three runtimes and a publisher use one queue at once, and everything arrives once", {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const [bun, deno, node] = [findBun(), getRuntime(DENO), getRuntime(NODE)];
   if ("missing" in bun) return t.skip(bun.missing);

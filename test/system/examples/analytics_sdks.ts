@@ -9,13 +9,13 @@ const SDKS = ["@segment", "posthog-node", "@posthog"];
 /** For tests of examples, whose `from "eventspool"` is src/ under Bun and the built dist/ elsewhere. */
 export const NEEDS_BUN: { readonly skip: string | false; readonly timeout: number } = {
   skip: process.versions.bun === undefined && "the examples are `bun examples/...`",
-  timeout: 120_000,
+  timeout: 600_000,
 };
 
 /** For tests that compare with Segment's and PostHog's own SDKs, which the benchmarks compare with, too. */
 export const NEEDS_SDKS: { readonly skip: string | false; readonly timeout: number } = {
   skip: skipReason(),
-  timeout: 120_000,
+  timeout: 600_000,
 };
 
 /** Lets a project's programs import the SDKs. */

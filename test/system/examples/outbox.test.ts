@@ -13,7 +13,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 // Its `from "eventspool/outbox"` is src/ under Bun and the built dist/ elsewhere.
 const onlyBun = {
   skip: process.versions.bun === undefined && "the example is `bun examples/outbox.ts`",
-  timeout: 180_000,
+  timeout: 600_000,
 };
 
 test(

@@ -10,7 +10,7 @@ import { type Program, start } from "../../support/processes.ts";
 import { stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { skip: NO_NATS, timeout: 120_000 };
+const LIMIT = { skip: NO_NATS, timeout: 600_000 };
 const EVENTS = { name: "EVENTS", subjects: ["events.>"] };
 const KILLS = 6;
 
@@ -31,7 +31,7 @@ function startRollup(server: NatsServer, database: string): Program {
 }
 
 async function publish({ nc }: NatsClient, events: readonly string[]): Promise<void> {
-  const client = jetstream(nc, { timeout: 20_000 });
+  const client = jetstream(nc, { timeout: 120_000 });
   await Promise.all(events.map((event) => client.publish("events.main", event)));
 }
 

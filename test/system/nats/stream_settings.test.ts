@@ -34,12 +34,20 @@ async function risksOf(
   return await nats.checkStreams();
 }
 
-/** The setting at the start of each risk: `storage` of `stream EVENTS: storage=memory: ...`. */
-function settingsOf(risks: readonly string[]): string[] {
-  return risks.map((risk) => /^stream EVENTS: (\w+)/.exec(risk)?.[1] ?? risk);
+/** Checks until the risks are of these settings: the servers of a cluster learn of a change one after the other. */
+async function risksBecome(nats: NatsPublisher, settings: readonly string[]): Promise<void> {
+  await eventually(`the risks of ${settings.join(" and ")}`, async () => {
+    const risks = await nats.checkStreams().catch(() => []);
+    return settingsOf(risks).join() === settings.join();
+  });
 }
 
-test("a real server reports each setting that puts events at risk", { skip, timeout: 180_000 }, async () => {
+/** The setting that each risk names: `storage` of `stream EVENTS: storage=memory: ...`. */
+function settingsOf(risks: readonly string[]): string[] {
+  return risks.map((risk) => /^stream \w+: (\w+)/.exec(risk)?.[1] ?? risk);
+}
+
+test("a real server reports each setting that puts events at risk", { skip, timeout: 600_000 }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
   await using nats = publisher(server);
@@ -95,14 +103,14 @@ test("an interest stream drops acknowledged events, as its risk says", { skip },
 
 test("a mirror, a sealed stream and a single replica in a cluster are risks", {
   skip,
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   await using cluster = await startCluster();
   const [server] = cluster.servers;
   await using client = await openNats(server!);
   await client.makeStream({ ...SAFE, num_replicas: 1 });
   await using nats = publisher(server!);
-  assert.deepEqual(settingsOf(await nats.checkStreams()), ["num_replicas"]);
+  await risksBecome(nats, ["num_replicas"]);
 
   await client.jsm.streams.add({
     name: "COPY",
@@ -111,13 +119,26 @@ test("a mirror, a sealed stream and a single replica in a cluster are risks", {
     discard: DiscardPolicy.New,
   });
   await using toCopy = publisher(server!, { expectedStream: "COPY" });
-  assert.match((await toCopy.checkStreams()).join(), /^stream COPY: mirror: .* takes no events/);
+  await risksBecome(toCopy, ["mirror"]);
+  assert.match(toCopy.risks.join(), /^stream COPY: mirror: .* takes no events/);
 
   await client.jsm.streams.update("EVENTS", { sealed: true } as object);
-  assert.deepEqual(settingsOf(await nats.checkStreams()), ["sealed", "num_replicas"]);
+  await risksBecome(nats, ["sealed", "num_replicas"]);
 });
 
-test("streams are checked again on a new connection", { skip, timeout: 180_000 }, async () => {
+test("a stream that is created after the first look is checked soon", { skip }, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  await using nats = publisher(server);
+  assert.equal((await nats.publishAll(messages(["a"]), RUNNING)).failure?.kind, "misconfigured");
+  await client.makeStream({ ...SAFE, storage: StorageType.Memory });
+  await eventually("the risk", async () => {
+    await nats.publishAll(messages(["b"]), RUNNING);
+    return nats.risks.length === 1;
+  });
+});
+
+test("streams are checked again on a new connection", { skip, timeout: 600_000 }, async () => {
   await using server = await startNats();
   await using nats = publisher(server);
   {
@@ -187,7 +208,7 @@ for (const [command, config, metric, reason] of [
 ] as const)
   test(`the risk is in the ${command}'s log, --check, /health and /metrics before the first event`, {
     skip,
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     await using server = await startNats();
     await using client = await openNats(server);

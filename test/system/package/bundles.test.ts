@@ -13,7 +13,7 @@ import { runtimePath } from "../../support/runtimes.ts";
 
 const onlyBun = {
   skip: process.versions.bun === undefined && "the bundles are made by Bun",
-  timeout: 120_000,
+  timeout: 600_000,
 };
 
 /** A project that has the package installed, where the bundles are made. */

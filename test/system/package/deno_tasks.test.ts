@@ -12,7 +12,7 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 
 const OPTIONS = {
   skip: process.versions.bun === undefined && "the tasks are Deno's, whatever runs this file",
-  timeout: 120_000,
+  timeout: 600_000,
 };
 
 test("the tasks of deno.json allow what the publisher and the collector need", OPTIONS, async (t) => {

@@ -31,7 +31,7 @@ import { getRuntime } from "../../support/runtimes.ts";
 // What is installed is the same, whatever runs this file.
 const OPTIONS = {
   skip: process.versions.bun === undefined && "the package is packed and installed by Bun's test run",
-  timeout: 240_000,
+  timeout: 600_000,
 };
 
 /** What a user of TypeScript writes, with all that can be imported. */
@@ -348,7 +348,7 @@ function run(command: string, args: readonly string[], cwd: string): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     cwd,
     encoding: "utf8",
-    timeout: 120_000,
+    timeout: 600_000,
   });
   assert.equal(status, 0, `${command} ${args.join(" ")}: ${error?.message ?? ""}${stdout}${stderr}`);
   return stdout;

@@ -14,7 +14,7 @@ const BUILD = fileURLToPath(new URL("../../../scripts/build_binary.ts", import.m
 
 const onlyBun = {
   skip: process.versions.bun === undefined && "the single file is built by Bun",
-  timeout: 120_000,
+  timeout: 600_000,
 };
 
 test("is one file that delivers where there is no node_modules", onlyBun, async () => {
