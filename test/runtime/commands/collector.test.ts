@@ -266,6 +266,7 @@ test("loses no event that is sent while it reloads again and again", LIMIT, asyn
   const sending = (async () => {
     while (!isDone) if ((await statusOf(address, "k").catch(() => 0)) === 200) stored++;
   })();
+  await eventually("a first batch", () => stored > 0);
   for (let nth = 1; nth <= 5; nth++) {
     configure(directory.path, lines(nth));
     program.signal("SIGHUP");
