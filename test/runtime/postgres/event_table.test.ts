@@ -292,7 +292,7 @@ test("a batch that waits too long is given up here and on the server", { skip },
   await using table = open("held", { "postgres.timeout": "700ms" });
   await using other = open("held");
   await other.insert(rows(["1"]), RUNNING);
-  const lock = server.query("BEGIN; LOCK held; SELECT pg_sleep(60)").catch(() => "ended");
+  const lock = server.query("BEGIN; LOCK held; SELECT pg_sleep(3600)").catch(() => "ended");
   const locks = (condition: string) =>
     server.query(`SELECT pid FROM pg_locks WHERE relation = 'held'::regclass AND ${condition}`);
   await eventually("a lock", async () => (await locks("granted")).length > 0);
