@@ -490,7 +490,7 @@ for (const partition of ["none", "day"])
     assert.deepEqual(await table.insert(rows(["5", "6"], 5), RUNNING), { ...STORED, duplicates: 1 });
   });
 
-test("says which function of a trigger fails, and creates its own anew if it is missing", {
+test("says which function of a trigger fails, and creates its own again if it is missing", {
   skip,
 }, async () => {
   await using table = open("audited", { "postgres.partition": "day" });
