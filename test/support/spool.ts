@@ -48,11 +48,7 @@ export class Spool implements Disposable {
       maxEvents: 1_000_000,
       busyTimeoutMs: PATIENT_MS,
     });
-    this.#file = QueueFile.open(this.queue.file, {
-      role: "producer",
-      durability: "process",
-      busyTimeoutMs: PATIENT_MS,
-    });
+    this.#file = QueueFile.open(this.queue.file, { busyTimeoutMs: PATIENT_MS });
   }
 
   /** Puts all of the next `count` events, or throws and puts none: `{"n":1}`, `{"n":2}`, ... with `fields` in each. */

@@ -4,7 +4,13 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { test } from "node:test";
 import { resetSync } from "@logtape/logtape";
-import { formatCounter, formatNumber, formatTimer, joinName, StatsdClient } from "../../../src/metrics/statsd.ts";
+import {
+  formatCounter,
+  formatNumber,
+  formatTimer,
+  joinName,
+  StatsdClient,
+} from "../../../src/metrics/statsd.ts";
 import { captureLog } from "../../support/captured_log.ts";
 import { runtimeCommand } from "../../support/runtimes.ts";
 import { readVectors } from "../../support/vectors.ts";
