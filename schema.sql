@@ -1,6 +1,6 @@
 -- The schema of a queue, the only one: in a file of its own, `events-NAME.db`, and in a service's database (an
--- outbox), beside the service's tables. `scripts/generate_schema.ts` copies it into `src/storage/schema.generated.ts`;
--- a test checks that the copy is fresh.
+-- outbox), beside the service's tables. `scripts/generate_schema.ts` copies its statements into
+-- `src/storage/schema.generated.ts`; a test checks that the copy is fresh.
 --
 -- A queue has a file of its own where it can, so that queues do not wait for each other's write lock, a queue has
 -- its own owner and mode, and dropping one is deleting a file. Such a file has the application_id "evsp".
@@ -47,7 +47,7 @@ CREATE TABLE eventspool_queue (
   measured_id     INTEGER NOT NULL DEFAULT 0,                            -- up to which id retained_bytes counts
   retained_bytes  INTEGER NOT NULL DEFAULT 0,                            -- the bodies of the events up to it
   paused_at_ms    INTEGER,                                               -- since when publishers hold; NULL: not paused
-  location        TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/epochs.ts
+  location        TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/identity.ts
 ) STRICT;
 
 -- A reader of the queue: it gets each event from its start on, at its own pace. Required subscriptions hold the cap.

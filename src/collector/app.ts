@@ -1,10 +1,7 @@
 /**
  * The HTTP side of an event collector. A request passes the files of this folder in this order: signature, admission,
  * body, batch_parser, ingest, and a sink.
- *
- * @module
  */
-
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import {

@@ -1,12 +1,8 @@
-/**
- * How to reach a Postgres table: the keys `postgres.*`, the same for a publisher and a collector.
- *
- * @module
- */
+/** How to reach a Postgres table: the keys `postgres.*`, the same for a publisher and a collector. */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
-import { durationMsIn, MAX_DURATION_MS, oneOf, optional, quote } from "./parsers.ts";
+import { durationMsIn, oneOf, quote } from "./parsers.ts";
 
 /** How long a batch may take, from the connection to the answer, in milliseconds. */
 const DEFAULT_POSTGRES_TIMEOUT_MS = 10_000;
@@ -67,16 +63,14 @@ export function readPostgres(section: ConfigSection): PostgresConfig {
         ? "sslmode=require does not check who answers: use sslmode=verify-full, and postgres.tls_ca_file for a private authority"
         : "events are sent unencrypted to another machine: add ?sslmode=verify-full",
     );
+  const timeout = durationMsIn({ min: 1 });
   return {
     kind: "postgres",
     address,
     tls,
-    table: section.read("postgres.table", optional(parseTable, "events")),
-    partition: section.read("postgres.partition", optional(oneOf("none", "day"), "none" as const)),
-    timeoutMs: section.read(
-      "postgres.timeout",
-      optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_POSTGRES_TIMEOUT_MS),
-    ),
+    table: section.readOptional("postgres.table", parseTable, "events"),
+    partition: section.readOptional("postgres.partition", oneOf("none", "day"), "none" as const),
+    timeoutMs: section.readOptional("postgres.timeout", timeout, DEFAULT_POSTGRES_TIMEOUT_MS),
   };
 }
 

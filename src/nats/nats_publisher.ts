@@ -1,8 +1,4 @@
-/**
- * Publishing to JetStream.
- *
- * @module
- */
+/** Publishing to JetStream. */
 import { getLogger } from "@logtape/logtape";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { NatsConnectionConfig } from "../config/nats_config.ts";
@@ -96,9 +92,10 @@ export class NatsPublisher {
       throw new EventStorageError(`NATS_${kind.toUpperCase()}`, servers.join(", "), reason, { cause: error });
     });
     const { expectedStream, subjects, maxMessageBytes } = this.#options;
-    const streams = await askStreams(session, { subjects, stream: expectedStream });
+    const { timeoutMs } = this.#config;
+    const streams = await askStreams(session, { subjects, stream: expectedStream, timeoutMs });
     if (streams.length > 0) this.#checkNext(session, STREAM_CHECK_INTERVAL_MS);
-    const needs = { timeoutMs: this.#config.timeoutMs, maxMessageBytes };
+    const needs = { timeoutMs, maxMessageBytes };
     const risks = streams.flatMap((stream) => streamRisks(stream, needs));
     for (const risk of risks) if (!this.#risks.includes(risk)) logRisk(risk);
     this.#risks = risks;

@@ -1,8 +1,4 @@
-/**
- * The messages of one publish to JetStream, and the state of each: pending, stored, rejected or failed.
- *
- * @module
- */
+/** The messages of one publish to JetStream, and the state of each: pending, stored, rejected or failed. */
 import type { Msg } from "@nats-io/transport-node";
 
 /** Messages to publish. Each is read by its index when it is sent, so none is held as an object. */

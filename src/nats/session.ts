@@ -1,10 +1,7 @@
 /**
  * Connecting to a NATS server, what the errors of a connection mean, and one connection until it is lost, with the
  * messages in flight on it.
- *
- * @module
  */
-
 import { readFileSync } from "node:fs";
 import type { Authenticator, ConnectionOptions, Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import type { TlsFiles } from "../config/credentials.ts";

@@ -1,8 +1,4 @@
-/**
- * Connections to a Postgres server.
- *
- * @module
- */
+/** Connections to a Postgres server. */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { isIP, connect as netConnect, type Socket } from "node:net";

@@ -1,8 +1,4 @@
-/**
- * Storing events in a Postgres table, each once, and what an error of the server or the connection means for them.
- *
- * @module
- */
+/** Storing events in a Postgres table, each once, and what an error of the server or the connection means for them. */
 import { getLogger } from "@logtape/logtape";
 import { describePostgres, type PostgresConfig } from "../config/postgres_config.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";

@@ -1,8 +1,4 @@
-/**
- * The table of events: how it is created, checked and written to.
- *
- * @module
- */
+/** The table of events: how it is created, checked and written to. */
 import type { PostgresConfig } from "../config/postgres_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import type { Client } from "./connect.ts";

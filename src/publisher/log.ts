@@ -1,8 +1,4 @@
-/**
- * Every log line of the publisher.
- *
- * @module
- */
+/** Every log line of the publisher. */
 import { getLogger } from "@logtape/logtape";
 import type { Lease } from "../storage/leases.ts";
 

@@ -1,8 +1,4 @@
-/**
- * Distinguishing a poison event from a collector that rejects everything.
- *
- * @module
- */
+/** Distinguishing a poison event from a collector that rejects everything. */
 
 /**
  * How many events in a row may become dead letters before the publisher holds the queue: poison events come alone or in

@@ -1,8 +1,4 @@
-/**
- * Takes what can be read out of a damaged queue file, and makes a new queue of it.
- *
- * @module
- */
+/** Takes what can be read out of a damaged queue file, and makes a new queue of it. */
 import { existsSync, rmSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
 import type { IdRange } from "../wire/event_ids.ts";

@@ -3,11 +3,12 @@ import { basename, dirname } from "node:path";
 import process from "node:process";
 import { EventStorageError } from "../../errors.ts";
 import { countOf, formatDuration, formatMode, formatSize } from "../../format.ts";
-import { freeBytesOf, isNearlyFull, networkFileSystemOf } from "../../storage/disk_space.ts";
-import { type Epoch, EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
+import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
+import { EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
 import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
+import type { Epoch } from "../../storage/identity.ts";
 import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
-import { exposuresOf } from "../../storage/locations.ts";
+import { exposuresOf, networkFileSystemOf } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { isJson } from "../../storage/salvage.ts";
 import { VERSION } from "../../version.ts";
@@ -40,7 +41,7 @@ export const check: Verb = {
     ...JSON_OUTPUT,
     deep: { type: "boolean", help: "also read every event, and all of a large file" },
   },
-  details: "It changes nothing. Each problem and warning comes with what to do about it.",
+  details: "It changes nothing. Each problem and warning says what to do.",
   json: "one document: queue, file, problems (how many) and findings, each with level (ok, warning or problem), text, advice and, where there is one, command.",
   fails: "there is a problem",
   examples: ["", "--deep", "--file shop.db"],
@@ -76,14 +77,11 @@ function* withFile(
   open: () => QueueFile | undefined,
   look: (file: QueueFile) => Generator<Finding>,
 ): Generator<Finding> {
-  let file: QueueFile | undefined;
   try {
-    file = open();
+    using file = open();
     if (file !== undefined) yield* look(file);
   } catch (error) {
     yield problem((error as Error).message, "until this is corrected, no event is put or delivered");
-  } finally {
-    file?.close();
   }
 }
 

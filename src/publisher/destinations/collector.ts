@@ -1,8 +1,6 @@
 /**
  * The protocol of baseplate.py's collectors: batches are framed and signed, and their events named; and what a response
  * of a collector means for the events.
- *
- * @module
  */
 import { getLogger } from "@logtape/logtape";
 import { BATCH_FORMATS, frame } from "../../wire/batch_format.ts";

@@ -1,8 +1,6 @@
 /**
- * A destination: where a publisher takes its events. The publisher leases, waits and settles; a destination
- * delivers one batch and reports the outcome.
- *
- * @module
+ * A destination: where a publisher takes its events. The publisher leases, waits and settles; a destination delivers one
+ * batch and reports the outcome.
  */
 
 /** An event, as it lies in the queue. */

@@ -1,8 +1,6 @@
 /**
  * Services that take events over HTTP: a batch is written, compressed and POSTed, and the response is read. What differs
  * between services is a protocol's.
- *
- * @module
  */
 import { unescape as unescapePercents } from "node:querystring";
 import { promisify } from "node:util";

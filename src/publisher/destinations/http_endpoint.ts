@@ -1,8 +1,4 @@
-/**
- * The protocol of `destination = http`: bodies by a template, and responses of services that know nothing of us.
- *
- * @module
- */
+/** The protocol of `destination = http`: bodies by a template, and responses of services that know nothing of us. */
 import { createHash, createHmac } from "node:crypto";
 import { unescape as unescapePercents } from "node:querystring";
 import type { BodyTemplate, HttpAuth, HttpDestinationConfig } from "../../config/http_config.ts";

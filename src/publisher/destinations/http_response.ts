@@ -1,8 +1,4 @@
-/**
- * What came back on a POST, and what any server means by it.
- *
- * @module
- */
+/** What came back on a POST, and what any server means by it. */
 import { parseRetryAfter } from "../../wire/retry_after.ts";
 import type { Misconfigured, Rejected, Unavailable } from "./destination.ts";
 

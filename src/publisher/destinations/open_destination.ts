@@ -1,8 +1,4 @@
-/**
- * From a configuration to a destination.
- *
- * @module
- */
+/** From a configuration to a destination. */
 import process from "node:process";
 import { createSecureContext } from "node:tls";
 import { loadTls, type TlsFiles } from "../../config/credentials.ts";

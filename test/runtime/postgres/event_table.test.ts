@@ -4,12 +4,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openSink } from "../../../src/collector/sinks/sink.ts";
+import { openSink } from "../../../src/collector/sinks/open_sink.ts";
 import { RunningCollector } from "../../../src/commands/running_collector.ts";
 import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import { type EventRows, EventTable, type InsertResult } from "../../../src/postgres/event_table.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { batchOf, queueUuid } from "../../support/batches.ts";
+import { iniOf } from "../../support/config.ts";
 import { eventually } from "../../support/eventually.ts";
 import { NO_POSTGRES, PASSWORD, postgresConfig, startPostgres } from "../../support/postgres.ts";
 import { newPublisher, newQueue } from "../../support/publisher.ts";
@@ -292,7 +293,7 @@ test("a batch that waits too long is given up here and on the server", { skip },
   await using table = open("held", { "postgres.timeout": "700ms" });
   await using other = open("held");
   await other.insert(rows(["1"]), RUNNING);
-  const lock = server.query("BEGIN; LOCK held; SELECT pg_sleep(60)").catch(() => "ended");
+  const lock = server.query("BEGIN; LOCK held; SELECT pg_sleep(3600)").catch(() => "ended");
   const locks = (condition: string) =>
     server.query(`SELECT pid FROM pg_locks WHERE relation = 'held'::regclass AND ${condition}`);
   await eventually("a lock", async () => (await locks("granted")).length > 0);
@@ -393,8 +394,7 @@ test("a collector that is reloaded with another password uses it", { skip }, asy
   const load = (password: string) => {
     const keys = { "key.web": "aGVsbG8=", listen: "127.0.0.1:0", "admin.listen": "off", sink: "postgres" };
     const all = { ...keys, "postgres.url": server.url({ password }), "postgres.table": "reloaded" };
-    const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-    return parseCollectorConfig(`[event-collector]\n${lines.join("")}`, { env: {} });
+    return parseCollectorConfig(iniOf("event-collector", all), { env: {} });
   };
   const running = await RunningCollector.start(load("wrong"));
   await running.reload(() => load(PASSWORD));

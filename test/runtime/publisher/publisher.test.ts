@@ -239,7 +239,7 @@ test("fails to start when the directory does not exist", () => {
 });
 
 test("leaves nothing that keeps a process alive, whatever the grace time", {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async () => {
   using directory = temporaryDirectory();
   const args = [directory.path, "1h"];

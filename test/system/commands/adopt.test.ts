@@ -65,13 +65,13 @@ test("leaves alone a queue that a publisher uses, and one without a section", LI
   await eventually("a sign of life", async () => {
     await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, config]);
     await adopting.ended;
-    return /^main: left alone: a publisher uses it \(process \d+\)/.test(adopting.stdout.join());
+    return /^main: skipped: a publisher uses it \(process \d+\)/.test(adopting.stdout.join());
   });
   publisher.signal("SIGTERM");
   await publisher.ended;
   await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, other]);
   assert.equal(await adopting.ended, 1);
-  assert.match(adopting.stdout.join(), /^main: left alone: .*event-publisher:main/);
+  assert.match(adopting.stdout.join(), /^main: skipped: .*event-publisher:main/);
 });
 
 test(
@@ -80,11 +80,7 @@ test(
   async () => {
     using spool = new Spool();
     await using collector = await ScriptedCollector.open();
-    const shell = QueueFile.open(spool.queue.file, {
-      role: "producer",
-      durability: "process",
-      busyTimeoutMs: 5_000,
-    });
+    const shell = QueueFile.open(spool.queue.file, { busyTimeoutMs: 5_000 });
     for (const name of ["audit", "search"])
       new SubscriptionTable(shell).add(name, { start: "oldest", limit: {} });
     shell.close();
