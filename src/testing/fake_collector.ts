@@ -1,8 +1,4 @@
-/**
- * A collector on loopback whose responses a test decides, and a publisher that sends to it.
- *
- * @module
- */
+/** A collector on loopback whose responses a test decides, and a publisher that sends to it. */
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

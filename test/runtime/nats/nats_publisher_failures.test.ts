@@ -68,6 +68,19 @@ test("a subject of another stream is a wrong configuration", { skip }, async () 
   );
 });
 
+test("a missing stream is a wrong configuration, too, if another client listens and nobody responds", {
+  skip,
+}, async () => {
+  await using server = await startNats();
+  await using client = await openNats(server);
+  client.nc.subscribe("events.>", { callback: () => {} });
+  await client.nc.flush();
+  await using nats = publisher(server, { timeoutMs: 300 });
+  const { failure } = await nats.publishAll(messages(["a"]), RUNNING);
+  assert.deepEqual([failure?.kind, failure?.isTransport], ["misconfigured", true]);
+  assert.match(failure!.reason, /no stream takes subject events\.v2/);
+});
+
 test("a response that is not from a stream is a wrong configuration", { skip }, async () => {
   await using server = await startNats();
   await using client = await openNats(server);
@@ -78,6 +91,7 @@ test("a response that is not from a stream is a wrong configuration", { skip }, 
   assert.deepEqual(failure, {
     kind: "misconfigured",
     reason: "the response is not from a JetStream stream: thanks",
+    isTransport: true,
   });
 });
 

@@ -108,7 +108,7 @@ test("sends a batch again until the collector accepts it", async () => {
   assert.deepEqual([failures, failedRequests, retries, delivered], [0, 2, 2, 3]);
   assert.deepEqual(
     [lastProblem?.kind, lastProblem?.message],
-    ["unavailable", "the collector responded with 503"],
+    ["unavailable", "the destination responded with 503"],
   );
 });
 
