@@ -23,7 +23,6 @@ import type { Timings } from "../publisher/waiting.ts";
 import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { EventTable } from "../storage/events.ts";
 import { namedDirectory, queueFilePath } from "../storage/locations.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
 import { type Call, UsageError } from "./queue/verb.ts";
@@ -130,7 +129,7 @@ function checkQueue(path: string, config: PublisherConfig): void {
 
 function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
   if (file === undefined) return QueueFile.openReadOnly(path);
-  return QueueFile.openOutbox(path, { busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS, isReadOnly: true });
+  return QueueFile.openOutbox(path, { isReadOnly: true });
 }
 
 /** Options of a session besides its configuration. */

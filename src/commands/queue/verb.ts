@@ -160,8 +160,6 @@ export function openToWrite(call: Call): QueueFile {
   const path = existingFile(call);
   if (call.file !== undefined) return QueueFile.openOutbox(path, { busyTimeoutMs: BUSY_TIMEOUT_MS });
   return QueueFile.open(path, {
-    role: "producer",
-    durability: "process",
     busyTimeoutMs: BUSY_TIMEOUT_MS,
     allowNetworkFileSystem: true, // its service and publisher have decided
   });

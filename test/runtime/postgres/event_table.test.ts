@@ -10,6 +10,7 @@ import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import { type EventRows, EventTable, type InsertResult } from "../../../src/postgres/event_table.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { batchOf, queueUuid } from "../../support/batches.ts";
+import { iniOf } from "../../support/config.ts";
 import { eventually } from "../../support/eventually.ts";
 import { NO_POSTGRES, PASSWORD, postgresConfig, startPostgres } from "../../support/postgres.ts";
 import { newPublisher, newQueue } from "../../support/publisher.ts";
@@ -393,8 +394,7 @@ test("a collector that is reloaded with another password uses it", { skip }, asy
   const load = (password: string) => {
     const keys = { "key.web": "aGVsbG8=", listen: "127.0.0.1:0", "admin.listen": "off", sink: "postgres" };
     const all = { ...keys, "postgres.url": server.url({ password }), "postgres.table": "reloaded" };
-    const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-    return parseCollectorConfig(`[event-collector]\n${lines.join("")}`, { env: {} });
+    return parseCollectorConfig(iniOf("event-collector", all), { env: {} });
   };
   const running = await RunningCollector.start(load("wrong"));
   await running.reload(() => load(PASSWORD));
@@ -490,7 +490,7 @@ for (const partition of ["none", "day"])
     assert.deepEqual(await table.insert(rows(["5", "6"], 5), RUNNING), { ...STORED, duplicates: 1 });
   });
 
-test("says which function of a trigger fails, and creates its own anew if it is missing", {
+test("says which function of a trigger fails, and creates its own again if it is missing", {
   skip,
 }, async () => {
   await using table = open("audited", { "postgres.partition": "day" });

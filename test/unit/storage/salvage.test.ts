@@ -281,7 +281,7 @@ function salvaged(path: string): Saved {
   const to = join(directory.path, "events-new.db");
   try {
     const found = salvage(path, to);
-    const file = QueueFile.open(to, { role: "publisher", durability: "process", busyTimeoutMs: 1_000 });
+    const file = QueueFile.open(to, { role: "publisher" });
     const read = file.prepareFirst<[], number>("SELECT id FROM eventspool_event ORDER BY id");
     return {
       found,
