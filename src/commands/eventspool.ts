@@ -1,8 +1,4 @@
-/**
- * `eventspool VERB`: the table of all verbs.
- *
- * @module
- */
+/** `eventspool VERB`: the table of all verbs. */
 import process from "node:process";
 import { VERSION } from "../version.ts";
 import { adopt } from "./adopt.ts";
@@ -125,7 +121,7 @@ function rejectUnknown(name: string, first: string): never {
 }
 
 function programHelp(program: string): string {
-  return `${program}: a durable event queue: look into it, repair it, publish it
+  return `${program}: a durable event queue: inspect, repair and publish it
 
 Usage: ${program} VERB [options]
 

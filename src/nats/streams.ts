@@ -3,8 +3,6 @@
  *
  * Sources: nats-server, `server/jetstream_api.go` (`$JS.API.STREAM.NAMES`, `$JS.API.STREAM.INFO`) and
  * `server/stream.go` (`StreamConfig`, `StreamInfo`); NATS' ADR-56 (`persist_mode`).
- *
- * @module
  */
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import { BACKOFF_MAX_MS, LEASE_MARGIN_MS } from "../wire/retry_after.ts";

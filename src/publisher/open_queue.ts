@@ -1,8 +1,4 @@
-/**
- * Opening the queue of a publisher.
- *
- * @module
- */
+/** Opening the queue of a publisher. */
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import { Ballast } from "../storage/ballast.ts";

@@ -1,8 +1,6 @@
 /**
  * What is done to events before they leave: a service's own function, and fields that are dropped. The queue's file keeps
  * them as they were put.
- *
- * @module
  */
 import type { PublisherCounts } from "./counts.ts";
 import type {

@@ -1,8 +1,4 @@
-/**
- * The event table: where put puts, and what is waiting.
- *
- * @module
- */
+/** The event table: where put puts, and what is waiting. */
 import { ageSeconds } from "../format.ts";
 import { DiskSpace } from "./disk_space.ts";
 import type { QueueFile } from "./queue_file.ts";

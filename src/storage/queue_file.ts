@@ -1,8 +1,4 @@
-/**
- * One queue file, open: the connection, its pragmas, its schema and its lock.
- *
- * @module
- */
+/** One queue file, open: the connection, its pragmas, its schema and its lock. */
 import {
   chmodSync,
   closeSync,
@@ -253,6 +249,11 @@ export class QueueFile {
   /** Closes the connection. Closing twice is fine. */
   close(): void {
     this.db.close();
+  }
+
+  /** Closes the connection at the end of the scope of a `using`. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 }
 

@@ -1,10 +1,20 @@
 import { join } from "node:path";
 import { EventTable } from "../../src/storage/events.ts";
-import { LeaseTable } from "../../src/storage/leases.ts";
+import { type Lease, LeaseTable } from "../../src/storage/leases.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
 
 /** A collector's response, if a test says nothing else. */
 const REJECTION = { status: 422, response: '{"error":"noun: expected a word"}' };
+
+/** Makes a dead letter of each event of a lease. Returns how many older ones were dropped; undefined: the lease was lost. */
+export function deadLetter(
+  leases: LeaseTable,
+  lease: Lease,
+  rejection: { status: number; response: string },
+): number | undefined {
+  const ids = Array.from({ length: lease.lastId - lease.firstId + 1 }, (_, index) => lease.firstId + index);
+  return leases.settle(lease, { dead: ids.map((id) => ({ id, ...rejection })), kept: [] });
+}
 
 /** Puts each body into the empty queue `main` of a directory, and has the collector reject it by itself. */
 export function insertDeadLetters(
@@ -22,7 +32,7 @@ export function insertDeadLetters(
   const putAndReject = (body: string | Uint8Array): void => {
     const before = events.counters().newestId;
     events.put(Buffer.from(body));
-    leases.deadLetter(leases.claim(before, before + 1)!, rejection);
+    deadLetter(leases, leases.claim(before, before + 1)!, rejection);
   };
   for (const body of bodies) file.transaction(() => putAndReject(body)); // or a publisher that runs would claim it
   file.close();

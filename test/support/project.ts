@@ -12,7 +12,7 @@ export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 /** For tests that generate code. */
 export const needsThriftCompiler: { readonly skip: string | false; readonly timeout: number } = {
   skip: spawnSync("thrift", ["--version"]).error !== undefined && "the Thrift compiler is not installed",
-  timeout: 240_000,
+  timeout: 300_000,
 };
 
 /** A program that has ended. */

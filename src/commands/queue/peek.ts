@@ -5,12 +5,10 @@ import { type EventRow, EventTable } from "../../storage/events.ts";
 import { LeaseTable } from "../../storage/leases.ts";
 import {
   type Call,
-  JSON_OUTPUT,
+  OF_SUBSCRIPTION,
   type Options,
   openToRead,
-  QUEUE_OR_OUTBOX,
   readOption,
-  SUBSCRIPTION,
   subscriptionOf,
   type Verb,
 } from "./verb.ts";
@@ -26,19 +24,17 @@ const TAIL_EVERY_MS = 100;
 function optionsWith(help: string): Options {
   return {
     number: { type: "string", short: "n", value: "COUNT", default: "10", help: `${help} (default: 10)` },
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   };
 }
 
 /** What `--json` prints of an event. */
 export const EVENT_JSON_HELP =
-  'one document a line: id, put_at, size_bytes, state ("waiting", "claimed" by a publisher, or "delivered") and event, as it was put, or event_base64 if it is not JSON.';
+  'one document per line: id, put_at, size_bytes, state ("waiting", "claimed" by a publisher, or "delivered") and event, as it was put, or event_base64 if it is not JSON.';
 
 /** `eventspool peek` */
 export const peek: Verb = {
-  summary: "show the oldest events, and claim none",
+  summary: "show the oldest events without claiming them",
   options: {
     delivered: { type: "boolean", help: "show the newest delivered events that are retained instead" },
     ...optionsWith("how many"),
@@ -46,7 +42,7 @@ export const peek: Verb = {
   json: EVENT_JSON_HELP,
   examples: ["", "-n 100 --json", "--delivered"],
   run(call: Call): number {
-    const file = openToRead(call);
+    using file = openToRead(call);
     const events = new EventTable(file);
     const leases = new LeaseTable(file, 0, subscriptionOf(call));
     const printer = new EventPrinter(call);
@@ -65,7 +61,6 @@ export const peek: Verb = {
       left -= page.length;
       fromId = page.at(-1)!.id + 1;
     }
-    file.close();
     return 0;
   },
 };
@@ -73,13 +68,13 @@ export const peek: Verb = {
 /** `eventspool tail` */
 export const tail: Verb = {
   summary: "follow events as they are put, until interrupted",
-  options: optionsWith("how many of the newest to begin with"),
+  options: optionsWith("how many of the newest events to show first"),
   details: "It looks ten times a second: an event that is put and delivered in between is not shown.",
   json: EVENT_JSON_HELP,
   examples: ["", "-n 0 --json"],
   async run(call: Call): Promise<number> {
     const count = readOption(call, "number", parseCount)!;
-    const file = openToRead(call);
+    using file = openToRead(call);
     const events = new EventTable(file);
     const leases = new LeaseTable(file, 0, subscriptionOf(call));
     const printer = new EventPrinter(call);
@@ -91,7 +86,6 @@ export const tail: Verb = {
       if (page.length < PAGE_EVENTS)
         await sleep(TAIL_EVERY_MS, undefined, { signal: call.stop }).catch(() => {}); // interrupted
     }
-    file.close();
     return 0;
   },
 };

@@ -25,11 +25,11 @@ export const purge: Verb = {
   options: { ...YES, ...OF_ONE, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
   details:
     'Delivered events that are retained are deleted, too. Events that a publisher has claimed stay, and so do dead letters ("dead purge" deletes these).',
-  json: "one document: purged and left, each of the subscription with the most events.",
+  json: "one document: purged and left, for the subscription with the most events.",
   fails: "it was interrupted, or not confirmed",
   examples: ["", "--yes --queue-name audit"],
   async run(call: Call): Promise<number> {
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const names = subscriptionsOf(call, new SubscriptionTable(file));
     const depthOf = (): number =>
       Math.max(
@@ -42,7 +42,6 @@ export const purge: Verb = {
     const isSure = await confirmed(call, question);
     const purged = isSure ? purgeAll(file, names, call) : 0;
     const left = depthOf();
-    file.close();
     call.output.line(
       call.values.json
         ? JSON.stringify({ purged, left })

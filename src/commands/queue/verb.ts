@@ -1,15 +1,10 @@
-/**
- * What a verb of `eventspool` is, and what it works with.
- *
- * @module
- */
+/** What a verb of `eventspool` is, and what it works with. */
 import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";
-import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { codeOrMessage } from "../../file_error.ts";
-import { shellQuoted } from "../../format.ts";
+import { didYouMean, shellQuoted } from "../../format.ts";
 import { isPartOfQueue, queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
 import { QueueFile } from "../../storage/queue_file.ts";
@@ -118,7 +113,7 @@ export const QUEUE_OR_OUTBOX: Options = {
   file: {
     type: "string",
     value: "PATH",
-    help: "a service's database instead, for the outbox in it",
+    help: "a service's database with an outbox, instead of a queue",
     completes: "file",
   },
 };
@@ -134,8 +129,11 @@ export const SUBSCRIPTION: Options = {
 };
 
 export const JSON_OUTPUT: Options = {
-  json: { type: "boolean", help: "print JSON, for programs: see below" },
+  json: { type: "boolean", help: "print JSON for programs (see below)" },
 };
+
+/** Options of verbs that print about one subscription of a queue or an outbox. */
+export const OF_SUBSCRIPTION: Options = { ...SUBSCRIPTION, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT };
 
 export const YES: Options = { yes: { type: "boolean", help: "do not ask" } };
 

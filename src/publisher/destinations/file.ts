@@ -1,8 +1,4 @@
-/**
- * A file of JSON lines, to look at what a service puts without a collector.
- *
- * @module
- */
+/** A file of JSON lines, to look at what a service puts without a collector. */
 import { type FileHandle, open } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { DEFAULT_HTTP_TIMEOUT_MS } from "../../config/http_config.ts";
@@ -15,7 +11,7 @@ const NEWLINE = 0x0a;
 const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EPERM"]);
 
 /**
- * Appends events to a file, one JSON text a line. They are with the disk before they leave the queue. For
+ * Appends events to a file, one JSON text per line. They are with the disk before they leave the queue. For
  * development: the file grows for ever, and a publisher that is killed after it wrote writes its batch again. It is
  * made with mode 0600; a file that is there keeps its mode.
  */

@@ -7,6 +7,7 @@ import { healthOf } from "../../../src/publisher/health.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { serveCollector } from "../../support/collector.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import { start } from "../../support/processes.ts";
 import { newPublisher, newQueue } from "../../support/publisher.ts";
@@ -43,7 +44,7 @@ test("does not try a failing queue file before its backoff is over, whatever wak
   queue.putMany(Array.from({ length: 50 }, (_, id) => ({ id })));
   const other = QueueFile.open(publisher.file, FILE_OPTIONS);
   const leases = new LeaseTable(other, 1_000);
-  leases.deadLetter(leases.claim(0, 50)!, { status: 422, response: "no" });
+  deadLetter(leases, leases.claim(0, 50)!, { status: 422, response: "no" });
   other.db.exec("ALTER TABLE eventspool_epoch RENAME TO hidden");
   void publisher.run();
   const now = () => {

@@ -1,8 +1,6 @@
 /**
  * A service, publishers, an operator and collectors that live in simulated time, with what happens to them decided by a
  * seed. The queue's file is real; what is promised is checked at each step.
- *
- * @module
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";

@@ -16,6 +16,7 @@ import { EventTable } from "../../../src/storage/events.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { firstValue } from "../../../src/storage/user_connection.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import { testShop } from "../../support/outbox.ts";
 import { testQueue } from "../../support/queue_file.ts";
 import { openShell } from "../../support/shell.ts";
@@ -41,7 +42,7 @@ test("claims, splits, acks and retries the events of an outbox, makes dead lette
   assert.equal(Buffer.from(leases.read(lease).joined).toString(), '{"n":1},{"n":2},{"n":3},{"n":4}');
   assert.ok(leases.split(lease, 1));
   const first = leases.claimExpired()!;
-  assert.equal(leases.deadLetter(first, { status: 422, response: "no" }), 0);
+  assert.equal(deadLetter(leases, first, { status: 422, response: "no" }), 0);
   assert.ok(await leases.ack(leases.claimExpired()!));
   const { subscriptions, ...state } = events.state();
   assert.deepEqual(

@@ -11,8 +11,17 @@ import { temporaryDirectory } from "../../support/temporary.ts";
 
 const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
 
-test("carries a fresh copy of schema.sql", () => {
-  assert.equal(SCHEMA_SQL, readFileSync(new URL("../../../schema.sql", import.meta.url), "utf8"));
+test("carries a fresh copy of the statements of schema.sql: a file stores the same text of either", () => {
+  using directory = temporaryDirectory();
+  const storedOf = (name: string, sql: string): readonly unknown[] => {
+    const db = openShell(join(directory.path, name));
+    db.exec(sql);
+    const stored = db.prepare("SELECT type, name, sql FROM sqlite_schema").all();
+    db.close();
+    return stored;
+  };
+  const whole = readFileSync(new URL("../../../schema.sql", import.meta.url), "utf8");
+  assert.deepEqual(storedOf("copy.db", SCHEMA_SQL), storedOf("original.db", whole));
 });
 
 test("makes a new file a queue in WAL mode, which names its events the same whenever it is opened", () => {

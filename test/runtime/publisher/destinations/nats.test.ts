@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parsePublisherConfig } from "../../../../src/config/publisher_config.ts";
 import type { Destination, Outcome } from "../../../../src/publisher/destinations/destination.ts";
-import { openDestination } from "../../../../src/publisher/destinations/open_destination.ts";
+import { openDestination } from "../../../../src/publisher/destinations/destination.ts";
 import { EventQueue } from "../../../../src/queue/event_queue.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { type NatsServer, NO_NATS, openNats, startNats } from "../../../support/nats.ts";
@@ -17,7 +17,7 @@ const STREAM = { name: "EVENTS", subjects: ["events.>"] };
 const UUID = "0e3b2a44-5d1c-4c59-8a52-7b1f6e2d9c10";
 
 function open(server: NatsServer, settings: Settings = {}): Destination & AsyncDisposable {
-  const all = { destination: "nats", "nats.servers": server.address, ...settings };
+  const all = { destination: "nats", "nats.servers": server.address, "nats.timeout": "60s", ...settings };
   const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
   const config = parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} });
   const destination = openDestination(config);
