@@ -333,7 +333,7 @@ export class WalWatcher {
     // Deno reports a missing file only later.
     if (this.#watcher !== undefined || !existsSync(this.#walPath)) return false;
     try {
-      // What was written before it was closed may be told after it, too.
+      // A watcher that was closed may still report an earlier write.
       const watcher = watch(this.#walPath, { persistent: false }, () => {
         if (this.#watcher === watcher) this.#written();
       });
