@@ -145,7 +145,7 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
   readonly acceptedStatuses: readonly number[] | undefined;
   /**
    * `http.rejected_statuses`: which statuses reject events, with commas between: the batch is halved down to the event at
-   * fault, which becomes a dead letter. All others are sent again, for ever. Default: 400, 413, 422.
+   * fault, which becomes a dead letter. All others are sent again, forever. Default: 400, 413, 422.
    */
   readonly rejectedStatuses: readonly number[];
 }

@@ -80,10 +80,10 @@ const DEAD_LETTERS_CEILING = 1_000_000;
 /** The largest size one can allow the dead letters, in bytes: 64 GiB. */
 const DEAD_LETTER_BYTES_CEILING = 68_719_476_736;
 
-/** The share of all events that may become dead letters until someone says otherwise. */
+/** The default share of all events that may become dead letters. */
 const DEFAULT_DEAD_LETTER_MAX_SHARE = 0.1;
 
-/** The size of a publisher's ballast until someone says otherwise, in bytes: 16 MiB. */
+/** The default size of a publisher's ballast, in bytes: 16 MiB. */
 export const DEFAULT_BALLAST_BYTES = 16_777_216;
 
 /** The largest ballast one can ask for, in bytes: 1 GiB. */
@@ -115,7 +115,7 @@ export interface PublisherConfig extends QueueLocation {
     readonly maxAgeMs: number;
     /**
      * `batch.min_interval` (ours): how long after a batch the next one waits for more events, in milliseconds, unless
-     * it is full or `batch.max_age` is over. Default: 50 ms, so 20 requests a second at most until batches are full.
+     * it is full or `batch.max_age` has passed. Default: 50 ms, so 20 requests a second at most until batches are full.
      */
     readonly minIntervalMs: number;
     /** `batch.gzip_level` (ours): the gzip level, 1 to 9: 6 makes batches a third smaller for three times the CPU. Default: 1. */

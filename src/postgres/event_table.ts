@@ -37,7 +37,7 @@ interface AttemptFailure extends Failure {
   readonly isUnsent: boolean;
 }
 
-/** The result of work over a session, or why there is none. */
+/** The result of work in a session, or why it failed. */
 type Attempt<Result> =
   | { readonly result: Result; readonly failure?: undefined }
   | { readonly result?: undefined; readonly failure: AttemptFailure };
@@ -243,7 +243,7 @@ export interface Failure {
   /** `misconfigured`: someone must change something first. */
   readonly kind: "unavailable" | "misconfigured";
   readonly reason: string;
-  /** Whether events may be stored all the same: not each statement got a response. */
+  /** Whether events may be stored although it failed: not every statement got a response. */
   readonly isTransport: boolean;
 }
 

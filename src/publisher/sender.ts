@@ -114,7 +114,7 @@ export class Sender {
   }
 }
 
-/** Of a transform, or of a destination that a service brings along: those may wait for ever. */
+/** Of a transform or a service's own destination, which may never end. */
 const NOT_PREPARED: Delivery = {
   sizeBytes: 0,
   send: async () => ({

@@ -19,7 +19,7 @@ import type { QueueFile } from "./queue_file.ts";
  */
 const MAX_RESERVE_BYTES = 4_194_304;
 
-/** What a put writes besides its body, in bytes: two or three pages and their headers. */
+/** What a put writes in addition to its body, in bytes: two or three pages and their headers. */
 const PUT_BYTES = 12_288;
 
 /** Checks from time to time whether a queue's disk has room for the next checkpoint. */
@@ -123,7 +123,7 @@ function reserveOf(directory: string): number {
 }
 
 /**
- * File systems over a network or of another kernel, by the type that statfs tells (Linux: `linux/magic.h`, `statfs(2)`).
+ * File systems over a network or of another kernel, by the type that statfs returns (Linux: `linux/magic.h`, `statfs(2)`).
  * SQLite's WAL needs memory and locks that all users of the file share; there they may seem to work, and do not.
  */
 const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([

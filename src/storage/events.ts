@@ -301,7 +301,7 @@ export class EventTable {
   /**
    * Stores all events, in order, in one transaction, or none. False: they do not all fit.
    *
-   * @param traceOf tells the span that puts one @throws {EventStorageError}
+   * @param traceOf returns the span that puts an event @throws {EventStorageError}
    */
   putMany(bodies: readonly Uint8Array[], traceOf?: TraceOf): boolean {
     this.#checkFile(bodies.length, sizeOf(bodies));
@@ -317,7 +317,7 @@ export class EventTable {
    * Stores events in one transaction, in order, as far as they fit, and does not wait for the disk. Returns how
    * many did.
    *
-   * @param traceOf tells the span that puts one
+   * @param traceOf returns the span that puts an event
    * @param busyTimeoutMs how long to wait for the lock, if less than the file's own timeout; 0: not at all
    * @throws {EventStorageError}
    */
@@ -355,7 +355,7 @@ export class EventTable {
 
   /** Changes the row cap for all processes. Events above a lower cap stay. @throws {EventStorageError} */
   setMaxEvents(maxEvents: number): void {
-    if (this.maxEvents === maxEvents) return; // most often, and it takes no lock
+    if (this.maxEvents === maxEvents) return; // the usual case, without a lock
     this.#file.write(() => this.#setMaxEvents.run(maxEvents));
   }
 
@@ -368,7 +368,7 @@ export class EventTable {
   /** Changes how long settled events stay, for all processes. @throws {EventStorageError} */
   setRetention({ maxAgeMs, maxBytes }: Retention): void {
     const now = this.retention();
-    if (now.maxAgeMs === maxAgeMs && now.maxBytes === maxBytes) return; // most often, and it takes no lock
+    if (now.maxAgeMs === maxAgeMs && now.maxBytes === maxBytes) return; // the usual case, without a lock
     this.#file.write(() => this.#setRetention.run(maxAgeMs ?? null, maxBytes ?? null));
   }
 

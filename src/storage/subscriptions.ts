@@ -188,7 +188,7 @@ export class SubscriptionTable {
     { start = "now", limit = {} }: { start?: SubscriptionStart; limit?: LagLimit } = {},
   ): boolean {
     checkSubscriptionName(name);
-    if (this.has(name)) return false; // most often, and it takes no lock
+    if (this.has(name)) return false; // the usual case, without a lock
     return this.#file.transaction(() => {
       const { maxEvents, maxAgeMs } = limit;
       if (this.#sql.add.run(name, maxEvents ?? null, maxAgeMs ?? null).changes === 0) return false;
@@ -234,7 +234,7 @@ export class SubscriptionTable {
   noteDestination(name: string, url: string): void {
     const id = this.idOf(name);
     const isKnown = this.#file.run(() => this.#sql.destination.get(id)) === url;
-    if (!isKnown) this.#file.transaction(() => this.#sql.setDestination.run(url, id)); // else, most often, it takes no lock
+    if (!isKnown) this.#file.transaction(() => this.#sql.setDestination.run(url, id)); // the usual case takes no lock
   }
 
   /**
@@ -245,7 +245,7 @@ export class SubscriptionTable {
    */
   setLagLimit(name: string, { maxEvents, maxAgeMs }: LagLimit): void {
     const now = this.get(name);
-    if (now.maxLagEvents === maxEvents && now.maxLagMs === maxAgeMs) return; // most often, and it takes no lock
+    if (now.maxLagEvents === maxEvents && now.maxLagMs === maxAgeMs) return; // the usual case, without a lock
     this.#file.transaction(() => {
       const id = this.idOf(name);
       if (maxEvents !== undefined || maxAgeMs !== undefined) this.#assertOtherRequired(id, name);

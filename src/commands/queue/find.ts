@@ -50,7 +50,8 @@ export const find: Verb = {
     ...QUEUE_OR_OUTBOX,
     ...JSON_OUTPUT,
   },
-  details: "TEXT is a part of the event as it was put, byte for byte. With --field, an event must match both.",
+  details:
+    "TEXT is a part of the event as it was put, byte for byte. With --field, an event must match both.",
   json: EVENT_JSON_HELP,
   fails: "no event matches",
   examples: ["ann@example.com", "--field order.id=42 --since 2h", "signup --json"],

@@ -53,7 +53,7 @@ export interface Destination {
   readonly timeoutMs: number;
   /** The size of a batch without events, in bytes. */
   readonly emptyBatchBytes: number;
-  /** How much an event adds besides its own size, in bytes. Default: 1, for a comma. */
+  /** How much an event adds in addition to its own size, in bytes. Default: 1, for a comma. */
   readonly eventOverheadBytes?: number | undefined;
   /** Prepares a batch: all that can be done before the events are synced to the disk. */
   prepare(batch: LeasedBatch): Promise<Delivery>;

@@ -16,8 +16,8 @@ const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EP
 
 /**
  * Appends events to a file, one JSON text per line. They are with the disk before they leave the queue. For
- * development: the file grows for ever, and a publisher that is killed after it wrote writes its batch again. It is
- * made with mode 0600; a file that is there keeps its mode.
+ * development: the file grows forever, and a publisher that is killed after a write repeats its batch. It is
+ * created with mode 0600; an existing file keeps its mode.
  */
 export class FileDestination implements Destination {
   readonly url: string;
