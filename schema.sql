@@ -1,6 +1,6 @@
 -- The schema of a queue, the only one: in a file of its own, `events-NAME.db`, and in a service's database (an
--- outbox), beside the service's tables. `scripts/generate_schema.ts` copies it into `src/storage/schema.generated.ts`;
--- a test checks that the copy is fresh.
+-- outbox), beside the service's tables. `scripts/generate_schema.ts` copies its statements into
+-- `src/storage/schema.generated.ts`; a test checks that the copy is fresh.
 --
 -- A queue has a file of its own where it can, so that queues do not wait for each other's write lock, a queue has
 -- its own owner and mode, and dropping one is deleting a file. Such a file has the application_id "evsp".

@@ -1,8 +1,4 @@
-/**
- * The floor in C, compiled with the SQLite that better-sqlite3 brings.
- *
- * @module
- */
+/** The floor in C, compiled with the SQLite that better-sqlite3 brings. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";

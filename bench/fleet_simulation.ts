@@ -1,8 +1,6 @@
 /**
  * A fleet of publishers and their one collector in simulated time, with the real `CircuitBreaker` (backoff) and
  * `ConcurrencyLimit` (concurrency).
- *
- * @module
  */
 import { CircuitBreaker } from "../src/publisher/circuit_breaker.ts";
 import { ConcurrencyLimit } from "../src/publisher/concurrency_limit.ts";

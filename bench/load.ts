@@ -1,8 +1,4 @@
-/**
- * What hosts send to their collector when all is well, on paper.
- *
- * @module
- */
+/** What hosts send to their collector when all is well, on paper. */
 
 /** What one host sends. */
 export interface Load {

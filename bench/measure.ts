@@ -1,8 +1,4 @@
-/**
- * Runs contestants in turn, and shows the results.
- *
- * @module
- */
+/** Runs contestants in turn, and shows the results. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";

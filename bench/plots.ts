@@ -1,8 +1,4 @@
-/**
- * The pictures of docs/benchmarks.md.
- *
- * @module
- */
+/** The pictures of docs/benchmarks.md. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, View } from "vega";

@@ -1,8 +1,4 @@
-/**
- * The size and the programs of the measurements.
- *
- * @module
- */
+/** The size and the programs of the measurements. */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";

@@ -1,8 +1,4 @@
-/**
- * Simulated time.
- *
- * @module
- */
+/** Simulated time. */
 
 type Work = (nowMs: number) => void;
 

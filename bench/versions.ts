@@ -1,8 +1,4 @@
-/**
- * The versions of what was measured.
- *
- * @module
- */
+/** The versions of what was measured. */
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import Database from "better-sqlite3";

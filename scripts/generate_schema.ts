@@ -1,5 +1,6 @@
 /**
- * Copies schema.sql into src/storage/schema.generated.ts, so that bundles and compiled programs contain the schema.
+ * Copies the statements of schema.sql into src/storage/schema.generated.ts, so that bundles and compiled programs contain
+ * the schema. What is between the statements stays behind: a service would load it, and SQLite does not store it.
  * `--check` only fails if the copy is stale.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -8,7 +9,9 @@ import { exit } from "node:process";
 const source = new URL("../schema.sql", import.meta.url);
 const target = new URL("../src/storage/schema.generated.ts", import.meta.url);
 
-const sql = readFileSync(source, "utf8").replace(/[\\`$]/g, "\\$&");
+const sql = readFileSync(source, "utf8")
+  .replace(/^(?:--.*)?\n/gm, "")
+  .replace(/[\\`$]/g, "\\$&");
 const text = `// Generated from schema.sql by scripts/generate_schema.ts. Do not edit.\nexport const SCHEMA_SQL: string = \`${sql}\`;\n`;
 
 if (process.argv.includes("--check")) {

@@ -1,8 +1,6 @@
 /**
  * The errors that eventspool throws. All of them are {@link EventError}s with a `code`: a service that must not
  * fail because of its events catches this one class.
- *
- * @module
  */
 
 /**
@@ -92,7 +90,7 @@ export class EventQueueFullError extends EventError {
     super(
       unit === "events"
         ? `The event queue is full. Queue ${JSON.stringify(queue)} holds ${size} of at most ${limit} events: ` +
-            "check that its publisher runs and reaches its collector, or raise maxEvents."
+            "check that its publisher runs and reaches its destination, or raise maxEvents."
         : `Too many puts wait for their commit. Queue ${JSON.stringify(queue)} has ${size} of at most ${limit} ` +
             "bytes of them in this process: await putAsync before you put more, or use putMany.",
     );

@@ -1,11 +1,6 @@
-/**
- * Checks of the options that programs pass: a misspelt name or a value of another kind is an error.
- *
- * @module
- */
-import { didYouMean } from "./did_you_mean.ts";
+/** Checks of the options that programs pass: a misspelt name or a value of another kind is an error. */
 import { ConfigurationError } from "./errors.ts";
-import { anyOf, describe, errorName } from "./format.ts";
+import { anyOf, describe, didYouMean, errorName } from "./format.ts";
 
 /** What an option's value may be. */
 export interface OptionKind {

@@ -1,8 +1,6 @@
 /**
  * Which runtimes run eventspool, and what one of them does not let us read. A command asks this before it loads anything
  * else, so this module imports nothing of ours and uses nothing that is newer than what it rejects.
- *
- * @module
  */
 import process from "node:process";
 

@@ -1,8 +1,4 @@
-/**
- * The other end: collectors, JetStream, many hosts.
- *
- * @module
- */
+/** The other end: collectors, JetStream, many hosts. */
 import { type Column, type Contestant, race, type Table } from "../measure.ts";
 import { has, program, type Settings } from "../settings.ts";
 

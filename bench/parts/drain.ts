@@ -1,8 +1,4 @@
-/**
- * The publisher: emptying a full queue, and keeping up.
- *
- * @module
- */
+/** The publisher: emptying a full queue, and keeping up. */
 import { type Column, type Contestant, race, type Table } from "../measure.ts";
 import { has, program, type Settings } from "../settings.ts";
 

@@ -1,8 +1,4 @@
-/**
- * The publisher with little to do: start, wake-up, few events.
- *
- * @module
- */
+/** The publisher with little to do: start, wake-up, few events. */
 import { race, type Table } from "../measure.ts";
 import { program, type Settings } from "../settings.ts";
 

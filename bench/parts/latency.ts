@@ -1,8 +1,4 @@
-/**
- * The latency of a put while others put and a publisher works.
- *
- * @module
- */
+/** The latency of a put while others put and a publisher works. */
 import { type Column, type Contestant, race, type Table } from "../measure.ts";
 import type { How } from "../programs/latency_producer.ts";
 import { program, type Settings } from "../settings.ts";

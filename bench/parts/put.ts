@@ -1,8 +1,4 @@
-/**
- * Putting: one at a time, many in a transaction, and many callers at once.
- *
- * @module
- */
+/** Putting: one at a time, many in a transaction, and many callers at once. */
 import { cFloor } from "../c_floor.ts";
 import { type Contestant, race, type Table } from "../measure.ts";
 import type { Task } from "../programs/rounds.ts";

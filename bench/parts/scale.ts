@@ -1,8 +1,4 @@
-/**
- * Whether a queue is slower when it is deep, retains many events, or has several subscriptions.
- *
- * @module
- */
+/** Whether a queue is slower when it is deep, retains many events, or has several subscriptions. */
 import { race, type Table } from "../measure.ts";
 import type { Task } from "../programs/rounds.ts";
 import { program, type Settings } from "../settings.ts";

@@ -1,8 +1,4 @@
-/**
- * Serializing Thrift events.
- *
- * @module
- */
+/** Serializing Thrift events. */
 import { type Contestant, race, type Table } from "../measure.ts";
 import { pathOf, program, pythonWith, type Settings } from "../settings.ts";
 

@@ -1,8 +1,4 @@
-/**
- * A bare INSERT in each mode, with any library.
- *
- * @module
- */
+/** A bare INSERT in each mode, with any library. */
 import { readFileSync } from "node:fs";
 import { makeEvent, measure, task } from "./rounds.ts";
 

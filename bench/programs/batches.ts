@@ -1,8 +1,4 @@
-/**
- * Batches as publishers send them.
- *
- * @module
- */
+/** Batches as publishers send them. */
 import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { BATCH_FORMATS, frame } from "../../src/wire/batch_format.ts";

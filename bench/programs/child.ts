@@ -1,8 +1,4 @@
-/**
- * Programs that are measured from outside.
- *
- * @module
- */
+/** Programs that are measured from outside. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";

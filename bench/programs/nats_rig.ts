@@ -1,8 +1,4 @@
-/**
- * A nats-server with one stream on disk: no replicas, a duplicate window of two minutes.
- *
- * @module
- */
+/** A nats-server with one stream on disk: no replicas, a duplicate window of two minutes. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";

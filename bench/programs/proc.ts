@@ -1,8 +1,4 @@
-/**
- * CPU and memory of another process, from /proc; NaN without /proc.
- *
- * @module
- */
+/** CPU and memory of another process, from /proc; NaN without /proc. */
 import { readFileSync } from "node:fs";
 
 /** CPU time of all its threads so far, in microseconds. */

@@ -1,8 +1,5 @@
-/**
- * Events that compress like real ones: identifiers are random, and the rest is the same few words.
- *
- * @module
- */
+/** Events that compress like real ones: identifiers are random, and the rest is the same few words. */
+
 const ACTIONS = ["view", "click", "vote", "post", "comment", "share", "subscribe", "search"];
 const NOUNS = ["page", "listing", "ad", "profile", "message", "community"];
 

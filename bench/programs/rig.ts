@@ -1,8 +1,4 @@
-/**
- * A queue with a publisher and a collector, each in its own process.
- *
- * @module
- */
+/** A queue with a publisher and a collector, each in its own process. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,8 +1,4 @@
-/**
- * What all put programs share: arguments, event, clock and one line of JSON.
- *
- * @module
- */
+/** What all put programs share: arguments, event, clock and one line of JSON. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";

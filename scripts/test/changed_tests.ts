@@ -1,8 +1,6 @@
 /**
  * Which test files a change can reach: by imports, and by paths in their source text, since tests start programs and
  * read pages, fixtures and sources that they do not import. `bun test --changed` follows imports alone.
- *
- * @module
  */
 import { spawnSync } from "node:child_process";
 import { globSync, readdirSync, readFileSync, statSync } from "node:fs";

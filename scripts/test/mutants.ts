@@ -1,8 +1,6 @@
 /**
  * Mutants of a source file: small changes that a test should notice. Types, and what a person reads (errors, logs), are
  * left alone: no test should depend on their words.
- *
- * @module
  */
 import { type MemberExpression, type Node, parseSync, visitorKeys } from "oxc-parser";
 

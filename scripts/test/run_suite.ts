@@ -1,8 +1,4 @@
-/**
- * Runs one suite in a process group of its own, with its output in a file, and counts what its report says.
- *
- * @module
- */
+/** Runs one suite in a process group of its own, with its output in a file, and counts what its report says. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";

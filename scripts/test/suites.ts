@@ -1,8 +1,4 @@
-/**
- * What `bun run test` can run. Deno and Node come from npm, pinned.
- *
- * @module
- */
+/** What `bun run test` can run. Deno and Node come from npm, pinned. */
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import process from "node:process";

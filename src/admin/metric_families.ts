@@ -1,229 +1,185 @@
 /**
  * Every metric: its name, its help text, and its value. Names follow
  * https://prometheus.io/docs/practices/naming/: base units, and `_total` for counters.
- *
- * @module
  */
-import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
-import type { PublisherMetrics, QueueState, SubscriptionState } from "../publisher/mod.ts";
+import { byLabel, type Family, histogram, type MetricRow, single } from "../metrics/family.ts";
+import type { PublisherMetrics, PublisherStats, QueueState, SubscriptionState } from "../publisher/mod.ts";
 
 const OF_THE_FILE = "From the queue file: the same for all its publishers.";
 
-const FILE_GAUGES: readonly MetricRow<QueueState>[] = [
-  ["queue_depth", "Events waiting and leased.", ({ depth }) => depth],
-  ["queue_max_events", "The cap: at this depth puts are rejected.", ({ maxEvents }) => maxEvents],
-  ["queue_leased", "Events in leases that have not expired.", ({ leased }) => leased],
+function secondsSince(atMs: number = Number.POSITIVE_INFINITY): number {
+  return Math.max(0, Date.now() - atMs) / 1_000;
+}
+
+const OF_FILE: readonly MetricRow<QueueState>[] = [
+  ["queue_depth", "Events waiting and leased.", (state) => state.depth],
+  ["queue_max_events", "The cap: at this depth puts are rejected.", (state) => state.maxEvents],
+  ["queue_leased", "Events in leases that have not expired.", (state) => state.leased],
   [
     "queue_oldest_event_age_seconds",
     "Age of the oldest event; 0: there is none.",
-    ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
+    (state) => secondsSince(state.oldestPutAtMs),
   ],
-  [
-    "dead_letters",
-    "Events in dead letters: the destination rejected them.",
-    ({ deadLetters }) => deadLetters,
-  ],
-  [
-    "queue_retained_bytes",
-    "Size of the events that queue.retention keeps.",
-    ({ retainedBytes }) => retainedBytes,
-  ],
-  [
-    "dead_letter_bytes",
-    "Size of the dead letters: bodies and responses.",
-    ({ deadLetterBytes }) => deadLetterBytes,
-  ],
-];
-
-const FILE_COUNTERS: readonly MetricRow<QueueState>[] = [
+  ["dead_letters", "Events in dead letters: the destination rejected them.", (state) => state.deadLetters],
+  ["queue_retained_bytes", "Size of the events that queue.retention keeps.", (state) => state.retainedBytes],
+  ["dead_letter_bytes", "Size of the dead letters: bodies and responses.", (state) => state.deadLetterBytes],
   [
     "put_events_total",
     "Events put into the queue, including dead letters that were put back.",
-    ({ newestId }) => newestId,
+    (state) => state.newestId,
   ],
   [
     "dropped_dead_letters_total",
     "Dead letters dropped to make room for newer ones.",
-    ({ droppedDeadLetters }) => droppedDeadLetters,
+    (state) => state.droppedDeadLetters,
   ],
 ];
 
-const GAUGES: readonly MetricRow<PublisherMetrics>[] = [
-  ["running", "1 while it publishes, else 0.", ({ isRunning }) => Number(isRunning)],
+const OF_PUBLISHER: readonly MetricRow<PublisherMetrics>[] = [
+  ["running", "1 while it publishes, else 0.", (now) => Number(now.isRunning)],
   [
     "paused",
     "1 while the queue is paused (eventspool pause), else 0.",
-    ({ pausedAtMs }) => Number(pausedAtMs !== undefined),
+    (now) => Number(now.pausedAtMs !== undefined),
   ],
-  ["in_flight_batches", "Batches in flight to the destination.", ({ inFlight }) => inFlight],
+  ["in_flight_batches", "Batches in flight to the destination.", (now) => now.inFlight],
   [
     "concurrency_limit",
     "Batches that may be in flight at once; adapts to the destination.",
-    ({ concurrencyLimit }) => concurrencyLimit,
+    (now) => now.concurrencyLimit,
   ],
   [
     "max_concurrency",
     "The most batches in flight at once: publisher.concurrency.",
-    ({ maxConcurrency }) => maxConcurrency,
+    (now) => now.maxConcurrency,
   ],
   [
     "max_batch_bytes",
     "Size of a full batch before compression: the configured one, or less after a 413.",
-    ({ maxBatchBytes }) => maxBatchBytes,
+    (now) => now.maxBatchBytes,
   ],
   [
     "held",
     "1 while the queue is held: so many events are rejected that no more become dead letters.",
-    ({ isHeld }) => Number(isHeld),
+    (now) => Number(now.isHeld),
   ],
   [
     "failing_seconds",
     "Time since the current run of failed requests began; 0: the last one succeeded.",
-    ({ failingForMs }) => failingForMs / 1_000,
+    (now) => now.failingForMs / 1_000,
   ],
-  ["consecutive_failures", "Failed requests in a row.", ({ consecutiveFailures }) => consecutiveFailures],
+  ["consecutive_failures", "Failed requests in a row.", (now) => now.consecutiveFailures],
   [
     "consecutive_storage_failures",
     "Failures of the queue file in a row.",
-    ({ consecutiveStorageFailures }) => consecutiveStorageFailures,
+    (now) => now.consecutiveStorageFailures,
   ],
   [
     "reload_failed",
     "1 while the new configuration cannot be used and the old one is in use, else 0.",
-    ({ reloadProblem }) => Number(reloadProblem !== undefined),
+    (now) => Number(now.reloadProblem !== undefined),
   ],
   [
     "destination_risks",
     "Settings of the destination that can lose or repeat accepted events; /health names them.",
-    ({ destinationRisks }) => destinationRisks.length,
+    (now) => now.destinationRisks.length,
   ],
-  ["queue_db_bytes", `Size of the .db file. ${OF_THE_FILE}`, ({ dbBytes }) => dbBytes],
-  ["queue_wal_bytes", `Size of the -wal file. ${OF_THE_FILE}`, ({ walBytes }) => walBytes],
+  ["queue_db_bytes", `Size of the .db file. ${OF_THE_FILE}`, (now) => now.dbBytes],
+  ["queue_wal_bytes", `Size of the -wal file. ${OF_THE_FILE}`, (now) => now.walBytes],
+  ["delivered_events_total", "Events that the destination accepted since the start.", (now) => now.delivered],
 ];
 
-const COUNTERS: readonly MetricRow<PublisherMetrics>[] = [
-  [
-    "delivered_events_total",
-    "Events that the destination accepted since the start.",
-    ({ delivered }) => delivered,
-  ],
+const COUNTS: readonly MetricRow<PublisherStats>[] = [
   [
     "transport_errors_total",
     "Requests without a response; they are among the unavailable ones.",
-    ({ counts }) => counts.transportErrors,
+    (counts) => counts.transportErrors,
   ],
-  [
-    "split_batches_total",
-    "Batches split in halves to find the event at fault.",
-    ({ counts }) => counts.splits,
-  ],
-  ["dead_lettered_events_total", "Events that became dead letters.", ({ counts }) => counts.deadLettered],
-  [
-    "dropped_events_total",
-    "Events that transform settled without sending them.",
-    ({ counts }) => counts.dropped,
-  ],
+  ["split_batches_total", "Batches split in halves to find the event at fault.", (counts) => counts.splits],
+  ["dead_lettered_events_total", "Events that became dead letters.", (counts) => counts.deadLettered],
+  ["dropped_events_total", "Events that transform settled without sending them.", (counts) => counts.dropped],
   [
     "redacted_events_total",
     "Events that were sent without a field of publisher.drop_fields.",
-    ({ counts }) => counts.redacted,
+    (counts) => counts.redacted,
   ],
   [
     "lost_leases_total",
     "Leases that another publisher claimed before they were settled: their events may arrive twice.",
-    ({ counts }) => counts.lostLeases,
+    (counts) => counts.lostLeases,
   ],
   [
     "duplicate_events_total",
     "Events that the destination already had, if it reports them.",
-    ({ counts }) => counts.duplicates,
+    (counts) => counts.duplicates,
   ],
   [
     "rollbacks_total",
     "Batches that the destination had although they were never sent: the queue file was rolled back, or a proxy repeats requests.",
-    ({ counts }) => counts.rollbacks,
+    (counts) => counts.rollbacks,
   ],
-  ["storage_failures_total", "Failures of the queue file.", ({ counts }) => counts.storageFailures],
+  ["storage_failures_total", "Failures of the queue file.", (counts) => counts.storageFailures],
 ];
 
-const SUBSCRIPTION_GAUGES: readonly MetricRow<SubscriptionState>[] = [
-  ["subscription_depth", "Events of the subscription, waiting and leased.", ({ depth }) => depth],
-  ["subscription_leased", "Events in its leases that have not expired.", ({ leased }) => leased],
+const OF_SUBSCRIPTION: readonly MetricRow<SubscriptionState>[] = [
+  ["subscription_depth", "Events of the subscription, waiting and leased.", (state) => state.depth],
+  ["subscription_leased", "Events in its leases that have not expired.", (state) => state.leased],
   [
     "subscription_oldest_event_age_seconds",
     "Age of its oldest event; 0: there is none.",
-    ({ oldestPutAtMs = Number.POSITIVE_INFINITY }) => Math.max(0, Date.now() - oldestPutAtMs) / 1_000,
+    (state) => secondsSince(state.oldestPutAtMs),
   ],
-  ["subscription_replay_events", "Events that a replay has still to send.", ({ replayLeft }) => replayLeft],
+  ["subscription_replay_events", "Events that a replay has still to send.", (state) => state.replayLeft],
   [
     "subscription_dead_letters",
     "Events in its dead letters: its destination rejected them.",
-    ({ deadLetters }) => deadLetters,
+    (state) => state.deadLetters,
   ],
-];
-
-const SUBSCRIPTION_COUNTERS: readonly MetricRow<SubscriptionState>[] = [
   [
     "subscription_skipped_events_total",
     "Events that it skipped because it exceeded its lag limit.",
-    ({ skipped }) => skipped,
+    (state) => state.skipped,
   ],
 ];
 
-/** A metric with one value for each subscription. */
-function bySubscription(
-  type: Family["type"],
-  [name, help, read]: MetricRow<SubscriptionState>,
-  subscriptions: readonly SubscriptionState[],
-): Family {
-  const samples = subscriptions.map((subscription) => ({
-    labels: { subscription: subscription.name },
-    value: read(subscription),
-  }));
-  return { name, help, type, samples };
-}
-
 /** The metrics of a queue file. */
 export function fileFamilies(state: QueueState): Family[] {
-  const { subscriptions } = state;
+  const rejected = [
+    "rejected_puts_total",
+    `Events rejected by put, by reason. ${OF_THE_FILE}`,
+    "reason",
+  ] as const;
   return [
-    ...SUBSCRIPTION_GAUGES.map((row) => bySubscription("gauge", inFile(row), subscriptions)),
-    ...SUBSCRIPTION_COUNTERS.map((row) => bySubscription("counter", inFile(row), subscriptions)),
-    ...FILE_GAUGES.map((row) => single("gauge", inFile(row), state)),
-    ...FILE_COUNTERS.map((row) => single("counter", inFile(row), state)),
-    {
-      name: "rejected_puts_total",
-      help: `Events rejected by put, by reason. ${OF_THE_FILE}`,
-      type: "counter",
-      samples: samplesBy("reason", state.rejectedPuts),
-    },
+    ...OF_SUBSCRIPTION.map(([name, help, read]) =>
+      byLabel(
+        [name, `${help} ${OF_THE_FILE}`, "subscription"],
+        state.subscriptions.map((subscription) => [subscription.name, read(subscription)]),
+      ),
+    ),
+    ...OF_FILE.map(([name, help, read]) => single([name, `${help} ${OF_THE_FILE}`, read], state)),
+    byLabel(rejected, Object.entries(state.rejectedPuts)),
   ];
 }
+
+const BUILD = ["build_info", "Always 1; the label is the version of the publisher.", "version"] as const;
+
+const CLAIMS = [
+  "claimed_batches_total",
+  "Batches claimed: first, or again after a failure, a split or another publisher's death.",
+  "claim",
+] as const;
+
+const REQUESTS = ["requests_total", "Requests that have ended, by outcome.", "outcome"] as const;
 
 /** The metrics of a publisher. */
 export function publisherFamilies(metrics: PublisherMetrics): Family[] {
   const { counts } = metrics;
   return [
-    {
-      name: "build_info",
-      help: "Always 1; the label is the version of the publisher.",
-      type: "gauge",
-      samples: [{ labels: { version: metrics.version }, value: 1 }],
-    },
-    ...GAUGES.map((row) => single("gauge", row, metrics)),
-    ...COUNTERS.map((row) => single("counter", row, metrics)),
-    {
-      name: "claimed_batches_total",
-      help: "Batches claimed: first, or again after a failure, a split or another publisher's death.",
-      type: "counter",
-      samples: samplesBy("claim", counts.claims),
-    },
-    {
-      name: "requests_total",
-      help: "Requests that have ended, by outcome.",
-      type: "counter",
-      samples: samplesBy("outcome", counts.requests),
-    },
+    byLabel(BUILD, [[metrics.version, 1]]),
+    ...OF_PUBLISHER.map((row) => single(row, metrics)),
+    ...COUNTS.map((row) => single(row, counts)),
+    byLabel(CLAIMS, Object.entries(counts.claims)),
+    byLabel(REQUESTS, Object.entries(counts.requests)),
     histogram("batch_events", "Events in a request.", counts.batchEvents),
     histogram("batch_bytes", "Size of a request's body before compression.", counts.batchBytes),
     histogram("post_duration_seconds", "Time until a request succeeded or failed.", counts.postSeconds),
@@ -233,8 +189,4 @@ export function publisherFamilies(metrics: PublisherMetrics): Family[] {
       counts.acceptedSeconds,
     ),
   ];
-}
-
-function inFile<From>([name, help, read]: MetricRow<From>): MetricRow<From> {
-  return [name, `${help} ${OF_THE_FILE}`, read];
 }

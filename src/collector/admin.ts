@@ -1,12 +1,8 @@
-/**
- * The admin routes of a collector: health, metrics and probes.
- *
- * @module
- */
+/** The admin routes of a collector: health, metrics and probes. */
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { isoTime } from "../format.ts";
-import { type Family, histogram, type MetricRow, samplesBy, single } from "../metrics/family.ts";
+import { byLabel, type Family, histogram, type MetricRow, single } from "../metrics/family.ts";
 import { respondWithMetrics } from "../metrics/prometheus.ts";
 import { BOOLEAN, checkOption, checkOptions, type OptionKinds, STRING } from "../options.ts";
 import { guardedBy, noStore, respondWithHealth, TokenCheck } from "../server/admin_routes.ts";
@@ -82,7 +78,7 @@ function health(c: Context, status: CollectorStatus): Response {
   return respondWithHealth(c, body);
 }
 
-const GAUGES: readonly MetricRow<CollectorStatus>[] = [
+const OF_COLLECTOR: readonly MetricRow<CollectorStatus>[] = [
   ["collector_reading_requests", "Requests whose body is being read.", (status) => status.readingRequests],
   [
     "collector_reading_bytes",
@@ -124,6 +120,11 @@ const GAUGES: readonly MetricRow<CollectorStatus>[] = [
     "Settings of the sink that can lose or repeat stored events; /health lists them.",
     (status) => status.sinkRisks().length,
   ],
+  [
+    "collector_cut_connections_total",
+    "Connections that were closed to make room for new ones (max_connections).",
+    (status) => status.connections?.cutCount ?? 0,
+  ],
 ];
 
 const OF_KEYS: readonly (readonly [name: string, help: string, key: keyof KeyCounts])[] = [
@@ -141,38 +142,30 @@ const OF_KEYS: readonly (readonly [name: string, help: string, key: keyof KeyCou
   ["collector_received_bytes_total", "Bytes of decompressed bodies with a valid signature, by key.", "bytes"],
 ];
 
+const BUILD = ["collector_build_info", "Always 1; the label is the version.", "version"] as const;
+
+const REQUESTS = ["collector_requests_total", "Requests by outcome.", "outcome"] as const;
+
+const IGNORED_IDS = [
+  "collector_ignored_event_ids_total",
+  "Requests whose Event-Ids were ignored, so that their events may be stored twice, by reason.",
+  "reason",
+] as const;
+
 /** The metrics of a collector. */
 function collectorFamilies(status: CollectorStatus): Family[] {
+  const keys = [...status.keys];
   return [
-    {
-      name: "collector_build_info",
-      help: "Always 1; the label is the version.",
-      type: "gauge",
-      samples: [{ labels: { version: VERSION }, value: 1 }],
-    },
-    ...GAUGES.map((row) => single("gauge", row, status)),
-    ...OF_KEYS.map((metric) => byKey(metric, status)),
-    {
-      name: "collector_requests_total",
-      help: "Requests by outcome.",
-      type: "counter",
-      samples: samplesBy("outcome", status.requests),
-    },
-    {
-      name: "collector_ignored_event_ids_total",
-      help: "Requests whose Event-Ids were ignored, so that their events may be stored twice, by reason.",
-      type: "counter",
-      samples: samplesBy("reason", status.ignoredIds),
-    },
-    single(
-      "counter",
-      [
-        "collector_cut_connections_total",
-        "Connections that were closed to make room for new ones (max_connections).",
-        ({ connections }) => connections?.cutCount ?? 0,
-      ],
-      status,
+    byLabel(BUILD, [[VERSION, 1]]),
+    ...OF_COLLECTOR.map((row) => single(row, status)),
+    ...OF_KEYS.map(([name, help, count]) =>
+      byLabel(
+        [name, help, "key"],
+        keys.map(([key, counts]) => [key, counts[count]]),
+      ),
     ),
+    byLabel(REQUESTS, Object.entries(status.requests)),
+    byLabel(IGNORED_IDS, Object.entries(status.ignoredIds)),
     histogram("collector_batch_events", "Events per request.", status.batchEvents),
     histogram(
       "collector_store_duration_seconds",
@@ -180,12 +173,4 @@ function collectorFamilies(status: CollectorStatus): Family[] {
       status.storeSeconds,
     ),
   ];
-}
-
-function byKey(
-  [name, help, count]: readonly [name: string, help: string, key: keyof KeyCounts],
-  { keys }: CollectorStatus,
-): Family {
-  const samples = [...keys].map(([key, counts]) => ({ labels: { key }, value: counts[count] }));
-  return { name, help, type: "counter", samples };
 }

@@ -3,8 +3,6 @@
  *
  * Anyone can send a body, since the name of a key is not a secret. So bodies have a budget of their own, in which the
  * address with the most bytes makes room first. A batch counts for its key only after its signature is verified.
- *
- * @module
  */
 import { HTTPException } from "hono/http-exception";
 import { findHeaviest, type Occupant } from "../server/connections.ts";

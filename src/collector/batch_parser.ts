@@ -1,8 +1,4 @@
-/**
- * Finds the events of a batch in its body, and checks each.
- *
- * @module
- */
+/** Finds the events of a batch in its body, and checks each. */
 import buffer from "node:buffer";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { HTTPException } from "hono/http-exception";

@@ -1,8 +1,6 @@
 /**
  * Finds where JSON values and Thrift structs end, and checks them, without creating objects. `JSON.parse` does not
  * report where a value was, and takes 1.4 to 2.5 times as long. A test shows that both accept the same texts.
- *
- * @module
  */
 import { MAX_EVENT_DEPTH } from "../serializers/problems.ts";
 import type { THRIFT_TYPES } from "../serializers/thrift_protocol.ts";

@@ -1,9 +1,4 @@
-/**
- * Stores the valid events of a batch, and reports to the publisher.
- *
- * @module
- */
-
+/** Stores the valid events of a batch, and reports to the publisher. */
 import { type EventIds, selectIds } from "../wire/event_ids.ts";
 import type { BatchReport } from "../wire/rejections.ts";
 import { ServiceUnavailable } from "./admission.ts";

@@ -1,8 +1,6 @@
 /**
  * Every sentence that a collector logs. Of each kind of rejection, one per second is logged, so that bad requests cannot
  * fill the disk.
- *
- * @module
  */
 import { getLogger } from "@logtape/logtape";
 import { type EventIds, formatEventIds } from "../wire/event_ids.ts";

@@ -1,8 +1,4 @@
-/**
- * Verifies the signed headers of a request: who sent the batch, and the ids of its events.
- *
- * @module
- */
+/** Verifies the signed headers of a request: who sent the batch, and the ids of its events. */
 import { randomBytes } from "node:crypto";
 import { HTTPException } from "hono/http-exception";
 import { ConfigurationError } from "../errors.ts";

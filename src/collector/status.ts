@@ -1,8 +1,4 @@
-/**
- * The state of a collector: its health and its counts.
- *
- * @module
- */
+/** The state of a collector: its health and its counts. */
 import { Histogram } from "../metrics/family.ts";
 import type { OptionKind } from "../options.ts";
 import type { ConnectionStats } from "../server/connections.ts";

@@ -1,18 +1,14 @@
 /**
  * What all commands share: how a command line is read, what `--help` prints, how a command ends, and how it was called,
  * so that its help, errors and hints can be pasted into the same shell.
- *
- * @module
  */
-
 import { existsSync } from "node:fs";
 import { basename, delimiter, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import type { Logger } from "@logtape/logtape";
-import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
-import { shellQuoted } from "../format.ts";
+import { didYouMean, shellQuoted } from "../format.ts";
 import type { RuntimeVersions } from "../runtime.ts";
 import { VERSION } from "../version.ts";
 import { printError, printLines, standardOutput } from "./output.ts";

@@ -1,8 +1,4 @@
-/**
- * `eventspool completion SHELL`: scripts that complete verbs and options, made of the table of verbs.
- *
- * @module
- */
+/** `eventspool completion SHELL`: scripts that complete verbs and options, made of the table of verbs. */
 import { type Option, UsageError, type Verb } from "./queue/verb.ts";
 
 type Verbs = Readonly<Record<string, Verb>>;

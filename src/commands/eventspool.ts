@@ -1,8 +1,4 @@
-/**
- * `eventspool VERB`: the table of all verbs.
- *
- * @module
- */
+/** `eventspool VERB`: the table of all verbs. */
 import process from "node:process";
 import { VERSION } from "../version.ts";
 import { adopt } from "./adopt.ts";

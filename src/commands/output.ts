@@ -1,8 +1,4 @@
-/**
- * Stdin, stdout and stderr of a command that people and pipes read.
- *
- * @module
- */
+/** Stdin, stdout and stderr of a command that people and pipes read. */
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline/promises";

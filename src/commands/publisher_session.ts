@@ -1,8 +1,4 @@
-/**
- * A publisher with its admin routes, as the command runs it until it stops or a reload replaces it.
- *
- * @module
- */
+/** A publisher with its admin routes, as the command runs it until it stops or a reload replaces it. */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
@@ -18,7 +14,7 @@ import {
 } from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
-import { openDestination } from "../publisher/destinations/open_destination.ts";
+import { openDestination } from "../publisher/destinations/destination.ts";
 import type { PublisherHooks } from "../publisher/hooks.ts";
 import type { PublishTracing } from "../publisher/mod.ts";
 import { checkBatchVersion } from "../publisher/open_queue.ts";
@@ -27,7 +23,6 @@ import type { Timings } from "../publisher/waiting.ts";
 import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { EventTable } from "../storage/events.ts";
 import { namedDirectory, queueFilePath } from "../storage/locations.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
 import { type Call, UsageError } from "./queue/verb.ts";
@@ -124,20 +119,17 @@ async function check(config: PublisherConfig): Promise<{ description: object; wa
 
 /** @throws {ConfigurationError | EventStorageError} as the publisher does at its start */
 function checkQueue(path: string, config: PublisherConfig): void {
-  let queueFile: QueueFile | undefined;
   try {
-    queueFile = openReadOnly(path, config);
+    using queueFile = openReadOnly(path, config);
     checkBatchVersion(config, new EventTable(queueFile));
   } catch (error) {
     if (!(error instanceof EventStorageError && error.code === "OLDER_SCHEMA")) throw error; // a start upgrades it
-  } finally {
-    queueFile?.close();
   }
 }
 
 function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
   if (file === undefined) return QueueFile.openReadOnly(path);
-  return QueueFile.openOutbox(path, { busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS, isReadOnly: true });
+  return QueueFile.openOutbox(path, { isReadOnly: true });
 }
 
 /** Options of a session, in addition to its configuration. */

@@ -1,8 +1,4 @@
-/**
- * A collector as the command runs it: its listeners, its sink, and how a reload replaces them.
- *
- * @module
- */
+/** A collector as the command runs it: its listeners, its sink, and how a reload replaces them. */
 import { realpathSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import process from "node:process";

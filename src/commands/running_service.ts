@@ -1,10 +1,7 @@
 /**
  * What a publisher and a collector have in common as they run: how they start, what `--check` looks at besides the
  * configuration (whether a start would get what it needs; it changes nothing), and notifying systemd.
- *
- * @module
  */
-
 import { spawn } from "node:child_process";
 import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { request } from "node:http";

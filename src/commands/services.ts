@@ -1,8 +1,4 @@
-/**
- * `eventspool publisher` and `eventspool collector`: their command lines.
- *
- * @module
- */
+/** `eventspool publisher` and `eventspool collector`: their command lines. */
 import process from "node:process";
 import { loadPackage } from "../load_package.ts";
 import { calledAs, runVerb } from "./command.ts";

@@ -3,8 +3,6 @@
  *
  * The Apache Thrift compiler's output (`--gen js:node,es6,ts`) is CommonJS under a `.js` name, and its
  * declarations lack `read` and `write`, BigInt, and plain objects for nested structs. This corrects just that.
- *
- * @module
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

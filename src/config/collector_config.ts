@@ -1,10 +1,7 @@
 /**
  * The configuration of eventspool's collector: section `[event-collector]` of an INI or TOML file, which may be the
  * publisher's file too.
- *
- * @module
  */
-
 import { checkOptions, OBJECT } from "../options.ts";
 import { REQUEST_TIMEOUT_MS } from "../server/connections.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
@@ -31,7 +28,6 @@ import {
   integerIn,
   isLocal,
   type ListenAddress,
-  MAX_DURATION_MS,
   optional,
   parseBoolean,
   parseListenAddress,
@@ -159,36 +155,28 @@ export function loadCollectorConfig(path: string, options: { readonly env?: Env 
  */
 export function parseCollectorConfig(text: string, options: ParseOptions = {}): CollectorConfig {
   const section = openSection(text, [SECTION], options);
-  const listen = section.read(
-    "listen",
-    optional((text) => parseListenAddress(text, section.parsePath), DEFAULT_LISTEN),
-  );
+  const address = (text: string) => parseListenAddress(text, section.parsePath);
+  const listen = section.readOptional("listen", address, DEFAULT_LISTEN);
+  const size = bytesIn({ min: 1, max: BODY_BYTES_CEILING });
+  const count = integerIn({ min: 1, max: BODY_BYTES_CEILING });
   return {
     listen,
     keys: readKeys(section, isLocal(listen)),
     sink: readSink(section),
-    maxBodyBytes: section.read(
-      "max_body_size",
-      optional(bytesIn({ min: 1, max: BODY_BYTES_CEILING }), MAX_BATCH_BYTES),
-    ),
-    maxEvents: section.read(
-      "max_events_per_request",
-      optional(integerIn({ min: 1, max: BODY_BYTES_CEILING }), DEFAULT_MAX_REQUEST_EVENTS),
-    ),
+    maxBodyBytes: section.readOptional("max_body_size", size, MAX_BATCH_BYTES),
+    maxEvents: section.readOptional("max_events_per_request", count, DEFAULT_MAX_REQUEST_EVENTS),
     ...readLoad(section),
     tls: readListenerTls(section),
-    v1: section.read("v1", optional(parseBoolean, false)),
-    checkStructs: section.read("check_structs", optional(parseBoolean, true)),
+    v1: section.readOptional("v1", parseBoolean, false),
+    checkStructs: section.readOptional("check_structs", parseBoolean, true),
     admin: readAdmin(section, listen),
     warnings: section.finish(),
   };
 }
 
 function readAdmin(section: ConfigSection, beside: ListenAddress): CollectorConfig["admin"] {
-  const listen = section.read(
-    "admin.listen",
-    optional((text) => parseListenAddressOrOff(text, section.parsePath), "beside" as const),
-  );
+  const addressOrOff = (text: string) => parseListenAddressOrOff(text, section.parsePath);
+  const listen = section.readOptional("admin.listen", addressOrOff, "beside" as const);
   const token = readSecret(section, "admin.token", optional(parseToken, undefined));
   const address = listen === "beside" ? beside : listen;
   if (token !== undefined && address !== undefined && !isLocal(address))
@@ -203,22 +191,15 @@ type Load = Pick<
 
 /** Reads the limits of the load. */
 function readLoad(section: ConfigSection): Load {
-  const duration = durationMsIn({ min: 1, max: MAX_DURATION_MS });
+  const size = bytesIn({ min: 1, max: PENDING_BYTES_CEILING });
+  const count = integerIn({ min: 1, max: REQUESTS_CEILING });
+  const duration = durationMsIn({ min: 1 });
   return {
-    maxPendingBytes: section.read(
-      "max_pending_size",
-      optional(bytesIn({ min: 1, max: PENDING_BYTES_CEILING }), DEFAULT_MAX_PENDING_BYTES),
-    ),
-    maxRequests: section.read(
-      "max_requests",
-      optional(integerIn({ min: 1, max: REQUESTS_CEILING }), DEFAULT_MAX_REQUESTS),
-    ),
-    maxConnections: section.read(
-      "max_connections",
-      optional(integerIn({ min: 1, max: REQUESTS_CEILING }), DEFAULT_MAX_CONNECTIONS),
-    ),
-    requestTimeoutMs: section.read("request_timeout", optional(duration, REQUEST_TIMEOUT_MS)),
-    graceMs: section.read("grace", optional(duration, DEFAULT_GRACE_MS)),
+    maxPendingBytes: section.readOptional("max_pending_size", size, DEFAULT_MAX_PENDING_BYTES),
+    maxRequests: section.readOptional("max_requests", count, DEFAULT_MAX_REQUESTS),
+    maxConnections: section.readOptional("max_connections", count, DEFAULT_MAX_CONNECTIONS),
+    requestTimeoutMs: section.readOptional("request_timeout", duration, REQUEST_TIMEOUT_MS),
+    graceMs: section.readOptional("grace", duration, DEFAULT_GRACE_MS),
   };
 }
 
@@ -241,8 +222,8 @@ function readKeys(section: ConfigSection, isListeningLocally: boolean): Map<stri
     if (!isListeningLocally) checkExposedSecret(section, key, secret);
     keys.set(name, {
       secret,
-      source: section.read(`${key}_source`, optional(parseText, name)),
-      requireIds: section.read(`${key}_require_ids`, optional(parseBoolean, false)),
+      source: section.readOptional(`${key}_source`, parseText, name),
+      requireIds: section.readOptional(`${key}_require_ids`, parseBoolean, false),
     });
   }
   if (keys.size === 0) throw section.error("key.NAME", "expected one or more keys: key.NAME = BASE64");

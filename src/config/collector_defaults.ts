@@ -1,8 +1,6 @@
 /**
  * The defaults that a collector has with and without a configuration file. They are apart from the code that reads
  * such a file, so that an app that mounts a collector does not load that code.
- *
- * @module
  */
 
 /** The default of `max_events_per_request`: more than a full batch of events of 4 bytes each. */

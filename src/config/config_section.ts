@@ -1,10 +1,9 @@
 import { dirname } from "node:path";
 import process from "node:process";
-import { didYouMean } from "../did_you_mean.ts";
 import { ConfigurationError, type ConfigurationLocation } from "../errors.ts";
-import { formatMode } from "../format.ts";
+import { didYouMean, formatMode } from "../format.ts";
 import { absolutePath } from "../storage/locations.ts";
-import { parseText, type ValueParser } from "./parsers.ts";
+import { optional, parseText, type ValueParser } from "./parsers.ts";
 
 /** A key of a section, before its variables are expanded. */
 export interface Setting {
@@ -89,6 +88,13 @@ export class ConfigSection {
         cause: error.cause,
       });
     }
+  }
+
+  /** Reads a key as {@link read} does, or returns `fallback` if it is absent or blank. */
+  readOptional<T>(key: string, parse: ValueParser<T>): T | undefined;
+  readOptional<T, D>(key: string, parse: ValueParser<T>, fallback: D): T | D;
+  readOptional<T, D>(key: string, parse: ValueParser<T>, fallback?: D): T | D | undefined {
+    return this.read(key, optional(parse, fallback));
   }
 
   /** Whether a key has a value that is not blank. */

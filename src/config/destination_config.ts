@@ -1,9 +1,4 @@
-/**
- * Where a publisher takes its events: the key `destination`, and those of the destination that it names.
- *
- * @module
- */
-
+/** Where a publisher takes its events: the key `destination`, and those of the destination that it names. */
 import { ConfigurationError } from "../errors.ts";
 import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";
@@ -18,7 +13,7 @@ import {
   transportSettings,
 } from "./http_config.ts";
 import { type NatsDestinationConfig, natsSettings, readNatsDestination } from "./nats_config.ts";
-import { oneOf, optional, parseText, quote } from "./parsers.ts";
+import { oneOf, parseText, quote } from "./parsers.ts";
 import { type PostgresConfig, postgresSettings, readPostgres } from "./postgres_config.ts";
 
 /** `destination = collector`: an HTTP collector. */
@@ -69,7 +64,7 @@ interface DestinationKind<Config> {
   settings(config: Config): Record<string, unknown>;
 }
 
-/** By the value of `destination`. How each is opened is in src/publisher/destinations/open_destination.ts. */
+/** By the value of `destination`. How each is opened is in src/publisher/destinations/destination.ts. */
 const DESTINATIONS: {
   readonly [Kind in DestinationConfig["kind"]]: DestinationKind<
     Extract<DestinationConfig, { readonly kind: Kind }>
@@ -85,7 +80,7 @@ const DESTINATIONS: {
 /** Reads it from a publisher's section. `destination` (ours) is `collector` by default. @throws {ConfigurationError} */
 export function readDestination(section: ConfigSection): DestinationConfig {
   const kinds = Object.keys(DESTINATIONS) as DestinationConfig["kind"][];
-  const kind = section.read("destination", optional(oneOf(...kinds), "collector" as const));
+  const kind = section.readOptional("destination", oneOf(...kinds), "collector" as const);
   const config = DESTINATIONS[kind].read(section);
   for (const other of kinds.filter((name) => name !== kind)) {
     for (const prefix of DESTINATIONS[other].prefixes)
@@ -115,9 +110,9 @@ const DEFAULT_PATH = "events.jsonl";
 const DEFAULT_VERSION: BatchVersion = "2";
 
 function readCollector(section: ConfigSection): CollectorDestinationConfig {
-  const scheme = section.read("collector.scheme", optional(parseScheme, "https" as const));
+  const scheme = section.readOptional("collector.scheme", parseScheme, "https" as const);
   const hostname = section.read("collector.hostname", parseCollectorHostname);
-  const version = section.read("collector.version", optional(oneOf("2", "2j"), DEFAULT_VERSION));
+  const version = section.readOptional("collector.version", oneOf("2", "2j"), DEFAULT_VERSION);
   const url = collectorUrl({ scheme, hostname, version });
   const key = {
     name: section.read("key.name", parseKeyName, { keepUnset: true }),

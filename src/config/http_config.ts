@@ -1,8 +1,6 @@
 /**
  * How services are reached over HTTP: the keys that `destination = collector` and `destination = http` have in common,
  * and those of the latter.
- *
- * @module
  */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
@@ -14,7 +12,7 @@ import {
   Secret,
   type TlsFiles,
 } from "./credentials.ts";
-import { durationMsIn, integerIn, MAX_DURATION_MS, oneOf, optional, parseText, quote } from "./parsers.ts";
+import { durationMsIn, integerIn, oneOf, optional, parseText, quote } from "./parsers.ts";
 
 /**
  * How long one POST may take, connect to last byte of the answer, in milliseconds. baseplate.py
@@ -47,8 +45,8 @@ export function readHttpTransport(section: ConfigSection, prefix: string, url: s
       prefix === "http." ? "http.url" : `${prefix}scheme`,
       "events are sent unencrypted to another machine: use https",
     );
-  const timeout = durationMsIn({ min: 1, max: MAX_DURATION_MS });
-  const timeoutMs = section.read(`${prefix}timeout`, optional(timeout, DEFAULT_HTTP_TIMEOUT_MS));
+  const timeout = durationMsIn({ min: 1 });
+  const timeoutMs = section.readOptional(`${prefix}timeout`, timeout, DEFAULT_HTTP_TIMEOUT_MS);
   const proxy = readSecret(section, `${prefix}proxy`, optional(parseProxy, undefined));
   const tls = readTlsFiles(section, prefix);
   if (tls !== undefined && new URL(url).protocol === "http:")
@@ -101,9 +99,14 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
   /** Always `http`. */
   readonly kind: "http";
   /**
-   * `http.url`: where batches are POSTed, with a query or without. The query may hold a secret: no log shows it. Required.
+   * `http.url`, or what the file `http.url_file` holds: where batches are POSTed, with a query or without. Required.
    */
   readonly url: string;
+  /**
+   * What logs, metrics and pages show of the URL: no query, and no part of the path that may be a secret. Of a URL from a
+   * file only the host.
+   */
+  readonly shownUrl: string;
   /**
    * `http.header.NAME`, or what the file `http.header.NAME_file` holds: a header of each request. Default: `Content-Type`
    * is `application/x-ndjson` or `application/json`, as `http.body` says.
@@ -150,7 +153,11 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
   readonly rejectedStatuses: readonly number[];
 }
 
-const DEFAULT_REJECTED_STATUSES: readonly number[] = [400, 413, 422];
+const REJECTED_STATUSES: readonly number[] = [400, 413, 422];
+
+const RESPONSES = ["status", "any", "clickhouse", "elasticsearch", "otlp"] as const;
+
+const BODY_KINDS = ["ndjson", "json_array", "template"] as const;
 
 const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
   ndjson: { before: "", event: "{event}\n", between: "", after: "" },
@@ -159,35 +166,28 @@ const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
 
 /** Reads `destination = http`. @throws {ConfigurationError} */
 export function readHttpDestination(section: ConfigSection): HttpDestinationConfig {
-  const url = section.read("http.url", parseUrl);
+  const url = readSecret(section, "http.url", parseUrl);
   const auth = readAuth(section, url);
   const isSigned = auth.kind === "standard-webhooks";
-  const compression = section.read(
-    "http.compression",
-    optional(oneOf("gzip", "none"), isSigned ? ("none" as const) : ("gzip" as const)),
-  );
+  const usual = isSigned ? "none" : "gzip";
+  const compression = section.readOptional("http.compression", oneOf("gzip", "none"), usual);
   if (isSigned && compression !== "none")
     throw section.error("http.compression", "must be none: standard-webhooks signs the bytes that are sent");
-  const acceptedStatuses = section.read("http.accepted_statuses", optional(parseStatuses, undefined));
-  const rejectedStatuses = section.read(
-    "http.rejected_statuses",
-    optional(parseStatuses, DEFAULT_REJECTED_STATUSES),
-  );
+  const acceptedStatuses = section.readOptional("http.accepted_statuses", parseStatuses);
+  const rejectedStatuses = section.readOptional("http.rejected_statuses", parseStatuses, REJECTED_STATUSES);
   const both = rejectedStatuses.find((status) => acceptedStatuses?.includes(status));
   if (both !== undefined)
     throw section.error("http.rejected_statuses", `has ${both}, which http.accepted_statuses has, too`);
   return {
     kind: "http",
     url,
+    shownUrl: section.has("http.url_file") ? `${new URL(url).origin}/[redacted]` : withoutSecrets(url),
     ...readHttpTransport(section, "http.", url),
     headers: readHeaders(section),
     ...readBody(section),
     auth,
     compression,
-    response: section.read(
-      "http.response",
-      optional(oneOf("status", "any", "clickhouse", "elasticsearch", "otlp"), "status" as const),
-    ),
+    response: section.readOptional("http.response", oneOf(...RESPONSES), "status" as const),
     acceptedStatuses,
     rejectedStatuses,
   };
@@ -202,6 +202,15 @@ function parseUrl(text: string): string {
     if (hash === "") return href;
   }
   throw new ConfigurationError("expected https://host[:port][/path][?query]");
+}
+
+/** Words and numbers, such as `v1`, `_bulk` or `events-2026`: a secret does not look like that. */
+const PUBLIC_PART = /^(?:(?:[A-Za-z]?[a-z]{0,14}\d{0,4}|\d{1,8})(?:[-_.:]|$))*$/;
+
+function withoutSecrets(url: string): string {
+  const { origin, pathname, search } = new URL(url);
+  const parts = pathname.split("/").map((part) => (PUBLIC_PART.test(part) ? part : "[redacted]"));
+  return `${origin}${parts.join("/")}${search && "?[redacted]"}`;
 }
 
 function parseStatuses(text: string): readonly number[] {
@@ -240,7 +249,7 @@ const AUTH_KEYS: Readonly<Record<HttpAuth["kind"], readonly string[]>> = {
 
 function readAuth(section: ConfigSection, url: string): HttpAuth {
   const kinds = Object.keys(AUTH_KEYS) as HttpAuth["kind"][];
-  const kind = section.read("http.auth", optional(oneOf(...kinds), "none" as const));
+  const kind = section.readOptional("http.auth", oneOf(...kinds), "none" as const);
   for (const key of kinds.flatMap((other) => (other === kind ? [] : AUTH_KEYS[other])))
     section.ignore(key, `has no effect: http.auth is ${kind}`);
   const checked = (key: string, secret: Secret): Secret => {
@@ -278,16 +287,13 @@ function parseWebhookSecret(text: string): Secret {
 }
 
 function readBody(section: ConfigSection): Pick<HttpDestinationConfig, "bodyKind" | "body"> {
-  const bodyKind = section.read(
-    "http.body",
-    optional(oneOf("ndjson", "json_array", "template"), "ndjson" as const),
-  );
+  const bodyKind = section.readOptional("http.body", oneOf(...BODY_KINDS), "ndjson" as const);
   if (bodyKind !== "template") {
     section.ignore("http.template.", `has no effect: http.body is ${bodyKind}`);
     return { bodyKind, body: BODIES[bodyKind] };
   }
-  const text = (part: string) => section.read(`http.template.${part}`, optional(parseEscapes, ""));
-  const event = section.read("http.template.event", optional(parseEventTemplate, "{event}"));
+  const text = (part: string) => section.readOptional(`http.template.${part}`, parseEscapes, "");
+  const event = section.readOptional("http.template.event", parseEventTemplate, "{event}");
   return {
     bodyKind,
     body: { before: text("before"), event, between: text("between"), after: text("after") },
@@ -312,7 +318,7 @@ function parseEventTemplate(text: string): string {
 /** What `--check` prints of it. */
 export function httpSettings(config: HttpDestinationConfig): Record<string, unknown> {
   return {
-    url: config.url.replace(/\?.*/s, "?[redacted]"),
+    url: config.shownUrl,
     ...transportSettings("http", config),
     http_headers: Object.keys(config.headers),
     http_body: config.bodyKind,

@@ -5,10 +5,7 @@
  * Why not a package: those on npm (`ini`, `js-ini`, `confbox`, `configparser`, ...) read another dialect. They end
  * values at `#` and `;`, reject `key: value`, split `[a:b.c]` at its dots, or reject continuation lines. Each of these
  * would silently change a key or a URL.
- *
- * @module
  */
-
 import { ConfigurationError } from "../errors.ts";
 
 /** One `name = value` of an INI file. */

@@ -1,23 +1,10 @@
-/**
- * How to connect to NATS servers: the keys that publisher and collector share.
- *
- * @module
- */
+/** How to connect to NATS servers: the keys that publisher and collector share. */
 import { ConfigurationError } from "../errors.ts";
 import { isLoopbackHost } from "../server/request_origin.ts";
 import type { BatchVersion } from "../storage/events.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readableFileIn, readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
-import {
-  durationMsIn,
-  MAX_DURATION_MS,
-  oneOf,
-  optional,
-  parseText,
-  portFrom,
-  quote,
-  type ValueParser,
-} from "./parsers.ts";
+import { durationMsIn, oneOf, optional, parseText, portFrom, quote, type ValueParser } from "./parsers.ts";
 import { SubjectTemplate } from "./subject_template.ts";
 
 /** The default of `nats.timeout`, in milliseconds. */
@@ -74,19 +61,14 @@ export interface NatsSinkConfig extends NatsConnectionConfig {
   readonly subject: SubjectTemplate;
 }
 
-const DEFAULT_SUBJECT = "events.{queue}";
-const DEFAULT_SINK_SUBJECT = "events.{key}";
 const DEFAULT_PORT = "4222";
 
 /** Reads a publisher's destination. @throws {ConfigurationError} */
 export function readNatsDestination(section: ConfigSection): NatsDestinationConfig {
   const connection = readNatsConnection(section);
-  const subject = section.read(
-    "nats.subject",
-    (text) => new SubjectTemplate(text || DEFAULT_SUBJECT, "queue"),
-  );
-  const messages = section.read("nats.messages", optional(oneOf("event", "batch"), "event" as const));
-  const batchVersion = section.read("nats.batch_version", optional(oneOf("2", "2j"), "2" as const));
+  const subject = readSubject(section, "queue");
+  const messages = section.readOptional("nats.messages", oneOf("event", "batch"), "event" as const);
+  const batchVersion = section.readOptional("nats.batch_version", oneOf("2", "2j"), "2" as const);
   if (messages === "batch" && subject.hasFields)
     throw section.error(
       "nats.subject",
@@ -94,19 +76,20 @@ export function readNatsDestination(section: ConfigSection): NatsDestinationConf
     );
   if (messages === "event" && section.has("nats.batch_version"))
     section.warn("nats.batch_version", "has no effect with nats.messages = event");
-  const stream = section.read("nats.stream", optional(parseStreamName, undefined));
+  const stream = section.readOptional("nats.stream", parseStreamName);
   return { kind: "nats", ...connection, stream, subject, messages, batchVersion };
 }
 
 /** Reads a collector's sink. @throws {ConfigurationError} */
 export function readNatsSink(section: ConfigSection): NatsSinkConfig {
   const connection = readNatsConnection(section);
-  const subject = section.read(
-    "nats.subject",
-    (text) => new SubjectTemplate(text || DEFAULT_SINK_SUBJECT, "key"),
-  );
-  const stream = section.read("nats.stream", optional(parseStreamName, undefined));
+  const subject = readSubject(section, "key");
+  const stream = section.readOptional("nats.stream", parseStreamName);
   return { kind: "nats", ...connection, stream, subject };
+}
+
+function readSubject(section: ConfigSection, name: "queue" | "key"): SubjectTemplate {
+  return section.read("nats.subject", (text) => new SubjectTemplate(text || `events.{${name}}`, name));
 }
 
 /** Reads the keys that begin with `nats.` and say how to connect. */
@@ -125,11 +108,8 @@ function readNatsConnection(section: ConfigSection): NatsConnectionConfig {
     servers: servers.addresses,
     login: readLogin(section),
     tls,
-    inboxPrefix: section.read("nats.inbox_prefix", optional(parseSubjectPrefix, "_INBOX")),
-    timeoutMs: section.read(
-      "nats.timeout",
-      optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_NATS_TIMEOUT_MS),
-    ),
+    inboxPrefix: section.readOptional("nats.inbox_prefix", parseSubjectPrefix, "_INBOX"),
+    timeoutMs: section.readOptional("nats.timeout", durationMsIn({ min: 1 }), DEFAULT_NATS_TIMEOUT_MS),
   };
 }
 
@@ -169,11 +149,11 @@ function readLogin(section: ConfigSection): NatsLogin | undefined {
     (text) => new Secret(Buffer.from(text)),
     undefined,
   );
-  const user = section.read("nats.user", optional(parseText, undefined));
+  const user = section.readOptional("nats.user", parseText);
   const password = readSecret(section, "nats.password", secret);
   const token = readSecret(section, "nats.token", secret);
   const nkeySeed = readSecret(section, "nats.nkey_seed", secret);
-  const credentialsFile = section.read("nats.credentials_file", optional(readableFileIn(section), undefined));
+  const credentialsFile = section.readOptional("nats.credentials_file", readableFileIn(section));
   if ((user === undefined) !== (password === undefined))
     throw section.error("nats.user", "needs nats.password or nats.password_file: set both or none");
   const logins: Array<NatsLogin | undefined> = [

@@ -1,17 +1,14 @@
 /**
  * Readers of single values. Each takes the text of a value, after its variables are expanded, and throws a
  * {@link ConfigurationError} without a location; {@link ConfigSection.read} adds it.
- *
- * @module
  */
-
 import { isIPv6 } from "node:net";
 import { ConfigurationError } from "../errors.ts";
 import { anyOf } from "../format.ts";
 import { isLoopbackHost } from "../server/request_origin.ts";
 
 /** The longest duration, in milliseconds: more than a day is a wrong unit. */
-export const MAX_DURATION_MS = 86_400_000;
+const MAX_DURATION_MS = 86_400_000;
 
 /** The default of `grace` and `publisher.grace`, in milliseconds. */
 export const DEFAULT_GRACE_MS = 10_000;
@@ -81,19 +78,24 @@ export function oneOf<T extends string>(...words: readonly T[]): ValueParser<T> 
   };
 }
 
+type DurationRange = Pick<Range, "min"> & Partial<Range>;
+
 const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** Reads a duration such as `250ms`, `3s`, `5m` or `1h` as milliseconds, within a range. */
-export function durationMsIn(range: Range): ValueParser<number> {
+/** Reads a duration such as `250ms`, `3s`, `5m` or `1h` as milliseconds, within a range: by default up to a day. */
+export function durationMsIn({ min, max = MAX_DURATION_MS }: DurationRange): ValueParser<number> {
   return (text) => {
     const [, count = "", unit = ""] = /^(\d+) ?(ms|s|m|h)?$/.exec(text) ?? [];
     const scale = MILLISECONDS[unit];
-    if (count !== "" && scale !== undefined) return checkRange(Number(count) * scale, range, "ms");
+    if (count !== "" && scale !== undefined) return checkRange(Number(count) * scale, { min, max }, "ms");
     const hint =
       count === "" ? "such as 250ms, 3s, 5m or 1h" : `with its unit, such as ${count}s or ${count}ms`;
     throw new ConfigurationError(`expected a duration ${hint}, got ${quote(text)}`);
   };
 }
+
+/** Reads how old an event may be: up to 100 years. */
+export const parseAge: ValueParser<number> = durationMsIn({ min: 0, max: 3_153_600_000_000 });
 
 const BYTES: Readonly<Record<string, number>> = {
   "": 1,

@@ -1,12 +1,8 @@
-/**
- * How to reach a Postgres table: the keys `postgres.*`, the same for a publisher and a collector.
- *
- * @module
- */
+/** How to reach a Postgres table: the keys `postgres.*`, the same for a publisher and a collector. */
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { readSecret, readTlsFiles, Secret, type TlsFiles } from "./credentials.ts";
-import { durationMsIn, MAX_DURATION_MS, oneOf, optional, quote } from "./parsers.ts";
+import { durationMsIn, oneOf, quote } from "./parsers.ts";
 
 /** How long a batch may take, from the connection to the answer, in milliseconds. */
 const DEFAULT_POSTGRES_TIMEOUT_MS = 10_000;
@@ -67,16 +63,14 @@ export function readPostgres(section: ConfigSection): PostgresConfig {
         ? "sslmode=require does not check who answers: use sslmode=verify-full, and postgres.tls_ca_file for a private authority"
         : "events are sent unencrypted to another machine: add ?sslmode=verify-full",
     );
+  const timeout = durationMsIn({ min: 1 });
   return {
     kind: "postgres",
     address,
     tls,
-    table: section.read("postgres.table", optional(parseTable, "events")),
-    partition: section.read("postgres.partition", optional(oneOf("none", "day"), "none" as const)),
-    timeoutMs: section.read(
-      "postgres.timeout",
-      optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_POSTGRES_TIMEOUT_MS),
-    ),
+    table: section.readOptional("postgres.table", parseTable, "events"),
+    partition: section.readOptional("postgres.partition", oneOf("none", "day"), "none" as const),
+    timeoutMs: section.readOptional("postgres.timeout", timeout, DEFAULT_POSTGRES_TIMEOUT_MS),
   };
 }
 
@@ -85,7 +79,8 @@ export function describePostgres({ address: { host, port, database }, table }: P
   return `postgres://${host}:${port}/${database}/${table}`;
 }
 
-const FORM = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+const FORM =
+  "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %23, %2F, %3F and %40 for # / ? @ in the password";
 
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.-]+)$/i;
 
@@ -94,13 +89,15 @@ function parseAddress(text: string): PostgresAddress {
   // With a user, a URL must have a host; for a Unix socket that is the parameter `host`.
   const standard = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[:/])/, "$1localhost");
   if (!/^postgres(?:ql)?:\/\//.test(text) || !URL.canParse(standard)) throw new ConfigurationError(FORM);
-  const { username, password, hostname, port, pathname, searchParams } = new URL(standard);
+  const { username, password, hostname, port, pathname, search, searchParams, hash } = new URL(standard);
+  const database = decode(pathname.slice(1));
+  // Behind the host these are parts of a password: messages would show what comes before and after them.
+  const isCut = hash !== "" || `${pathname}${search}`.includes("@");
+  if (isCut || username === "" || !HOST.test(hostname) || database === "" || database.includes("/"))
+    throw new ConfigurationError(FORM);
   const unknown = [...searchParams.keys()].find((name) => name !== "sslmode" && name !== "host");
   if (unknown !== undefined)
     throw new ConfigurationError(`has the parameter ${quote(unknown)}: only sslmode and host are known`);
-  const database = decode(pathname.slice(1));
-  if (username === "" || !HOST.test(hostname) || database === "" || database.includes("/"))
-    throw new ConfigurationError(FORM);
   return {
     host: searchParams.get("host") ?? hostname.replace(/^\[(.*)\]$/, "$1"),
     port: port === "" ? DEFAULT_PORT : Number(port),

@@ -4,10 +4,7 @@
  *
  * Source of the keys and defaults: baseplate.py `baseplate/sidecars/event_publisher.py` and
  * `baseplate/lib/metrics.py`; those it does not have are marked "ours".
- *
- * @module
  */
-
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, OBJECT, STRING } from "../options.ts";
 import { MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS } from "../storage/dead_letters.ts";
@@ -34,7 +31,6 @@ import {
   integerIn,
   isLocal,
   type ListenAddress,
-  MAX_DURATION_MS,
   optional,
   parseBoolean,
   parseEndpoint,
@@ -231,27 +227,19 @@ export function parsePublisherConfig(
   const queueName = checkQueueName(options.queueName ?? DEFAULT_QUEUE_NAME);
   const section = openSection(text, ["event-publisher", queueName], options);
   const destination = readDestination(section);
+  const count = integerIn({ min: 1, max: MAX_CONCURRENCY });
   return {
     queueName,
     ...readQueueLocation(section),
-    maxQueueSize: section.read(
-      "max_queue_size",
-      optional(integerIn({ min: 1, max: EVENTS_CEILING }), undefined),
-    ),
+    maxQueueSize: section.readOptional("max_queue_size", integerIn({ min: 1, max: EVENTS_CEILING })),
     destination,
     dropFields: readDropFields(section, destination),
     batch: readBatch(section),
     deadLetters: readDeadLetters(section),
     subscription: readSubscription(section),
     retention: readRetention(section),
-    concurrency: section.read(
-      "publisher.concurrency",
-      optional(integerIn({ min: 1, max: MAX_CONCURRENCY }), DEFAULT_CONCURRENCY),
-    ),
-    graceMs: section.read(
-      "publisher.grace",
-      optional(durationMsIn({ min: 0, max: MAX_DURATION_MS }), DEFAULT_GRACE_MS),
-    ),
+    concurrency: section.readOptional("publisher.concurrency", count, DEFAULT_CONCURRENCY),
+    graceMs: section.readOptional("publisher.grace", durationMsIn({ min: 0 }), DEFAULT_GRACE_MS),
     admin: readAdmin(section),
     metrics: readMetrics(section),
     warnings: section.finish(),
@@ -259,23 +247,20 @@ export function parsePublisherConfig(
 }
 
 function readBatch(section: ConfigSection): PublisherConfig["batch"] {
-  const age = durationMsIn({ min: 0, max: MAX_DURATION_MS });
+  const age = durationMsIn({ min: 0 });
   const size = bytesIn({ min: MIN_BATCH_BYTES, max: MAX_BATCH_BYTES });
   return {
-    maxAgeMs: section.read("batch.max_age", optional(age, DEFAULT_BATCH_MAX_AGE_MS)),
-    minIntervalMs: section.read("batch.min_interval", optional(age, DEFAULT_BATCH_MIN_INTERVAL_MS)),
-    gzipLevel: section.read("batch.gzip_level", optional(integerIn({ min: 1, max: 9 }), DEFAULT_GZIP_LEVEL)),
-    maxEvents: section.read(
-      "batch.max_events",
-      optional(integerIn({ min: 1, max: MAX_BATCH_BYTES }), undefined),
-    ),
-    maxBytes: section.read("batch.max_bytes", optional(size, MAX_BATCH_BYTES)),
+    maxAgeMs: section.readOptional("batch.max_age", age, DEFAULT_BATCH_MAX_AGE_MS),
+    minIntervalMs: section.readOptional("batch.min_interval", age, DEFAULT_BATCH_MIN_INTERVAL_MS),
+    gzipLevel: section.readOptional("batch.gzip_level", integerIn({ min: 1, max: 9 }), DEFAULT_GZIP_LEVEL),
+    maxEvents: section.readOptional("batch.max_events", integerIn({ min: 1, max: MAX_BATCH_BYTES })),
+    maxBytes: section.readOptional("batch.max_bytes", size, MAX_BATCH_BYTES),
   };
 }
 
 /** Thrift events have no names: a name would match nothing, and what it was to hide would leave. */
 function readDropFields(section: ConfigSection, destination: DestinationConfig): readonly string[] {
-  const fields = section.read("publisher.drop_fields", optional(parseFields, []));
+  const fields = section.readOptional("publisher.drop_fields", parseFields, []);
   const named = fields.find((field) => !/^\d+(?:\.\d+)*$/.test(field));
   if (named !== undefined && destination.kind === "collector" && destination.version === "2")
     throw section.error(
@@ -297,17 +282,17 @@ function readDeadLetters(section: ConfigSection): PublisherConfig["deadLetters"]
   const count = integerIn({ min: 1, max: DEAD_LETTERS_CEILING });
   const size = bytesIn({ min: MIN_BATCH_BYTES, max: DEAD_LETTER_BYTES_CEILING });
   return {
-    maxCount: section.read("dead_letters.max_count", optional(count, MAX_DEAD_LETTERS)),
-    maxBytes: section.read("dead_letters.max_bytes", optional(size, MAX_DEAD_LETTER_BYTES)),
-    maxShare: section.read("dead_letters.max_share", optional(parseShare, DEFAULT_DEAD_LETTER_MAX_SHARE)),
+    maxCount: section.readOptional("dead_letters.max_count", count, MAX_DEAD_LETTERS),
+    maxBytes: section.readOptional("dead_letters.max_bytes", size, MAX_DEAD_LETTER_BYTES),
+    maxShare: section.readOptional("dead_letters.max_share", parseShare, DEFAULT_DEAD_LETTER_MAX_SHARE),
   };
 }
 
 function readSubscription(section: ConfigSection): PublisherConfig["subscription"] {
   return {
-    name: section.read("publisher.subscription", optional(checkSubscriptionName, DEFAULT_SUBSCRIPTION)),
-    start: section.read("subscription.start", optional(parseSubscriptionStart, undefined)),
-    lagLimit: section.read("subscription.lag_limit", optional(parseLagLimit, undefined)),
+    name: section.readOptional("publisher.subscription", checkSubscriptionName, DEFAULT_SUBSCRIPTION),
+    start: section.readOptional("subscription.start", parseSubscriptionStart),
+    lagLimit: section.readOptional("subscription.lag_limit", parseLagLimit),
   };
 }
 
@@ -322,8 +307,8 @@ function readRetention(section: ConfigSection): PublisherConfig["retention"] {
   const age = durationMsIn({ min: 1, max: MAX_RETENTION_MS });
   const size = bytesIn({ min: 1, max: MAX_RETENTION_BYTES });
   const isGiven = section.has("queue.retention") || section.has("queue.retention_bytes");
-  const maxAgeMs = section.read("queue.retention", optional(unlessOff(age), undefined));
-  const maxBytes = section.read("queue.retention_bytes", optional(unlessOff(size), undefined));
+  const maxAgeMs = section.readOptional("queue.retention", unlessOff(age));
+  const maxBytes = section.readOptional("queue.retention_bytes", unlessOff(size));
   return isGiven ? { maxAgeMs, maxBytes } : undefined;
 }
 
@@ -350,10 +335,8 @@ export function parseLagLimit(text: string): LagLimit {
 }
 
 function readAdmin(section: ConfigSection): PublisherConfig["admin"] {
-  const listen = section.read(
-    "admin.listen",
-    optional((text) => parseListenAddressOrOff(text, section.parsePath), DEFAULT_ADMIN_LISTEN),
-  );
+  const addressOrOff = (text: string) => parseListenAddressOrOff(text, section.parsePath);
+  const listen = section.readOptional("admin.listen", addressOrOff, DEFAULT_ADMIN_LISTEN);
   const token = readSecret(section, "admin.token", optional(parseToken, undefined));
   if (listen !== undefined && token === undefined && !isLocal(listen)) {
     const problem = `${formatAddress(listen)} is reachable from other machines: set admin.token or admin.token_file, or listen on 127.0.0.1`;
@@ -367,9 +350,9 @@ function readAdmin(section: ConfigSection): PublisherConfig["admin"] {
 function readMetrics(section: ConfigSection): MetricsConfig {
   return {
     namespace: section.read("metrics.namespace", parseNamespace, { keepUnset: true }),
-    endpoint: section.read("metrics.endpoint", optional(parseEndpoint, undefined)),
-    logIfUnconfigured: section.read("metrics.log_if_unconfigured", optional(parseBoolean, false)),
-    swallowNetworkErrors: section.read("metrics.swallow_network_errors", optional(parseBoolean, false)),
+    endpoint: section.readOptional("metrics.endpoint", parseEndpoint),
+    logIfUnconfigured: section.readOptional("metrics.log_if_unconfigured", parseBoolean, false),
+    swallowNetworkErrors: section.readOptional("metrics.swallow_network_errors", parseBoolean, false),
   };
 }
 
@@ -403,8 +386,8 @@ export interface QueueLocation {
 
 /** Reads it from a publisher's section. @throws {ConfigurationError} */
 function readQueueLocation(section: ConfigSection): QueueLocation {
-  const directory = section.read("queue.directory", optional(section.parsePath, undefined));
-  const file = section.read("queue.file", optional(section.parsePath, undefined));
+  const directory = section.readOptional("queue.directory", section.parsePath);
+  const file = section.readOptional("queue.file", section.parsePath);
   const ballastBytes = file === undefined ? DEFAULT_BALLAST_BYTES : 0;
   if (file !== undefined && directory !== undefined)
     throw section.error("queue.file", "and queue.directory are both set: keep one of them");
@@ -413,9 +396,9 @@ function readQueueLocation(section: ConfigSection): QueueLocation {
   return {
     directory,
     file,
-    ballastBytes: section.read("queue.ballast", optional(parseSizeOrOff, ballastBytes)),
-    fileMode: section.read("queue.file_mode", optional(parseFileMode, DEFAULT_FILE_MODE)),
-    allowNetworkFileSystem: section.read("queue.allow_network_file_system", optional(parseBoolean, false)),
+    ballastBytes: section.readOptional("queue.ballast", parseSizeOrOff, ballastBytes),
+    fileMode: section.readOptional("queue.file_mode", parseFileMode, DEFAULT_FILE_MODE),
+    allowNetworkFileSystem: section.readOptional("queue.allow_network_file_system", parseBoolean, false),
   };
 }
 

@@ -1,13 +1,8 @@
-/**
- * Where a collector stores events: the keys `sink`, `output` and `output.*` of `[event-collector]`.
- *
- * @module
- */
-
+/** Where a collector stores events: the keys `sink`, `output` and `output.*` of `[event-collector]`. */
 import { DEFAULT_FSYNC_INTERVAL_MS, DEFAULT_OUTPUT_MODE } from "./collector_defaults.ts";
 import type { ConfigSection } from "./config_section.ts";
 import { type NatsSinkConfig, natsSettings, readNatsSink } from "./nats_config.ts";
-import { bytesIn, durationMsIn, MAX_DURATION_MS, oneOf, optional, parseFileMode } from "./parsers.ts";
+import { bytesIn, durationMsIn, oneOf, parseFileMode } from "./parsers.ts";
 import { describePostgres, type PostgresConfig, postgresSettings, readPostgres } from "./postgres_config.ts";
 
 /** The smallest `output.rotate_size`, in bytes: a few batches. */
@@ -92,7 +87,7 @@ const FILE_KEYS = ["output.rotate_size", "output.rotate_age"];
 
 /** Reads the sink from the collector's section. @throws {ConfigurationError} */
 export function readSink(section: ConfigSection): SinkConfig {
-  const kind = section.read("sink", optional(oneOf(...KINDS), "file" as const));
+  const kind = section.readOptional("sink", oneOf(...KINDS), "file" as const);
   return SINKS[kind].read(section);
 }
 
@@ -118,18 +113,13 @@ function outputSettings({
 }
 
 function readFileSink(section: ConfigSection): FileSinkConfig {
+  const size = bytesIn({ min: MIN_ROTATE_BYTES, max: MAX_ROTATE_BYTES });
   return {
     kind: "file",
     path: section.read("output", (text) => section.parsePath(text || "events.jsonl")),
     ...readOutput(section),
-    rotateSizeBytes: section.read(
-      "output.rotate_size",
-      optional(bytesIn({ min: MIN_ROTATE_BYTES, max: MAX_ROTATE_BYTES }), undefined),
-    ),
-    rotateAgeMs: section.read(
-      "output.rotate_age",
-      optional(durationMsIn({ min: MIN_ROTATE_AGE_MS, max: MAX_DURATION_MS }), undefined),
-    ),
+    rotateSizeBytes: section.readOptional("output.rotate_size", size),
+    rotateAgeMs: section.readOptional("output.rotate_age", durationMsIn({ min: MIN_ROTATE_AGE_MS })),
   };
 }
 
@@ -157,18 +147,16 @@ function readPostgresSink(section: ConfigSection): PostgresConfig {
 }
 
 function readOutput(section: ConfigSection): OutputConfig {
-  const fileMode = section.read("output.mode", optional(parseFileMode, DEFAULT_OUTPUT_MODE));
+  const fileMode = section.readOptional("output.mode", parseFileMode, DEFAULT_OUTPUT_MODE);
   return { ...readSync(section), fileMode };
 }
 
 function readSync(section: ConfigSection): SyncConfig {
-  const fsync = section.read("output.fsync", optional(oneOf(...POLICIES), "always" as const));
+  const fsync = section.readOptional("output.fsync", oneOf(...POLICIES), "always" as const);
   const problem = `needs output.fsync = interval, got ${fsync}: change one of them`;
   if (fsync !== "interval") rejectKeys(section, ["output.fsync_interval"], problem);
-  const fsyncIntervalMs = section.read(
-    "output.fsync_interval",
-    optional(durationMsIn({ min: 1, max: MAX_DURATION_MS }), DEFAULT_FSYNC_INTERVAL_MS),
-  );
+  const interval = durationMsIn({ min: 1 });
+  const fsyncIntervalMs = section.readOptional("output.fsync_interval", interval, DEFAULT_FSYNC_INTERVAL_MS);
   return { fsync, fsyncIntervalMs };
 }
 

@@ -1,8 +1,6 @@
 /**
  * The template of the subject of an event's message: text with a name that all events share, such as the queue's, and
  * fields of the event in braces.
- *
- * @module
  */
 import { ConfigurationError } from "../errors.ts";
 import { checkOption, STRING } from "../options.ts";

@@ -1,8 +1,4 @@
-/**
- * Metric families, built from counts that exist already.
- *
- * @module
- */
+/** Metric families, built from counts that exist already. */
 
 /** Labels and their values. */
 export type Labels = Readonly<Record<string, string>>;
@@ -44,13 +40,22 @@ export function histogram(name: string, help: string, { bounds, counts, sum }: H
 }
 
 /** A metric with one value. */
-export function single<From>(type: Family["type"], [name, help, read]: MetricRow<From>, from: From): Family {
-  return { name, help, type, samples: [{ labels: {}, value: read(from) }] };
+export function single<From>([name, help, read]: MetricRow<From>, from: From): Family {
+  return { name, help, type: typeOf(name), samples: [{ labels: {}, value: read(from) }] };
 }
 
-/** A sample for each value of a label. */
-export function samplesBy(label: string, counts: Readonly<Record<string, number>>): Sample[] {
-  return Object.entries(counts).map(([key, value]) => ({ labels: { [label]: key } as Labels, value }));
+/** A metric with a sample for each value of a label. */
+export function byLabel(
+  [name, help, label]: readonly [name: string, help: string, label: string],
+  values: readonly (readonly [of: string, value: number])[],
+): Family {
+  const samples = values.map(([of, value]) => ({ labels: { [label]: of }, value }));
+  return { name, help, type: typeOf(name), samples };
+}
+
+/** Source: https://prometheus.io/docs/practices/naming/. */
+function typeOf(name: string): "counter" | "gauge" {
+  return name.endsWith("_total") ? "counter" : "gauge";
 }
 
 /** The counts of a histogram. */

@@ -1,8 +1,4 @@
-/**
- * Metrics in the text formats of Prometheus.
- *
- * @module
- */
+/** Metrics in the text formats of Prometheus. */
 import type { Context } from "hono";
 import { accepts } from "hono/accepts";
 import type { Metric, RegistryContentType } from "prom-client";

@@ -1,10 +1,7 @@
 /**
  * Metrics in statsd's format, with the same packets as baseplate.py.
  * Source: baseplate.py `baseplate/lib/metrics.py`.
- *
- * @module
  */
-
 import { createSocket, type Socket } from "node:dgram";
 import { type LookupAddress, lookup } from "node:dns";
 import { isIP } from "node:net";
@@ -64,23 +61,14 @@ export function joinName(...parts: string[]): string {
     .join(".");
 }
 
-/** `NAME:DELTA|c`, with `|@RATE` if the sample rate is below 1. */
-export function formatCounter(name: string, delta: number, sampleRate = 1): string {
-  return `${name}:${formatNumber(delta)}|c${formatSampleRate(sampleRate)}`;
+/** `NAME:DELTA|c`. */
+export function formatCounter(name: string, delta: number): string {
+  return `${name}:${formatNumber(delta)}|c`;
 }
 
-/** `NAME:MS|ms`, with `|@RATE` if the sample rate is below 1. */
-export function formatTimer(name: string, elapsedMs: number, sampleRate = 1): string {
-  return `${name}:${formatNumber(elapsedMs)}|ms${formatSampleRate(sampleRate)}`;
-}
-
-/** `NAME:VALUE|g`. */
-export function formatGauge(name: string, value: number): string {
-  return `${name}:${formatNumber(value)}|g`;
-}
-
-function formatSampleRate(sampleRate: number): string {
-  return sampleRate < 1 ? `|@${formatNumber(sampleRate)}` : "";
+/** `NAME:MS|ms`. */
+export function formatTimer(name: string, elapsedMs: number): string {
+  return `${name}:${formatNumber(elapsedMs)}|ms`;
 }
 
 /** Formats a finite number like C's `%g`: six significant digits, no trailing zeros, an exponent outside 1e-4 to 1e6. */

@@ -1,9 +1,4 @@
-/**
- * Batches: which events go into the next one, when it is full, and when it is due.
- *
- * @module
- */
-
+/** Batches: which events go into the next one, when it is full, and when it is due. */
 import type { ClaimState, Lease, LeaseTable, ReclaimOptions } from "../storage/leases.ts";
 
 /** The smallest batch size that a 413 can set, in bytes: smaller requests cost more than they carry. */

@@ -1,8 +1,4 @@
-/**
- * How many requests may be in flight at once.
- *
- * @module
- */
+/** How many requests may be in flight at once. */
 
 /** With fewer requests in flight, the publisher's own work limits the speed, not the collector's latency. */
 const FIRST_LIMIT = 4;

@@ -1,8 +1,4 @@
-/**
- * What a publisher counts while it runs.
- *
- * @module
- */
+/** What a publisher counts while it runs. */
 import { Histogram, type HistogramStats } from "../metrics/family.ts";
 import type { Outcome } from "./destinations/destination.ts";
 

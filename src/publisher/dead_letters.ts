@@ -1,8 +1,4 @@
-/**
- * Managing the dead letters of a queue while it is published.
- *
- * @module
- */
+/** Managing the dead letters of a queue while it is published. */
 import { setImmediate } from "node:timers/promises";
 import {
   type DeadLetter,

@@ -1,20 +1,15 @@
-/**
- * What follows from an outcome: for the lease, and for the next batches.
- *
- * @module
- */
-
+/** What follows from an outcome: for the lease, and for the next batches. */
 import type { Lease } from "../storage/leases.ts";
 import type { BatchSize } from "./batcher.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
 import type { PublisherCounts } from "./counts.ts";
+import type { Identity, Settlement } from "./delivery.ts";
 import type { Misconfigured, PartiallyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
 import type { PublisherProblem, PublisherStatus } from "./health.ts";
 import * as log from "./log.ts";
 import type { PoisonGuard } from "./poison_guard.ts";
 import type { Sent } from "./sender.ts";
-import type { Identity, Settlement } from "./settler.ts";
 
 /** Dependencies of a {@link DeliveryPolicy}. */
 export interface DeliveryPolicyDependencies {
@@ -211,8 +206,8 @@ function notAccepted({ accepted: _, ...others }: PublisherCounts["requests"]): n
 }
 
 /** Whether the destination may have received the events. */
-function mayHaveArrived(failure: Unavailable | Misconfigured): boolean {
-  return failure.kind === "unavailable" && failure.isUnsent !== true;
+function mayHaveArrived({ kind, isTransport, isUnsent }: Unavailable | Misconfigured): boolean {
+  return isUnsent !== true && (kind === "unavailable" || isTransport === true);
 }
 
 function describe({ status, response }: Pick<Rejected, "status" | "response">): string {

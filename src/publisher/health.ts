@@ -1,8 +1,4 @@
-/**
- * The state of a publisher, and its health.
- *
- * @module
- */
+/** The state of a publisher, and its health. */
 import { countOf } from "../format.ts";
 import { ROLLED_BACK_WARNING_MS } from "../storage/epochs.ts";
 import { NEARLY_FULL, type QueueState } from "../storage/events.ts";

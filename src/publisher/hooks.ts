@@ -1,8 +1,4 @@
-/**
- * Hooks of a service that runs a publisher itself.
- *
- * @module
- */
+/** Hooks of a service that runs a publisher itself. */
 import { setInterval } from "node:timers";
 import { type Health, type HealthReport, healthOf, type PublisherStatus } from "./health.ts";
 import { logHookFailed } from "./log.ts";

@@ -1,8 +1,4 @@
-/**
- * Maintenance of the queue file: trim, checkpoint, sync, compact, and keep a ballast.
- *
- * @module
- */
+/** Maintenance of the queue file: trim, checkpoint, sync, compact, and keep a ballast. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ballast } from "../storage/ballast.ts";
 import { removeAbandoned } from "../storage/locations.ts";
@@ -10,8 +6,8 @@ import type { QueueFile } from "../storage/queue_file.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
 import { Trimmer } from "../storage/trim.ts";
 import { type Checkpoints, compact, syncWal } from "../storage/wal.ts";
+import type { StorageBreaker } from "./circuit_breaker.ts";
 import * as log from "./log.ts";
-import type { StorageBreaker } from "./storage_breaker.ts";
 import { type Timings, WakeableSleep } from "./waiting.ts";
 
 /** How often the -wal is checked, in milliseconds. */

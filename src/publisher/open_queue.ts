@@ -1,14 +1,10 @@
-/**
- * Opening the queue of a publisher.
- *
- * @module
- */
+/** Opening the queue of a publisher. */
 import type { PublisherConfig } from "../config/publisher_config.ts";
 import { ConfigurationError } from "../errors.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { EventTable } from "../storage/events.ts";
 import { isPartOfQueue, locateQueueFile } from "../storage/locations.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS, isBusy, retryWhileBusy } from "../storage/lock_wait.ts";
+import { isBusy, retryWhileBusy } from "../storage/lock_wait.ts";
 import { OPEN_TIMEOUT_MS, QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
@@ -90,17 +86,10 @@ function noteDestination(
 /** Opens the file. On a full disk it deletes the ballast of an earlier publisher first. */
 function openFile(path: string, config: PublisherConfig): QueueFile {
   const { file, fileMode, ballastBytes, allowNetworkFileSystem } = config;
-  const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
   const open = () =>
     file === undefined
-      ? QueueFile.open(path, {
-          role: "publisher",
-          durability: "process",
-          busyTimeoutMs,
-          fileMode,
-          allowNetworkFileSystem,
-        })
-      : QueueFile.openOutbox(path, { busyTimeoutMs });
+      ? QueueFile.open(path, { role: "publisher", fileMode, allowNetworkFileSystem })
+      : QueueFile.openOutbox(path);
   try {
     return open();
   } catch (error) {

@@ -1,8 +1,4 @@
-/**
- * The publisher: sends the events of a queue file to a destination.
- *
- * @module
- */
+/** The publisher: sends the events of a queue file to a destination. */
 import { clearInterval, setInterval } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import type { PublisherConfig } from "../config/publisher_config.ts";
@@ -18,12 +14,13 @@ import type { DriverName } from "../storage/sqlite/sqlite.ts";
 import { Checkpoints, DurableEvents, WalWatcher } from "../storage/wal.ts";
 import { VERSION } from "../version.ts";
 import { Batcher, BatchSize } from "./batcher.ts";
+import { StorageBreaker } from "./circuit_breaker.ts";
 import { PublisherCounts } from "./counts.ts";
 import { DeadLetters } from "./dead_letters.ts";
-import { Deliveries } from "./delivery.ts";
+import { Deliveries, Settler } from "./delivery.ts";
 import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
-import { openDestination } from "./destinations/open_destination.ts";
+import { openDestination } from "./destinations/destination.ts";
 import { healthOf, type PublisherMetrics, type PublisherProblem, type PublisherStatus } from "./health.ts";
 import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
@@ -31,8 +28,6 @@ import { Maintenance } from "./maintenance.ts";
 import { type OpenQueue, openQueue } from "./open_queue.ts";
 import { DEAD_LETTER_MEMORY_MS, PoisonGuard } from "./poison_guard.ts";
 import { Sender } from "./sender.ts";
-import { Settler } from "./settler.ts";
-import { StorageBreaker } from "./storage_breaker.ts";
 import type { PublishTracing } from "./tracing.ts";
 import { type TransformOptions, withTransform } from "./transform.ts";
 import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";

@@ -1,9 +1,4 @@
-/**
- * Sending one lease: read its events, prepare the request, send it, count the outcome.
- *
- * @module
- */
-
+/** Sending one lease: read its events, prepare the request, send it, count the outcome. */
 import type { StatsdClient } from "../metrics/statsd.ts";
 import type { Lease, LeaseTable } from "../storage/leases.ts";
 import type { DurableEvents } from "../storage/wal.ts";

@@ -1,9 +1,4 @@
-/**
- * OpenTelemetry: a span for each request to the destination, with links to the spans that put its events.
- *
- * @module
- */
-
+/** OpenTelemetry: a span for each request to the destination, with links to the spans that put its events. */
 import { VERSION } from "../version.ts";
 import type { Outcome } from "./destinations/destination.ts";
 

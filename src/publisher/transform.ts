@@ -1,8 +1,6 @@
 /**
  * How events are changed before they are sent: by a function of the service, and by dropping fields. The queue's file
  * keeps them as they were put.
- *
- * @module
  */
 import type { PublisherCounts } from "./counts.ts";
 import type {

@@ -1,8 +1,4 @@
-/**
- * How a publisher waits: for how long, and what wakes it.
- *
- * @module
- */
+/** How a publisher waits: for how long, and what wakes it. */
 import { BACKOFF_MAX_MS, LEASE_MARGIN_MS } from "../wire/retry_after.ts";
 
 /** The durations that no setting changes, in milliseconds. Only tests change them. */

@@ -1,8 +1,4 @@
-/**
- * What puts are given: an event to serialize, or several.
- *
- * @module
- */
+/** What puts are given: an event to serialize, or several. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import {
   ConfigurationError,

@@ -1,8 +1,4 @@
-/**
- * The queue as a service sees it.
- *
- * @module
- */
+/** The queue as a service sees it. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type EventError, EventQueueClosedError, EventQueueFullError } from "../errors.ts";
 import {

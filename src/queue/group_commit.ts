@@ -1,8 +1,4 @@
-/**
- * Puts that share a commit.
- *
- * @module
- */
+/** Puts that share a commit. */
 import { setImmediate, setTimeout } from "node:timers";
 import { isBusy } from "../storage/lock_wait.ts";
 

@@ -1,8 +1,4 @@
-/**
- * Counting the events that puts reject.
- *
- * @module
- */
+/** Counting the events that puts reject. */
 import process from "node:process";
 import { setTimeout } from "node:timers";
 import { EventError, EventQueueFullError, EventStorageError, EventTooLargeError } from "../errors.ts";

@@ -1,8 +1,4 @@
-/**
- * Reading a subscription in the process of a service.
- *
- * @module
- */
+/** Reading a subscription in the process of a service. */
 import { setTimeout } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkOptions, FUNCTION, OBJECT, type OptionKind, type OptionKinds, wholeFrom } from "../options.ts";

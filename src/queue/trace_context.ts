@@ -1,9 +1,4 @@
-/**
- * Which span puts an event.
- *
- * @module
- */
-
+/** Which span puts an event. */
 import type { OptionKind } from "../options.ts";
 
 /** The context of a span. */

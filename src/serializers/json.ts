@@ -1,9 +1,4 @@
-/**
- * The serializer of v2j events: JSON.
- *
- * @module
- */
-
+/** The serializer of v2j events: JSON. */
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { inspect } from "node:util";

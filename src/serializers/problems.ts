@@ -1,9 +1,4 @@
-/**
- * The texts of rejections. They never show the text of a string, because it may be personal.
- *
- * @module
- */
-
+/** The texts of rejections. They never show the text of a string, because it may be personal. */
 import { abbreviate, describe } from "../format.ts";
 import type { IntegerType } from "./thrift_values.ts";
 

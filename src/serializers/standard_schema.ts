@@ -1,8 +1,6 @@
 /**
  * Checks events with a schema before they are serialized. Any Standard Schema works (https://standardschema.dev), such as
  * those of zod, valibot and arktype.
- *
- * @module
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigurationError, EventError, EventInvalidError, type EventIssue } from "../errors.ts";

@@ -13,9 +13,8 @@
  * @module
  */
 
-import { didYouMean } from "../did_you_mean.ts";
 import { EventSerializationError } from "../errors.ts";
-import { describe, errorName } from "../format.ts";
+import { describe, didYouMean, errorName } from "../format.ts";
 import { fieldPath, hasSymbols, isPlainObject, pathSegment, SYMBOL_PROBLEM } from "./problems.ts";
 import { NO_STRUCT, ThriftJsonWriter } from "./thrift_protocol.ts";
 

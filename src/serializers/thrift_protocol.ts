@@ -1,9 +1,4 @@
-/**
- * Writes Thrift structs in Apache Thrift's JSON protocol: `{"1":{"str":"web"},"2":{"i64":7}}`.
- *
- * @module
- */
-
+/** Writes Thrift structs in Apache Thrift's JSON protocol: `{"1":{"str":"web"},"2":{"i64":7}}`. */
 import { EventSerializationError } from "../errors.ts";
 import { abbreviate, describe } from "../format.ts";
 import {

@@ -3,10 +3,7 @@
  *
  * Code generated for JavaScript uses objects for maps, so every map key is a string. Therefore a key may also be the
  * string that JavaScript makes of the value: `"7"` for an i32 or i64, `"0.1"` for a double, `"true"` for a bool.
- *
- * @module
  */
-
 import { Buffer } from "node:buffer";
 
 /** npm node-int64's `Int64`, which npm thrift has as `thrift.Int64`: eight bytes, the most significant first. */

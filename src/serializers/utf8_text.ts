@@ -1,9 +1,4 @@
-/**
- * A text in UTF-8 that grows.
- *
- * @module
- */
-
+/** A text in UTF-8 that grows. */
 import { Buffer } from "node:buffer";
 
 const FIRST_BYTES = 4_096;

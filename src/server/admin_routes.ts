@@ -1,8 +1,4 @@
-/**
- * What the admin routes of publisher and collector share: the token, and the response of `/health`.
- *
- * @module
- */
+/** What the admin routes of publisher and collector share: the token, and the response of `/health`. */
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";

@@ -1,8 +1,4 @@
-/**
- * Limits the open connections of a listener.
- *
- * @module
- */
+/** Limits the open connections of a listener. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 

@@ -1,8 +1,4 @@
-/**
- * Where a request comes from: this machine, this user, or a client behind a proxy.
- *
- * @module
- */
+/** Where a request comes from: this machine, this user, or a client behind a proxy. */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { endianness } from "node:os";

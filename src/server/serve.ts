@@ -1,9 +1,4 @@
-/**
- * Serves an app on a TCP port or a unix socket: one code path on Bun, Deno and Node.
- *
- * @module
- */
-
+/** Serves an app on a TCP port or a unix socket: one code path on Bun, Deno and Node. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { chmod, lstat, rm } from "node:fs/promises";

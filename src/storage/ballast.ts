@@ -1,8 +1,4 @@
-/**
- * Space that is freed when other programs have filled the disk.
- *
- * @module
- */
+/** Space that is freed when other programs have filled the disk. */
 import { randomFillSync } from "node:crypto";
 import { lstatSync, rmSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";

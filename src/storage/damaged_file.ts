@@ -3,8 +3,6 @@
  *
  * The format is that of https://www.sqlite.org/fileformat2.html. SQLite's own `.recover` is in its command-line program
  * alone, and not in any of the three libraries.
- *
- * @module
  */
 import { readFileSync } from "node:fs";
 

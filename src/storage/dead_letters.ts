@@ -1,8 +1,4 @@
-/**
- * The dead letters: events that the collector rejected by themselves, kept for the operator.
- *
- * @module
- */
+/** The dead letters: events that the collector rejected by themselves, kept for the operator. */
 import type { EventTable } from "./events.ts";
 import type { QueueFile } from "./queue_file.ts";
 import { DEFAULT_SUBSCRIPTION, SubscriptionTable } from "./subscriptions.ts";
@@ -134,13 +130,13 @@ export class DeadLetterTable {
   }
 
   /**
-   * Copies events to the dead letters, in a transaction of the caller's, who settles them. Returns how
-   * many older dead letters were dropped for them: a destination that rejects must not fill the disk.
+   * Copies an event to the dead letters, in a transaction of the caller's, who settles it. Returns how
+   * many older dead letters were dropped for it: a destination that rejects must not fill the disk.
    */
-  insert(firstId: number, lastId: number, { status, response, attempts }: DeadLetterCause): number {
+  insert(id: number, { status, response, attempts }: DeadLetterCause): number {
     const mine = this.#subscriptionId;
-    this.#sql.removeRange.run(mine, firstId, lastId); // one that is replayed may be here already
-    this.#sql.insert.run(mine, Date.now(), attempts, status, response, firstId, lastId);
+    this.#sql.remove.run(mine, id); // one that is replayed may be here already
+    this.#sql.insert.run(mine, Date.now(), attempts, status, response, id);
     let dropped = 0;
     while (this.#isOverfull() && this.#sql.dropOldest.run(mine).changes > 0) dropped++;
     if (dropped > 0) this.#sql.addDropped.run(dropped, mine);
@@ -203,10 +199,10 @@ function prepareStatements(file: QueueFile) {
     get: file.prepare<[number, number], DeadLetter>(
       `SELECT ${SUMMARY}, body FROM eventspool_dead_letter WHERE subscription_id = ? AND id = ?`,
     ),
-    insert: file.prepare<[number, number, number, number, string, number, number]>(
+    insert: file.prepare<[number, number, number, number, string, number]>(
       `INSERT INTO eventspool_dead_letter
          (subscription_id, id, put_at_ms, dead_at_ms, attempts, status, response, body)
-       SELECT ?, id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id BETWEEN ? AND ?`,
+       SELECT ?, id, put_at_ms, ?, ?, ?, ?, body FROM eventspool_event WHERE id = ?`,
     ),
     // Not by time: after the clock was set back, that would be the new one.
     dropOldest: file.prepare<[number]>(
@@ -227,9 +223,6 @@ function prepareStatements(file: QueueFile) {
     ),
     remove: file.prepare<[number, number]>(
       "DELETE FROM eventspool_dead_letter WHERE subscription_id = ? AND id = ?",
-    ),
-    removeRange: file.prepare<[number, number, number]>(
-      "DELETE FROM eventspool_dead_letter WHERE subscription_id = ? AND id BETWEEN ? AND ?",
     ),
   };
 }

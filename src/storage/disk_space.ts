@@ -4,10 +4,7 @@
  * A commit goes to the -wal. When the disk is full and the -wal is too, neither a put nor an ack finds room,
  * and a checkpoint, which would empty the -wal, needs room itself, for the pages by which the .db has to
  * grow: the queue would be stuck until space is freed. So puts stop a little earlier.
- *
- * @module
  */
-
 import fs, { type StatsFs, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { EventStorageError } from "../errors.ts";

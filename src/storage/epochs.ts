@@ -4,8 +4,6 @@
  * Ids are given one after the other, so a copy of a queue gives its next events the ids that the original gives its
  * own, and a collector would drop one of them as a duplicate. So a queue that is found elsewhere than it was last seen
  * begins a new epoch: events that are in it keep their names, and those put from then on get new ones.
- *
- * @module
  */
 import { readFileSync, statSync } from "node:fs";
 import process from "node:process";

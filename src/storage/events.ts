@@ -1,8 +1,4 @@
-/**
- * The event table: puts, and the events that wait.
- *
- * @module
- */
+/** The event table: puts, and the events that wait. */
 import { ageSeconds } from "../format.ts";
 import { DiskSpace } from "./disk_space.ts";
 import type { QueueFile } from "./queue_file.ts";

@@ -3,8 +3,6 @@
  *
  * Claiming moves a cursor and writes one row, never the events themselves: the write lock is held
  * 18 us a batch (an `UPDATE ... RETURNING` of each event: 860 us).
- *
- * @module
  */
 import { EventStorageError } from "../errors.ts";
 import { type DeadLetterCause, type DeadLetterOptions, DeadLetterTable } from "./dead_letters.ts";
@@ -323,18 +321,6 @@ export class LeaseTable {
   }
 
   /**
-   * Moves the events of the lease to the dead letters. Returns how many older dead letters were dropped
-   * to make room; undefined: the lease was lost before.
-   */
-  deadLetter(lease: Lease, rejection: Pick<DeadLetterCause, "status" | "response">): number | undefined {
-    const { id, firstId, lastId, attempts } = lease;
-    return this.#file.transaction(() => {
-      if (!this.#remove(id, attempts)) return undefined;
-      return this.#deadLetters.insert(firstId, lastId, { ...rejection, attempts });
-    });
-  }
-
-  /**
    * Ends the lease event by event; what is given back may be claimed at once, in as many leases as it has gaps.
    * Returns how many older dead letters were dropped to make room; undefined: the lease was lost before.
    */
@@ -346,11 +332,10 @@ export class LeaseTable {
       for (const run of runs)
         this.#sql.copyPart.run(run.firstId, run.lastId, nowMs, nowMs, sends, id, attempts);
       if (!this.#remove(id, attempts, kept.length)) return undefined;
-      return dead.reduce(
-        (dropped, { id: deadId, ...rejection }) =>
-          dropped + this.#deadLetters.insert(deadId, deadId, { ...rejection, attempts }),
-        0,
-      );
+      let dropped = 0;
+      for (const rejected of dead)
+        dropped += this.#deadLetters.insert(rejected.id, { ...rejected, attempts });
+      return dropped;
     });
   }
 

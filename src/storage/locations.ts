@@ -1,9 +1,4 @@
-/**
- * Where a queue's file is. Service and publisher resolve it by the same function.
- *
- * @module
- */
-
+/** Where a queue's file is. Service and publisher resolve it by the same function. */
 import {
   lstatSync,
   mkdirSync,

@@ -4,8 +4,6 @@
  * SQLite's own handler sleeps 1, 2, 5 ... 100 ms, and single puts of 630 ms to 2.1 s were seen under
  * four producers, though the lock is held for tens of microseconds. Ours first spins, then sleeps
  * fractions of a millisecond: worst 60 ms under the same load.
- *
- * @module
  */
 
 /**

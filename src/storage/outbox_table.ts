@@ -1,9 +1,4 @@
-/**
- * Putting into an outbox: on the service's own connection, and in its transaction where one is open.
- *
- * @module
- */
-
+/** Putting into an outbox: on the service's own connection, and in its transaction where one is open. */
 import {
   ADD_REJECTED,
   BATCH_VERSION,

@@ -1,8 +1,6 @@
 /**
  * Whether a queue is paused: its publishers send nothing, and its consumers get nothing. It is in the file, so that it
  * survives restarts.
- *
- * @module
  */
 import type { QueueFile } from "./queue_file.ts";
 

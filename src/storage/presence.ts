@@ -1,8 +1,6 @@
 /**
  * How other processes see that a subscription has a publisher: a small file beside the queue's,
  * `events-NAME.db-publisher`, with `-SUBSCRIPTION` behind it unless it is the default one.
- *
- * @module
  */
 import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";

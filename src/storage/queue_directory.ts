@@ -1,8 +1,4 @@
-/**
- * The queues of a directory, seen from outside.
- *
- * @module
- */
+/** The queues of a directory, seen from outside. */
 import { readdirSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
 import { codeOrMessage } from "../file_error.ts";
@@ -42,12 +38,8 @@ function readDirectory(directory: string): string[] {
  */
 export function lookAtQueue(path: string, busyTimeoutMs?: number): QueueLook {
   try {
-    const file = QueueFile.openReadOnly(path, busyTimeoutMs);
-    try {
-      return { state: new EventTable(file).state() };
-    } finally {
-      file.close();
-    }
+    using file = QueueFile.openReadOnly(path, busyTimeoutMs);
+    return { state: new EventTable(file).state() };
   } catch (error) {
     return { error: (error as Error).message };
   }

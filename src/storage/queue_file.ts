@@ -1,8 +1,4 @@
-/**
- * One queue file, open: the connection, its pragmas, its schema and its lock.
- *
- * @module
- */
+/** One queue file, open: the connection, its pragmas, its schema and its lock. */
 import {
   chmodSync,
   closeSync,
@@ -18,7 +14,7 @@ import { EventStorageError } from "../errors.ts";
 import { rejectNetworkFileSystem } from "./disk_space.ts";
 import { noteLocation } from "./epochs.ts";
 import { realPath, rejectSeveralNames, removeAbandoned, temporaryPathFor } from "./locations.ts";
-import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS, isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { prepareSchema, rejectOlderSchema, schemaVersion } from "./schema.ts";
 import { loadDriver, openDatabase } from "./sqlite/driver.ts";
 import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
@@ -42,12 +38,12 @@ const NO_WRITE = "DELETE FROM eventspool_dead_letter WHERE 0";
 
 /** How a queue file is opened. */
 export interface QueueFileOptions {
-  /** A producer leaves checkpoints to the publisher. */
-  readonly role: "producer" | "publisher";
-  /** `process`: commits survive the death of any process; `power`: also a power cut, for an fsync a commit. */
-  readonly durability: "process" | "power";
-  /** How long a write waits for the lock, in milliseconds. */
-  readonly busyTimeoutMs: number;
+  /** A producer leaves checkpoints to the publisher. Default: `producer`. */
+  readonly role?: "producer" | "publisher";
+  /** `process`: commits survive the death of any process; `power`: also a power cut, for an fsync a commit. Default: `process`. */
+  readonly durability?: "process" | "power";
+  /** How long a write waits for the lock, in milliseconds. Default: {@link DEFAULT_BUSY_TIMEOUT_MS}. */
+  readonly busyTimeoutMs?: number;
   /** The mode of a file that is made, such as 0o600. */
   readonly fileMode?: number;
   /** Whether the file may be on a network file system. Default: false. */
@@ -56,8 +52,8 @@ export interface QueueFileOptions {
 
 /** How the outbox in a service's database is opened. */
 export interface OutboxOptions {
-  /** How long a write waits for the lock, in milliseconds. */
-  readonly busyTimeoutMs: number;
+  /** How long a write waits for the lock, in milliseconds. Default: {@link DEFAULT_BUSY_TIMEOUT_MS}. */
+  readonly busyTimeoutMs?: number;
   /** Whether nothing is to be written. Default: false. */
   readonly isReadOnly?: boolean;
 }
@@ -100,7 +96,7 @@ export class QueueFile {
    * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, is on a network file
    * system, or cannot be used
    */
-  static open(path: string, options: QueueFileOptions): QueueFile {
+  static open(path: string, options: QueueFileOptions = {}): QueueFile {
     let db: Database | undefined;
     try {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
@@ -133,7 +129,7 @@ export class QueueFile {
       db = openDatabase(path, { isReadOnly: true, busyTimeoutMs });
       rejectForeign(db);
       rejectOlderSchema(db, path);
-      return new QueueFile(path, db, { busyTimeoutMs, durability: "process" });
+      return new QueueFile(path, db, { busyTimeoutMs });
     } catch (error) {
       db?.close();
       throw toStorageError(error, path);
@@ -146,15 +142,14 @@ export class QueueFile {
    *
    * @throws {EventStorageError} the file does not exist, has no outbox, or cannot be used
    */
-  static openOutbox(path: string, options: OutboxOptions): QueueFile {
-    const { busyTimeoutMs, isReadOnly = false } = options;
+  static openOutbox(path: string, { isReadOnly = false, ...options }: OutboxOptions = {}): QueueFile {
     let db: Database | undefined;
     try {
       db = openOutboxFile(path, { isReadOnly });
       const hasMoved = !isReadOnly && noteLocationOf(db, path);
       setOutboxPragmas(db);
       if (!isReadOnly) rejectReadOnly(db);
-      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", isOutbox: true, hasMoved });
+      return new QueueFile(path, db, { ...options, isOutbox: true, hasMoved });
     } catch (error) {
       db?.close();
       throw toStorageError(error, path);
@@ -162,7 +157,7 @@ export class QueueFile {
   }
 
   private constructor(path: string, db: Database, options: OpenedOptions) {
-    const { busyTimeoutMs, durability, isOutbox = false, hasMoved = false } = options;
+    const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, isOutbox = false, hasMoved = false } = options;
     this.path = isLink(path) ? (realPath(path) ?? path) : path;
     this.#givenPath = path;
     this.db = db;
@@ -170,7 +165,7 @@ export class QueueFile {
     this.hasMoved = hasMoved;
     this.prepare = db.prepare.bind(db);
     this.prepareFirst = db.prepareFirst.bind(db);
-    this.syncsCommits = durability === "power";
+    this.syncsCommits = options.durability === "power";
     this.#readLock = new LockWait(busyTimeoutMs);
     this.#writeLock = new LockWait(busyTimeoutMs);
     this.#inode = inodeOf(path);
@@ -253,6 +248,11 @@ export class QueueFile {
   /** Closes the connection. Closing twice is fine. */
   close(): void {
     this.db.close();
+  }
+
+  /** Closes the connection at the end of the scope of a `using`. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 }
 
@@ -388,7 +388,7 @@ const PRODUCER_AUTOCHECKPOINT_PAGES = 16_000;
 const CACHE_KIB = 2_000;
 
 /** On a connection to a queue's own file. */
-function setPragmas(db: Database, { role, durability }: Pick<QueueFileOptions, "role" | "durability">): void {
+function setPragmas(db: Database, { role = "producer", durability }: QueueFileOptions): void {
   // After journal_mode: on its own, SQLite may choose another level for WAL.
   db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
   db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);

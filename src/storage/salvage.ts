@@ -1,8 +1,4 @@
-/**
- * Takes what can be read out of a damaged queue file, and makes a new queue of it.
- *
- * @module
- */
+/** Takes what can be read out of a damaged queue file, and makes a new queue of it. */
 import { existsSync, rmSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
 import type { IdRange } from "../wire/event_ids.ts";
@@ -72,7 +68,8 @@ export function salvage(from: string, to: string): Salvaged {
   const found = new Finder(damaged);
   const events = found.events();
   const deadLetters = found.deadLetters();
-  if (events.size === 0 && deadLetters.length === 0) {
+  const isEmpty = found.rows("eventspool_event")?.length === 0; // then its settings and positions are saved
+  if (events.size === 0 && deadLetters.length === 0 && !isEmpty) {
     const problem = `No event can be read in ${from}: it is not a queue file, or all of its pages are damaged. Nothing was written.`;
     throw new EventStorageError("NOTHING_FOUND", from, problem);
   }

@@ -1,8 +1,6 @@
 /**
  * How a database gets the tables of a queue, and how older ones are upgraded. The same for a queue's own file and
  * for an outbox, through any of the three SQLite libraries.
- *
- * @module
  */
 import { EventStorageError } from "../errors.ts";
 import { SCHEMA_SQL } from "./schema.generated.ts";

@@ -1,8 +1,4 @@
-/**
- * SQLite's result codes as errors that say what to do.
- *
- * @module
- */
+/** SQLite's result codes as errors that say what to do. */
 import { EventStorageError } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { codeName } from "./sqlite/sqlite.ts";

@@ -1,10 +1,6 @@
-/**
- * Subscriptions: the readers of a queue. Each gets every event from its start on, at its own pace.
- *
- * @module
- */
-import { didYouMean } from "../did_you_mean.ts";
+/** Subscriptions: the readers of a queue. Each gets every event from its start on, at its own pace. */
 import { ConfigurationError, EventStorageError } from "../errors.ts";
+import { didYouMean } from "../format.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /** The subscription that each new queue has, and that publishers serve by default. */

@@ -5,8 +5,6 @@
  * Where a table is deleted whole, SQLite frees its pages without writing them (3 pages for 1,500 events instead of 93):
  * 0.22 us an event. So while a queue flows and little must stay, the table is cleared and what stays is put back, in
  * one transaction. Else events are deleted in chunks, in idle moments.
- *
- * @module
  */
 import { dirname } from "node:path";
 import { isNearlyFull } from "./disk_space.ts";

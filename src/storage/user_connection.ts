@@ -1,9 +1,4 @@
-/**
- * A connection that belongs to the service, of any of the three libraries.
- *
- * @module
- */
-
+/** A connection that belongs to the service, of any of the three libraries. */
 import { EventStorageError } from "../errors.ts";
 import { isBusy } from "./lock_wait.ts";
 import type { SqliteValue } from "./sqlite/sqlite.ts";

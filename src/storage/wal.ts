@@ -1,10 +1,7 @@
 /**
  * The -wal: checkpoints, which move its pages into the database, syncs, which bound what a power cut can take, and a
  * watcher, which notices a put of another process. Checkpoints are the publisher's work, so that no put ever pays for one.
- *
- * @module
  */
-
 import { closeSync, existsSync, type FSWatcher, fdatasync, openSync, watch } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -333,7 +330,7 @@ export class WalWatcher {
     // Deno reports a missing file only later.
     if (this.#watcher !== undefined || !existsSync(this.#walPath)) return false;
     try {
-      // A watcher that was closed may still report an earlier write.
+      // A write from before it was closed may be reported after that.
       const watcher = watch(this.#walPath, { persistent: false }, () => {
         if (this.#watcher === watcher) this.#written();
       });

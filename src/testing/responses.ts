@@ -1,8 +1,4 @@
-/**
- * Responses of a {@link FakeCollector}: those of a collector that works, and the failures of real ones.
- *
- * @module
- */
+/** Responses of a {@link FakeCollector}: those of a collector that works, and the failures of real ones. */
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RequestVersion } from "../collector/sinks/sink.ts";

@@ -1,9 +1,4 @@
-/**
- * A queue for the tests of a service.
- *
- * @module
- */
-
+/** A queue for the tests of a service. */
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -77,7 +72,7 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
   constructor(name: string, serializer: EventSerializer<never>, options: TestEventQueueOptions = {}) {
     const checked = checkOptions(options, OPTION_KINDS);
     super(name, serializer as EventSerializer<T>, { ...checked, directory: makeMemoryDirectory() } as never);
-    this.#file = QueueFile.open(this.file, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
+    this.#file = QueueFile.open(this.file);
     this.#table = new EventTable(this.#file);
   }
 

@@ -1,8 +1,4 @@
-/**
- * The format of a batch on the wire.
- *
- * @module
- */
+/** The format of a batch on the wire. */
 
 /**
  * The largest serialized event, in bytes: 102,400 passes, 102,401 does not.

@@ -2,8 +2,6 @@
  * The header `Event-Ids: QUEUE_UUID:101-350,352`. It names the events of a batch: the UUID of the queue file, and their
  * row ids. An event has the same name on every attempt and in every batch, so that a collector can drop duplicates
  * event by event.
- *
- * @module
  */
 
 /** The header's name. */

@@ -6,8 +6,6 @@
  * {"error":"...","accepted":1,"duplicates":0,"rejected":[{"index":1,"error":"expected a number at byte 12"}]}
  * {"error":"...","code":"malformed"}
  * ```
- *
- * @module
  */
 
 /** An event that the collector rejected. */

@@ -1,8 +1,4 @@
-/**
- * The header `Retry-After`, and how long a publisher may wait before it sends events again.
- *
- * @module
- */
+/** The header `Retry-After`, and how long a publisher may wait before it sends events again. */
 
 /**
  * How much longer a lease lasts than its request, in milliseconds: the time to read, sign and compress before the request,

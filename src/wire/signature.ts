@@ -1,8 +1,4 @@
-/**
- * The signatures of a batch: of its body, and of the ids of its events.
- *
- * @module
- */
+/** The signatures of a batch: of its body, and of the ids of its events. */
 import { createHmac, timingSafeEqual } from "node:crypto";
 
 /** The header that signs the body. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import type { PostgresConfig } from "../../src/config/postgres_config.ts";
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
+import { iniOf } from "./config.ts";
 import { eventually } from "./eventually.ts";
 import { type Program, startCommand } from "./processes.ts";
 import { freePorts } from "./servers.ts";
@@ -70,6 +71,11 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
     },
     kill: async () => {
       const { pid } = program!.child;
+      // Stopped, it starts no process that would be left, and keep the next server from its shared memory.
+      program!.signal("SIGSTOP");
+      await eventually("a server that has stopped", () =>
+        /\) T/.test(readFileSync(`/proc/${pid}/stat`, "utf8")),
+      );
       const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
       for (const each of [pid, ...children]) if (each) killNow(Number(each));
       await program!.ended;
@@ -103,8 +109,7 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
 /** The configuration of a publisher or a collector. */
 export function postgresConfig(url: string, settings: Readonly<Record<string, string>> = {}): PostgresConfig {
   const all = { destination: "postgres", "postgres.url": url, "postgres.timeout": "20s", ...settings };
-  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-  const { destination } = parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} });
+  const { destination } = parsePublisherConfig(iniOf("event-publisher:main", all), { env: {} });
   if (destination.kind !== "postgres") throw new Error(destination.kind);
   return destination;
 }

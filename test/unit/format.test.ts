@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   countOf,
   decodeBody,
+  didYouMean,
   escapeControls,
   eventJson,
   formatDuration,
@@ -102,4 +103,13 @@ test("keeps the meaning of a JSON text, whatever is in its strings", () => {
       assert.doesNotMatch(escaped, /[\p{Cc}\p{Bidi_Control}]/u);
     }),
   );
+});
+
+test("didYouMean finds a word that is misspelt or begun", () => {
+  const words = ["collector.hostname", "collector.scheme", "key.name"];
+  assert.equal(didYouMean("colector.hostnam", words), "collector.hostname");
+  assert.equal(didYouMean("keyname", words), "key.name");
+  assert.equal(didYouMean("collector.host", words), "collector.hostname");
+  assert.equal(didYouMean("something.else", words), undefined);
+  assert.equal(didYouMean("col", words), undefined);
 });

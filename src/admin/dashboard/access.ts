@@ -1,8 +1,4 @@
-/**
- * Who may see the dashboard, and who may use its buttons.
- *
- * @module
- */
+/** Who may see the dashboard, and who may use its buttons. */
 import { randomBytes } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";

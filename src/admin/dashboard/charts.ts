@@ -1,8 +1,4 @@
-/**
- * The last 15 minutes of a publisher, in memory, and the charts of them.
- *
- * @module
- */
+/** The last 15 minutes of a publisher, in memory, and the charts of them. */
 import { clearInterval, setInterval } from "node:timers";
 import { formatDuration } from "../../format.ts";
 import type { PublisherStatus } from "../../publisher/health.ts";

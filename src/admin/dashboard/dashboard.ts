@@ -1,8 +1,4 @@
-/**
- * The dashboard: one page that shows how a publisher is, live, and lets dead letters be retried or purged.
- *
- * @module
- */
+/** The dashboard: one page that shows how a publisher is, live, and lets dead letters be retried or purged. */
 import { randomUUID } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -19,11 +15,11 @@ import {
   loginPage,
   messagePage,
   type PageLocation,
+  regionsOf,
   SCRIPT_HASH,
   SLASH_HASH,
   STYLE_HASH,
 } from "./page.ts";
-import { regionsOf } from "./regions.ts";
 import { DASHBOARD_DEAD_LETTERS, type Snapshot, Watch, type WatchedPublisher } from "./snapshot.ts";
 
 /** The largest form that the dashboard accepts, in bytes. */

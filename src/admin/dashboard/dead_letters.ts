@@ -1,8 +1,4 @@
-/**
- * The dead letters on the page.
- *
- * @module
- */
+/** The dead letters on the page. */
 import { basename, dirname } from "node:path";
 import { decodeBody, escapeControls, formatSize, oneLine, shellQuoted } from "../../format.ts";
 import {

@@ -1,8 +1,4 @@
-/**
- * Keeps open pages up to date.
- *
- * @module
- */
+/** Keeps open pages up to date. */
 
 /** How often an open dashboard is updated, in milliseconds. */
 const LIVE_EVERY_MS = 1_000;

@@ -1,9 +1,4 @@
-/**
- * HTML as values: everything that is not markup is escaped.
- *
- * @module
- */
-
+/** HTML as values: everything that is not markup is escaped. */
 import { html as honoHtml, raw as honoRaw } from "hono/html";
 import { countOf } from "../../format.ts";
 

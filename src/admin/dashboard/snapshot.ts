@@ -1,8 +1,4 @@
-/**
- * All that the page shows, at one moment.
- *
- * @module
- */
+/** All that the page shows, at one moment. */
 import { dirname, join } from "node:path";
 import { ownStatus, type PublisherStatus } from "../../publisher/health.ts";
 import type { Publisher } from "../../publisher/publisher.ts";

@@ -6,8 +6,6 @@
  *
  * Ids are unique within their source: the key that signed them, or the keys that replace each other. One source can
  * neither drop events of another nor make the index forget their ids.
- *
- * @module
  */
 import { type EventIds, formatIdRange, type IdRange, parseEventIds } from "../../wire/event_ids.ts";
 

@@ -1,8 +1,4 @@
-/**
- * Batches that share a commit.
- *
- * @module
- */
+/** Batches that share a commit. */
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { DEFAULT_FSYNC_INTERVAL_MS } from "../../config/collector_defaults.ts";

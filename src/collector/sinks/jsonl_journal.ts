@@ -13,8 +13,6 @@
  * batch BEGIN END CRC32 EVENT_COUNT SOURCE IDS    IDS as in Event-Ids, or - if the batch has none
  * synced END                             the file is on the disk up to here
  * ```
- *
- * @module
  */
 import { readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";

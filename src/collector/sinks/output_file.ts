@@ -1,8 +1,4 @@
-/**
- * The files of a sink: opening, appending, and the lock that keeps a second collector out.
- *
- * @module
- */
+/** The files of a sink: opening, appending, and the lock that keeps a second collector out. */
 import {
   chmodSync,
   closeSync,

@@ -1,8 +1,4 @@
-/**
- * The interface of a sink: where a collector stores the events that it accepts.
- *
- * @module
- */
+/** The interface of a sink: where a collector stores the events that it accepts. */
 import type { SinkConfig } from "../../config/sink_config.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { describe } from "../../format.ts";

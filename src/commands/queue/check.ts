@@ -76,14 +76,11 @@ function* withFile(
   open: () => QueueFile | undefined,
   look: (file: QueueFile) => Generator<Finding>,
 ): Generator<Finding> {
-  let file: QueueFile | undefined;
   try {
-    file = open();
+    using file = open();
     if (file !== undefined) yield* look(file);
   } catch (error) {
     yield problem((error as Error).message, "until this is corrected, no event is put or delivered");
-  } finally {
-    file?.close();
   }
 }
 
@@ -237,7 +234,7 @@ function damaged({ isOutbox, path }: QueueFile, text: string): Finding {
 function* examineDepth({ depth, maxEvents, leased }: QueueState): Generator<Finding> {
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}, ${leased} of them leased`;
   if (depth >= maxEvents)
-    yield problem(`the queue is full: ${fill}`, "check that its publisher runs and reaches its collector");
+    yield problem(`the queue is full: ${fill}`, "check that its publisher runs and reaches its destination");
   else if (depth >= NEARLY_FULL * maxEvents)
     yield warning(
       `the queue is nearly full: ${fill}`,
@@ -270,7 +267,7 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
   if (stuck.length > 0)
     yield problem(
       `${stuck.length} of ${countOf(leases.length, "lease")} expired, and no publisher claims them`,
-      "no publisher runs, or it waits for its collector",
+      "no publisher runs, or it waits for its destination",
       "status",
     );
   if (future.length > 0)

@@ -1,6 +1,6 @@
 import { appendFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { durationMsIn, integerIn } from "../../config/parsers.ts";
+import { integerIn, parseAge } from "../../config/parsers.ts";
 import {
   countOf,
   decodeBody,
@@ -23,7 +23,7 @@ import {
   type Call,
   confirmed,
   hint,
-  JSON_OUTPUT,
+  OF_SUBSCRIPTION,
   type Options,
   openTarget,
   openToRead,
@@ -45,7 +45,6 @@ const RESPONSE_CHARS = 60;
 /** How often `--follow` looks, in milliseconds: a look costs 10 us where nothing has changed. */
 const FOLLOW_EVERY_MS = 250;
 
-const parseAge = durationMsIn({ min: 0, max: 3_153_600_000_000 });
 const parseStatus = integerIn({ min: 0, max: 999 });
 const parseLimit = integerIn({ min: 1, max: 1_000_000 });
 
@@ -84,23 +83,20 @@ export const deadList: Verb = {
       example: "20",
     },
     follow: { type: "boolean", short: "f", help: "show new dead letters until interrupted" },
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   },
   details:
-    "Dead letters are events that the collector rejected one by one. Those with the same status and response share a line. Numbers and ids in the response may differ: they are shown as #.",
+    "Dead letters are events that the destination rejected one by one. Those with the same status and response share a line. Numbers and ids in the response may differ: they are shown as #.",
   json: `${LETTER_JSON}.`,
   examples: ["", "--all --status 422 --limit 20", "--follow --json"],
   async run(call: Call): Promise<number> {
     const { values } = call;
     const limit = readOption(call, "limit", parseLimit);
-    const file = openToRead(call);
+    using file = openToRead(call);
     const table = new DeadLetterTable(file, subscriptionOf(call));
     if (values.follow) await follow(table, call, limit);
     else if (values.all || values.json) showEach([...chosenBy(table, call)].slice(-(limit ?? 0)), call);
     else showGroups(groupByReason(chosenBy(table, call)).slice(0, limit), call);
-    file.close();
     return 0;
   },
 };
@@ -109,12 +105,12 @@ export const deadList: Verb = {
 export const deadShow: Verb = {
   summary: "show dead letters, with response and event",
   args: "ID...",
-  options: { ...SUBSCRIPTION, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
+  options: OF_SUBSCRIPTION,
   json: EVENT_JSON,
   fails: "a dead letter does not exist",
   examples: ["3", "3 4 --json"],
   run(call: Call): number {
-    const file = openToRead(call);
+    using file = openToRead(call);
     const table = new DeadLetterTable(file, subscriptionOf(call));
     for (const [nth, id] of idsIn(call).entries()) {
       const letter = table.get(id);
@@ -123,7 +119,6 @@ export const deadShow: Verb = {
       if (call.values.json) call.output.line(eventJson(toJson(letter), letter.body));
       else for (const line of [...(nth > 0 ? [""] : []), ...describe(letter)]) call.output.line(line);
     }
-    file.close();
     return 0;
   },
 };
@@ -135,16 +130,14 @@ export const deadRetry: Verb = {
   options: {
     all: { type: "boolean", help: "all dead letters" },
     ...FILTERS,
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   },
   details: "They become new events with new ids, behind all waiting events.",
   json: "one document: retried.",
   fails: "not all could be put back",
   examples: ["3 4", "--all", "--status 422"],
   run(call: Call): number {
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const table = new DeadLetterTable(file, subscriptionOf(call));
     const events = new EventTable(file);
     const ids = chosen(table, call);
@@ -154,7 +147,6 @@ export const deadRetry: Verb = {
       if (events.isFull()) break;
     }
     const isFull = events.isFull();
-    file.close();
     const { values, output } = call;
     if (values.json) output.line(JSON.stringify({ retried }));
     else output.line(`Put ${retried} of ${countOf(ids.length, "dead letter")} back into the queue.`);
@@ -172,21 +164,18 @@ export const deadPurge: Verb = {
     all: { type: "boolean", help: "all dead letters" },
     ...FILTERS,
     ...YES,
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   },
   json: "one document: purged.",
   fails: "not all were deleted",
   examples: ["3", "--older-than 36h", "--all --yes"],
   async run(call: Call): Promise<number> {
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const table = new DeadLetterTable(file, subscriptionOf(call));
     const ids = chosen(table, call);
     const question = `Delete ${countOf(ids.length, "dead letter")}? They cannot be restored.`;
     const isSure = ids.length === 0 || (await confirmed(call, question));
     const purged = isSure ? chunksOf(ids).reduce((sum, chunk) => sum + table.purge(chunk), 0) : 0;
-    file.close();
     const { values, output } = call;
     if (values.json) output.line(JSON.stringify({ purged }));
     else output.line(`Purged ${purged} of ${countOf(ids.length, "dead letter")}.`);
@@ -213,7 +202,7 @@ export const deadExport: Verb = {
   examples: ["--to dead.jsonl", "--status 422"],
   run(call: Call): number {
     const { values, output } = call;
-    const file = openToRead(call);
+    using file = openToRead(call);
     const table = new DeadLetterTable(file, subscriptionOf(call));
     const to = values.to as string | undefined;
     const target = to === undefined ? undefined : openTarget(to, file);
@@ -226,7 +215,6 @@ export const deadExport: Verb = {
       else appendFileSync(target, `${line}\n`);
       exported++;
     }
-    file.close();
     output.note(`Exported ${countOf(exported, "dead letter")}.`);
     return 0;
   },

@@ -38,7 +38,7 @@ export const depth: Verb = {
   async run(call: Call): Promise<number> {
     const { values, output, stop, queue } = call;
     const intervalMs = readOption(call, "interval", parseInterval)!;
-    const file = openToRead(call);
+    using file = openToRead(call);
     const events = new EventTable(file);
     const isWatched = values.watch === true;
     let last: DepthReading | undefined;
@@ -52,7 +52,6 @@ export const depth: Verb = {
       last = now;
       await sleep(intervalMs, undefined, { signal: stop }).catch(() => {}); // interrupted
     }
-    file.close();
     return 0;
   },
 };

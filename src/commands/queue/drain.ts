@@ -10,11 +10,9 @@ import {
   type Call,
   checkKept,
   hint,
-  JSON_OUTPUT,
+  OF_SUBSCRIPTION,
   openTarget,
   openToWrite,
-  QUEUE_OR_OUTBOX,
-  SUBSCRIPTION,
   subscriptionOf,
   UsageError,
   type Verb,
@@ -33,9 +31,7 @@ export const drain: Verb = {
       example: "events.jsonl",
       completes: "file",
     },
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   },
   details:
     'An event leaves the queue only when it is in the file and the file is synced: a crash in between leaves it in both. Events that a publisher has claimed stay; other subscriptions keep theirs. "put" puts the events back.',
@@ -46,7 +42,7 @@ export const drain: Verb = {
     const to = call.values.to as string | undefined;
     if (to === undefined)
       throw new UsageError(`missing option --to, for example: ${hint(call, "drain --to events.jsonl")}`);
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const target = to === "-" ? STDOUT : openTarget(to, file);
     checkKept(target);
     const { subscription } = subscriptionOf(call);
@@ -55,7 +51,6 @@ export const drain: Verb = {
     const left = new SubscriptionTable(file).get(subscription).depth;
     const trimmer = new Trimmer(file);
     while (trimmer.onIdle(QUIET_MS)); // there may be no publisher to do it
-    file.close();
     if (target !== STDOUT) closeSync(target);
     tellEnd(call, { drained, left, unreadableId });
     return unreadableId === undefined && !call.stop.aborted ? 0 : 1;

@@ -1,4 +1,4 @@
-import { durationMsIn, integerIn } from "../../config/parsers.ts";
+import { integerIn, parseAge } from "../../config/parsers.ts";
 import { countOf } from "../../format.ts";
 import { type EventRow, EventTable } from "../../storage/events.ts";
 import { LeaseTable } from "../../storage/leases.ts";
@@ -6,18 +6,15 @@ import { SubscriptionTable } from "../../storage/subscriptions.ts";
 import { EVENT_JSON_HELP, EventPrinter } from "./peek.ts";
 import {
   type Call,
-  JSON_OUTPUT,
+  OF_SUBSCRIPTION,
   openToRead,
-  QUEUE_OR_OUTBOX,
   readOption,
-  SUBSCRIPTION,
   subscriptionOf,
   UsageError,
   type Verb,
 } from "./verb.ts";
 
 const parseCount = integerIn({ min: 1, max: 1_000_000 });
-const parseAge = durationMsIn({ min: 0, max: 3_153_600_000_000 });
 
 /** How many events are read at once. */
 const PAGE_EVENTS = 1_000;
@@ -46,9 +43,7 @@ export const find: Verb = {
       default: "100",
       help: "how many at most (default: 100)",
     },
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   },
   details:
     "TEXT is a part of the event as it was put, byte for byte. With --field, an event must match both.",
@@ -59,23 +54,19 @@ export const find: Verb = {
     const matches = matcherOf(call);
     const limit = readOption(call, "number", parseCount)!;
     const since = readOption(call, "since", parseAge);
-    const file = openToRead(call);
-    try {
-      const firstId = since === undefined ? 1 : new SubscriptionTable(file).firstIdAt(Date.now() - since);
-      const leases = new LeaseTable(file, 0, subscriptionOf(call));
-      const printer = new EventPrinter(call);
-      let found = 0;
-      for (const page of pagesFrom(new EventTable(file), firstId)) {
-        const matching = page.filter(matches).slice(0, limit - found);
-        printer.print(matching, leases);
-        found += matching.length;
-        if (found === limit || call.stop.aborted) break;
-      }
-      if (!call.values.json) call.output.note(`${countOf(found, "event")} found.`);
-      return found > 0 ? 0 : 1;
-    } finally {
-      file.close();
+    using file = openToRead(call);
+    const firstId = since === undefined ? 1 : new SubscriptionTable(file).firstIdAt(Date.now() - since);
+    const leases = new LeaseTable(file, 0, subscriptionOf(call));
+    const printer = new EventPrinter(call);
+    let found = 0;
+    for (const page of pagesFrom(new EventTable(file), firstId)) {
+      const matching = page.filter(matches).slice(0, limit - found);
+      printer.print(matching, leases);
+      found += matching.length;
+      if (found === limit || call.stop.aborted) break;
     }
+    if (!call.values.json) call.output.note(`${countOf(found, "event")} found.`);
+    return found > 0 ? 0 : 1;
   },
 };
 

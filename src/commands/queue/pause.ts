@@ -26,12 +26,11 @@ export const resume: Verb = {
 
 function setPaused(call: Call, paused: boolean): number {
   const { queue, values, output } = call;
-  const file = openToWrite(call);
+  using file = openToWrite(call);
   const state = new Pause(file);
   const sinceMs = state.sinceMs();
   const changed = (sinceMs !== undefined) !== paused;
   if (changed) state.set(paused);
-  file.close();
   const time = sinceMs === undefined ? "" : formatDuration(Date.now() - sinceMs);
   if (values.json) output.line(JSON.stringify({ queue, paused, changed }));
   else if (changed) output.line(paused ? `Paused queue ${queue}.` : `Resumed queue ${queue}, after ${time}.`);

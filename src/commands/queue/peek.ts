@@ -5,12 +5,10 @@ import { type EventRow, EventTable } from "../../storage/events.ts";
 import { LeaseTable } from "../../storage/leases.ts";
 import {
   type Call,
-  JSON_OUTPUT,
+  OF_SUBSCRIPTION,
   type Options,
   openToRead,
-  QUEUE_OR_OUTBOX,
   readOption,
-  SUBSCRIPTION,
   subscriptionOf,
   type Verb,
 } from "./verb.ts";
@@ -26,9 +24,7 @@ const TAIL_EVERY_MS = 100;
 function optionsWith(help: string): Options {
   return {
     number: { type: "string", short: "n", value: "COUNT", default: "10", help: `${help} (default: 10)` },
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   };
 }
 
@@ -46,7 +42,7 @@ export const peek: Verb = {
   json: EVENT_JSON_HELP,
   examples: ["", "-n 100 --json", "--delivered"],
   run(call: Call): number {
-    const file = openToRead(call);
+    using file = openToRead(call);
     const events = new EventTable(file);
     const leases = new LeaseTable(file, 0, subscriptionOf(call));
     const printer = new EventPrinter(call);
@@ -65,7 +61,6 @@ export const peek: Verb = {
       left -= page.length;
       fromId = page.at(-1)!.id + 1;
     }
-    file.close();
     return 0;
   },
 };
@@ -79,7 +74,7 @@ export const tail: Verb = {
   examples: ["", "-n 0 --json"],
   async run(call: Call): Promise<number> {
     const count = readOption(call, "number", parseCount)!;
-    const file = openToRead(call);
+    using file = openToRead(call);
     const events = new EventTable(file);
     const leases = new LeaseTable(file, 0, subscriptionOf(call));
     const printer = new EventPrinter(call);
@@ -91,7 +86,6 @@ export const tail: Verb = {
       if (page.length < PAGE_EVENTS)
         await sleep(TAIL_EVERY_MS, undefined, { signal: call.stop }).catch(() => {}); // interrupted
     }
-    file.close();
     return 0;
   },
 };

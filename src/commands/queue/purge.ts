@@ -29,7 +29,7 @@ export const purge: Verb = {
   fails: "it was interrupted, or not confirmed",
   examples: ["", "--yes --queue-name audit"],
   async run(call: Call): Promise<number> {
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const names = subscriptionsOf(call, new SubscriptionTable(file));
     const depthOf = (): number =>
       Math.max(
@@ -42,7 +42,6 @@ export const purge: Verb = {
     const isSure = await confirmed(call, question);
     const purged = isSure ? purgeAll(file, names, call) : 0;
     const left = depthOf();
-    file.close();
     call.output.line(
       call.values.json
         ? JSON.stringify({ purged, left })

@@ -1,24 +1,21 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { durationMsIn, integerIn } from "../../config/parsers.ts";
+import { integerIn, parseAge } from "../../config/parsers.ts";
 import { countOf, formatSize } from "../../format.ts";
 import { EventTable } from "../../storage/events.ts";
 import { type IdBounds, SubscriptionTable } from "../../storage/subscriptions.ts";
 import {
   type Call,
   hint,
-  JSON_OUTPUT,
+  OF_SUBSCRIPTION,
   openToRead,
   openToWrite,
-  QUEUE_OR_OUTBOX,
   readOption,
-  SUBSCRIPTION,
   subscriptionOf,
   UsageError,
   type Verb,
 } from "./verb.ts";
 
 const parseId = integerIn({ min: 1, max: Number.MAX_SAFE_INTEGER });
-const parseAge = durationMsIn({ min: 0, max: 3_153_600_000_000 });
 
 /** How often progress is looked at and printed, in milliseconds. */
 const PROGRESS_EVERY_MS = 1_000;
@@ -45,9 +42,7 @@ export const replay: Verb = {
     },
     "dry-run": { type: "boolean", help: "only count them" },
     stop: { type: "boolean", help: "end a replay; events that it has not sent yet are not sent" },
-    ...SUBSCRIPTION,
-    ...QUEUE_OR_OUTBOX,
-    ...JSON_OUTPUT,
+    ...OF_SUBSCRIPTION,
   },
   details:
     "The subscription's publisher sends them when no new event waits. A collector that verifies Event-Ids, and JetStream, drop events that they already have. The progress is stored in the queue file: if this command or the publisher is killed, the replay continues. Without a range, it waits for the replay in progress. An interrupt ends the replay.",
@@ -58,37 +53,31 @@ export const replay: Verb = {
     const { subscription } = subscriptionOf(call);
     if (call.values.stop) return stop(call, subscription);
     const isDryRun = call.values["dry-run"] === true;
-    const file = isDryRun ? openToRead(call) : openToWrite(call);
+    using file = isDryRun ? openToRead(call) : openToWrite(call);
     const subscriptions = new SubscriptionTable(file);
-    try {
-      const range = rangeOf(call, subscriptions);
-      if (range === undefined)
-        return await follow(call, { subscriptions, subscription, replayed: undefined });
-      const bounds = isDryRun
-        ? subscriptions.replayable(subscriptions.get(subscription), range)
-        : subscriptions.replay(subscription, range);
-      if (bounds === undefined) {
-        call.output.note(nothingLeft(new EventTable(file)));
-        return 1;
-      }
-      const replayed = { ...bounds, ...subscriptions.sum(bounds) };
-      if (isDryRun) print(call, { subscription, replayed, left: undefined });
-      else return await follow(call, { subscriptions, subscription, replayed });
-      return 0;
-    } finally {
-      file.close();
+    const range = rangeOf(call, subscriptions);
+    if (range === undefined) return await follow(call, { subscriptions, subscription, replayed: undefined });
+    const bounds = isDryRun
+      ? subscriptions.replayable(subscriptions.get(subscription), range)
+      : subscriptions.replay(subscription, range);
+    if (bounds === undefined) {
+      call.output.note(nothingLeft(new EventTable(file)));
+      return 1;
     }
+    const replayed = { ...bounds, ...subscriptions.sum(bounds) };
+    if (isDryRun) print(call, { subscription, replayed, left: undefined });
+    else return await follow(call, { subscriptions, subscription, replayed });
+    return 0;
   },
 };
 
 type Replayed = IdBounds & { readonly count: number; readonly bytes: number };
 
 function stop(call: Call, subscription: string): number {
-  const file = openToWrite(call);
+  using file = openToWrite(call);
   const subscriptions = new SubscriptionTable(file);
   const { replayLeft } = subscriptions.get(subscription);
   subscriptions.stopReplay(subscription);
-  file.close();
   call.output.line(
     `Stopped the replay of subscription ${subscription}: ${countOf(replayLeft, "event")} left.`,
   );

@@ -44,7 +44,7 @@ export const status: Verb = {
 };
 
 function read(call: Call): Overview {
-  const file = openToRead(call);
+  using file = openToRead(call);
   const state = new EventTable(file).state();
   const overview = {
     file: file.path,
@@ -54,7 +54,6 @@ function read(call: Call): Overview {
     freeBytes: freeBytesOf(dirname(file.path)),
     ...file.sizes(),
   };
-  file.close();
   return overview;
 }
 

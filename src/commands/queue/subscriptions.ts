@@ -26,9 +26,8 @@ export const subscriptionsList: Verb = {
   json: "one document per subscription, each on a line: name, required, lag_limit_events, lag_limit_seconds, depth, leased, oldest_event_age_seconds, skipped, replay_left and dead_letters.",
   examples: ["", "--json"],
   run(call: Call): number {
-    const file = openToRead(call);
+    using file = openToRead(call);
     const subscriptions = new SubscriptionTable(file).list();
-    file.close();
     if (call.values.json)
       for (const subscription of subscriptions)
         call.output.line(JSON.stringify(subscriptionJson(subscription)));
@@ -68,11 +67,10 @@ export const subscriptionsAdd: Verb = {
     const name = onlyName(call);
     const start = readOption(call, "start", parseSubscriptionStart)!;
     const limit = readOption(call, "lag-limit", parseLagLimit) ?? {};
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const subscriptions = new SubscriptionTable(file);
     const isNew = subscriptions.add(name, { start, limit });
     const { depth } = subscriptions.get(name);
-    file.close();
     call.output.line(
       isNew
         ? `Added subscription ${name}, with ${countOf(depth, "event")}.`
@@ -92,13 +90,12 @@ export const subscriptionsRemove: Verb = {
   examples: ["audit", "audit --yes"],
   async run(call: Call): Promise<number> {
     const name = onlyName(call);
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const subscriptions = new SubscriptionTable(file);
     const { depth, deadLetters } = subscriptions.get(name);
     const question = `Remove subscription ${name}, which ${countOf(depth, "event")} would not reach, with ${countOf(deadLetters, "dead letter")}? They cannot be restored.`;
     const isSure = await confirmed(call, question);
     if (isSure) subscriptions.remove(name);
-    file.close();
     if (isSure) call.output.line(`Removed subscription ${name}.`);
     return isSure ? 0 : 1;
   },
@@ -118,13 +115,12 @@ export const subscriptionsSeek: Verb = {
     if (name === undefined || event === undefined || rest.length > 0)
       throw new UsageError("expected a subscription and an event, such as: audit oldest.");
     const start = parseSubscriptionStart(event);
-    const file = openToWrite(call);
+    using file = openToWrite(call);
     const subscriptions = new SubscriptionTable(file);
     const before = subscriptions.get(name).depth;
     const isSure = await confirmed(call, `Let subscription ${name} go on from ${event}?`);
     const firstId = isSure ? subscriptions.seek(name, start) : 0;
     const { depth } = subscriptions.get(name);
-    file.close();
     if (isSure)
       call.output.line(
         `Subscription ${name} goes on from event ${firstId}: ${countOf(depth, "event")}, ${before} before.`,

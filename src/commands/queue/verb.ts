@@ -1,15 +1,10 @@
-/**
- * What a verb of `eventspool` is, and what it works with.
- *
- * @module
- */
+/** What a verb of `eventspool` is, and what it works with. */
 import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { dirname, resolve } from "node:path";
-import { didYouMean } from "../../did_you_mean.ts";
 import { ConfigurationError, EventStorageError } from "../../errors.ts";
 import { codeOrMessage } from "../../file_error.ts";
-import { shellQuoted } from "../../format.ts";
+import { didYouMean, shellQuoted } from "../../format.ts";
 import { isPartOfQueue, queueFilePath } from "../../storage/locations.ts";
 import { queuesIn } from "../../storage/queue_directory.ts";
 import { QueueFile } from "../../storage/queue_file.ts";
@@ -137,6 +132,9 @@ export const JSON_OUTPUT: Options = {
   json: { type: "boolean", help: "print JSON for programs (see below)" },
 };
 
+/** Options of verbs that print about one subscription of a queue or an outbox. */
+export const OF_SUBSCRIPTION: Options = { ...SUBSCRIPTION, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT };
+
 export const YES: Options = { yes: { type: "boolean", help: "do not ask" } };
 
 /** A command line that is not understood. */
@@ -162,8 +160,6 @@ export function openToWrite(call: Call): QueueFile {
   const path = existingFile(call);
   if (call.file !== undefined) return QueueFile.openOutbox(path, { busyTimeoutMs: BUSY_TIMEOUT_MS });
   return QueueFile.open(path, {
-    role: "producer",
-    durability: "process",
     busyTimeoutMs: BUSY_TIMEOUT_MS,
     allowNetworkFileSystem: true, // its service and publisher have decided
   });

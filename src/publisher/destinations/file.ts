@@ -1,8 +1,4 @@
-/**
- * A file of JSON lines, to look at what a service puts without a collector.
- *
- * @module
- */
+/** A file of JSON lines, to look at what a service puts without a collector. */
 import { type FileHandle, open } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { DEFAULT_HTTP_TIMEOUT_MS } from "../../config/http_config.ts";

@@ -1,8 +1,4 @@
-/**
- * JetStream: events are published to a stream.
- *
- * @module
- */
+/** JetStream: events are published to a stream. */
 import type { NatsDestinationConfig } from "../../config/nats_config.ts";
 import { NatsPublisher } from "../../nats/nats_publisher.ts";
 import type { Messages, PublishResult } from "../../nats/pending_messages.ts";

@@ -1,8 +1,4 @@
-/**
- * Postgres: events are rows of a table.
- *
- * @module
- */
+/** Postgres: events are rows of a table. */
 import buffer from "node:buffer";
 import { describePostgres, type PostgresConfig } from "../../config/postgres_config.ts";
 import { lineOf } from "../../format.ts";

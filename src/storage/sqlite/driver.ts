@@ -1,9 +1,4 @@
-/**
- * Chooses the SQLite library of the process, and keeps track of the databases that are open.
- *
- * @module
- */
-
+/** Chooses the SQLite library of the process, and keeps track of the databases that are open. */
 import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";

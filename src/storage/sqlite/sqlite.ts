@@ -4,8 +4,6 @@
  * The libraries differ in small things: the shape of a row, where an error has SQLite's code, whether closing a
  * connection releases the file. Each adapter in this folder hides these differences, and
  * `test/runtime/storage/sqlite.test.ts` runs the same checks on all of them.
- *
- * @module
  */
 
 /** A value of a statement. */

@@ -8,7 +8,7 @@ import type { Program } from "../../support/processes.ts";
 import { namedIds, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { type Settings, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 240_000 };
+const LIMIT = { timeout: 300_000 };
 const ROUNDS = 3;
 const EVENTS_A_ROUND = 3_000;
 
@@ -16,11 +16,7 @@ const EVENTS_A_ROUND = 3_000;
 class Readers implements AsyncDisposable {
   readonly spool = new Spool();
   readonly collectors = new Map<string, ScriptedCollector>();
-  readonly #file = QueueFile.open(this.spool.queue.file, {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 5_000,
-  });
+  readonly #file = QueueFile.open(this.spool.queue.file, { busyTimeoutMs: 5_000 });
 
   static async open(names: readonly string[]): Promise<Readers> {
     const readers = new Readers();

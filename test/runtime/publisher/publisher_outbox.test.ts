@@ -3,10 +3,10 @@ import { readdirSync, statSync } from "node:fs";
 import { test } from "node:test";
 import { admin } from "../../../src/admin/app.ts";
 import { EventStorageError } from "../../../src/errors.ts";
+import { StorageBreaker } from "../../../src/publisher/circuit_breaker.ts";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { Maintenance } from "../../../src/publisher/maintenance.ts";
 import type { Publisher } from "../../../src/publisher/publisher.ts";
-import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { TIMINGS } from "../../../src/publisher/waiting.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
@@ -80,7 +80,7 @@ test("never compacts or checkpoints a service's database, and keeps no ballast f
   const before = figures();
   assert.ok((before[0] as number) > 8_000_000, "a queue file of its own would be checkpointed and compacted");
 
-  const file = QueueFile.openOutbox(shop.path, { busyTimeoutMs: 1_000 });
+  const file = QueueFile.openOutbox(shop.path);
   const disk = { file, ballast: new Ballast(file.path, 0), checkpoints: new Checkpoints(file) };
   const storage = new StorageBreaker({ ...disk, counts: new PublisherCounts() });
   const maintenance = new Maintenance({ ...disk, storage, timings: TIMINGS });

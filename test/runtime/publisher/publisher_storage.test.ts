@@ -7,11 +7,10 @@ import { healthOf } from "../../../src/publisher/health.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { serveCollector } from "../../support/collector.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import { eventually } from "../../support/eventually.ts";
 import { start } from "../../support/processes.ts";
 import { newPublisher, newQueue } from "../../support/publisher.ts";
-
-const FILE_OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
 
 test("continues when the queue file works again", async () => {
   await using collector = await serveCollector();
@@ -41,9 +40,9 @@ test("does not try a failing queue file before its backoff is over, whatever wak
   await using main = newQueue("http://127.0.0.1:9");
   const { publisher, queue } = main;
   queue.putMany(Array.from({ length: 50 }, (_, id) => ({ id })));
-  const other = QueueFile.open(publisher.file, FILE_OPTIONS);
+  const other = QueueFile.open(publisher.file);
   const leases = new LeaseTable(other, 1_000);
-  leases.deadLetter(leases.claim(0, 50)!, { status: 422, response: "no" });
+  deadLetter(leases, leases.claim(0, 50)!, { status: 422, response: "no" });
   other.db.exec("ALTER TABLE eventspool_epoch RENAME TO hidden");
   void publisher.run();
   const now = () => {

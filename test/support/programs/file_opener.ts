@@ -1,8 +1,6 @@
 /**
  * `file_opener.ts UID PATH ...` opens files as a user, a path that ends with "+" to append, and prints the explanation of
  * each error. The user is the process's: where test files share one, all would become this user.
- *
- * @module
  */
 import { openSync } from "node:fs";
 import process from "node:process";

@@ -1,8 +1,6 @@
 /**
  * What a service does with each entry point of the package, as tests that `node --test` runs in a project that has
  * the package installed: no `using`, which Node 22 does not know.
- *
- * @module
  */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";

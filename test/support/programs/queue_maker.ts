@@ -2,8 +2,6 @@
  * `queue_maker.ts DIRECTORY OPTIONS` puts into the queue `main` of a directory, with the umask, effective user and file
  * mode of OPTIONS, such as `{"umask":63,"uid":65534,"fileMode":432}`, and prints the modes of the queue's files, or the
  * error's code and message. Umask and user are the process's: where test files share one, they would meet others'.
- *
- * @module
  */
 import { statSync } from "node:fs";
 import process from "node:process";

@@ -1,8 +1,6 @@
 /**
  * `quick_publisher.ts TIMINGS --directory DIR CONFIG_FILE`: a publisher as the command runs it, with other
  * {@link Timings}, as JSON, such as `{"leaseMarginMs":100}`.
- *
- * @module
  */
 import { argv } from "node:process";
 import { parseArgs } from "node:util";

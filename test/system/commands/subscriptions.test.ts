@@ -10,7 +10,7 @@ import { namedIds, numbersFrom, ScriptedCollector } from "../../support/scripted
 import { publishing, Spool, stop } from "../../support/spool.ts";
 
 function open(spool: Spool): QueueFile {
-  return QueueFile.open(spool.queue.file, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
+  return QueueFile.open(spool.queue.file);
 }
 
 /** Puts events that `default` has delivered, and that stay for a day. */

@@ -3,6 +3,7 @@ import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../../src/serializers/json.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import type { Stage } from "./stage.ts";
 
 /** The state before a page's first command. */
@@ -84,8 +85,8 @@ function insertDeadLetters(
   rejection: { status: number; response: string },
 ): void {
   const path = `${stage.queues}/events-main.db`;
-  const file = QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: 5_000 });
+  const file = QueueFile.open(path, { busyTimeoutMs: 5_000 });
   const leases = new LeaseTable(file, 60_000);
-  for (let id = 1; id <= count; id++) leases.deadLetter(leases.claim(id - 1, id)!, rejection);
+  for (let id = 1; id <= count; id++) deadLetter(leases, leases.claim(id - 1, id)!, rejection);
   file.close();
 }

@@ -1,8 +1,6 @@
 /**
  * What a fault is, and what is counted. `bun run faults` prints the counts of all of them in full; faults.test.ts, here
  * and in test/runtime, runs a quick part of each.
- *
- * @module
  */
 import assert from "node:assert/strict";
 import { namedIds, type ScriptedCollector } from "../../support/scripted_collector.ts";

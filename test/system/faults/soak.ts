@@ -2,8 +2,6 @@
  * A soak: services, publishers and collectors under Bun, Deno and Node use one queue for an hour, while spare ones are
  * killed and connections are cut or stall. Every event must be at every collector once, and no process may grow.
  * `bun run faults soak [--minutes N] [--to DIRECTORY]`; nothing of it is in the tests.
- *
- * @module
  */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";

@@ -1,8 +1,6 @@
 /**
  * Power cuts: real processes are recorded once, and then the disk is cut at many points of the record. What is left is
  * opened again, and must be as promised. `bun run faults power` does many; power_cuts.test.ts a quick part.
- *
- * @module
  */
 import { parseArgs } from "node:util";
 import { formatTable } from "../../../src/format.ts";

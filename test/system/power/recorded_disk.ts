@@ -5,8 +5,6 @@
  * Durable is what was written before a sync began that has ended. Of the rest a disk may keep anything: nothing, all of
  * it, single writes in any order, single sectors of them. New, renamed and removed names are durable with the next sync
  * of any file, in their order, as ext4 and XFS have it, or only with a sync of their directory, as POSIX has it.
- *
- * @module
  */
 import {
   closeSync,

@@ -1,7 +1,5 @@
 /**
  * What must hold after each commit to a queue file, by any process. Only what changed since the commit before is checked.
- *
- * @module
  */
 import assert from "node:assert/strict";
 import type { QueueFile } from "../../../src/storage/queue_file.ts";

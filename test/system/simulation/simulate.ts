@@ -1,8 +1,6 @@
 /**
  * Worlds in simulated time, under Node: `simulate.ts SEED COUNT HOURS`. Prints what they went through, or the seed of the
  * first that is not as promised.
- *
- * @module
  */
 import process, { argv, exit } from "node:process";
 import { SimulatedTime } from "./simulated_time.ts";

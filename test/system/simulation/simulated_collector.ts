@@ -1,8 +1,4 @@
-/**
- * A collector behind a network, in simulated time. A seed decides what it and the network do to each request.
- *
- * @module
- */
+/** A collector behind a network, in simulated time. A seed decides what it and the network do to each request. */
 import assert from "node:assert/strict";
 import type {
   Delivery,

@@ -2,8 +2,6 @@
  * Time that passes only when nothing else is left to do, for Node: all that asks for the time or waits for it, whichever
  * module it takes that from, gets this time. Nothing else is asynchronous, not even a sync of the disk, so that a seed
  * always shows the same.
- *
- * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import fs from "node:fs";

@@ -1,9 +1,4 @@
-/**
- * Runs worlds in simulated time, in a process of its own under Node, whose modules can be given another time.
- *
- * @module
- */
-
+/** Runs worlds in simulated time, in a process of its own under Node, whose modules can be given another time. */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { NODE } from "../../../scripts/runtimes.ts";

@@ -1,8 +1,6 @@
 /**
  * A service, publishers, an operator and collectors that live in simulated time, with what happens to them decided by a
  * seed. The queue's file is real; what is promised is checked at each step.
- *
- * @module
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";
@@ -221,11 +219,7 @@ export class World {
     const open = (): QueueFile =>
       isOutbox
         ? QueueFile.openOutbox(this.#queue.file, { busyTimeoutMs: 1_000 })
-        : QueueFile.open(this.#queue.file, {
-            role: "publisher",
-            durability: "process",
-            busyTimeoutMs: 1_000,
-          });
+        : QueueFile.open(this.#queue.file, { role: "publisher" });
     this.#file = open();
     this.#watched = open();
     this.#holder = new Database(this.#queue.file, { timeout: 0 });

@@ -14,7 +14,6 @@ import {
   parseShare,
   parseText,
 } from "../../../src/config/parsers.ts";
-import { didYouMean } from "../../../src/did_you_mean.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
 import fc from "../../support/fast_check.ts";
 import { rejects } from "./support.ts";
@@ -176,15 +175,6 @@ test("a share is a percentage", () => {
 
 test("a long value is shown abbreviated", () => {
   rejects(() => parseBoolean("x".repeat(10_000)), /^.{0,200}$/s);
-});
-
-test("didYouMean finds a word that is misspelt or begun", () => {
-  const words = ["collector.hostname", "collector.scheme", "key.name"];
-  assert.equal(didYouMean("colector.hostnam", words), "collector.hostname");
-  assert.equal(didYouMean("keyname", words), "key.name");
-  assert.equal(didYouMean("collector.host", words), "collector.hostname");
-  assert.equal(didYouMean("something.else", words), undefined);
-  assert.equal(didYouMean("col", words), undefined);
 });
 
 test("any text is read, or rejected with a ConfigurationError", () => {

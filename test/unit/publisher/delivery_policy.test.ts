@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BatchSize } from "../../../src/publisher/batcher.ts";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
+import type { Identity } from "../../../src/publisher/delivery.ts";
 import { DeliveryPolicy } from "../../../src/publisher/delivery_policy.ts";
 import type { Outcome } from "../../../src/publisher/destinations/destination.ts";
 import { DEAD_LETTER_BURST, PoisonGuard } from "../../../src/publisher/poison_guard.ts";
 import type { Sent } from "../../../src/publisher/sender.ts";
-import type { Identity } from "../../../src/publisher/settler.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
 
 const LEASE: Lease = { id: 1, firstId: 5, lastId: 8, attempts: 1, sends: 1 };
@@ -69,6 +69,8 @@ test("a failure gives the lease back, and knows whether the events may have arri
     [UNAVAILABLE, true],
     [{ ...UNAVAILABLE, isUnsent: true }, false],
     [{ kind: "misconfigured", reason: "wrong key" }, false],
+    [{ kind: "misconfigured", reason: "no response may come", isTransport: true }, true],
+    [{ kind: "misconfigured", reason: "no login", isTransport: true, isUnsent: true }, false],
   ] as const) {
     const { policy, decide, problem } = newPolicy();
     assert.deepEqual(decide(outcome), { kind: "release", wasReceived });

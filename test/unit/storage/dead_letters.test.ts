@@ -8,6 +8,7 @@ import {
   reasonOf,
 } from "../../../src/storage/dead_letters.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import fc from "../../support/fast_check.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
@@ -18,7 +19,7 @@ function buryEach(queue: TestQueue, count: number, bounds: DeadLetterOptions = {
   putEvents(queue.events, count);
   return Array.from({ length: count }, (_, index) => {
     const lease = leases.claim(before + index, before + index + 1)!;
-    return leases.deadLetter(lease, { status: 400, response: "no" });
+    return deadLetter(leases, lease, { status: 400, response: "no" });
   });
 }
 

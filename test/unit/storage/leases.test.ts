@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 test("claims the events above the cursor as one range and never writes their rows", () => {
@@ -207,7 +208,7 @@ test("rejects every settlement by a publisher whose lease was taken over", () =>
   assert.equal(queue.leases.ack(lost), false);
   assert.equal(queue.leases.release(lost), false);
   assert.equal(queue.leases.split(lost, 2), false);
-  assert.equal(queue.leases.deadLetter(lost, { status: 400, response: "" }), undefined);
+  assert.equal(deadLetter(queue.leases, lost, { status: 400, response: "" }), undefined);
   assert.equal(queue.events.depth(), 4);
   assert.equal(queue.events.state().deadLetters, 0);
 });
@@ -280,7 +281,7 @@ test("keeps a dead letter with the rejection, out of the queue's depth", () => {
   using queue = testQueue();
   putEvents(queue.events, 1);
 
-  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 1), { status: 422, response: "no noun" }), 0);
+  assert.equal(deadLetter(queue.leases, claim(queue.leases, 0, 1), { status: 422, response: "no noun" }), 0);
 
   const { depth, deadLetters } = queue.events.state();
   assert.deepEqual({ depth, deadLetters }, { depth: 0, deadLetters: 1 });
@@ -330,7 +331,7 @@ test("claims around each event that is another subscription's alone", () => {
   using queue = testQueue();
   new SubscriptionTable(queue.file).add("audit");
   putEvents(queue.events, 3);
-  assert.equal(queue.leases.deadLetter(claim(queue.leases, 0, 3), { status: 422, response: "no" }), 0);
+  assert.equal(deadLetter(queue.leases, claim(queue.leases, 0, 3), { status: 422, response: "no" }), 0);
   const letters = new DeadLetterTable(queue.file);
   for (const id of [1, 2, 3]) {
     letters.retry([id], queue.events); // 4, 6 and 8 are the default one's alone

@@ -8,6 +8,7 @@ import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { type IdBounds, SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { Trimmer } from "../../../src/storage/trim.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import fc from "../../support/fast_check.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -154,7 +155,8 @@ class Model implements Disposable {
 
   deadLetter(_: string, pick: number): void {
     const held = this.#take(pick);
-    if (held !== undefined && this.#leasesOf(held.name)?.deadLetter(held.lease, REJECTION) !== undefined)
+    const leases = held && this.#leasesOf(held.name);
+    if (held !== undefined && leases !== undefined && deadLetter(leases, held.lease, REJECTION) !== undefined)
       this.#settled(held, idsOf(held.lease));
   }
 
@@ -374,11 +376,7 @@ class Model implements Disposable {
   }
 
   #open(): void {
-    this.#file = QueueFile.open(join(this.#directory.path, "events-main.db"), {
-      role: "publisher",
-      durability: "process",
-      busyTimeoutMs: 1_000,
-    });
+    this.#file = QueueFile.open(join(this.#directory.path, "events-main.db"), { role: "publisher" });
     this.#leases.clear();
     this.#events = new EventTable(this.#file);
     this.#subscriptions = new SubscriptionTable(this.#file);

@@ -9,6 +9,7 @@ import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
 import type { Lease } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { Trimmer } from "../../../src/storage/trim.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 // https://www.sqlite.org/fileformat2.html#walformat
@@ -50,7 +51,7 @@ test("each change to a queue is one transaction", () => {
   once("several puts at once", () => putEvents(events, 40));
   settle("an ack", 3, (lease) => leases.ack(lease));
   settle("a split", 3, (lease) => leases.split(lease, 5));
-  settle("a dead letter", 3, (lease) => leases.deadLetter(lease, rejection));
+  settle("a dead letter", 3, (lease) => deadLetter(leases, lease, rejection));
   const outcomes = { dead: [{ id: 11, ...rejection }], kept: [12, 14, 15] };
   settle("a batch that is accepted in part", 9, (lease) => leases.settle(lease, outcomes));
   once("a retry of dead letters", () => letters.retry([7, 9], events));

@@ -16,6 +16,7 @@ import { EventTable } from "../../../src/storage/events.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { firstValue } from "../../../src/storage/user_connection.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import { testShop } from "../../support/outbox.ts";
 import { testQueue } from "../../support/queue_file.ts";
 import { openShell } from "../../support/shell.ts";
@@ -41,7 +42,7 @@ test("claims, splits, acks and retries the events of an outbox, makes dead lette
   assert.equal(Buffer.from(leases.read(lease).joined).toString(), '{"n":1},{"n":2},{"n":3},{"n":4}');
   assert.ok(leases.split(lease, 1));
   const first = leases.claimExpired()!;
-  assert.equal(leases.deadLetter(first, { status: 422, response: "no" }), 0);
+  assert.equal(deadLetter(leases, first, { status: 422, response: "no" }), 0);
   assert.ok(await leases.ack(leases.claimExpired()!));
   const { subscriptions, ...state } = events.state();
   assert.deepEqual(
@@ -115,8 +116,10 @@ test("rejects a queue's own file, and as a queue a service's database", () => {
   using queue = testQueue();
   assert.throws(() => open(queue.file.path), hasCode("NOT_A_QUEUE", /a queue's own file/));
   using shop = testShop();
-  const options = { role: "publisher", durability: "process", busyTimeoutMs: 1_000 } as const;
-  assert.throws(() => QueueFile.open(shop.path, options), hasCode("NOT_A_QUEUE", /another program's/));
+  assert.throws(
+    () => QueueFile.open(shop.path, { role: "publisher" }),
+    hasCode("NOT_A_QUEUE", /another program's/),
+  );
 });
 
 test("rejects a database that has left WAL mode, and leaves its mode", () => {
@@ -254,7 +257,7 @@ test("lets no second SQLite library have the database open in one process", () =
   const path = join(directory.path, "shop.db");
   const db = openShop(otherLibrary, path);
   const outbox = new Outbox(db, serializeJsonEvent);
-  const open = (): QueueFile => QueueFile.openOutbox(path, { busyTimeoutMs: 1_000 });
+  const open = (): QueueFile => QueueFile.openOutbox(path);
   assert.throws(open, hasCode("TWO_LIBRARIES", /a process of its own/));
   outbox.close();
   db.close();

@@ -13,6 +13,7 @@ import { Pause } from "../../../src/storage/pause.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { type Salvaged, salvage } from "../../../src/storage/salvage.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import fc from "../../support/fast_check.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -119,7 +120,7 @@ test("saves neither what was delivered nor what was purged, but what is on its w
   const { leases, file } = queue;
   leases.ack(leases.claim(0, 10)!);
   leases.claim(10, 20);
-  leases.deadLetter(leases.claim(20, 21)!, { status: 422, response: "no" });
+  deadLetter(leases, leases.claim(20, 21)!, { status: 422, response: "no" });
   using saved = salvaged(file.path);
   assert.deepEqual(saved.ids(), [...idsFrom(11, 20), ...idsFrom(22, 30)]);
   assert.equal(saved.found.deadLetters, 1);
@@ -130,7 +131,7 @@ test("saves neither what was delivered nor what was purged, but what is on its w
 test("brings no dead letter back from the pages of those that were purged", () => {
   using queue = testQueue();
   putEvents(queue, 100, () => "x".repeat(1_000));
-  queue.leases.deadLetter(queue.leases.claim(0, 99)!, { status: 422, response: "no" });
+  deadLetter(queue.leases, queue.leases.claim(0, 99)!, { status: 422, response: "no" });
   const letters = new DeadLetterTable(queue.file);
   letters.purge(letters.list({ limit: 98 }).map(({ id }) => id));
   using saved = salvaged(queue.file.path);
@@ -190,10 +191,10 @@ function subscribed(): TestQueue {
   new Pause(file).set(true);
   leases.ack(leases.claim(0, 10)!);
   leases.claim(10, 20);
-  leases.deadLetter(leases.claim(20, 21)!, { status: 422, response: "no" });
+  deadLetter(leases, leases.claim(20, 21)!, { status: 422, response: "no" });
   const audit = new LeaseTable(file, 60_000, { subscription: "audit" });
   audit.ack(audit.claim(0, 20)!);
-  audit.deadLetter(audit.claim(20, 21)!, { status: 422, response: "no" });
+  deadLetter(audit, audit.claim(20, 21)!, { status: 422, response: "no" });
   new DeadLetterTable(file, { subscription: "audit" }).retry([21], events);
   return queue;
 }
@@ -234,6 +235,15 @@ test("keeps the names of events, and gives new names to those that are put later
   assert.notEqual(epochs.uuidAt(6), uuid);
 });
 
+test("saves the settings of a queue without events", () => {
+  using queue = testQueue();
+  new Pause(queue.file).set(true);
+  using saved = salvaged(queue.file.path);
+  const { waiting, missing, knowsDelivered } = saved.found;
+  assert.deepEqual([waiting, missing, knowsDelivered], [0, [], true]);
+  assert.deepEqual(settingsOf(saved.file), settingsOf(queue.file));
+});
+
 test("says of bytes that hold no event that there is none, and writes nothing", () => {
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(9_000, 13), Buffer.from("no database")])
     assert.throws(() => salvagedBytes(bytes), { code: "NOTHING_FOUND" });
@@ -271,7 +281,7 @@ function salvaged(path: string): Saved {
   const to = join(directory.path, "events-new.db");
   try {
     const found = salvage(path, to);
-    const file = QueueFile.open(to, { role: "publisher", durability: "process", busyTimeoutMs: 1_000 });
+    const file = QueueFile.open(to, { role: "publisher" });
     const read = file.prepareFirst<[], number>("SELECT id FROM eventspool_event ORDER BY id");
     return {
       found,

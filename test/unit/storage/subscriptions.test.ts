@@ -5,6 +5,7 @@ import { subscriptionJson } from "../../../src/storage/events.ts";
 import { LeaseTable } from "../../../src/storage/leases.ts";
 import { isSubscriptionName, SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { Trimmer } from "../../../src/storage/trim.ts";
+import { deadLetter } from "../../support/dead_letters.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 /** A queue whose events have the ids 1 to 5, and were put at 1,000 to 5,000 milliseconds. */
@@ -130,7 +131,7 @@ test("a subscription that begins before events that were trimmed waits for those
 test("an event that one subscription tries again is no other's, also after the others were trimmed", () => {
   using queue = timedQueue();
   queue.subscriptions.add("audit");
-  queue.leases.deadLetter(queue.leases.claim(0, 5)!, { status: 422, response: "no" });
+  deadLetter(queue.leases, queue.leases.claim(0, 5)!, { status: 422, response: "no" });
   new DeadLetterTable(queue.file).retry([3], queue.events);
   const audit = new LeaseTable(queue.file, 60_000, { subscription: "audit" });
   assert.equal(audit.claimNext({ maxEvents: 1, maxBytes: 1 }), undefined);

@@ -4,10 +4,11 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import { LeaseTable } from "../../../../src/storage/leases.ts";
 import { QueueFile } from "../../../../src/storage/queue_file.ts";
+import { deadLetter } from "../../../support/dead_letters.ts";
 import { runtimeCommand } from "../../../support/runtimes.ts";
 import type { Spool } from "../../../support/spool.ts";
 
-export const LIMIT = { timeout: 240_000 };
+export const LIMIT = { timeout: 300_000 };
 
 /** What `queue` left behind. */
 export interface QueueResult {
@@ -51,13 +52,9 @@ export async function json(
 
 /** Makes dead letters of `count` events, from `firstId` on. All before it must be claimed. */
 export function insertDeadLetters(spool: Spool, count: number, firstId: number = 1): void {
-  const file = QueueFile.open(spool.queue.file, {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 1_000,
-  });
+  const file = QueueFile.open(spool.queue.file);
   const leases = new LeaseTable(file, 60_000);
   for (let id = firstId; id < firstId + count; id++)
-    leases.deadLetter(leases.claim(id - 1, id)!, { status: 422, response: `no noun in ${id}` });
+    deadLetter(leases, leases.claim(id - 1, id)!, { status: 422, response: `no noun in ${id}` });
   file.close();
 }

@@ -4,8 +4,9 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { Webhook } from "standardwebhooks";
 import { parsePublisherConfig } from "../../../../src/config/publisher_config.ts";
 import type { Outcome } from "../../../../src/publisher/destinations/destination.ts";
-import { openDestination } from "../../../../src/publisher/destinations/open_destination.ts";
+import { openDestination } from "../../../../src/publisher/destinations/destination.ts";
 import { queueUuid } from "../../../support/batches.ts";
+import { iniOf, type Settings } from "../../../support/config.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { newQueue } from "../../../support/publisher.ts";
 import { type Answer, rejectingUrl, serveHttp, type TestServer } from "../../../support/servers.ts";
@@ -13,13 +14,9 @@ import { type Answer, rejectingUrl, serveHttp, type TestServer } from "../../../
 const NEVER = new AbortController().signal;
 const EVENTS = ['{"n":1}', '{"n":\n2}', '{"text":"é\\n"}'];
 
-type Settings = Readonly<Record<string, string>>;
-
 function open(settings: Settings) {
-  const lines = Object.entries({ destination: "http", "http.timeout": "60s", ...settings }).map(
-    ([key, value]) => `${key} = ${value}\n`,
-  );
-  return openDestination(parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} }));
+  const all = { destination: "http", "http.timeout": "60s", ...settings };
+  return openDestination(parsePublisherConfig(iniOf("event-publisher:main", all), { env: {} }));
 }
 
 /** Sends events of ids 101 and up, as often as asked, and gives the last outcome. */
@@ -373,12 +370,12 @@ test("takes an OTLP answer with rejected records for a rejection, and a warning 
   }
 });
 
-test("shows no query of the URL, which may hold a secret", async () => {
+test("shows no secret of the URL, in its path neither", async () => {
   const url = await rejectingUrl();
-  const outcome = await deliver(`${url}/in?token=s3cret`);
+  const outcome = await deliver(`${url}/in/T0123456/s3cret-of-ours?token=s3cret`);
   assert.equal(outcome.kind, "unavailable");
-  assert.match((outcome as { reason: string }).reason, /\/in: /);
-  assert.doesNotMatch(JSON.stringify(outcome), /s3cret/);
+  assert.match((outcome as { reason: string }).reason, /\/in\/\[redacted\]\/\[redacted\]\?\[redacted\]: /);
+  assert.doesNotMatch(JSON.stringify(outcome), /s3cret|T0123456/);
 });
 
 test("shows no secret that the service sends back", async () => {
@@ -397,7 +394,9 @@ test("shows no secret that the service sends back", async () => {
       );
       const proxy = settings["http.proxy"]?.replace("SERVER", new URL(server.url).host);
       const all = { ...settings, ...(proxy && { "http.proxy": proxy }) };
-      const text = JSON.stringify(await deliver(`${server.url}/in?table=orders&token=${secret}`, all));
+      const text = JSON.stringify(
+        await deliver(`${server.url}/in/${secret}%21?table=orders&token=${secret}`, all),
+      );
       assert.match(text, /table=orders.*\[redacted\].*x-ndjson/);
       for (const shown of echoed) assert.ok(!text.includes(shown), text);
     }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { StorageBreaker } from "../../../src/publisher/circuit_breaker.ts";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
+import { Settler } from "../../../src/publisher/delivery.ts";
 import type { Outcome } from "../../../src/publisher/destinations/destination.ts";
-import { Settler } from "../../../src/publisher/settler.ts";
-import { StorageBreaker } from "../../../src/publisher/storage_breaker.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
 import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
