@@ -138,7 +138,7 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
    */
   readonly compression: "gzip" | "none";
   /**
-   * `http.response`: what accepts a batch besides the status. `status`: nothing more, but a web page and a body that
+   * `http.response`: what accepts a batch, in addition to the status. `status`: nothing more, but a web page and a body that
    * reports a failure do not; `any`: any body but a web page, for a service that sends the events back; `clickhouse`: an
    * empty body, and errors by their codes; `elasticsearch`: each event's status in the answer to a bulk request; `otlp`: no
    * rejected records in the answer. Default: `status`.

@@ -117,7 +117,7 @@ export class EventTable {
           `no answer within ${timeoutMs} ms: see postgres.timeout, and which server postgres.url names`,
         ),
       );
-    const cut = (): void => reject(new GivenUp("the grace time of the stop is over"));
+    const cut = (): void => reject(new GivenUp("the grace time of the stop has ended"));
     const timer = setTimeout(late, timeoutMs);
     stop.addEventListener("abort", cut, { once: true });
     if (stop.aborted) cut();
