@@ -56,7 +56,7 @@ test(
   },
 );
 
-test("lets nobody but its user connect to its unix socket", LIMIT, async () => {
+test("lets only its user connect to its unix socket", LIMIT, async () => {
   using spool = new Spool();
   const path = join(spool.directory, "admin.sock");
   await using publisher = spool.publisher({ "collector.hostname": "127.0.0.1:9", "admin.listen": path });
