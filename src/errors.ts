@@ -1,10 +1,10 @@
 /**
- * The errors eventspool throws. All of them are {@link EventError}s with a `code`: a service that must not
- * fail because of its events catches that one class.
+ * The errors that eventspool throws. All of them are {@link EventError}s with a `code`: a service that must not
+ * fail because of its events catches this one class.
  */
 
 /**
- * Base class of every error eventspool throws on purpose.
+ * The base class of all errors that eventspool throws.
  *
  * @example
  * ```ts
@@ -19,12 +19,12 @@
 export abstract class EventError extends Error {
   /** The name of its class, such as `EventQueueFullError`. */
   override name: string = "EventError";
-  /** What happened, for programs: one fixed code for each class, such as `QUEUE_FULL`; an {@link EventStorageError} has several. */
+  /** What happened, for programs: one code per class, such as `QUEUE_FULL`; {@link EventStorageError} has several. */
   abstract readonly code: string;
 
   /**
-   * Whether a value is an error of this class, also if another copy of the package made it, where `instanceof` is false.
-   * Every subclass has it: `EventQueueFullError.is(error)`.
+   * Whether a value is an error of this class. Unlike `instanceof` it also recognizes errors of another copy of the
+   * package. Every subclass has it: `EventQueueFullError.is(error)`.
    */
   static is<T extends EventError>(this: abstract new (...args: never[]) => T, value: unknown): value is T {
     // biome-ignore lint/complexity/noThisInStatic: it asks for the class that it is called on
@@ -48,14 +48,14 @@ export class EventTooLargeError extends EventError {
   override name: "EventTooLargeError" = "EventTooLargeError";
   /** Always `EVENT_TOO_LARGE`. */
   override readonly code: "EVENT_TOO_LARGE" = "EVENT_TOO_LARGE";
-  /** Size of the serialized event, in bytes. */
+  /** The size of the serialized event, in bytes. */
   readonly size: number;
-  /** The largest size that passes, in bytes. */
+  /** The largest size that the queue accepts, in bytes. */
   readonly limit: number;
-  /** Name of the queue that rejected the event. */
+  /** The name of the queue that rejected the event. */
   readonly queue: string;
 
-  /** Of the event's size and the limit, in bytes, and the queue's name. */
+  /** Takes the event's size and the limit, in bytes, and the queue's name. */
   constructor(size: number, limit: number, queue: string) {
     super(
       `Event is too large to send (${size} bytes). ` +
@@ -68,29 +68,29 @@ export class EventTooLargeError extends EventError {
 }
 
 /**
- * The queue holds as many events as it may. The event was not stored. Usually the publisher is
- * not running, or has trouble reaching its collector.
+ * The queue is full, and the event was not stored. Usually the publisher is not running, or cannot reach its
+ * collector.
  */
 export class EventQueueFullError extends EventError {
   /** The name of the class. */
   override name: "EventQueueFullError" = "EventQueueFullError";
   /** Always `QUEUE_FULL`. */
   override readonly code: "QUEUE_FULL" = "QUEUE_FULL";
-  /** How many events the queue held when it rejected; of `bytes`, how large those of `putAsync` are that wait in this process. */
+  /** How many events the queue holds. With the unit `bytes`: the size of the `putAsync` events that wait in this process. */
   readonly size: number;
-  /** The queue's row cap; of `bytes`, how large those that wait may be. */
+  /** The queue's `maxEvents`. With the unit `bytes`: how large the waiting events may be. */
   readonly limit: number;
-  /** Name of the queue that rejected the event. */
+  /** The name of the queue that rejected the event. */
   readonly queue: string;
   /** What `size` and `limit` count: `events` in the queue, or `bytes` that wait in memory for their commit. */
   readonly unit: "events" | "bytes";
 
-  /** Of how much the queue holds, how much it may, and its name. */
+  /** Takes the size, the limit and the queue's name. */
   constructor(size: number, limit: number, queue: string, unit: "events" | "bytes" = "events") {
     super(
       unit === "events"
         ? `The event queue is full. Queue ${JSON.stringify(queue)} holds ${size} of at most ${limit} events: ` +
-            "see that its publisher runs and reaches its collector, or raise maxEvents."
+            "check that its publisher runs and reaches its destination, or raise maxEvents."
         : `Too many puts wait for their commit. Queue ${JSON.stringify(queue)} has ${size} of at most ${limit} ` +
             "bytes of them in this process: await putAsync before you put more, or use putMany.",
     );
@@ -107,45 +107,45 @@ export class EventSerializationError extends EventError {
   override name: "EventSerializationError" = "EventSerializationError";
   /** Always `EVENT_NOT_SERIALIZABLE`. */
   override readonly code: "EVENT_NOT_SERIALIZABLE" = "EVENT_NOT_SERIALIZABLE";
-  /** Where in the event the value is, such as `user.flags[2]`; empty for the event itself. */
+  /** The path of the value in the event, such as `user.flags[2]`; empty for the event itself. */
   readonly field: string;
 
-  /** Of where in the event the value is, and what is wrong with it. */
+  /** Takes the path of the value and what is wrong with it. */
   constructor(field: string, problem: string, options?: ErrorOptions) {
     super(field === "" ? `Event ${problem}` : `Event field ${field} ${problem}`, options);
     this.field = field;
   }
 }
 
-/** One thing that a queue's schema found wrong with an event. */
+/** A problem that a queue's schema found in an event. */
 export interface EventIssue {
-  /** Where in the event, such as `user.id` or `items[3].price`; empty for the event itself. */
+  /** The path in the event, such as `user.id` or `items[3].price`; empty for the event itself. */
   readonly field: string;
-  /** What is wrong, in the words of the schema's library. Texts of the event are left out of it, and it is cut at 200 characters. */
+  /** The message of the schema's library, without texts of the event, and cut at 200 characters. */
   readonly problem: string;
-  /** What stood there: a number, a constant, or the kind of value, such as `a string of length 12`. Undefined: it cannot be looked at. */
+  /** What was found: a number, a constant, or the kind of value, such as `a string of length 12`. Undefined: unreadable. */
   readonly found: string | undefined;
 }
 
 /**
- * The event is not what the queue's `schema` asks for. It was not stored, nor was it serialized.
+ * The event does not match the queue's `schema`. It was not serialized and not stored.
  *
- * No {@link EventSerializationError}, which is a mistake of the program: where events are made of what users
- * send, an invalid one may be theirs, and is answered with a 400 and its {@link issues}.
+ * An {@link EventSerializationError} is a mistake of the program. This one may be a mistake of a user whose input became
+ * the event: respond with 400 and the {@link issues}.
  */
 export class EventInvalidError extends EventError {
   /** The name of the class. */
   override name: "EventInvalidError" = "EventInvalidError";
   /** Always `EVENT_INVALID`. */
   override readonly code: "EVENT_INVALID" = "EVENT_INVALID";
-  /** Everything that was found wrong, the first 20 at most. */
+  /** All problems, at most the first 20. */
   readonly issues: readonly EventIssue[];
   /** The first issue's field. */
   readonly field: string;
-  /** Which of the events given to `putMany` it is, from 0; undefined for a single put. */
+  /** The index of the event in `putMany`, from 0; undefined for a single put. */
   readonly index: number | undefined;
 
-  /** Of what was found wrong, and with which event of a `putMany`. */
+  /** Takes the problems, and the index of the event in `putMany`. */
   constructor(issues: readonly EventIssue[], index?: number, options?: ErrorOptions) {
     super(describeIssues(issues, index), options);
     this.issues = issues;
@@ -157,28 +157,29 @@ export class EventInvalidError extends EventError {
 /**
  * The queue's file or directory cannot be used. {@link code} says why:
  *
- * - `SQLITE_FULL`, `SQLITE_IOERR_SHMSIZE`: the disk is full; what was put before is not lost
- * - `SQLITE_BUSY`, `SQLITE_PROTOCOL` and those that begin so: another process holds the file's lock for too long
+ * - `SQLITE_FULL`, `SQLITE_IOERR_SHMSIZE`: the disk is full; stored events are not lost
+ * - `SQLITE_BUSY`, `SQLITE_PROTOCOL` and codes that begin with them: another process holds the file's lock for too long
  * - `SQLITE_READONLY`, `SQLITE_READONLY_DIRECTORY`, `SQLITE_PERM`, `SQLITE_CANTOPEN`: owner or mode of file or directory
- * - `SQLITE_CORRUPT`, `SQLITE_NOTADB`: the file is damaged, or no SQLite database
- * - `SQLITE_IOERR` and those that begin so: the disk or the file system reports an error
+ * - `SQLITE_CORRUPT`, `SQLITE_NOTADB`: the file is damaged, or not an SQLite database
+ * - `SQLITE_IOERR` and codes that begin with it: the disk or the file system reports an error
  * - `NOT_A_QUEUE`: a database of another program, or one without an outbox
- * - `EMPTY`: a file of 0 bytes, which was cut off: a queue's never is
- * - `OLDER_SCHEMA`: it must first be upgraded, by a process that may write to it
- * - `NEWER_SCHEMA`: a newer eventspool has made or upgraded it
- * - `SEVERAL_NAMES`: the file has hard links, or is mounted without its directory: by each name it would lose what was
- *   put by another
+ * - `EMPTY`: the file has 0 bytes, because it was truncated: a queue's file is never empty
+ * - `OLDER_SCHEMA`: a process that may write to the file must upgrade it first
+ * - `NEWER_SCHEMA`: a newer eventspool created or upgraded the file
+ * - `SEVERAL_NAMES`: the file has hard links, or is mounted without its directory: events that are put under one name
+ *   could be lost to the other
  * - `MOVED`: the file was removed or replaced while it was open
- * - `NETWORK_FILE_SYSTEM`: it is on one, where locks may not hold: use a local disk, or `allowNetworkFileSystem`
+ * - `NETWORK_FILE_SYSTEM`: locks may not work on the file's network file system: use a local disk, or
+ *   `allowNetworkFileSystem`
  * - `OLD_RUNTIME`: Bun, Deno or Node is too old
  * - `NO_SUBSCRIPTION`: the subscription does not exist, or was removed
  * - `NO_ADDON`: no SQLite library can be loaded: neither the package better-sqlite3 nor the runtime's own
- * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`, `HARD_LINKED`; `LOCKED`: another process has it; `CLOSED`: it
- *   was used after `close()`
- * - of `eventspool salvage`: `EXISTS`: there is a file of the new name; `NOTHING_FOUND`: no event can be read
+ * - of a collector's output: `NOT_AN_EVENT_DATABASE`, `NOT_A_FILE`, `NOT_JSON_LINES`, `HARD_LINKED`; `LOCKED`: another
+ *   process uses it; `CLOSED`: it was used after `close()`
+ * - of `eventspool salvage`: `EXISTS`: the new file exists; `NOTHING_FOUND`: no event can be read
  * - `IN_MEMORY`, `NOT_WAL`: the database of an outbox is in memory, or not in WAL mode
- * - `TWO_LIBRARIES`: one process has opened the file with two SQLite libraries, which breaks its locks
- * - `ENOENT`, `ENOTDIR`, `EACCES` and others: the system's, about the directory or the file; `UNKNOWN`: it gave none
+ * - `TWO_LIBRARIES`: this process opened the file with two SQLite libraries, which breaks its locks
+ * - `ENOENT`, `ENOTDIR`, `EACCES` and others: the system's code for the directory or the file; `UNKNOWN`: it has none
  */
 export class EventStorageError extends EventError {
   /** The name of the class. */
@@ -188,7 +189,7 @@ export class EventStorageError extends EventError {
   /** The file or directory. */
   readonly path: string;
 
-  /** Of a code, the file or directory, and the whole message. */
+  /** Takes a code, the file or directory, and the whole message. */
   constructor(code: string, path: string, problem: string, options?: ErrorOptions) {
     super(problem, options);
     this.code = code;
@@ -197,8 +198,8 @@ export class EventStorageError extends EventError {
 }
 
 /**
- * An outbox was used in a way in which event and row would not commit together: an async callback, a put outside
- * of a transaction where one is required. The event was not stored.
+ * The event and the service's rows would not commit together: an async callback, or a put outside of a transaction where
+ * one is required. The event was not stored.
  */
 export class EventTransactionError extends EventError {
   /** The name of the class. */
@@ -213,19 +214,19 @@ export class EventQueueClosedError extends EventError {
   override name: "EventQueueClosedError" = "EventQueueClosedError";
   /** Always `QUEUE_CLOSED`. */
   override readonly code: "QUEUE_CLOSED" = "QUEUE_CLOSED";
-  /** Name of the closed queue. */
+  /** The name of the closed queue. */
   readonly queue: string;
 
-  /** Of the queue's name. */
+  /** Takes the queue's name. */
   constructor(queue: string) {
     super(`Event queue ${JSON.stringify(queue)} is closed.`);
     this.queue = queue;
   }
 }
 
-/** Where a configuration value is. */
+/** The location of a configuration value. */
 export interface ConfigurationLocation {
-  /** The file, where there is one. */
+  /** The file, if there is one. */
   readonly file?: string;
   /** The section, such as `event-publisher:main`. */
   readonly section?: string;
@@ -246,7 +247,7 @@ export class ConfigurationError extends EventError {
   /** Where it is wrong. */
   readonly location: ConfigurationLocation;
 
-  /** Of what is wrong, and where. */
+  /** Takes what is wrong, and where. */
   constructor(problem: string, location: ConfigurationLocation = {}, options?: ErrorOptions) {
     super(describeLocation(location) + problem, options);
     this.problem = problem;

@@ -19,6 +19,7 @@ import {
   wholeFrom,
 } from "../options.ts";
 import { MAX_BATCH_BYTES } from "../wire/batch_format.ts";
+import { EVENT_IDS_HEADER } from "../wire/event_ids.ts";
 import { type BatchReport, errorOf, formatReport, MALFORMED } from "../wire/rejections.ts";
 import { formatRetryAfter, RETRY_AFTER_HEADER } from "../wire/retry_after.ts";
 import { admit, assertOpen, Intake, ServiceUnavailable } from "./admission.ts";
@@ -186,7 +187,9 @@ async function collect(c: Context, version: RequestVersion, collecting: Collecti
   status.countsOf(keyName).bytes += body.length;
   const parsed = parse(body, version, collecting);
   const ids = verifyEventIds(headers, { key, signature, eventCount: parsed.events.count, status });
-  return respond(c, await ingest(parsed, { version, keyName, source: key.source, ids }, collecting), status);
+  const report = await ingest(parsed, { version, keyName, source: key.source, ids }, collecting);
+  if (ids !== undefined) c.header(EVENT_IDS_HEADER, headers.get(EVENT_IDS_HEADER)!);
+  return respond(c, report, status);
 }
 
 async function read(c: Context, { intake, maxBodyBytes }: Collecting): Promise<Uint8Array> {
@@ -208,13 +211,20 @@ function parse(body: Uint8Array, version: RequestVersion, collecting: Collecting
   return parsed;
 }
 
+/** Proxies can be made to cache what is POSTed. Then publishers would get the response to another batch. */
+const NOT_CACHED = { "Cache-Control": "no-store" };
+
 function respond(c: Context, report: BatchReport, status: CollectorStatus): Response {
   const isAccepted = report.rejected?.length === 0;
   const body = formatReport(report);
   status.requests[isAccepted ? "accepted" : "partly_rejected"]++;
   if (!isAccepted)
     logRejection({ status: 422, message: errorOf(report), path: c.req.path, cause: undefined });
-  const headers = { "Content-Type": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS };
+  const headers = {
+    ...NOT_CACHED,
+    "Content-Type": "application/json",
+    "Accept-Encoding": ACCEPTED_ENCODINGS,
+  };
   return c.body(body, isAccepted ? 200 : 422, headers);
 }
 
@@ -227,10 +237,11 @@ function reject(error: Error, c: Context, status: CollectorStatus): Response {
   status.requests[outcomeOf(rejection)]++;
   const { message, cause } = rejection;
   logRejection({ status: rejection.status, message, path: c.req.path, cause });
-  const headers: Record<string, string> =
-    rejection instanceof ServiceUnavailable
-      ? { [RETRY_AFTER_HEADER]: formatRetryAfter(rejection.retryAfterS) }
-      : {};
+  const isUnavailable = rejection instanceof ServiceUnavailable;
+  const headers = {
+    ...NOT_CACHED,
+    ...(isUnavailable && { [RETRY_AFTER_HEADER]: formatRetryAfter(rejection.retryAfterS) }),
+  };
   const code = rejection.status === 400 ? { code: MALFORMED } : {};
   return c.json({ error: message, ...code }, rejection.status, headers);
 }

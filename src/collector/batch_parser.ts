@@ -1,5 +1,5 @@
 /** Finds the events of a batch in its body, and checks each. */
-import { isUtf8 } from "node:buffer";
+import buffer from "node:buffer";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { HTTPException } from "hono/http-exception";
 import { EventInvalidError } from "../errors.ts";
@@ -60,7 +60,7 @@ export function parseEvents(
   version: RequestVersion,
   { maxEvents = Number.POSITIVE_INFINITY, checkStructs = true }: EventChecks = {},
 ): ParsedEvents {
-  if (!isUtf8(body)) throw notJson();
+  if (!buffer.isUtf8(body)) throw notJson();
   const elements = new Elements(body, skipperOf(version, checkStructs), maxEvents);
   try {
     if (version === "2") readList(elements, body);

@@ -29,13 +29,13 @@ interface Adopted {
   readonly delivered: number;
   readonly deadLetters: number;
   readonly left: number;
-  /** Why it was left alone, or why the rest is left; undefined: nothing is left. */
+  /** Why the queue was skipped, or why events are left; undefined: none are left. */
   readonly problem?: string;
 }
 
 /** `eventspool adopt` */
 export const adopt: Verb = {
-  summary: "deliver what the queue files of a dead host hold, and stop",
+  summary: "deliver the events in the queue files of a dead host, and exit",
   args: "DIR CONFIG_FILE...",
   options: {
     wait: {
@@ -48,9 +48,9 @@ export const adopt: Verb = {
     debug: { type: "boolean", help: "log every batch" },
   },
   details:
-    "DIR is where the queue files are, such as a volume that was mounted elsewhere. Each queue needs its section in CONFIG_FILE; queue.directory and queue.file are not used. A queue with several subscriptions needs a CONFIG_FILE for each (publisher.subscription), since each has its own destination. Events keep their ids, so that a collector that drops duplicates stores each once. The files stay. If something is left, run it again.",
-  json: "one document a subscription: queue, subscription, delivered, dead_letters, left and, where something is left, problem.",
-  fails: "something is left, a queue was left alone, or it was interrupted",
+    "DIR is the directory of the queue files, such as a mounted volume of that host. Each queue needs its section in CONFIG_FILE; queue.directory and queue.file are not used. A queue with several subscriptions needs a CONFIG_FILE for each (publisher.subscription), since each has its own destination. Events keep their ids, so a collector that drops duplicates stores each once. The files are not removed. If events are left, run it again.",
+  json: "one document per subscription: queue, subscription, delivered, dead_letters, left and, if events are left, problem.",
+  fails: "events are left, a queue was skipped, or it was interrupted",
   examples: ["/mnt/old-pod/eventspool config.ini", "/mnt/old-pod/eventspool config.ini audit.ini --wait 1h"],
   async run(call: Call): Promise<number> {
     const [directory, ...configFiles] = call.args;
@@ -75,7 +75,7 @@ function toJson({ queue, subscription, delivered, deadLetters, left, problem }: 
 
 function describe({ queue, subscription, delivered, deadLetters, left, problem }: Adopted): string {
   const name = subscription === DEFAULT_SUBSCRIPTION ? queue : `${queue}, subscription ${subscription}`;
-  if (problem !== undefined && delivered + left === 0) return `${name}: left alone: ${problem}`;
+  if (problem !== undefined && delivered + left === 0) return `${name}: skipped: ${problem}`;
   const dead = deadLetters === 0 ? "" : `, ${countOf(deadLetters, "dead letter")}`;
   const why = problem === undefined ? "" : `: ${problem}`;
   return `${name}: delivered ${countOf(delivered, "event")}, ${left} left${dead}${why}`;

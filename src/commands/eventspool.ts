@@ -121,7 +121,7 @@ function rejectUnknown(name: string, first: string): never {
 }
 
 function programHelp(program: string): string {
-  return `${program}: a durable event queue: look into it, repair it, publish it
+  return `${program}: a durable event queue: inspect, repair and publish it
 
 Usage: ${program} VERB [options]
 

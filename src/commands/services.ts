@@ -34,7 +34,7 @@ export const collector: Verb = {
   summary: "collect events from publishers, until it is stopped",
   args: "CONFIG_FILE",
   details: `CONFIG_FILE is an INI file with a section [event-collector], or a .toml file with a table [event-collector]; the publisher's file may hold both.
-SIGTERM and SIGINT stop it: within "grace" it stores and answers what it has received. A second signal ends it at once; publishers send again what was not answered.
+SIGTERM and SIGINT stop it: it finishes the requests that it has received, within "grace". A second signal ends it at once; publishers send unanswered requests again.
 SIGHUP reads the configuration again. If it cannot be used, because it is wrong, a port is taken or a directory is missing, the collector keeps the old one and reports it in its log and /health.`,
   options: {
     check: {

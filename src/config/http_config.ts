@@ -99,9 +99,14 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
   /** Always `http`. */
   readonly kind: "http";
   /**
-   * `http.url`: where batches are POSTed, with a query or without. The query may hold a secret: no log shows it. Required.
+   * `http.url`, or what the file `http.url_file` holds: where batches are POSTed, with a query or without. Required.
    */
   readonly url: string;
+  /**
+   * What logs, metrics and pages show of the URL: no query, and no part of the path that may be a secret. Of a URL from a
+   * file only the host.
+   */
+  readonly shownUrl: string;
   /**
    * `http.header.NAME`, or what the file `http.header.NAME_file` holds: a header of each request. Default: `Content-Type`
    * is `application/x-ndjson` or `application/json`, as `http.body` says.
@@ -161,7 +166,7 @@ const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
 
 /** Reads `destination = http`. @throws {ConfigurationError} */
 export function readHttpDestination(section: ConfigSection): HttpDestinationConfig {
-  const url = section.read("http.url", parseUrl);
+  const url = readSecret(section, "http.url", parseUrl);
   const auth = readAuth(section, url);
   const isSigned = auth.kind === "standard-webhooks";
   const usual = isSigned ? "none" : "gzip";
@@ -176,6 +181,7 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
   return {
     kind: "http",
     url,
+    shownUrl: section.has("http.url_file") ? `${new URL(url).origin}/[redacted]` : withoutSecrets(url),
     ...readHttpTransport(section, "http.", url),
     headers: readHeaders(section),
     ...readBody(section),
@@ -196,6 +202,15 @@ function parseUrl(text: string): string {
     if (hash === "") return href;
   }
   throw new ConfigurationError("expected https://host[:port][/path][?query]");
+}
+
+/** Words and numbers, such as `v1`, `_bulk` or `events-2026`: a secret does not look like that. */
+const PUBLIC_PART = /^(?:(?:[A-Za-z]?[a-z]{0,14}\d{0,4}|\d{1,8})(?:[-_.:]|$))*$/;
+
+function withoutSecrets(url: string): string {
+  const { origin, pathname, search } = new URL(url);
+  const parts = pathname.split("/").map((part) => (PUBLIC_PART.test(part) ? part : "[redacted]"));
+  return `${origin}${parts.join("/")}${search && "?[redacted]"}`;
 }
 
 function parseStatuses(text: string): readonly number[] {
@@ -303,7 +318,7 @@ function parseEventTemplate(text: string): string {
 /** What `--check` prints of it. */
 export function httpSettings(config: HttpDestinationConfig): Record<string, unknown> {
   return {
-    url: config.url.replace(/\?.*/s, "?[redacted]"),
+    url: config.shownUrl,
     ...transportSettings("http", config),
     http_headers: Object.keys(config.headers),
     http_body: config.bodyKind,

@@ -79,7 +79,8 @@ export function describePostgres({ address: { host, port, database }, table }: P
   return `postgres://${host}:${port}/${database}/${table}`;
 }
 
-const FORM = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+const FORM =
+  "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %23, %2F, %3F and %40 for # / ? @ in the password";
 
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.-]+)$/i;
 
@@ -88,13 +89,15 @@ function parseAddress(text: string): PostgresAddress {
   // With a user, a URL must have a host; for a Unix socket that is the parameter `host`.
   const standard = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[:/])/, "$1localhost");
   if (!/^postgres(?:ql)?:\/\//.test(text) || !URL.canParse(standard)) throw new ConfigurationError(FORM);
-  const { username, password, hostname, port, pathname, searchParams } = new URL(standard);
+  const { username, password, hostname, port, pathname, search, searchParams, hash } = new URL(standard);
+  const database = decode(pathname.slice(1));
+  // Behind the host these are parts of a password: messages would show what comes before and after them.
+  const isCut = hash !== "" || `${pathname}${search}`.includes("@");
+  if (isCut || username === "" || !HOST.test(hostname) || database === "" || database.includes("/"))
+    throw new ConfigurationError(FORM);
   const unknown = [...searchParams.keys()].find((name) => name !== "sslmode" && name !== "host");
   if (unknown !== undefined)
     throw new ConfigurationError(`has the parameter ${quote(unknown)}: only sslmode and host are known`);
-  const database = decode(pathname.slice(1));
-  if (username === "" || !HOST.test(hostname) || database === "" || database.includes("/"))
-    throw new ConfigurationError(FORM);
   return {
     host: searchParams.get("host") ?? hostname.replace(/^\[(.*)\]$/, "$1"),
     port: port === "" ? DEFAULT_PORT : Number(port),

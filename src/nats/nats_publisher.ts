@@ -66,7 +66,7 @@ export class NatsPublisher {
     try {
       void this.#start(pending);
       const result = await pending.done;
-      const failure = await this.#explain(pending, result.failure);
+      const failure = await this.#explain(pending, result.failure, stop);
       return { ...result, failure };
     } finally {
       clearTimeout(timer);
@@ -92,9 +92,10 @@ export class NatsPublisher {
       throw new EventStorageError(`NATS_${kind.toUpperCase()}`, servers.join(", "), reason, { cause: error });
     });
     const { expectedStream, subjects, maxMessageBytes } = this.#options;
-    const streams = await askStreams(session, { subjects, stream: expectedStream });
+    const { timeoutMs } = this.#config;
+    const streams = await askStreams(session, { subjects, stream: expectedStream, timeoutMs });
     if (streams.length > 0) this.#checkNext(session, STREAM_CHECK_INTERVAL_MS);
-    const needs = { timeoutMs: this.#config.timeoutMs, maxMessageBytes };
+    const needs = { timeoutMs, maxMessageBytes };
     const risks = streams.flatMap((stream) => streamRisks(stream, needs));
     for (const risk of risks) if (!this.#risks.includes(risk)) logRisk(risk);
     this.#risks = risks;
@@ -174,13 +175,20 @@ export class NatsPublisher {
     }
   }
 
+  /** A stream that is missing responds nothing, and neither does a server if another client listens on the subject. */
   async #explain(
-    { subjectWithoutStream }: PendingMessages,
+    { subjectWithoutStream, silentSubject }: PendingMessages,
     failure: Failure | undefined,
+    stop: AbortSignal,
   ): Promise<Failure | undefined> {
     const session = this.#session;
-    if (subjectWithoutStream === undefined || failure === undefined || session === undefined) return failure;
-    return await diagnoseNoResponders(session, subjectWithoutStream);
+    if (failure?.kind !== "unavailable" || session === undefined || session.isOver || stop.aborted)
+      return failure;
+    const subject = subjectWithoutStream ?? silentSubject;
+    if (subject === undefined) return failure;
+    const diagnosis = await diagnoseNoResponders(session, subject);
+    if (subjectWithoutStream === undefined && diagnosis.kind === "unavailable") return failure;
+    return { ...failure, ...diagnosis };
   }
 }
 

@@ -125,6 +125,12 @@ export class PendingMessages {
     if (this.inFlight === 0 && !hasMore) this.#finish();
   }
 
+  /** The subject of a message that was sent and got no response; undefined: there is none. */
+  get silentSubject(): string | undefined {
+    const index = this.#states.indexOf(PENDING);
+    return index === -1 || index >= this.#next ? undefined : this.messages.subject(index);
+  }
+
   /** Whether a message to the subject is in flight. */
   isWaitingFor(subject: string): boolean {
     for (let index = 0; index < this.#next; index++)
@@ -151,7 +157,7 @@ export class PendingMessages {
         return;
       default:
         this.#states[index] = FAILED;
-        this.fail({ kind: response.kind, reason: response.reason });
+        this.fail(response);
     }
   }
 
@@ -160,9 +166,15 @@ export class PendingMessages {
     this.#isOver = true;
     const undelivered: number[] = [];
     for (const [index, state] of this.#states.entries()) if (state !== SETTLED) undelivered.push(index);
-    const failure = undelivered.length === 0 ? undefined : this.#failure;
+    // A message without a response may be stored, whatever ended the publish.
+    const failure = this.#failure && { ...this.#failure, ...(this.inFlight > 0 && { isTransport: true }) };
     const rejected = this.#rejected.sort((a, b) => a.index - b.index);
-    this.#resolve({ duplicates: this.#duplicates, rejected, undelivered, failure });
+    this.#resolve({
+      duplicates: this.#duplicates,
+      rejected,
+      undelivered,
+      failure: undelivered.length === 0 ? undefined : failure,
+    });
   }
 }
 
@@ -176,7 +188,7 @@ export type PublishResponse =
   | { readonly kind: "stored"; readonly isDuplicate: boolean }
   | { readonly kind: "no_stream" }
   | { readonly kind: "rejected"; readonly reason: string; readonly isTooLarge: boolean }
-  | { readonly kind: "unavailable" | "misconfigured"; readonly reason: string };
+  | Failure;
 
 interface PubAck {
   readonly stream?: string;
@@ -189,6 +201,9 @@ const MESSAGE_TOO_LARGE = 10_054;
 
 /** `err_code` when `Nats-Expected-Stream` names another stream than the one with the subject. */
 const OTHER_STREAM = 10_060;
+
+/** `err_code`s when the account or the server has no room left. */
+const NO_ROOM = new Set([10_002, 10_023, 10_028, 10_047]);
 
 const STORED: PublishResponse = { kind: "stored", isDuplicate: false };
 const DUPLICATE: PublishResponse = { kind: "stored", isDuplicate: true };
@@ -204,6 +219,7 @@ export function readResponse(message: Msg): PublishResponse {
   return {
     kind: "misconfigured",
     reason: `the response is not from a JetStream stream: ${text.slice(0, 200)}`,
+    isTransport: true, // a stream may have the message too
   };
 }
 
@@ -232,6 +248,11 @@ function explain({
     return {
       kind: "unavailable",
       reason: `${reason}: the stream is full: raise its limits, or let it drop old messages`,
+    };
+  if (err_code !== undefined && NO_ROOM.has(err_code))
+    return {
+      kind: "unavailable",
+      reason: `${reason}: raise the limits of JetStream, of the account or server`,
     };
   return { kind: code >= 500 || code === 429 || code === 408 ? "unavailable" : "misconfigured", reason };
 }

@@ -77,7 +77,7 @@ export class Session {
   /** Sends messages as soon as the limits allow. `pending.done` resolves with the result. */
   publish(pending: PendingMessages): void {
     if (this.#failure !== undefined) {
-      pending.end(this.#failure);
+      pending.end({ ...this.#failure, isUnsent: true });
       return;
     }
     const number = ++this.#lastNumber;
@@ -269,7 +269,9 @@ export function failureOf(error: unknown, servers: readonly string[]): Failure {
       kind: "misconfigured",
       reason: `${where} rejected the login: ${message}: see nats.user, nats.token, nats.nkey_seed or nats.credentials_file`,
     };
-  if (TLS_PROBLEM.test(`${code} ${message}`))
+  // Without the names of the servers: one may be nats-tls.
+  const said = servers.reduce((rest, server) => rest.replaceAll(hostOf(server), ""), message);
+  if (TLS_PROBLEM.test(`${code} ${said}`))
     return {
       kind: "misconfigured",
       reason: `${where}: TLS failed: ${message}: see tls:// in nats.servers, and nats.tls_ca_file`,
@@ -279,6 +281,11 @@ export function failureOf(error: unknown, servers: readonly string[]): Failure {
     reason: `${where} cannot be reached: ${message || code || "the connection was closed"}`,
     isTransport: true,
   };
+}
+
+/** The host of `HOST`, `HOST:PORT` or `tls://HOST:PORT`. */
+function hostOf(server: string): string {
+  return server.replace(/^\w+:\/\//, "").replace(/:\d+$/, "");
 }
 
 function toError(error: unknown): { name: string; message: string; code: string } {

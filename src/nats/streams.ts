@@ -9,8 +9,8 @@ import { BACKOFF_MAX_MS, LEASE_MARGIN_MS } from "../wire/retry_after.ts";
 import type { Failure } from "./pending_messages.ts";
 import type { Session } from "./session.ts";
 
-/** How long a NATS server may take to respond to a question about its streams, in milliseconds. */
-const NATS_STREAM_INFO_TIMEOUT_MS = 1_000;
+/** How long a NATS server may take to say why no stream responds, in milliseconds: a publish waits for it. */
+const DIAGNOSIS_TIMEOUT_MS = 1_000;
 
 /** The most streams that are asked for their settings: a subject with a placeholder may match many. */
 const MAX_STREAMS = 32;
@@ -29,6 +29,8 @@ export interface StreamQuery {
   readonly subjects: string;
   /** The one stream that may take the events; undefined: each stream that has one of the subjects. */
   readonly stream: string | undefined;
+  /** How long the server may take to respond to a question, in milliseconds. */
+  readonly timeoutMs: number;
 }
 
 /**
@@ -37,12 +39,16 @@ export interface StreamQuery {
  *
  * @throws an error when a question is not allowed, gets no response, or gets an error such as a stream without a leader
  */
-export async function askStreams(session: Session, { subjects, stream }: StreamQuery): Promise<StreamInfo[]> {
-  const names = stream === undefined ? await askStreamNames(session, subjects) : { streams: [stream] };
+export async function askStreams(
+  session: Session,
+  { subjects, stream, timeoutMs }: StreamQuery,
+): Promise<StreamInfo[]> {
+  const names =
+    stream === undefined ? await askStreamNames(session, subjects, timeoutMs) : { streams: [stream] };
   if (names.error !== undefined) throw new Error(names.error.description);
   const infos = (names.streams ?? [])
     .slice(0, MAX_STREAMS)
-    .map((name) => ask<StreamInfo>(session, `STREAM.INFO.${name}`, ""));
+    .map((name) => ask<StreamInfo>(session, `STREAM.INFO.${name}`, { body: "", timeoutMs }));
   return (await Promise.all(infos)).filter(isStreamInfo);
 }
 
@@ -59,7 +65,7 @@ function isStreamInfo(response: ApiResponse<StreamInfo>): response is StreamInfo
  */
 export async function diagnoseNoResponders(session: Session, subject: string): Promise<Failure> {
   try {
-    const { streams, error } = await askStreamNames(session, subject);
+    const { streams, error } = await askStreamNames(session, subject, DIAGNOSIS_TIMEOUT_MS);
     if (error !== undefined) return unavailable(subject, error.description);
     const [stream] = streams ?? [];
     if (stream !== undefined) return unavailable(subject, `stream ${stream} has no leader at the moment`);
@@ -83,13 +89,18 @@ function unavailable(subject: string, why: string): Failure {
 async function askStreamNames(
   session: Session,
   subject: string,
+  timeoutMs: number,
 ): Promise<ApiResponse<{ readonly streams: readonly string[] | null }>> {
-  return await ask(session, "STREAM.NAMES", JSON.stringify({ subject }));
+  return await ask(session, "STREAM.NAMES", { body: JSON.stringify({ subject }), timeoutMs });
 }
 
 /** @throws the library's error when the question is not allowed, or gets no response */
-async function ask<T>(session: Session, question: string, body: string): Promise<ApiResponse<T>> {
-  const message = await session.request(`$JS.API.${question}`, body, NATS_STREAM_INFO_TIMEOUT_MS);
+async function ask<T>(
+  session: Session,
+  question: string,
+  { body, timeoutMs }: { readonly body: string; readonly timeoutMs: number },
+): Promise<ApiResponse<T>> {
+  const message = await session.request(`$JS.API.${question}`, body, timeoutMs);
   return message.json<ApiResponse<T>>();
 }
 

@@ -17,10 +17,13 @@ const IDLE_TIMEOUT_S = 60;
 /** How long a connection beyond the first few waits, in milliseconds: if a proxy closes what it accepts, the library retries in a loop. */
 const RECONNECT_MS = 100;
 
+/** The rows that a statement returns, and how many it inserted or returned. */
+export type Rows = readonly Record<string, unknown>[] & { readonly count: number };
+
 /** A pool of connections. They open when needed, and end together. */
 export interface Client {
   /** Runs one statement. All parameters are texts: cast them in the statement. */
-  query(statement: string, parameters?: readonly string[]): Promise<Record<string, unknown>[]>;
+  query(statement: string, parameters?: readonly string[]): Promise<Rows>;
   /** Runs several statements without parameters, all or none of them. */
   script(statements: string): Promise<void>;
   /** Ends each connection when its statement is done, or all of them now. Never rejects. */
@@ -132,9 +135,14 @@ async function openSocket(config: PostgresConfig, signal: AbortSignal): Promise<
   if (tls === undefined) return socket;
   socket.write(SSL_REQUEST);
   const [answer] = (await once(socket, "data", { signal })) as [Buffer];
-  if (answer.toString("latin1") !== "S") {
+  const reply = answer.toString("latin1");
+  if (reply !== "S") {
     socket.destroy();
-    throw new Error("the server has TLS switched off (ssl = off)");
+    throw new Error(
+      reply === "N"
+        ? "the server has TLS switched off (ssl = off)"
+        : "this is not a Postgres server with TLS",
+    );
   }
   const secured = tlsConnect({ ...tls, socket });
   secured.on("error", () => {});

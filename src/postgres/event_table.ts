@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import { describePostgres, type PostgresConfig } from "../config/postgres_config.ts";
 import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { type Client, openClient } from "./connect.ts";
-import { checkTable, type Insertion, insertionOf } from "./schema.ts";
+import { checkTable, type Insertion, idsIn, insertionOf } from "./schema.ts";
 
 /** Events of one queue, in ascending order of their ids. */
 export interface EventRows {
@@ -111,7 +111,12 @@ export class EventTable {
   #attempt<Result>(work: (session: Session) => Promise<Result>, stop: AbortSignal): Promise<Attempt<Result>> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     const { timeoutMs } = this.#config;
-    const late = (): void => reject(new GivenUp(`no answer within ${timeoutMs} ms, see postgres.timeout`));
+    const late = (): void =>
+      reject(
+        new GivenUp(
+          `no answer within ${timeoutMs} ms: see postgres.timeout, and which server postgres.url names`,
+        ),
+      );
     const cut = (): void => reject(new GivenUp("the grace time of the stop is over"));
     const timer = setTimeout(late, timeoutMs);
     stop.addEventListener("abort", cut, { once: true });
@@ -151,14 +156,16 @@ export class EventTable {
    * Inserts a range of the events. If the server rejects one of them, inserts the range in parts, about as many parts as
    * each has events: so one event among 1,500 is found with some 50 statements, in four rounds.
    *
-   * @returns how many are stored now
+   * @returns how many it stored
    */
   async #insertRange(client: Client, range: Range): Promise<number> {
     const { events, from, to, rejected, isConflict = false } = range;
     try {
       const { statement, ifConflict } = this.#insertion;
-      const [row] = await client.query(isConflict ? ifConflict : statement, parametersOf(range));
-      return row === undefined ? to - from : Number(row.stored);
+      const rows = await client.query(isConflict ? ifConflict : statement, parametersOf(range));
+      const stored = Number(rows[0]?.stored ?? rows.count);
+      if (stored < to - from) await this.#rejectDropped(client, range);
+      return stored;
     } catch (error) {
       if (!isAboutEvents(error)) throw error;
       if (isUniqueViolation(error) && !isConflict)
@@ -178,6 +185,21 @@ export class EventTable {
       throw new PartlyInserted("some of the events are stored", { cause });
     });
     return stored.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Rejects the events of a range that the server took and did not store. If the table has a rule now, it is to blame. */
+  async #rejectDropped(client: Client, range: Range): Promise<void> {
+    const { events, from, to, rejected } = range;
+    try {
+      const rows = await client.query(idsIn(this.#config), parametersOf(range).slice(0, 3));
+      const found = new Set(rows.map(({ id }) => Number(id)));
+      if (events.ids.slice(from, to).every((id) => found.has(id))) return;
+      await this.#check(client, { isCreating: false });
+      for (let index = from; index < to; index++)
+        if (!found.has(events.ids[index]!)) rejected.push({ index, error: DROPPED });
+    } catch (cause) {
+      throw new PartlyInserted("some of the events are stored", { cause });
+    }
   }
 
   /** The current session, or a new one, shared by all inserts of this moment. */
@@ -210,6 +232,8 @@ export class EventTable {
     void session.client.then((client) => client.end({ isNow })).catch(() => {});
   }
 }
+
+const DROPPED = "a trigger of the table dropped it: see the triggers that return NULL";
 
 type RejectedRow = InsertResult["rejected"][number];
 
@@ -252,6 +276,8 @@ class PartlyInserted extends Error {}
 /** An error of the server, whose `code` is a SQLSTATE, or one of the system or the library. */
 interface PostgresError extends Error {
   readonly code?: unknown;
+  /** Where it happened, as in functions: a line each, the innermost first. */
+  readonly where?: string;
   readonly constraint_name?: string;
 }
 
@@ -279,12 +305,17 @@ const ADVICE: readonly (readonly [code: string, kind: Failure["kind"], advice: s
   ["28", "misconfigured", "see the user and password of postgres.url, and the server's pg_hba.conf"],
   ["3D000", "misconfigured", "create the database, or see its name in postgres.url"],
   ["3F000", "misconfigured", "create the schema that postgres.table names"],
-  ["42501", "misconfigured", "grant the user what docs/postgres.md lists"],
+  [
+    "42501",
+    "misconfigured",
+    "grant the user what docs/postgres.md lists; with row security, its policies must allow INSERT and SELECT",
+  ],
   ["25006", "misconfigured", "this is a replica, or read-only: postgres.url must lead to the primary"],
   ["23514", "misconfigured", "the table has no partition for today: see postgres.partition"],
   ["42P01", "unavailable", "the table was dropped: the next attempt creates it again"],
   ["42", "misconfigured", "the table is not as docs/postgres.md shows it: see postgres.table"],
-  ["0A", "misconfigured", "the table is not as docs/postgres.md shows it: see postgres.table"],
+  ["0A", "misconfigured", "the database's encoding must be UTF8, and the table as docs/postgres.md shows it"],
+  ["55P03", "unavailable", "a lock held it up: see pg_stat_activity, or raise the user's lock_timeout"],
   ["53100", "unavailable", "free space on the server's disk"],
   ["53300", "unavailable", "raise the server's max_connections, or put a pooler in front of it"],
   ["53", "unavailable", "the server lacks resources"],
@@ -296,33 +327,46 @@ const ADVICE: readonly (readonly [code: string, kind: Failure["kind"], advice: s
   ["57P", "unavailable", "the server is starting or stopping"],
 ];
 
+/** Finds the function in which an error happened. */
+const IN_FUNCTION = /^(?:PL\/pgSQL|SQL) function "?([\w.]+)/m;
+
+/** Errors of a statement as such: a missing table or right. In a function of the user's, it is that function's. */
+const STATEMENT_CLASSES = /^(?:42|3F|0A)/;
+
 const TLS_PROBLEM = /certificate|self.signed|CERT_|SSL|TLS|altname/i;
+
+function adviceOn({ code, where }: PostgresError, { table }: PostgresConfig): [Failure["kind"], string] {
+  const name = IN_FUNCTION.exec(where ?? "")?.[1];
+  if (name !== undefined && name !== `${table}_insert` && STATEMENT_CLASSES.test(String(code)))
+    return ["misconfigured", `the function ${name} of a trigger failed: correct it, or drop the trigger`];
+  const [, kind, advice] = ADVICE.find(([prefix]) => String(code).startsWith(prefix)) ?? [];
+  return [kind ?? "unavailable", advice ?? ""];
+}
 
 /** Describes an error that is not about the events. The text has no password: servers do not repeat it. */
 function failureOf(error: unknown, config: PostgresConfig): Failure {
   const { name, code: anyCode, message } = error as PostgresError;
   const where = describePostgres(config);
-  if (error instanceof PartlyInserted)
-    return { ...failureOf(error.cause, config), kind: "unavailable", isTransport: true };
+  if (error instanceof PartlyInserted) return { ...failureOf(error.cause, config), isTransport: true };
   if (ConfigurationError.is(error)) return { kind: "misconfigured", reason: message, isTransport: false };
   const code = typeof anyCode === "string" ? anyCode : "";
   if (name === "PostgresError") {
-    const [, kind, advice] = ADVICE.find(([prefix]) => code.startsWith(prefix)) ?? ["", "unavailable"];
-    const hint = advice === undefined ? "" : `: ${advice}`;
+    const [kind, advice] = adviceOn(error as PostgresError, config);
     // 57P and 08: the connection ends, and what the server did is not known.
     return {
-      kind: kind as Failure["kind"],
-      reason: `${where}: ${message} (${code})${hint}`,
+      kind,
+      reason: `${where}: ${message} (${code})${advice && `: ${advice}`}`,
       isTransport: /^(?:57P|08)/.test(code),
     };
   }
   if (error instanceof GivenUp)
     return { kind: "unavailable", reason: `${where}: ${message}`, isTransport: true };
-  if (TLS_PROBLEM.test(`${code} ${message}`))
+  const said = message.replaceAll(config.address.host, ""); // it may be tls.example
+  if (TLS_PROBLEM.test(`${code} ${said}`))
     return {
       kind: "misconfigured",
       reason: `${where}: no TLS: ${message}: see sslmode in postgres.url, and postgres.tls_ca_file`,
-      isTransport: false,
+      isTransport: true,
     };
   const reason = `${where} cannot be reached: ${message || code}: see that it runs, and postgres.url`;
   return { kind: "unavailable", reason, isTransport: true };

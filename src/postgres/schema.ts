@@ -33,6 +33,12 @@ function creationOf({ table, partition }: PostgresConfig): string {
     ${isPartitioned ? insertFunction(table) : ""}`;
 }
 
+/** Finds which ids the table has, of a queue, a source and ids in the parameters 1 to 3. */
+export function idsIn({ table }: PostgresConfig): string {
+  return `SELECT id FROM ${quoted(table)}
+    WHERE queue = $1::text::uuid AND source = $2::text AND id = ANY ($3::text::bigint[])`;
+}
+
 /** Inserts events. The parameters are texts: queue, source, ids and put times as arrays, and the events as lines. */
 function insertInto(table: string): string {
   return `
@@ -41,7 +47,7 @@ function insertInto(table: string): string {
     FROM unnest($3::bigint[], $4::float8[], string_to_array($5, E'\\n')) AS new (id, put_at_ms, event)`;
 }
 
-/** Statements that insert events. The result's row has as `stored` how many were new; without a row all were. */
+/** Statements that insert events. `stored` of the result's row says how many they inserted, or the count without a row. */
 export interface Insertion {
   readonly statement: string;
   /**
@@ -69,7 +75,11 @@ export function insertionOf({ table, partition }: PostgresConfig): Insertion {
 function insertFunction(table: string): string {
   return `
     CREATE OR REPLACE FUNCTION ${quoted(`${table}_insert`)}(text, text, text, text, text) RETURNS bigint
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql AS $$${insertFunctionBody(table)}$$;`;
+}
+
+function insertFunctionBody(table: string): string {
+  return `
     #variable_conflict use_variable
     DECLARE
       today timestamp := date_trunc('day', now() AT TIME ZONE 'UTC');
@@ -78,6 +88,7 @@ function insertFunction(table: string): string {
       first_id bigint := ids[1];
       last_id bigint := ids[cardinality(ids)];
       known bigint[];
+      stored bigint;
     BEGIN
       PERFORM pg_advisory_xact_lock(hashtextextended($1 || $2, 0));
       IF to_regclass(part) IS NULL THEN
@@ -90,14 +101,20 @@ function insertFunction(table: string): string {
         AND id BETWEEN first_id AND last_id INTERSECT SELECT unnest(ids)
       );
       ${insertInto(table)} WHERE new.id <> ALL (known);
-      RETURN cardinality(ids) - cardinality(known);
-    END $$;`;
+      GET DIAGNOSTICS stored = ROW_COUNT;
+      RETURN stored;
+    END `;
 }
 
 /** Describes the table; without a row there is none. */
 const INSPECTION = `
   SELECT c.relkind AS kind, c.relpersistence = 'u' AS "isUnlogged",
-    current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS "synchronousCommit",
+    current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS "synchronousCommit",
+    row_security_active(c.oid) AS "hasRowSecurity",
+    EXISTS (
+      SELECT FROM pg_rewrite WHERE ev_class = c.oid AND ev_type IN ('2', '3') AND ev_enabled <> 'D'
+    ) AS "hasRule",
+    (SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure($2::text)) AS "insertFunction",
     has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AS "isGranted",
     EXISTS (
       SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
@@ -114,15 +131,21 @@ const INSPECTION = `
 interface TableInfo {
   readonly kind: string;
   readonly isUnlogged: boolean;
+  readonly encoding: string;
   readonly fsync: string;
   readonly synchronousCommit: string;
+  readonly hasRowSecurity: boolean;
+  /** Whether a rule rewrites an INSERT or UPDATE. */
+  readonly hasRule: boolean;
+  /** The body of the function that inserts into partitions. */
+  readonly insertFunction: string | null;
   readonly isGranted: boolean;
   readonly hasKey: boolean;
   readonly columns: readonly { readonly name: string; readonly type: string; readonly isRequired: boolean }[];
 }
 
 /**
- * Checks the table, and creates it if it is missing and `isCreating`.
+ * Checks the table. Creates what is missing of it if `isCreating`.
  *
  * @returns how the server's settings can lose events
  * @throws {ConfigurationError} (rejects) the table has other columns or another key, or the user lacks rights
@@ -132,17 +155,25 @@ export async function checkTable(
   config: PostgresConfig,
   isCreating: boolean,
 ): Promise<readonly string[]> {
-  const [info] = await client.query(INSPECTION, [quoted(config.table)]);
-  if (info === undefined) {
-    if (isCreating) await client.script(creationOf(config));
-    return isCreating ? await checkTable(client, config, false) : [];
+  const insertFunction = `${quoted(`${config.table}_insert`)}(text,text,text,text,text)`;
+  const [info] = await client.query(INSPECTION, [quoted(config.table), insertFunction]);
+  const table = info as unknown as TableInfo | undefined;
+  const problem = table && problemOf(table, config);
+  if (problem !== undefined)
+    throw new ConfigurationError(
+      `The table ${config.table} ${problem}: change it, or choose another with postgres.table.`,
+    );
+  if (isCreating && !isComplete(table, config)) {
+    await client.script(creationOf(config));
+    return await checkTable(client, config, false);
   }
-  const table = info as unknown as TableInfo;
-  const problem = problemOf(table, config);
-  if (problem === undefined) return risksOf(table, config);
-  throw new ConfigurationError(
-    `The table ${config.table} ${problem}: change it, or choose another with postgres.table.`,
-  );
+  return table === undefined ? [] : risksOf(table, config);
+}
+
+/** Whether the table is there, and this version of its function. */
+function isComplete(table: TableInfo | undefined, config: PostgresConfig): boolean {
+  if (table === undefined) return false;
+  return config.partition === "none" || table.insertFunction === insertFunctionBody(config.table);
 }
 
 function problemOf(table: TableInfo, { partition }: PostgresConfig): string | undefined {
@@ -156,6 +187,7 @@ function problemOf(table: TableInfo, { partition }: PostgresConfig): string | un
   }
   const required = table.columns.find(({ name, isRequired }) => isRequired && !GIVEN.has(name));
   if (required !== undefined) return `has a column ${required.name} that is NOT NULL and gets no value`;
+  if (table.hasRule) return "has a rule on INSERT or UPDATE, which can drop events";
   if (partition === "none" && !table.hasKey)
     return "has no primary key or unique index on (queue, id, source)";
   if (!table.isGranted) return "is not open to this user: GRANT SELECT, INSERT ON it";
@@ -170,8 +202,17 @@ const KINDS: Readonly<Record<string, string>> = {
   f: "a foreign table",
 };
 
-function risksOf({ isUnlogged, fsync, synchronousCommit }: TableInfo, { table }: PostgresConfig): string[] {
+function risksOf(info: TableInfo, { table }: PostgresConfig): string[] {
+  const { encoding, isUnlogged, fsync, synchronousCommit, hasRowSecurity } = info;
   const risks: string[] = [];
+  if (encoding !== "UTF8")
+    risks.push(
+      `The database has the encoding ${encoding}: events with other characters become dead letters.`,
+    );
+  if (hasRowSecurity)
+    risks.push(
+      `The policies of the table ${table} apply to this user: they may reject events, or hide stored ones, which are then stored twice. Use a user with BYPASSRLS.`,
+    );
   if (isUnlogged)
     risks.push(`The table ${table} is UNLOGGED: a crash of the server empties it. Use SET LOGGED.`);
   if (fsync === "off")

@@ -206,8 +206,8 @@ function notAccepted({ accepted: _, ...others }: PublisherCounts["requests"]): n
 }
 
 /** Whether the destination may have received the events. */
-function mayHaveArrived(failure: Unavailable | Misconfigured): boolean {
-  return failure.kind === "unavailable" && failure.isUnsent !== true;
+function mayHaveArrived({ kind, isTransport, isUnsent }: Unavailable | Misconfigured): boolean {
+  return isUnsent !== true && (kind === "unavailable" || isTransport === true);
 }
 
 function describe({ status, response }: Pick<Rejected, "status" | "response">): string {

@@ -99,7 +99,7 @@ export function logDeadLetter(lease: Lease, status: number, response: string): v
 
 export function logHeld(lease: Lease, status: number, response: string, retryInMs: number): void {
   logger.error(
-    "The destination rejects too many events ({status}): the schema, collector.version or the collector is wrong; events are kept, retrying in {retryInMs} ms: {response}",
+    "The destination rejects too many events ({status}): the schema, collector.version or the destination is wrong; events are kept, retrying in {retryInMs} ms: {response}",
     { ...range(lease), status, response, retryInMs: Math.round(retryInMs) },
   );
 }

@@ -11,7 +11,7 @@ export const DEAD_LETTER_MEMORY_MS = 600_000;
 
 /**
  * The budget of events that may become dead letters: a few at once, and a share of all events in the long run. Poison
- * events are rare. When more are rejected, the schema, the version or the collector is wrong, and the events stay in
+ * events are rare. When more are rejected, the schema, the version or the destination is wrong, and the events stay in
  * the queue.
  */
 export class PoisonGuard {

@@ -37,18 +37,18 @@ import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 export type { BatchVersion, DriverName };
 
 /**
- * Turns an event into the bytes that go on the wire, such as `serializeJsonEvent` or `serializeV2Event`.
- * Each time into an array of its own: `putMany` and `putAsync` hold several before they store them.
+ * Turns an event into the bytes that are sent, such as `serializeJsonEvent` or `serializeV2Event`. It must return a new
+ * array each time: `putMany` and `putAsync` hold several before they store them.
  */
 export type EventSerializer<T> = ((event: T) => Uint8Array) & {
   /**
-   * Which version of a batch its events are for, as in `collector.version`: the queue's file remembers it, and a
-   * publisher with another one does not start. Default: not known, and nothing is checked.
+   * The `collector.version` of its events. The queue file stores it, and a publisher with another version does not
+   * start. Default: unknown, and nothing is checked.
    */
   readonly batchVersion?: BatchVersion;
 };
 
-/** Options of an {@link EventQueue}; all of them may be left out. */
+/** Options of an {@link EventQueue}. All are optional. */
 export interface EventQueueOptions {
   /**
    * The directory of the queue's file, which must exist. Default: `$EVENTSPOOL_DIR`, else systemd's
@@ -56,62 +56,61 @@ export interface EventQueueOptions {
    */
   readonly directory?: string;
   /**
-   * How many events the queue may hold. It is stored in the file, for everyone who uses it, and stays
-   * until someone passes another. Default: what the file says, 10,000 in a new one.
+   * How many events the queue may hold. The value is stored in the file and shared by all processes, until one passes
+   * another value. Default: the value in the file; 10,000 in a new file.
    */
   readonly maxEvents?: number;
-  /** The largest serialized event, in bytes. Default 102,400, what collectors of baseplate.py take. */
+  /** The largest serialized event, in bytes. Default: 102,400, the limit of baseplate.py's collectors. */
   readonly maxEventBytes?: number;
   /**
-   * What a put that returned survives. `process`: the death of any process, a `kill -9` included; a power
-   * cut or a crash of the operating system may take the last puts. `power`: those too, for one fsync a
-   * put (about 10 times slower). Default: `process`.
+   * What a committed event survives. `process`: the death of any process, including `kill -9`; a power cut or a crash of
+   * the operating system may lose the last puts. `power`: these too, at the cost of one fsync per put (about 10 times
+   * slower). Default: `process`.
    */
   readonly durability?: "process" | "power";
   /**
-   * The mode of the queue's file, where this queue is the one that makes it: for example `0o660` for a publisher
-   * that runs as another user of the same group. Default `0o600`. A file that is there keeps its mode.
+   * The mode of a new queue file: for example `0o660` for a publisher that runs as another user of the same group. An
+   * existing file keeps its mode. Default: `0o600`.
    */
   readonly fileMode?: number;
   /**
    * Whether the queue's file may be on a network file system (NFS, SMB, FUSE, 9p, Ceph, ...), where SQLite's locks may
-   * not hold. Default false: `NETWORK_FILE_SYSTEM` is thrown where the file system can be found out.
+   * not work. Default: false; `NETWORK_FILE_SYSTEM` is thrown if the file system is known to be one.
    */
   readonly allowNetworkFileSystem?: boolean;
   /**
-   * How long a put waits for the file's write lock, in milliseconds. Default 1,000; in practice it is microseconds. If
-   * another process keeps the lock for longer, such as one that was stopped, that put throws, and later ones wait for
-   * 10 ms at most until one succeeds. `putAsync` waits as long, but without stopping the event loop.
+   * How long a put waits for the file's write lock, in milliseconds. Usually it waits for microseconds. If another
+   * process holds the lock for longer, because it was stopped for example, the put throws, and later puts wait for at
+   * most 10 ms until one succeeds. `putAsync` waits as long, but does not block the event loop. Default: 1,000.
    */
   readonly busyTimeoutMs?: number;
   /**
-   * The SQLite library of this process: every queue that it opens uses the same. Default: what `$EVENTSPOOL_SQLITE` names,
-   * else better-sqlite3 where it is installed and loads, else the runtime's own, `bun:sqlite` or `node:sqlite`.
+   * The SQLite library of this process; all queues of a process use the same one. Default: `$EVENTSPOOL_SQLITE`, else
+   * better-sqlite3 if it is installed and loads, else the runtime's own, `bun:sqlite` or `node:sqlite`.
    */
   readonly driver?: DriverName;
   /**
-   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
-   * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
-   * the same option links the span of its request to it. Default: none, and a put costs nothing more.
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. An event that is put
+   * while a recorded span is active is stored with that span's context, which is not part of the event's body. A publisher
+   * with the same option links the span of its request to it. Default: none, at no cost for a put.
    */
   readonly openTelemetry?: PutTracing;
-  /** Is called for each event that is not stored, for a counter or a log of the service. Default: none. */
+  /** Called for each event that is not stored, for a counter or a log of the service. Default: none. */
   readonly onRejected?: OnRejected;
 }
 
 /** The option of an {@link EventQueue} that checks events. */
 export interface EventSchemaOption<Input, Output> {
   /**
-   * What an event must be: any Standard Schema (https://standardschema.dev) that validates synchronously, such as one
-   * of zod, valibot or arktype. Put takes what it takes, and serializes what it makes of it. Default: none, and
-   * only the serializer looks at events.
+   * A Standard Schema (https://standardschema.dev) that validates events synchronously, such as one of zod, valibot or
+   * arktype. A put takes the schema's input and serializes its output. Default: none; only the serializer checks events.
    */
   readonly schema: StandardSchemaV1<Input, Output>;
 }
 
 /**
- * A durable queue of events for one publisher, in one SQLite file. Open it once per process and keep
- * it; any number of processes may put into the same queue.
+ * A durable queue of events in one SQLite file. Open it once per process and keep it open. Any number of processes may
+ * put into the same queue.
  *
  * @example
  * ```ts
@@ -120,10 +119,10 @@ export interface EventSchemaOption<Input, Output> {
  * ```
  *
  * @typeParam T - what put takes
- * @typeParam Output - what the serializer takes: the same, unless a schema makes something else of it
+ * @typeParam Output - what the serializer takes: `T`, unless a schema transforms it
  */
 export class EventQueue<T, Output = T> implements Disposable {
-  /** The queue's name: its publisher is started with `--queue-name NAME`. */
+  /** The queue's name, as in the publisher's `--queue-name NAME`. */
   readonly name: string;
   /** The queue's file. */
   readonly file: string;
@@ -141,7 +140,7 @@ export class EventQueue<T, Output = T> implements Disposable {
   #closed = false;
 
   /**
-   * Opens the queue's file, and makes it if it is not there.
+   * Opens the queue's file, and creates it if it does not exist.
    *
    * @throws {ConfigurationError} the name or an option is not valid
    * @throws {EventStorageError} the directory or the file cannot be used, or the file is not a queue
@@ -151,7 +150,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     serializer: EventSerializer<Output>,
     options: EventQueueOptions & EventSchemaOption<T, Output>,
   );
-  /** The same without a schema: only the serializer looks at events. */
+  /** The same without a schema: only the serializer checks events. */
   constructor(
     name: string,
     serializer: EventSerializer<T>,
@@ -204,7 +203,7 @@ export class EventQueue<T, Output = T> implements Disposable {
    *
    * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
    * @throws {EventQueueFullError} the queue holds `maxEvents` events
-   * @throws {EventInvalidError} the event is not what the queue's schema asks for
+   * @throws {EventInvalidError} the event does not match the queue's schema
    * @throws {EventSerializationError} the event cannot be written in the queue's format
    * @throws {EventStorageError} the file cannot be written, such as on a full disk
    * @throws {EventQueueClosedError} the queue is closed
@@ -220,11 +219,10 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 
   /**
-   * Stores all of the events, in order, in one transaction, or none of them: several times faster
-   * than single puts.
+   * Stores all events, in order, in one transaction, or none of them. It is several times faster than single puts.
    *
    * @throws the same as {@link put}; then none of the events is stored. An EventInvalidError has the `index` of the
-   * event that it is about.
+   * invalid event.
    */
   putMany(events: Iterable<T>): void {
     let all: readonly T[] = [];
@@ -242,16 +240,14 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 
   /**
-   * Stores an event, in one commit with all others of this tick of the event loop: many times faster
-   * than {@link put} for a busy service. Resolves when the event is committed. With `durability: "power"` groups share their syncs, too, and the
-   * event loop does not wait for the disk, nor for a lock that another process holds. It resolves when the event is
-   * as safe as `put` makes it; until then a crash may take it. What waits in memory is bounded: it is rejected with an
-   * EventQueueFullError if the queue has no room for it, or if events of 64 MiB wait, each counted with 1 KiB for its
-   * promise.
+   * Stores an event in one commit with all others of this tick of the event loop, which is many times faster than
+   * {@link put} in a busy service. Resolves once the event is committed, and is as safe as after `put`; until then a crash
+   * may lose it. The event loop is not blocked by a lock of another process nor, with `durability: "power"`, by the disk:
+   * groups share a sync. Rejects with an EventQueueFullError if the queue has no room, or if 64 MiB of events wait in
+   * memory, each counted with 1 KiB for its promise.
    *
-   * @throws the same as {@link put}, as a rejection; only this event is then not stored. One that was stored
-   * but could not be synced, since the disk fails, is rejected with an EventStorageError, and may be
-   * delivered all the same.
+   * @throws the same as {@link put}, as a rejection of this event only. An event that was stored but could not be synced,
+   * because the disk fails, is rejected with an EventStorageError, but may still be delivered.
    */
   putAsync(event: T): Promise<void> {
     // Not async: with a promise less, a put takes 14 % less CPU.
@@ -265,7 +261,7 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 
   /**
-   * How many events wait for the collector or are on their way there; O(1) however many.
+   * The number of events that wait or are being sent. O(1).
    *
    * @throws {EventStorageError} the file cannot be read
    * @throws {EventQueueClosedError} the queue is closed
@@ -276,13 +272,13 @@ export class EventQueue<T, Output = T> implements Disposable {
   }
 
   /**
-   * Reads a subscription of the queue in this process: gives its events in batches, which come again until they are
-   * acked (at least once). It is added if it does not exist. Several consumers, in as many processes, may share one
-   * subscription. Leaving the loop, `signal` and `close` end it, and release what is not settled. While the queue is
-   * paused, it gives no batch.
+   * Reads a subscription of the queue in this process: an async iterator of batches, each of which is repeated until it is
+   * acked (at least once). The subscription is added if it does not exist. Several consumers may share a subscription,
+   * also in several processes. Leaving the loop, `signal` and `close` end the iterator and release unsettled batches.
+   * While the queue is paused, there are no batches.
    *
-   * What a service consumes by itself needs no publisher. Without one, a power cut may take more of the last puts than
-   * with one, since it syncs them ten times a second.
+   * This needs no publisher. But a publisher syncs puts to the disk ten times a second: without one, a power cut may lose
+   * more of the last puts.
    *
    * @example
    * ```ts
@@ -292,10 +288,9 @@ export class EventQueue<T, Output = T> implements Disposable {
    * }
    * ```
    *
-   * @typeParam E - what `decode` makes of an event. By default that is what `JSON.parse` makes of it: a Date has become
-   * a text, for example.
+   * @typeParam E - what `decode` returns for an event. The default is `JSON.parse`: a Date becomes a text, for example.
    * @throws {ConfigurationError} the name or an option is not valid
-   * @throws {EventStorageError} the file cannot be written; by the iterator: it fails
+   * @throws {EventStorageError} the file cannot be written; thrown by the iterator: the file fails
    * @throws {EventQueueClosedError} the queue is closed
    */
   subscribe<E = Output>(
@@ -308,7 +303,7 @@ export class EventQueue<T, Output = T> implements Disposable {
     return reader.batches();
   }
 
-  /** Commits the puts that still wait, and closes the file. What was put stays there for the publisher. Closing twice is fine. */
+  /** Commits the waiting puts of `putAsync`, and closes the file. A second call does nothing. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -17,21 +17,21 @@
 import type { MiddlewareHandler } from "hono";
 import { checkOption, OBJECT, type OptionKind, readOption } from "../options.ts";
 
-/** What a handler needs of a queue; an `EventQueue` of any type has it. */
+/** The part of a queue that a handler uses; every `EventQueue` has it. */
 export interface PutsEvents {
-  /** Stores an event. `never`: of which type, the queue says that is passed. */
+  /** Stores an event. `never`: the type is that of the queue that is passed. */
   put(event: never): void;
 }
 
-/** The environment of an app whose handlers find `queues` in `c.var`: `new Hono<EventQueuesEnv<typeof queues>>()`. */
+/** The environment of an app with `queues` in `c.var`: `new Hono<EventQueuesEnv<typeof queues>>()`. */
 export interface EventQueuesEnv<Queues extends Record<string, PutsEvents>> {
-  /** What Hono's handlers have as `c.var`. */
+  /** The type of `c.var` in Hono's handlers. */
   Variables: Queues;
 }
 
 /**
- * Middleware that puts each queue into `c.var` under its name, with its own type. The queues are
- * the process's: open them once, and close them when the process stops.
+ * Middleware that sets each queue in `c.var` under its name, with its own type. Open the queues once per process, and
+ * close them when the process stops.
  *
  * @throws {ConfigurationError} one of them is not a queue
  */

@@ -79,39 +79,38 @@ export type { SqliteValue } from "../storage/sqlite/sqlite.ts";
 export type { SqliteConnection, SqliteStatement } from "../storage/user_connection.ts";
 export type { EventSchemaOption, EventSerializer, OnRejected, PutTracing };
 
-/** Options of an {@link Outbox}; all of them may be left out. */
+/** Options of an {@link Outbox}. All are optional. */
 export interface OutboxOptions {
-  /** What errors call the outbox: the NAME of the publisher's section. Default `main`. */
+  /** The name of the outbox, in errors and in the publisher's section. Default: `main`. */
   readonly name?: string;
   /**
-   * How many events the outbox may hold. It is stored in the database, for everyone who uses it, and stays until
-   * someone passes another. Default: what the database says, 10,000 in a new outbox.
+   * How many events the outbox may hold. The value is stored in the database and shared by all processes, until one
+   * passes another value. Default: the value in the database; 10,000 in a new outbox.
    */
   readonly maxEvents?: number;
-  /** The largest serialized event, in bytes. Default 102,400, what collectors of baseplate.py take. */
+  /** The largest serialized event, in bytes. Default: 102,400, the limit of baseplate.py's collectors. */
   readonly maxEventBytes?: number;
   /**
-   * Whether a put outside of a transaction is rejected. It finds the puts behind the first `await` of an async
-   * callback that bun:sqlite's own `db.transaction` lets pass, having committed before. Default false: such a put
-   * commits by itself.
+   * Whether a put outside of a transaction is rejected. This finds puts after an `await` in an async callback of
+   * bun:sqlite's `db.transaction`, which has committed by then. Default: false; such a put commits by itself.
    */
   readonly requireTransaction?: boolean;
-  /** Whether the database may be in memory, where no publisher finds its events: for tests. Default false. */
+  /** Whether the database may be in memory, where no publisher can read it: for tests. Default: false. */
   readonly allowMemory?: boolean;
   /**
-   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. Then an event that is
-   * put while a recorded span is active keeps that span's context, in the file and not in its body, and a publisher with
-   * the same option links the span of its request to it. Default: none, and a put costs nothing more.
+   * The package `@opentelemetry/api`, as in `import * as openTelemetry from "@opentelemetry/api"`. An event that is put
+   * while a recorded span is active is stored with that span's context, which is not part of the event's body. A publisher
+   * with the same option links the span of its request to it. Default: none, at no cost for a put.
    */
   readonly openTelemetry?: PutTracing;
-  /** Is called for each event that is not stored, for a counter or a log of the service. Default: none. */
+  /** Called for each event that is not stored, for a counter or a log of the service. Default: none. */
   readonly onRejected?: OnRejected;
 }
 
 /**
- * A queue of events in the service's own database: an event and the rows that it is about commit together, or not at
- * all. It works on the connection that the service has open, of better-sqlite3, bun:sqlite or node:sqlite, and
- * changes none of its pragmas. Make one for each connection and keep it.
+ * A queue of events in the service's own database: an event and the rows that it describes commit together, or not at
+ * all. It uses the service's open connection of better-sqlite3, bun:sqlite or node:sqlite, and changes none of its
+ * pragmas. Create one per connection and keep it.
  *
  * @example
  * ```ts
@@ -125,12 +124,12 @@ export interface OutboxOptions {
  * ```
  *
  * @typeParam T - what put takes
- * @typeParam Output - what the serializer takes: the same, unless a schema makes something else of it
+ * @typeParam Output - what the serializer takes: `T`, unless a schema transforms it
  */
 export class Outbox<T, Output = T> implements Disposable {
-  /** What errors call the outbox. */
+  /** The name of the outbox, in errors. */
   readonly name: string;
-  /** The database's file: what the publisher's `queue.file` names. */
+  /** The database file, as in the publisher's `queue.file`. */
   readonly file: string;
   readonly #db: SqliteConnection;
   readonly #serialize: EventSerializer<T>;
@@ -143,20 +142,20 @@ export class Outbox<T, Output = T> implements Disposable {
   #isClosed = false;
 
   /**
-   * Makes the tables of the outbox, `eventspool_...`, in the connection's main database, or upgrades older ones.
-   * Where they are there, nothing is written.
+   * Creates the tables of the outbox, `eventspool_...`, in the connection's main database, or upgrades older ones. Writes
+   * nothing if they exist.
    *
    * @throws {ConfigurationError} an option is not valid, or `db` is not a connection of one of the three libraries
-   * @throws {EventTransactionError} a transaction is open: a rollback would take the tables
-   * @throws {EventStorageError} `IN_MEMORY`, `NOT_WAL`, `NEWER_SCHEMA`, `TWO_LIBRARIES`; the database cannot be
-   * written, such as one that is read-only (`SQLITE_READONLY`)
+   * @throws {EventTransactionError} a transaction is open: its rollback would remove the tables
+   * @throws {EventStorageError} `IN_MEMORY`, `NOT_WAL`, `NEWER_SCHEMA`, `TWO_LIBRARIES`; or the database cannot be
+   * written, for example because it is read-only (`SQLITE_READONLY`)
    */
   constructor(
     db: SqliteConnection,
     serializer: EventSerializer<Output>,
     options: OutboxOptions & EventSchemaOption<T, Output>,
   );
-  /** The same without a schema: only the serializer looks at events. */
+  /** The same without a schema: only the serializer checks events. */
   constructor(
     db: SqliteConnection,
     serializer: EventSerializer<T>,
@@ -192,16 +191,16 @@ export class Outbox<T, Output = T> implements Disposable {
   }
 
   /**
-   * Stores an event: in the transaction that is open on the connection, whose commit or rollback decides on it, or
-   * else committed by itself. When it throws, the event is not stored, and the transaction is as it was before, unless
-   * SQLite itself has rolled it back (it may on a full disk).
+   * Stores an event. If a transaction is open on the connection, the event is committed or rolled back with it; otherwise
+   * it is committed at once. When this throws, the event is not stored, and the transaction is unchanged, unless SQLite
+   * has rolled it back, which may happen on a full disk.
    *
    * @throws {EventTooLargeError} the serialized event is larger than `maxEventBytes`
    * @throws {EventQueueFullError} the outbox holds `maxEvents` events
-   * @throws {EventInvalidError} the event is not what the outbox's schema asks for
+   * @throws {EventInvalidError} the event does not match the outbox's schema
    * @throws {EventSerializationError} the event cannot be written in the queue's format
    * @throws {EventTransactionError} no transaction is open, and `requireTransaction` is set
-   * @throws {EventStorageError} the database cannot be written; `SQLITE_BUSY`: it stayed locked for longer than the
+   * @throws {EventStorageError} the database cannot be written; `SQLITE_BUSY`: it was locked for longer than the
    * connection's `busy_timeout`
    * @throws {EventQueueClosedError} the outbox is closed
    */
@@ -217,10 +216,10 @@ export class Outbox<T, Output = T> implements Disposable {
   }
 
   /**
-   * Stores all of the events, in order, or none of them: in the transaction that is open, or else in one of its own.
+   * Stores all events, in order, or none of them: in the open transaction, or else in one of its own.
    *
    * @throws the same as {@link put}; then none of the events is stored. An EventInvalidError has the `index` of the
-   * event that it is about.
+   * invalid event.
    */
   putMany(events: Iterable<T>): void {
     let all: readonly T[] = [];
@@ -237,12 +236,11 @@ export class Outbox<T, Output = T> implements Disposable {
   }
 
   /**
-   * Runs `work` in a transaction (`BEGIN IMMEDIATE`) and returns what it returns; whatever it throws undoes all of it
-   * and passes on. Within a transaction that is open it is a part of that one, and undone by itself (a savepoint).
+   * Runs `work` in a transaction (`BEGIN IMMEDIATE`) and returns its result. If `work` throws, the transaction is rolled
+   * back and the error is thrown. Within an open transaction it is a savepoint, which is rolled back by itself.
    *
-   * @throws {EventTransactionError} `work` is async, or returns a promise: a transaction that stays open over an
-   * `await` would take in what others do on the connection meanwhile. All is undone; an `async` function is not
-   * even begun.
+   * @throws {EventTransactionError} `work` is async, or returns a promise: a transaction that is open during an `await`
+   * would include what other code does on the connection. All is rolled back; an `async` function is not called.
    * @throws {EventStorageError} the transaction cannot begin or be committed
    * @throws {EventQueueClosedError} the outbox is closed
    */
@@ -253,18 +251,18 @@ export class Outbox<T, Output = T> implements Disposable {
     return this.#table.atomically(() => {
       const result = work();
       if (!isThenable(result)) return result;
-      silence(result); // the error below tells
+      silence(result); // the error below says so
       throw asyncRejected("what it did before its first await is undone, and what it does after that is not");
     });
   }
 
-  /** How many events wait for the collector or are on their way there; O(1). What the open transaction has put counts. */
+  /** The number of events that wait or are being sent, including those of the open transaction. O(1). */
   depth(): number {
     this.#assertOpen();
     return this.#table.counters().depth;
   }
 
-  /** Takes no more events. The connection stays open: it is the service's. Call it before that is closed; twice is fine. */
+  /** Ends the outbox; later puts throw. Call it before the service closes its connection. A second call does nothing. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -272,7 +270,7 @@ export class Outbox<T, Output = T> implements Disposable {
     this.#release();
   }
 
-  /** Takes no more events, as after `close`. */
+  /** Closes the outbox, as `close` does, at the end of the scope of a `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -285,7 +283,7 @@ export class Outbox<T, Output = T> implements Disposable {
     if (!this.#requiresTransaction || isInTransaction(this.#db)) return;
     throw new EventTransactionError(
       `Outbox ${JSON.stringify(this.name)} requires a transaction for each put, and none is open: put within ` +
-        "outbox.transaction(() => { ... }), and not behind an await in it.",
+        "outbox.transaction(() => { ... }), and not after an await in it.",
     );
   }
 
@@ -302,7 +300,7 @@ export class Outbox<T, Output = T> implements Disposable {
     return new EventQueueFullError(depth, maxEvents, this.name);
   }
 
-  /** Throws where it is to be tried again later: such as in a transaction whose rollback would take the counts. */
+  /** Throws if it is to be tried again later, for example in a transaction whose rollback would lose the counts. */
   #addRejected(counts: Parameters<OutboxTable["addRejected"]>[0]): void {
     try {
       if (isInTransaction(this.#db)) throw new EventTransactionError("A transaction is open.");
@@ -339,19 +337,19 @@ function checkConnection(db: SqliteConnection): void {
   });
   if (isOpen === undefined) {
     const problem =
-      "is no connection of better-sqlite3, bun:sqlite (Database) or node:sqlite (DatabaseSync of Node 22.16 or later).";
+      "is not a connection of better-sqlite3, bun:sqlite (Database) or node:sqlite (DatabaseSync of Node 22.16 or later).";
     throw new ConfigurationError(problem, { key: "db" });
   }
   if (!isOpen) return;
   throw new EventTransactionError(
-    "An outbox cannot be made while a transaction is open, since a rollback would take its tables: make it right after the connection, and keep it.",
+    "An outbox cannot be created while a transaction is open, because a rollback would remove its tables: create it right after the connection, and keep it.",
   );
 }
 
 function asyncRejected(outcome: string): EventTransactionError {
   return new EventTransactionError(
     `The callback of outbox.transaction() is async or returns a promise, and a transaction cannot wait for it: ${outcome}. ` +
-      "Await what you need before the transaction, and let the callback be synchronous.",
+      "Await what you need before the transaction, and make the callback synchronous.",
   );
 }
 

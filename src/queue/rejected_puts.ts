@@ -9,21 +9,21 @@ import { isThenable } from "./encode.ts";
 const FLUSH_EVERY_MS = 1_000;
 
 /**
- * Is called for events that a put rejected, before the put throws. If it throws or rejects, the process emits a warning,
- * and the put is not changed.
+ * Called for the events that a put rejects, before the put throws. If the hook throws or rejects, the process emits a
+ * warning, and the put does not change.
  *
  * @param error what the put throws; `error.code` says why
- * @param count how many events were rejected: those of a `putMany`, else 1 or more with the same reason
+ * @param count how many events were rejected: 1, all of a `putMany`, or several of `putAsync` for the same reason
  */
 export type OnRejected = (error: EventError, count: number) => void;
 
-/** Where counts are kept; it may throw, then they are kept here and tried again. */
+/** Stores counts. If it throws, they stay in memory and are tried again. */
 type AddRejected = (counts: ReadonlyMap<RejectionReason, number>) => void;
 
 /**
- * Counts rejected events in memory and adds them up in the queue's file about once a second, so that the
- * publisher reports them: a write for each would make a full queue slower than one
- * with room. A process that is killed takes the counts of its last second with it.
+ * Counts rejected events in memory and adds them to the queue's file about once a second, so that the publisher reports
+ * them. A write for each would make a full queue slower than one with room. A process that is killed loses the counts of
+ * its last second.
  */
 export class RejectedPuts {
   readonly #add: AddRejected;
@@ -49,7 +49,7 @@ export class RejectedPuts {
     else if (nowMs >= this.#flushAtMs) this.flush(); // for a service that never returns to its event loop
   }
 
-  /** Adds what was counted to the file. Where that fails, on a full disk say, it stays for the next time. */
+  /** Adds the counts to the file. If that fails, for example on a full disk, they stay for the next time. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -62,7 +62,7 @@ export class RejectedPuts {
     }
   }
 
-  /** Adds what was counted to the file, if it can be, and stops. */
+  /** Adds the counts to the file, if possible, and stops. */
   close(): void {
     this.#closed = true;
     this.flush();

@@ -10,7 +10,7 @@ import { type LagLimit, type SubscriptionStart, SubscriptionTable } from "../sto
 import { Trimmer } from "../storage/trim.ts";
 import { Checkpoints, DurableEvents, WalWatcher } from "../storage/wal.ts";
 
-/** How many events a batch has, at most. */
+/** The most events in a batch. */
 const DEFAULT_MAX_EVENTS = 100;
 
 /** How large a batch is, in bytes of bodies: it ends with the event that reaches this. */
@@ -22,53 +22,53 @@ const DEFAULT_LEASE_MS = 60_000;
 /** How often an idle consumer looks for events, should the watch of the file fail or a lease expire, in milliseconds. */
 const POLL_MS = 1_000;
 
-/** Options of {@link EventQueue.subscribe}; all of them may be left out. */
+/** Options of {@link EventQueue.subscribe}. All are optional. */
 export interface SubscribeOptions<E> {
-  /** Turns the bytes of an event into what the batch has. An event at which it throws becomes a dead letter. Default: `JSON.parse`. */
+  /** Turns the bytes of an event into `event` of the batch. If it throws, the event becomes a dead letter. Default: `JSON.parse`. */
   readonly decode?: ((body: Uint8Array) => E) | undefined;
   /**
-   * Which event the subscription gets first, where this call is the one that adds it: `now` for the next one that is
-   * put, `oldest` for the oldest one in the file, an id, or a time. Default: `now`.
+   * The first event of a subscription that this call adds: `now` for the next event that is put, `oldest` for the oldest
+   * event in the file, an id, or a time. Default: `now`.
    */
   readonly start?: SubscriptionStart | undefined;
   /**
-   * How far the subscription may lag behind before it skips events, where this call is the one that adds it. Default: it
-   * is required, so that puts are rejected when it lags behind by `maxEvents` of the queue.
+   * How far a subscription that this call adds may lag before it skips events. Default: it never skips events, and puts
+   * are rejected when it lags by the queue's `maxEvents`.
    */
   readonly lagLimit?: LagLimit | undefined;
-  /** How many events a batch has, at most. Default 100. */
+  /** The most events in a batch. Default: 100. */
   readonly maxEvents?: number | undefined;
-  /** How many batches may be unsettled at once: the iterator waits for one to be settled. Default 1. */
+  /** How many batches may be unsettled at once; then the iterator waits. Default: 1. */
   readonly maxInFlight?: number | undefined;
-  /** How long a batch may take, in milliseconds: then it is given to another consumer, or again. Default 60,000. */
+  /** How long a batch may take, in milliseconds; then it is repeated, or given to another consumer. Default: 60,000. */
   readonly leaseMs?: number | undefined;
-  /** Ends the iterator when it aborts; batches that are not settled are released. Default: none. */
+  /** Ends the iterator when it aborts; unsettled batches are released. Default: none. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** An event of a batch. */
 export interface SubscribedEvent<E> {
-  /** Names the event for ever, such as `8a6e...:101`, also when it comes again: for things that must be done once. */
+  /** The event's unique name, such as `8a6e...:101`. It is the same when the event is repeated: use it to do things once. */
   readonly id: string;
-  /** What `decode` returned for it. */
+  /** The result of `decode`. */
   readonly event: E;
   /** When it was put. */
   readonly putAt: Date;
 }
 
-/** Events that a subscription gets together. They come again until the batch is acked. */
+/** Events of a subscription. They are repeated until the batch is acked. */
 export interface EventBatch<E> {
   /** In the order in which they were put; at least one. */
   readonly events: readonly SubscribedEvent<E>[];
-  /** How often these events have been given to a consumer, this time included. */
+  /** How often these events were given to a consumer, including this time. */
   readonly attempts: number;
   /**
-   * The events are dealt with, and do not come again. False: it took longer than `leaseMs`, and they do.
+   * Settles the events: they are not repeated. Returns false if the batch took longer than `leaseMs`; then they are.
    *
-   * @throws {EventStorageError} the file cannot be written; it may be called again
+   * @throws {EventStorageError} the file cannot be written; call it again
    */
   ack(): boolean;
-  /** Gives the events back: they come again, at once. False: they do already. @throws {EventStorageError} as {@link ack} does */
+  /** Gives the events back: they are repeated at once. False: they already are. @throws {EventStorageError} as {@link ack} does */
   release(): boolean;
 }
 
@@ -93,7 +93,7 @@ const OPTION_KINDS: OptionKinds<SubscribeOptions<unknown>> = {
 
 const LAG_KINDS: OptionKinds<LagLimit> = { maxEvents: wholeFrom(1), maxAgeMs: wholeFrom(1) };
 
-/** Reads one subscription. It also does for the file what a publisher does: it may be the only one who uses it. */
+/** Reads one subscription. It also maintains the file as a publisher does, because there may be no publisher. */
 export class SubscriptionReader<E> {
   readonly #leases: LeaseTable;
   readonly #decode: (body: Uint8Array) => E;
@@ -104,7 +104,7 @@ export class SubscriptionReader<E> {
   readonly #checkpoints: Checkpoints;
   readonly #trimmer: Trimmer;
   readonly #watch: WalWatcher;
-  /** Batches that are not settled, with the time at which they are lost. */
+  /** Unsettled batches, with the times at which their leases expire. */
   readonly #held = new Map<number, { readonly lease: Lease; readonly lostAtMs: number; bytes: number }>();
   readonly #signal: AbortSignal | undefined;
   #isClosed = false;
@@ -157,7 +157,7 @@ export class SubscriptionReader<E> {
     }
   }
 
-  /** Releases what is not settled, and ends the iterator. Twice is fine. */
+  /** Releases unsettled batches, and ends the iterator. A second call does nothing. */
   readonly close = (): void => {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -179,7 +179,7 @@ export class SubscriptionReader<E> {
     return this.#held.size < this.#maxInFlight;
   }
 
-  /** The next batch; undefined: there is none now. */
+  /** The next batch; undefined: there is none yet. */
   async #next(): Promise<EventBatch<E> | undefined> {
     const lease = this.#claim();
     if (lease === undefined) return undefined;
@@ -242,7 +242,7 @@ export class SubscriptionReader<E> {
       this.#checkpoints.keepUp();
       this.#trimmer.keepUp(settledBytes);
     } catch {
-      // The batch is settled all the same, and the next one tries again.
+      // The batch is settled, and the next one tries again.
     }
   }
 

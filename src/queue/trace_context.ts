@@ -1,7 +1,7 @@
 /** Which span puts an event. */
 import type { OptionKind } from "../options.ts";
 
-/** What a span's context tells. */
+/** The context of a span. */
 interface SpanContext {
   readonly traceId: string;
   readonly spanId: string;
@@ -9,7 +9,7 @@ interface SpanContext {
   readonly traceState?: { serialize(): string } | undefined;
 }
 
-/** What a queue needs of the package `@opentelemetry/api`: pass all of it, as in `import * as openTelemetry`. */
+/** The part of the package `@opentelemetry/api` that a queue uses: pass the package, as in `import * as openTelemetry`. */
 export interface PutTracing {
   /** The package's `trace`: which span is active. */
   readonly trace: { getActiveSpan(): { spanContext(): object } | undefined };

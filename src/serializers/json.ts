@@ -24,7 +24,7 @@ const { rawJSON, isRawJSON } = JSON as unknown as {
  *
  * Everything else that JSON would drop or change is rejected: NaN, Infinity and invalid dates; undefined and holes in
  * arrays; functions, symbols and members named by symbols; Map, Set, Error, typed arrays and the like; instances without
- * own fields, or of a class with getters; members of arrays that are not elements.
+ * own fields, or of a class with getters; members of arrays that are not elements, and of boxed values.
  *
  * @param event - any value that JSON can represent; usually an object
  * @throws EventSerializationError names the field that JSON cannot represent: one of the above, a BigInt, a cycle, more
@@ -104,7 +104,7 @@ class Copier {
     if (isInstance) {
       if (isRawJSON(object)) return this.#checkRaw(object);
       const unbox = UNBOX[tagOf(object)];
-      if (unbox !== undefined) return this.#copyPlain(unbox.call(object));
+      if (unbox !== undefined) return this.#copyBox(object, unbox.call(object));
     }
     const container = this.#enter(object);
     if (isInstance) this.#checkClass(object, container);
@@ -119,6 +119,16 @@ class Copier {
     }
     this.#at = container.around;
     return copy;
+  }
+
+  /** Rejects a box with members: JSON has only the value in it. */
+  #copyBox(box: object, value: unknown): unknown {
+    const isCharacter = (key: PropertyKey): boolean =>
+      typeof value === "string" && Object.hasOwn(Object(value), key);
+    const extra = Reflect.ownKeys(box).find((key) => isEnumerable(box, key) && !isCharacter(key));
+    if (extra === undefined) return this.#copyPlain(value);
+    this.#enter(box).member = String(extra);
+    throw this.#rejection(`is a member of ${describe(box)}: JSON has only its value`);
   }
 
   /** A string in raw JSON may have a lone surrogate that is not escaped, which UTF-8 cannot represent. */
@@ -169,9 +179,7 @@ class Copier {
   #checkElements(array: readonly unknown[], container: Container): void {
     const keys = Reflect.ownKeys(array);
     if (keys.length === array.length + 1) return; // the other one is the length
-    const extra = keys
-      .slice(array.length) // elements are first
-      .find((key) => Object.getOwnPropertyDescriptor(array, key)?.enumerable);
+    const extra = keys.slice(array.length).find((key) => isEnumerable(array, key)); // elements are first
     if (extra === undefined) return;
     container.member = String(extra);
     throw this.#rejection("is not an element of its array: JSON has only elements there");
@@ -291,6 +299,10 @@ const UNBOX: Readonly<Record<string, (() => unknown) | undefined>> = {
   String: String.prototype.valueOf,
   Boolean: Boolean.prototype.valueOf,
 };
+
+function isEnumerable(object: object, key: PropertyKey): boolean {
+  return Object.getOwnPropertyDescriptor(object, key)?.enumerable === true;
+}
 
 /** Advice by the kind of object. */
 const ADVICE: Readonly<Record<string, string | undefined>> = {

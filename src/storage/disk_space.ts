@@ -5,7 +5,7 @@
  * and a checkpoint, which would empty the -wal, needs room itself, for the pages by which the .db has to
  * grow: the queue would be stuck until space is freed. So puts stop a little earlier.
  */
-import { type StatsFs, statfsSync, statSync } from "node:fs";
+import fs, { type StatsFs, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { EventStorageError } from "../errors.ts";
 import type { QueueFile } from "./queue_file.ts";
@@ -107,7 +107,7 @@ export function freeBytesOf(directory: string): number {
 /** Undefined where it cannot be looked at: the directory is gone, which others notice, or Deno may not (--allow-sys=statfs). */
 function diskOf(directory: string): StatsFs | undefined {
   try {
-    return statfsSync(directory);
+    return fs.statfsSync(directory);
   } catch {
     return undefined;
   }

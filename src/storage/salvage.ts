@@ -68,7 +68,8 @@ export function salvage(from: string, to: string): Salvaged {
   const found = new Finder(damaged);
   const events = found.events();
   const deadLetters = found.deadLetters();
-  if (events.size === 0 && deadLetters.length === 0) {
+  const isEmpty = found.rows("eventspool_event")?.length === 0; // then its settings and positions are saved
+  if (events.size === 0 && deadLetters.length === 0 && !isEmpty) {
     const problem = `No event can be read in ${from}: it is not a queue file, or all of its pages are damaged. Nothing was written.`;
     throw new EventStorageError("NOTHING_FOUND", from, problem);
   }

@@ -330,7 +330,7 @@ export class WalWatcher {
     // Deno reports a missing file only later.
     if (this.#watcher !== undefined || !existsSync(this.#walPath)) return false;
     try {
-      // What was written before it was closed may be told after it, too.
+      // A write from before it was closed may be reported after that.
       const watcher = watch(this.#walPath, { persistent: false }, () => {
         if (this.#watcher === watcher) this.#written();
       });

@@ -181,9 +181,11 @@ export class FakeCollector implements AsyncDisposable {
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const sent = await buffer(incoming).catch(() => undefined);
+    if (sent === undefined) return; // the publisher was stopped while it sent
     let request: CollectedRequest;
     try {
-      request = await readRequest(incoming, this.#key);
+      request = readRequest(incoming, sent, this.#key);
     } catch (error) {
       this.#reject(incoming, response, error as Error & { status?: number });
       return;
@@ -244,9 +246,8 @@ export class FakeCollector implements AsyncDisposable {
 const PATHS: Readonly<Record<string, RequestVersion>> = { "/v2": "2", "/v2j": "2j" };
 
 /** Reads a batch, and checks its signature, gzip and framing. @throws {Error} it is not a signed batch */
-async function readRequest(request: IncomingMessage, key: SigningKey): Promise<CollectedRequest> {
+function readRequest(request: IncomingMessage, sent: Buffer, key: SigningKey): CollectedRequest {
   const { url: path = "", headers } = request;
-  const sent = await buffer(request);
   const version = PATHS[path.replace(/.*(?=\/)/, "")];
   if (request.method !== "POST" || version === undefined) throw new Error("Use POST /v2 or /v2j.");
   if (headers["content-encoding"] !== "gzip") throw new Error("Content-Encoding is not gzip.");

@@ -1,5 +1,5 @@
 /** A queue for the tests of a service. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -154,20 +154,57 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
 /** A file system in memory on Linux: opening and removing a queue takes 3 ms there, and took 55 ms on a busy disk. */
 const MEMORY = "/dev/shm";
 
-const PREFIX = "eventspool-test-";
+/** Names the process that created a directory. Its pid alone would not: containers may share `/dev/shm`. */
+const NAMESPACE_PREFIX = `eventspool-test-${pidNamespace()}-`;
+const PREFIX = `${NAMESPACE_PREFIX}${process.pid}-`;
 
 const toRemove = new Set<string>();
-let willRemove = false;
+let isPrepared = false;
 
 /**
  * Creates a directory in memory if possible, otherwise among the temporary files. At the latest it is removed when the
- * process ends.
+ * process ends, or by the next process that calls this: `bun test` and killed workers have no "exit" event.
  */
 function makeMemoryDirectory(): string {
+  if (!isPrepared) {
+    isPrepared = true;
+    removeAtExit();
+    for (const directory of [MEMORY, tmpdir()]) removeAbandoned(directory);
+  }
   const path = makeIn(MEMORY) ?? mkdtempSync(join(tmpdir(), PREFIX));
-  removeAtExit();
   toRemove.add(path);
   return path;
+}
+
+/** Removes what processes have left that have ended. What cannot be removed stays. */
+function removeAbandoned(directory: string): void {
+  try {
+    for (const name of readdirSync(directory)) {
+      const pid = Number.parseInt(name.slice(NAMESPACE_PREFIX.length), 10);
+      if (name.startsWith(NAMESPACE_PREFIX) && hasEnded(pid))
+        rmSync(join(directory, name), { recursive: true, force: true });
+    }
+  } catch {
+    // not there, another user's, or removed by another process meanwhile
+  }
+}
+
+function hasEnded(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // sends nothing
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+}
+
+/** Linux's number of the namespace in which our pid is unique; 0 on systems without. */
+function pidNamespace(): number {
+  try {
+    return Number.parseInt(readlinkSync("/proc/self/ns/pid").replace("pid:[", ""), 10);
+  } catch {
+    return 0;
+  }
 }
 
 function removeMemoryDirectory(path: string): void {
@@ -184,8 +221,6 @@ function makeIn(directory: string): string | undefined {
 }
 
 function removeAtExit(): void {
-  if (willRemove) return;
-  willRemove = true;
   process.once("exit", removeAll);
   // At the end of a file, `deno test` fires this instead of "exit".
   const { addEventListener } = globalThis as {

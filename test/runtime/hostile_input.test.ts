@@ -216,6 +216,8 @@ test("takes any answer of a collector for one of five outcomes, and waits an hou
     contentType: fc.constantFrom("", "application/json", "text/plain"),
     contentEncoding: fc.constantFrom("", "identity", "gzip"),
     acceptEncoding: fc.constant(undefined),
+    eventIds: fc.constant(undefined),
+    isCached: fc.constant(false),
     isCut: fc.constant(false),
   });
   fc.assert(

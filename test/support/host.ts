@@ -69,7 +69,11 @@ export class Host implements AsyncDisposable {
     { directory = this.directory, text = "" }: { directory?: string; text?: string } = {},
   ): void {
     const encode = (event: object): Uint8Array => Buffer.from(JSON.stringify(event));
-    const queue = new EventQueue<object>("main", encode, { directory, maxEvents: 1_000_000 });
+    const queue = new EventQueue<object>("main", encode, {
+      directory,
+      maxEvents: 1_000_000,
+      busyTimeoutMs: 30_000, // who holds the lock may wait for a core
+    });
     queue.putMany(numbersFrom(this.#put + 1, this.#put + count).map((n) => ({ n, text })));
     queue.close();
     this.#put += count;

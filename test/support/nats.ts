@@ -156,7 +156,10 @@ function prepareNats(options: ServerOptions): NatsServer {
 function isStopped(pid: number): boolean {
   const tasks = `/proc/${pid}/task`;
   if (!existsSync(tasks)) return true;
-  return readdirSync(tasks).every((task) => /\) T/.test(readFileSync(join(tasks, task, "stat"), "utf8")));
+  return readdirSync(tasks).every((task) => {
+    const stat = join(tasks, task, "stat");
+    return !existsSync(stat) || /\) T/.test(readFileSync(stat, "utf8"));
+  });
 }
 
 /** A message of a stream. */

@@ -71,6 +71,11 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
     },
     kill: async () => {
       const { pid } = program!.child;
+      // Stopped, it starts no process that would be left, and keep the next server from its shared memory.
+      program!.signal("SIGSTOP");
+      await eventually("a server that has stopped", () =>
+        /\) T/.test(readFileSync(`/proc/${pid}/stat`, "utf8")),
+      );
       const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
       for (const each of [pid, ...children]) if (each) killNow(Number(each));
       await program!.ended;

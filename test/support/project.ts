@@ -12,7 +12,7 @@ export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 /** For tests that generate code. */
 export const needsThriftCompiler: { readonly skip: string | false; readonly timeout: number } = {
   skip: spawnSync("thrift", ["--version"]).error !== undefined && "the Thrift compiler is not installed",
-  timeout: 240_000,
+  timeout: 300_000,
 };
 
 /** A program that has ended. */
@@ -111,7 +111,7 @@ export class Project implements Disposable {
   /** Runs all of its `*.test.ts` under the runtime's own test command. */
   test(): Ended {
     const files = readdirSync(this.path).filter((name) => name.endsWith(".test.ts"));
-    const command = process.versions.bun !== undefined ? ["test"] : ["--test"];
+    const command = process.versions.bun !== undefined ? ["test", "--timeout=60000"] : ["--test"];
     const args = process.versions.deno === undefined ? command : ["test", "-A"];
     const all = [...args, ...sourceOptions(), ...files.map((name) => `./${name}`)];
     return ended(spawn(process.execPath, all, { cwd: this.path }));

@@ -55,6 +55,41 @@ test("a row of the table names only rows above it, and each room has one", () =>
   assert.deepEqual(new Set(sourceFiles().map(roomOf)), new Set(Object.keys(ROOMS)));
 });
 
+/**
+ * What modules of Node 24 export, and those of Node 18.0 do not (of the modules that src/ imports). To import one by name
+ * is a SyntaxError under an old Node, before eventspool can throw OLD_RUNTIME. `import zlib from "node:zlib"` is none.
+ */
+const NEW_IN_NODE: Readonly<Record<string, string>> = {
+  buffer: "File isAscii isUtf8",
+  crypto: "argon2 argon2Sync decapsulate encapsulate hash randomUUIDv7",
+  dns: "getDefaultResultOrder resolveTlsa",
+  events: "addAbortListener getMaxListeners",
+  fs: "Utf8Stream glob globSync mkdtempDisposableSync openAsBlob statfs statfsSync",
+  "fs/promises": "constants glob mkdtempDisposable statfs",
+  module: "enableCompileCache findPackageJSON isBuiltin register registerHooks stripTypeScriptTypes",
+  net: "getDefaultAutoSelectFamily setDefaultAutoSelectFamily",
+  os: "availableParallelism machine",
+  process: "availableMemory constrainedMemory execve finalization getBuiltinModule loadEnvFile ref unref",
+  "stream/consumers": "bytes",
+  tls: "getCACertificates setDefaultCACertificates",
+  url: "URLPattern fileURLToPathBuffer",
+  util: "MIMEParams MIMEType aborted diff getCallSites getSystemErrorMessage parseArgs parseEnv styleText",
+  zlib: "crc32 createZstdCompress createZstdDecompress zstdCompress zstdCompressSync zstdDecompress zstdDecompressSync",
+};
+
+test("the library can be imported by an old Node, which is then told that it is too old", () => {
+  const found: string[] = [];
+  for (const file of sourceFiles().filter((name) => !name.startsWith("commands/"))) // these check before they import
+    for (const [, names = "", module = ""] of readFileSync(join(SRC, file), "utf8").matchAll(
+      /^import (?:\w+, )?\{([^}]*)\} from "node:([\w/]+)"/gm,
+    )) {
+      const newer = new Set((NEW_IN_NODE[module] ?? "").split(" "));
+      for (const name of names.match(/\w+/g) ?? [])
+        if (newer.has(name)) found.push(`${file}: ${name} of node:${module}`);
+    }
+  assert.deepEqual(found, []);
+});
+
 function sourceFiles(): string[] {
   const names = readdirSync(SRC, { recursive: true, encoding: "utf8" });
   return names.map((name) => name.replaceAll("\\", "/")).filter((name) => name.endsWith(".ts"));

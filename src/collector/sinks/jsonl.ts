@@ -1,7 +1,7 @@
 import { existsSync, fstatSync, readSync, realpathSync, renameSync } from "node:fs";
 import { dirname, extname } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
-import { crc32 } from "node:zlib";
+import zlib from "node:zlib";
 import { getLogger } from "@logtape/logtape";
 import { DEFAULT_OUTPUT_MODE } from "../../config/collector_defaults.ts";
 import { EventStorageError } from "../../errors.ts";
@@ -319,7 +319,7 @@ function journalOf(group: readonly NewLines[], lines: readonly Buffer[], fileByt
     if (sizeBytes === 0) return [];
     const beginBytes = endBytes;
     endBytes += sizeBytes;
-    return [{ beginBytes, endBytes, checksum: crc32(lines[index]!), eventCount, source, ids }];
+    return [{ beginBytes, endBytes, checksum: zlib.crc32(lines[index]!), eventCount, source, ids }];
   });
 }
 

@@ -16,7 +16,7 @@
  */
 import { readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { crc32 } from "node:zlib";
+import zlib from "node:zlib";
 import { type EventIds, formatEventIds, parseEventIds } from "../../wire/event_ids.ts";
 import { DedupIndex, formatSource, parseSource } from "./dedup_index.ts";
 import { AppendFile, syncDirectory } from "./output_file.ts";
@@ -205,7 +205,7 @@ function recoverBatches(
 /** Whether a power cut took a part of a batch: then it has zeros, which JSON never has. Other changes are another program's. */
 function isTorn(file: JournaledFile, { beginBytes, endBytes, checksum }: JournalBatch): boolean {
   const lines = file.read(beginBytes, endBytes);
-  return crc32(lines) !== checksum && lines.includes(0);
+  return zlib.crc32(lines) !== checksum && lines.includes(0);
 }
 
 /** The complete lines. The journal is ASCII. */

@@ -40,7 +40,7 @@ export const check: Verb = {
     ...JSON_OUTPUT,
     deep: { type: "boolean", help: "also read every event, and all of a large file" },
   },
-  details: "It changes nothing. Each problem and warning comes with what to do about it.",
+  details: "It changes nothing. Each problem and warning says what to do.",
   json: "one document: queue, file, problems (how many) and findings, each with level (ok, warning or problem), text, advice and, where there is one, command.",
   fails: "there is a problem",
   examples: ["", "--deep", "--file shop.db"],
@@ -234,7 +234,7 @@ function damaged({ isOutbox, path }: QueueFile, text: string): Finding {
 function* examineDepth({ depth, maxEvents, leased }: QueueState): Generator<Finding> {
   const fill = `${depth} of at most ${countOf(maxEvents, "event")}, ${leased} of them leased`;
   if (depth >= maxEvents)
-    yield problem(`the queue is full: ${fill}`, "check that its publisher runs and reaches its collector");
+    yield problem(`the queue is full: ${fill}`, "check that its publisher runs and reaches its destination");
   else if (depth >= NEARLY_FULL * maxEvents)
     yield warning(
       `the queue is nearly full: ${fill}`,
@@ -267,7 +267,7 @@ function* examineLeases(leases: readonly LeaseInfo[]): Generator<Finding> {
   if (stuck.length > 0)
     yield problem(
       `${stuck.length} of ${countOf(leases.length, "lease")} expired, and no publisher claims them`,
-      "no publisher runs, or it waits for its collector",
+      "no publisher runs, or it waits for its destination",
       "status",
     );
   if (future.length > 0)

@@ -54,7 +54,7 @@ const FILTERS: Options = {
   reason: {
     type: "string",
     value: "TEXT",
-    help: "only those with this text in their response; case does not matter",
+    help: "only those with this text in their response (any case)",
     example: "noun",
   },
   "older-than": {
@@ -66,7 +66,7 @@ const FILTERS: Options = {
 };
 
 const LETTER_JSON =
-  "one document for each dead letter, a line each: id, put_at, dead_at, attempts, status, response and size_bytes";
+  "one document per dead letter, each on a line: id, put_at, dead_at, attempts, status, response and size_bytes";
 
 const EVENT_JSON = `${LETTER_JSON}, and event, as it was put, or event_base64 if it is not JSON.`;
 
@@ -82,11 +82,11 @@ export const deadList: Verb = {
       help: "show the largest COUNT groups; with --all or --follow the newest COUNT dead letters",
       example: "20",
     },
-    follow: { type: "boolean", short: "f", help: "go on until interrupted, with each new dead letter" },
+    follow: { type: "boolean", short: "f", help: "show new dead letters until interrupted" },
     ...OF_SUBSCRIPTION,
   },
   details:
-    "Dead letters are events that the collector rejected one by one. Those with the same status and response are one line; numbers and ids in the response may differ, and # is in their place.",
+    "Dead letters are events that the destination rejected one by one. Those with the same status and response share a line. Numbers and ids in the response may differ: they are shown as #.",
   json: `${LETTER_JSON}.`,
   examples: ["", "--all --status 422 --limit 20", "--follow --json"],
   async run(call: Call): Promise<number> {
@@ -128,11 +128,11 @@ export const deadRetry: Verb = {
   summary: "put dead letters back into the queue",
   args: "[ID...]",
   options: {
-    all: { type: "boolean", help: "all of them" },
+    all: { type: "boolean", help: "all dead letters" },
     ...FILTERS,
     ...OF_SUBSCRIPTION,
   },
-  details: "They become new events with new ids, after all that wait.",
+  details: "They become new events with new ids, behind all waiting events.",
   json: "one document: retried.",
   fails: "not all could be put back",
   examples: ["3 4", "--all", "--status 422"],
@@ -161,7 +161,7 @@ export const deadPurge: Verb = {
   summary: "delete dead letters; it asks first",
   args: "[ID...]",
   options: {
-    all: { type: "boolean", help: "all of them" },
+    all: { type: "boolean", help: "all dead letters" },
     ...FILTERS,
     ...YES,
     ...OF_SUBSCRIPTION,

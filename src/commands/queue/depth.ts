@@ -29,11 +29,11 @@ export const depth: Verb = {
   summary: "show how many events wait, and how old the oldest is",
   options: {
     ...QUEUE_OR_OUTBOX,
-    watch: { type: "boolean", help: "go on until interrupted, with events put and removed a second" },
+    watch: { type: "boolean", help: "repeat until interrupted, with events put and removed per second" },
     interval: { type: "string", value: "TIME", default: "1s", help: "how often (default: 1s)" },
     ...JSON_OUTPUT,
   },
-  json: "one document a line: queue, depth, max_events, leased, dead_letters, dead_letter_bytes, dropped_dead_letters, rejected_puts by reason and oldest_event_age_seconds (null: no event); with --watch from the second on also put_per_second and removed_per_second.",
+  json: "one document per line: queue, depth, max_events, leased, dead_letters, dead_letter_bytes, dropped_dead_letters, rejected_puts by reason and oldest_event_age_seconds (null: no event); with --watch, from the second document on, also put_per_second and removed_per_second.",
   examples: ["", "--watch --interval 5s"],
   async run(call: Call): Promise<number> {
     const { values, output, stop, queue } = call;

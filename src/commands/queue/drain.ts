@@ -22,7 +22,7 @@ const STDOUT = 1;
 
 /** `eventspool drain` */
 export const drain: Verb = {
-  summary: "move all events to a file, one JSON text a line",
+  summary: "move all events to a file, one JSON text per line",
   options: {
     to: {
       type: "string",
@@ -34,7 +34,7 @@ export const drain: Verb = {
     ...OF_SUBSCRIPTION,
   },
   details:
-    'An event leaves the queue only when it is in the file and the file is synced: after a crash in between it is in both. Events that a publisher has claimed stay; other subscriptions keep theirs. "put" puts the events back.',
+    'An event leaves the queue only when it is in the file and the file is synced: a crash in between leaves it in both. Events that a publisher has claimed stay; other subscriptions keep theirs. "put" puts the events back.',
   json: "one document, on stderr: drained, left and unreadable_id (the first event that is not JSON, or null).",
   fails: "an event is not JSON, or it was interrupted",
   examples: ["--to events.jsonl", "--to - > events.jsonl"],

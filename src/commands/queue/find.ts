@@ -21,7 +21,7 @@ const PAGE_EVENTS = 1_000;
 
 /** `eventspool find` */
 export const find: Verb = {
-  summary: "search the events in the file, also delivered ones that are retained",
+  summary: "search the events in the file, including retained delivered ones",
   args: "[TEXT]",
   options: {
     field: {
@@ -45,9 +45,10 @@ export const find: Verb = {
     },
     ...OF_SUBSCRIPTION,
   },
-  details: "TEXT is a part of the event as it was put, byte for byte. With --field, an event must have both.",
+  details:
+    "TEXT is a part of the event as it was put, byte for byte. With --field, an event must match both.",
   json: EVENT_JSON_HELP,
-  fails: "there is none",
+  fails: "no event matches",
   examples: ["ann@example.com", "--field order.id=42 --since 2h", "signup --json"],
   run(call: Call): number {
     const matches = matcherOf(call);

@@ -13,10 +13,10 @@ const KEY_BYTES = 32;
 
 /** `eventspool init` */
 export const init: Verb = {
-  summary: "write a configuration with a new key, and print a service that fits it",
+  summary: "write a configuration with a new key, and print a matching service",
   args: "[FILE]",
   options: { "queue-name": QUEUE["queue-name"]! },
-  details: `FILE is ${DEFAULT_FILE} unless named. It is readable by its owner only (mode 0600), and an existing file is never overwritten.`,
+  details: `FILE defaults to ${DEFAULT_FILE}. Only its owner can read it (mode 0600). An existing file is never overwritten.`,
   examples: ["", "publisher.ini --queue-name audit"],
   run(call: Call): number {
     const [path = DEFAULT_FILE, ...rest] = call.args;
@@ -78,7 +78,7 @@ admin.listen = 127.0.0.1:9900
 [event-collector]
 listen = 127.0.0.1:9800
 key.${queue} = ${secret}
-# Events are appended to this file, one JSON text a line.
+# Events are appended to this file, one JSON text per line.
 output = events.jsonl
 `;
 }
@@ -90,7 +90,7 @@ function nextSteps(
   const file = shellQuoted(path);
   return `Wrote ${path}.
 
-A service that fits it, service.mjs:
+A matching service, service.mjs:
 
   import { EventQueue, serializeJsonEvent } from "eventspool";
 

@@ -18,7 +18,7 @@ const HEADER = ["QUEUE", "DEPTH", "CAP", "LEASED", "DEAD", "OLDEST", "FILE", "WA
 export const list: Verb = {
   summary: "list the queues of a directory",
   options: { ...DIRECTORY, ...JSON_OUTPUT },
-  details: "A queue that cannot be opened is listed, too; stderr says why.",
+  details: "Queues that cannot be opened are listed too; stderr says why.",
   json: "one document: directory, and queues, each with queue, file_bytes, wal_bytes, depth, max_events, leased, dead_letters and oldest_event_age_seconds (null: no event), or with queue, file_bytes, wal_bytes and error.",
   fails: "a queue cannot be opened",
   examples: ["", "--directory /var/lib/eventspool --json"],

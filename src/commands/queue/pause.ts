@@ -2,14 +2,14 @@ import { formatDuration } from "../../format.ts";
 import { Pause } from "../../storage/pause.ts";
 import { type Call, JSON_OUTPUT, openToWrite, QUEUE_OR_OUTBOX, type Verb } from "./verb.ts";
 
-const JSON_HELP = "one document: queue, paused, and changed (false: it was so before).";
+const JSON_HELP = "one document: queue, paused, and changed (false: it already was).";
 
 /** `eventspool pause` */
 export const pause: Verb = {
   summary: "stop sending: the queue's publishers wait until resume",
   options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
   details:
-    "Puts go on, up to the cap. Publishers see it within about a second: they finish the batches in flight and claim no more. It is stored in the queue's file, so it survives restarts.",
+    "Puts continue, up to the cap. Publishers notice it within about a second: they finish the batches in flight and claim no more. The pause is stored in the queue file, so it survives restarts.",
   json: JSON_HELP,
   examples: ["", "--queue-name audit"],
   run: (call) => setPaused(call, true),

@@ -30,11 +30,11 @@ function optionsWith(help: string): Options {
 
 /** What `--json` prints of an event. */
 export const EVENT_JSON_HELP =
-  'one document a line: id, put_at, size_bytes, state ("waiting", "claimed" by a publisher, or "delivered") and event, as it was put, or event_base64 if it is not JSON.';
+  'one document per line: id, put_at, size_bytes, state ("waiting", "claimed" by a publisher, or "delivered") and event, as it was put, or event_base64 if it is not JSON.';
 
 /** `eventspool peek` */
 export const peek: Verb = {
-  summary: "show the oldest events, and claim none",
+  summary: "show the oldest events without claiming them",
   options: {
     delivered: { type: "boolean", help: "show the newest delivered events that are retained instead" },
     ...optionsWith("how many"),
@@ -68,7 +68,7 @@ export const peek: Verb = {
 /** `eventspool tail` */
 export const tail: Verb = {
   summary: "follow events as they are put, until interrupted",
-  options: optionsWith("how many of the newest to begin with"),
+  options: optionsWith("how many of the newest events to show first"),
   details: "It looks ten times a second: an event that is put and delivered in between is not shown.",
   json: EVENT_JSON_HELP,
   examples: ["", "-n 0 --json"],

@@ -25,7 +25,7 @@ export const purge: Verb = {
   options: { ...YES, ...OF_ONE, ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
   details:
     'Delivered events that are retained are deleted, too. Events that a publisher has claimed stay, and so do dead letters ("dead purge" deletes these).',
-  json: "one document: purged and left, each of the subscription with the most events.",
+  json: "one document: purged and left, for the subscription with the most events.",
   fails: "it was interrupted, or not confirmed",
   examples: ["", "--yes --queue-name audit"],
   async run(call: Call): Promise<number> {

@@ -14,7 +14,7 @@ const parseSize = bytesIn({ min: 1, max: 1_073_741_824 });
 
 /** `eventspool put` */
 export const put: Verb = {
-  summary: "put events from stdin, one JSON text a line",
+  summary: "put events from stdin, one JSON text per line",
   options: {
     "max-event-bytes": {
       type: "string",

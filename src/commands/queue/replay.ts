@@ -45,8 +45,8 @@ export const replay: Verb = {
     ...OF_SUBSCRIPTION,
   },
   details:
-    "The subscription's publisher sends them, when no new event waits. A collector that verifies Event-Ids, and JetStream, drop what they have. Its progress is stored in the queue file: if this command or the publisher is killed, the replay goes on. Without a range, it waits for a replay that is under way. An interrupt ends the replay.",
-  json: "one document: subscription, first_id, last_id, events, bytes, and left (what is yet to be sent again; null after --dry-run).",
+    "The subscription's publisher sends them when no new event waits. A collector that verifies Event-Ids, and JetStream, drop events that they already have. The progress is stored in the queue file: if this command or the publisher is killed, the replay continues. Without a range, it waits for the replay in progress. An interrupt ends the replay.",
+  json: "one document: subscription, first_id, last_id, events, bytes, and left (events still to send; null after --dry-run).",
   fails: "there is nothing to send again, or it was interrupted",
   examples: ["--since 2h --dry-run", "--since 2h", "--from 1200 --to 1400 --subscription audit", "--stop"],
   async run(call: Call): Promise<number> {

@@ -9,7 +9,7 @@ const MAX_SHOWN_RANGES = 20;
 
 /** `eventspool salvage` */
 export const salvage: Verb = {
-  summary: "save what can be read in a damaged queue file to a new one",
+  summary: "copy what is readable in a damaged queue file to a new one",
   args: "[FILE]",
   options: {
     ...QUEUE,
@@ -23,7 +23,7 @@ export const salvage: Verb = {
     ...JSON_OUTPUT,
   },
   details:
-    "FILE is the damaged file; without it, that of the queue. Stop the processes that use it first; it is not changed. Events keep their ids, so that a collector that drops duplicates drops what it has. A changed byte inside a text cannot be detected.",
+    "FILE is the damaged file (default: the file of the queue). Stop the processes that use it first. It is not changed. Events keep their ids, so a destination that drops duplicates drops those that it already has. A changed byte inside a text cannot be detected.",
   json: "one document: waiting, dead_letters, missing (ranges of ids), knows_delivered, repeats (subscriptions), knows_subscriptions, knows_settings, knows_names and pages.",
   fails: "some events could not be read",
   examples: ["--queue-name audit --to audit.salvaged.db", "events-main.db --to events-main.salvaged.db"],
@@ -65,7 +65,7 @@ function* describe(salvaged: Salvaged, to: string): Generator<string> {
   if (!salvaged.knowsSettings)
     yield "The file does not say any more its cap and its retention, nor whether it was paused: the new one has those of a new queue.";
   if (!salvaged.knowsNames)
-    yield "The file does not say any more which UUID names its events: a collector cannot drop those that it has.";
+    yield "The file does not say any more which UUID names its events: a destination cannot drop those that it has.";
   if (missing.length === 0) return;
   const count = missing.reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
   const shown = missing.slice(0, MAX_SHOWN_RANGES).map(formatIdRange).join(", ");

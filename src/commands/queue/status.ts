@@ -30,7 +30,7 @@ interface Reader {
 export const status: Verb = {
   summary: "show a queue and its publishers on one page",
   options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
-  details: '"check" examines more, and its exit code is for scripts.',
+  details: 'For scripts use "check": it examines more, and its exit code reports problems.',
   json: "one document: queue, file, depth, max_events, leased, oldest_event_age_seconds (null: no event), dead_letters, paused_since (null: not paused), publishers (for each subscription: subscription, state (running, stopped or unknown), dead_letters, and where they are known seen_at, pid, version, health, reasons, delivered and last_success), disk_free_bytes (null: unknown), file_bytes and wal_bytes.",
   examples: ["", "--file shop.db"],
   run(call: Call): number {

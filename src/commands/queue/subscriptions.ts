@@ -22,8 +22,8 @@ const HEADER = ["NAME", "KIND", "DEPTH", "LEASED", "OLDEST", "SKIPPED", "DEAD", 
 export const subscriptionsList: Verb = {
   summary: "show the subscriptions of a queue, and how far behind each is",
   options: { ...QUEUE_OR_OUTBOX, ...JSON_OUTPUT },
-  details: "DEPTH counts events, waiting and leased, without those of a replay.",
-  json: "one document a line and subscription: name, required, lag_limit_events, lag_limit_seconds, depth, leased, oldest_event_age_seconds, skipped, replay_left and dead_letters.",
+  details: "DEPTH counts waiting and leased events, but not those of a replay.",
+  json: "one document per subscription, each on a line: name, required, lag_limit_events, lag_limit_seconds, depth, leased, oldest_event_age_seconds, skipped, replay_left and dead_letters.",
   examples: ["", "--json"],
   run(call: Call): number {
     using file = openToRead(call);
@@ -47,21 +47,21 @@ const START: Options = {
 
 /** `eventspool subscriptions add` */
 export const subscriptionsAdd: Verb = {
-  summary: "add a subscription: it gets each event, besides the others",
+  summary: "add a subscription, which gets every event",
   args: "NAME",
   options: {
     ...START,
     "lag-limit": {
       type: "string",
       value: "LIMIT",
-      help: "how far it may lag behind before it skips events, in events or as a time; without it puts are rejected instead",
+      help: "how far it may lag before it skips events, in events or as a time (default: it skips none, and puts are rejected)",
       example: "1h",
     },
     ...QUEUE_OR_OUTBOX,
   },
   details:
     "A publisher serves it with publisher.subscription = NAME. Until one does, its events stay, and count towards the cap.",
-  fails: "there is one with this name",
+  fails: "the subscription exists",
   examples: ["audit", "audit --start oldest", "search --lag-limit 100000"],
   run(call: Call): number {
     const name = onlyName(call);
@@ -85,7 +85,7 @@ export const subscriptionsRemove: Verb = {
   summary: "remove a subscription with its dead letters; it asks first",
   args: "NAME",
   options: { ...YES, ...QUEUE_OR_OUTBOX },
-  details: "Its events stay for the other subscriptions. Its publisher fails from then on: stop it first.",
+  details: "The other subscriptions keep their events. Stop its publisher first, or it fails.",
   fails: "it was not confirmed",
   examples: ["audit", "audit --yes"],
   async run(call: Call): Promise<number> {
@@ -107,7 +107,7 @@ export const subscriptionsSeek: Verb = {
   args: "NAME EVENT",
   options: { ...YES, ...QUEUE_OR_OUTBOX },
   details:
-    'EVENT is now for the next one that is put, oldest, an id, or a time such as 2026-05-01T12:00:00Z. Events before it are never sent, those from it on are sent, also if they were before. What a publisher has claimed may arrive twice. To send events again without moving on, use "replay".',
+    'EVENT is now for the next one that is put, oldest, an id, or a time such as 2026-05-01T12:00:00Z. Events before it are never sent. It and all later events are sent, even if they were sent before. Events that a publisher has claimed may arrive twice. To send events again without moving the subscription, use "replay".',
   fails: "it was not confirmed",
   examples: ["audit oldest", "audit 2026-05-01T12:00:00Z --yes", "search now"],
   async run(call: Call): Promise<number> {

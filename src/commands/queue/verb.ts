@@ -113,7 +113,7 @@ export const QUEUE_OR_OUTBOX: Options = {
   file: {
     type: "string",
     value: "PATH",
-    help: "a service's database instead, for the outbox in it",
+    help: "a service's database with an outbox, instead of a queue",
     completes: "file",
   },
 };
@@ -129,7 +129,7 @@ export const SUBSCRIPTION: Options = {
 };
 
 export const JSON_OUTPUT: Options = {
-  json: { type: "boolean", help: "print JSON, for programs: see below" },
+  json: { type: "boolean", help: "print JSON for programs (see below)" },
 };
 
 /** Options of verbs that print about one subscription of a queue or an outbox. */

@@ -2,6 +2,7 @@
  * The protocol of baseplate.py's collectors: batches are framed and signed, and their events named; and what a response
  * of a collector means for the events.
  */
+import { getLogger } from "@logtape/logtape";
 import { BATCH_FORMATS, frame } from "../../wire/batch_format.ts";
 import { EVENT_IDS_HEADER, eachId, formatEventIds } from "../../wire/event_ids.ts";
 import { isMalformed, type Rejection, readReport } from "../../wire/rejections.ts";
@@ -37,6 +38,8 @@ const MAX_EVENT_IDS_BYTES = 4_096;
 export function collectorProtocol(version: "2" | "2j", key: SigningKey): HttpProtocol {
   const format = BATCH_FORMATS[version];
   let isAccounted = false;
+  /** How many events were accepted by responses that do not say how many. */
+  let silentCount = 0;
   return {
     emptyBatchBytes: format.baseBytes,
     headers: { "Content-Type": "application/json" },
@@ -48,10 +51,40 @@ export function collectorProtocol(version: "2" | "2j", key: SigningKey): HttpPro
     },
     outcomeOf(response, sent) {
       const outcome = collectorOutcome(response, sent, isAccounted);
-      isAccounted ||= "duplicates" in outcome; // as ours says of each batch
+      if ("duplicates" in outcome) {
+        if (silentCount > 0 && !isAccounted) logMixed(silentCount, sent);
+        isAccounted = true; // as ours does for each batch
+      } else if (outcome.kind === "accepted") {
+        if (silentCount === 0) logSilent(response, sent);
+        silentCount += sent.count;
+      }
       return outcome;
     },
+    get risks() {
+      return isAccounted && silentCount > 0 ? [mixed(silentCount)] : [];
+    },
   };
+}
+
+const logger = getLogger(["eventspool", "publisher"]);
+
+/** Once: collectors of baseplate.py respond so to each batch. */
+function logSilent({ status }: HttpResponse, { ranges }: SentEvents): void {
+  logger.warn(
+    "The destination responded to events {firstId} to {lastId} with {status} and did not say how many it took: they are lost if something else responded in its place",
+    { firstId: ranges[0]?.firstId, lastId: ranges.at(-1)?.lastId, status },
+  );
+}
+
+function mixed(count: number): string {
+  return `${count} events were accepted by responses that do not say how many, before the collector did: they may have come from something else, such as a proxy, and the events may be lost. See that they arrived, or replay them`;
+}
+
+function logMixed(count: number, { ranges }: SentEvents): void {
+  logger.error("Events before {firstId} may be lost: {reason}", {
+    firstId: ranges[0]?.firstId,
+    reason: mixed(count),
+  });
 }
 
 /** Names the events. The signature has the time in it, and so is made again at each attempt. */
@@ -65,6 +98,9 @@ function eventIdsHeaders(ids: Parameters<typeof signEventIds>[0], key: SigningKe
 
 /** Tells what a response means. @param isAccounted whether the collector has accounted for a batch before: then it does so for each */
 export function collectorOutcome(response: HttpResponse, sent: SentEvents, isAccounted = false): Outcome {
+  const { eventIds } = response;
+  if (eventIds !== undefined && eventIds !== formatEventIds(sent.queueUuid, sent.ranges))
+    return misconfigured(response, "to other events, such as from a cache");
   if (isSuccess(response.status)) return outcomeOfSuccess(response, sent, isAccounted);
   return REJECTED_STATUSES.has(response.status) ? outcomeOfRejection(response, sent) : failureOf(response);
 }

@@ -110,6 +110,10 @@ export interface Misconfigured {
   readonly kind: "misconfigured";
   /** Why, for people. */
   readonly reason: string;
+  /** Whether no response came: then it may or may not have the events. Default: false. */
+  readonly isTransport?: boolean;
+  /** As of {@link Unavailable}. */
+  readonly isUnsent?: boolean;
 }
 
 /** It does not take these events, and has none of them. The batch is halved down to the one at fault. */
@@ -159,7 +163,11 @@ const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> }
   },
   http: (config, { batch, queueName }) => {
     const gzipLevel = config.compression === "none" ? undefined : batch.gzipLevel;
-    return new HttpDestination(endpointProtocol(config, queueName), httpLocation(config, gzipLevel));
+    const { shownUrl } = config;
+    return new HttpDestination(endpointProtocol(config, queueName), {
+      ...httpLocation(config, gzipLevel),
+      shownUrl,
+    });
   },
   nats: (config, { queueName }) => new NatsDestination(config, queueName),
   postgres: (config, { queueName }) => new PostgresDestination(config, queueName),

@@ -11,7 +11,7 @@ const NEWLINE = 0x0a;
 const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EPERM"]);
 
 /**
- * Appends events to a file, one JSON text a line. They are with the disk before they leave the queue. For
+ * Appends events to a file, one JSON text per line. They are with the disk before they leave the queue. For
  * development: the file grows for ever, and a publisher that is killed after it wrote writes its batch again. It is
  * made with mode 0600; a file that is there keeps its mode.
  */

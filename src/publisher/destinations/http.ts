@@ -44,11 +44,15 @@ export interface HttpProtocol {
   sign(body: Uint8Array, sent: SentEvents): () => HttpHeaders;
   /** What a response means. */
   outcomeOf(response: HttpResponse, sent: SentEvents): Outcome;
+  /** As of a {@link Destination}. */
+  readonly risks?: readonly string[];
 }
 
 /** How a service is reached, and how bodies are compressed. */
 export interface HttpLocation extends HttpClientOptions {
   readonly url: string;
+  /** What people see of it. Default: all of it. */
+  readonly shownUrl?: string | undefined;
   /** 1 to 9; undefined: bodies are not compressed. */
   readonly gzipLevel: number | undefined;
 }
@@ -65,8 +69,8 @@ export class HttpDestination implements Destination {
   readonly #scratch = new Scratch();
   readonly #secrets: readonly string[];
 
-  constructor(protocol: HttpProtocol, { url, gzipLevel, ...client }: HttpLocation) {
-    this.url = url.replace(/\?.*/s, ""); // a query may hold a secret
+  constructor(protocol: HttpProtocol, { url, shownUrl = url, gzipLevel, ...client }: HttpLocation) {
+    this.url = shownUrl;
     this.timeoutMs = client.timeoutMs;
     this.emptyBatchBytes = protocol.emptyBatchBytes;
     this.eventOverheadBytes = protocol.eventOverheadBytes;
@@ -98,6 +102,10 @@ export class HttpDestination implements Destination {
     };
     const request = { sent, encoding, post: () => ({ headers: { ...headers, ...sign() }, body: bytes }) };
     return { sizeBytes: body.length, send: (stop) => this.#send(request, stop) };
+  }
+
+  get risks(): readonly string[] {
+    return this.#protocol.risks ?? [];
   }
 
   async close(): Promise<void> {
@@ -174,7 +182,7 @@ const ZSTD_OPTIONS = {
 
 const UNSUPPORTED_MEDIA_TYPE = 415;
 
-const NO_ZSTD = "the collector rejected zstd (415), which it said it takes: gzip from now on";
+const NO_ZSTD = "the destination rejected zstd (415), which it said it takes: gzip from now on";
 
 type Encoding = "gzip" | "zstd";
 

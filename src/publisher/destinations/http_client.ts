@@ -7,6 +7,7 @@
 import http, { type ClientRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import https from "node:https";
 import { ConfigurationError } from "../../errors.ts";
+import { EVENT_IDS_HEADER } from "../../wire/event_ids.ts";
 import { MAX_RESPONSE_BYTES } from "../../wire/rejections.ts";
 import type { HttpResponse } from "./http_response.ts";
 
@@ -219,6 +220,8 @@ function responseWith(
     contentEncoding: header("content-encoding") ?? "",
     acceptEncoding: header("accept-encoding") ?? undefined,
     retryAfter: header("retry-after") ?? null,
+    eventIds: header(EVENT_IDS_HEADER.toLowerCase()) ?? undefined,
+    isCached: Number(header("age") ?? 0) > 0,
     ...beginning,
   };
 }

@@ -1,5 +1,6 @@
 /** The protocol of `destination = http`: bodies by a template, and responses of services that know nothing of us. */
 import { createHash, createHmac } from "node:crypto";
+import { unescape as unescapePercents } from "node:querystring";
 import type { BodyTemplate, HttpAuth, HttpDestinationConfig } from "../../config/http_config.ts";
 import { lineOf } from "../../format.ts";
 import { eachId, formatEventIds } from "../../wire/event_ids.ts";
@@ -55,13 +56,16 @@ const SECRET_PARAMETER = /auth|code|key|pass|secret|sig|token/i;
 
 /** See {@link HttpProtocol.secrets}. */
 function secretsOf(
-  { url, headers, auth }: HttpDestinationConfig,
+  { url, shownUrl, headers, auth }: HttpDestinationConfig,
   { Authorization = "" }: HttpHeaders,
 ): string[] {
-  const parameters = [...new URL(url).searchParams].filter(([name]) => SECRET_PARAMETER.test(name));
+  const { pathname, searchParams } = new URL(url);
+  const hidden = pathname.split("/").filter((part) => !shownUrl.split("/").includes(part));
+  const parameters = [...searchParams].filter(([name]) => SECRET_PARAMETER.test(name));
   const values = Object.entries(headers).filter(([name]) => !PUBLIC_HEADER.test(name));
   const texts = [
     Authorization,
+    ...hidden.flatMap((part) => [part, unescapePercents(part)]),
     ...parameters.map(([, value]) => value),
     ...values.map(([, value]) => latin1(value.reveal())),
   ];

@@ -16,6 +16,10 @@ export interface HttpResponse {
   readonly acceptEncoding: string | undefined;
   /** The `Retry-After` header, where there is one. */
   readonly retryAfter: string | null;
+  /** The `Event-Ids` header: the events that it is about, as our collector says; undefined: there is none. */
+  readonly eventIds: string | undefined;
+  /** Whether it comes from a cache: it has an `Age` above 0 (RFC 9111, 5.1). */
+  readonly isCached: boolean;
   /** The beginning of the body. */
   readonly text: string;
   /** Whether the body is not all here: the connection ended before it did, or it is longer than any of a collector. */
@@ -65,7 +69,8 @@ export function failureOf(response: HttpResponse, advice?: string): Unavailable 
  */
 export function foreignSuccess(response: HttpResponse): Unavailable | Misconfigured | undefined {
   const foreign = PAGE_WITHIN.test(response.text) ? A_PAGE : foreignContent(response);
-  if (foreign !== undefined) return misconfigured(response, `${foreign}, which no collector sends`);
+  if (foreign !== undefined) return misconfigured(response, `${foreign}, which accepts no events`);
+  if (response.isCached) return misconfigured(response, "from a cache, which must not cache what is POSTed");
   if (!response.isCut) return undefined;
   return { kind: "unavailable", reason: `${describe(response)} (cut off)`, isTransport: true };
 }
@@ -96,7 +101,7 @@ export function misconfigured(response: HttpResponse, why?: string): Misconfigur
 
 function describe({ status, text }: HttpResponse, why?: string): string {
   const response = text.slice(0, KEPT_RESPONSE_CHARS);
-  return `the collector responded with ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
+  return `the destination responded with ${status}${why ? `, ${why}` : ""}${response === "" ? "" : `: ${response}`}`;
 }
 
 const A_PAGE = "a web page";

@@ -1,5 +1,5 @@
 /** Postgres: events are rows of a table. */
-import { isUtf8 } from "node:buffer";
+import buffer from "node:buffer";
 import { describePostgres, type PostgresConfig } from "../../config/postgres_config.ts";
 import { lineOf } from "../../format.ts";
 import { EventTable, type InsertResult } from "../../postgres/event_table.ts";
@@ -30,8 +30,8 @@ export class PostgresDestination implements Destination {
 
   async prepare({ queueUuid, joined, ...batch }: LeasedBatch): Promise<Delivery> {
     const events = batch.events();
-    const texts = events.filter(({ body }) => isUtf8(body));
-    const binary = events.filter(({ body }) => !isUtf8(body)); // as a text it would have other characters
+    const texts = events.filter(({ body }) => buffer.isUtf8(body));
+    const binary = events.filter(({ body }) => !buffer.isUtf8(body)); // as a text it would have other characters
     const rows = {
       queue: queueUuid,
       source: "",

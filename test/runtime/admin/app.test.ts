@@ -122,7 +122,7 @@ test("GET /health answers 503 with the last error while the key is wrong", async
   assert.deepEqual([response.status, body.status, body.depth], [503, "failing", 1]);
   const { at, ...error } = body.last_error as { at: string };
   assert.ok(Number.isFinite(Date.parse(at)));
-  const message = 'the collector responded with 403: {"error":"Unknown key or wrong MAC."}';
+  const message = 'the destination responded with 403: {"error":"Unknown key or wrong MAC."}';
   assert.deepEqual(error, { kind: "misconfigured", message });
   assert.ok(Number(body.failures_in_a_row) > 0);
   assert.doesNotMatch(JSON.stringify(body), /b3RoZXI|other/);

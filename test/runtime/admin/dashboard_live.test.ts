@@ -9,7 +9,7 @@ import { eventually } from "../../support/eventually.ts";
 import { newQueue } from "../../support/publisher.ts";
 
 const NOWHERE = "http://127.0.0.1:9";
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 interface Update {
   readonly boot: string;

@@ -12,7 +12,7 @@ import { signatureOf, signedBatch } from "../../support/signed.ts";
 const KEYS = new Map([[KEY.name, KEY.secret]]);
 
 // In a process of its own: Deno runs test files side by side in one, and the memory of all is measured.
-test("many gzip bombs at once do not fill the memory", { timeout: 240_000 }, async () => {
+test("many gzip bombs at once do not fill the memory", { timeout: 300_000 }, async () => {
   await using program = start("test/support/programs/gzip_bombs.ts");
   const grownMb = Number(await program.line(/^\d+$/));
   assert.equal(await program.ended, 0);
@@ -56,7 +56,7 @@ const bodies = fc.oneof(
 );
 
 test("only valid JSON is stored, byte for byte, and every event is accounted for", {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async () => {
   const stored: StoredBatch[] = [];
   const status = new CollectorStatus();

@@ -14,7 +14,7 @@ import { signatureOf } from "../../support/signed.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const KEYS = new Map([[KEY.name, KEY.secret]]);
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 function gzipped(body: Buffer): RequestInit {
   const headers = { "X-Signature": signatureOf(body), "Content-Encoding": "gzip" };

@@ -14,7 +14,7 @@ import { KEY } from "../../support/keys.ts";
 import { connectTo, trickle } from "../../support/raw_http.ts";
 import { signatureOf, signedBatch } from "../../support/signed.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 const KEYS = new Map([[KEY.name, KEY.secret]]);
 
 async function serve(options: Partial<CollectorOptions> = {}, serveOptions: ServeOptions = {}) {

@@ -19,7 +19,7 @@ import { signatureOf, signedBatch } from "../../support/signed.ts";
 import { addressOf, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 const collector = (args: readonly string[]): Promise<Result> => runCommand("collector", args);
 
@@ -266,6 +266,7 @@ test("loses no event that is sent while it reloads again and again", LIMIT, asyn
   const sending = (async () => {
     while (!isDone) if ((await statusOf(address, "k").catch(() => 0)) === 200) stored++;
   })();
+  await eventually("a first batch", () => stored > 0);
   for (let nth = 1; nth <= 5; nth++) {
     configure(directory.path, lines(nth));
     program.signal("SIGHUP");

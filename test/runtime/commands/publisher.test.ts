@@ -12,7 +12,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 const NOT_ROOT =
   process.platform !== "linux" || process.getuid?.() !== 0 ? "only root can run as another user" : false;
 

@@ -10,7 +10,7 @@ import { runtimeCommand } from "../../support/runtimes.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 240_000 };
+const LIMIT = { timeout: 300_000 };
 const PUBLISHER = new URL("../../../src/commands/publisher.ts", import.meta.url);
 
 test(
@@ -21,7 +21,6 @@ test(
     await using collector = await ScriptedCollector.open();
     const args = spool.publisherArgs({
       "collector.hostname": `127.0.0.1:${collector.port}`,
-      "collector.timeout": "5s",
       "admin.listen": "127.0.0.1:0",
     });
     const [command, rest] = runtimeCommand(PUBLISHER, args);

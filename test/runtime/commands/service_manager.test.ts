@@ -47,14 +47,14 @@ async function assertTellsSystemd(
   }
 }
 
-test("a publisher tells systemd that it is ready, alive and stopping", { timeout: 180_000, skip }, () =>
+test("a publisher tells systemd that it is ready, alive and stopping", { timeout: 300_000, skip }, () =>
   assertTellsSystemd((spool, env) => {
     const args = spool.publisherArgs({ "collector.hostname": "127.0.0.1:1" });
     return start("src/commands/publisher.ts", args, env);
   }),
 );
 
-test("a collector tells systemd that it is ready, alive and stopping", { timeout: 180_000, skip }, () =>
+test("a collector tells systemd that it is ready, alive and stopping", { timeout: 300_000, skip }, () =>
   assertTellsSystemd((spool, env) => {
     const settings = { listen: "127.0.0.1:0", output: spool.collected, "key.k": KEY_BASE64 };
     const file = spool.write("collector.ini", "event-collector", settings);

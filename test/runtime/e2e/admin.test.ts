@@ -8,7 +8,7 @@ import { eventually } from "../../support/eventually.ts";
 import { heldBack, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 async function readJson(url: URL): Promise<Record<string, unknown>> {
   return (await fetch(url)).json() as Promise<Record<string, unknown>>;

@@ -25,7 +25,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 /** A way to break a queue's file, and what is said of it. */
 interface Breakage {
@@ -227,7 +227,14 @@ test("reports a directory that was removed while it runs, and still ends well", 
   await using publisher = spool.publisher(settings);
   const health = new URL("/health", await addressOf(publisher));
   await publishing(publisher);
-  rmSync(spool.directory, { recursive: true });
+  await eventually("an end of the directory", () => {
+    try {
+      rmSync(spool.directory, { recursive: true });
+      return true;
+    } catch {
+      return false; // it is not empty: the publisher has just shown itself there
+    }
+  });
 
   await eventually("a failing publisher", async () => (await fetch(health)).status === 503);
   const { reasons, last_error: error } = (await (await fetch(health)).json()) as {

@@ -10,7 +10,7 @@ import { eventually } from "../../support/eventually.ts";
 import { namedIds, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 /** What the real collector has written, by lines. */
 function linesOf(path: string): string[] {

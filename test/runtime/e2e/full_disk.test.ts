@@ -6,7 +6,7 @@ import { numbersFrom, type Script, ScriptedCollector } from "../../support/scrip
 import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000, ...(noSmallDisks !== undefined && { skip: noSmallDisks }) };
+const LIMIT = { timeout: 300_000, ...(noSmallDisks !== undefined && { skip: noSmallDisks }) };
 /** So that there is a ballast soon. */
 const QUICK = { ballastMs: 100 };
 const AWAY: Script = () => ({ status: 503, headers: { "Retry-After": "0" } });

@@ -6,7 +6,7 @@ import { eventually } from "../../support/eventually.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 test("is woken by each put, and does not wait for its next look at the file", LIMIT, async () => {
   using spool = new Spool();

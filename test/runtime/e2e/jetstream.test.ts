@@ -6,7 +6,7 @@ import { numbersFrom } from "../../support/scripted_collector.ts";
 import { freePorts } from "../../support/servers.ts";
 import { addressOf, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000, skip: NO_NATS };
+const LIMIT = { timeout: 300_000, skip: NO_NATS };
 
 test(
   "events pass a collector that is killed, and its successor, into a stream that is full for a while, each once",

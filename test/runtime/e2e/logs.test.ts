@@ -5,7 +5,7 @@ import { KEY_BASE64 } from "../../support/keys.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 test("logs JSON lines to stderr, nothing to stdout, and the secret nowhere", LIMIT, async () => {
   using spool = new Spool();

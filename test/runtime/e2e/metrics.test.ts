@@ -5,7 +5,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { type Settings, Spool, stop } from "../../support/spool.ts";
 import { listenAsStatsd } from "../../support/statsd.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 /** Puts one event, then another, lets a publisher deliver both, and stops it. */
 async function deliverTwo(settings: Settings, statuses: readonly number[] = []): Promise<void> {

@@ -10,7 +10,7 @@ import { type Program, start } from "../../support/processes.ts";
 import { numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { publishing, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 /** How often the service is killed. */
 const KILLS = 20;

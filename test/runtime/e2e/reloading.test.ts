@@ -10,7 +10,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { freePorts } from "../../support/servers.ts";
 import { addressOf, publishing, type Settings, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 interface Reloadable extends Program {
   rewrite(settings: Settings): void;

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { Host, ROLLED_BACK } from "../../support/host.ts";
 import { openShell } from "../../support/shell.ts";
 
-const LIMIT = { timeout: 240_000 };
+const LIMIT = { timeout: 300_000 };
 const SIDE_FILES = ["-wal", "-shm"];
 
 function removeQueue(file: string): void {

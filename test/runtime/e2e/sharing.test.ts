@@ -4,7 +4,7 @@ import { eventually } from "../../support/eventually.ts";
 import { heldBack, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { publishing, Spool, stop } from "../../support/spool.ts";
 
-test("two publishers share a queue's work, and send no event twice", { timeout: 180_000 }, async () => {
+test("two publishers share a queue's work, and send no event twice", { timeout: 300_000 }, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
   const third = Promise.withResolvers<void>();
@@ -40,7 +40,7 @@ test("two publishers share a queue's work, and send no event twice", { timeout: 
 });
 
 test("sends no batch of its own again while it is in flight, though its lease ran out", {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();

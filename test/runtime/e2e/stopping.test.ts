@@ -5,7 +5,7 @@ import { eventually } from "../../support/eventually.ts";
 import { ACCEPT, HANG, heldBack, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 test(
   "finishes what is in flight on SIGTERM, claims nothing more, and exits 0 with no lease left",

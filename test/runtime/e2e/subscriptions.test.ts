@@ -8,7 +8,7 @@ import type { Program } from "../../support/processes.ts";
 import { namedIds, numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
 import { type Settings, Spool, stop } from "../../support/spool.ts";
 
-const LIMIT = { timeout: 240_000 };
+const LIMIT = { timeout: 300_000 };
 const ROUNDS = 3;
 const EVENTS_A_ROUND = 3_000;
 

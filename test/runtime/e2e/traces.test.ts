@@ -9,7 +9,7 @@ import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { Spool, stop } from "../../support/spool.ts";
 import { traced } from "../../support/tracing.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 test(
   "a publisher that was started with an SDK links its requests to the spans of another process",

@@ -14,7 +14,7 @@ import { type Answer, serveHttp } from "../../support/servers.ts";
 import { publishing, type Settings, Spool } from "../../support/spool.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 240_000 };
+const LIMIT = { timeout: 300_000 };
 
 const NGINX_400 =
   "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n<body></body></html>\r\n";
@@ -118,6 +118,7 @@ async function openProxy(status?: number) {
         answer.pipe(response);
       },
     );
+    forwarded.on("error", () => response.destroy());
     request.pipe(forwarded);
   });
   server.on("connect", (request, socket) => {

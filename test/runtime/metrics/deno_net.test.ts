@@ -5,7 +5,7 @@ import { missingUdpPermission } from "../../../src/metrics/statsd.ts";
 import { startCommand } from "../../support/processes.ts";
 import { listenAsStatsd } from "../../support/statsd.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 const DENO_ONLY = {
   ...LIMIT,
   skip: process.versions.deno === undefined && "only Deno has permissions",

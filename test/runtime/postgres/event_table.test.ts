@@ -180,6 +180,7 @@ test("what cannot be reached or entered says what to do, and shows no password",
     [server.url({ database: "missing" }), "misconfigured", /"missing" does not exist .*create the database/],
     [at("host.invalid/postgres"), "unavailable", /host\.invalid.*cannot be reached.*postgres\.url/],
     [at(`${closed}/postgres`), "unavailable", /ECONNREFUSED/],
+    [at("tls.invalid/postgres"), "unavailable", /tls\.invalid.*cannot be reached/],
     [at("/postgres?host=/missing"), "unavailable", /cannot be reached/],
     [`${server.url()}?sslmode=verify-full`, "misconfigured", /no TLS: .*postgres\.tls_ca_file/],
   ];
@@ -292,7 +293,7 @@ test("a batch that waits too long is given up here and on the server", { skip },
   await using table = open("held", { "postgres.timeout": "700ms" });
   await using other = open("held");
   await other.insert(rows(["1"]), RUNNING);
-  const lock = server.query("BEGIN; LOCK held; SELECT pg_sleep(60)").catch(() => "ended");
+  const lock = server.query("BEGIN; LOCK held; SELECT pg_sleep(3600)").catch(() => "ended");
   const locks = (condition: string) =>
     server.query(`SELECT pid FROM pg_locks WHERE relation = 'held'::regclass AND ${condition}`);
   await eventually("a lock", async () => (await locks("granted")).length > 0);
@@ -463,14 +464,44 @@ test("the table gets each event that is put after the queue's file was rolled ba
   assert.deepEqual((await textsOf("rolled_back")).sort(), ["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
 });
 
-test("rows that a trigger drops are no duplicates", { skip }, async () => {
-  for (const partition of ["none", "day"]) {
+for (const partition of ["none", "day"])
+  test(`an event that the table drops is not taken for stored (postgres.partition = ${partition})`, {
+    skip,
+  }, async () => {
     const name = `dropped_${partition}`;
     await using table = open(name, { "postgres.partition": partition });
     assert.deepEqual(await table.insert(rows(["1"]), RUNNING), STORED);
     await server.query(`
-      CREATE FUNCTION drop_${partition}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+      CREATE FUNCTION drop_${partition}() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN IF NEW.event = '"dropped"' THEN RETURN NULL; END IF; RETURN NEW; END $$;
       CREATE TRIGGER t BEFORE INSERT ON ${name} FOR EACH ROW EXECUTE FUNCTION drop_${partition}()`);
-    assert.deepEqual(await table.insert(rows(["2"], 2), RUNNING), STORED);
-  }
+    const error = "a trigger of the table dropped it: see the triggers that return NULL";
+    const rejected = [{ index: 1, error }];
+    const events = rows(["2", '"dropped"', "3"], 2);
+    assert.deepEqual(await table.insert(events, RUNNING), { ...STORED, rejected });
+    assert.deepEqual(await table.insert(events, RUNNING), { ...STORED, duplicates: 2, rejected });
+    assert.deepEqual(await textsOf(name), ["1", "2", "3"]);
+
+    await server.query(`CREATE RULE r AS ON INSERT TO ${name} WHERE NEW.id = 6 DO INSTEAD NOTHING`);
+    const { failure } = await table.insert(rows(["5", "6"], 5), RUNNING);
+    assert.match(failure!.reason, /has a rule on INSERT or UPDATE/);
+    assert.deepEqual([failure!.kind, failure!.isUnsent], ["misconfigured", false]); // 5 is stored
+    await assertFails(table, "misconfigured", /has a rule/, `DROP RULE r ON ${name}`);
+    assert.deepEqual(await table.insert(rows(["5", "6"], 5), RUNNING), { ...STORED, duplicates: 1 });
+  });
+
+test("says which function of a trigger fails, and creates its own anew if it is missing", {
+  skip,
+}, async () => {
+  await using table = open("audited", { "postgres.partition": "day" });
+  await table.insert(rows(["1"]), RUNNING);
+  await server.query(`
+    CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql
+      AS 'BEGIN INSERT INTO missing VALUES (1); RETURN NEW; END';
+    CREATE TRIGGER t BEFORE INSERT ON audited FOR EACH ROW EXECUTE FUNCTION audit()`);
+  const { failure } = await table.insert(rows(["2"], 2), RUNNING);
+  assert.match(failure!.reason, /"missing" does not exist .*function audit of a trigger failed/);
+  assert.equal(failure!.kind, "misconfigured");
+  await server.query("DROP FUNCTION audit CASCADE; DROP FUNCTION audited_insert");
+  assert.deepEqual(await table.insert(rows(["2"], 2), RUNNING), STORED);
 });

@@ -8,7 +8,7 @@ import { eventually } from "../../support/eventually.ts";
 import { newQueue } from "../../support/publisher.ts";
 import { type NumberedEvent, ScriptedCollector } from "../../support/scripted_collector.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 const numbered = (count: number): { n: number }[] =>
   Array.from({ length: count }, (_, index) => ({ n: index + 1 }));

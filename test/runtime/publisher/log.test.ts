@@ -54,7 +54,7 @@ test("warns when the destination is unavailable, and says when it retries", asyn
 
   const { level, properties } = find(
     records,
-    /retrying in \d+ ms: the collector responded with 503: over quota$/,
+    /retrying in \d+ ms: the destination responded with 503: over quota$/,
   );
   assert.equal(level, "warning");
   assert.deepEqual([properties.firstId, properties.lastId], [1, 1]);

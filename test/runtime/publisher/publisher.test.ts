@@ -108,7 +108,7 @@ test("sends a batch again until the collector accepts it", async () => {
   assert.deepEqual([failures, failedRequests, retries, delivered], [0, 2, 2, 3]);
   assert.deepEqual(
     [lastProblem?.kind, lastProblem?.message],
-    ["unavailable", "the collector responded with 503"],
+    ["unavailable", "the destination responded with 503"],
   );
 });
 
@@ -239,7 +239,7 @@ test("fails to start when the directory does not exist", () => {
 });
 
 test("leaves nothing that keeps a process alive, whatever the grace time", {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async () => {
   using directory = temporaryDirectory();
   const args = [directory.path, "1h"];

@@ -180,7 +180,7 @@ test("reports a wrong key as misconfigured, without a secret", async () => {
   const { outcome } = await send(queue, collector.url, { place: { key } });
 
   assert.equal(outcome.kind, "misconfigured");
-  assert.match((outcome as { reason: string }).reason, /^the collector responded with 403: .*wrong MAC/);
+  assert.match((outcome as { reason: string }).reason, /^the destination responded with 403: .*wrong MAC/);
   assert.doesNotMatch(JSON.stringify(outcome), /secret/);
 });
 

@@ -84,7 +84,7 @@ test("marks a failed request as an error with the collector's response, and link
     ],
   );
   assert.equal(spans[0]?.status.code, openTelemetry.SpanStatusCode.ERROR);
-  assert.match(spans[0]?.status.message ?? "", /the collector responded with 503: not now/);
+  assert.match(spans[0]?.status.message ?? "", /the destination responded with 503: not now/);
   for (const { links } of spans) assert.equal(links[0]?.context.spanId, put.spanId);
 });
 

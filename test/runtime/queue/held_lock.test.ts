@@ -9,7 +9,7 @@ import { type Program, start } from "../../support/processes.ts";
 import { SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 const text = (event: string): Uint8Array => new TextEncoder().encode(event);
 
 /** A process that holds the write lock of a file. */

@@ -12,7 +12,7 @@ import { NO_OPENSSL, TestAuthority } from "../../support/certificates.ts";
 import { eventually } from "../../support/eventually.ts";
 
 const LOCAL = { host: "127.0.0.1", port: 0 };
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 const app: Hono = new Hono()
   .get("/readyz", (c) => c.text("ready"))

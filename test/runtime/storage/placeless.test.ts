@@ -4,7 +4,7 @@ import { startCommand } from "../../support/processes.ts";
 import { runtimeCommand } from "../../support/runtimes.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-test("a place that cannot be resolved is one of our errors, with advice", { timeout: 180_000 }, async () => {
+test("a place that cannot be resolved is one of our errors, with advice", { timeout: 300_000 }, async () => {
   using directory = temporaryDirectory(); // where the runtimes make their caches: $HOME is relative
   const unset = { XDG_STATE_HOME: "", EVENTSPOOL_DIR: "", STATE_DIRECTORY: "" };
   const env = { ...unset, HOME: "nowhere" };

@@ -45,7 +45,7 @@ test("takes a queue file whose maker was killed before it removed the name under
   assert.throws(() => put(place.path), rejected);
 });
 
-test("delivers from a queue file that is a link to another place", { timeout: 240_000 }, async () => {
+test("delivers from a queue file that is a link to another place", { timeout: 300_000 }, async () => {
   await using collector = await ScriptedCollector.open();
   using place = temporaryDirectory();
   const [real, linked] = [join(place.path, "real"), join(place.path, "linked")];

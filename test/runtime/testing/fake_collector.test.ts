@@ -18,11 +18,15 @@ import {
 } from "../../../src/testing/mod.ts";
 import { queueUuid } from "../../support/batches.ts";
 import { eventually } from "../../support/eventually.ts";
+import { connectTo } from "../../support/raw_http.ts";
 
-const LIMIT = { timeout: 180_000 };
+const LIMIT = { timeout: 300_000 };
 
 /** Longer than any wait of a publisher in these tests. */
 const PATIENT = { timeoutMs: 120_000 };
+
+/** So that no request is sent again because the machine is busy. */
+const SETTINGS = { "collector.timeout": "60s" };
 
 interface Numbered {
   readonly n: number;
@@ -37,7 +41,7 @@ async function deliver(respond: Responder, settings: Record<string, string> = {}
   await using collector = await FakeCollector.open();
   collector.respond = respond;
   queue.putMany(numbered(3));
-  await using _publisher = publish(queue, collector, settings);
+  await using _publisher = publish(queue, collector, { ...SETTINGS, ...settings });
   const received = await collector.waitFor(3, PATIENT);
   await eventually("an empty queue", () => queue.depth() === 0);
   assert.deepEqual(received, numbered(3));
@@ -71,7 +75,7 @@ test("open rejects with the port that cannot be used", LIMIT, async () => {
 test("the collector receives Thrift events", LIMIT, async () => {
   using queue = new TestEventQueue("thrift", serializeV2Event);
   await using collector = await FakeCollector.open();
-  await using _publisher = publish(queue, collector, { "collector.version": "2" });
+  await using _publisher = publish(queue, collector, { ...SETTINGS, "collector.version": "2" });
   queue.put(new Event({ source: "web", action: "view", noun: "page", client_timestamp: 5, uuid: "u" }));
   const [event] = await collector.waitFor(1, PATIENT);
   assert.deepEqual((event as Record<string, unknown>)["2"], { str: "view" });
@@ -119,7 +123,7 @@ test("reject: the bad event becomes a dead letter, and the others are received",
   await using collector = await FakeCollector.open();
   collector.respond = responses.reject(({ n }: Numbered) => n === 2);
   queue.putMany(numbered(3));
-  await using _publisher = publish(queue, collector);
+  await using _publisher = publish(queue, collector, SETTINGS);
   const received = await collector.waitFor(2, PATIENT);
   await eventually("an empty queue", () => queue.depth() === 0);
   assert.deepEqual(new Set(received.map((event) => (event as Numbered).n)), new Set([1, 3]));
@@ -133,7 +137,7 @@ test("rejectNamed: the bad event is listed, and the others are received at once"
   await using collector = await FakeCollector.open();
   collector.respond = responses.rejectNamed(({ n }: Numbered) => n === 2);
   queue.putMany(numbered(3));
-  await using publisher = publish(queue, collector);
+  await using publisher = publish(queue, collector, SETTINGS);
   const received = await collector.waitFor(2, PATIENT);
   await eventually("an empty queue", () => queue.depth() === 0);
   assert.deepEqual(received, [{ n: 1 }, { n: 3 }]);
@@ -154,7 +158,7 @@ test("waitFor rejects with a WaitTimeoutError that says what came instead", LIMI
   await using collector = await FakeCollector.open();
   collector.respond = responses.status(403);
   queue.put(1);
-  await using _publisher = publish(queue, collector);
+  await using _publisher = publish(queue, collector, SETTINGS);
   await eventually("a response", () => statusesOf(collector).includes(403));
   await assert.rejects(collector.waitFor(1, { timeoutMs: 1 }), (error) => {
     assert.ok(error instanceof WaitTimeoutError && WaitTimeoutError.is(error) && EventError.is(error));
@@ -172,7 +176,7 @@ test("a responder that throws is a problem, and responds with 500", LIMIT, async
   await using collector = await FakeCollector.open();
   collector.respond = responses.times(1, failing);
   queue.put(1);
-  await using _publisher = publish(queue, collector);
+  await using _publisher = publish(queue, collector, SETTINGS);
   await collector.waitFor(1, PATIENT);
   assert.deepEqual(collector.problems, ["POST /v2j: a slip of the test"]);
 });
@@ -206,6 +210,15 @@ test("a request that no publisher would send is rejected, and listed in problems
   assert.equal((await send(collector, "[1]", {}, "/v3"))[0], 400);
   assert.equal(collector.problems.length, 7);
   assert.deepEqual([collector.requests, collector.received], [[], []]);
+});
+
+test("a request that ends in the middle, as of a publisher that is killed, is none", LIMIT, async () => {
+  await using collector = await FakeCollector.open();
+  const socket = await connectTo(collector.url);
+  socket.write("POST /v2j HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
+  socket.destroy();
+  assert.equal((await send(collector, "[1]"))[0], 200);
+  assert.deepEqual([collector.problems, collector.received], [[], [1]]);
 });
 
 test("events without ids are received each time, and events with ids once", LIMIT, async () => {

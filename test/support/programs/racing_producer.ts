@@ -16,6 +16,7 @@ const count = { stored: 0, rejected: 0, failed: [] as string[] };
 const queue = new EventQueue("race", (event: object) => Buffer.from(JSON.stringify(event)), {
   directory,
   maxEvents: Number(maxEvents),
+  busyTimeoutMs: 30_000, // who holds the lock may wait for a core
 });
 for (let number = 0; number < Number(puts); number++) {
   try {

@@ -65,13 +65,13 @@ test("leaves alone a queue that a publisher uses, and one without a section", LI
   await eventually("a sign of life", async () => {
     await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, config]);
     await adopting.ended;
-    return /^main: left alone: a publisher uses it \(process \d+\)/.test(adopting.stdout.join());
+    return /^main: skipped: a publisher uses it \(process \d+\)/.test(adopting.stdout.join());
   });
   publisher.signal("SIGTERM");
   await publisher.ended;
   await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, other]);
   assert.equal(await adopting.ended, 1);
-  assert.match(adopting.stdout.join(), /^main: left alone: .*event-publisher:main/);
+  assert.match(adopting.stdout.join(), /^main: skipped: .*event-publisher:main/);
 });
 
 test(

@@ -17,7 +17,7 @@ interface Pasted {
 }
 
 /** Longer than any hint takes; one that goes on for ever is no hint. */
-const PASTE_TIMEOUT_MS = 60_000;
+const PASTE_TIMEOUT_MS = 300_000;
 
 /** What a shell prints for a line, without a terminal to ask on. */
 function paste(line: string): Pasted {

@@ -96,7 +96,7 @@ proxy_set_header Forwarded "for=unknown;proto=https"; proxy_set_header X-Forward
         ` http-reuse always\n option forwardfor\n compression algo gzip\n compression type application/json\n option httpchk\n http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host collectors\n${TWO_SERVERS}`,
       )
         .replace("balancer.pem", "balancer.pem alpn h2,http/1.1")
-        .replace("timeout client 30s", "timeout client 50ms"),
+        .replace("timeout client 30s", "timeout client 300ms"),
   ],
 ];
 
@@ -108,11 +108,12 @@ interface Publishing {
 }
 
 function publisherBehind({ port }: Balancer, { spool, authority, prefix = "" }: Publishing): Program {
-  return spool.publisher({
+  const settings = {
     "collector.hostname": `127.0.0.1:${port}${prefix}`,
     "collector.scheme": "https",
     "collector.tls_ca_file": authority.caFile,
-  });
+  };
+  return spool.quickPublisher({ backoffMaxMs: 1_000 }, settings);
 }
 
 /** How many events are put at a time, and how often. */
@@ -154,7 +155,7 @@ for (const [what, kind, config, prefix = ""] of BALANCERS)
       await stop(running[nth]!, "SIGKILL");
       running[nth] = collectors.use(await startCollector(ports[nth]!));
     }
-    await eventually("an empty queue", () => spool.queue.depth() === 0, 60_000);
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
     assert.equal(await stop(publisher), 0);
     const numbers = (await client.read("EVENTS")).map(
       ({ text: event }) => (JSON.parse(event) as { n: number }).n,
@@ -216,7 +217,11 @@ for (const [kind, file] of [
     );
     const largestId = Number.MAX_SAFE_INTEGER;
     const ids = `0b9ee1f4-6b1c-4f8e-9d1e-2f3a4b5c6d7e:${largestId - 10}-${largestId}`;
-    const fits = await send(balancer, authority, { body: longest, client, headers: { "Event-Ids": ids } });
+    const largest = { body: longest, client, headers: { "Event-Ids": ids } };
+    const fits = await eventually("no 503: checks of the collectors may fail on a busy machine", async () => {
+      const response = await send(balancer, authority, largest);
+      return response.status === 503 ? undefined : response;
+    });
     assert.deepEqual([fits.status, fits.text], [200, '{"accepted":11,"duplicates":0}']);
 
     for (const stranger of [undefined, other.issue("stranger")]) {

@@ -45,7 +45,7 @@ for (const user of [last("USER"), NOBODY])
       await put(image, '{"n":1}\n{"n":2}\n');
       const LIVEZ_URL = new URL("/livez", await addressOf(publisher)).href;
       assert.equal(await statusOf(image.start(HEALTH_CHECK, { LIVEZ_URL })), 0);
-      await collector.waitFor(2, { timeoutMs: 30_000 });
+      await collector.waitFor(2, { timeoutMs: 150_000 });
 
       assert.equal(await stop(publisher), 0);
       assert.equal(await statusOf(image.start(HEALTH_CHECK, { LIVEZ_URL })), 1);

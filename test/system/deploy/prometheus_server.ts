@@ -16,9 +16,12 @@ export const NO_PROMETHEUS: string | false =
 const SPEED = 60;
 
 /** How long a query may take to have a result, or an alert to fire or to resolve, on a busy machine, in milliseconds. */
-const PATIENT_MS = 180_000;
+const PATIENT_MS = 240_000;
 
-const SCRAPE_INTERVAL_MS = 500;
+const EVALUATION_INTERVAL = "500ms";
+
+/** Also how long a scrape may take. */
+const SCRAPE_INTERVAL = "1s";
 
 /** The jobs that the alerts expect. */
 type Job = "eventspool" | "eventspool-collector";
@@ -53,11 +56,14 @@ export async function startPrometheus(): Promise<PrometheusServer> {
   writeTargets();
   mkdirSync(join(path, "data"));
   writeFileSync(join(path, "alerts.yml"), faster(readDeployment("prometheus/alerts.yml")));
-  const interval = `${SCRAPE_INTERVAL_MS}ms`;
   writeFileSync(
     join(path, "prometheus.yml"),
     JSON.stringify({
-      global: { scrape_interval: interval, scrape_timeout: interval, evaluation_interval: interval },
+      global: {
+        scrape_interval: SCRAPE_INTERVAL,
+        scrape_timeout: SCRAPE_INTERVAL,
+        evaluation_interval: EVALUATION_INTERVAL,
+      },
       rule_files: ["alerts.yml"],
       scrape_configs: [
         { job_name: "all", file_sd_configs: [{ files: ["targets.json"], refresh_interval: "1s" }] },

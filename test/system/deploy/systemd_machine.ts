@@ -65,7 +65,7 @@ export interface SystemdMachine extends AsyncDisposable {
 /** Starts one. Resolves when its units have started. */
 export async function startMachine(): Promise<SystemdMachine> {
   const directory = temporaryDirectory();
-  const group = join(CGROUPS!, `eventspool-test-${process.pid}`);
+  const group = join(CGROUPS!, `eventspool-test-${process.pid}-${Date.now()}`);
   mkdirSync(group);
   const namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--cgroup"];
   // The group is joined before its namespace is made: it is then the root of all groups in there.

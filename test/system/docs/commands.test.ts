@@ -19,7 +19,7 @@ const onlyBun = {
 const LOOKS =
   /^(curl|cat|grep|(bun run queue|bunx --bun eventspool) (status|list|depth|peek|check|dead (list|show)))\b/;
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 150_000;
 
 for (const page of PAGES) {
   const blocks = readBlocks(page).filter((block) => isTerminal(block) && reasonNotRun(block) === undefined);

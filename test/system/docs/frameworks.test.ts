@@ -28,7 +28,7 @@ const VIEW = { method: "POST", headers: { connection: "close" } };
 for (const [name, port] of Object.entries(${JSON.stringify(ports)})) {
   await import(\`./\${name}.ts\`);
   let response;
-  for (let attempt = 0; response === undefined && attempt < 300; attempt++)
+  for (let attempt = 0; response === undefined && attempt < 3_000; attempt++)
     response = await fetch(\`http://localhost:\${port}/articles/\${name}/views\`, VIEW).catch(() => Bun.sleep(20));
   console.log(name, response?.status);
 }

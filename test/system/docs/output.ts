@@ -64,7 +64,7 @@ const CHANCES: readonly (readonly [RegExp, string])[] = [
   [/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b/g, "<uuid>"],
   [/(?<![\w.:/])(?:\/[\w.@+-]+)+\/([\w.@+-]+)/g, "<directory>/$1"],
   [/(?<![\w.-])\d+(?:\.\d+)?(?:ms|s|m|h|d)\b/g, "<age>"],
-  [/(?<![\w.-])\d+(?:\.\d+)? (?:KiB|MiB|GiB|TiB)\b/g, "<size>"],
+  [/(?<![\w.-])(?:0 B|\d+(?:\.\d+)? (?:KiB|MiB|GiB|TiB))\b/g, "<size>"], // an idle publisher empties the -wal
   [/\b(Bun|eventspool) \d+\.\d+\.\d+/g, "$1 <version>"],
   [/\bowner \d+/g, "owner <id>"],
   [/\s+/g, " "],

@@ -98,7 +98,7 @@ export class Stage implements AsyncDisposable {
   async #serve(command: string): Promise<{ status: number; stdout: string }> {
     const log = `server-${++this.#servers}.log`;
     await this.#terminal.run(`${this.withPorts(command)} > ${log} 2>&1 &`);
-    const wait = `i=0; until ${IS_SERVING} ${log}; do i=$((i+1)); [ $i -lt 600 ] || break; sleep 0.05; done`;
+    const wait = `i=0; until ${IS_SERVING} ${log}; do i=$((i+1)); [ $i -lt 3000 ] || break; sleep 0.05; done`;
     await this.#terminal.run(wait);
     const { status } = await this.#terminal.run(`${IS_SERVING} ${log} || { cat ${log} >&2; false; }`);
     return { status, stdout: "" };

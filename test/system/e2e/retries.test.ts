@@ -104,7 +104,7 @@ test("keeps the events and calls for help on 401, 403, 404 and 302, until it is 
       const response = await fetch(health);
       const { status: word, last_error: problem } = (await response.json()) as Health;
       if (response.status !== 503 || word !== "failing" || problem.kind !== "misconfigured") return false;
-      return problem.message === `the collector responded with ${status}: go away`;
+      return problem.message === `the destination responded with ${status}: go away`;
     });
     assert.equal(spool.queue.depth(), 1);
     collector.script = ACCEPT;

@@ -60,7 +60,7 @@ const HTTP = {
   "http.body": "template",
   "http.template.event": '{"id":"{id}","event":{event}}\\n',
   "http.compression": "none",
-  "http.timeout": "300ms",
+  "http.timeout": "1s",
   "batch.max_events": 20,
   "publisher.concurrency": CONCURRENCY,
 };
@@ -84,7 +84,8 @@ async function killOverHttp(rounds: number): Promise<Counts> {
     if (random(10) === 0) response.socket?.destroy();
     else response.end();
   });
-  const publish = () => spool.quickPublisher({ leaseMarginMs: 100 }, { ...HTTP, "http.url": endpoint.url });
+  const publish = () =>
+    spool.quickPublisher({ leaseMarginMs: 100, backoffMaxMs: 1_000 }, { ...HTTP, "http.url": endpoint.url });
   for (let round = 0; round < rounds; round++) {
     spool.put(PUT_PER_ROUND);
     const received = endpoint.requests.length;

@@ -11,6 +11,8 @@ export const CONCURRENCY = 4;
 /** How many producers there are, and how many publishers. */
 export const EACH = 2;
 
+const QUICK = { leaseMarginMs: 1_000, backoffMaxMs: 1_000 };
+
 /** The numbers that one life of a producer may use. */
 const NUMBERS = 1_000_000;
 
@@ -44,11 +46,12 @@ export class Crowd implements AsyncDisposable {
   }
 
   startPublisher(index: number): void {
-    this.#publishers[index] = this.spool.publisher({
+    const settings = {
       "collector.hostname": `127.0.0.1:${this.collector.port}`,
-      "collector.timeout": "1s", // a lease of a killed publisher runs out after six seconds
+      "collector.timeout": "5s", // a busy collector is not asked again, and a lease of a killed publisher is short
       "publisher.concurrency": CONCURRENCY,
-    });
+    };
+    this.#publishers[index] = this.spool.quickPublisher(QUICK, settings);
   }
 
   async killProducer(index: number): Promise<void> {

@@ -13,6 +13,9 @@ const KEPT = 1_024;
 /** How many dead letters a publisher allows before it holds the queue. */
 const BURST = 10;
 
+/** How often a publisher that is held tries again. */
+const QUICK = { backoffMaxMs: 1_000 };
+
 function deadIn(spool: Spool): number[] {
   return spool.deadLetters().map(({ id }) => id);
 }
@@ -79,19 +82,17 @@ async function rejectEverything(status: number): Promise<Counts> {
   collector.script = () => ({ status, body: "no such schema" });
   spool.put(EVENTS);
   const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "admin.listen": "127.0.0.1:0" };
-  await using publisher = spool.publisher(settings);
+  await using publisher = spool.quickPublisher(QUICK, settings);
   const health = new URL("/health", await addressOf(publisher));
   await publisher.line(/rejects too many events/);
-  const { status: held, reasons } = (await (await fetch(health)).json()) as {
-    status: string;
-    reasons: string[];
-  };
-  assert.equal(held, "failing");
-  assert.match(reasons.join(), /rejects too many events/);
+  await eventually("failing health that says why", async () => {
+    const report = (await (await fetch(health)).json()) as { status: string; reasons: string[] };
+    return report.status === "failing" && /rejects too many events/.test(report.reasons.join());
+  });
   assert.equal(spool.deadLetters().length, BURST);
 
   assert.equal(await stop(publisher), 0);
-  await using again = spool.publisher(settings);
+  await using again = spool.quickPublisher(QUICK, settings);
   await again.line(/rejects too many events/);
   assert.equal(spool.deadLetters().length, BURST, "a restart is no reason for more dead letters");
 

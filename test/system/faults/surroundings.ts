@@ -19,8 +19,8 @@ const MAX_GROWTH_BYTES = 10 * MIB;
 /** The -wal stays below this while nothing is settled: the publisher checkpoints every second. */
 const MAX_WAL_BYTES = 40 * MIB;
 
-/** After a long outage the next request may be a minute away, and the rest goes at full speed. */
-const BACKOFF_BOUND_MS = 60_000 + 20_000;
+/** After a long outage the next request would be a minute away. */
+const QUICK = { backoffMaxMs: 1_000 };
 
 /** From so many seconds on, growth means a leak, and not that a runtime warms up. */
 const MEASURED_FROM_S = 30;
@@ -37,7 +37,7 @@ const FULL: Fault = {
     spool.cap(100);
     spool.put(100);
     const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "admin.listen": "127.0.0.1:0" };
-    await using publisher = spool.publisher(settings);
+    await using publisher = spool.quickPublisher(QUICK, settings);
     const depth = new URL("/depth", await addressOf(publisher));
     const args = [spool.directory, String(seconds)];
     await using producer = start("test/support/programs/rejected_producer.ts", args);
@@ -51,7 +51,7 @@ const FULL: Fault = {
     assert.equal(told.rejected_puts.full, rejected, "each rejection is counted, and told by /depth");
 
     collector.script = ACCEPT;
-    await eventually("an empty queue", () => spool.queue.depth() === 0, BACKOFF_BOUND_MS);
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
     assert.equal(await stop(publisher), 0);
     return countUp(numbersFrom(1, 100), collector);
   },
@@ -68,7 +68,8 @@ const DOWN: Fault = {
     collector.script = () => ({ status: 503, headers: { "Retry-After": "0" } });
     const args = [spool.directory, "1", "1000"];
     await using producer = start("test/support/programs/reporting_producer.ts", args);
-    await using publisher = spool.publisher({ "collector.hostname": `127.0.0.1:${collector.port}` });
+    const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
+    await using publisher = spool.quickPublisher(QUICK, settings);
     await publishing(publisher);
     await sleep((seconds * 1_000) / 4); // warms up
     const before = rssOf(publisher);
@@ -80,7 +81,7 @@ const DOWN: Fault = {
 
     await stop(producer);
     collector.script = ACCEPT;
-    await eventually("an empty queue", () => spool.queue.depth() === 0, BACKOFF_BOUND_MS);
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
     assert.equal(await stop(publisher), 0);
     return countUp(producer.stdout.map(Number), collector);
   },
@@ -132,7 +133,7 @@ async function fillDisk(): Promise<Counts> {
   const args = [spool.directory, "1", "2000"];
   await using producer = start("test/support/programs/reporting_producer.ts", args);
   const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
-  await using publisher = spool.quickPublisher({ ballastMs: 100 }, settings);
+  await using publisher = spool.quickPublisher({ ...QUICK, ballastMs: 100 }, settings);
   await eventually("a ballast", () => spool.hasBallast());
   collector.script = () => ({ status: 503, headers: { "Retry-After": "0" } });
   await sleep(300);

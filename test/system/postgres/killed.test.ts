@@ -48,9 +48,9 @@ test(`a publisher, a collector and the server are killed ${ROUNDS} times, and ea
     "postgres.url": server.url(),
     "postgres.table": name,
     "postgres.partition": partition,
-    "postgres.timeout": "1s",
+    "postgres.timeout": "3s",
   });
-  const quick = { leaseMarginMs: 100 };
+  const quick = { leaseMarginMs: 100, backoffMaxMs: 1_000 };
   const small = { "batch.max_bytes": "110kB" };
   const publisher = new Part(() =>
     direct.quickPublisher(quick, { destination: "postgres", ...small, ...table("direct", "none") }),
@@ -58,7 +58,7 @@ test(`a publisher, a collector and the server are killed ${ROUNDS} times, and ea
   const sender = new Part(() =>
     collected.quickPublisher(quick, {
       "collector.hostname": `127.0.0.1:${port}`,
-      "collector.timeout": "2s",
+      "collector.timeout": "4s",
       ...small,
     }),
   );

@@ -7,6 +7,7 @@ const CUTS = 30;
 for (const workload of WORKLOADS)
   test(`keeps its promise through ${CUTS} power cuts: ${workload.name}`, {
     skip: Recorder.missing ?? false,
+    timeout: 600_000,
   }, async () => {
     await cutPower(workload, { cuts: CUTS, seed: 1 });
   });

@@ -30,6 +30,7 @@ test("needs no more than a URL", () => {
   assert.deepEqual(httpOf(config), {
     kind: "http",
     url: "https://in.example/events",
+    shownUrl: "https://in.example/events",
     timeoutMs: 10_000,
     proxy: undefined,
     tls: undefined,
@@ -50,6 +51,34 @@ test("takes the URL as it is written, with spaces in its query", () => {
     read({ "http.url": "http://localhost:8123/?query=INSERT INTO events FORMAT JSONEachRow" }),
   );
   assert.equal(url, "http://localhost:8123/?query=INSERT%20INTO%20events%20FORMAT%20JSONEachRow");
+});
+
+test("shows of a URL its host, and the words and numbers of its path", () => {
+  const SLACK = "services/T01ABCDEF/B01ABCDEF/1a2B3c4D5e6F7g8H9i0J1k2L";
+  for (const [path, shown] of [
+    ["", ""],
+    ["events-2026.11/_bulk", "events-2026.11/_bulk"],
+    ["v1/projects/42/Events/", "v1/projects/42/Events/"],
+    ["in?key=k", "in?[redacted]"],
+    [SLACK, "services/[redacted]/[redacted]/[redacted]"],
+    ["bot123456:AAe-bcd/send", "[redacted]/send"],
+    ["hooks/catch/123456/3fgh2ab/", "hooks/catch/123456/[redacted]/"],
+    ["123e4567-e89b-42d3-a456-426614174000", "[redacted]"],
+    [TOKEN, "[redacted]"],
+    [`x/${"a".repeat(100_000)}!`, "x/[redacted]"],
+  ] as const) {
+    const config = read({ "http.url": `https://in.example/${path}` });
+    assert.equal(httpOf(config).shownUrl, `https://in.example/${shown}`);
+    assert.equal(describePublisherConfig(config).url, `https://in.example/${shown}`);
+  }
+  inTemporaryDirectory((directory) => {
+    writeFileSync(join(directory, "url"), "https://in.example:8443/hook?to=web\n");
+    const { url, shownUrl } = httpOf(read({ "http.url": "", "http.url_file": "url" }, directory));
+    assert.deepEqual(
+      [url, shownUrl],
+      ["https://in.example:8443/hook?to=web", "https://in.example:8443/[redacted]"],
+    );
+  });
 });
 
 test("reads secrets of headers and of auth from files, and shows none of them", () => {

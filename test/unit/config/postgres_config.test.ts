@@ -80,6 +80,10 @@ test("rejects a URL that is none, and never shows it", () => {
     ["postgres://u:hidden@h:70000/d", /expected postgres/],
     ["postgres://u:hidden@a,b:1/d", /expected postgres/],
     ["postgres://u:hidden%zz@h/d", /write %25/],
+    ["postgres://u:1/hidden@h/d", /%2F, %3F and %40 for/],
+    ["postgres://u:1?hidden@h/d", /%2F, %3F and %40 for/],
+    ["postgres://u:p@1/x?hidden@h/d", /%2F, %3F and %40 for/],
+    ["postgres://u:p@1/x#hidden@h/d", /%2F, %3F and %40 for/],
     [
       "postgres://u:hidden@h/d?sslmode=prefer",
       /sslmode must be disable, require or verify-full, got "prefer"/,

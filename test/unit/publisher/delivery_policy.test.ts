@@ -69,6 +69,8 @@ test("a failure gives the lease back, and knows whether the events may have arri
     [UNAVAILABLE, true],
     [{ ...UNAVAILABLE, isUnsent: true }, false],
     [{ kind: "misconfigured", reason: "wrong key" }, false],
+    [{ kind: "misconfigured", reason: "no response may come", isTransport: true }, true],
+    [{ kind: "misconfigured", reason: "no login", isTransport: true, isUnsent: true }, false],
   ] as const) {
     const { policy, decide, problem } = newPolicy();
     assert.deepEqual(decide(outcome), { kind: "release", wasReceived });

@@ -170,7 +170,7 @@ test("rejects undefined and holes in arrays", () => {
   assertRejected({ tags: endless }, "tags", / has more than 4194304 elements/);
 });
 
-test("rejects members that JSON has no place for: those named by symbols, and those of an array", () => {
+test("rejects members that JSON has no place for: those named by symbols, and those of arrays and boxed values", () => {
   const symbol = Symbol("secret");
   assertRejected({ user: { [symbol]: 1 } }, "user", / has a member named by a symbol/);
   assertRejected({ match: "ab".match(/a/) }, "match[index]", / is not an element of its array/);
@@ -187,6 +187,15 @@ test("rejects members that JSON has no place for: those named by symbols, and th
     class List extends Array<unknown> {}
     assert.equal(textOf(List.from(elements)), JSON.stringify(elements));
     assertRejected(Object.assign(List.from(elements), { note: 1 }), "[note]", / is not an element/);
+  }
+  for (const value of [5, "ab", true]) {
+    const box: object = Object(value);
+    assert.equal(textOf(Object.defineProperty(box, "hidden", { value: 1 })), JSON.stringify(value));
+    assertRejected(
+      { a: Object.assign(box, { [symbol]: 1 }) },
+      'a["Symbol(secret)"]',
+      / JSON has only its value$/,
+    );
   }
   const hidden = Object.defineProperty({ a: 1 }, symbol, { value: 1 });
   assert.equal(textOf([hidden]), '[{"a":1}]');

@@ -235,6 +235,15 @@ test("keeps the names of events, and gives new names to those that are put later
   assert.notEqual(epochs.uuidAt(6), uuid);
 });
 
+test("saves the settings of a queue without events", () => {
+  using queue = testQueue();
+  new Pause(queue.file).set(true);
+  using saved = salvaged(queue.file.path);
+  const { waiting, missing, knowsDelivered } = saved.found;
+  assert.deepEqual([waiting, missing, knowsDelivered], [0, [], true]);
+  assert.deepEqual(settingsOf(saved.file), settingsOf(queue.file));
+});
+
 test("says of bytes that hold no event that there is none, and writes nothing", () => {
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(9_000, 13), Buffer.from("no database")])
     assert.throws(() => salvagedBytes(bytes), { code: "NOTHING_FOUND" });

@@ -8,7 +8,7 @@ import { SINK_KINDS } from "../../../support/sinks.ts";
 import { noSmallDisks, SmallDisk } from "../../../support/small_disk.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
-const SMALL_DISK = { timeout: 180_000, ...(noSmallDisks !== undefined && { skip: noSmallDisks }) };
+const SMALL_DISK = { timeout: 300_000, ...(noSmallDisks !== undefined && { skip: noSmallDisks }) };
 
 function numbers(firstId: number, lastId: number): string[] {
   return Array.from({ length: lastId - firstId + 1 }, (_, index) => String(firstId + index));
@@ -90,7 +90,7 @@ for (const [key, kind] of Object.entries(SINK_KINDS)) {
     await kind.open(directory.path).close();
   });
 
-  test(`${kind.name}: a second process cannot open the same output`, { timeout: 180_000 }, async () => {
+  test(`${kind.name}: a second process cannot open the same output`, { timeout: 300_000 }, async () => {
     using directory = temporaryDirectory();
     await using sink = kind.open(directory.path);
     await sink.store(batchOf(["1"]));

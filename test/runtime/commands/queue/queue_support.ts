@@ -8,7 +8,7 @@ import { deadLetter } from "../../../support/dead_letters.ts";
 import { runtimeCommand } from "../../../support/runtimes.ts";
 import type { Spool } from "../../../support/spool.ts";
 
-export const LIMIT = { timeout: 240_000 };
+export const LIMIT = { timeout: 300_000 };
 
 /** What `queue` left behind. */
 export interface QueueResult {

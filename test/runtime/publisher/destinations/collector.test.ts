@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
+import { resetSync } from "@logtape/logtape";
 import type { LeasedBatch, Outcome } from "../../../../src/publisher/destinations/destination.ts";
 import type { HttpLocation } from "../../../../src/publisher/destinations/http.ts";
 import { VERSION } from "../../../../src/version.ts";
 import { checkEventIds, parseSignature } from "../../../../src/wire/signature.ts";
 import { queueUuid } from "../../../support/batches.ts";
-import { collectorAt } from "../../../support/collector.ts";
+import { captureLog } from "../../../support/captured_log.ts";
+import { collectorAt, serveCollector } from "../../../support/collector.ts";
 import { KEY } from "../../../support/keys.ts";
 import { originalRequests } from "../../../support/original_requests.ts";
 import { serveHttp } from "../../../support/servers.ts";
@@ -109,4 +111,46 @@ test("frees the memory of a batch once its body is made, and keeps a single even
   assert.equal(await prepare(1, new Uint8Array(100_000).fill(0x20)), 100_000);
   assert.equal(await prepare(2, new Uint8Array(100_000).subarray(1)), 99_999);
   await destination.close();
+});
+
+test("takes a response that a cache repeats for none to other events", async () => {
+  await using collector = await serveCollector();
+  let cached: Promise<{ headers: [string, string][]; text: string }> | undefined;
+  await using cache = await serveHttp((response, { path, headers, body }) => {
+    cached ??= fetch(new URL(path, collector.url), {
+      method: "POST",
+      headers: headers as Record<string, string>,
+      body: body as Uint8Array<ArrayBuffer>,
+    }).then(async (answer) => ({ headers: [...answer.headers], text: await answer.text() }));
+    void cached.then(({ headers, text }) => {
+      for (const [name, value] of headers) if (name !== "transfer-encoding") response.setHeader(name, value);
+      response.end(text);
+    });
+  });
+  assert.deepEqual(await deliver(cache.url, batchOf({ 1: "1" })), { kind: "accepted", duplicates: 0 });
+  const other = await deliver(cache.url, batchOf({ 2: "2" }));
+  assert.equal(other.kind, "misconfigured");
+  assert.match((other as { reason: string }).reason, /200, to other events, such as from a cache/);
+  assert.equal(collector.batches.length, 1);
+});
+
+test("says that events may be lost if a collector accounts for batches after something else accepted some", async () => {
+  const answers = ["", "OK", '{"accepted":1,"duplicates":0}'];
+  await using server = await serveHttp((response) => response.end(answers.shift()));
+  const records = captureLog();
+  const destination = collectorAt(`${server.url}/v2j`);
+  for (const id of [1, 2, 3]) {
+    assert.deepEqual(destination.risks, []);
+    const { send } = await destination.prepare(batchOf({ [id]: "1" }));
+    assert.equal((await send(NEVER)).kind, "accepted");
+  }
+  await destination.close();
+  resetSync();
+  assert.match(destination.risks.join(), /^2 events were accepted by responses that do not say how many/);
+  const ours = records.filter(({ rawMessage }) => /how many it took|may be lost/.test(String(rawMessage)));
+  const said = ours.map(({ level, properties }) => [level, properties.firstId]);
+  assert.deepEqual(said, [
+    ["warning", 1],
+    ["error", 3],
+  ]);
 });

@@ -370,12 +370,12 @@ test("takes an OTLP answer with rejected records for a rejection, and a warning 
   }
 });
 
-test("shows no query of the URL, which may hold a secret", async () => {
+test("shows no secret of the URL, in its path neither", async () => {
   const url = await rejectingUrl();
-  const outcome = await deliver(`${url}/in?token=s3cret`);
+  const outcome = await deliver(`${url}/in/T0123456/s3cret-of-ours?token=s3cret`);
   assert.equal(outcome.kind, "unavailable");
-  assert.match((outcome as { reason: string }).reason, /\/in: /);
-  assert.doesNotMatch(JSON.stringify(outcome), /s3cret/);
+  assert.match((outcome as { reason: string }).reason, /\/in\/\[redacted\]\/\[redacted\]\?\[redacted\]: /);
+  assert.doesNotMatch(JSON.stringify(outcome), /s3cret|T0123456/);
 });
 
 test("shows no secret that the service sends back", async () => {
@@ -394,7 +394,9 @@ test("shows no secret that the service sends back", async () => {
       );
       const proxy = settings["http.proxy"]?.replace("SERVER", new URL(server.url).host);
       const all = { ...settings, ...(proxy && { "http.proxy": proxy }) };
-      const text = JSON.stringify(await deliver(`${server.url}/in?table=orders&token=${secret}`, all));
+      const text = JSON.stringify(
+        await deliver(`${server.url}/in/${secret}%21?table=orders&token=${secret}`, all),
+      );
       assert.match(text, /table=orders.*\[redacted\].*x-ndjson/);
       for (const shown of echoed) assert.ok(!text.includes(shown), text);
     }

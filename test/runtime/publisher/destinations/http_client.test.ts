@@ -82,6 +82,8 @@ test("gives status, Retry-After and body of the answer", async () => {
     contentEncoding: "",
     acceptEncoding: undefined,
     retryAfter: "7",
+    eventIds: undefined,
+    isCached: false,
     text: '{"error":"über quota"}',
     isCut: false,
   });
@@ -95,6 +97,8 @@ test("gives an answer without a body, or without Retry-After", async () => {
     contentEncoding: "",
     acceptEncoding: undefined,
     retryAfter: null,
+    eventIds: undefined,
+    isCached: false,
     text: "",
     isCut: false,
   });

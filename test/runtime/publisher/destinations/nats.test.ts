@@ -18,7 +18,7 @@ const STREAM = { name: "EVENTS", subjects: ["events.>"] };
 const UUID = "0e3b2a44-5d1c-4c59-8a52-7b1f6e2d9c10";
 
 function open(server: NatsServer, settings: Settings = {}): Destination & AsyncDisposable {
-  const all = { destination: "nats", "nats.servers": server.address, ...settings };
+  const all = { destination: "nats", "nats.servers": server.address, "nats.timeout": "60s", ...settings };
   const config = parsePublisherConfig(iniOf("event-publisher:main", all), { env: {} });
   const destination = openDestination(config);
   return Object.assign(destination, { [Symbol.asyncDispose]: () => destination.close() });

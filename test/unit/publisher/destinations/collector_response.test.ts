@@ -28,6 +28,8 @@ function outcome(
     contentType = "",
     contentEncoding = "",
     isCut = false,
+    eventIds = undefined as string | undefined,
+    isCached = false,
     sent = SENT as SentEvents,
     isAccounted = false,
   } = {},
@@ -40,6 +42,8 @@ function outcome(
     retryAfter,
     text,
     isCut,
+    eventIds,
+    isCached,
   };
   return collectorOutcome(response, sent, isAccounted);
 }
@@ -63,9 +67,26 @@ test("takes a silent 2xx for another server's, once the collector has accounted 
   });
 });
 
+test("takes a response to other events, or from a cache, for none of the collector's", () => {
+  const text = '{"accepted":3,"duplicates":0}';
+  const ids = `${queueUuid(1)}:101-103`;
+  assert.equal(outcome(200, { text, eventIds: ids }).kind, "accepted");
+  assert.equal(outcome(200, { text, isCached: true }).kind, "misconfigured");
+  for (const [status, said] of [
+    [200, text],
+    [422, '{"error":"1 event","accepted":2,"duplicates":0,"rejected":[{"index":0,"error":"bad"}]}'],
+  ] as const)
+    for (const other of [`${queueUuid(2)}:101-103`, `${queueUuid(1)}:101-102`, ""])
+      assert.equal(
+        outcome(status, { text: said, eventIds: other }).kind,
+        "misconfigured",
+        `${status} ${other}`,
+      );
+});
+
 for (const status of [408, 425, 429, 500, 502, 503, 504, 507, 599]) {
   test(`takes ${status} for a collector that cannot take events now`, () => {
-    const reason = `the collector responded with ${status}`;
+    const reason = `the destination responded with ${status}`;
     assert.deepEqual(outcome(status), { kind: "unavailable", reason });
     assert.deepEqual(outcome(status, { retryAfter: "3" }), {
       kind: "unavailable",
@@ -79,7 +100,7 @@ for (const status of [301, 302, 303, 304, 307, 308, 401, 402, 403, 404, 405, 410
   test(`takes ${status} for a wrong configuration: the events are not at fault`, () => {
     assert.deepEqual(outcome(status), {
       kind: "misconfigured",
-      reason: `the collector responded with ${status}`,
+      reason: `the destination responded with ${status}`,
     });
   });
 }
@@ -93,11 +114,11 @@ for (const status of [400, 413, 422]) {
 test("gives the answer as the reason", () => {
   assert.deepEqual(outcome(503, { text: "over quota" }), {
     kind: "unavailable",
-    reason: "the collector responded with 503: over quota",
+    reason: "the destination responded with 503: over quota",
   });
   assert.deepEqual(outcome(403, { text: "wrong MAC" }), {
     kind: "misconfigured",
-    reason: "the collector responded with 403: wrong MAC",
+    reason: "the destination responded with 403: wrong MAC",
   });
 });
 
@@ -110,7 +131,7 @@ test("reads a Retry-After that is a date by the clock on the wall", () => {
 test("passes over a Retry-After that makes no sense", () => {
   assert.deepEqual(outcome(429, { retryAfter: "-1" }), {
     kind: "unavailable",
-    reason: "the collector responded with 429",
+    reason: "the destination responded with 429",
   });
 });
 
