@@ -14,7 +14,7 @@ import {
 } from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
-import { openDestination } from "../publisher/destinations/destination.ts";
+import { openDestination } from "../publisher/destinations/open_destination.ts";
 import type { PublisherHooks } from "../publisher/hooks.ts";
 import type { PublishTracing } from "../publisher/mod.ts";
 import { checkBatchVersion } from "../publisher/open_queue.ts";

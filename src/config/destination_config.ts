@@ -64,7 +64,7 @@ interface DestinationKind<Config> {
   settings(config: Config): Record<string, unknown>;
 }
 
-/** By the value of `destination`. How each is opened is in src/publisher/destinations/destination.ts. */
+/** By the value of `destination`. How each is opened is in src/publisher/destinations/open_destination.ts. */
 const DESTINATIONS: {
   readonly [Kind in DestinationConfig["kind"]]: DestinationKind<
     Extract<DestinationConfig, { readonly kind: Kind }>

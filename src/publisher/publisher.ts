@@ -20,7 +20,7 @@ import { DeadLetters } from "./dead_letters.ts";
 import { Deliveries, Settler } from "./delivery.ts";
 import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
-import { openDestination } from "./destinations/destination.ts";
+import { openDestination } from "./destinations/open_destination.ts";
 import { healthOf, type PublisherMetrics, type PublisherProblem, type PublisherStatus } from "./health.ts";
 import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";

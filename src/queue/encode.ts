@@ -11,7 +11,18 @@ import { describe, errorName } from "../format.ts";
 import { checkOption, type OptionKind, oneOf, readOption } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
 import type { BatchVersion, EventTable } from "../storage/events.ts";
-import type { EventSerializer } from "./event_queue.ts";
+
+/**
+ * Turns an event into the bytes that are sent, such as `serializeJsonEvent` or `serializeV2Event`. It must return a new
+ * array each time: `putMany` and `putAsync` hold several before they store them.
+ */
+export type EventSerializer<T> = ((event: T) => Uint8Array) & {
+  /**
+   * The `collector.version` of its events. The queue file stores it, and a publisher with another version does not
+   * start. Default: unknown, and nothing is checked.
+   */
+  readonly batchVersion?: BatchVersion;
+};
 
 /** What an event's bytes must keep to. */
 export interface EncodeLimits {

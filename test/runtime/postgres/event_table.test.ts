@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openSink } from "../../../src/collector/sinks/sink.ts";
+import { openSink } from "../../../src/collector/sinks/open_sink.ts";
 import { RunningCollector } from "../../../src/commands/running_collector.ts";
 import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import { type EventRows, EventTable, type InsertResult } from "../../../src/postgres/event_table.ts";
@@ -490,7 +490,7 @@ for (const partition of ["none", "day"])
     assert.deepEqual(await table.insert(rows(["5", "6"], 5), RUNNING), { ...STORED, duplicates: 1 });
   });
 
-test("says which function of a trigger fails, and creates its own anew if it is missing", {
+test("says which function of a trigger fails, and creates its own again if it is missing", {
   skip,
 }, async () => {
   await using table = open("audited", { "postgres.partition": "day" });

@@ -4,7 +4,7 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { Webhook } from "standardwebhooks";
 import { parsePublisherConfig } from "../../../../src/config/publisher_config.ts";
 import type { Outcome } from "../../../../src/publisher/destinations/destination.ts";
-import { openDestination } from "../../../../src/publisher/destinations/destination.ts";
+import { openDestination } from "../../../../src/publisher/destinations/open_destination.ts";
 import { queueUuid } from "../../../support/batches.ts";
 import { iniOf, type Settings } from "../../../support/config.ts";
 import { eventually } from "../../../support/eventually.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parsePublisherConfig } from "../../../../src/config/publisher_config.ts";
 import type { Destination, Outcome } from "../../../../src/publisher/destinations/destination.ts";
-import { openDestination } from "../../../../src/publisher/destinations/destination.ts";
+import { openDestination } from "../../../../src/publisher/destinations/open_destination.ts";
 import { EventQueue } from "../../../../src/queue/event_queue.ts";
 import { iniOf } from "../../../support/config.ts";
 import { eventually } from "../../../support/eventually.ts";
