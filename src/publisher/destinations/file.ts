@@ -12,8 +12,8 @@ const MISPLACED = new Set(["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EROFS", "EP
 
 /**
  * Appends events to a file, one JSON text per line. They are with the disk before they leave the queue. For
- * development: the file grows for ever, and a publisher that was killed, or met a full disk, writes its batch again. It is
- * made with mode 0600; a file that is there keeps its mode.
+ * development: the file grows forever, and a publisher that was killed, or met a full disk, writes its batch again. It is
+ * created with mode 0600; an existing file keeps its mode.
  */
 export class FileDestination implements Destination {
   readonly url: string;
