@@ -47,7 +47,7 @@ CREATE TABLE eventspool_queue (
   measured_id     INTEGER NOT NULL DEFAULT 0,                            -- up to which id retained_bytes counts
   retained_bytes  INTEGER NOT NULL DEFAULT 0,                            -- the bodies of the events up to it
   paused_at_ms    INTEGER,                                               -- since when publishers hold; NULL: not paused
-  location        TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/epochs.ts
+  location        TEXT    NOT NULL DEFAULT '{}'                          -- where the file was last seen: see src/storage/identity.ts
 ) STRICT;
 
 -- A reader of the queue: it gets each event from its start on, at its own pace. Required subscriptions hold the cap.

@@ -21,11 +21,7 @@ const { waiting = 0, retained = 0 } = JSON.parse(process.argv[2] ?? "{}") as {
   waiting?: number;
   retained?: number;
 };
-const file = QueueFile.open(`${ownDirectory()}/events-main.db`, {
-  role: "publisher",
-  durability: "process",
-  busyTimeoutMs: 1_000,
-});
+const file = QueueFile.open(`${ownDirectory()}/events-main.db`, { role: "publisher" });
 const events = new EventTable(file);
 const leases = new LeaseTable(file, 60_000);
 const checkpoints = new Checkpoints(file);

@@ -8,14 +8,6 @@ import { HTTPException } from "hono/http-exception";
 import { findHeaviest, type Occupant } from "../server/connections.ts";
 import type { CollectorStatus } from "./status.ts";
 
-/** The limits. */
-export interface AdmissionLimits {
-  /** The most requests that are stored at once. */
-  readonly maxRequests: number;
-  /** The most bytes of their decompressed bodies. Bodies that are being read have a budget of the same size. */
-  readonly maxPendingBytes: number;
-}
-
 /** `Retry-After` of a busy collector, in seconds: a batch is stored in far less. */
 const BUSY_RETRY_AFTER_S = 1;
 

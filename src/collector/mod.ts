@@ -30,6 +30,7 @@ export type { CollectorKey, Keys } from "./signature.ts";
 export type { FsyncPolicy, GroupCommitSink, SyncOptions } from "./sinks/group_commit.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./sinks/jsonl.ts";
 export { NatsSink } from "./sinks/nats.ts";
+export { openSink } from "./sinks/open_sink.ts";
 export { PostgresSink } from "./sinks/postgres.ts";
 export type {
   AcceptedBatch,
@@ -38,7 +39,6 @@ export type {
   Sink,
   StoreResult,
 } from "./sinks/sink.ts";
-export { openSink } from "./sinks/sink.ts";
 export { SqliteSink, type SqliteSinkOptions } from "./sinks/sqlite.ts";
 export { type CollectorHealth, CollectorStatus } from "./status.ts";
 

@@ -2,7 +2,6 @@
 import { Histogram } from "../metrics/family.ts";
 import type { OptionKind } from "../options.ts";
 import type { ConnectionStats } from "../server/connections.ts";
-import type { AdmissionLimits } from "./admission.ts";
 
 /** The time to store a batch after which health is failing, in milliseconds. */
 const STORE_STALL_MS = 30_000;
@@ -75,6 +74,14 @@ export interface CollectorHealth {
   readonly status: "ok" | "degraded" | "failing";
   /** What someone should look at. Empty if the status is `ok`. */
   readonly reasons: readonly string[];
+}
+
+/** The limits. */
+export interface AdmissionLimits {
+  /** The most requests that are stored at once. */
+  readonly maxRequests: number;
+  /** The most bytes of their decompressed bodies. Bodies that are being read have a budget of the same size. */
+  readonly maxPendingBytes: number;
 }
 
 /** The state that {@link collector} updates and {@link collectorAdmin} shows. Create one, and pass it to both. */

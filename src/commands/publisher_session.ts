@@ -14,7 +14,7 @@ import {
 } from "../config/publisher_config.ts";
 import { EventStorageError } from "../errors.ts";
 import { loadPackage } from "../load_package.ts";
-import { openDestination } from "../publisher/destinations/destination.ts";
+import { openDestination } from "../publisher/destinations/open_destination.ts";
 import type { PublisherHooks } from "../publisher/hooks.ts";
 import type { PublishTracing } from "../publisher/mod.ts";
 import { checkBatchVersion } from "../publisher/open_queue.ts";
@@ -23,7 +23,6 @@ import type { Timings } from "../publisher/waiting.ts";
 import type { FetchApp, ServedApp } from "../server/serve.ts";
 import { EventTable } from "../storage/events.ts";
 import { namedDirectory, queueFilePath } from "../storage/locations.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS } from "../storage/lock_wait.ts";
 import { QueueFile } from "../storage/queue_file.ts";
 import { ADMIN_LISTENER, logWarnings, onlyFile, risksOf } from "./command.ts";
 import { type Call, UsageError } from "./queue/verb.ts";
@@ -130,10 +129,10 @@ function checkQueue(path: string, config: PublisherConfig): void {
 
 function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
   if (file === undefined) return QueueFile.openReadOnly(path);
-  return QueueFile.openOutbox(path, { busyTimeoutMs: DEFAULT_BUSY_TIMEOUT_MS, isReadOnly: true });
+  return QueueFile.openOutbox(path, { isReadOnly: true });
 }
 
-/** Options of a session besides its configuration. */
+/** Options of a session, in addition to its configuration. */
 export interface PublisherSessionOptions {
   readonly openTelemetry?: PublishTracing | undefined;
   /** The session that it replaces, if any: see {@link PublisherSession.open}. */

@@ -7,7 +7,8 @@ import { getLogger } from "@logtape/logtape";
 import { Hono } from "hono";
 import { collectorAdmin } from "../collector/admin.ts";
 import { collector } from "../collector/app.ts";
-import { type AcceptedBatch, openSink, type Sink, type StoreResult } from "../collector/sinks/sink.ts";
+import { openSink } from "../collector/sinks/open_sink.ts";
+import type { AcceptedBatch, Sink, StoreResult } from "../collector/sinks/sink.ts";
 import { CollectorStatus } from "../collector/status.ts";
 import {
   type CollectorConfig,
@@ -278,7 +279,7 @@ function unready(): Response {
 
 async function openAndCheck(config: SinkConfig): Promise<Sink> {
   const sink = await openSink(config);
-  sink.checkRisks?.().catch(() => {}); // servers that are away now are asked when they are back
+  sink.checkRisks?.().catch(() => {}); // servers that cannot be reached now are asked later
   return sink;
 }
 

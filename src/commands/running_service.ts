@@ -1,5 +1,5 @@
 /**
- * What a publisher and a collector have in common as they run: how they start, what `--check` looks at besides the
+ * What a publisher and a collector have in common as they run: how they start, what `--check` examines in addition to the
  * configuration (whether a start would get what it needs; it changes nothing), and notifying systemd.
  */
 import { spawn } from "node:child_process";

@@ -2,7 +2,7 @@
 import type { EventOutcomes, Lease, LeaseTable } from "../storage/leases.ts";
 import type { StorageBreaker } from "./circuit_breaker.ts";
 import type { PublisherCounts } from "./counts.ts";
-import type { DeliveryPolicy } from "./delivery_policy.ts";
+import type { DeliveryPolicy, Identity, Settlement } from "./delivery_policy.ts";
 import { callHook, type PublisherHooks } from "./hooks.ts";
 import * as log from "./log.ts";
 import type { Maintenance } from "./maintenance.ts";
@@ -92,26 +92,6 @@ export class Deliveries {
     callHook(hooks, "onDelivered", { ...origin, firstId, lastId, count, attempts, sizeBytes, durationMs });
   }
 }
-
-/** How a lease is settled: as data, so that it can be retried when the queue file fails. */
-export type Settlement =
-  /** All events are delivered. */
-  | { readonly kind: "ack" }
-  /** All events are sent again. `wasReceived`: whether the destination may have received them. */
-  | { readonly kind: "release"; readonly wasReceived: boolean }
-  /** All events are sent again, in two halves. */
-  | { readonly kind: "split" }
-  /** Some events become dead letters, some are sent again, the others are delivered. */
-  | ({ readonly kind: "each" } & EventOutcomes);
-
-/**
- * Whether the destination knows the same events by the ids of a batch.
- *
- * - `same`: it does.
- * - `renamed`: it knows other events, and ours have got another UUID since.
- * - `rolled_back`: it knows other events, and this batch is the first to show it: the queue file was rolled back.
- */
-export type Identity = "same" | "renamed" | "rolled_back";
 
 /** Dependencies of a {@link Settler}. */
 export interface SettlerDependencies {

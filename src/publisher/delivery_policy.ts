@@ -1,15 +1,34 @@
 /** What follows from an outcome: for the lease, and for the next batches. */
-import type { Lease } from "../storage/leases.ts";
+import type { EventOutcomes, Lease } from "../storage/leases.ts";
 import type { BatchSize } from "./batcher.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
 import type { PublisherCounts } from "./counts.ts";
-import type { Identity, Settlement } from "./delivery.ts";
 import type { Misconfigured, PartiallyAccepted, Rejected, Unavailable } from "./destinations/destination.ts";
 import type { PublisherProblem, PublisherStatus } from "./health.ts";
 import * as log from "./log.ts";
 import type { PoisonGuard } from "./poison_guard.ts";
 import type { Sent } from "./sender.ts";
+
+/** How a lease is settled: as data, so that it can be retried when the queue file fails. */
+export type Settlement =
+  /** All events are delivered. */
+  | { readonly kind: "ack" }
+  /** All events are sent again. `wasReceived`: whether the destination may have received them. */
+  | { readonly kind: "release"; readonly wasReceived: boolean }
+  /** All events are sent again, in two halves. */
+  | { readonly kind: "split" }
+  /** Some events become dead letters, some are sent again, the others are delivered. */
+  | ({ readonly kind: "each" } & EventOutcomes);
+
+/**
+ * Whether the destination knows the same events by the ids of a batch.
+ *
+ * - `same`: it does.
+ * - `renamed`: it knows other events, and ours have got another UUID since.
+ * - `rolled_back`: it knows other events, and this batch is the first to show it: the queue file was rolled back.
+ */
+export type Identity = "same" | "renamed" | "rolled_back";
 
 /** Dependencies of a {@link DeliveryPolicy}. */
 export interface DeliveryPolicyDependencies {
@@ -176,7 +195,7 @@ export class DeliveryPolicy {
     if (this.#batchSize.tooLarge(sizeBytes)) log.logShrunk(sizeBytes, this.#batchSize.bytes());
   }
 
-  /** The destination works. The log says when a failure is over, so that nobody looks for it. */
+  /** The destination works. The log says when a failure has ended. */
   #available(): void {
     const wasFailing = this.breaker.failures > 0;
     const failingForMs = this.breaker.failingForMs();

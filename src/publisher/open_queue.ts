@@ -4,7 +4,7 @@ import { ConfigurationError } from "../errors.ts";
 import { Ballast } from "../storage/ballast.ts";
 import { EventTable } from "../storage/events.ts";
 import { isPartOfQueue, locateQueueFile } from "../storage/locations.ts";
-import { DEFAULT_BUSY_TIMEOUT_MS, isBusy, retryWhileBusy } from "../storage/lock_wait.ts";
+import { isBusy, retryWhileBusy } from "../storage/lock_wait.ts";
 import { OPEN_TIMEOUT_MS, QueueFile } from "../storage/queue_file.ts";
 import { isDiskFull } from "../storage/storage_error.ts";
 import { SubscriptionTable } from "../storage/subscriptions.ts";
@@ -42,7 +42,7 @@ export function openQueue(
   }
 }
 
-/** Writes into the file what the configuration says of it, where the file says otherwise. */
+/** Writes the configuration's values into the file, where they differ. */
 function applySettings(config: PublisherConfig, events: EventTable, subscriptions: SubscriptionTable): void {
   if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
   if (config.retention !== undefined) events.setRetention(config.retention);
@@ -86,17 +86,10 @@ function noteDestination(
 /** Opens the file. On a full disk it deletes the ballast of an earlier publisher first. */
 function openFile(path: string, config: PublisherConfig): QueueFile {
   const { file, fileMode, ballastBytes, allowNetworkFileSystem } = config;
-  const busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS;
   const open = () =>
     file === undefined
-      ? QueueFile.open(path, {
-          role: "publisher",
-          durability: "process",
-          busyTimeoutMs,
-          fileMode,
-          allowNetworkFileSystem,
-        })
-      : QueueFile.openOutbox(path, { busyTimeoutMs });
+      ? QueueFile.open(path, { role: "publisher", fileMode, allowNetworkFileSystem })
+      : QueueFile.openOutbox(path);
   try {
     return open();
   } catch (error) {

@@ -20,7 +20,7 @@ import { DeadLetters } from "./dead_letters.ts";
 import { Deliveries, Settler } from "./delivery.ts";
 import { DeliveryPolicy } from "./delivery_policy.ts";
 import type { Destination } from "./destinations/destination.ts";
-import { openDestination } from "./destinations/destination.ts";
+import { openDestination } from "./destinations/open_destination.ts";
 import { healthOf, type PublisherMetrics, type PublisherProblem, type PublisherStatus } from "./health.ts";
 import { type PublisherHooks, watchHealth } from "./hooks.ts";
 import * as log from "./log.ts";
@@ -427,7 +427,7 @@ function newer(
   return one.atMs > other.atMs ? one : other;
 }
 
-/** Options of a {@link Publisher}, besides its configuration. */
+/** Options of a {@link Publisher}, in addition to its configuration. */
 export interface PublisherOptions extends PublisherHooks, TransformOptions {
   /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
   readonly driver?: DriverName | undefined;

@@ -11,7 +11,18 @@ import { describe, errorName } from "../format.ts";
 import { checkOption, type OptionKind, oneOf, readOption } from "../options.ts";
 import { withSchema } from "../serializers/standard_schema.ts";
 import type { BatchVersion, EventTable } from "../storage/events.ts";
-import type { EventSerializer } from "./event_queue.ts";
+
+/**
+ * Turns an event into the bytes that are sent, such as `serializeJsonEvent` or `serializeV2Event`. It must return a new
+ * array each time: `putMany` and `putAsync` hold several before they store them.
+ */
+export type EventSerializer<T> = ((event: T) => Uint8Array) & {
+  /**
+   * The `collector.version` of its events. The queue file stores it, and a publisher with another version does not
+   * start. Default: unknown, and nothing is checked.
+   */
+  readonly batchVersion?: BatchVersion;
+};
 
 /** What an event's bytes must keep to. */
 export interface EncodeLimits {
@@ -21,7 +32,7 @@ export interface EncodeLimits {
 }
 
 /**
- * The bytes of an event, as they go on the wire.
+ * The bytes of an event, as they are sent.
  *
  * @throws {EventSerializationError} the serializer throws or gives no bytes, or the event is a promise
  * @throws {EventInvalidError} the schema rejects the event
@@ -49,7 +60,7 @@ const NO_BYTES = "was serialized to no bytes at all: nothing would reach the col
 /**
  * The bytes of all events.
  *
- * @throws what `encode` throws; an EventInvalidError says which event it is about
+ * @throws what `encode` throws; an EventInvalidError has the index of the event
  * @throws {EventSerializationError} the list cannot be read to its end
  */
 export function encodeAll<T>(events: readonly T[], encode: (event: T) => Uint8Array): Uint8Array[] {

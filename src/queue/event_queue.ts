@@ -23,6 +23,7 @@ import { SharedSync } from "../storage/wal.ts";
 import { MAX_EVENT_BYTES } from "../wire/batch_format.ts";
 import {
   checkSerializer,
+  type EventSerializer,
   encodeAll,
   encodeEvent,
   eventsOf,
@@ -34,19 +35,7 @@ import { type OnRejected, RejectedPuts } from "./rejected_puts.ts";
 import { type EventBatch, type SubscribeOptions, SubscriptionReader } from "./subscription.ts";
 import { activeTrace, type PutTracing, TRACING } from "./trace_context.ts";
 
-export type { BatchVersion, DriverName };
-
-/**
- * Turns an event into the bytes that are sent, such as `serializeJsonEvent` or `serializeV2Event`. It must return a new
- * array each time: `putMany` and `putAsync` hold several before they store them.
- */
-export type EventSerializer<T> = ((event: T) => Uint8Array) & {
-  /**
-   * The `collector.version` of its events. The queue file stores it, and a publisher with another version does not
-   * start. Default: unknown, and nothing is checked.
-   */
-  readonly batchVersion?: BatchVersion;
-};
+export type { BatchVersion, DriverName, EventSerializer };
 
 /** Options of an {@link EventQueue}. All are optional. */
 export interface EventQueueOptions {

@@ -36,8 +36,8 @@ import {
   STRING,
   wholeFrom,
 } from "../options.ts";
-import { noteLocation } from "../storage/epochs.ts";
 import { EVENTS_CEILING } from "../storage/events.ts";
+import { noteLocation } from "../storage/identity.ts";
 import { OutboxTable } from "../storage/outbox_table.ts";
 import { prepareSchema } from "../storage/schema.ts";
 import { libraryOf, useLibrary } from "../storage/sqlite/driver.ts";

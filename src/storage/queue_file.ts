@@ -11,10 +11,15 @@ import {
   statSync,
 } from "node:fs";
 import { EventStorageError } from "../errors.ts";
-import { rejectNetworkFileSystem } from "./disk_space.ts";
-import { noteLocation } from "./epochs.ts";
-import { realPath, rejectSeveralNames, removeAbandoned, temporaryPathFor } from "./locations.ts";
-import { isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
+import { noteLocation } from "./identity.ts";
+import {
+  realPath,
+  rejectNetworkFileSystem,
+  rejectSeveralNames,
+  removeAbandoned,
+  temporaryPathFor,
+} from "./locations.ts";
+import { DEFAULT_BUSY_TIMEOUT_MS, isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { prepareSchema, rejectOlderSchema, schemaVersion } from "./schema.ts";
 import { loadDriver, openDatabase } from "./sqlite/driver.ts";
 import { type Database, inDeferred, inImmediate, type Statement, Transaction } from "./sqlite/sqlite.ts";
@@ -38,12 +43,12 @@ const NO_WRITE = "DELETE FROM eventspool_dead_letter WHERE 0";
 
 /** How a queue file is opened. */
 export interface QueueFileOptions {
-  /** A producer leaves checkpoints to the publisher. */
-  readonly role: "producer" | "publisher";
-  /** `process`: commits survive the death of any process; `power`: also a power cut, for an fsync a commit. */
-  readonly durability: "process" | "power";
-  /** How long a write waits for the lock, in milliseconds. */
-  readonly busyTimeoutMs: number;
+  /** A producer leaves checkpoints to the publisher. Default: `producer`. */
+  readonly role?: "producer" | "publisher";
+  /** `process`: commits survive the death of any process; `power`: also a power cut, for an fsync a commit. Default: `process`. */
+  readonly durability?: "process" | "power";
+  /** How long a write waits for the lock, in milliseconds. Default: {@link DEFAULT_BUSY_TIMEOUT_MS}. */
+  readonly busyTimeoutMs?: number;
   /** The mode of a file that is made, such as 0o600. */
   readonly fileMode?: number;
   /** Whether the file may be on a network file system. Default: false. */
@@ -52,8 +57,8 @@ export interface QueueFileOptions {
 
 /** How the outbox in a service's database is opened. */
 export interface OutboxOptions {
-  /** How long a write waits for the lock, in milliseconds. */
-  readonly busyTimeoutMs: number;
+  /** How long a write waits for the lock, in milliseconds. Default: {@link DEFAULT_BUSY_TIMEOUT_MS}. */
+  readonly busyTimeoutMs?: number;
   /** Whether nothing is to be written. Default: false. */
   readonly isReadOnly?: boolean;
 }
@@ -96,7 +101,7 @@ export class QueueFile {
    * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, is on a network file
    * system, or cannot be used
    */
-  static open(path: string, options: QueueFileOptions): QueueFile {
+  static open(path: string, options: QueueFileOptions = {}): QueueFile {
     let db: Database | undefined;
     try {
       if (!options.allowNetworkFileSystem) rejectNetworkFileSystem(path);
@@ -117,7 +122,7 @@ export class QueueFile {
   }
 
   /**
-   * Opens a file that is there for reading, and changes nothing in it, not even its version.
+   * Opens an existing file for reading, and changes nothing in it, not even its version.
    *
    * @param busyTimeoutMs how long to wait for others that open or recover it, in milliseconds
    * @throws {EventStorageError} as {@link open}; also for a file that is empty or of an older version
@@ -129,7 +134,7 @@ export class QueueFile {
       db = openDatabase(path, { isReadOnly: true, busyTimeoutMs });
       rejectForeign(db);
       rejectOlderSchema(db, path);
-      return new QueueFile(path, db, { busyTimeoutMs, durability: "process" });
+      return new QueueFile(path, db, { busyTimeoutMs });
     } catch (error) {
       db?.close();
       throw toStorageError(error, path);
@@ -142,15 +147,14 @@ export class QueueFile {
    *
    * @throws {EventStorageError} the file does not exist, has no outbox, or cannot be used
    */
-  static openOutbox(path: string, options: OutboxOptions): QueueFile {
-    const { busyTimeoutMs, isReadOnly = false } = options;
+  static openOutbox(path: string, { isReadOnly = false, ...options }: OutboxOptions = {}): QueueFile {
     let db: Database | undefined;
     try {
       db = openOutboxFile(path, { isReadOnly });
       const hasMoved = !isReadOnly && noteLocationOf(db, path);
       setOutboxPragmas(db);
       if (!isReadOnly) rejectReadOnly(db);
-      return new QueueFile(path, db, { busyTimeoutMs, durability: "process", isOutbox: true, hasMoved });
+      return new QueueFile(path, db, { ...options, isOutbox: true, hasMoved });
     } catch (error) {
       db?.close();
       throw toStorageError(error, path);
@@ -158,7 +162,7 @@ export class QueueFile {
   }
 
   private constructor(path: string, db: Database, options: OpenedOptions) {
-    const { busyTimeoutMs, durability, isOutbox = false, hasMoved = false } = options;
+    const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, isOutbox = false, hasMoved = false } = options;
     this.path = isLink(path) ? (realPath(path) ?? path) : path;
     this.#givenPath = path;
     this.db = db;
@@ -166,7 +170,7 @@ export class QueueFile {
     this.hasMoved = hasMoved;
     this.prepare = db.prepare.bind(db);
     this.prepareFirst = db.prepareFirst.bind(db);
-    this.syncsCommits = durability === "power";
+    this.syncsCommits = options.durability === "power";
     this.#readLock = new LockWait(busyTimeoutMs);
     this.#writeLock = new LockWait(busyTimeoutMs);
     this.#inode = inodeOf(path);
@@ -213,7 +217,7 @@ export class QueueFile {
   }
 
   /**
-   * Checks, once a second at most, that the path and its -wal still lead to these files. SQLite goes on writing
+   * Checks, once a second at most, that the path and its -wal still lead to these files. SQLite continues to write
    * to a file that was removed, and events that are put there are lost. Returns whether it has checked.
    *
    * @throws {EventStorageError} `MOVED`: it does not
@@ -335,7 +339,7 @@ export function makeFile(path: string, mode: number): void {
   try {
     closeSync(openSync(temporary, "wx", 0o600));
     fill(temporary);
-    chmodSync(temporary, mode); // the umask may have taken away what was asked for
+    chmodSync(temporary, mode); // the umask may have removed permissions
     moveTo(path, temporary);
   } catch (error) {
     // Another process was first, or no file can be made here: then SQLite says so when it opens it.
@@ -389,7 +393,7 @@ const PRODUCER_AUTOCHECKPOINT_PAGES = 16_000;
 const CACHE_KIB = 2_000;
 
 /** On a connection to a queue's own file. */
-function setPragmas(db: Database, { role, durability }: Pick<QueueFileOptions, "role" | "durability">): void {
+function setPragmas(db: Database, { role = "producer", durability }: QueueFileOptions): void {
   // After journal_mode: on its own, SQLite may choose another level for WAL.
   db.pragma(`synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
   db.pragma(`wal_autocheckpoint = ${role === "producer" ? PRODUCER_AUTOCHECKPOINT_PAGES : 0}`);

@@ -72,7 +72,7 @@ export class TestEventQueue<T, Output = T> extends EventQueue<T, Output> {
   constructor(name: string, serializer: EventSerializer<never>, options: TestEventQueueOptions = {}) {
     const checked = checkOptions(options, OPTION_KINDS);
     super(name, serializer as EventSerializer<T>, { ...checked, directory: makeMemoryDirectory() } as never);
-    this.#file = QueueFile.open(this.file, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
+    this.#file = QueueFile.open(this.file);
     this.#table = new EventTable(this.#file);
   }
 

@@ -22,11 +22,7 @@ export function insertDeadLetters(
   bodies: readonly (string | Uint8Array)[],
   rejection: { status: number; response: string } = REJECTION,
 ): void {
-  const file = QueueFile.open(join(directory, "events-main.db"), {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 5_000,
-  });
+  const file = QueueFile.open(join(directory, "events-main.db"), { busyTimeoutMs: 5_000 });
   const events = new EventTable(file);
   const leases = new LeaseTable(file, 60_000);
   const putAndReject = (body: string | Uint8Array): void => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { PUBLISHER, writeIni } from "./config.ts";
 import { eventually } from "./eventually.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import type { Program } from "./processes.ts";
@@ -33,7 +34,7 @@ export async function assertDelivers(directory: string, programs: Programs): Pro
   const collected = join(directory, "collected.jsonl");
   mkdirSync(queueDirectory(directory), { recursive: true });
   await using collector = programs.collector(
-    write(directory, "event-collector", {
+    writeIni(join(directory, "collector.ini"), "event-collector", {
       listen: "127.0.0.1:0",
       output: collected,
       [`key.${KEY.name}`]: KEY_BASE64,
@@ -43,8 +44,9 @@ export async function assertDelivers(directory: string, programs: Programs): Pro
   await using producer = programs.producer();
   assert.equal(await producer.ended, 0, producer.stderr.join("\n"));
 
-  const settings = { ...PUBLISHER, "collector.hostname": host };
-  await using publisher = programs.publisher(write(directory, "event-publisher:main", settings), host);
+  const settings = { ...PUBLISHER, "admin.listen": "127.0.0.1:0", "collector.hostname": host };
+  const file = writeIni(join(directory, "publisher.ini"), "event-publisher:main", settings);
+  await using publisher = programs.publisher(file, host);
   await Promise.race([
     eventually("every event", () => linesOf(collected).length >= EVENT_COUNT),
     publisher.ended.then((code) => assert.fail(`it ended with ${code}: ${publisher.stderr.join("\n")}`)),
@@ -59,22 +61,6 @@ export async function assertDelivers(directory: string, programs: Programs): Pro
 /** Where the queue of a delivery is. */
 export function queueDirectory(directory: string): string {
   return join(directory, "queue");
-}
-
-const PUBLISHER = {
-  "collector.scheme": "http",
-  "collector.version": "2j",
-  "key.name": KEY.name,
-  "key.secret": KEY_BASE64,
-  "batch.max_age": "20ms",
-  "admin.listen": "127.0.0.1:0",
-};
-
-function write(directory: string, section: string, settings: Readonly<Record<string, string>>): string {
-  const file = join(directory, `${section.split(":")[0]}.ini`);
-  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
-  writeFileSync(file, `[${section}]\n${lines.join("")}`, { mode: 0o600 });
-  return file;
 }
 
 function linesOf(path: string): string[] {

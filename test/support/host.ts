@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { EpochTable } from "../../src/storage/epochs.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
+import { PUBLISHER, writeIni } from "./config.ts";
 import { eventually } from "./eventually.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import { type Program, start } from "./processes.ts";
 import { numbersFrom } from "./scripted_collector.ts";
 import { freePorts } from "./servers.ts";
-import { addressOf, publishing, type Settings, stop } from "./spool.ts";
+import { addressOf, publishing, stop } from "./spool.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 /** What a publisher logs when the collector has events that were never sent. */
@@ -36,7 +37,7 @@ export class Host implements AsyncDisposable {
 
   async startCollector(): Promise<void> {
     this.#listen ??= `127.0.0.1:${(await freePorts(1))[0]}`;
-    const config = this.#write("collector.ini", "event-collector", {
+    const config = writeIni(join(this.#temporary.path, "collector.ini"), "event-collector", {
       listen: this.#listen,
       output: this.collected,
       [`key.${KEY.name}`]: KEY_BASE64,
@@ -51,14 +52,9 @@ export class Host implements AsyncDisposable {
 
   /** Starts a publisher of the queue, or of that in another directory. */
   async publisher(directory: string = this.directory): Promise<Program> {
-    const config = this.#write("publisher.ini", "event-publisher:main", {
+    const config = writeIni(join(this.#temporary.path, "publisher.ini"), "event-publisher:main", {
+      ...PUBLISHER,
       "collector.hostname": this.#listen ?? assert.fail("there is no collector yet"),
-      "collector.scheme": "http",
-      "collector.timeout": "60s",
-      "collector.version": "2j",
-      "key.name": KEY.name,
-      "key.secret": KEY_BASE64,
-      "batch.max_age": "20ms",
       "batch.max_bytes": "110kB",
       "admin.listen": "off",
     });
@@ -95,23 +91,15 @@ export class Host implements AsyncDisposable {
   /** Resolves when the queue is empty. */
   async drained(directory: string = this.directory): Promise<void> {
     await eventually("an empty queue", () => {
-      const file = QueueFile.openReadOnly(join(directory, "events-main.db"));
-      try {
-        return file.db.prepareFirst("SELECT count(*) = 0 FROM eventspool_event").get() === 1;
-      } finally {
-        file.close();
-      }
+      using file = QueueFile.openReadOnly(join(directory, "events-main.db"));
+      return file.db.prepareFirst("SELECT count(*) = 0 FROM eventspool_event").get() === 1;
     });
   }
 
   /** Why each epoch of the queue began. */
   reasons(): string[] {
-    const file = QueueFile.openReadOnly(this.file);
-    try {
-      return new EpochTable(file).list().map(({ reason }) => reason);
-    } finally {
-      file.close();
-    }
+    using file = QueueFile.openReadOnly(this.file);
+    return new EpochTable(file).list().map(({ reason }) => reason);
   }
 
   /** The numbers of the events that are stored, in order. */
@@ -130,12 +118,5 @@ export class Host implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopCollector();
     this.#temporary[Symbol.dispose]();
-  }
-
-  #write(name: string, section: string, settings: Settings): string {
-    const path = join(this.#temporary.path, name);
-    const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
-    writeFileSync(path, `[${section}]\n${lines.join("")}`, { mode: 0o600 });
-    return path;
   }
 }

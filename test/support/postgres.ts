@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import type { PostgresConfig } from "../../src/config/postgres_config.ts";
 import { parsePublisherConfig } from "../../src/config/publisher_config.ts";
+import { iniOf } from "./config.ts";
 import { eventually } from "./eventually.ts";
 import { type Program, startCommand } from "./processes.ts";
 import { freePorts } from "./servers.ts";
@@ -108,8 +109,7 @@ export async function startPostgres(...options: string[]): Promise<PostgresServe
 /** The configuration of a publisher or a collector. */
 export function postgresConfig(url: string, settings: Readonly<Record<string, string>> = {}): PostgresConfig {
   const all = { destination: "postgres", "postgres.url": url, "postgres.timeout": "20s", ...settings };
-  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-  const { destination } = parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} });
+  const { destination } = parsePublisherConfig(iniOf("event-publisher:main", all), { env: {} });
   if (destination.kind !== "postgres") throw new Error(destination.kind);
   return destination;
 }

@@ -3,11 +3,10 @@ import { Publisher, type PublisherOptions } from "../../src/publisher/publisher.
 import type { Timings } from "../../src/publisher/waiting.ts";
 import { EventQueue, type EventQueueOptions } from "../../src/queue/event_queue.ts";
 import { serializeJsonEvent } from "../../src/serializers/json.ts";
-import { KEY, KEY_BASE64 } from "./keys.ts";
+import { iniOf, PUBLISHER, type Settings } from "./config.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
-/** Settings by their keys, such as `{ "publisher.concurrency": "1" }`. */
-export type Settings = Readonly<Record<string, string>>;
+export type { Settings };
 
 /** Short waits, so that tests of failures are quick. */
 const QUICK: Partial<Timings> = { backoffMaxMs: 50, healthMs: 50 };
@@ -20,18 +19,13 @@ export function newPublisher(
   options: PublisherOptions = {},
 ): Publisher {
   const all: Settings = {
+    ...PUBLISHER,
     "collector.hostname": url.replace("http://", ""),
-    "collector.scheme": "http",
-    "collector.version": "2j",
-    "collector.timeout": "60s",
-    "key.name": KEY.name,
-    "key.secret": KEY_BASE64,
     ...(settings["queue.file"] === undefined && { "queue.directory": directory }),
     "batch.max_age": "0ms",
     ...settings,
   };
-  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-  const config = parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} });
+  const config = parsePublisherConfig(iniOf("event-publisher:main", all), { env: {} });
   return new Publisher(config, options, QUICK);
 }
 

@@ -17,11 +17,7 @@ export function testQueue(options: { leaseMs?: number; directory?: string } = {}
   const { leaseMs = 60_000, directory } = options;
   const temporary = temporaryDirectory();
   const path = directory ?? temporary.path;
-  const file = QueueFile.open(join(path, "events-main.db"), {
-    role: "publisher",
-    durability: "process",
-    busyTimeoutMs: 1_000,
-  });
+  const file = QueueFile.open(join(path, "events-main.db"), { role: "publisher" });
   return {
     directory: path,
     file,

@@ -1,17 +1,17 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Timings } from "../../src/publisher/waiting.ts";
 import { EventQueue } from "../../src/queue/event_queue.ts";
 import { EventTable } from "../../src/storage/events.ts";
 import { QueueFile } from "../../src/storage/queue_file.ts";
+import { PUBLISHER, type Settings, writeIni } from "./config.ts";
 import { eventually } from "./eventually.ts";
 import { KEY, KEY_BASE64 } from "./keys.ts";
 import { type Program, start } from "./processes.ts";
 import { numbersFrom } from "./scripted_collector.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
-/** Settings of a configuration file, by their keys. */
-export type Settings = Readonly<Record<string, string | number>>;
+export type { Settings };
 
 /** A row of the lease table. */
 export interface LeaseRow {
@@ -48,11 +48,7 @@ export class Spool implements Disposable {
       maxEvents: 1_000_000,
       busyTimeoutMs: PATIENT_MS,
     });
-    this.#file = QueueFile.open(this.queue.file, {
-      role: "producer",
-      durability: "process",
-      busyTimeoutMs: PATIENT_MS,
-    });
+    this.#file = QueueFile.open(this.queue.file, { busyTimeoutMs: PATIENT_MS });
   }
 
   /** Puts all of the next `count` events, or throws and puts none: `{"n":1}`, `{"n":2}`, ... with `fields` in each. */
@@ -75,7 +71,8 @@ export class Spool implements Disposable {
 
   /** What a publisher is started with. */
   publisherArgs(settings: Settings): string[] {
-    const file = this.write("publisher.ini", "event-publisher:main", { ...PUBLISHER, ...settings });
+    const all = { ...PUBLISHER, "publisher.grace": "30s", "admin.listen": "off", ...settings };
+    const file = this.write("publisher.ini", "event-publisher:main", all);
     return ["--directory", this.directory, file];
   }
 
@@ -117,10 +114,7 @@ export class Spool implements Disposable {
 
   /** Writes an INI file of its own, and returns its path. */
   write(name: string, section: string, settings: Settings): string {
-    const path = join(this.#settingsDirectory, `${++this.#files}-${name}`);
-    const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
-    writeFileSync(path, `[${section}]\n${lines.join("")}`, { mode: 0o600 });
-    return path;
+    return writeIni(join(this.#settingsDirectory, `${++this.#files}-${name}`), section, settings);
   }
 
   /** What SQLite finds wrong with the file: `ok`. */
@@ -164,18 +158,6 @@ export class Spool implements Disposable {
 
 /** How long a lock is waited for: on a busy machine the process that holds it may wait for a core, in milliseconds. */
 const PATIENT_MS = 30_000;
-
-/** Its times are for a busy machine: a request that is sent again, or given up at a stop, would be one too many. */
-const PUBLISHER: Settings = {
-  "collector.scheme": "http",
-  "collector.version": "2j",
-  "collector.timeout": "60s",
-  "key.name": KEY.name,
-  "key.secret": KEY_BASE64,
-  "batch.max_age": "20ms",
-  "publisher.grace": "30s",
-  "admin.listen": "off",
-};
 
 function encode(event: object): Uint8Array {
   return event instanceof Uint8Array ? event : Buffer.from(JSON.stringify(event));

@@ -55,6 +55,25 @@ test("a row of the table names only rows above it, and each room has one", () =>
   assert.deepEqual(new Set(sourceFiles().map(roomOf)), new Set(Object.keys(ROOMS)));
 });
 
+test("no file imports itself through others, not even for a type", () => {
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): string | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file].join(" -> ");
+    if (done.has(file)) return undefined;
+    const circle = importsOf(file)
+      .map((imported) => visit(imported, [...path, file]))
+      .find((found) => found !== undefined);
+    done.add(file);
+    return circle;
+  };
+  assert.deepEqual(
+    sourceFiles()
+      .map((file) => visit(file, []))
+      .filter((circle) => circle !== undefined),
+    [],
+  );
+});
+
 /**
  * What modules of Node 24 export, and those of Node 18.0 do not (of the modules that src/ imports). To import one by name
  * is a SyntaxError under an old Node, before eventspool can throw OLD_RUNTIME. `import zlib from "node:zlib"` is none.

@@ -1,7 +1,4 @@
 /** The interface of a sink: where a collector stores the events that it accepts. */
-import type { SinkConfig } from "../../config/sink_config.ts";
-import { ConfigurationError } from "../../errors.ts";
-import { describe } from "../../format.ts";
 import type { EventIds } from "../../wire/event_ids.ts";
 import type { Rejection } from "../../wire/rejections.ts";
 
@@ -51,33 +48,6 @@ export interface Sink {
   checkRisks?(): Promise<readonly string[]>;
   /** Finishes the batches in flight, and closes files and connections. */
   close(): Promise<void>;
-}
-
-/**
- * Opens the sink that a configuration describes. Only that sink's code is loaded.
- *
- * @throws {EventStorageError} (rejects) it cannot be opened
- * @throws {ConfigurationError} (rejects) an option is not valid
- */
-export async function openSink(config: SinkConfig): Promise<Sink> {
-  switch (config.kind) {
-    case "file": {
-      const { kind: _kind, path, ...options } = config;
-      return new (await import("./jsonl.ts")).JsonlSink(path, options);
-    }
-    case "sqlite": {
-      const { kind: _kind, path, ...options } = config;
-      return new (await import("./sqlite.ts")).SqliteSink(path, options);
-    }
-    case "nats":
-      return new (await import("./nats.ts")).NatsSink(config);
-    case "postgres":
-      return new (await import("./postgres.ts")).PostgresSink(config);
-    default: // of a program without types
-      throw new ConfigurationError(`must be file, sqlite, nats or postgres, got ${describe(config)}`, {
-        key: "kind",
-      });
-  }
 }
 
 /**

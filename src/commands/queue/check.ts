@@ -3,11 +3,12 @@ import { basename, dirname } from "node:path";
 import process from "node:process";
 import { EventStorageError } from "../../errors.ts";
 import { countOf, formatDuration, formatMode, formatSize } from "../../format.ts";
-import { freeBytesOf, isNearlyFull, networkFileSystemOf } from "../../storage/disk_space.ts";
-import { type Epoch, EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
+import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
+import { EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
 import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
+import type { Epoch } from "../../storage/identity.ts";
 import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
-import { exposuresOf } from "../../storage/locations.ts";
+import { exposuresOf, networkFileSystemOf } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { isJson } from "../../storage/salvage.ts";
 import { VERSION } from "../../version.ts";
@@ -128,7 +129,7 @@ function* examineDirectory(path: string): Generator<Finding> {
   else yield ok(free);
 }
 
-/** Kind, mode, owner and size of the file. Nothing: go on and open it. */
+/** Kind, mode, owner and size of the file. Without a finding it can be opened. */
 function* examineFile(path: string): Generator<Finding> {
   const file = statSync(path);
   if (!file.isFile()) {

@@ -181,7 +181,7 @@ async function healthOf(address: URL): Promise<{ status: string; reasons: string
 }
 
 test(
-  "goes on as before when SIGHUP finds what cannot be used, and says so; then takes what can be",
+  "keeps its configuration when SIGHUP finds one that cannot be used, and says so; then uses a corrected one",
   LIMIT,
   async () => {
     using directory = temporaryDirectory();
@@ -323,7 +323,7 @@ test("ends TLS itself, and takes a new certificate on SIGHUP", { ...LIMIT, skip:
 });
 
 test(
-  "tells how it is where admin.listen says, and beside the batches only where nobody else looks",
+  "serves its health at admin.listen, and beside the batches only if no other machine can connect",
   LIMIT,
   async () => {
     using directory = temporaryDirectory();

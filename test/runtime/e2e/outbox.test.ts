@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
+import { PUBLISHER, writeIni } from "../../support/config.ts";
 import { eventually } from "../../support/eventually.ts";
-import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { testShop } from "../../support/outbox.ts";
 import { type Program, start } from "../../support/processes.ts";
 import { numbersFrom, ScriptedCollector } from "../../support/scripted_collector.ts";
@@ -61,20 +60,12 @@ test(
 
 /** A publisher that finds the database by its path, relative to the configuration's file. */
 function publisherOf(shop: { readonly directory: string }, port: number): Program {
-  const config = join(shop.directory, "publisher.ini");
-  const settings = {
+  const config = writeIni(join(shop.directory, "publisher.ini"), "event-publisher:main", {
+    ...PUBLISHER,
     "queue.file": "shop.db",
-    "collector.scheme": "http",
-    "collector.version": "2j",
     "collector.hostname": `127.0.0.1:${port}`,
-    "collector.timeout": "60s",
-    "key.name": KEY.name,
-    "key.secret": KEY_BASE64,
-    "batch.max_age": "20ms",
     "publisher.grace": "30s",
     "admin.listen": "off",
-  };
-  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
-  writeFileSync(config, `[event-publisher:main]\n${lines.join("")}`, { mode: 0o600 });
+  });
   return start("src/commands/publisher.ts", [config]);
 }

@@ -31,7 +31,6 @@ test("shows no producer a busy database while four of them put and a publisher c
   new EventQueue("race", Buffer.from, { directory: directory.path }).close();
   const file = QueueFile.open(`${directory.path}/events-race.db`, {
     role: "publisher",
-    durability: "process",
     busyTimeoutMs: 30_000,
   });
   const leases = new LeaseTable(file, 60_000);

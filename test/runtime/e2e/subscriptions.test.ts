@@ -16,11 +16,7 @@ const EVENTS_A_ROUND = 3_000;
 class Readers implements AsyncDisposable {
   readonly spool = new Spool();
   readonly collectors = new Map<string, ScriptedCollector>();
-  readonly #file = QueueFile.open(this.spool.queue.file, {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 5_000,
-  });
+  readonly #file = QueueFile.open(this.spool.queue.file, { busyTimeoutMs: 5_000 });
 
   static async open(names: readonly string[]): Promise<Readers> {
     const readers = new Readers();

@@ -4,12 +4,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openSink } from "../../../src/collector/sinks/sink.ts";
+import { openSink } from "../../../src/collector/sinks/open_sink.ts";
 import { RunningCollector } from "../../../src/commands/running_collector.ts";
 import { parseCollectorConfig } from "../../../src/config/collector_config.ts";
 import { type EventRows, EventTable, type InsertResult } from "../../../src/postgres/event_table.ts";
 import { EventQueue } from "../../../src/queue/event_queue.ts";
 import { batchOf, queueUuid } from "../../support/batches.ts";
+import { iniOf } from "../../support/config.ts";
 import { eventually } from "../../support/eventually.ts";
 import { NO_POSTGRES, PASSWORD, postgresConfig, startPostgres } from "../../support/postgres.ts";
 import { newPublisher, newQueue } from "../../support/publisher.ts";
@@ -205,7 +206,7 @@ test("connects over TLS and a Unix socket", { skip }, async () => {
   }
 });
 
-test("a user without rights gets a message with what to grant, and goes on when it is granted", {
+test("a user without rights gets a message with what to grant, and delivery continues when it is granted", {
   skip,
 }, async () => {
   await server.query("CREATE ROLE app LOGIN PASSWORD 'app'");
@@ -393,8 +394,7 @@ test("a collector that is reloaded with another password uses it", { skip }, asy
   const load = (password: string) => {
     const keys = { "key.web": "aGVsbG8=", listen: "127.0.0.1:0", "admin.listen": "off", sink: "postgres" };
     const all = { ...keys, "postgres.url": server.url({ password }), "postgres.table": "reloaded" };
-    const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-    return parseCollectorConfig(`[event-collector]\n${lines.join("")}`, { env: {} });
+    return parseCollectorConfig(iniOf("event-collector", all), { env: {} });
   };
   const running = await RunningCollector.start(load("wrong"));
   await running.reload(() => load(PASSWORD));
@@ -407,7 +407,7 @@ test("a collector that is reloaded with another password uses it", { skip }, asy
   await running.stop();
 });
 
-test("a publisher takes a queue to a table, makes dead letters of what it rejects, and goes on after a restart of the server", {
+test("a publisher takes a queue to a table, makes dead letters of what it rejects, and continues after a restart of the server", {
   skip,
 }, async () => {
   const settings = { destination: "postgres", "postgres.url": server.url(), "postgres.table": "published" };

@@ -80,7 +80,7 @@ test("never compacts or checkpoints a service's database, and keeps no ballast f
   const before = figures();
   assert.ok((before[0] as number) > 8_000_000, "a queue file of its own would be checkpointed and compacted");
 
-  const file = QueueFile.openOutbox(shop.path, { busyTimeoutMs: 1_000 });
+  const file = QueueFile.openOutbox(shop.path);
   const disk = { file, ballast: new Ballast(file.path, 0), checkpoints: new Checkpoints(file) };
   const storage = new StorageBreaker({ ...disk, counts: new PublisherCounts() });
   const maintenance = new Maintenance({ ...disk, storage, timings: TIMINGS });

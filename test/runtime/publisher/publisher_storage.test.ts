@@ -12,8 +12,6 @@ import { eventually } from "../../support/eventually.ts";
 import { start } from "../../support/processes.ts";
 import { newPublisher, newQueue } from "../../support/publisher.ts";
 
-const FILE_OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
-
 test("continues when the queue file works again", async () => {
   await using collector = await serveCollector();
   await using main = newQueue(collector.url);
@@ -33,7 +31,7 @@ test("continues when the queue file works again", async () => {
   assert.deepEqual(main.publisher.status().lastProblem?.kind, "storage");
 });
 
-test("does not try a failing queue file before its backoff is over, whatever wakes the publisher", async (t) => {
+test("does not try a failing queue file before its backoff has passed, even if the publisher is woken", async (t) => {
   const { random } = Math;
   Math.random = () => 0.99; // so that a backoff takes 495 ms at least
   t.after(() => {
@@ -42,7 +40,7 @@ test("does not try a failing queue file before its backoff is over, whatever wak
   await using main = newQueue("http://127.0.0.1:9");
   const { publisher, queue } = main;
   queue.putMany(Array.from({ length: 50 }, (_, id) => ({ id })));
-  const other = QueueFile.open(publisher.file, FILE_OPTIONS);
+  const other = QueueFile.open(publisher.file);
   const leases = new LeaseTable(other, 1_000);
   deadLetter(leases, leases.claim(0, 50)!, { status: 422, response: "no" });
   other.db.exec("ALTER TABLE eventspool_epoch RENAME TO hidden");

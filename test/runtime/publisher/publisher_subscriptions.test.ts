@@ -45,11 +45,7 @@ class Queue implements AsyncDisposable {
   readonly #temporary = temporaryDirectory();
   readonly destination = new NamedEvents();
   readonly #publishers: Publisher[] = [];
-  readonly file = QueueFile.open(`${this.#temporary.path}/events-main.db`, {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 1_000,
-  });
+  readonly file = QueueFile.open(`${this.#temporary.path}/events-main.db`);
   readonly events = new EventTable(this.file);
   readonly subscriptions = new SubscriptionTable(this.file);
 

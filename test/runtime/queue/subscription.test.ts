@@ -13,8 +13,6 @@ interface Numbered {
   readonly n: number;
 }
 
-const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
-
 class TestQueue implements Disposable {
   readonly #directory = temporaryDirectory();
   readonly events = this.open();
@@ -102,7 +100,7 @@ test("ends while another process holds the lock, and what it could not release c
   const options = { start: "oldest", maxEvents: 1, maxInFlight: 2 } as const;
   const batches = events.subscribe<Numbered>("index", { ...options, signal: stop.signal });
   for (let n = 1; n <= 2; n++) assert.deepEqual(numbersOf((await batches.next()).value!), [n]);
-  const other = QueueFile.open(events.file, OPTIONS);
+  const other = QueueFile.open(events.file);
   other.db.exec("BEGIN IMMEDIATE");
   stop.abort(); // an error in here would end the process
   assert.equal((await batches.next()).done, true);
@@ -112,10 +110,10 @@ test("ends while another process holds the lock, and what it could not release c
   for (let n = 1; n <= 2; n++) assert.deepEqual(numbersOf((await again.next()).value!), [n]);
 });
 
-test("gives nothing while the queue is paused, and goes on when it is resumed", async () => {
+test("gives nothing while the queue is paused, and continues when it is resumed", async () => {
   using queue = new TestQueue();
   queue.put(1);
-  const file = QueueFile.open(queue.events.file, OPTIONS);
+  const file = QueueFile.open(queue.events.file);
   const pause = new Pause(file);
   pause.set(true);
   const next = queue.events.subscribe<Numbered>("index", { start: "oldest" }).next();
@@ -129,7 +127,7 @@ test("acks a batch though the file cannot be trimmed after it", async () => {
   using queue = new TestQueue();
   const batches = queue.events.subscribe<Numbered>("index");
   queue.events.putMany(Array.from({ length: 15 }, (_, n) => ({ n, text: "x".repeat(100_000) })));
-  const file = QueueFile.open(queue.events.file, OPTIONS);
+  const file = QueueFile.open(queue.events.file);
   file.db.exec(
     "UPDATE eventspool_subscription SET claimed_id = 15, settled_count = 15 WHERE name = 'default'",
   );

@@ -25,7 +25,7 @@ const KINDS: Readonly<Record<string, { make(path: string): void; open(path: stri
       createVersion1(db);
       db.close();
     },
-    open: (path) => QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: 1_000 }),
+    open: (path) => QueueFile.open(path),
   },
   "an outbox": {
     make: (path) => {
@@ -34,7 +34,7 @@ const KINDS: Readonly<Record<string, { make(path: string): void; open(path: stri
       createVersion1(db);
       db.close();
     },
-    open: (path) => QueueFile.openOutbox(path, { busyTimeoutMs: 1_000 }),
+    open: (path) => QueueFile.openOutbox(path),
   },
 };
 
@@ -72,11 +72,7 @@ for (const [name, { make, open }] of Object.entries(KINDS)) {
     assert.equal(events.depth(), 5);
     const upgraded = tablesOf(file);
     file.close();
-    const fresh = QueueFile.open(join(directory.path, "fresh.db"), {
-      role: "producer",
-      durability: "process",
-      busyTimeoutMs: 1_000,
-    });
+    const fresh = QueueFile.open(join(directory.path, "fresh.db"));
     assert.deepEqual(upgraded, tablesOf(fresh), "the tables are those of a new queue");
     fresh.close();
   });

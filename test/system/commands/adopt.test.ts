@@ -81,11 +81,7 @@ test(
   async () => {
     using spool = new Spool();
     await using collector = await ScriptedCollector.open();
-    const shell = QueueFile.open(spool.queue.file, {
-      role: "producer",
-      durability: "process",
-      busyTimeoutMs: 5_000,
-    });
+    const shell = QueueFile.open(spool.queue.file, { busyTimeoutMs: 5_000 });
     for (const name of ["audit", "search"])
       new SubscriptionTable(shell).add(name, { start: "oldest", limit: {} });
     shell.close();

@@ -10,7 +10,7 @@ import { namedIds, numbersFrom, ScriptedCollector } from "../../support/scripted
 import { publishing, Spool, stop } from "../../support/spool.ts";
 
 function open(spool: Spool): QueueFile {
-  return QueueFile.open(spool.queue.file, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
+  return QueueFile.open(spool.queue.file);
 }
 
 /** Puts events that `default` has delivered, and that stay for a day. */
@@ -96,7 +96,7 @@ test(
 );
 
 test(
-  "replays what was delivered with the same ids, goes on after a kill, and can be stopped",
+  "replays delivered events with the same ids, continues after a kill, and can be stopped",
   LIMIT,
   async () => {
     using spool = new Spool();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { renameSync, writeFileSync } from "node:fs";
+import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +13,7 @@ import { CollectorStatus } from "../../../src/collector/status.ts";
 import { EventQueueFullError, EventTooLargeError } from "../../../src/errors.ts";
 import { serveApp } from "../../../src/server/serve.ts";
 import { memorySink } from "../../support/collector.ts";
+import { PUBLISHER, writeIni } from "../../support/config.ts";
 import { readDeployment } from "../../support/deployment.ts";
 import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
@@ -80,8 +81,7 @@ async function restartable(spool: Spool, section: string, settings: Settings): P
   const path = join(spool.directory, `${address}.ini`);
   const write = (changed: Settings): void => {
     const all = { ...settings, ...changed, [isPublisher ? "admin.listen" : "listen"]: address };
-    const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-    writeFileSync(path, `[${section}]\n${lines.join("")}`, { mode: 0o600 });
+    writeIni(path, section, all);
   };
   let program: Program | undefined;
   const kill = async (): Promise<void> => {
@@ -108,13 +108,10 @@ async function restartable(spool: Spool, section: string, settings: Settings): P
 /** The real publisher of the queue, to a collector at an address. */
 function publisherTo(address: string, spool: Spool, settings: Settings = {}): Promise<Restartable> {
   return restartable(spool, "event-publisher:main", {
+    ...PUBLISHER,
     "collector.hostname": address,
-    "collector.scheme": "http",
-    "collector.version": "2j",
-    "key.name": KEY.name,
-    "key.secret": KEY_BASE64,
+    "collector.timeout": "10s", // as operators have it
     "queue.directory": spool.directory,
-    "batch.max_age": "20ms",
     ...settings,
   });
 }

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { Webhook } from "standardwebhooks";
 import { parsePublisherConfig } from "../../../src/config/publisher_config.ts";
 import type { LeasedBatch, Outcome } from "../../../src/publisher/destinations/destination.ts";
-import { openDestination } from "../../../src/publisher/destinations/destination.ts";
+import { openDestination } from "../../../src/publisher/destinations/open_destination.ts";
 import { queueUuid } from "../../support/batches.ts";
 import { filesOf, readBlocks, readPrograms } from "../../support/doc_page.ts";
 import { Project } from "../../support/project.ts";

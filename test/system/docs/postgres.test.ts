@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openSink } from "../../../src/collector/sinks/sink.ts";
+import { openSink } from "../../../src/collector/sinks/open_sink.ts";
 import { numberedBatch } from "../../support/batches.ts";
 import { readBlocks } from "../../support/doc_page.ts";
 import { NO_POSTGRES, postgresConfig, startPostgres } from "../../support/postgres.ts";

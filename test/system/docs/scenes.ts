@@ -85,7 +85,7 @@ function insertDeadLetters(
   rejection: { status: number; response: string },
 ): void {
   const path = `${stage.queues}/events-main.db`;
-  const file = QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: 5_000 });
+  const file = QueueFile.open(path, { busyTimeoutMs: 5_000 });
   const leases = new LeaseTable(file, 60_000);
   for (let id = 1; id <= count; id++) deadLetter(leases, leases.claim(id - 1, id)!, rejection);
   file.close();

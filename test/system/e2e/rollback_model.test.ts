@@ -130,7 +130,7 @@ class Model implements Disposable {
   }
 
   #open(): QueueFile {
-    return QueueFile.open(this.#path, { role: "producer", durability: "process", busyTimeoutMs: 1_000 });
+    return QueueFile.open(this.#path);
   }
 
   #rollBack(): void {

@@ -126,7 +126,7 @@ function checkQueue({ root, marks, timeUs, lose }: Left): void {
     return;
   }
   const queue = new EventQueue<object>("main", serializeJsonEvent, { directory: join(root, "queue") });
-  const file = QueueFile.open(path, { role: "publisher", durability: "process", busyTimeoutMs: 1_000 });
+  const file = QueueFile.open(path, { role: "publisher" });
   try {
     assert.equal(file.db.pragma("integrity_check"), "ok");
     const epochs = new EpochTable(file);

@@ -219,11 +219,7 @@ export class World {
     const open = (): QueueFile =>
       isOutbox
         ? QueueFile.openOutbox(this.#queue.file, { busyTimeoutMs: 1_000 })
-        : QueueFile.open(this.#queue.file, {
-            role: "publisher",
-            durability: "process",
-            busyTimeoutMs: 1_000,
-          });
+        : QueueFile.open(this.#queue.file, { role: "publisher" });
     this.#file = open();
     this.#watched = open();
     this.#holder = new Database(this.#queue.file, { timeout: 0 });

@@ -2,6 +2,7 @@
  * Where eventspool's reading of a publisher's configuration differs from baseplate.py's on purpose.
  * docs/moving-from-baseplate.md lists the same.
  */
+import { iniOf as sectionOf } from "../../support/config.ts";
 
 /** A configuration that baseplate.py takes, and eventspool rejects. */
 export interface Difference {
@@ -98,6 +99,5 @@ export const DIFFERENCES: readonly Difference[] = [
 
 /** An INI file of the minimal settings and those given. */
 export function iniOf(settings: Readonly<Record<string, string>>, queueName = "main"): string {
-  const lines = Object.entries({ ...MINIMAL, ...settings }).map(([key, value]) => `${key} = ${value}\n`);
-  return `[event-publisher:${queueName}]\n${lines.join("")}`;
+  return sectionOf(`event-publisher:${queueName}`, { ...MINIMAL, ...settings });
 }

@@ -9,15 +9,15 @@ import {
   type PublisherConfig,
   parsePublisherConfig,
 } from "../../../src/config/publisher_config.ts";
+import { iniOf } from "../../support/config.ts";
 import { inTemporaryDirectory, rejects } from "./support.ts";
 
 const TOKEN = "0123456789abcdef0123456789abcdef";
 
 function read(settings: Readonly<Record<string, string>>, directory = "/etc"): PublisherConfig {
   const all = { destination: "http", "http.url": "https://in.example/events", ...settings };
-  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
   const file = join(directory, "f.ini");
-  return parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { file, env: { TOKEN } });
+  return parsePublisherConfig(iniOf("event-publisher:main", all), { file, env: { TOKEN } });
 }
 
 function httpOf({ destination }: PublisherConfig): HttpDestinationConfig {

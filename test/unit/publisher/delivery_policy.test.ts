@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BatchSize } from "../../../src/publisher/batcher.ts";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
-import type { Identity } from "../../../src/publisher/delivery.ts";
+import type { Identity } from "../../../src/publisher/delivery_policy.ts";
 import { DeliveryPolicy } from "../../../src/publisher/delivery_policy.ts";
 import type { Outcome } from "../../../src/publisher/destinations/destination.ts";
 import { DEAD_LETTER_BURST, PoisonGuard } from "../../../src/publisher/poison_guard.ts";

@@ -3,18 +3,17 @@ import { copyFileSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Outbox } from "../../../src/queue/outbox.ts";
-import { type Epoch, EpochTable, hasMoved, locate, noteLocation } from "../../../src/storage/epochs.ts";
+import { EpochTable } from "../../../src/storage/epochs.ts";
 import { EventTable } from "../../../src/storage/events.ts";
+import { type Epoch, hasMoved, locate, noteLocation } from "../../../src/storage/identity.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { openShell } from "../../support/shell.ts";
 import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
-const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
-
 /** Opens a queue, puts `count` events, closes it, and returns its epochs. */
 function putInto(path: string, count = 0): Epoch[] {
-  const file = QueueFile.open(path, OPTIONS);
+  const file = QueueFile.open(path);
   const events = new EventTable(file);
   for (let put = 0; put < count; put++) events.put(Buffer.from("{}"));
   const epochs = new EpochTable(file).list();
@@ -92,7 +91,7 @@ test("an epoch that no event was put in is replaced by the next, and the last is
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-a.db");
   putInto(path, 5);
-  const file = QueueFile.open(path, OPTIONS);
+  const file = QueueFile.open(path);
   const epochs = new EpochTable(file);
   assert.ok(noteLocation(file.db, path, { inode: 1 }));
   const second = epochs.uuidAt(6);
@@ -111,7 +110,7 @@ test("an epoch that no event was put in is replaced by the next, and the last is
 test("epochs without events are forgotten beyond a hundred, and those of events never", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-a.db");
-  const file = QueueFile.open(path, OPTIONS);
+  const file = QueueFile.open(path);
   const [events, epochs] = [new EventTable(file), new EpochTable(file)];
   const first = epochs.uuidAt(1);
   for (let move = 1; move <= 150; move++) {
@@ -129,7 +128,7 @@ test("epochs without events are forgotten beyond a hundred, and those of events 
 test("what a process cannot find out begins no epoch, and is noted by one that can", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-a.db");
-  const file = QueueFile.open(path, OPTIONS);
+  const file = QueueFile.open(path);
   const notedNow = (): unknown =>
     JSON.parse(file.db.prepareFirst<[], string>("SELECT location FROM eventspool_queue").get()!);
   noteLocation(file.db, path, { device: 7, inode: 1 }); // where it is now, say
@@ -178,7 +177,7 @@ for (const library of SQLITE_LIBRARIES)
     );
     restored.close();
     other.close();
-    const file = QueueFile.openOutbox(copy, { busyTimeoutMs: 1_000 });
+    const file = QueueFile.openOutbox(copy);
     assert.equal(file.hasMoved, false);
     assert.equal(new EpochTable(file).list().length, 2);
     file.close();

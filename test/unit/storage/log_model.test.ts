@@ -376,11 +376,7 @@ class Model implements Disposable {
   }
 
   #open(): void {
-    this.#file = QueueFile.open(join(this.#directory.path, "events-main.db"), {
-      role: "publisher",
-      durability: "process",
-      busyTimeoutMs: 1_000,
-    });
+    this.#file = QueueFile.open(join(this.#directory.path, "events-main.db"), { role: "publisher" });
     this.#leases.clear();
     this.#events = new EventTable(this.#file);
     this.#subscriptions = new SubscriptionTable(this.#file);

@@ -3,13 +3,12 @@ import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { EventStorageError } from "../../../src/errors.ts";
-import { type Epoch, EpochTable } from "../../../src/storage/epochs.ts";
+import { EpochTable } from "../../../src/storage/epochs.ts";
+import type { Epoch } from "../../../src/storage/identity.ts";
 import { QueueFile } from "../../../src/storage/queue_file.ts";
 import { SCHEMA_SQL } from "../../../src/storage/schema.generated.ts";
 import { openShell } from "../../support/shell.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
-
-const OPTIONS = { role: "producer", durability: "process", busyTimeoutMs: 1_000 } as const;
 
 test("carries a fresh copy of the statements of schema.sql: a file stores the same text of either", () => {
   using directory = temporaryDirectory();
@@ -28,7 +27,7 @@ test("makes a new file a queue in WAL mode, which names its events the same when
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-new.db");
   const epochs = (): readonly Epoch[] => {
-    const file = QueueFile.open(path, OPTIONS);
+    const file = QueueFile.open(path);
     assert.equal(file.db.pragma("journal_mode"), "wal");
     const list = new EpochTable(file).list();
     file.close();
@@ -44,11 +43,11 @@ test("makes a new file a queue in WAL mode, which names its events the same when
 test("takes a copy that VACUUM INTO made back to WAL mode", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  const original = QueueFile.open(join(directory.path, "events-original.db"), OPTIONS);
+  const original = QueueFile.open(join(directory.path, "events-original.db"));
   original.db.prepare<[string]>("VACUUM INTO ?").run(path);
   original.close();
 
-  const file = QueueFile.open(path, OPTIONS);
+  const file = QueueFile.open(path);
   assert.equal(file.db.pragma("journal_mode"), "wal");
   file.close();
 });
@@ -56,24 +55,24 @@ test("takes a copy that VACUUM INTO made back to WAL mode", () => {
 test("syncs as much as was asked for, and leaves checkpoints to the publisher", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  const pragmas = (options: Parameters<typeof QueueFile.open>[1]): unknown[] => {
+  const pragmas = (options?: Parameters<typeof QueueFile.open>[1]): unknown[] => {
     const file = QueueFile.open(path, options);
     const values = ["synchronous", "wal_autocheckpoint"].map((name) => file.db.pragma(name));
     file.close();
     return values;
   };
-  assert.deepEqual(pragmas(OPTIONS), [1, 16_000]);
-  assert.deepEqual(pragmas({ ...OPTIONS, durability: "power" }), [2, 16_000]);
-  assert.deepEqual(pragmas({ ...OPTIONS, role: "publisher" }), [1, 0]);
+  assert.deepEqual(pragmas(), [1, 16_000]);
+  assert.deepEqual(pragmas({ durability: "power" }), [2, 16_000]);
+  assert.deepEqual(pragmas({ role: "publisher" }), [1, 0]);
 });
 
 test("reports that it was removed, and that another is in its place", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  const file = QueueFile.open(path, OPTIONS);
+  const file = QueueFile.open(path);
   rmSync(path);
   assert.throws(() => file.checkPlace(), storageError("MOVED", /removed or replaced.*restart/));
-  const other = QueueFile.open(path, OPTIONS);
+  const other = QueueFile.open(path);
   assert.throws(() => file.checkPlace(), storageError("MOVED", /removed or replaced.*restart/));
   other.checkPlace();
   other.close();
@@ -83,11 +82,11 @@ test("reports that it was removed, and that another is in its place", () => {
 test("tells that its -wal was removed: what was put there would be lost", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  const file = QueueFile.open(path, OPTIONS);
+  const file = QueueFile.open(path);
   file.checkWritable();
   file.checkPlace();
   rmSync(`${path}-wal`);
-  const again = QueueFile.open(path, OPTIONS); // makes another
+  const again = QueueFile.open(path); // makes another
   assert.throws(
     () => {
       for (;;) file.checkPlace(); // it looks once a second
@@ -102,7 +101,7 @@ test("rejects a file that is no database, and leaves it as it was", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
   writeFileSync(path, "precious notes, certainly not a database\n".repeat(100));
-  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("SQLITE_NOTADB", /Move it away/));
+  assert.throws(() => QueueFile.open(path), storageError("SQLITE_NOTADB", /Move it away/));
   assert.match(readFileSync(path, "utf8"), /^precious notes/);
 });
 
@@ -114,38 +113,35 @@ test("rejects another program's database, and leaves it as it was", () => {
   foreign.close();
   const before = readFileSync(path);
 
-  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("NOT_A_QUEUE", /another program's/));
+  assert.throws(() => QueueFile.open(path), storageError("NOT_A_QUEUE", /another program's/));
   assert.deepEqual(readFileSync(path), before);
 });
 
 test("rejects a queue file of a newer version", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  const newer = QueueFile.open(path, OPTIONS);
+  const newer = QueueFile.open(path);
   newer.db.exec("UPDATE eventspool_schema SET version = 99");
   newer.close();
-  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("NEWER_SCHEMA", /version 99.*upgrade/));
+  assert.throws(() => QueueFile.open(path), storageError("NEWER_SCHEMA", /version 99.*upgrade/));
 });
 
 test("rejects a damaged file", () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "events-main.db");
-  QueueFile.open(path, OPTIONS).close();
+  QueueFile.open(path).close();
   truncateSync(path, 4_096);
-  assert.throws(() => QueueFile.open(path, OPTIONS), storageError("SQLITE_CORRUPT", /damaged/));
+  assert.throws(() => QueueFile.open(path), storageError("SQLITE_CORRUPT", /damaged/));
 });
 
 test("rejects a directory in the file's place", () => {
   using directory = temporaryDirectory();
-  assert.throws(
-    () => QueueFile.open(directory.path, OPTIONS),
-    storageError("NOT_A_QUEUE", /is not a regular file/),
-  );
+  assert.throws(() => QueueFile.open(directory.path), storageError("NOT_A_QUEUE", /is not a regular file/));
 });
 
 test("rolls back whatever throws in a transaction", () => {
   using directory = temporaryDirectory();
-  const file = QueueFile.open(join(directory.path, "events-main.db"), OPTIONS);
+  const file = QueueFile.open(join(directory.path, "events-main.db"));
   const failure = new Error("half-way");
   assert.throws(
     () =>

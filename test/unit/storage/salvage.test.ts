@@ -161,7 +161,7 @@ test("keeps the position of each subscription that had no leases when the leases
   });
 });
 
-test("says which settings and subscriptions it cannot keep, and saves the events all the same", () => {
+test("says which settings and subscriptions it cannot keep, and still saves the events", () => {
   using queue = subscribed();
   {
     using saved = salvagedBytes(withoutTable(queue, "eventspool_queue"));
@@ -281,7 +281,7 @@ function salvaged(path: string): Saved {
   const to = join(directory.path, "events-new.db");
   try {
     const found = salvage(path, to);
-    const file = QueueFile.open(to, { role: "publisher", durability: "process", busyTimeoutMs: 1_000 });
+    const file = QueueFile.open(to, { role: "publisher" });
     const read = file.prepareFirst<[], number>("SELECT id FROM eventspool_event ORDER BY id");
     return {
       found,

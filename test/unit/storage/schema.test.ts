@@ -19,7 +19,7 @@ const KINDS: readonly {
   {
     name: "a queue's own file",
     open: (library, path) => {
-      QueueFile.open(path, { role: "producer", durability: "process", busyTimeoutMs: 1_000 }).close();
+      QueueFile.open(path).close();
       return library.open(path);
     },
   },

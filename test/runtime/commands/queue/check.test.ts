@@ -18,11 +18,7 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
   using spool = new Spool();
   spool.put(20);
   insertDeadLetters(spool, 1);
-  const db = QueueFile.open(spool.queue.file, {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 1_000,
-  });
+  const db = QueueFile.open(spool.queue.file);
   new LeaseTable(db, 1).claim(1, 4);
   const hour = 3_600_000;
   db.db.exec(`
@@ -57,11 +53,7 @@ test("finds what is wrong with a queue, and says what to do", LIMIT, async () =>
 
 test("finds a process that holds the write lock", LIMIT, async () => {
   using spool = new Spool();
-  const holder = QueueFile.open(spool.queue.file, {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 1_000,
-  });
+  const holder = QueueFile.open(spool.queue.file);
   holder.db.exec("BEGIN IMMEDIATE");
   const { code, stdout } = await queue(spool, ["check"]);
   holder.db.exec("COMMIT");

@@ -52,11 +52,7 @@ export async function json(
 
 /** Makes dead letters of `count` events, from `firstId` on. All before it must be claimed. */
 export function insertDeadLetters(spool: Spool, count: number, firstId: number = 1): void {
-  const file = QueueFile.open(spool.queue.file, {
-    role: "producer",
-    durability: "process",
-    busyTimeoutMs: 1_000,
-  });
+  const file = QueueFile.open(spool.queue.file);
   const leases = new LeaseTable(file, 60_000);
   for (let id = firstId; id < firstId + count; id++)
     deadLetter(leases, leases.claim(id - 1, id)!, { status: 422, response: `no noun in ${id}` });

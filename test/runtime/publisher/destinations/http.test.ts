@@ -4,8 +4,9 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { Webhook } from "standardwebhooks";
 import { parsePublisherConfig } from "../../../../src/config/publisher_config.ts";
 import type { Outcome } from "../../../../src/publisher/destinations/destination.ts";
-import { openDestination } from "../../../../src/publisher/destinations/destination.ts";
+import { openDestination } from "../../../../src/publisher/destinations/open_destination.ts";
 import { queueUuid } from "../../../support/batches.ts";
+import { iniOf, type Settings } from "../../../support/config.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { newQueue } from "../../../support/publisher.ts";
 import { type Answer, rejectingUrl, serveHttp, type TestServer } from "../../../support/servers.ts";
@@ -13,13 +14,9 @@ import { type Answer, rejectingUrl, serveHttp, type TestServer } from "../../../
 const NEVER = new AbortController().signal;
 const EVENTS = ['{"n":1}', '{"n":\n2}', '{"text":"é\\n"}'];
 
-type Settings = Readonly<Record<string, string>>;
-
 function open(settings: Settings) {
-  const lines = Object.entries({ destination: "http", "http.timeout": "60s", ...settings }).map(
-    ([key, value]) => `${key} = ${value}\n`,
-  );
-  return openDestination(parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} }));
+  const all = { destination: "http", "http.timeout": "60s", ...settings };
+  return openDestination(parsePublisherConfig(iniOf("event-publisher:main", all), { env: {} }));
 }
 
 /** Sends events of ids 101 and up, as often as asked, and gives the last outcome. */

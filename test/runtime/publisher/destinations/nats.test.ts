@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parsePublisherConfig } from "../../../../src/config/publisher_config.ts";
 import type { Destination, Outcome } from "../../../../src/publisher/destinations/destination.ts";
-import { openDestination } from "../../../../src/publisher/destinations/destination.ts";
+import { openDestination } from "../../../../src/publisher/destinations/open_destination.ts";
 import { EventQueue } from "../../../../src/queue/event_queue.ts";
+import { iniOf } from "../../../support/config.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { type NatsServer, NO_NATS, openNats, startNats } from "../../../support/nats.ts";
 import { RUNNING } from "../../../support/nats_publisher.ts";
@@ -18,8 +19,7 @@ const UUID = "0e3b2a44-5d1c-4c59-8a52-7b1f6e2d9c10";
 
 function open(server: NatsServer, settings: Settings = {}): Destination & AsyncDisposable {
   const all = { destination: "nats", "nats.servers": server.address, "nats.timeout": "60s", ...settings };
-  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-  const config = parsePublisherConfig(`[event-publisher:main]\n${lines.join("")}`, { env: {} });
+  const config = parsePublisherConfig(iniOf("event-publisher:main", all), { env: {} });
   const destination = openDestination(config);
   return Object.assign(destination, { [Symbol.asyncDispose]: () => destination.close() });
 }
@@ -130,7 +130,7 @@ test("a failure that concerns all is an outcome of its own", { skip }, async () 
   assert.ok(away.kind === "unavailable" && away.isTransport);
 });
 
-test("a publisher takes a queue to a stream, makes dead letters of what it rejects, and goes on when the server is back", {
+test("a publisher takes a queue to a stream, makes dead letters of what it rejects, and continues when the server is back", {
   skip,
 }, async () => {
   await using server = await startNats("max_payload: 50000");

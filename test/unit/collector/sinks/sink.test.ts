@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openSink } from "../../../../src/collector/sinks/sink.ts";
+import { openSink } from "../../../../src/collector/sinks/open_sink.ts";
 import { parseCollectorConfig } from "../../../../src/config/collector_config.ts";
 import { numberedBatch } from "../../../support/batches.ts";
 import { SINK_KINDS } from "../../../support/sinks.ts";
