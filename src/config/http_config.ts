@@ -232,12 +232,13 @@ function parseUrl(text: string): string {
   throw new ConfigurationError("expected https://host[:port][/path][?query]");
 }
 
-/** Words and numbers, such as `v1`, `_bulk` or `events-2026`: a secret does not look like that. */
-const PUBLIC_PART = /^(?:(?:[A-Za-z]?[a-z]{0,14}\d{0,4}|\d{1,8})(?:[-_.:]|$))*$/;
+/** A word or number between separators, as in `v1`, `_bulk` or `events-2026`: a secret does not look like that. */
+const PUBLIC_WORD = /^(?:[A-Za-z]?[a-z]{0,14}\d{0,4}|\d{5,8})$/;
 
 function withoutSecrets(url: string): string {
   const { origin, pathname, search } = new URL(url);
-  const parts = pathname.split("/").map((part) => (PUBLIC_PART.test(part) ? part : "[redacted]"));
+  const isPublic = (part: string): boolean => part.split(/[-_.:]/).every((word) => PUBLIC_WORD.test(word));
+  const parts = pathname.split("/").map((part) => (isPublic(part) ? part : "[redacted]"));
   return `${origin}${parts.join("/")}${search && "?[redacted]"}`;
 }
 
