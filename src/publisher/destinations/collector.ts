@@ -51,7 +51,8 @@ export function collectorProtocol(version: "2" | "2j", key: SigningKey): HttpPro
     },
     outcomeOf(response, sent) {
       const outcome = collectorOutcome(response, sent, isAccounted);
-      if (outcome.kind !== "accepted" && outcome.kind !== "partial") return outcome;
+      const isTaken = outcome.kind === "accepted" || outcome.kind === "partial";
+      if (!isTaken || !isSuccess(response.status)) return outcome; // others say nothing in 2xx, and name events in a 422
       if (readReport(response.text, sent.count) === "silent") {
         if (silentCount === 0) logSilent(response, sent);
         silentCount += sent.count;
