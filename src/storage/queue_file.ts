@@ -294,9 +294,9 @@ function rejectForeign(db: Database): void {
   throw new EventStorageError("NOT_A_QUEUE", db.name, problem);
 }
 
-/** A queue's file is never empty, so this one was cut off, and to begin a new queue in it would hide that. */
+/** A queue's file is never empty, so this one was truncated, and a new queue in it would hide that. */
 function emptyFile(path: string): EventStorageError {
-  const problem = `The queue file ${path} is empty: it was cut off, and what was in it is gone. Replace it by a copy if there is one, or remove it with its -wal and -shm to begin a new queue.`;
+  const problem = `The queue file ${path} is empty: it was truncated, and its events are lost. Restore a copy, or remove it with its -wal and -shm to begin a new queue.`;
   return new EventStorageError("EMPTY", path, problem);
 }
 
