@@ -166,7 +166,7 @@ const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
 
 /** Reads `destination = http`. @throws {ConfigurationError} */
 export function readHttpDestination(section: ConfigSection): HttpDestinationConfig {
-  const url = readSecret(section, "http.url", parseUrl);
+  const { url, shownUrl } = readUrl(section);
   const auth = readAuth(section, url);
   const isSigned = auth.kind === "standard-webhooks";
   const usual = isSigned ? "none" : "gzip";
@@ -181,7 +181,7 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
   return {
     kind: "http",
     url,
-    shownUrl: section.has("http.url_file") ? `${new URL(url).origin}/[redacted]` : withoutSecrets(url),
+    shownUrl,
     ...readHttpTransport(section, "http.", url),
     headers: readHeaders(section),
     ...readBody(section),
@@ -191,6 +191,18 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
     acceptedStatuses,
     rejectedStatuses,
   };
+}
+
+/** The whole URL from a file is a secret, else what looks like one. */
+function readUrl(section: ConfigSection): Pick<HttpDestinationConfig, "url" | "shownUrl"> {
+  if (section.has("http.url_file")) {
+    const url = readSecret(section, "http.url", parseUrl);
+    return { url, shownUrl: `${new URL(url).origin}/[redacted]` };
+  }
+  const url = section.read("http.url", parseUrl);
+  const shownUrl = withoutSecrets(url);
+  if (shownUrl.includes("/[redacted]")) readSecret(section, "http.url", parseUrl); // so that others may not read the file
+  return { url, shownUrl };
 }
 
 /** The message never shows the value: it may hold a secret. */

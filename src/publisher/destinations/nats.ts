@@ -12,10 +12,7 @@ import type {
   RejectedEvent,
   StoredEvent,
 } from "./destination.ts";
-
-/** As HTTP has them. */
-const BAD_REQUEST = 400;
-const TOO_LARGE = 413;
+import { BAD_REQUEST, TOO_LARGE } from "./http_response.ts";
 
 /**
  * Takes events to JetStream, a message each: its id is `QUEUE_UUID:ROW`, the same on every attempt, so that the stream

@@ -11,9 +11,7 @@ import type {
   RejectedEvent,
   StoredEvent,
 } from "./destination.ts";
-
-/** As HTTP has it. */
-const BAD_REQUEST = 400;
+import { BAD_REQUEST } from "./http_response.ts";
 
 /** Inserts events into a table whose key is the queue's UUID and the event's id, the same on every attempt. */
 export class PostgresDestination implements Destination {

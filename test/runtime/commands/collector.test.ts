@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
+import { checkAddress } from "../../../src/commands/running_service.ts";
 import { VERSION } from "../../../src/version.ts";
 import { NO_OPENSSL, TestAuthority } from "../../support/certificates.ts";
 import { assertRejection, type Result, runCommand } from "../../support/commands.ts";
@@ -379,6 +380,12 @@ test("--check finds what a start would: a missing directory, a taken port", LIMI
   assertRejection(await collector(["--check", absent]), /output: .*absent does not exist: create it/);
   const clash = configure(directory.path, `${key}listen = 127.0.0.1:${taken.port}\n`);
   assertRejection(await collector(["--check", clash]), /listen: cannot listen on .*the address is in use/);
+});
+
+test("several checks of one address at the same time pass", LIMIT, async () => {
+  const [port = 0] = await freePorts(1);
+  const check = (): Promise<void> => checkAddress({ host: "127.0.0.1", port }, "listen");
+  await Promise.all(Array.from({ length: 20 }, check));
 });
 
 test("--check passes beside a running collector, and --strict rejects warnings", LIMIT, async () => {

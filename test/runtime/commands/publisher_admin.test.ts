@@ -19,6 +19,10 @@ test(
   async () => {
     using spool = new Spool();
     await using collector = await ScriptedCollector.open();
+    collector.script = ({ numbers }) => ({
+      status: 200,
+      body: `{"accepted":${numbers.length},"duplicates":0}`,
+    });
     const args = spool.publisherArgs({
       "collector.hostname": `127.0.0.1:${collector.port}`,
       "admin.listen": "127.0.0.1:0",

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BACKOFF_BASE_MS, CircuitBreaker, StorageBreaker } from "../../../src/publisher/circuit_breaker.ts";
+import {
+  BACKOFF_BASE_MS,
+  backoffMs,
+  CircuitBreaker,
+  StorageBreaker,
+} from "../../../src/publisher/circuit_breaker.ts";
 import { PublisherCounts } from "../../../src/publisher/counts.ts";
 import { Ballast } from "../../../src/storage/ballast.ts";
 import { Checkpoints } from "../../../src/storage/wal.ts";
+import { BACKOFF_MAX_MS } from "../../../src/wire/retry_after.ts";
 import { eventually } from "../../support/eventually.ts";
+import fc from "../../support/fast_check.ts";
 import { type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 test("is closed until something fails", () => {
@@ -142,4 +149,24 @@ test("tries once more when it is stopped, and rejects with the last failure", as
   const settled = breakerOf(queue).retrySettle(failing(10), stop.signal);
   stop.abort();
   await assert.rejects(settled, /^Error: failure 2$/);
+});
+
+test("a backoff doubles its ceiling with each failure, up to a minute", () => {
+  const ceilings = Array.from({ length: 10 }, (_, index) => backoffMs(index + 1, { random: 1 }));
+
+  assert.deepEqual(ceilings, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+  assert.equal(ceilings[0], BACKOFF_BASE_MS);
+  assert.equal(backoffMs(Number.MAX_SAFE_INTEGER, { random: 1 }), BACKOFF_MAX_MS);
+});
+
+test("a backoff can be any time from zero to its ceiling", () => {
+  assert.equal(backoffMs(3, { random: 0 }), 0);
+  assert.equal(backoffMs(3, { random: 0.25 }), 500);
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 10_000 }), (failures) => {
+      const waitMs = backoffMs(failures);
+      assert.ok(waitMs >= 0 && waitMs < BACKOFF_MAX_MS, String(waitMs));
+      assert.notEqual(backoffMs(failures), waitMs, "two publishers do not come back at one time");
+    }),
+  );
 });

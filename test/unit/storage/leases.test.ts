@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DeadLetterTable } from "../../../src/storage/dead_letters.ts";
-import { type Lease, LeaseTable } from "../../../src/storage/leases.ts";
+import { type Lease, LeaseTable, PUT_TIMES } from "../../../src/storage/leases.ts";
 import { SubscriptionTable } from "../../../src/storage/subscriptions.ts";
 import { deadLetter } from "../../support/dead_letters.ts";
+import fc from "../../support/fast_check.ts";
 import { putEvents, type TestQueue, testQueue } from "../../support/queue_file.ts";
 
 test("claims the events above the cursor as one range and never writes their rows", () => {
@@ -361,4 +362,106 @@ test("ends a replay of which all events are in leases: they are sent anyway", ()
   claim(queue.leases, 0, 5);
   assert.equal(queue.leases.replayRange(), undefined);
   assert.equal(subscriptions.get("default").replayLeft, 0);
+});
+
+const REFUSAL = { status: 422, response: "no noun" };
+
+function idsIn({ events }: TestQueue): number[] {
+  return events.readWaiting({ fromId: 1, limit: 1_000 }).map(({ id }) => id);
+}
+
+function deadIdsIn({ file }: TestQueue): number[] {
+  return new DeadLetterTable(file).list({ limit: 1_000 }).map(({ id }) => id);
+}
+
+test("ends a lease event by event: delivered, dead, or given back", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 10);
+  const lease = queue.leases.claim(0, 8)!;
+
+  const dead = [{ id: 3, ...REFUSAL }];
+  assert.equal(queue.leases.settle(lease, { dead, kept: [4, 5, 8] }), 0);
+
+  assert.deepEqual(idsIn(queue), [4, 5, 8, 9, 10]);
+  assert.deepEqual(deadIdsIn(queue), [3]);
+  assert.deepEqual(
+    queue.leases.all().map(({ firstId, lastId, attempts }) => [firstId, lastId, attempts]),
+    [
+      [4, 5, 1],
+      [8, 8, 1],
+    ],
+  );
+  assert.equal(queue.events.depth(), 5);
+  assert.deepEqual(queue.leases.claimExpired()?.firstId, 4, "at once");
+  assert.equal(queue.leases.settle(lease, { dead: [], kept: [] }), undefined, "it is not ours any more");
+});
+
+test("counts each event, whether it is delivered, dead or kept", () => {
+  const fates = fc.array(fc.constantFrom("delivered", "dead", "kept"), { minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(fates, (fates) => {
+      using queue = testQueue();
+      putEvents(queue.events, fates.length + 1);
+      const lease = queue.leases.claim(0, fates.length)!;
+      const idsOf = (fate: string) => fates.flatMap((each, index) => (each === fate ? [index + 1] : []));
+
+      const dead = idsOf("dead").map((id) => ({ id, ...REFUSAL }));
+      queue.leases.settle(lease, { dead, kept: idsOf("kept") });
+
+      assert.deepEqual(idsIn(queue), [...idsOf("kept"), fates.length + 1]);
+      assert.deepEqual(deadIdsIn(queue), idsOf("dead"));
+      assert.equal(queue.events.depth(), idsOf("kept").length + 1);
+      const leased = queue.leases.all().reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0);
+      assert.equal(leased, idsOf("kept").length);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+/** Puts so many events, the nth of them at the time n, claims them all, and reads when they were put. */
+function putTimes(queue: TestQueue, count: number): readonly number[] {
+  putEvents(queue.events, count);
+  queue.file.db.exec("UPDATE eventspool_event SET put_at_ms = id");
+  return queue.leases.read(queue.leases.claim(0, count)!).putAtMs;
+}
+
+test("returns when each of a few events was put, in order", () => {
+  for (const count of [1, 2, PUT_TIMES - 1, PUT_TIMES]) {
+    using queue = testQueue();
+    assert.deepEqual(
+      putTimes(queue, count),
+      Array.from({ length: count }, (_, index) => index + 1),
+    );
+  }
+});
+
+test("returns when some of many events were put, evenly spread from the first to the last", () => {
+  for (const count of [PUT_TIMES + 1, 31, 1_000]) {
+    using queue = testQueue();
+    const times = putTimes(queue, count);
+    assert.deepEqual([times.length, times[0], times.at(-1)], [PUT_TIMES, 1, count]);
+    const steps = times.slice(1).map((time, index) => time - times[index]!);
+    assert.ok(Math.max(...steps) - Math.min(...steps) <= 1, `${steps}`);
+  }
+});
+
+test("tells when an event was put that is still there when others of its lease are not", () => {
+  using queue = testQueue();
+  putEvents(queue.events, 3);
+  const lease = queue.leases.claim(0, 3)!;
+  queue.file.db.exec(
+    "UPDATE eventspool_event SET put_at_ms = id; DELETE FROM eventspool_event WHERE id <> 2",
+  );
+  assert.deepEqual(queue.leases.read(lease).putAtMs, [2]);
+});
+
+test("counts the events ever put, whatever happened to them", async () => {
+  using queue = testQueue();
+  assert.equal(queue.events.state().newestId, 0);
+  putEvents(queue.events, 3);
+  assert.equal(queue.events.state().newestId, 3);
+  await queue.leases.ack(queue.leases.claim(0, 3)!);
+  putEvents(queue.events, 2);
+  const { newestId, depth } = queue.events.state();
+  assert.deepEqual({ newestId, depth }, { newestId: 5, depth: 2 });
 });
