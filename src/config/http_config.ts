@@ -167,6 +167,7 @@ const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
 /** Reads `destination = http`. @throws {ConfigurationError} */
 export function readHttpDestination(section: ConfigSection): HttpDestinationConfig {
   const { url, shownUrl } = readUrl(section);
+  warnOfLoss(section, url);
   const auth = readAuth(section, url);
   const isSigned = auth.kind === "standard-webhooks";
   const usual = isSigned ? "none" : "gzip";
@@ -193,6 +194,21 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
   };
 }
 
+/** Settings of ClickHouse with which it accepts events that it does not store. */
+const LOSSY_SETTINGS: ReadonlyMap<string, readonly [isLossy: RegExp, problem: string]> = new Map([
+  ["wait_for_async_insert", [/^(?:0|false)$/, "events are accepted before they are stored"]],
+  ["input_format_allow_errors_num", [/[1-9]/, "events that cannot be read are skipped without an error"]],
+  ["input_format_allow_errors_ratio", [/[1-9]/, "events that cannot be read are skipped without an error"]],
+]);
+
+function warnOfLoss(section: ConfigSection, url: string): void {
+  for (const [name, value] of new URL(url).searchParams) {
+    const [isLossy, problem] = LOSSY_SETTINGS.get(name) ?? [];
+    if (isLossy?.test(value))
+      section.warn("http.url", `has ${name}=${value}: ${problem}, and may be lost: leave it out`);
+  }
+}
+
 /** The whole URL from a file is a secret, else what looks like one. */
 function readUrl(section: ConfigSection): Pick<HttpDestinationConfig, "url" | "shownUrl"> {
   if (section.has("http.url_file")) {
@@ -216,12 +232,13 @@ function parseUrl(text: string): string {
   throw new ConfigurationError("expected https://host[:port][/path][?query]");
 }
 
-/** Words and numbers, such as `v1`, `_bulk` or `events-2026`: a secret does not look like that. */
-const PUBLIC_PART = /^(?:(?:[A-Za-z]?[a-z]{0,14}\d{0,4}|\d{1,8})(?:[-_.:]|$))*$/;
+/** A word or number between separators, as in `v1`, `_bulk` or `events-2026`: a secret does not look like that. */
+const PUBLIC_WORD = /^(?:[A-Za-z]?[a-z]{0,14}\d{0,4}|\d{5,8})$/;
 
 function withoutSecrets(url: string): string {
   const { origin, pathname, search } = new URL(url);
-  const parts = pathname.split("/").map((part) => (PUBLIC_PART.test(part) ? part : "[redacted]"));
+  const isPublic = (part: string): boolean => part.split(/[-_.:]/).every((word) => PUBLIC_WORD.test(word));
+  const parts = pathname.split("/").map((part) => (isPublic(part) ? part : "[redacted]"));
   return `${origin}${parts.join("/")}${search && "?[redacted]"}`;
 }
 
