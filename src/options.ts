@@ -4,7 +4,7 @@ import { anyOf, describe, didYouMean, errorName } from "./format.ts";
 
 /** What an option's value may be. */
 export interface OptionKind {
-  /** In words, behind "must be". */
+  /** In words, after "must be". */
   readonly expected: string;
   matches(value: unknown): boolean;
 }

@@ -13,7 +13,7 @@ import { type CollectorStatus, type KeyCounts, STATUS } from "./status.ts";
 
 /** Options of {@link collectorAdmin}. */
 export interface CollectorAdminOptions {
-  /** The token of `Authorization: Bearer TOKEN`, which every request but the probes needs. Default: none. */
+  /** The token of `Authorization: Bearer TOKEN`, which every request except the probes needs. Default: none. */
   readonly token?: string | undefined;
   /**
    * Whether only this machine can connect. Then, without a token, only requests to `localhost` or `127.0.0.1` are

@@ -70,9 +70,9 @@ export const STATUS: OptionKind = {
 
 /** The health of a collector, in a word and in sentences. */
 export interface CollectorHealth {
-  /** `degraded`: it stores batches, and someone should look at it soon. */
+  /** `degraded`: it stores batches, but somebody should check it soon. */
   readonly status: "ok" | "degraded" | "failing";
-  /** What someone should look at. Empty if the status is `ok`. */
+  /** What somebody should check. Empty if the status is `ok`. */
   readonly reasons: readonly string[];
 }
 
@@ -106,7 +106,7 @@ export class CollectorStatus {
   readonly batchEvents: Histogram = new Histogram(EVENTS);
   /** @internal Requests whose `Event-Ids` were ignored: their events may be stored twice. */
   readonly ignoredIds: Record<IgnoredIdsReason, number> = { malformed: 0, unsigned: 0, bad_mac: 0, clock: 0 };
-  /** The last time that ids were ignored for a reason that someone must look at. */
+  /** When ids were last ignored for a reason that somebody must check. */
   #lastIgnored:
     | { readonly atMs: number; readonly keyName: string; readonly reason: IgnoredIdsReason }
     | undefined;
@@ -194,7 +194,7 @@ export class CollectorStatus {
     return reasons;
   }
 
-  /** What someone should look at, though batches are stored. */
+  /** What somebody should check although batches are stored. */
   #warnings(): string[] {
     const reasons = this.sinkRisks().map((risk) => `The sink puts events at risk: ${risk}`);
     reasons.push(...this.#ignoredIds());

@@ -88,7 +88,7 @@ interface Surroundings {
   readonly stop: AbortSignal;
 }
 
-/** Serves each subscription that a configuration names, one after the other, and reports those that none does. */
+/** Serves the configured subscriptions, one after the other, and reports the others. */
 async function* adoptQueue(queue: string, surroundings: Surroundings): AsyncGenerator<Adopted> {
   const { directory, configFiles, stop } = surroundings;
   const untouched = { queue, subscription: DEFAULT_SUBSCRIPTION, delivered: 0, deadLetters: 0, left: 0 };

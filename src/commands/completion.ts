@@ -1,4 +1,4 @@
-/** `eventspool completion SHELL`: scripts that complete verbs and options, made of the table of verbs. */
+/** `eventspool completion SHELL`: scripts that complete verbs and options, generated from the table of verbs. */
 import { type Option, UsageError, type Verb } from "./queue/verb.ts";
 
 type Verbs = Readonly<Record<string, Verb>>;

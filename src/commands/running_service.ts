@@ -23,7 +23,7 @@ const logger = getLogger(["eventspool", "systemd"]);
 /** How long a server on a taken address has to answer, in milliseconds. */
 const ANSWER_MS = 10_000;
 
-/** How often an address is tried whose server is gone as soon as it is asked. */
+/** How often an address is tried whose server stops while it is asked. */
 const MAX_ATTEMPTS = 100;
 
 /** What a publisher, a collector and a check answer to `GET /livez`. */

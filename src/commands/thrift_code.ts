@@ -51,7 +51,7 @@ const MISSING = `the Apache Thrift compiler ("thrift") is not installed: apt-get
  * Generates the code of an IDL and of what it includes into `gen-nodejs` beside it, or into `target`: a `.cjs` and a
  * `.d.cts` file each. Needs the Apache Thrift compiler, 0.17 or later. Returns the paths of the files.
  *
- * @throws {ConfigurationError} the compiler is missing, or rejects the IDL, and has told why on stderr
+ * @throws {ConfigurationError} the compiler is missing, or rejects the IDL, and has reported why on stderr
  */
 function generateThriftCode(idl: string, target: string = join(dirname(idl), "gen-nodejs")): string[] {
   const scratch = mkdtempSync(join(tmpdir(), "eventspool-thrift-"));

@@ -119,7 +119,7 @@ export class NatsPublisher {
     }
   }
 
-  /** On each new connection, each minute, and soon after a check that told nothing. Publishing never waits for it. */
+  /** On each new connection, each minute, and soon after a check without a result. Publishing never waits for it. */
   #checkWhenDue(session: Session): void {
     const { session: last, dueAtMs = 0 } = this.#checked ?? {};
     if (last === session && performance.now() < dueAtMs) return;

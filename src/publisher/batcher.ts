@@ -4,7 +4,7 @@ import type { ClaimState, Lease, LeaseTable, ReclaimOptions } from "../storage/l
 /** The smallest batch size that a 413 can set, in bytes: smaller requests cost more than they carry. */
 export const MIN_LEARNT_BATCH_BYTES = 16_384;
 
-/** How long a batch size that a 413 has set takes to double again, in milliseconds: ten minutes. */
+/** How long after a 413 the reduced batch size doubles again, in milliseconds: ten minutes. */
 export const BATCH_REGROWTH_MS = 600_000;
 
 /** When a batch is sent. */

@@ -3,7 +3,7 @@
 /** With fewer requests in flight, the publisher's own work limits the speed, not the collector's latency. */
 const FIRST_LIMIT = 4;
 
-/** A response that takes this many times as long as the quickest one was queued at the collector. */
+/** A response that takes this many times longer than the fastest one was queued at the collector. */
 const SLOW_FACTOR = 2;
 
 /** How long the quickest response counts, in milliseconds: the latency to a collector may change. */

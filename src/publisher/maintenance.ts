@@ -19,7 +19,7 @@ const LAG_CHECK_MS = 1_000;
 /** How often skipped events are logged, in milliseconds: a subscription without a publisher skips some at each check. */
 const SKIP_LOG_MS = 60_000;
 
-/** How often an idle publisher looks whether there is something to trim, in milliseconds. */
+/** How often an idle publisher checks whether events can be trimmed, in milliseconds. */
 const TRIM_EVERY_MS = 250;
 
 /** The most chunks trimmed in a row on a disk that is nearly full: 10 ms. */
@@ -121,7 +121,7 @@ export class Maintenance {
     return false;
   }
 
-  /** An idle publisher is woken by each put, and would look each time. */
+  /** An idle publisher is woken by each put, and would check each time. */
   #trims(unclaimedForMs: number): boolean {
     const nowMs = performance.now();
     if (nowMs < this.#trimAtMs) return false;

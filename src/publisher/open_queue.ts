@@ -99,7 +99,7 @@ function openFile(path: string, config: PublisherConfig): QueueFile {
 }
 
 /**
- * Rejects a configuration whose version is not the one that the events are written for: the collector would reject each
+ * Rejects a configuration with another version than that of the events: the collector would reject each
  * event.
  *
  * @throws {ConfigurationError}

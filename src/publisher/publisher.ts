@@ -38,7 +38,7 @@ import { TIMINGS, type Timings, WakeableSleep } from "./waiting.ts";
  */
 const OTHER_COMMIT_MS = 20;
 
-/** How long to leave the file to others between two chunks of a trim, in milliseconds. */
+/** The pause between two chunks of a trim, for other users of the file, in milliseconds. */
 const TRIM_PAUSE_MS = 1;
 
 /** How often a batch that waits for more events is checked, in milliseconds: it may be full before it is due. */

@@ -34,7 +34,7 @@ export interface EncodeLimits {
 /**
  * The bytes of an event, as they are sent.
  *
- * @throws {EventSerializationError} the serializer throws or gives no bytes, or the event is a promise
+ * @throws {EventSerializationError} the serializer throws or returns no bytes, or the event is a promise
  * @throws {EventInvalidError} the schema rejects the event
  * @throws {EventTooLargeError} there are too many bytes
  */
@@ -188,7 +188,7 @@ type VersionedTable = Pick<EventTable, "batchVersion" | "setBatchVersion" | "dep
 
 /**
  * Remembers in the queue which version of a batch the serializer writes, if it says so, for the publisher. A queue that
- * is empty and has another version keeps it until the first event is put: to open it, only to look at it, changes nothing.
+ * is empty and has another version keeps it until the first event is put: opening it just to read it changes nothing.
  *
  * @param serialize what puts call: the serializer, or what checks events before it
  * @returns what puts are to call instead

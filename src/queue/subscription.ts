@@ -19,7 +19,7 @@ const MAX_BATCH_BYTES = 4_194_304;
 /** How long a batch may take until others may get it, in milliseconds. */
 const DEFAULT_LEASE_MS = 60_000;
 
-/** How often an idle consumer looks for events, should the watch of the file fail or a lease expire, in milliseconds. */
+/** How often an idle consumer checks for events, in case the watch of the file fails or a lease expires, in milliseconds. */
 const POLL_MS = 1_000;
 
 /** Options of {@link EventQueue.subscribe}. All are optional. */

@@ -67,7 +67,7 @@ export class Utf8Text {
     return true;
   }
 
-  /** Takes the end off. @param length what stays, in bytes */
+  /** Removes the end. @param length what remains, in bytes */
   cutTo(length: number): void {
     this.#length = length;
   }

@@ -105,7 +105,7 @@ const LINGER_MS = 5_000;
 
 /**
  * Serves `app` on `address`. A unix socket that nobody answers any more is replaced; the socket's
- * file goes away on close. A request that arrives too slowly is answered 408, one with headers of more than
+ * file is removed on close. A request that arrives too slowly is answered 408, one with headers of more than
  * {@link MAX_HEADER_BYTES} or {@link MAX_HEADERS} of them 431: on Bun, Deno and Node alike.
  *
  * @throws {ConfigurationError} (rejects) the address is in use, not permitted, or not of this machine; or the certificate

@@ -1,8 +1,8 @@
-/** The epochs of a queue: which UUID names which of its events in `Event-Ids`. */
+/** The epochs of a queue: the UUIDs of its events in `Event-Ids`. */
 import { beginEpoch, type Epoch } from "./identity.ts";
 import type { QueueFile } from "./queue_file.ts";
 
-/** For how long a rollback is worth a warning, in milliseconds: a day, so that someone sees it. */
+/** How long a rollback is reported, in milliseconds: a day, so that somebody sees it. */
 export const ROLLED_BACK_WARNING_MS = 86_400_000;
 
 /** The epochs of a queue. */

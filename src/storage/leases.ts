@@ -1,5 +1,5 @@
 /**
- * Leases: which publisher has which range of events.
+ * Leases: ranges of events that publishers have claimed.
  *
  * Claiming moves a cursor and writes one row, never the events themselves: the write lock is held
  * 18 us a batch (an `UPDATE ... RETURNING` of each event: 860 us).
@@ -15,13 +15,13 @@ export interface Lease {
   readonly id: number;
   readonly firstId: number;
   readonly lastId: number;
-  /** How often the range was claimed, this time included: the fencing token. */
+  /** How often the range was claimed, including this time: the fencing token. */
   readonly attempts: number;
-  /** How many of these attempts a destination may have received, this one included: 1 means that none has before. */
+  /** How many of these attempts a destination may have received, including this one: 1 means none before. */
   readonly sends: number;
 }
 
-/** A lease as others see it. */
+/** A lease as other processes see it. */
 export interface LeaseInfo extends Lease {
   readonly claimedAtMs: number;
   readonly expiresAtMs: number;
@@ -35,11 +35,11 @@ export interface LeasedEvents {
   readonly putAtMs: readonly number[];
 }
 
-/** What to do with each event of a lease; those that are not named are delivered. */
+/** What to do with the events of a lease; those that are not listed are delivered. */
 export interface EventOutcomes {
-  /** Those that become dead letters. */
+  /** The events that become dead letters. */
   readonly dead: readonly ({ readonly id: number } & Pick<DeadLetterCause, "status" | "response">)[];
-  /** The ids of those that are given back, in ascending order. */
+  /** The ids of the events that are given back, in ascending order. */
   readonly kept: readonly number[];
 }
 
@@ -59,7 +59,7 @@ export interface ClaimLimits extends Pick<ReclaimOptions, "except"> {
   readonly maxBytes: number;
 }
 
-/** What a publisher looks at before it claims: all of it at one moment. */
+/** What a publisher reads before it claims, in one statement. */
 export interface ClaimState {
   /** The cursor: the highest id that the subscription has claimed. */
   readonly claimedId: number;
@@ -88,7 +88,7 @@ const IS_EXPIRED = "(expires_at_ms <= ? OR claimed_at_ms > ?)";
 
 /** Claims ranges of events for a subscription, and settles them. */
 export class LeaseTable {
-  /** Which UUIDs name the events. */
+  /** The UUIDs of the events. */
   readonly epochs: EpochTable;
   readonly #file: QueueFile;
   readonly #subscription: string;
@@ -99,7 +99,7 @@ export class LeaseTable {
 
   /**
    * @param durationMs how long a claim holds unless it is settled, in milliseconds
-   * @param options whose leases they are, and how many dead letters it keeps
+   * @param options the subscription, and how many dead letters it keeps
    * @throws {EventStorageError} `NO_SUBSCRIPTION`
    */
   constructor(file: QueueFile, durationMs: number, options: DeadLetterOptions = {}) {
@@ -113,7 +113,7 @@ export class LeaseTable {
   }
 
   /**
-   * What there is to claim. It is one statement: while others put, each one has to read its pages again (20 to 80 us).
+   * What there is to claim, in one statement: while others put, each statement reads its pages again (20 to 80 us).
    *
    * @throws {EventStorageError} `NO_SUBSCRIPTION`: the subscription was removed
    */
@@ -135,7 +135,7 @@ export class LeaseTable {
     return this.#file.run(() => this.#sql.firstAfter.get(id)) ?? undefined;
   }
 
-  /** Sizes in bytes of the events above `id`, in order, read without a lock. Finish or break off before the next call. */
+  /** Sizes in bytes of the events above `id`, in order, read without a lock. Finish the iteration before the next call. */
   sizesAfter(id: number): IterableIterator<number> {
     return this.#sql.sizesAfter.iterate(id);
   }
@@ -151,11 +151,11 @@ export class LeaseTable {
 
   /**
    * Claims the events above the cursor up to `lastId`, or up to an event that is another subscription's alone.
-   * Undefined: another publisher moved the cursor first, or the first event was such a one; look again.
+   * Undefined: another publisher moved the cursor first, or the first event was another subscription's; try again.
    */
   claim(claimedId: number, lastId: number): Lease | undefined {
     const firstId = claimedId + 1;
-    // Without the lock: whose an event is does not change after its put.
+    // Without the lock: the subscription of an event does not change after its put.
     const endId = this.#file.run(() => this.#endOfMine(firstId, lastId));
     return this.#file.transaction(() => {
       const isOthers = endId < firstId;
@@ -203,7 +203,7 @@ export class LeaseTable {
     const find = oldestOnly ? findOldestExpired : fairly ? findFairly : findExpired;
     const found = this.#file.run(() => find.all(nowMs, futureMs)).find((id) => !except?.has(id));
     if (found === undefined) return undefined;
-    // A transaction, since get() alone gives the row and says nothing when the commit fails, on a full disk say.
+    // A transaction, because get() alone returns the row even if the commit fails, for example on a full disk.
     return this.#file.transaction(() =>
       this.#sql.renew.get(nowMs, nowMs + this.#durationMs, found, nowMs, futureMs),
     );
@@ -221,7 +221,7 @@ export class LeaseTable {
     }
   }
 
-  /** `again`: another process was faster, or an expired lease was too large and is two now. */
+  /** `again`: another process was faster, or an expired lease was too large and was split. */
   #claimNext(limits: ClaimLimits): Lease | "again" | undefined {
     const { except } = limits;
     const expired = this.claimExpired(except && { except });
@@ -255,8 +255,8 @@ export class LeaseTable {
   }
 
   /**
-   * How many of these events the destination may have from another subscription that sends to it: as many as the one has
-   * settled that has settled most of them.
+   * How many of these events the destination may have from another subscription that sends to it: the most that one of
+   * them has settled.
    */
   settledByOthers({ firstId, lastId }: IdBounds): number {
     const { settledByOthers } = this.#sql;
@@ -281,14 +281,14 @@ export class LeaseTable {
     return this.#file.run(() => this.#sql.each.all(firstId, lastId));
   }
 
-  /** Which spans have put a lease's events, as the column `trace` has them, each once, and at most `limit` of them. */
+  /** The spans that put a lease's events, as in the column `trace`, each once, at most `limit`. */
   traces({ firstId, lastId }: Lease, limit: number): string[] {
     return this.#file.run(() => this.#sql.traces.all(firstId, lastId, limit));
   }
 
   /**
-   * Removes the lease: its events are delivered. They stay in the file until they are trimmed: 20 us of the write lock,
-   * however many they are. False: the lease was lost to another publisher, which will deliver them again.
+   * Removes the lease: its events are delivered. They stay in the file until they are trimmed: 20 us of the write lock
+   * for any number. False: the lease was lost to another publisher, which will deliver them again.
    */
   ack({ id, attempts }: Lease): boolean {
     return this.#file.transaction(() => this.#remove(id, attempts));
@@ -339,7 +339,7 @@ export class LeaseTable {
     });
   }
 
-  /** Removes a lease that is ours still, and counts its events as settled. @param keptCount how many of them are not */
+  /** Removes a lease that is still ours, and counts its events as settled. @param keptCount how many of them are not */
   #remove(id: number, attempts: number, keptCount = 0): boolean {
     const lease = this.#sql.remove.get(id, attempts);
     if (lease === undefined) return false;
@@ -495,7 +495,7 @@ function readStatements(file: QueueFile) {
   };
 }
 
-/** The rest of a statement that makes a part of a lease a lease of its own, and gives it back. */
+/** The rest of a statement that makes a part of a lease a separate lease, and gives it back. */
 const FROM_MINE = `FROM eventspool_lease WHERE ${IS_MINE}`;
 const PART = "(subscription_id, first_id, last_id, claimed_at_ms, expires_at_ms, attempts, sends, is_replay)";
 
@@ -505,7 +505,7 @@ function settleStatements(file: QueueFile) {
       `DELETE FROM eventspool_lease WHERE ${IS_MINE}
        RETURNING first_id AS firstId, last_id AS lastId, is_replay AS isReplay`,
     ),
-    // Not by the time of day: if the clock was hours ahead, nobody could claim the lease for hours once it is set right.
+    // Not by the time of day: if the clock was hours ahead, the lease could not be claimed for hours after it was corrected.
     expire: file.prepare<[number, number, number]>(
       `UPDATE eventspool_lease SET expires_at_ms = claimed_at_ms, sends = ? WHERE ${IS_MINE}`,
     ),

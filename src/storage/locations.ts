@@ -363,6 +363,6 @@ export function networkFileSystemOf(
 export function rejectNetworkFileSystem(path: string): void {
   const name = networkFileSystemOf(dirname(path));
   if (name === undefined) return;
-  const problem = `The queue file ${path} is on a network file system (${name}), where SQLite's locks may not hold and events may be lost: use a local disk. If only one host ever uses it and its locks work, insist by queue.allow_network_file_system = true (option allowNetworkFileSystem).`;
+  const problem = `The queue file ${path} is on a network file system (${name}), where SQLite's locks may not hold and events may be lost: use a local disk. If only one host uses it and its locks work, set queue.allow_network_file_system = true (option allowNetworkFileSystem).`;
   throw new EventStorageError("NETWORK_FILE_SYSTEM", path, problem);
 }

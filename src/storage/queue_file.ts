@@ -49,7 +49,7 @@ export interface QueueFileOptions {
   readonly durability?: "process" | "power";
   /** How long a write waits for the lock, in milliseconds. Default: {@link DEFAULT_BUSY_TIMEOUT_MS}. */
   readonly busyTimeoutMs?: number;
-  /** The mode of a file that is made, such as 0o600. */
+  /** The mode of a new file, such as 0o600. */
   readonly fileMode?: number;
   /** Whether the file may be on a network file system. Default: false. */
   readonly allowNetworkFileSystem?: boolean;
@@ -59,7 +59,7 @@ export interface QueueFileOptions {
 export interface OutboxOptions {
   /** How long a write waits for the lock, in milliseconds. Default: {@link DEFAULT_BUSY_TIMEOUT_MS}. */
   readonly busyTimeoutMs?: number;
-  /** Whether nothing is to be written. Default: false. */
+  /** Whether to open it for reading only. Default: false. */
   readonly isReadOnly?: boolean;
 }
 
@@ -70,13 +70,13 @@ type OpenedOptions = Pick<QueueFileOptions, "busyTimeoutMs" | "durability"> & {
 
 /** An open queue file. Everything else in this folder works on one. */
 export class QueueFile {
-  /** Absolute path of the `.db` file. Where a link was given, that of what it leads to: SQLite has its -wal there. */
+  /** The absolute path of the `.db` file, with links resolved: SQLite has its -wal there. */
   readonly path: string;
   /** Prepares a statement, once. It goes through {@link run} or {@link transaction}. */
   readonly prepare: Database["prepare"];
-  /** As {@link prepare}, for a statement of which only the first column is wanted. */
+  /** As {@link prepare}, for a statement that returns only its first column. */
   readonly prepareFirst: Database["prepareFirst"];
-  /** The connection, for what names no table. */
+  /** The connection, for statements without a table. */
   readonly db: Database;
   /** Whether it was moved, copied or restored since it was last open: opening it has begun a new epoch. */
   readonly hasMoved: boolean;
@@ -84,7 +84,7 @@ export class QueueFile {
   readonly syncsCommits: boolean;
   /** Whether the file is a service's database, of which only the tables of the outbox are ours. */
   readonly isOutbox: boolean;
-  /** Readers and writers wait for different locks: a reader that succeeds says nothing of the write lock. */
+  /** Readers and writers wait for different locks: a reader that succeeds says nothing about the write lock. */
   readonly #readLock: LockWait;
   readonly #writeLock: LockWait;
   readonly #touch: Statement<[], unknown>;
@@ -96,7 +96,7 @@ export class QueueFile {
   readonly #transaction: Transaction;
 
   /**
-   * Opens the file, and makes or migrates it first where needed; several processes may do so at once.
+   * Opens the file, and creates or migrates it first if needed; several processes may do so at once.
    *
    * @throws {EventStorageError} the file is not a queue, is from a newer eventspool, is damaged, is on a network file
    * system, or cannot be used
@@ -178,7 +178,7 @@ export class QueueFile {
     this.#touch = this.prepare("UPDATE eventspool_queue SET max_events = max_events");
   }
 
-  /** Runs one statement that only reads. It waits where another process has locked out readers. @throws {EventStorageError} */
+  /** Runs one statement that only reads. It waits if another process has locked out readers. @throws {EventStorageError} */
   run<T>(statement: () => T): T {
     try {
       return this.#readLock.run(statement);
@@ -245,12 +245,12 @@ export class QueueFile {
     return { dbBytes: sizeOf(this.path), walBytes: sizeOf(`${this.path}-wal`) };
   }
 
-  /** Writes, and changes nothing. @throws {EventStorageError} it cannot be written, on a full disk say */
+  /** Writes without changing anything. @throws {EventStorageError} it cannot be written, for example on a full disk */
   checkWritable(): void {
     this.transaction(() => this.#touch.run());
   }
 
-  /** Closes the connection. Closing twice is fine. */
+  /** Closes the connection. A second call does nothing. */
   close(): void {
     this.db.close();
   }
@@ -294,15 +294,15 @@ function rejectForeign(db: Database): void {
   throw new EventStorageError("NOT_A_QUEUE", db.name, problem);
 }
 
-/** A queue's file is never empty, so this one was cut off, and to begin a new queue in it would hide that. */
+/** A queue's file is never empty, so this one was truncated, and a new queue in it would hide that. */
 function emptyFile(path: string): EventStorageError {
-  const problem = `The queue file ${path} is empty: it was cut off, and what was in it is gone. Replace it by a copy if there is one, or remove it with its -wal and -shm to begin a new queue.`;
+  const problem = `The queue file ${path} is empty: it was truncated, and its events are lost. Restore a copy, or remove it with its -wal and -shm to begin a new queue.`;
   return new EventStorageError("EMPTY", path, problem);
 }
 
 /**
- * SQLite opens a file that this process may not write as a read-only one, without a word, and it stays so
- * until it is opened again: every put would fail, whatever is done about the file's mode.
+ * SQLite silently opens a file that this process may not write as read-only, until it is opened again: every put would
+ * fail, even after the file's mode is corrected.
  */
 function rejectReadOnly(db: Database): void {
   try {
@@ -372,7 +372,7 @@ function fill(path: string): void {
   }
 }
 
-/** Links, since renaming would put a new file in the place of one that another process has made meanwhile. */
+/** Links, because a rename would replace a file that another process has created since. */
 function moveTo(path: string, temporary: string): void {
   try {
     linkSync(temporary, path);

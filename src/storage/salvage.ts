@@ -1,4 +1,4 @@
-/** Takes what can be read out of a damaged queue file, and makes a new queue of it. */
+/** Copies what is readable in a damaged queue file to a new queue. */
 import { existsSync, rmSync } from "node:fs";
 import { EventStorageError } from "../errors.ts";
 import type { IdRange } from "../wire/event_ids.ts";
@@ -6,23 +6,23 @@ import { type ColumnValue, DamagedFile, type Row, type Tree } from "./damaged_fi
 import { QueueFile } from "./queue_file.ts";
 import { DEFAULT_SUBSCRIPTION, isSubscriptionName, SETTLE_QUEUE } from "./subscriptions.ts";
 
-/** What was taken out of a damaged file. */
+/** What was copied from a damaged file. */
 export interface Salvaged {
-  /** How many events that are not delivered, as far as the file says that. */
+  /** The number of undelivered events, as far as the file shows that. */
   readonly waiting: number;
-  /** How many dead letters. */
+  /** The number of dead letters. */
   readonly deadLetters: number;
   /** The ids of events that are not known to be delivered, and cannot be read. */
   readonly missing: readonly IdRange[];
-  /** Whether the file still says what was delivered to each subscription. */
+  /** Whether the file still shows what was delivered to each subscription. */
   readonly knowsDelivered: boolean;
-  /** The subscriptions of which it does not: to them all events are taken to wait. */
+  /** The subscriptions for which it does not: all events are sent to them again. */
   readonly repeats: readonly string[];
-  /** Whether it still says which subscriptions there were; else some may be missing. */
+  /** Whether the file still shows all subscriptions; otherwise some may be missing. */
   readonly knowsSubscriptions: boolean;
-  /** Whether it still says the cap, the retention and whether the queue was paused; else they are those of a new queue. */
+  /** Whether the file still has cap, retention and pause; otherwise they are those of a new queue. */
   readonly knowsSettings: boolean;
-  /** Whether the file still says which UUIDs name its events; else a collector cannot know those that it has. */
+  /** Whether the file still has the UUIDs of its events; otherwise a collector does not recognize those that it has. */
   readonly knowsNames: boolean;
   /** How many pages the file should have, and how many it has. */
   readonly pages: { readonly expected: number; readonly found: number };
@@ -45,7 +45,7 @@ interface Subscription {
 /** The key of the subscription `default` where its row cannot be read: no row has it. */
 const NEW_DEFAULT = 0;
 
-/** A lease is claimed again as a whole: it must not be larger than a batch by much. */
+/** A lease is claimed again as a whole, so it must not be much larger than a batch. */
 const MAX_LEASE_BYTES = 500_000;
 const MAX_LEASE_EVENTS = 1_000;
 
@@ -54,8 +54,8 @@ const FIRST_TIME_MS = 1_577_836_800_000;
 const LAST_TIME_MS = 4_102_444_800_000;
 
 /**
- * Reads a damaged queue file, and writes what can be read to a new one. The events keep their ids and, where they can
- * be read, the UUIDs that name them, so that a collector that drops duplicates drops what it has. The damaged file is
+ * Reads a damaged queue file, and writes what is readable to a new one. The events keep their ids and, if they are
+ * readable, their UUIDs, so a collector that drops duplicates drops events that it has. The damaged file is
  * not changed.
  *
  * @throws {EventStorageError} `EXISTS`: there is a file at `to`; `NOTHING_FOUND`: no event and no dead letter could be read;
@@ -121,13 +121,16 @@ class Finder {
     return isWhole ? rows : undefined;
   }
 
-  /** Those rows of a small table that can be read. */
+  /** The readable rows of a small table. */
   readable(table: string): { readonly rows: Row[]; readonly isWhole: boolean } {
     const { leaves = [], isWhole = false } = this.#tree(table) ?? {};
     return { rows: leaves.flatMap((leaf) => [...this.#file.rows(leaf)]), isWhole };
   }
 
-  /** Those that the table leads to, and then those of any other page that is in use: the way there may be broken, and rows show by their looks what they are. */
+  /**
+   * The rows that the table leads to, then the rows of all other used pages: links between pages may be broken, and rows are
+   * recognized by their form.
+   */
   *#all(table: string): Generator<Row> {
     const { leaves = [], pages = new Set<number>() } = this.#tree(table) ?? {};
     for (const leaf of leaves) yield* this.#file.rows(leaf);
@@ -238,7 +241,7 @@ function write(to: string, { damaged, found, events, deadLetters }: Findings): S
   };
 }
 
-/** Whose a row is: that of the subscription `default` where its own cannot be read. */
+/** The subscription of a row; `default` if it is not readable. */
 function ownerOf(key: number, subscriptions: ReadonlyMap<number, Subscription>): number {
   if (subscriptions.has(key)) return key;
   return [...subscriptions].find(([, { name }]) => name === DEFAULT_SUBSCRIPTION)![0];
@@ -251,7 +254,7 @@ function retriedOf(found: Finder, subscriptions: ReadonlyMap<number, Subscriptio
   return new Map(known.map(({ id, columns }) => [id, Number(columns[1])]));
 }
 
-/** The highest id that was ever given, as far as anything in the file says so. */
+/** The highest id that was ever assigned, as far as the file shows it. */
 function newestIdOf(
   found: Finder,
   events: ReadonlyMap<number, Event>,
@@ -328,7 +331,7 @@ function unsettledOf(
   return [...leased, { firstId: claimedId + 1, lastId: newestId }];
 }
 
-/** What the queue's row says. */
+/** The contents of the queue's row. */
 interface Settings {
   readonly maxEvents: ColumnValue;
   readonly batchVersion: ColumnValue;
@@ -393,7 +396,7 @@ function writeRetried(file: QueueFile, subscriptionId: number, ids: readonly num
   for (const id of ids) insert.run(id, subscriptionId);
 }
 
-/** The events keep their names. What is put from now on gets new ones: the damaged part may have given its ids to others. */
+/** The events keep their UUIDs. New events get a new UUID: the damaged part may have assigned their ids to others. */
 function writeEpochs(file: QueueFile, epochs: readonly Row[], newestId: number): void {
   const insert = file.db.prepare<[number, string, string, number]>(
     "INSERT OR REPLACE INTO eventspool_epoch VALUES (?, ?, ?, ?)",
@@ -403,7 +406,7 @@ function writeEpochs(file: QueueFile, epochs: readonly Row[], newestId: number):
   insert.run(newestId + 1, crypto.randomUUID(), "moved", Date.now());
 }
 
-/** Returns its id. All that it has not settled, `ids`, is in leases that have expired: it may have been sent before. */
+/** Returns its id. Its unsettled events, `ids`, are in expired leases: they may have been sent before. */
 function writeSubscription(
   file: QueueFile,
   { name, lagLimitEvents, lagLimitMs }: Subscription,
@@ -451,7 +454,7 @@ function isIn(id: number, ranges: readonly IdRange[]): boolean {
   return ranges.some(({ firstId, lastId }) => firstId <= id && id <= lastId);
 }
 
-/** What is left of ranges without some ids. A damaged number can make a range of any length: ids are not counted one by one. */
+/** Ranges without some ids. A damaged number can make a range of any length, so ids are not visited one by one. */
 function gapsIn(ranges: readonly IdRange[], ids: readonly number[]): IdRange[] {
   const gaps: IdRange[] = [];
   let coveredId = 0; // ranges of several subscriptions overlap

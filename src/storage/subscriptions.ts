@@ -279,7 +279,7 @@ export class SubscriptionTable {
     return this.#file.transaction(() => {
       const subscription = this.get(name);
       if (subscription.replayLeft > 0) {
-        const problem = `subscription ${JSON.stringify(name)} replays events already (${subscription.replayLeft} are left): wait for its end, or stop it.`;
+        const problem = `subscription ${JSON.stringify(name)} is already replaying events (${subscription.replayLeft} are left): wait until it ends, or stop it.`;
         throw new ConfigurationError(problem);
       }
       const bounds = this.replayable(subscription, range);

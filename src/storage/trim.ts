@@ -116,7 +116,7 @@ export class Trimmer {
       if (way === "clear") return this.#clear() > 0;
       return (way === "delete" && this.#deleteChunk({ isWhole: !isQuiet }) > 0) || this.#measure(bounds);
     } catch (error) {
-      if (isBusy(error)) return false; // not idle, then
+      if (isBusy(error)) return false; // so it is not idle
       throw error;
     }
   }

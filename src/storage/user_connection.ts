@@ -169,7 +169,7 @@ function describeError(db: SqliteConnection, path: string, error: unknown): unkn
   if (!code?.startsWith("SQLITE_BUSY")) return toStorageError(error, path);
   const problem =
     code === "SQLITE_BUSY_SNAPSHOT"
-      ? "and a transaction that has read before cannot go on to write, since another process, its publisher say, wrote meanwhile: " +
+      ? "and a transaction that has already read cannot write, because another process, such as its publisher, has written since: " +
         "begin with BEGIN IMMEDIATE, as outbox.transaction() does, and run it again."
       : `for longer than this connection waits (busy_timeout: ${busyTimeoutMs(db)} ms), by another process: see which one holds it ` +
         "(its publisher, a stopped process, an open shell), and set PRAGMA busy_timeout = 5000 on the connection if it has less.";

@@ -18,7 +18,7 @@ import { toStorageError } from "./storage_error.ts";
 /** One frame of the WAL: a page and its header, in bytes. */
 const FRAME_BYTES = 4_096 + 24;
 
-/** From this size on, what can be moved is moved. A WAL that is moved completely is written from its start again. */
+/** From this size on, checkpoints move pages. After all are moved, the WAL is written from its start again. */
 const PASSIVE_FRAMES = Math.ceil(8_000_000 / FRAME_BYTES);
 
 /**
@@ -37,7 +37,7 @@ const LOW_DISK_FRAMES = 16;
 /** How often the free space is checked, in milliseconds: a check costs 40 us, which for every batch is 4 % of a drain. */
 const LOW_DISK_CHECK_MS = 100;
 
-/** An idle queue's WAL is cut to nothing from this size on, in bytes. */
+/** From this size on, an idle queue's WAL is truncated, in bytes. */
 const IDLE_BYTES = 1_048_576;
 
 type Mode = "NOOP" | "PASSIVE" | "RESTART" | "TRUNCATE";
@@ -107,7 +107,7 @@ export class Checkpoints {
   }
 
   #moveMost(): void {
-    // Most of it beside the puts, which RESTART locks out: 50 MB of it made a put wait 130 to 170 ms, now 35 to 65.
+    // Mostly while puts continue, which RESTART locks out: 50 MB of it made a put wait 130 to 170 ms, now 35 to 65.
     if (this.#run("PASSIVE") >= RESTART_FRAMES) {
       this.#run("PASSIVE"); // what was put during the first
       this.#restart();
@@ -169,7 +169,7 @@ export function compact(file: QueueFile): boolean {
     db.pragma("wal_checkpoint(TRUNCATE)"); // only now is the file smaller
     return true;
   } catch (error) {
-    if (isBusy(error)) return false; // not idle, then
+    if (isBusy(error)) return false; // so it is not idle
     throw toStorageError(error, file.path);
   }
 }
@@ -181,7 +181,7 @@ const SYNC_EVERY_MS = 100;
 export interface WalSyncOptions {
   /** Ends it. */
   readonly signal: AbortSignal;
-  /** Is called after each sync. */
+  /** Called after each sync. */
   readonly onSync?: () => void;
   /** Resolves when another process may have written. Default: it is checked ten times a second. */
   readonly written?: () => Promise<void> | undefined;
@@ -195,7 +195,7 @@ export interface WalSyncOptions {
  * Rejects when the disk fails.
  */
 export async function syncWal(file: QueueFile, { signal, onSync, written }: WalSyncOptions): Promise<void> {
-  // Changes when another connection has committed, and costs 2 us to look at. What this process
+  // Changes when another connection has committed, and costs 2 us to read. What this process
   // commits itself are acks: losing one brings a duplicate, not a loss.
   const dataVersion = file.db.prepareFirst<[], number>("PRAGMA data_version");
   await using wal = await openWal(file.path);
@@ -351,8 +351,8 @@ export class WalWatcher {
   /**
    * How long ago the -wal was written, in milliseconds; Infinity: not yet. A commit can be seen only
    * some time after its write: usually microseconds, but the first put after a checkpoint syncs in
-   * between, and a busy machine may halt it there (8 of 100 puts, when it was tried). So who wakes up
-   * and finds nothing looks again, and again after as long as it has waited already.
+   * between, and a busy machine may halt it there (measured: 8 of 100 puts). So a publisher that wakes
+   * up and finds nothing tries again, after as long as it has waited already.
    */
   quietForMs(): number {
     return performance.now() - this.#writtenAtMs;

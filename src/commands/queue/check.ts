@@ -298,7 +298,7 @@ function* examineCounters(file: QueueFile): Generator<Finding> {
   if (homeless > 0)
     yield problem(
       `${countOf(homeless, "event")} were claimed and are in no lease: they are never sent`,
-      "leases were deleted by hand: let the subscription go on from an event before them",
+      "leases were deleted by hand: move the subscription to an event before them (subscriptions seek)",
       "subscriptions list",
     );
 }

@@ -31,7 +31,7 @@ import {
   UNPROCESSABLE,
 } from "./http_response.ts";
 
-/** The longest `Event-Ids` that is sent, in bytes: servers take headers of 8 KiB. Where hundreds of rows were deleted by hand, they go unnamed. */
+/** The longest `Event-Ids`, in bytes: servers accept headers of 8 KiB. After hundreds of rows were deleted by hand, it is left out. */
 const MAX_EVENT_IDS_BYTES = 4_096;
 
 /** Speaks with an HTTP collector, such as `bun run collector`. */
@@ -89,7 +89,7 @@ function logMixed(count: number, { ranges }: SentEvents): void {
   });
 }
 
-/** Names the events. The signature has the time in it, and so is made again at each attempt. */
+/** Names the events. The signature includes the time, so it is made again on each attempt. */
 function eventIdsHeaders(ids: Parameters<typeof signEventIds>[0], key: SigningKey): HttpHeaders {
   if (ids.eventIds.length > MAX_EVENT_IDS_BYTES) return {};
   return {
@@ -127,7 +127,7 @@ function outcomeOfSuccess(response: HttpResponse, sent: SentEvents, isAccounted:
   return { kind: "accepted", ...(duplicates !== undefined && { duplicates }) };
 }
 
-/** What is at fault: an event, or what is between us and the collector. */
+/** What is at fault: an event, or a proxy between us and the collector. */
 function outcomeOfRejection(response: HttpResponse, sent: SentEvents): Outcome {
   const { status, text } = response;
   const foreign = foreignRejection(response, sent.count);
@@ -135,7 +135,7 @@ function outcomeOfRejection(response: HttpResponse, sent: SentEvents): Outcome {
   if (status === BAD_REQUEST && isMalformed(text) && sent.single !== undefined && isJson(sent.single))
     return misconfigured(response, "though the event is JSON: the request was damaged on its way, or by us");
   const report = status === UNPROCESSABLE ? readReport(text, sent.count) : "silent";
-  // One that does not account for each event, or says nothing of them, is about the batch as a whole.
+  // A response that does not account for each event is about the batch as a whole.
   if (typeof report === "string" || !report.rejected?.length) return rejectionOf(response);
   return partial(report.rejected, sent, report.duplicates);
 }

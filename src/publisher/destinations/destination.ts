@@ -1,5 +1,5 @@
 /**
- * A destination: where a publisher takes its events. The publisher leases, waits and settles; a destination delivers one
+ * A destination: where a publisher sends its events. The publisher leases, waits and settles; a destination delivers one
  * batch and reports the outcome.
  */
 

@@ -1,4 +1,4 @@
-/** A file of JSON lines, to look at what a service puts without a collector. */
+/** A file of JSON lines, to see what a service puts without a collector. */
 import { type FileHandle, open } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { DEFAULT_HTTP_TIMEOUT_MS } from "../../config/http_config.ts";
@@ -57,7 +57,7 @@ export class FileDestination implements Destination {
   }
 }
 
-/** Whether the last line is part of one, of a publisher that was killed, or a full disk: what follows must not become part of it. */
+/** Whether the last line is incomplete, after a kill or on a full disk: the next event must not become part of it. */
 async function isCutOff(file: FileHandle, size: number): Promise<boolean> {
   if (size === 0) return false;
   const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);

@@ -23,7 +23,7 @@ export interface SentEvents {
 /** Headers by their names. */
 export type HttpHeaders = Readonly<Record<string, string>>;
 
-/** How one kind of service takes events. */
+/** How one kind of service accepts events. */
 export interface HttpProtocol {
   /** As of a {@link Destination}. */
   readonly emptyBatchBytes: number;
@@ -51,7 +51,7 @@ export interface HttpProtocol {
 /** How a service is reached, and how bodies are compressed. */
 export interface HttpLocation extends HttpClientOptions {
   readonly url: string;
-  /** What people see of it. Default: all of it. */
+  /** The part that people see. Default: all of it. */
   readonly shownUrl?: string | undefined;
   /** 1 to 9; undefined: bodies are not compressed. */
   readonly gzipLevel: number | undefined;
@@ -196,7 +196,7 @@ class Encoder {
     this.#gzipLevel = gzipLevel;
   }
 
-  /** Whether what it returns is never the body itself. */
+  /** Whether its result is never the body itself. */
   get copies(): boolean {
     return this.#gzipLevel !== undefined;
   }
@@ -208,13 +208,13 @@ class Encoder {
     return { bytes: await gzip(body, { level, chunkSize: CHUNK_BYTES }), encoding };
   }
 
-  /** `Accept-Encoding` in a response says which bodies the server takes (RFC 9110, 12.5.3). */
+  /** `Accept-Encoding` in a response names the encodings that the server accepts (RFC 9110, 12.5.3). */
   learn({ acceptEncoding }: HttpResponse): void {
     if (acceptEncoding === undefined) return;
     this.#encoding = this.#mayBeZstd && ACCEPTS_ZSTD.test(acceptEncoding) ? "zstd" : "gzip";
   }
 
-  /** Whether a server behind the same URL does not take zstd, though another said so: then none gets it any more. */
+  /** Whether a server behind the same URL rejected zstd although another one accepts it: then none gets it any more. */
   isRejected(encoding: Encoding | undefined, { status }: HttpResponse): boolean {
     if (encoding !== "zstd" || status !== UNSUPPORTED_MEDIA_TYPE) return false;
     this.#mayBeZstd = false;
@@ -225,7 +225,7 @@ class Encoder {
 
 const ACCEPTS_ZSTD = /(?:^|,)\s*zstd\s*(?:,|$|;\s*q=(?:1|0\.\d*[1-9]))/i;
 
-/** What Bun, Deno and Node say when no connection could be made. */
+/** The errors of Bun, Deno and Node if no connection was made. */
 const CANNOT_CONNECT =
   /ConnectionRefused|FailedToOpenSocket|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|client error \(Connect\)/;
 
@@ -236,7 +236,7 @@ function transportFailure(url: string, error: unknown): Outcome {
   return { kind: "unavailable", reason, isTransport: true, ...(isUnsent && { isUnsent }) };
 }
 
-/** The message, and what it does not say: the code, or the reason in its cause. */
+/** The message, with the code or the reason of its cause if it does not contain them. */
 function describeTransportError(error: unknown): string {
   const { message, code, cause } = error as Error & { code?: unknown };
   const reason = (cause instanceof Error ? `${message}: ${cause.message}` : message).trim();
@@ -275,7 +275,7 @@ const MIN_BYTES = 524_288;
 class Scratch {
   readonly #free: Buffer[] = [];
 
-  /** `take` gives a buffer of so many bytes whose content is left over from before, until it is given back. */
+  /** `take` returns a buffer of so many bytes, with old content, until it is given back. */
   lend(): { take(bytes: number): Buffer; giveBack(): void } {
     let lent: Buffer | undefined;
     return {

@@ -1,5 +1,5 @@
 /**
- * POSTs to one URL. It uses a proxy and certificates when told to, and never those of the environment; it sends a body
+ * POSTs to one URL. It uses a proxy and certificates only if configured, never those of the environment; it sends a body
  * once only; and it tells a TLS fault by its code. `node:http` does so on Bun, Deno and Node, unlike `fetch`. Where Bun
  * has sessions of `fetch`, which do so too, they send what needs no proxy: 60 us of CPU a request instead of 240, and
  * 125 instead of 340 for 150 kB.
@@ -142,7 +142,7 @@ export class HttpClient {
   }
 }
 
-/** How `fetch` takes a response as it comes: redirects and encodings are not followed, and the timeout is ours. */
+/** Options of `fetch` for an unchanged response: redirects are not followed, nothing is decoded, and the timeout is ours. */
 const RAW = { redirect: "manual", decompress: false, timeout: false } as const;
 
 /** A `Bun.FetchSession`: `fetch` with connections of its own. Bun has it since 1.4.3. */
@@ -186,7 +186,7 @@ async function readStream(body: Response["body"], maxBytes: number): Promise<Beg
 /** The beginning of a body, and whether there is more of it. */
 type Beginning = Pick<HttpResponse, "text" | "isCut">;
 
-/** Collects at most so much of a body. One that is cut, hangs or is too long ends early: what it means is not decided here. */
+/** Collects at most so much of a body. A body that is cut, hangs or is too long ends early; its meaning is decided elsewhere. */
 class BeginningOfBody {
   readonly #chunks: Uint8Array[] = [];
   readonly #maxBytes: number;

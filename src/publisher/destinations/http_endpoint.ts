@@ -48,7 +48,7 @@ export function endpointProtocol(config: HttpDestinationConfig, queue: string): 
   };
 }
 
-/** Headers whose values are no secrets, and help to understand a response. */
+/** Headers whose values are not secret, and help to understand a response. */
 const PUBLIC_HEADER = /^(?:accept|content|user-agent)/i;
 
 /** Parameters of a URL whose values may be secrets. */
@@ -90,7 +90,7 @@ function authorization(auth: HttpAuth): Record<string, string> {
   return { Authorization: `Basic ${credentials.toString("base64")}` };
 }
 
-/** The longest id of a request, in characters: what services take as an `Idempotency-Key`. */
+/** The longest id of a request, in characters, that services accept as an `Idempotency-Key`. */
 const MAX_REQUEST_ID_CHARS = 255;
 
 /** The same for the same events, on each attempt. */
@@ -139,7 +139,7 @@ class BodyWriter {
   readonly #before: Buffer;
   readonly #between: Buffer;
   readonly #after: Buffer;
-  /** Texts, and between them what stands for something of the event. */
+  /** Texts, and between them the placeholders for parts of the event. */
   readonly #parts: readonly (Buffer | ((event: StoredEvent, queueUuid: string) => Uint8Array))[];
   readonly #isJoined: boolean;
 
@@ -247,7 +247,7 @@ const DATA_ERRORS = new Set([
   ...[6, 25, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 407, 441, 467, 675, 676, 691],
 ]);
 
-/** What older versions say of an unknown value of an Enum, and all of a wrong setting. */
+/** The message of older versions for an unknown value of an Enum, and of all for a wrong setting. */
 const BAD_ARGUMENTS = 36;
 
 function clickhouseCode({ text }: HttpResponse): number | undefined {

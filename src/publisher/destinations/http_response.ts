@@ -12,7 +12,7 @@ export interface HttpResponse {
   readonly contentType: string;
   /** The `Content-Encoding` header; empty: there is none. */
   readonly contentEncoding: string;
-  /** The `Accept-Encoding` header: how the server takes bodies (RFC 9110, 12.5.3); undefined: there is none. */
+  /** The `Accept-Encoding` header: the encodings that the server accepts (RFC 9110, 12.5.3); undefined: there is none. */
   readonly acceptEncoding: string | undefined;
   /** The `Retry-After` header, where there is one. */
   readonly retryAfter: string | null;
@@ -112,7 +112,7 @@ const PAGE_TYPE = /\b(?:html|xml)\b/i;
 /** The same by how it begins. */
 const PAGE = /^\s*</;
 
-/** A page behind something else, such as a warning of the program that made it; JSON may quote an event that has one. */
+/** A page after other text, such as a warning of the program that made it; JSON may quote an event that contains one. */
 const PAGE_WITHIN = /^\s*[^\s{[].*<(?:!doctype|html|head|body)\b/is;
 
 /** What a collector may send: JSON, text (ClickHouse's is tab-separated), and what frameworks call bytes of no known type. */

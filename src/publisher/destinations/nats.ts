@@ -16,7 +16,7 @@ import { BAD_REQUEST, TOO_LARGE } from "./http_response.ts";
 
 /**
  * Takes events to JetStream, a message each: its id is `QUEUE_UUID:ROW`, the same on every attempt, so that the stream
- * drops what it has. A whole batch a message is cheaper, and is dropped only if it comes again as it was.
+ * drops what it has. A message per batch is cheaper, and is dropped only if the batch is sent again unchanged.
  */
 export class NatsDestination implements Destination {
   readonly url: string;

@@ -15,7 +15,7 @@ import { endpointProtocol } from "./http_endpoint.ts";
 import { NatsDestination } from "./nats.ts";
 import { PostgresDestination } from "./postgres.ts";
 
-/** How the destination of each kind is made. */
+/** Creates the destination of each kind. */
 const DESTINATIONS: { readonly [Kind in DestinationConfig["kind"]]: Open<Kind> } = {
   collector: ({ version, key, ...location }, { batch }) => {
     const protocol = collectorProtocol(version, { name: key.name, secret: key.secret.reveal() });

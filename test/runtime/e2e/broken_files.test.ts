@@ -40,7 +40,7 @@ const BREAKAGES: readonly Breakage[] = [
     name: "is empty",
     breakIt: (file) => truncateSync(file),
     code: "EMPTY",
-    reason: /is empty: it was cut off/,
+    reason: /is empty: it was truncated/,
   },
   {
     name: "is cut off in its header",

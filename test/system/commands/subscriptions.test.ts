@@ -123,7 +123,7 @@ test(
     await eventually("the replay", async () => (await json(spool, ["subscriptions"]))[0]!.replay_left === 20);
     await stop(killed, "SIGKILL");
     const second = await queue(spool, ["replay", "--since", "1h"]);
-    assert.match(second.stderr, /replays events already \(20 are left\)/);
+    assert.match(second.stderr, /is already replaying events \(20 are left\)/);
 
     await using follower = start("src/commands/queue.ts", ["replay", "--directory", spool.directory]);
     await follower.line(/0 of 20/);

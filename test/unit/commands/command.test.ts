@@ -130,7 +130,7 @@ test("names a compiled program by its own file", () => {
   assert.equal(nameOf("/$bunfs/root/publisher", { ...compiled, cwd: "/opt" }), "./eventspool-publisher");
 });
 
-test("appends lines to a file behind a line that was cut off, and never to a file of the queue", () => {
+test("appends lines to a file after an incomplete line, and never to a file of the queue", () => {
   using spool = new Spool();
   const queue = { path: spool.queue.file } as Parameters<typeof openTarget>[1];
   for (const [before, after] of [
