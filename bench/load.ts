@@ -9,7 +9,7 @@ export interface Load {
   readonly inFlight: number;
 }
 
-/** Measured with events of 336 bytes at gzip level 1: what a request has besides its events, and what each adds. */
+/** Measured with events of 336 bytes at gzip level 1: what a request has without events, and what each event adds. */
 const REQUEST_BYTES = 630;
 const EVENT_BYTES = 119;
 

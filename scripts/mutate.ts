@@ -35,7 +35,7 @@ const FILE_LIMIT_S = 5;
 /** How long a test may wait, also on a busy machine. */
 const TEST_TIMEOUT_MS = 60_000;
 
-/** More than any round takes: what is left then waits for ever. */
+/** Longer than any round takes: what still runs then hangs. */
 const ROUND_TIMEOUT_MS = 1_800_000;
 
 interface Chosen extends Mutant {

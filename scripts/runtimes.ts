@@ -1,5 +1,5 @@
 /**
- * The other runtimes of the tests, besides the Bun that runs them, as pinned npm packages: `bun x deno@2.9.6 ...`.
+ * The other runtimes of the tests, in addition to the Bun that runs them, as pinned npm packages: `bun x deno@2.9.6 ...`.
  */
 export const DENO = "deno@2.9.6";
 export const NODE = "node@24.21.0";

@@ -12,7 +12,7 @@
  *   events.put(event);
  * } catch (error) {
  *   if (!EventError.is(error)) throw error;
- *   console.error(error.code, error.message); // the service goes on without this event
+ *   console.error(error.code, error.message); // the service continues without this event
  * }
  * ```
  */

@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 
-/** The part of `process.versions` that tells the runtimes apart: Bun and Deno have a Node version, too. */
+/** The part of `process.versions` that distinguishes the runtimes: Bun and Deno have a Node version, too. */
 export interface RuntimeVersions {
   readonly bun?: string | undefined;
   readonly deno?: string | undefined;

@@ -128,7 +128,7 @@ export class Children implements AsyncDisposable {
 
   /** Starts any program. */
   startCommand(name: string, command: readonly [string, ...string[]], env: NodeJS.ProcessEnv = {}): Child {
-    if (this.#isOver) throw new Error(`The demo is over: no ${name} is started.`);
+    if (this.#isOver) throw new Error(`The demo has ended: ${name} is not started.`);
     const all = { env: { ...this.#env, ...env }, onFailure: this.#failed.reject };
     const child = new Child(name, command, all);
     this.#children.push(child);

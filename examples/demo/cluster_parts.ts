@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Child, Children } from "./children.ts";
 import type { Host } from "./host.ts";
-import { STREAM } from "./nats_cluster.ts";
+import { freePorts, STREAM } from "./nats_cluster.ts";
 
 /** A collector. */
 export interface CollectorNode {
@@ -36,9 +36,10 @@ export class ClusterParts {
   }
 
   async startCollector(name: string): Promise<CollectorNode> {
+    const [port] = await freePorts(1); // the balancer still tries it when the collector is dead
     const config = this.#writeConfig(`${name}.ini`, [
       "[event-collector]",
-      "listen = 127.0.0.1:0",
+      `listen = 127.0.0.1:${port}`,
       `key.demo = ${this.#secret}`,
       "sink = nats",
       `nats.servers = ${this.#servers}`,

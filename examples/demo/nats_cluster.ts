@@ -157,8 +157,8 @@ cluster { name: demo, listen: "127.0.0.1:${ports[index + 3]}", routes: [${routes
   }
 }
 
-/** Different free ports, below those that systems give to clients: none of these gets one before its server listens. */
-async function freePorts(count: number): Promise<number[]> {
+/** Different free ports, below those that systems give to others: none of these gets one before or after its server. */
+export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
   while (ports.size < count) {
     const port = 5_000 + Math.floor(Math.random() * 5_000);

@@ -7,7 +7,7 @@ import { getRuntime, runtimePath } from "../../test/support/runtimes.ts";
 import { DENO, NODE, OLDEST_NODE } from "../runtimes.ts";
 import { changedTests } from "./changed_tests.ts";
 
-/** A command, with its environment besides ours. */
+/** A command, with variables that are added to our environment. */
 export interface Command {
   readonly program: string;
   readonly args: readonly string[];

@@ -13,7 +13,7 @@ const gunzipAsync = promisify(zlib.gunzip);
 const { zstdDecompressSync } = zlib; // undefined before Node 22.15
 const zstdDecompressAsync = zlib.zstdDecompress && promisify(zlib.zstdDecompress);
 
-/** What `Accept-Encoding` of a response tells publishers (RFC 9110, 12.5.3): Bun's, Deno's and Node's zlib know zstd, older ones do not. */
+/** `Accept-Encoding` of responses (RFC 9110, 12.5.3): zstd is there if this runtime's zlib has it. */
 export const ACCEPTED_ENCODINGS: string = zstdDecompressSync === undefined ? "gzip" : "zstd, gzip";
 
 /**
@@ -156,7 +156,7 @@ async function decompress(
   }
 }
 
-/** As much as the gzip trailer promises, which may be a lie; of zstd, as much as JSON usually shrinks. */
+/** For gzip, the size in its trailer, which may be wrong; for zstd, the usual compression of JSON. */
 function chunkBytes(
   compressed: Buffer,
   { encoding, maxBytes }: { readonly encoding: Encoding; readonly maxBytes: number },

@@ -13,7 +13,7 @@ export interface IngestDependencies {
   readonly status: CollectorStatus;
 }
 
-/** The facts about a batch besides its events. */
+/** The facts about a batch, apart from its events. */
 export interface BatchMeta {
   readonly version: RequestVersion;
   readonly keyName: string;

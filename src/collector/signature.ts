@@ -75,7 +75,7 @@ const NO_SECRET = randomBytes(32);
 
 /**
  * Parses `X-Signature`, and rejects an unknown key before the body is read. The response is the same as for a wrong
- * MAC. Its timing tells them apart, but names of keys are not secrets.
+ * MAC. The time that it takes differs, but names of keys are not secrets.
  *
  * @throws {HTTPException} 403 when there is no valid signature header, or the key is unknown
  */

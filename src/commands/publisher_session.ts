@@ -132,7 +132,7 @@ function openReadOnly(path: string, { file }: PublisherConfig): QueueFile {
   return QueueFile.openOutbox(path, { isReadOnly: true });
 }
 
-/** Options of a session besides its configuration. */
+/** Options of a session, in addition to its configuration. */
 export interface PublisherSessionOptions {
   readonly openTelemetry?: PublishTracing | undefined;
   /** The session that it replaces, if any: see {@link PublisherSession.open}. */

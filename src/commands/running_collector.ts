@@ -279,7 +279,7 @@ function unready(): Response {
 
 async function openAndCheck(config: SinkConfig): Promise<Sink> {
   const sink = await openSink(config);
-  sink.checkRisks?.().catch(() => {}); // servers that are away now are asked when they are back
+  sink.checkRisks?.().catch(() => {}); // servers that cannot be reached now are asked later
   return sink;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a publisher and a collector have in common as they run: how they start, what `--check` looks at besides the
+ * What a publisher and a collector have in common as they run: how they start, what `--check` examines in addition to the
  * configuration (whether a start would get what it needs; it changes nothing), and notifying systemd.
  */
 import { spawn } from "node:child_process";
@@ -22,6 +22,12 @@ const logger = getLogger(["eventspool", "systemd"]);
 
 /** How long a server on a taken address has to answer, in milliseconds. */
 const ANSWER_MS = 10_000;
+
+/** How often an address is tried whose server is gone as soon as it is asked. */
+const MAX_ATTEMPTS = 100;
+
+/** What a publisher, a collector and a check answer to `GET /livez`. */
+const ALIVE = '{"status":"ok"}';
 
 /** What a publisher and a collector do with a configuration. */
 interface Service<Config> {
@@ -92,29 +98,33 @@ export function checkFile(path: string, key: string): void {
  */
 export async function checkAddress(address: ListenAddress, key: string): Promise<void> {
   const { serveApp } = await import("../server/serve.ts");
-  try {
-    await (await serveApp({ fetch: () => new Response() }, address, { key })).close();
-  } catch (error) {
-    const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
-    if (code !== "EADDRINUSE" || !(await isOurs(address))) throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await (await serveApp({ fetch: () => new Response(ALIVE) }, address, { key })).close();
+    } catch (error) {
+      const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+      if (code !== "EADDRINUSE") throw error;
+      const answer = await askLivez(address);
+      if (answer === ALIVE) return;
+      // A server that is gone was another check.
+      if (answer !== undefined || attempt === MAX_ATTEMPTS) throw error;
+    }
   }
 }
 
-/** Whether what listens there answers `/livez` as a publisher and a collector do. */
-async function isOurs(address: ListenAddress): Promise<boolean> {
+/** What a server answers to `GET /livez`: nothing if it does not in time; undefined if it closes the connection, or is gone. */
+function askLivez(address: ListenAddress): Promise<string | undefined> {
   const where = "path" in address ? { socketPath: address.path } : { host: address.host, port: address.port };
   const asked = request({ ...where, path: "/livez", agent: false, timeout: ANSWER_MS });
-  asked.on("timeout", () => asked.destroy());
-  try {
-    const body = await new Promise<string>((resolve, reject) => {
-      asked.on("response", (response) => text(response).then(resolve, reject));
-      asked.on("error", reject);
-      asked.end();
+  return new Promise((resolve) => {
+    asked.on("response", (response) => void text(response).then(resolve, () => resolve(undefined)));
+    asked.on("error", () => resolve(undefined));
+    asked.on("timeout", () => {
+      resolve("");
+      asked.destroy();
     });
-    return body === '{"status":"ok"}';
-  } catch {
-    return false;
-  }
+    asked.end();
+  });
 }
 
 function statsOf(path: string, key: string): Stats {

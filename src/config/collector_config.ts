@@ -106,7 +106,7 @@ export interface CollectorConfig {
   /** The admin routes. */
   readonly admin: {
     /**
-     * `admin.listen`: where /health and /metrics are served; undefined for `off`. Default, `beside`: where batches are
+     * `admin.listen`: where /health and /metrics are served, or `off`. Default, `beside`: where batches are
      * received, if only this machine can connect or `admin.token` is set.
      */
     readonly listen: ListenAddress | "beside" | undefined;

@@ -31,7 +31,7 @@ export interface CollectorDestinationConfig extends HttpTransportConfig {
   readonly version: BatchVersion;
   /** The key that batches are signed with. */
   readonly key: {
-    /** `key.name`: the collector finds the key by it. */
+    /** `key.name`: the name by which the collector finds the key. */
     readonly name: string;
     /** `key.secret`, or what the file `key.secret_file` (ours) holds: the key that signs batches. */
     readonly secret: Secret;
@@ -43,7 +43,7 @@ export interface FileDestinationConfig {
   /** Always `file`. */
   readonly kind: "file";
   /**
-   * `file.path` (ours): as an absolute path. Relative in a configuration file, it is so to that file's directory.
+   * `file.path` (ours): the file, as an absolute path. In a configuration file, a relative path is relative to that file.
    * Default: `events.jsonl`.
    */
   readonly path: string;

@@ -32,8 +32,8 @@ export interface HttpTransportConfig {
   readonly proxy: Secret | "environment" | undefined;
   /**
    * `collector.tls_ca_file`, `collector.tls_cert_file`, `collector.tls_key_file`, `http.tls_ca_file`,
-   * `http.tls_cert_file`, `http.tls_key_file` (ours): who is trusted, and the certificate and key that the other side
-   * asks for, in PEM. Default: the authorities that the runtime trusts, and no certificate.
+   * `http.tls_cert_file`, `http.tls_key_file` (ours): the trusted authorities, and the certificate and key that the other
+   * side asks for, in PEM. Default: the authorities that the runtime trusts, and no certificate.
    */
   readonly tls: TlsFiles | undefined;
 }
@@ -112,7 +112,7 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
    * is `application/x-ndjson` or `application/json`, as `http.body` says.
    */
   readonly headers: Readonly<Record<string, Secret>>;
-  /** `http.body`: `ndjson`, an event a line; `json_array`; or `template`. Default: `ndjson`. */
+  /** `http.body`: `ndjson`, one event per line; `json_array`; or `template`. Default: `ndjson`. */
   readonly bodyKind: "ndjson" | "json_array" | "template";
   /**
    * `http.template.before`, `http.template.event`, `http.template.between`, `http.template.after`: the texts that make a
@@ -138,17 +138,17 @@ export interface HttpDestinationConfig extends HttpTransportConfig {
    */
   readonly compression: "gzip" | "none";
   /**
-   * `http.response`: what accepts a batch besides the status. `status`: nothing more, but a web page and a body that
+   * `http.response`: what accepts a batch, in addition to the status. `status`: nothing more, but a web page and a body that
    * reports a failure do not; `any`: any body but a web page, for a service that sends the events back; `clickhouse`: an
-   * empty body, and errors by their codes; `elasticsearch`: each event's status in the answer to a bulk request; `otlp`: no
-   * rejected records in the answer. Default: `status`.
+   * empty body, and errors by their codes; `elasticsearch`: each event's status in the response to a bulk request; `otlp`: no
+   * rejected records in the response. Default: `status`.
    */
   readonly response: "status" | "any" | "clickhouse" | "elasticsearch" | "otlp";
-  /** `http.accepted_statuses`: which statuses accept a batch, with commas between. Default: 2xx without 205 to 208 and 226. */
+  /** `http.accepted_statuses`: the statuses that accept a batch, separated by commas. Default: 2xx without 205 to 208 and 226. */
   readonly acceptedStatuses: readonly number[] | undefined;
   /**
-   * `http.rejected_statuses`: which statuses reject events, with commas between: the batch is halved down to the event at
-   * fault, which becomes a dead letter. All others are sent again, for ever. Default: 400, 413, 422.
+   * `http.rejected_statuses`: the statuses that reject events, separated by commas: the batch is halved down to the event at
+   * fault, which becomes a dead letter. All others are sent again, forever. Default: 400, 413, 422.
    */
   readonly rejectedStatuses: readonly number[];
 }
@@ -166,7 +166,7 @@ const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
 
 /** Reads `destination = http`. @throws {ConfigurationError} */
 export function readHttpDestination(section: ConfigSection): HttpDestinationConfig {
-  const url = readSecret(section, "http.url", parseUrl);
+  const { url, shownUrl } = readUrl(section);
   const auth = readAuth(section, url);
   const isSigned = auth.kind === "standard-webhooks";
   const usual = isSigned ? "none" : "gzip";
@@ -181,7 +181,7 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
   return {
     kind: "http",
     url,
-    shownUrl: section.has("http.url_file") ? `${new URL(url).origin}/[redacted]` : withoutSecrets(url),
+    shownUrl,
     ...readHttpTransport(section, "http.", url),
     headers: readHeaders(section),
     ...readBody(section),
@@ -191,6 +191,18 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
     acceptedStatuses,
     rejectedStatuses,
   };
+}
+
+/** The whole URL from a file is a secret, else what looks like one. */
+function readUrl(section: ConfigSection): Pick<HttpDestinationConfig, "url" | "shownUrl"> {
+  if (section.has("http.url_file")) {
+    const url = readSecret(section, "http.url", parseUrl);
+    return { url, shownUrl: `${new URL(url).origin}/[redacted]` };
+  }
+  const url = section.read("http.url", parseUrl);
+  const shownUrl = withoutSecrets(url);
+  if (shownUrl.includes("/[redacted]")) readSecret(section, "http.url", parseUrl); // so that others may not read the file
+  return { url, shownUrl };
 }
 
 /** The message never shows the value: it may hold a secret. */

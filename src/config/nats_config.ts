@@ -21,7 +21,7 @@ export type NatsLogin =
 export interface NatsConnectionConfig {
   /** `nats.servers`: `host:port`, one or more. The other servers of the cluster are found through them. */
   readonly servers: readonly string[];
-  /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`. Default: none. */
+  /** `nats.user` and `nats.password`, `nats.token`, `nats.nkey_seed` or `nats.credentials_file`: the login. Default: none. */
   readonly login: NatsLogin | undefined;
   /** `tls://` in `nats.servers`, or one of `nats.tls_ca_file`, `nats.tls_cert_file`, `nats.tls_key_file`: TLS is required. Default: as the server requires. */
   readonly tls: TlsFiles | undefined;

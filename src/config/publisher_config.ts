@@ -76,10 +76,10 @@ const DEAD_LETTERS_CEILING = 1_000_000;
 /** The largest size one can allow the dead letters, in bytes: 64 GiB. */
 const DEAD_LETTER_BYTES_CEILING = 68_719_476_736;
 
-/** The share of all events that may become dead letters until someone says otherwise. */
+/** The default share of all events that may become dead letters. */
 const DEFAULT_DEAD_LETTER_MAX_SHARE = 0.1;
 
-/** The size of a publisher's ballast until someone says otherwise, in bytes: 16 MiB. */
+/** The default size of a publisher's ballast, in bytes: 16 MiB. */
 export const DEFAULT_BALLAST_BYTES = 16_777_216;
 
 /** The largest ballast one can ask for, in bytes: 1 GiB. */
@@ -91,9 +91,9 @@ export interface MetricsConfig {
   readonly namespace: string;
   /** `metrics.endpoint`: the statsd server. Default: none, metrics are not sent. */
   readonly endpoint: HostPort | undefined;
-  /** `metrics.log_if_unconfigured`: whether to log metrics where there is no endpoint. Default: false. */
+  /** `metrics.log_if_unconfigured`: whether to log metrics if there is no endpoint. Default: false. */
   readonly logIfUnconfigured: boolean;
-  /** `metrics.swallow_network_errors`: has no effect, since metrics never disturb publishing here. Default: false. */
+  /** `metrics.swallow_network_errors`: has no effect: metrics never disturb publishing. Default: false. */
   readonly swallowNetworkErrors: boolean;
 }
 
@@ -111,7 +111,7 @@ export interface PublisherConfig extends QueueLocation {
     readonly maxAgeMs: number;
     /**
      * `batch.min_interval` (ours): how long after a batch the next one waits for more events, in milliseconds, unless
-     * it is full or `batch.max_age` is over. Default: 50 ms, so 20 requests a second at most until batches are full.
+     * it is full or `batch.max_age` has passed. Default: 50 ms, so 20 requests a second at most until batches are full.
      */
     readonly minIntervalMs: number;
     /** `batch.gzip_level` (ours): the gzip level, 1 to 9: 6 makes batches a third smaller for three times the CPU. Default: 1. */
@@ -135,50 +135,50 @@ export interface PublisherConfig extends QueueLocation {
   };
   /** Which subscription of the queue is published. */
   readonly subscription: {
-    /** `publisher.subscription` (ours): its name. Default: `default`, which each queue has. */
+    /** `publisher.subscription` (ours): the name of the subscription to publish. Default: `default`, which each queue has. */
     readonly name: string;
     /**
-     * `subscription.start` (ours): which event the subscription gets first, where the publisher is the one that adds it:
-     * `now` for the next one that is put, `oldest` for the oldest one in the file, an id, or a time such as
-     * `2026-05-01T12:00:00Z`. Default: `undefined`, the subscription must exist.
+     * `subscription.start` (ours): adds the subscription if it does not exist, beginning with this event: `now` for the
+     * next one that is put, `oldest` for the oldest one in the file, an id, or a time such as `2026-05-01T12:00:00Z`.
+     * Default: `undefined`, the subscription must exist.
      */
     readonly start: SubscriptionStart | undefined;
     /**
-     * `subscription.lag_limit` (ours): how far the subscription may lag behind, as a number of events or as a duration,
-     * before it skips events; `off`: it is required, so that puts are rejected instead. Default: `undefined`, what the
-     * queue's file says, and `off` in a subscription that is added.
+     * `subscription.lag_limit` (ours): how far the subscription may lag, as a number of events or as a duration, before
+     * it skips events; `off`: it never skips events, and puts are rejected instead. Default: `undefined`, what the
+     * queue's file says, and `off` for a new subscription.
      */
     readonly lagLimit: LagLimit | undefined;
   };
-  /** How long events stay that all subscriptions have. `undefined`: as the queue's file says, and in a new one not at all. */
+  /** How long delivered events stay. `undefined`: as the queue's file says; they do not stay in a new one. */
   readonly retention:
     | {
         /**
-         * `queue.retention` (ours): how long events stay in the file after they were put, though all subscriptions have
-         * them, in milliseconds; `off`: not. Default: what the queue's file says, if `queue.retention_bytes` is not set,
+         * `queue.retention` (ours): how long events stay in the file after they were put, even when all subscriptions
+         * have them, in milliseconds; `off`: they do not. Default: what the queue's file says, if `queue.retention_bytes` is not set,
          * and `off` in a new one.
          */
         readonly maxAgeMs: number | undefined;
         /**
-         * `queue.retention_bytes` (ours): how many bytes of such events stay, the newest; `off`: as many as there are
-         * with `queue.retention`. Default: what the queue's file says, if `queue.retention` is not set, and `off` in a
+         * `queue.retention_bytes` (ours): how many bytes of such events stay, the newest ones; `off`: no limit in
+         * addition to `queue.retention`. Default: what the queue's file says, if `queue.retention` is not set, and `off` in a
          * new one.
          */
         readonly maxBytes: number | undefined;
       }
     | undefined;
-  /** `publisher.concurrency` (ours): batches in flight at once, at most, 1 to 256. Default: 32. */
+  /** `publisher.concurrency` (ours): the most batches in flight, 1 to 256. Default: 32. */
   readonly concurrency: number;
   /**
-   * `publisher.drop_fields` (ours): fields that events are sent without, with commas between: `user.email, ip`, or field
-   * ids for Thrift events: `1.2`. A path leads through lists, too. Default: none.
+   * `publisher.drop_fields` (ours): fields that are dropped from events before they are sent, separated by commas:
+   * `user.email, ip`, or field ids for Thrift events: `1.2`. A path also works through lists. Default: none.
    */
   readonly dropFields: readonly string[];
-  /** `publisher.grace` (ours): how long a stop waits for what is in flight, in milliseconds. Default: 10 s. */
+  /** `publisher.grace` (ours): how long a stop waits for batches in flight, in milliseconds. Default: 10 s. */
   readonly graceMs: number;
   /** The admin routes. */
   readonly admin: {
-    /** `admin.listen` (ours): where the admin routes are served; `off`, here `undefined`: nowhere. Default: 127.0.0.1:9900. */
+    /** `admin.listen` (ours): where the admin routes are served, or `off`. Default: 127.0.0.1:9900. */
     readonly listen: ListenAddress | undefined;
     /**
      * `admin.token` (ours), or what the file `admin.token_file` holds: the token that requests to the admin routes must carry.
@@ -364,22 +364,22 @@ function parseNamespace(text: string): string {
 /** Where a publisher's queue is, and what the publisher does there. */
 export interface QueueLocation {
   /**
-   * `queue.directory` (ours): where the queue's file is, as an absolute path. Relative in a file, it is so to that
-   * file's directory. Default: `undefined`, `$EVENTSPOOL_DIR` and others: see `EventQueue`.
+   * `queue.directory` (ours): the directory of the queue's file, as an absolute path. In a configuration file, a relative
+   * path is relative to that file. Default: `undefined`, `$EVENTSPOOL_DIR` and others: see `EventQueue`.
    */
   readonly directory: string | undefined;
   /**
-   * `queue.file` (ours): a service's database whose outbox is published, as an absolute path. Relative in a file, it
-   * is so to that file's directory. Default: `undefined`, the queue has a file of its own in the directory.
+   * `queue.file` (ours): a service's database whose outbox is published, as an absolute path. In a configuration file, a
+   * relative path is relative to that file. Default: `undefined`, the queue has its own file in the directory.
    */
   readonly file: string | undefined;
-  /** `queue.file_mode` (ours): the mode of a queue file that the publisher makes. Default: 0600. */
+  /** `queue.file_mode` (ours): the mode of a queue file that the publisher creates. Default: 0600. */
   readonly fileMode: number;
   /** `queue.allow_network_file_system` (ours): whether the queue's file may be on NFS, SMB, FUSE, 9p, Ceph, ... Default: false. */
   readonly allowNetworkFileSystem: boolean;
   /**
-   * `queue.ballast` (ours): how much space is kept back for a full disk, in a file beside the queue's, in bytes;
-   * 0 if `off`. At most an eighth of the free space is taken. Default: 16 MiB, and none beside a service's database.
+   * `queue.ballast` (ours): how much space is reserved for a full disk, in a file beside the queue's, in bytes;
+   * 0 if `off`. It takes at most an eighth of the free space. Default: 16 MiB, and none beside a service's database.
    */
   readonly ballastBytes: number;
 }

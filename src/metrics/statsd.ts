@@ -181,7 +181,7 @@ export class UdpSender {
     this.#address = address;
   }
 
-  /** A publisher without the permission goes on without metrics. */
+  /** A publisher without the permission continues without metrics. */
   #isAllowed(address: LookupAddress): boolean {
     const missing = missingUdpPermission({ ...address, port: this.#endpoint.port });
     if (missing === undefined) return true;

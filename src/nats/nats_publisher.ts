@@ -58,7 +58,7 @@ export class NatsPublisher {
     const pending = new PendingMessages(messages);
     const { timeoutMs } = this.#config;
     const end = (reason: string): void => pending.end({ kind: "unavailable", reason, isTransport: true });
-    const cut = (): void => end("the grace time of the stop is over");
+    const cut = (): void => end("the grace time of the stop has ended");
     const late = (): void => end(`some messages got no response within ${timeoutMs} ms: see nats.timeout`);
     const timer = setTimeout(late, timeoutMs);
     stop.addEventListener("abort", cut, { once: true });

@@ -152,8 +152,8 @@ const RULES: readonly Rule[] = [
     "no_ack=true: it never acknowledges an event, so every event is sent again and again, and none leaves its queue. Set no_ack=false",
   ({ mirror }) =>
     mirror != null &&
-    "mirror: it copies another stream and takes no events. Send them to the stream that it copies",
-  ({ sealed }) => sealed === true && "sealed=true: it takes no more events. Send them to another stream",
+    "mirror: it copies another stream and accepts no events. Send them to the stream that it copies",
+  ({ sealed }) => sealed === true && "sealed=true: it accepts no more events. Send them to another stream",
   ({ storage }) =>
     storage === "memory" &&
     "storage=memory: acknowledged events are lost when its servers restart. Make it with storage=file",

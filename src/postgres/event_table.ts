@@ -33,7 +33,7 @@ interface AttemptFailure extends Failure {
   readonly isUnsent: boolean;
 }
 
-/** The result of work over a session, or why there is none. */
+/** The result of work in a session, or why it failed. */
 type Attempt<Result> =
   | { readonly result: Result; readonly failure?: undefined }
   | { readonly result?: undefined; readonly failure: AttemptFailure };
@@ -117,7 +117,7 @@ export class EventTable {
           `no answer within ${timeoutMs} ms: see postgres.timeout, and which server postgres.url names`,
         ),
       );
-    const cut = (): void => reject(new GivenUp("the grace time of the stop is over"));
+    const cut = (): void => reject(new GivenUp("the grace time of the stop has ended"));
     const timer = setTimeout(late, timeoutMs);
     stop.addEventListener("abort", cut, { once: true });
     if (stop.aborted) cut();
@@ -263,7 +263,7 @@ export interface Failure {
   /** `misconfigured`: someone must change something first. */
   readonly kind: "unavailable" | "misconfigured";
   readonly reason: string;
-  /** Whether events may be stored all the same: not each statement got a response. */
+  /** Whether events may be stored although it failed: not every statement got a response. */
   readonly isTransport: boolean;
 }
 

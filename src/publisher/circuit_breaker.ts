@@ -110,7 +110,7 @@ export class StorageBreaker {
     return this.#breaker.failures;
   }
 
-  /** The last failure, even if it is over; undefined: there was none. */
+  /** The last failure, even if it has ended; undefined: there was none. */
   get lastProblem(): PublisherProblem | undefined {
     return this.#lastProblem;
   }

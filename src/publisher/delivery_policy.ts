@@ -195,7 +195,7 @@ export class DeliveryPolicy {
     if (this.#batchSize.tooLarge(sizeBytes)) log.logShrunk(sizeBytes, this.#batchSize.bytes());
   }
 
-  /** The destination works. The log says when a failure is over, so that nobody looks for it. */
+  /** The destination works. The log says when a failure has ended. */
   #available(): void {
     const wasFailing = this.breaker.failures > 0;
     const failingForMs = this.breaker.failingForMs();

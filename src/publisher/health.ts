@@ -52,7 +52,7 @@ export interface PublisherStatus {
   readonly consecutiveStorageFailures: number;
   /** When the destination last accepted events, in Unix milliseconds; undefined: not since the start. */
   readonly lastSuccessAtMs: number | undefined;
-  /** The last problem, even if it is over; undefined: none since the start. */
+  /** The last problem, even if it has ended; undefined: none since the start. */
   readonly lastProblem: PublisherProblem | undefined;
   /** How the destination's own settings can lose or repeat accepted events, in a sentence or two each. */
   readonly destinationRisks: readonly string[];

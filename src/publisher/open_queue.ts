@@ -42,7 +42,7 @@ export function openQueue(
   }
 }
 
-/** Writes into the file what the configuration says of it, where the file says otherwise. */
+/** Writes the configuration's values into the file, where they differ. */
 function applySettings(config: PublisherConfig, events: EventTable, subscriptions: SubscriptionTable): void {
   if (config.maxQueueSize !== undefined) events.setMaxEvents(config.maxQueueSize);
   if (config.retention !== undefined) events.setRetention(config.retention);

@@ -427,7 +427,7 @@ function newer(
   return one.atMs > other.atMs ? one : other;
 }
 
-/** Options of a {@link Publisher}, besides its configuration. */
+/** Options of a {@link Publisher}, in addition to its configuration. */
 export interface PublisherOptions extends PublisherHooks, TransformOptions {
   /** The SQLite library of this process, as the `driver` of an EventQueue: that of the service, for its own outbox. */
   readonly driver?: DriverName | undefined;

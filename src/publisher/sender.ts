@@ -109,7 +109,7 @@ export class Sender {
   }
 }
 
-/** Of a transform, or of a destination that a service brings along: those may wait for ever. */
+/** Of a transform or a service's own destination, which may never end. */
 const NOT_PREPARED: Delivery = {
   sizeBytes: 0,
   send: async () => ({
@@ -146,7 +146,7 @@ async function within<Result>(
 async function attempt(delivery: Delivery, leaseMs: number, stop: AbortSignal): Promise<Outcome> {
   const outcome = (await within(leaseMs, delivery.send(stop))) ?? NO_OUTCOME;
   if (!stop.aborted || outcome.kind !== "unavailable") return outcome;
-  return { ...outcome, reason: "the grace time of the stop is over" };
+  return { ...outcome, reason: "the grace time of the stop has ended" };
 }
 
 function acceptedOf(outcome: Outcome, count: number): number {

@@ -1,6 +1,6 @@
 /**
- * What is done to events before they leave: a service's own function, and fields that are dropped. The queue's file keeps
- * them as they were put.
+ * How events are changed before they are sent: by a function of the service, and by dropping fields. The queue's file
+ * keeps them as they were put.
  */
 import type { PublisherCounts } from "./counts.ts";
 import type {
@@ -12,7 +12,7 @@ import type {
   StoredEvent,
 } from "./destinations/destination.ts";
 
-/** What a transform gets of an event besides its content. */
+/** What a transform knows about an event, apart from its content. */
 export interface TransformContext {
   /** The queue's name. */
   readonly queue: string;
@@ -20,35 +20,35 @@ export interface TransformContext {
   readonly id: number;
 }
 
-/** How events are changed before they leave. */
+/** How events are changed before they are sent. */
 export interface TransformOptions {
   /**
-   * Is given each event, parsed, and returns what is sent instead, or undefined or null: then the event is settled and not
-   * sent. It may return a promise. Integers beyond 2^53 are of type bigint. An event for which it throws, or that is not
-   * JSON, becomes a dead letter. It runs again at each attempt, and the file keeps the event as it was put. Default: none.
+   * Gets each event, parsed, and returns what is sent instead, or a promise of it. If it returns undefined or null, the
+   * event is settled without being sent. Integers beyond 2^53 are of type bigint. If it throws, or the event is not JSON,
+   * the event becomes a dead letter. It runs again on each attempt; the file keeps the event as it was put. Default: none.
    */
   transform?(event: unknown, context: TransformContext): unknown;
 }
 
-/** What is done to the events of a queue. */
+/** How the events of a queue are changed. */
 export interface TransformRules extends TransformOptions {
-  /** Paths of the fields that are dropped. */
+  /** The paths of the fields to drop. */
   readonly dropFields: readonly string[];
   readonly counts: PublisherCounts;
 }
 
-/** A destination that gets events as the rules say; the same where there are none. */
+/** A destination that gets the changed events; the given one if there are no rules. */
 export function withTransform(destination: Destination, rules: TransformRules): Destination {
   if (rules.transform === undefined && rules.dropFields.length === 0) return destination;
   return new TransformedDestination(destination, rules);
 }
 
-/** Events as they are sent, and what happened to the others of their batch. */
+/** The changed events of a batch, and what happened to the others. */
 interface Transformed {
   readonly events: readonly StoredEvent[];
   readonly failed: readonly RejectedEvent[];
   readonly dropped: number;
-  /** Of how many events a field was dropped. */
+  /** From how many events a field was dropped. */
   readonly redacted: number;
 }
 
@@ -132,7 +132,7 @@ class TransformedDestination implements Destination {
     return { body: Buffer.from(JSON.stringify(event)), isRedacted: true };
   }
 
-  /** What happened to the batch, with the events that were not sent. Where the others are sent again, so are these. */
+  /** The outcome of the batch, including the events that were not sent. If the others are sent again, so are these. */
   #settle(outcome: Outcome, { failed, dropped, redacted }: Transformed): Outcome {
     if (outcome.kind !== "accepted" && outcome.kind !== "partial") return outcome;
     const { counts } = this.#rules;
@@ -146,7 +146,7 @@ class TransformedDestination implements Destination {
 
 const NONE = { rejected: [], undelivered: [] } as const;
 
-/** As HTTP has it. */
+/** An HTTP status. */
 const UNPROCESSABLE = 422;
 
 function batchOf(batch: LeasedBatch, events: readonly StoredEvent[]): LeasedBatch {
@@ -179,7 +179,7 @@ const { rawJSON, isRawJSON } = JSON as unknown as {
   isRawJSON(value: unknown): boolean;
 };
 
-/** Keeps numbers that are not written as JavaScript writes them, such as `1.0` and integers beyond 2^53. */
+/** Keeps numbers that JavaScript writes differently, such as `1.0` and integers beyond 2^53. */
 const toRaw: Reviver = (_key, value, context) =>
   typeof value === "number" && context?.source !== undefined && String(value) !== context.source
     ? rawJSON(context.source)
@@ -198,8 +198,8 @@ function bigintToJson(_key: string, value: unknown): unknown {
 const THRIFT_TYPES = new Set(["tf", "i8", "i16", "i32", "i64", "dbl", "str", "rec", "map", "lst", "set"]);
 
 /**
- * Drops a field, in each item of a list on its way. A name may have dots itself. A path of numbers also leads through the
- * structs of Thrift's JSON, by their field ids. Returns whether there was one.
+ * Drops a field. If a list is on its path, the field is dropped in each item. A name may contain dots. In Thrift's JSON a
+ * path of numbers follows the field ids of structs. Returns whether a field was dropped.
  */
 function dropField(value: unknown, path: readonly string[]): boolean {
   if (typeof value !== "object" || value === null || isRawJSON(value)) return false;

@@ -32,7 +32,7 @@ export interface EncodeLimits {
 }
 
 /**
- * The bytes of an event, as they go on the wire.
+ * The bytes of an event, as they are sent.
  *
  * @throws {EventSerializationError} the serializer throws or gives no bytes, or the event is a promise
  * @throws {EventInvalidError} the schema rejects the event
@@ -60,7 +60,7 @@ const NO_BYTES = "was serialized to no bytes at all: nothing would reach the col
 /**
  * The bytes of all events.
  *
- * @throws what `encode` throws; an EventInvalidError says which event it is about
+ * @throws what `encode` throws; an EventInvalidError has the index of the event
  * @throws {EventSerializationError} the list cannot be read to its end
  */
 export function encodeAll<T>(events: readonly T[], encode: (event: T) => Uint8Array): Uint8Array[] {

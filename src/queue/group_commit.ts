@@ -23,7 +23,7 @@ const MAX_GROUP_EVENTS = 100;
  */
 const MAX_WAITING_BYTES = 67_108_864;
 
-/** About what a put that waits takes besides its body, in bytes: 600 on Bun, 1,100 on Node. */
+/** About what a put that waits takes in addition to its body, in bytes: 600 on Bun, 1,100 on Node. */
 const PUT_BYTES = 1_024;
 
 /** How soon a commit that found the file locked is tried again, in milliseconds. */

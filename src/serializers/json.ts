@@ -283,7 +283,7 @@ const MAX_ELEMENTS = 2 ** 22;
 const MANY_ELEMENTS = 64;
 
 /**
- * Whether an array has no members besides its elements. Only `inspect` finds out without visiting each element: it takes
+ * Whether an array has no members except its elements. Only `inspect` finds out without visiting each element: it takes
  * 0.8 us (Deno: 8 us), and within a put under Bun, where the CPU's caches hold other code, 6 us. Listing the names of
  * 1,000 elements takes 44 us, five times as long as JSON.stringify.
  */

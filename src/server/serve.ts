@@ -22,7 +22,7 @@ const MAX_HEADER_BYTES = 16_384;
 /** The most headers per request; a publisher sends a dozen. */
 const MAX_HEADERS = 100;
 
-/** Node's objects of a request, which an app gets besides it. */
+/** Node's objects of a request, which an app also gets. */
 export interface RequestEnv {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;

@@ -3,19 +3,19 @@ import type { EventTable } from "./events.ts";
 import type { QueueFile } from "./queue_file.ts";
 import { DEFAULT_SUBSCRIPTION, SubscriptionTable } from "./subscriptions.ts";
 
-/** How many dead letters are kept until someone says otherwise, in rows: the oldest make room for new ones. */
+/** The default limit of dead letters, in rows: beyond it the oldest are dropped. */
 export const MAX_DEAD_LETTERS = 10_000;
 
-/** How large the dead letters may grow until someone says otherwise, in bytes of bodies and responses: 64 MiB. */
+/** The default limit of dead letters, in bytes of bodies and responses: 64 MiB. */
 export const MAX_DEAD_LETTER_BYTES = 67_108_864;
 
 /** A dead letter without its body. */
 export interface DeadLetterSummary {
-  /** The id it had as an event. */
+  /** The id of the event. */
   readonly id: number;
   /** When it was put, in Unix milliseconds. */
   readonly putAtMs: number;
-  /** When it was found to be rejected by itself, in Unix milliseconds. */
+  /** When it became a dead letter, in Unix milliseconds. */
   readonly deadAtMs: number;
   /** How often its last lease was claimed. */
   readonly attempts: number;
@@ -33,7 +33,7 @@ export interface DeadLetter extends DeadLetterSummary {
   readonly body: Uint8Array;
 }
 
-/** Why an event is dead. */
+/** Why an event became a dead letter. */
 export interface DeadLetterCause {
   readonly status: number;
   readonly response: string;
@@ -41,9 +41,9 @@ export interface DeadLetterCause {
   readonly attempts: number;
 }
 
-/** Whose dead letters they are, and how many are kept; the oldest are dropped for new ones. */
+/** The subscription of the dead letters, and how many are kept; beyond that the oldest are dropped. */
 export interface DeadLetterOptions {
-  /** Whose. Default: those of the subscription `default`. */
+  /** The subscription. Default: `default`. */
   readonly subscription?: string;
   /** In rows. Default {@link MAX_DEAD_LETTERS}. */
   readonly maxCount?: number;
@@ -56,7 +56,7 @@ export interface DeadLetterTotals {
   readonly count: number;
   /** Their bodies and responses, in bytes. */
   readonly bytes: number;
-  /** How many have made room for newer ones, ever. */
+  /** How many were ever dropped for newer ones. */
   readonly droppedCount: number;
 }
 

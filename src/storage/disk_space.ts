@@ -17,7 +17,7 @@ import type { QueueFile } from "./queue_file.ts";
  */
 const MAX_RESERVE_BYTES = 4_194_304;
 
-/** What a put writes besides its body, in bytes: two or three pages and their headers. */
+/** What a put writes in addition to its body, in bytes: two or three pages and their headers. */
 const PUT_BYTES = 12_288;
 
 /** Checks from time to time whether a queue's disk has room for the next checkpoint. */

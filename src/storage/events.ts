@@ -1,4 +1,4 @@
-/** The event table: where put puts, and what is waiting. */
+/** The event table: puts, and the events that wait. */
 import { ageSeconds } from "../format.ts";
 import { DiskSpace } from "./disk_space.ts";
 import type { QueueFile } from "./queue_file.ts";
@@ -11,33 +11,33 @@ import {
 } from "./subscriptions.ts";
 
 /**
- * How many events a queue holds, in rows, until someone says otherwise.
+ * The default row cap of a queue.
  * Source: baseplate.py `baseplate/lib/events.py`, `MAX_QUEUE_SIZE`.
  */
 export const DEFAULT_MAX_EVENTS = 10_000;
 
-/** The largest row cap one can ask for, in rows: ids and counts stay exact as JavaScript numbers. */
+/** The largest row cap: ids and counts stay exact as JavaScript numbers. */
 export const EVENTS_CEILING = 1_000_000_000_000;
 
-/** What a queue file holds, at one moment. What a subscription has is the sum of all, unless it says otherwise. */
+/** The state of a queue file. Unless it says otherwise, a number is the sum of all subscriptions. */
 export interface QueueState {
-  /** The highest id ever assigned: how many events were ever put, counting one that was retried again. */
+  /** The highest id ever assigned: the number of puts, including retries of dead letters. */
   readonly newestId: number;
-  /** Events waiting and leased, of the required subscription that lags behind most. */
+  /** Waiting and leased events, of the required subscription that lags most. */
   readonly depth: number;
   /** The row cap. */
   readonly maxEvents: number;
-  /** Events in leases that have not expired: on their way to a destination. */
+  /** Events in leases that have not expired: they are being sent. */
   readonly leased: number;
-  /** Events that destinations rejected by themselves. */
+  /** Dead letters: events that destinations rejected. */
   readonly deadLetters: number;
   /** Their bodies and responses, in bytes. */
   readonly deadLetterBytes: number;
-  /** Dead letters that were dropped to make room for newer ones, ever. */
+  /** How many dead letters were ever dropped for newer ones. */
   readonly droppedDeadLetters: number;
-  /** Events that puts rejected, ever, by the reason. */
+  /** How many events puts ever rejected, by reason. */
   readonly rejectedPuts: RejectedPuts;
-  /** When it was last found out that the file had been rolled back in place, in Unix milliseconds; undefined: never. */
+  /** When a rollback of the file was last detected, in Unix milliseconds; undefined: never. */
   readonly rolledBackAtMs: number | undefined;
   /** When the oldest event was put that a required subscription has not settled, in Unix milliseconds; undefined when there is none. */
   readonly oldestPutAtMs: number | undefined;
@@ -45,11 +45,11 @@ export interface QueueState {
   readonly retention: Retention;
   /** The bodies of the events that are kept under a retention, in bytes; 0 without one. */
   readonly retainedBytes: number;
-  /** Each subscription by itself, the oldest first. */
+  /** Each subscription, the oldest first. */
   readonly subscriptions: readonly SubscriptionState[];
 }
 
-/** How long settled events stay in the file; with neither they do not. */
+/** How long settled events stay in the file. Without a limit they are removed. */
 export interface Retention {
   /** How long after they were put, in milliseconds. */
   readonly maxAgeMs?: number | undefined;
@@ -109,7 +109,7 @@ interface EventPage {
   readonly limit: number;
 }
 
-/** Why a put rejected an event: the queue was full, the event too large or not to be written, the file failed. */
+/** Why a put rejected an event: the queue was full, the event was too large or not serializable, or the file failed. */
 export type RejectionReason = "full" | "too_large" | "invalid" | "storage";
 
 /** Counts of rejected events. */
@@ -154,7 +154,7 @@ export type TraceOf = (body: Uint8Array) => string | undefined;
 /** How long counting waits for the lock, in milliseconds: a service must not stop for it. */
 const COUNTING_BUSY_TIMEOUT_MS = 10;
 
-/** Which version of a batch the events are for: what serializers that say so write. */
+/** The version of a batch that the events are for, if their serializer has one. */
 export const BATCH_VERSION: string = "SELECT batch_version AS batchVersion FROM eventspool_queue";
 
 export const SET_BATCH_VERSION: string = "UPDATE eventspool_queue SET batch_version = ?";
@@ -207,11 +207,11 @@ export const SET_MAX_EVENTS = "UPDATE eventspool_queue SET max_events = ? WHERE 
 const SET_RETENTION = `
   UPDATE eventspool_queue SET retention_ms = ?, retention_bytes = ?, measured_id = 0, retained_bytes = 0`;
 
-/** What the row cap is decided by. */
+/** The counters that the row cap depends on. */
 export interface Counters {
   /** The highest id ever assigned. */
   readonly newestId: number;
-  /** Events waiting and leased, of the required subscription that lags behind most. */
+  /** Waiting and leased events, of the required subscription that lags most. */
   readonly depth: number;
   /** The row cap. */
   readonly maxEvents: number;
@@ -264,7 +264,7 @@ export class EventTable {
     this.#addRejected = file.prepare<[RejectionReason, number]>(ADD_REJECTED);
   }
 
-  /** Which version of a batch the events are for; undefined: no serializer has said. @throws {EventStorageError} */
+  /** The version of a batch that the events are for; undefined: unknown. @throws {EventStorageError} */
   batchVersion(): BatchVersion | undefined {
     const read = this.#file.prepare<[], { batchVersion: BatchVersion | null }>(BATCH_VERSION);
     return this.#file.run(() => read.get())?.batchVersion ?? undefined;
@@ -297,7 +297,7 @@ export class EventTable {
   /**
    * Stores all events, in order, in one transaction, or none. False: they do not all fit.
    *
-   * @param traceOf tells the span that puts one @throws {EventStorageError}
+   * @param traceOf returns the span that puts an event @throws {EventStorageError}
    */
   putMany(bodies: readonly Uint8Array[], traceOf?: TraceOf): boolean {
     this.#checkFile(bodies.length, sizeOf(bodies));
@@ -313,7 +313,7 @@ export class EventTable {
    * Stores events in one transaction, in order, as far as they fit, and does not wait for the disk. Returns how
    * many did.
    *
-   * @param traceOf tells the span that puts one
+   * @param traceOf returns the span that puts an event
    * @param busyTimeoutMs how long to wait for the lock, if less than the file's own timeout; 0: not at all
    * @throws {EventStorageError}
    */
@@ -333,7 +333,7 @@ export class EventTable {
     return this.counters().depth;
   }
 
-  /** How many more events fit now; negative, if there are more than a lower cap allows; O(1). */
+  /** How many more events fit now; negative if the cap was lowered below the depth. O(1). */
   room(): number {
     const { depth, maxEvents } = this.counters();
     return maxEvents - depth;
@@ -349,9 +349,9 @@ export class EventTable {
     return this.counters().maxEvents;
   }
 
-  /** Changes the row cap for everyone who uses the file. Events above a lower cap stay. @throws {EventStorageError} */
+  /** Changes the row cap for all processes. Events above a lower cap stay. @throws {EventStorageError} */
   setMaxEvents(maxEvents: number): void {
-    if (this.maxEvents === maxEvents) return; // most often, and it takes no lock
+    if (this.maxEvents === maxEvents) return; // the usual case, without a lock
     this.#file.write(() => this.#setMaxEvents.run(maxEvents));
   }
 
@@ -361,10 +361,10 @@ export class EventTable {
     return { maxAgeMs: maxAgeMs ?? undefined, maxBytes: maxBytes ?? undefined };
   }
 
-  /** Changes how long settled events stay, for everyone who uses the file. @throws {EventStorageError} */
+  /** Changes how long settled events stay, for all processes. @throws {EventStorageError} */
   setRetention({ maxAgeMs, maxBytes }: Retention): void {
     const now = this.retention();
-    if (now.maxAgeMs === maxAgeMs && now.maxBytes === maxBytes) return; // most often, and it takes no lock
+    if (now.maxAgeMs === maxAgeMs && now.maxBytes === maxBytes) return; // the usual case, without a lock
     this.#file.write(() => this.#setRetention.run(maxAgeMs ?? null, maxBytes ?? null));
   }
 
@@ -429,7 +429,7 @@ export class EventTable {
     return this.#file.run(() => this.#read.all(fromId, toId, limit));
   }
 
-  /** What the row cap is decided by; O(1). */
+  /** The counters that the row cap depends on. O(1). */
   counters(): Counters {
     return this.#file.run(() => this.#counters.get()) as Counters;
   }

@@ -71,7 +71,7 @@ export interface ClaimState {
   readonly leaseCount: number;
   /** How many of them were released or have expired. */
   readonly expiredCount: number;
-  /** Where a replay goes on; null: there is none to claim from. */
+  /** Where a replay continues; null: there is none to claim from. */
   readonly replayNextId: number | null;
   /** The first id of the current epoch. */
   readonly epochFirstId: number;
@@ -79,7 +79,7 @@ export interface ClaimState {
   readonly pausedAtMs: number | null;
 }
 
-/** How far in the future a claim may lie before it means that the clock was set back, in milliseconds. */
+/** How far in the future a claim may be before it means that the clock was set back, in milliseconds. */
 const CLOCK_SLACK_MS = 5_000;
 
 const COLUMNS = "id, first_id AS firstId, last_id AS lastId, attempts, sends";
@@ -140,7 +140,7 @@ export class LeaseTable {
     return this.#sql.sizesAfter.iterate(id);
   }
 
-  /** How many events lie between two ids, both included, how many bytes they have together, and the last one's id. */
+  /** The number of events from one id to another, both included, their bytes, and the last one's id. */
   sum(firstId: number, lastId: number): { count: number; bytes: number; lastId: number } {
     return this.#file.run(() => this.#sql.sum.get(firstId, lastId)) as {
       count: number;

@@ -162,7 +162,7 @@ function directoryError(directory: string, cause: unknown): EventStorageError {
   return new EventStorageError(code, directory, problem, { cause });
 }
 
-/** Someone who may change a queue besides its users, and what to do about it. */
+/** Another user who may change a queue, and what to do about it. */
 export interface Exposure {
   readonly problem: string;
   readonly advice: string;
@@ -261,7 +261,7 @@ export function realPath(path: string): string | undefined {
   }
 }
 
-/** Whether it has names besides those under which it is made, which go away by themselves. */
+/** Whether it has further names, apart from those under which it is created, which are removed. */
 function hasLinks(path: string): boolean {
   const { nlink, ino } = statSync(path);
   if (nlink === 1) return false;
@@ -273,7 +273,7 @@ function inodeOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
-/** Linux tells; Deno may not read it, and would ask the person at the terminal. */
+/** On Linux only. Deno may not be allowed to read it, and would ask at the terminal. */
 function isMountPoint(path: string): boolean {
   if (process.versions.deno !== undefined) return false;
   try {
@@ -309,7 +309,7 @@ export function removeAbandoned(path: string): void {
   }
 }
 
-/** The files that are there of {@link temporaryPathFor} a path. @throws the system's error */
+/** The existing files of {@link temporaryPathFor} a path. @throws the system's error */
 function temporaryPathsOf(path: string): string[] {
   const directory = dirname(path);
   const own = basename(path);
@@ -328,7 +328,7 @@ export function diskOf(directory: string): StatsFs | undefined {
 }
 
 /**
- * File systems over a network or of another kernel, by the type that statfs tells (Linux: `linux/magic.h`, `statfs(2)`).
+ * File systems over a network or of another kernel, by the type that statfs returns (Linux: `linux/magic.h`, `statfs(2)`).
  * SQLite's WAL needs memory and locks that all users of the file share; there they may seem to work, and do not.
  */
 const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([

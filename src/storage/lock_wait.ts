@@ -46,7 +46,7 @@ export function isBusy(error: unknown): boolean {
 }
 
 /**
- * Runs `attempt` until it does not find the database busy, or `timeoutMs` is over; then the last
+ * Runs `attempt` until it does not find the database busy, or `timeoutMs` has passed; then the last
  * busy error is thrown. `attempt` must be one statement or one whole `BEGIN IMMEDIATE` transaction.
  */
 export function retryWhileBusy<T>(attempt: () => T, timeoutMs: number): T {
@@ -78,11 +78,11 @@ export class LockWait {
   }
 
   /**
-   * Runs `attempt` until it succeeds or fails otherwise than busy, or the time is over.
+   * Runs `attempt` until it succeeds, fails for another reason than busy, or the time has passed.
    *
    * @param attempt one statement, or one whole `BEGIN IMMEDIATE` transaction
    * @param timeoutMs less than the lock's own timeout, for what must not wait; 0: tries once
-   * @throws what `attempt` throws; the last busy error when the time is over
+   * @throws what `attempt` throws; the last busy error when the time has passed
    */
   run<T>(attempt: () => T, timeoutMs: number = this.#timeoutMs): T {
     try {

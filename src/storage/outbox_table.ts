@@ -15,7 +15,7 @@ import {
 } from "./events.ts";
 import { firstRow, type SqliteConnection, Transactions, withStorageErrors } from "./user_connection.ts";
 
-/** Puts events into the outbox of a database and tells how many there are. The tables must be there. */
+/** Puts events into the outbox of a database and counts them. The tables must exist. */
 export class OutboxTable {
   readonly #db: SqliteConnection;
   readonly #path: string;
@@ -100,7 +100,7 @@ export class OutboxTable {
     return this.counters().depth;
   }
 
-  /** Changes the row cap for everyone who uses the outbox. @throws {EventStorageError} */
+  /** Changes the row cap for all processes. @throws {EventStorageError} */
   setMaxEvents(maxEvents: number): void {
     if (this.counters().maxEvents === maxEvents) return;
     this.#transactions.write(() => this.#db.prepare(SET_MAX_EVENTS).run(maxEvents));

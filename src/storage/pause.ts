@@ -21,7 +21,7 @@ export class Pause {
     return this.#file.run(() => this.#get.get()) ?? undefined;
   }
 
-  /** Pauses the queue, or lets it go on. @throws {EventStorageError} */
+  /** Pauses or resumes the queue. @throws {EventStorageError} */
   set(isPaused: boolean): void {
     this.#file.write(() => this.#set.run(isPaused ? Date.now() : null));
   }

@@ -14,7 +14,7 @@ export const PRESENCE_EVERY_MS = 1_000;
 /** A publisher that has not shown itself for so long is dead, or hangs, in milliseconds. */
 const PRESENCE_EXPIRES_MS = 5_000;
 
-/** What a publisher says about itself. No events, responses or secrets: everyone who may read the directory sees it. */
+/** What a publisher says about itself. No events, responses or secrets: every user who may read the directory sees it. */
 export interface PresenceReport {
   readonly health: string;
   /** What speaks against `ok`, a sentence each. */
@@ -34,7 +34,7 @@ export interface SeenPublisher {
   readonly report: (PresenceReport & { readonly pid: number; readonly version: string }) | undefined;
 }
 
-/** A publisher's sign of life. If it fails, publishing goes on without. */
+/** A publisher's sign of life. If it fails, publishing continues without it. */
 export class Presence {
   readonly #path: string;
   /** What the names of temporary files begin with: short enough for the longest names. */

@@ -122,7 +122,7 @@ export class QueueFile {
   }
 
   /**
-   * Opens a file that is there for reading, and changes nothing in it, not even its version.
+   * Opens an existing file for reading, and changes nothing in it, not even its version.
    *
    * @param busyTimeoutMs how long to wait for others that open or recover it, in milliseconds
    * @throws {EventStorageError} as {@link open}; also for a file that is empty or of an older version
@@ -217,7 +217,7 @@ export class QueueFile {
   }
 
   /**
-   * Checks, once a second at most, that the path and its -wal still lead to these files. SQLite goes on writing
+   * Checks, once a second at most, that the path and its -wal still lead to these files. SQLite continues to write
    * to a file that was removed, and events that are put there are lost. Returns whether it has checked.
    *
    * @throws {EventStorageError} `MOVED`: it does not
@@ -339,7 +339,7 @@ export function makeFile(path: string, mode: number): void {
   try {
     closeSync(openSync(temporary, "wx", 0o600));
     fill(temporary);
-    chmodSync(temporary, mode); // the umask may have taken away what was asked for
+    chmodSync(temporary, mode); // the umask may have removed permissions
     moveTo(path, temporary);
   } catch (error) {
     // Another process was first, or no file can be made here: then SQLite says so when it opens it.

@@ -24,7 +24,7 @@ export interface Salvaged {
   readonly knowsSettings: boolean;
   /** Whether the file still says which UUIDs name its events; else a collector cannot know those that it has. */
   readonly knowsNames: boolean;
-  /** How many pages the file should have, and how many are there. */
+  /** How many pages the file should have, and how many it has. */
   readonly pages: { readonly expected: number; readonly found: number };
 }
 

@@ -80,7 +80,7 @@ export function prepareSchema(
   path: string,
   migrations: readonly string[] = MIGRATIONS,
 ): void {
-  if (!needsSchema(db, path, migrations)) return; // most often, and it takes no lock
+  if (!needsSchema(db, path, migrations)) return; // the usual case, without a lock
   withStorageErrors(db, path, () =>
     new Transactions(db, path).run(() => {
       if (needsSchema(db, path, migrations)) createOrUpgrade(db, migrations); // else another process was first

@@ -3,19 +3,19 @@ import { ConfigurationError, EventStorageError } from "../errors.ts";
 import { didYouMean } from "../format.ts";
 import type { QueueFile } from "./queue_file.ts";
 
-/** The subscription that each queue begins with, and that a publisher serves unless it names another. */
+/** The subscription that each new queue has, and that publishers serve by default. */
 export const DEFAULT_SUBSCRIPTION = "default";
 
 /** The longest name of a subscription, in characters. */
 const MAX_NAME_CHARS = 100;
 
 /**
- * Which event a subscription gets first: the next one that is put, the oldest one in the file, the one with this id,
- * or the first one that was put at this time or later.
+ * The first event of a subscription: the next event that is put, the oldest event in the file, the event with this id, or
+ * the first event that was put at this time or later.
  */
 export type SubscriptionStart = "now" | "oldest" | number | Date;
 
-/** How far a best-effort subscription may lag behind before it skips events; with neither it is required. */
+/** How far a best-effort subscription may lag before it skips events. Without a limit the subscription is required. */
 export interface LagLimit {
   /** In events. */
   readonly maxEvents?: number | undefined;
@@ -27,31 +27,31 @@ export interface LagLimit {
 export interface SubscriptionState {
   /** Unique in its queue. */
   readonly name: string;
-  /** Whether it holds the row cap: puts are rejected before it would miss an event. Else it is best-effort. */
+  /** Whether puts are rejected before it would miss an event. Otherwise it is best-effort, and skips events. */
   readonly isRequired: boolean;
-  /** How many events a best-effort one may lag behind; undefined: no such limit. */
+  /** How many events it may lag; undefined: no limit. */
   readonly maxLagEvents: number | undefined;
-  /** How old its oldest event may become, in milliseconds; undefined: no such limit. */
+  /** How old its oldest event may be, in milliseconds; undefined: no limit. */
   readonly maxLagMs: number | undefined;
   /** The highest id it has claimed. */
   readonly claimedId: number;
-  /** Its events, waiting and leased; those of a replay do not count. */
+  /** Its waiting and leased events, without those of a replay. */
   readonly depth: number;
-  /** Those in leases that have not expired: on their way. */
+  /** Its events in leases that have not expired: they are being sent. */
   readonly leased: number;
   /** When the oldest of them was put, in Unix milliseconds; undefined: there is none. */
   readonly oldestPutAtMs: number | undefined;
-  /** Events that it never got, since it lagged too far behind, ever. */
+  /** How many events it ever skipped because it lagged too far. */
   readonly skipped: number;
   /** When it skipped events last, in Unix milliseconds; undefined: never. */
   readonly skippedAtMs: number | undefined;
-  /** How many ids of a replay are yet to be sent again. */
+  /** How many ids of a replay are still to be sent. */
   readonly replayLeft: number;
-  /** Events that its destination rejected by themselves. */
+  /** Its dead letters: events that its destination rejected. */
   readonly deadLetters: number;
   /** Their bodies and responses, in bytes. */
   readonly deadLetterBytes: number;
-  /** Dead letters that were dropped to make room for newer ones, ever. */
+  /** How many dead letters were ever dropped for newer ones. */
   readonly droppedDeadLetters: number;
 }
 
@@ -86,7 +86,7 @@ export const SETTLE_QUEUE: string = `
   UPDATE eventspool_queue
   SET settled_count = (SELECT min(settled_count) FROM eventspool_subscription WHERE ${IS_REQUIRED})`;
 
-/** What must not be trimmed of what all subscriptions have claimed: what lies in a lease, or in what is left of a replay. */
+/** Events that all subscriptions have claimed and that must not be trimmed: those in a lease or in the rest of a replay. */
 export const KEPT_RANGES = `
   SELECT first_id AS firstId, last_id AS lastId FROM eventspool_lease
   UNION ALL
@@ -160,7 +160,7 @@ export class SubscriptionTable {
     return found;
   }
 
-  /** Whether there is one with this name. */
+  /** Whether a subscription has this name. */
   has(name: string): boolean {
     return this.#file.run(() => this.#sql.id.get(name)) !== undefined;
   }
@@ -173,7 +173,7 @@ export class SubscriptionTable {
   }
 
   /**
-   * Adds a subscription. Where one with this name exists, nothing changes.
+   * Adds a subscription. If it exists, nothing changes.
    *
    * @param start default: `now` @param limit default: it is required
    * @returns whether it was added
@@ -184,7 +184,7 @@ export class SubscriptionTable {
     { start = "now", limit = {} }: { start?: SubscriptionStart; limit?: LagLimit } = {},
   ): boolean {
     checkSubscriptionName(name);
-    if (this.has(name)) return false; // most often, and it takes no lock
+    if (this.has(name)) return false; // the usual case, without a lock
     return this.#file.transaction(() => {
       const { maxEvents, maxAgeMs } = limit;
       if (this.#sql.add.run(name, maxEvents ?? null, maxAgeMs ?? null).changes === 0) return false;
@@ -209,10 +209,10 @@ export class SubscriptionTable {
   }
 
   /**
-   * Lets a subscription go on from another event: those before it are not sent (again), those from it on are. What a
-   * publisher holds of it is no longer its to settle. A replay that is under way goes on.
+   * Moves a subscription to another event: events before it are not sent (again), it and later events are. The leases of
+   * its publishers end. A replay in progress continues.
    *
-   * @returns the id of the first event that it gets now: a later one than asked for, where that one was trimmed
+   * @returns the id of the first event that it gets now: a later one if the requested one was trimmed
    * @throws {EventStorageError} `NO_SUBSCRIPTION`; the file cannot be written
    */
   seek(name: string, start: SubscriptionStart): number {
@@ -230,7 +230,7 @@ export class SubscriptionTable {
   noteDestination(name: string, url: string): void {
     const id = this.idOf(name);
     const isKnown = this.#file.run(() => this.#sql.destination.get(id)) === url;
-    if (!isKnown) this.#file.transaction(() => this.#sql.setDestination.run(url, id)); // else, most often, it takes no lock
+    if (!isKnown) this.#file.transaction(() => this.#sql.setDestination.run(url, id)); // the usual case takes no lock
   }
 
   /**
@@ -241,7 +241,7 @@ export class SubscriptionTable {
    */
   setLagLimit(name: string, { maxEvents, maxAgeMs }: LagLimit): void {
     const now = this.get(name);
-    if (now.maxLagEvents === maxEvents && now.maxLagMs === maxAgeMs) return; // most often, and it takes no lock
+    if (now.maxLagEvents === maxEvents && now.maxLagMs === maxAgeMs) return; // the usual case, without a lock
     this.#file.transaction(() => {
       const id = this.idOf(name);
       if (maxEvents !== undefined || maxAgeMs !== undefined) this.#assertOtherRequired(id, name);
@@ -251,8 +251,8 @@ export class SubscriptionTable {
   }
 
   /**
-   * Lets best-effort subscriptions that lag too far behind skip events. Leases that lie within what is skipped end; one
-   * that reaches beyond it stays. Returns what was skipped.
+   * Makes best-effort subscriptions skip events if they lag too far. Leases of skipped events end; a lease with later
+   * events stays. Returns what was skipped.
    *
    * @throws {EventStorageError} the file cannot be written
    */
@@ -269,11 +269,10 @@ export class SubscriptionTable {
   }
 
   /**
-   * Has events sent again that a subscription has settled, with the same ids, by its publisher. Those that it has not
-   * settled yet are sent anyway.
+   * Makes a subscription's publisher send settled events again, with the same ids. Unsettled ones are sent anyway.
    *
-   * @returns how many events these are, in {@link IdBounds}; undefined: none of them is left in the file
-   * @throws {ConfigurationError} a replay of it is under way
+   * @returns the number of events, in {@link IdBounds}; undefined: none of them is still in the file
+   * @throws {ConfigurationError} a replay of it is in progress
    * @throws {EventStorageError} `NO_SUBSCRIPTION`; the file cannot be written
    */
   replay(name: string, range: IdBounds): IdBounds | undefined {
@@ -289,20 +288,20 @@ export class SubscriptionTable {
     });
   }
 
-  /** Which ids of a range a replay would send again; undefined: none of them is left in the file. */
+  /** The ids of a range that a replay would send; undefined: none of them is still in the file. */
   replayable({ claimedId }: Pick<SubscriptionState, "claimedId">, range: IdBounds): IdBounds | undefined {
     const firstId = this.#file.run(() => this.#sql.at.get(range.firstId))?.id;
     const lastId = Math.min(range.lastId, claimedId);
     return firstId === undefined || firstId > lastId ? undefined : { firstId, lastId };
   }
 
-  /** How many events there are in a range of ids, and how many bytes they have. */
+  /** The number of events in a range of ids, and their bytes. */
   sum({ firstId, lastId }: IdBounds): { count: number; bytes: number } {
     const sum = this.#file.run(() => this.#sql.sum.get(firstId, lastId));
     return { count: sum?.count ?? 0, bytes: sum?.bytes ?? 0 };
   }
 
-  /** Ends a replay: what is not sent again yet stays as it is. @throws {EventStorageError} */
+  /** Ends a replay; its other events are not sent again. @throws {EventStorageError} */
   stopReplay(name: string): void {
     this.#file.transaction(() => {
       const id = this.idOf(name);
@@ -374,7 +373,7 @@ export class SubscriptionTable {
     throw new ConfigurationError(problem, { key: "subscription" });
   }
 
-  /** Up to which id a subscription may not lag behind. */
+  /** The id up to which a subscription must have come. */
   #limitId({ newestId, maxEvents, maxAgeMs }: LaggingRow, nowMs: number): number {
     const byCount = maxEvents === null ? 0 : newestId - maxEvents;
     const byAge = maxAgeMs === null ? 0 : this.firstIdAt(nowMs - maxAgeMs) - 1;
@@ -420,8 +419,7 @@ function firstIdAt(
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 /**
- * Gives the name back if a subscription may have it: letters, digits, `.`, `_` and `-`, at most 100 of them, and it
- * does not start with `.`.
+ * Returns the name if it is valid: at most 100 letters, digits, `.`, `_` and `-`, not starting with `.`.
  *
  * @throws {ConfigurationError}
  */
@@ -433,7 +431,7 @@ export function checkSubscriptionName(name: string): string {
   );
 }
 
-/** Whether a subscription may have this name. */
+/** Whether the name of a subscription is valid. */
 export function isSubscriptionName(name: string): boolean {
   return NAME.test(name) && name.length <= MAX_NAME_CHARS;
 }

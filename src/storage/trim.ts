@@ -1,5 +1,5 @@
 /**
- * Trimming: deleting events that every subscription has settled and whose retention is over.
+ * Trimming: deleting events that every subscription has settled and whose retention has passed.
  *
  * An ack deletes nothing, since each page that a deletion empties is written to the -wal: 1.3 to 1.5 us of CPU an event.
  * Where a table is deleted whole, SQLite frees its pages without writing them (3 pages for 1,500 events instead of 93):
@@ -182,7 +182,7 @@ export class Trimmer {
   }
 
   /**
-   * Deletes a chunk of what may go, the oldest first. Returns how many ids it took away; 0: nothing may go.
+   * Deletes a chunk of the events that may be trimmed, the oldest first. Returns the number of ids; 0: there are none.
    *
    * @param options `lastId`: none above it; `isRetained`: whether the retention counts; `isWhole`: less than a chunk waits
    */
@@ -193,7 +193,7 @@ export class Trimmer {
       const settled = { ...bounds, claimedId: Math.min(bounds.claimedId, lastId) };
       return this.#nextChunk(settled, { isRetained: isRetained && !this.#diskIsLow(bounds), isWhole });
     };
-    if (look() === undefined) return 0; // most often, and it takes no lock
+    if (look() === undefined) return 0; // the usual case, without a lock
     const startedAtMs = performance.now();
     const deleted = this.#file.transaction(() => {
       const chunk = look(); // again: another process may trim too
@@ -228,7 +228,7 @@ export class Trimmer {
     return undefined;
   }
 
-  /** The ranges that every subscription has settled, the oldest first. Each begins with an event that is there. */
+  /** The ranges that every subscription has settled, the oldest first. Each begins with an existing event. */
   *#trimmable({ firstId, claimedId }: Bounds): Generator<IdBounds> {
     if (firstId === null) return;
     let fromId = firstId;

@@ -6,7 +6,7 @@ import { sqliteCodeOf, toStorageError } from "./storage_error.ts";
 
 /** What better-sqlite3, bun:sqlite and node:sqlite have in common of a statement. */
 export interface SqliteStatement {
-  /** Runs it, and tells how many rows it changed. */
+  /** Runs it, and returns how many rows it changed. */
   run(...values: SqliteValue[]): { readonly changes: number | bigint };
   /** Runs it, and returns its first row, if there is one. */
   get(...values: SqliteValue[]): unknown;
@@ -27,7 +27,7 @@ export interface SqliteConnection {
   readonly isTransaction?: boolean;
 }
 
-/** Whether a transaction is open. Undefined: the library cannot tell. */
+/** Whether a transaction is open. Undefined: the library does not know. */
 export function isInTransaction(db: SqliteConnection): boolean | undefined {
   return db.inTransaction ?? db.isTransaction;
 }

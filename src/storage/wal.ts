@@ -52,7 +52,7 @@ export class Checkpoints {
   #isLow = false;
   #lookAtDiskAtMs = 0;
 
-  /** @param hasNoop whether SQLite tells the WAL's length without a checkpoint: an older one takes NOOP for PASSIVE */
+  /** @param hasNoop whether SQLite reports the WAL's length without a checkpoint: older ones treat NOOP as PASSIVE */
   constructor(file: QueueFile, hasNoop: boolean = hasNoopCheckpoint(file)) {
     this.#file = file;
     this.#hasNoop = hasNoop;

@@ -33,12 +33,15 @@ export interface CommandOptions {
   readonly env?: Record<string, string>;
 }
 
+/** Deno asks the network once a day for a newer one: through a proxy of a test, too. */
+const QUIET = { DENO_NO_UPDATE_CHECK: "1" };
+
 /** Starts any program: `await using program = startCommand(["deno", ["--version"]]);`. */
 export function startCommand(
   [command, args]: [string, readonly string[]],
   { cwd = process.cwd(), env = {} }: CommandOptions = {},
 ): Program {
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: "pipe" });
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...QUIET, ...env }, stdio: "pipe" });
   const lines: Record<"stdout" | "stderr", string[]> = { stdout: [], stderr: [] };
   const waiting = new Set<() => void>();
   for (const name of ["stdout", "stderr"] as const) {

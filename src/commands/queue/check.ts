@@ -129,7 +129,7 @@ function* examineDirectory(path: string): Generator<Finding> {
   else yield ok(free);
 }
 
-/** Kind, mode, owner and size of the file. Nothing: go on and open it. */
+/** Kind, mode, owner and size of the file. Without a finding it can be opened. */
 function* examineFile(path: string): Generator<Finding> {
   const file = statSync(path);
   if (!file.isFile()) {

@@ -102,7 +102,7 @@ export class EventPrinter {
     this.#call = call;
   }
 
-  /** An event that was claimed is on its way, or was released after a failure. */
+  /** An event that was claimed is being sent, or was released after a failure. */
   print(page: readonly EventRow[], leases: LeaseTable): void {
     const { values, output } = this.#call;
     const [claimedId, claims] = [leases.claimedId(), leases.all()];

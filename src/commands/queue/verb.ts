@@ -28,7 +28,7 @@ export interface Option {
 /** The options of a verb, by their long names. */
 export type Options = Readonly<Record<string, Option>>;
 
-/** A verb, such as `depth` or `dead list`. Its `--help`, the completion of shells and the parser are made of it. */
+/** A verb, such as `depth` or `dead list`. Its `--help`, its completion in shells and its parser are derived from it. */
 export interface Verb {
   /** What it does, in a few words. */
   readonly summary: string;
@@ -39,7 +39,7 @@ export interface Verb {
   readonly details?: string;
   /** What `--json` prints. */
   readonly json?: string;
-  /** When it exits with 1, besides a failure. */
+  /** When it exits with 1, apart from a failure. */
   readonly fails?: string;
   /** Each is what may follow the verb, such as `--status 422`. */
   readonly examples: readonly string[];
@@ -53,7 +53,7 @@ export interface Call extends QueueLocation {
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
   /** The arguments. */
   readonly args: readonly string[];
-  /** Aborts on SIGINT or SIGTERM: ends what would go on for ever. */
+  /** Aborts on SIGINT or SIGTERM: ends what would run forever. */
   readonly stop: AbortSignal;
   readonly output: Output;
   /** The program as it was called: `eventspool`, or `bun run queue`. */

@@ -51,12 +51,13 @@ export function collectorProtocol(version: "2" | "2j", key: SigningKey): HttpPro
     },
     outcomeOf(response, sent) {
       const outcome = collectorOutcome(response, sent, isAccounted);
-      if ("duplicates" in outcome) {
-        if (silentCount > 0 && !isAccounted) logMixed(silentCount, sent);
-        isAccounted = true; // as ours does for each batch
-      } else if (outcome.kind === "accepted") {
+      if (outcome.kind !== "accepted" && outcome.kind !== "partial") return outcome;
+      if (readReport(response.text, sent.count) === "silent") {
         if (silentCount === 0) logSilent(response, sent);
         silentCount += sent.count;
+      } else {
+        if (silentCount > 0 && !isAccounted) logMixed(silentCount, sent);
+        isAccounted = true; // as ours does for each batch
       }
       return outcome;
     },

@@ -3,9 +3,9 @@
  * batch and reports the outcome.
  */
 
-/** An event, as it lies in the queue. */
+/** An event in the queue. */
 export interface StoredEvent {
-  /** Its row in the queue's file. With the queue's UUID it names the event, on every attempt the same. */
+  /** Its id in the queue's file. With the queue's UUID it identifies the event, the same on every attempt. */
   readonly id: number;
   /** When it was put, in Unix milliseconds. */
   readonly putAtMs: number;
@@ -23,73 +23,73 @@ export interface LeasedBatch {
   readonly firstId: number;
   /** The highest one. */
   readonly lastId: number;
-  /** How many events there are: as many as ids, unless rows were deleted by hand or events are not sent. One at least. */
+  /** The number of events, at least one: one per id, unless rows were deleted by hand or events are not sent. */
   readonly count: number;
-  /** All events, with commas between them: the destination's own copy, which it may change. */
+  /** All events, joined by commas, in a copy that the destination may change. */
   readonly joined: Uint8Array;
-  /** The events one by one, in the order of their ids; they are read from the file each time. */
+  /** The events, in the order of their ids; each call reads them from the file. */
   events(): StoredEvent[];
 }
 
-/** A batch that is ready to go. */
+/** A batch that is ready to be sent. */
 export interface Delivery {
-  /** How large it is before compression, in bytes. */
+  /** The size before compression, in bytes. */
   readonly sizeBytes: number;
   /**
-   * Delivers it, once: trying again is the publisher's decision. Never rejects; what the network does is an outcome, too.
+   * Delivers the batch once; the publisher decides about retries. Never rejects: a network failure is an outcome too.
    *
-   * @param stop when it aborts, a delivery that is under way is given up, as `unavailable`
+   * @param stop when it aborts, a delivery in progress ends as `unavailable`
    */
   send(stop: AbortSignal): Promise<Outcome>;
 }
 
-/** Where a publisher takes its events. */
+/** Where a publisher sends its events. */
 export interface Destination {
-  /** Where that is, as in `https://collector.example/v2`, for people. It holds no secret. */
+  /** Its address for people, such as `https://collector.example/v2`, without secrets. */
   readonly url: string;
-  /** How long a delivery may take, in milliseconds. The lease of a publisher that died ends soon after it. */
+  /** How long a delivery may take, in milliseconds. The lease of a dead publisher expires soon after it. */
   readonly timeoutMs: number;
-  /** How large a batch without an event counts as, in bytes. */
+  /** The size of a batch without events, in bytes. */
   readonly emptyBatchBytes: number;
-  /** How much an event adds besides its own size, in bytes. Default: 1, for a comma. */
+  /** How much an event adds in addition to its own size, in bytes. Default: 1, for a comma. */
   readonly eventOverheadBytes?: number | undefined;
-  /** Makes a batch ready: what can be done before the events are known to survive a power cut. */
+  /** Prepares a batch: all that can be done before the events are synced to the disk. */
   prepare(batch: LeasedBatch): Promise<Delivery>;
-  /** How the destination's own settings can lose events that it accepted, or repeat them, when it was asked last; a sentence or two each. Default: none. */
+  /** How the destination's settings, as of the last check, can lose or repeat accepted events; a sentence or two each. Default: none. */
   readonly risks?: readonly string[];
-  /** Asks the destination for its settings now, and resolves with the {@link risks}. @throws {Error} it cannot be asked */
+  /** Reads the destination's settings now, and resolves with the {@link risks}. @throws {Error} they cannot be read */
   checkRisks?(): Promise<readonly string[]>;
-  /** Lets go of connections and files. Nothing is under way then. */
+  /** Closes connections and files. No delivery is in progress then. */
   close(): Promise<void>;
 }
 
-/** The destination has the events; they are removed. */
+/** The destination has the events; they are settled. */
 export interface Accepted {
   /** Always `accepted`. */
   readonly kind: "accepted";
-  /** How many of the events it had already, if it says so: they arrived before, or other events arrived under their ids. */
+  /** How many of the events it already had, if it says so: they, or other events with their ids, arrived before. */
   readonly duplicates?: number;
   /** How many of the events are settled without being sent. Default: 0. */
   readonly dropped?: number;
 }
 
-/** It cannot take anything now; the events are kept, and sent again after a while, for ever. */
+/** It cannot accept events now. They are kept and sent again until they are accepted. */
 export interface Unavailable {
   /** Always `unavailable`. */
   readonly kind: "unavailable";
   /** Why, for people. */
   readonly reason: string;
-  /** How long it wants to be left alone, in milliseconds, if it said so. */
+  /** How long it asks to wait, in milliseconds, if it does. */
   readonly retryAfterMs?: number;
-  /** Whether no response came: then it may or may not have the events. Default: false. */
+  /** Whether there was no response: it may or may not have the events. Default: false. */
   readonly isTransport?: boolean;
-  /** Whether it surely has none of the events, since it could not be reached. Default: false. */
+  /** Whether it has none of the events for certain, because it was not reached. Default: false. */
   readonly isUnsent?: boolean;
 }
 
 /**
- * It does not take anything from us: address, key or path are wrong. As {@link Unavailable}, and the operator is
- * told, since it is not the events' fault and does not pass by itself.
+ * It rejects all our requests: address, key or path are wrong. Events are kept and sent again as with {@link Unavailable},
+ * and health and log report it, because somebody must correct it.
  */
 export interface Misconfigured {
   /** Always `misconfigured`. */
@@ -102,39 +102,39 @@ export interface Misconfigured {
   readonly isUnsent?: boolean;
 }
 
-/** It does not take these events, and has none of them. The batch is halved down to the one at fault. */
+/** It rejects the batch and has none of its events. The batch is halved to find the event at fault. */
 export interface Rejected {
   /** Always `rejected`. */
   readonly kind: "rejected";
-  /** As HTTP has them: 413 is too large. */
+  /** An HTTP status: 413 is too large. */
   readonly status: number;
-  /** What it said. */
+  /** Its response. */
   readonly response: string;
 }
 
-/** An event that the destination rejects by itself. */
+/** An event that the destination rejects. */
 export interface RejectedEvent {
   /** Its id. */
   readonly id: number;
-  /** As HTTP has them. */
+  /** An HTTP status. */
   readonly status: number;
-  /** What the destination said. */
+  /** What the destination responded. */
   readonly response: string;
 }
 
-/** The receiver has decided each event by itself: those that are not named here are accepted. */
+/** The destination decided about each event: those that are not listed here are accepted. */
 export interface PartiallyAccepted {
   /** Always `partial`. */
   readonly kind: "partial";
-  /** Those at fault become dead letters. */
+  /** The rejected events, which become dead letters. */
   readonly rejected: readonly RejectedEvent[];
-  /** The ids of those that are to be sent again, in ascending order. */
+  /** The ids of the events to send again, in ascending order. */
   readonly undelivered: readonly number[];
-  /** How many of the accepted events it had already, if it says so: see {@link Accepted}. */
+  /** How many of the accepted events it already had, if it says so: see {@link Accepted}. */
   readonly duplicates?: number;
-  /** How many of the events that are not named here are settled without being sent. Default: 0. */
+  /** How many of the accepted events are settled without being sent. Default: 0. */
   readonly dropped?: number;
-  /** Why there are undelivered ones. */
+  /** Why some are not delivered. */
   readonly failure?: Unavailable | Misconfigured;
 }
 

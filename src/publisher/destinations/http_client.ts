@@ -97,7 +97,7 @@ export class HttpClient {
     stop.throwIfAborted(); // the listener below would not be called
     const cut = new AbortController();
     const onStop = (): void => cut.abort(stop.reason);
-    // Not AbortSignal.timeout, which lives on until the timeout is over: at 200 requests a second that took 10 MB.
+    // Not AbortSignal.timeout, which lives until the timeout has passed: at 200 requests a second that took 10 MB.
     const timer = setTimeout(
       () => cut.abort(new Error(`no answer within ${this.#timeoutMs} ms`)),
       this.#timeoutMs,

@@ -23,7 +23,7 @@ import {
 
 /**
  * How much of a response is read, in bytes: of 25,000 events, the smallest that fill a batch, Elasticsearch may reject
- * each with 600 bytes. A response that is cut is no acceptance, and the batch would be sent for ever.
+ * each with 600 bytes. A response that is cut is no acceptance, and the batch would be sent forever.
  */
 const MAX_RESPONSE_BYTES = 16_777_216;
 
@@ -134,7 +134,7 @@ const PLACE = new RegExp(`(${Object.keys(FIELD_BYTES).join("|")})`);
 class BodyWriter {
   /** How large a body without an event is, in bytes. */
   readonly emptyBytes: number;
-  /** How much an event adds besides its own size, in bytes. `{event_string}` adds an escape for each quote to that. */
+  /** How much an event adds in addition to its own size, in bytes. `{event_string}` adds an escape for each quote to that. */
   readonly eventOverheadBytes: number;
   readonly #before: Buffer;
   readonly #between: Buffer;

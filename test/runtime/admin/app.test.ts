@@ -147,7 +147,7 @@ test("GET /health escapes what the collector said: it is most often read in a te
   assert.ok((JSON.parse(text) as { last_error: { message: string } }).last_error.message.endsWith(hostile));
 });
 
-test("GET /health is degraded, and answers 200, while the collector is away for a moment", async () => {
+test("GET /health is degraded, with 200, while the collector is briefly unreachable", async () => {
   await using server = await serveHttp((response) => response.writeHead(503).end());
   await using main = newQueue(server.url);
   main.queue.put({ id: 1 });

@@ -160,7 +160,7 @@ test("counts halvings and the events that became dead letters", async () => {
   assert.deepEqual(await pick(main.publisher, Object.keys(all)), all);
 });
 
-test("tells that the queue is held", async () => {
+test("shows that the queue is held", async () => {
   await using server = await serveHttp((response) => response.writeHead(422).end("no"));
   await using main = newQueue(server.url);
   main.queue.putMany(Array.from({ length: 30 }, (_, id) => ({ id })));

@@ -31,7 +31,7 @@ test("counts a lease that went to another publisher before it was settled", asyn
   assert.equal(figures['claimed_batches_total{claim="again"}'], 1);
 });
 
-test("counts failures of the file, and goes on telling of the publisher meanwhile", async () => {
+test("counts failures of the file, and still shows the publisher's other metrics", async () => {
   await using main = newQueue("http://127.0.0.1:9");
   const db = new Database(main.publisher.file);
   db.exec("ALTER TABLE eventspool_queue RENAME TO hidden");

@@ -34,7 +34,7 @@ async function serve(token?: string) {
   };
 }
 
-test("answers probes without a Host by HTTP/1.0, and by HEAD, and nobody who names another host", async () => {
+test("answers probes without a Host by HTTP/1.0 and by HEAD, and rejects requests for another host", async () => {
   await using server = await serve();
   for (const [path, status] of [
     ["/livez", 200],

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
+import { checkAddress } from "../../../src/commands/running_service.ts";
 import { VERSION } from "../../../src/version.ts";
 import { NO_OPENSSL, TestAuthority } from "../../support/certificates.ts";
 import { assertRejection, type Result, runCommand } from "../../support/commands.ts";
@@ -180,7 +181,7 @@ async function healthOf(address: URL): Promise<{ status: string; reasons: string
 }
 
 test(
-  "goes on as before when SIGHUP finds what cannot be used, and says so; then takes what can be",
+  "keeps its configuration when SIGHUP finds one that cannot be used, and says so; then uses a corrected one",
   LIMIT,
   async () => {
     using directory = temporaryDirectory();
@@ -322,7 +323,7 @@ test("ends TLS itself, and takes a new certificate on SIGHUP", { ...LIMIT, skip:
 });
 
 test(
-  "tells how it is where admin.listen says, and beside the batches only where nobody else looks",
+  "serves its health at admin.listen, and beside the batches only if no other machine can connect",
   LIMIT,
   async () => {
     using directory = temporaryDirectory();
@@ -379,6 +380,12 @@ test("--check finds what a start would: a missing directory, a taken port", LIMI
   assertRejection(await collector(["--check", absent]), /output: .*absent does not exist: create it/);
   const clash = configure(directory.path, `${key}listen = 127.0.0.1:${taken.port}\n`);
   assertRejection(await collector(["--check", clash]), /listen: cannot listen on .*the address is in use/);
+});
+
+test("several checks of one address at the same time pass", LIMIT, async () => {
+  const [port = 0] = await freePorts(1);
+  const check = (): Promise<void> => checkAddress({ host: "127.0.0.1", port }, "listen");
+  await Promise.all(Array.from({ length: 20 }, check));
 });
 
 test("--check passes beside a running collector, and --strict rejects warnings", LIMIT, async () => {

@@ -158,7 +158,7 @@ test("--check passes beside a running publisher, and --strict makes warnings err
   }
 });
 
-test("tells at its start which file it reads, and warns of what is likely not meant", LIMIT, async () => {
+test("logs at its start which file it reads, and warns of likely mistakes", LIMIT, async () => {
   using directory = withFile(`${SECTION}collector.hostnam = x\n{x} = braces\n`);
   await using program = start("src/commands/publisher.ts", ["--directory", directory.path, directory.file]);
   await publishing(program);

@@ -19,6 +19,10 @@ test(
   async () => {
     using spool = new Spool();
     await using collector = await ScriptedCollector.open();
+    collector.script = ({ numbers }) => ({
+      status: 200,
+      body: `{"accepted":${numbers.length},"duplicates":0}`,
+    });
     const args = spool.publisherArgs({
       "collector.hostname": `127.0.0.1:${collector.port}`,
       "admin.listen": "127.0.0.1:0",
@@ -52,7 +56,7 @@ test(
   },
 );
 
-test("lets nobody but its user connect to its unix socket", LIMIT, async () => {
+test("lets only its user connect to its unix socket", LIMIT, async () => {
   using spool = new Spool();
   const path = join(spool.directory, "admin.sock");
   await using publisher = spool.publisher({ "collector.hostname": "127.0.0.1:9", "admin.listen": path });

@@ -14,7 +14,7 @@ async function readJson(url: URL): Promise<Record<string, unknown>> {
   return (await fetch(url)).json() as Promise<Record<string, unknown>>;
 }
 
-test("tells over the admin port how deep the queue is and how delivery goes", LIMIT, async () => {
+test("shows the depth of the queue and the progress of delivery on the admin port", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
   const held = heldBack();

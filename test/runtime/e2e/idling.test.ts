@@ -48,23 +48,19 @@ function processorTimeMs(pid: number | undefined): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
-test(
-  "gives the space of a delivered backlog back once it is idle, beside a service that goes on",
-  LIMIT,
-  async () => {
-    using spool = new Spool();
-    await using collector = await ScriptedCollector.open();
-    spool.put(20_000, { text: "x".repeat(500) });
-    const sizeOf = (suffix: string): number => statSync(spool.queue.file + suffix).size;
-    assert.ok(sizeOf("") + sizeOf("-wal") > 10_000_000);
-    const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
-    await using publisher = spool.quickPublisher({ compactMs: 200 }, settings);
-    await eventually("an empty queue", () => spool.queue.depth() === 0);
-    await eventually("a -wal that was given back", () => sizeOf("-wal") < 100_000);
-    await eventually("a file that was given back", () => sizeOf("") < 100_000);
-    spool.put(10);
-    await eventually("an empty queue", () => spool.queue.depth() === 0);
-    assert.deepEqual(new Set(collector.acceptedNumbers).size, 20_010);
-    assert.equal(await stop(publisher), 0);
-  },
-);
+test("frees the space of a delivered backlog once it is idle, while a service puts", LIMIT, async () => {
+  using spool = new Spool();
+  await using collector = await ScriptedCollector.open();
+  spool.put(20_000, { text: "x".repeat(500) });
+  const sizeOf = (suffix: string): number => statSync(spool.queue.file + suffix).size;
+  assert.ok(sizeOf("") + sizeOf("-wal") > 10_000_000);
+  const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };
+  await using publisher = spool.quickPublisher({ compactMs: 200 }, settings);
+  await eventually("an empty queue", () => spool.queue.depth() === 0);
+  await eventually("a -wal that was given back", () => sizeOf("-wal") < 100_000);
+  await eventually("a file that was given back", () => sizeOf("") < 100_000);
+  spool.put(10);
+  await eventually("an empty queue", () => spool.queue.depth() === 0);
+  assert.deepEqual(new Set(collector.acceptedNumbers).size, 20_010);
+  assert.equal(await stop(publisher), 0);
+});

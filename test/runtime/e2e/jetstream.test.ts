@@ -20,7 +20,7 @@ test(
     const host = `127.0.0.1:${(await freePorts(1))[0]}`;
     await using first = spool.collector({ ...sink, listen: host });
     await addressOf(first);
-    await using publisher = spool.publisher({ "collector.hostname": host });
+    await using publisher = spool.quickPublisher({ backoffMaxMs: 1_000 }, { "collector.hostname": host });
 
     spool.put(1_000);
     const line = await publisher.line(/responded with 503/);

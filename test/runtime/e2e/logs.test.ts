@@ -32,7 +32,7 @@ test("logs JSON lines to stderr, nothing to stdout, and the secret nowhere", LIM
   assert.ok(!publisher.stderr.join("\n").includes(KEY_BASE64));
 });
 
-test("goes on publishing when the reader of its log is gone", LIMIT, async () => {
+test("continues to publish when the reader of its log has ended", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
   const settings = { "collector.hostname": `127.0.0.1:${collector.port}` };

@@ -25,7 +25,7 @@ async function deliverTwo(settings: Settings, statuses: readonly number[] = []):
   assert.equal(await stop(publisher), 0);
 }
 
-test("tells statsd of each attempt, of failures, and of the events delivered", LIMIT, async () => {
+test("sends attempts, failures and delivered events to statsd", LIMIT, async () => {
   await using statsd = await listenAsStatsd();
   await deliverTwo({ "metrics.endpoint": `127.0.0.1:${statsd.endpoint.port}` }, [503]);
   const packets = await statsd.packets(6); // of three attempts
@@ -34,7 +34,7 @@ test("tells statsd of each attempt, of failures, and of the events delivered", L
   assert.deepEqual(names.toSorted(), ["events.publisher.error.http:1|c", post, post, post, sent, sent]);
 });
 
-test("delivers while nobody listens where statsd should be", LIMIT, async () => {
+test("delivers while statsd does not run", LIMIT, async () => {
   const { port } = await (async () => {
     await using gone = await listenAsStatsd();
     return gone.endpoint;

@@ -81,7 +81,7 @@ test("reads its configuration again on SIGHUP, and loses and repeats nothing", L
   assert.equal(await stop(publisher), 0);
 });
 
-test("goes on as before, and says so, when the new configuration cannot be used", LIMIT, async () => {
+test("keeps the old configuration, and says so, when the new one cannot be used", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
   await using taken = await takenPort();
@@ -142,7 +142,7 @@ test("goes on as before, and says so, when the new configuration cannot be used"
   assert.equal(await stop(publisher), 0);
 });
 
-test("goes on as before when the queue's new directory cannot be used", LIMIT, async () => {
+test("keeps the old directory when the queue's new one cannot be used", LIMIT, async () => {
   using spool = new Spool();
   await using collector = await ScriptedCollector.open();
   const good = { ...settingsOf(collector), "queue.directory": spool.directory };

@@ -149,7 +149,7 @@ function proxyVariables(url: string): Record<string, string> {
   return { ...Object.fromEntries(names.map((name) => [name, url])), NODE_USE_ENV_PROXY: "1" };
 }
 
-test("a publisher takes no proxy from the environment", LIMIT, async () => {
+test("a publisher uses no proxy of the environment", LIMIT, async () => {
   await using proxy = await openProxy(200);
   await using collector = await ScriptedCollector.open();
   using spool = new Spool();

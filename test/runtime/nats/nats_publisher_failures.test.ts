@@ -191,7 +191,7 @@ test("a stop ends the wait", { skip }, async () => {
   const { failure } = await publishing;
   assert.deepEqual(failure, {
     kind: "unavailable",
-    reason: "the grace time of the stop is over",
+    reason: "the grace time of the stop has ended",
     isTransport: true,
   });
   const { failure: later } = await nats.publishAll(messages(["b"]), stop.signal);

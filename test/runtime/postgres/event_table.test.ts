@@ -206,7 +206,7 @@ test("connects over TLS and a Unix socket", { skip }, async () => {
   }
 });
 
-test("a user without rights gets a message with what to grant, and goes on when it is granted", {
+test("a user without rights gets a message with what to grant, and delivery continues when it is granted", {
   skip,
 }, async () => {
   await server.query("CREATE ROLE app LOGIN PASSWORD 'app'");
@@ -407,7 +407,7 @@ test("a collector that is reloaded with another password uses it", { skip }, asy
   await running.stop();
 });
 
-test("a publisher takes a queue to a table, makes dead letters of what it rejects, and goes on after a restart of the server", {
+test("a publisher takes a queue to a table, makes dead letters of what it rejects, and continues after a restart of the server", {
   skip,
 }, async () => {
   const settings = { destination: "postgres", "postgres.url": server.url(), "postgres.table": "published" };

@@ -31,7 +31,7 @@ test("continues when the queue file works again", async () => {
   assert.deepEqual(main.publisher.status().lastProblem?.kind, "storage");
 });
 
-test("does not try a failing queue file before its backoff is over, whatever wakes the publisher", async (t) => {
+test("does not try a failing queue file before its backoff has passed, even if the publisher is woken", async (t) => {
   const { random } = Math;
   Math.random = () => 0.99; // so that a backoff takes 495 ms at least
   t.after(() => {

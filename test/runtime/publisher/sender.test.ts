@@ -204,7 +204,7 @@ test("says that the grace time was over when a stop aborts the request", async (
 
   assert.deepEqual(outcome, {
     kind: "unavailable",
-    reason: "the grace time of the stop is over",
+    reason: "the grace time of the stop has ended",
     isTransport: true,
   });
 });

@@ -122,11 +122,11 @@ test(
   "grouped puts wait for a lock after the event loop was busy for longer than they may wait",
   LIMIT,
   async () => {
-    using opened = openQueue({ busyTimeoutMs: 2_000 });
+    using opened = openQueue({ busyTimeoutMs: 3_000 });
     const { queue } = opened;
     await using process = await hold(queue.file);
     const put = queue.putAsync("x");
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500); // a service that computes
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_200); // a service that computes
     process.child.stdin!.end();
     await put;
     assert.equal(queue.depth(), 1);

@@ -6,7 +6,7 @@ import { noSmallDisks, SmallDisk } from "../../support/small_disk.ts";
 import { openShop, SQLITE_LIBRARIES } from "../../support/sqlite_libraries.ts";
 
 for (const library of SQLITE_LIBRARIES) {
-  test(`${library.name}: keeps row and event together on a full disk, says so, and goes on when there is room`, {
+  test(`${library.name}: keeps row and event together on a full disk, says so, and continues when there is room`, {
     skip: noSmallDisks,
   }, () => {
     using disk = new SmallDisk(4);

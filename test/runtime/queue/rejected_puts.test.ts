@@ -50,7 +50,7 @@ test("adds many up before it writes", () => {
   rejected.close();
 });
 
-test("adds them up about once a second, while the service goes on", async () => {
+test("adds them up about once a second, while the service runs", async () => {
   using directory = temporaryDirectory();
   using queue = new EventQueue("main", serializeJsonEvent, { directory: directory.path, maxEvents: 1 });
   queue.put({});
@@ -99,7 +99,7 @@ test("does not keep a service alive that has nothing else to do", async () => {
   assert.equal(await program.ended, 0);
 });
 
-test("tells onRejected of every event that is not stored, with the error that the put throws", async () => {
+test("calls onRejected for every event that is not stored, with the error that the put throws", async () => {
   using directory = temporaryDirectory();
   const told: [code: string, count: number][] = [];
   const queue = new EventQueue("main", serializeJsonEvent, {
@@ -147,7 +147,7 @@ test("an onRejected that throws or rejects is a warning, and the put throws its 
 });
 
 for (const { name, open } of SQLITE_LIBRARIES)
-  test(`${name}: an outbox tells onRejected of every event that is not stored`, () => {
+  test(`${name}: an outbox calls onRejected for every event that is not stored`, () => {
     const db = open(":memory:");
     const told: [code: string, count: number][] = [];
     const outbox = new Outbox(db, serializeJsonEvent, {

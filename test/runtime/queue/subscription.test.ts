@@ -110,7 +110,7 @@ test("ends while another process holds the lock, and what it could not release c
   for (let n = 1; n <= 2; n++) assert.deepEqual(numbersOf((await again.next()).value!), [n]);
 });
 
-test("gives nothing while the queue is paused, and goes on when it is resumed", async () => {
+test("gives nothing while the queue is paused, and continues when it is resumed", async () => {
   using queue = new TestQueue();
   queue.put(1);
   const file = QueueFile.open(queue.events.file);

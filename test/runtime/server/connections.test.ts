@@ -111,7 +111,7 @@ test("an idle connection stays open longer than a request may take, and is close
 });
 
 test(
-  "makes room for a new connection by cutting the one that has waited longest, and tells how many",
+  "makes room for a new connection by closing the one that has waited longest, and counts them",
   LIMIT,
   async () => {
     await using served = closing(await serveApp(app, LOCAL, { maxConnections: 8 }));

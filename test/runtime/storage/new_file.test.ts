@@ -27,7 +27,7 @@ test("makes a queue's files readable by their owner only, whatever the umask", a
   assert.equal(await putElsewhere(directory.path, { umask: 0 }), "600 600 600");
 });
 
-test("makes them as they were asked for, whatever the umask", async () => {
+test("creates them with the requested mode, whatever the umask", async () => {
   using directory = temporaryDirectory();
   const options = { umask: 0o077, fileMode: 0o660 };
   assert.equal(await putElsewhere(directory.path, options), "660 660 660");

@@ -212,7 +212,7 @@ test("a request that no publisher would send is rejected, and listed in problems
   assert.deepEqual([collector.requests, collector.received], [[], []]);
 });
 
-test("a request that ends in the middle, as of a publisher that is killed, is none", LIMIT, async () => {
+test("a request that ends in the middle, because a publisher is killed, does not count", LIMIT, async () => {
   await using collector = await FakeCollector.open();
   const socket = await connectTo(collector.url);
   socket.write("POST /v2j HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");

@@ -225,7 +225,7 @@ test("signs in with the token, and out", LIMIT, async () => {
   assert.deepEqual(unexpected, []);
 });
 
-test("says when the publisher does not answer, and goes on when it is back", LIMIT, async () => {
+test("says when the publisher does not respond, and continues when it is back", LIMIT, async () => {
   const [port] = await freePorts(1);
   await using main = await serve({ "admin.listen": `127.0.0.1:${port}` });
   await using tab = await openTab(main.url);

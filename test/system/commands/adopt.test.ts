@@ -63,7 +63,8 @@ test("leaves alone a queue that a publisher uses, and one without a section", LI
   const config = spool.publisherArgs(settings).at(-1)!;
   const other = spool.write("other.ini", "event-publisher:other", {});
   await eventually("a sign of life", async () => {
-    await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, config]);
+    // Without the sign, it would try to deliver for five minutes.
+    await using adopting = start("src/commands/queue.ts", ["adopt", spool.directory, config, "--wait", "1s"]);
     await adopting.ended;
     return /^main: skipped: a publisher uses it \(process \d+\)/.test(adopting.stdout.join());
   });

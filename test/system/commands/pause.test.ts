@@ -6,37 +6,41 @@ import { eventually } from "../../support/eventually.ts";
 import { ScriptedCollector } from "../../support/scripted_collector.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
-test("a paused publisher holds, over a restart too, says so, and goes on when resumed", LIMIT, async () => {
-  using spool = new Spool();
-  await using collector = await ScriptedCollector.open();
-  const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "admin.listen": "127.0.0.1:0" };
-  await using first = spool.publisher(settings);
-  await publishing(first);
+test(
+  "a paused publisher claims nothing, also after a restart, says so, and continues when resumed",
+  LIMIT,
+  async () => {
+    using spool = new Spool();
+    await using collector = await ScriptedCollector.open();
+    const settings = { "collector.hostname": `127.0.0.1:${collector.port}`, "admin.listen": "127.0.0.1:0" };
+    await using first = spool.publisher(settings);
+    await publishing(first);
 
-  assert.deepEqual(await queue(spool, ["pause"]), { code: 0, stdout: "Paused queue main.\n", stderr: "" });
-  await first.line(/"level":"WARN".*The queue is paused/);
-  spool.put(3);
-  const url = await addressOf(first);
-  const health = (await (await fetch(new URL("/health", url))).json()) as Record<string, unknown>;
-  assert.deepEqual([health.status, health.depth], ["degraded", 3]);
-  assert.match(String(health.reasons), /^the queue is paused: events wait/);
-  assert.match(String(health.paused_since), /^20\d\d-/);
-  assert.match(await (await fetch(new URL("/metrics", url))).text(), /eventspool_paused\{queue="main"\} 1/);
-  assert.match(await (await fetch(url)).text(), /class="badge warn">Paused</);
-  assert.equal(await stop(first), 0);
+    assert.deepEqual(await queue(spool, ["pause"]), { code: 0, stdout: "Paused queue main.\n", stderr: "" });
+    await first.line(/"level":"WARN".*The queue is paused/);
+    spool.put(3);
+    const url = await addressOf(first);
+    const health = (await (await fetch(new URL("/health", url))).json()) as Record<string, unknown>;
+    assert.deepEqual([health.status, health.depth], ["degraded", 3]);
+    assert.match(String(health.reasons), /^the queue is paused: events wait/);
+    assert.match(String(health.paused_since), /^20\d\d-/);
+    assert.match(await (await fetch(new URL("/metrics", url))).text(), /eventspool_paused\{queue="main"\} 1/);
+    assert.match(await (await fetch(url)).text(), /class="badge warn">Paused</);
+    assert.equal(await stop(first), 0);
 
-  await using second = spool.publisher(settings);
-  await second.line(/The queue is paused/);
-  assert.match((await queue(spool, ["pause"])).stdout, /^Queue main has been paused for /);
-  assert.equal(spool.queue.depth(), 3);
-  assert.deepEqual(collector.acceptedNumbers, []);
+    await using second = spool.publisher(settings);
+    await second.line(/The queue is paused/);
+    assert.match((await queue(spool, ["pause"])).stdout, /^Queue main has been paused for /);
+    assert.equal(spool.queue.depth(), 3);
+    assert.deepEqual(collector.acceptedNumbers, []);
 
-  assert.deepEqual(await json(spool, ["resume"]), [{ queue: "main", paused: false, changed: true }]);
-  await second.line(/The queue is resumed, after/);
-  await eventually("an empty queue", () => spool.queue.depth() === 0);
-  assert.deepEqual(collector.acceptedNumbers, [1, 2, 3]);
-  assert.equal((await queue(spool, ["resume"])).stdout, "Queue main is not paused.\n");
-});
+    assert.deepEqual(await json(spool, ["resume"]), [{ queue: "main", paused: false, changed: true }]);
+    await second.line(/The queue is resumed, after/);
+    await eventually("an empty queue", () => spool.queue.depth() === 0);
+    assert.deepEqual(collector.acceptedNumbers, [1, 2, 3]);
+    assert.equal((await queue(spool, ["resume"])).stdout, "Queue main is not paused.\n");
+  },
+);
 
 test("status shows a queue, whether its publisher lives, and what to do, on one page", LIMIT, async () => {
   using spool = new Spool();

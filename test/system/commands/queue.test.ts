@@ -81,7 +81,7 @@ test("lists the queues of a directory, with the broken ones and why", LIMIT, asy
   );
 });
 
-test("tells the depth as the publisher does, and changes nothing in the file", LIMIT, async () => {
+test("shows the depth as the publisher does, and changes nothing in the file", LIMIT, async () => {
   using spool = new Spool();
   spool.put(4);
   insertDeadLetters(spool, 1);

@@ -56,7 +56,7 @@ test("retries as many dead letters as the queue has room for", LIMIT, async () =
   assert.match(stderr, /The queue is full/);
 });
 
-test("puts lines of JSON, and says where to go on when one cannot be put", LIMIT, async () => {
+test("puts lines of JSON, and says where to continue when one cannot be put", LIMIT, async () => {
   using spool = new Spool();
   const lines = Array.from({ length: 250 }, (_, index) => `{"n":${index + 1}}`);
   assert.equal((await queue(spool, ["put"], `${lines.join("\n")}\n\n`)).stdout, "250 events put.\n");

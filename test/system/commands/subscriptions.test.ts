@@ -96,7 +96,7 @@ test(
 );
 
 test(
-  "replays what was delivered with the same ids, goes on after a kill, and can be stopped",
+  "replays delivered events with the same ids, continues after a kill, and can be stopped",
   LIMIT,
   async () => {
     using spool = new Spool();

@@ -51,7 +51,7 @@ test(
 );
 
 test(
-  "a rollback is found out though the collector was away when the batch was first sent",
+  "a rollback is detected although the collector was unreachable when the batch was first sent",
   LIMIT,
   async () => {
     await using host = new Host();

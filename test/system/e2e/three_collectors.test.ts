@@ -6,6 +6,7 @@ import { eventually } from "../../support/eventually.ts";
 import { KEY, KEY_BASE64 } from "../../support/keys.ts";
 import { type NatsServer, NO_NATS, openNats, startNats } from "../../support/nats.ts";
 import { type Program, start } from "../../support/processes.ts";
+import { freePorts } from "../../support/servers.ts";
 import { addressOf, publishing, Spool, stop } from "../../support/spool.ts";
 
 const HOSTS = 3;
@@ -13,9 +14,11 @@ const BURST = 50;
 /** How many events of a host are put at least. */
 const EVENTS_EACH = 3_000;
 
-function startCollector(spool: Spool, server: NatsServer): Program {
+/** At a port that nobody else gets: the balancer goes on to connect to one that was killed. */
+async function startCollector(spool: Spool, server: NatsServer): Promise<Program> {
+  const [port] = await freePorts(1);
   const file = spool.write("collector.ini", "event-collector", {
-    listen: "127.0.0.1:0",
+    listen: `127.0.0.1:${port}`,
     sink: "nats",
     "nats.servers": server.address,
     [`key.${KEY.name}`]: KEY_BASE64,
@@ -60,9 +63,9 @@ test("three collectors, two of them killed under load: no event is lost, and non
   await client.makeStream({ name: "EVENTS", subjects: ["events.>"] });
   using hosts = new DisposableStack();
   const spools = Array.from({ length: HOSTS }, () => hosts.use(new Spool()));
-  await using first = startCollector(spools[0]!, server);
-  await using second = startCollector(spools[0]!, server);
-  await using third = startCollector(spools[0]!, server);
+  await using first = await startCollector(spools[0]!, server);
+  await using second = await startCollector(spools[0]!, server);
+  await using third = await startCollector(spools[0]!, server);
   const servers = await Promise.all([first, second, third].map(hostOf));
   await using balancer = await LoadBalancer.open(servers);
   await using publishers = new AsyncDisposableStack();
@@ -78,7 +81,7 @@ test("three collectors, two of them killed under load: no event is lost, and non
   const before = await stored();
   await eventually("events by way of the other two", async () => (await stored()) > before + HOSTS * BURST);
   await killBusy(second, { server, spools });
-  await using restarted = startCollector(spools[0]!, server);
+  await using restarted = await startCollector(spools[0]!, server);
   balancer.servers = [servers[2]!, await hostOf(restarted)];
 
   await Promise.all(loads.map((load) => load.stop()));

@@ -53,7 +53,7 @@ test("fails when one of its processes does, and says which", onlyBun, async () =
   assertNothingIsLeft(demo, directory.path);
 });
 
-test("rejects a number of requests that is none", onlyBun, async () => {
+test("rejects an invalid number of requests", onlyBun, async () => {
   using directory = temporaryDirectory();
   await using demo = startDemo("demo", directory.path, ["--requests", "many"]);
   assert.equal(await demo.ended, 2);
@@ -105,7 +105,7 @@ test("says how to get nats-server where it is not installed", onlyBun, async () 
   );
 });
 
-test("rejects a number of events that is none", onlyBun, async () => {
+test("rejects an invalid number of events", onlyBun, async () => {
   using directory = temporaryDirectory();
   await using demo = startDemo("demo_cluster", directory.path, ["--events", "many"]);
   assert.equal(await demo.ended, 2);

@@ -126,7 +126,7 @@ test("counts each event once although it is killed at random moments", LIMIT, as
 });
 
 test(
-  "goes on where it was when the server was away, and when its consumer was deleted, and stops without it",
+  "continues at its position after the server was unreachable or its consumer was deleted, and stops without it",
   LIMIT,
   async () => {
     await using server = await startNats();

@@ -125,7 +125,7 @@ test("a mirror, a sealed stream and a single replica in a cluster are risks", {
   });
   await using toCopy = publisher(server!, { expectedStream: "COPY" });
   await risksBecome(toCopy, ["mirror"]);
-  assert.match(toCopy.risks.join(), /^stream COPY: mirror: .* takes no events/);
+  assert.match(toCopy.risks.join(), /^stream COPY: mirror: .* accepts no events/);
 
   await client.jsm.streams.update("EVENTS", { sealed: true } as object);
   await risksBecome(nats, ["sealed", "num_replicas"]);

@@ -46,8 +46,8 @@ test("the stream of docs/jetstream.md has no risk, with and without consumers", 
 
 for (const [config, about, pattern] of [
   [{ no_ack: true }, {}, /no_ack=true: it never acknowledges/],
-  [{ mirror: { name: "OTHER" } }, {}, /mirror: .*takes no events/],
-  [{ sealed: true }, {}, /sealed=true: it takes no more events/],
+  [{ mirror: { name: "OTHER" } }, {}, /mirror: .*accepts no events/],
+  [{ sealed: true }, {}, /sealed=true: it accepts no more events/],
   [{ storage: "memory" }, {}, /storage=memory: acknowledged events are lost/],
   [{ persist_mode: "async" }, {}, /persist_mode=async: events are acknowledged before they are written/],
   [

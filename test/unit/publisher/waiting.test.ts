@@ -12,7 +12,7 @@ test("sleeps until its time is over", async () => {
   assert.ok(performance.now() - startedAtMs >= 15, "timers may round down");
 });
 
-test("sleeps for ever until woken", async () => {
+test("sleeps until it is woken", async () => {
   const sleeper = new WakeableSleep();
   const slept = sleeper.sleep(Number.POSITIVE_INFINITY);
   assert.equal(await isOver(slept), false);

@@ -161,7 +161,7 @@ test("keeps the position of each subscription that had no leases when the leases
   });
 });
 
-test("says which settings and subscriptions it cannot keep, and saves the events all the same", () => {
+test("says which settings and subscriptions it cannot keep, and still saves the events", () => {
   using queue = subscribed();
   {
     using saved = salvagedBytes(withoutTable(queue, "eventspool_queue"));

@@ -79,7 +79,7 @@ test("ids are used only if there is one per event", { skip }, async () => {
   );
 });
 
-test("a batch is rejected while the stream is missing, full or away, and the error says which", {
+test("a batch is rejected while the stream is missing, full or unreachable, and the error says which", {
   skip,
 }, async () => {
   await using server = await startNats();

@@ -62,7 +62,7 @@ test("uses Bun's sessions, which cost a quarter of the processor time", {
   assert.deepEqual([urls, server.requests.length], [[`${server.url}/v2j`], 1]);
 });
 
-test("tells the length of the body beforehand, as collectors before HTTP/1.1 chunks want it", async () => {
+test("sends the length of the body first, for collectors that do not support chunks", async () => {
   await using server = await serveHttp((response) => response.end());
   await post(server.url);
   const { headers } = server.requests[0]!;
@@ -190,7 +190,7 @@ for (const [what, isClosed] of [
     await assert.rejects(post(server.url, { timeoutMs: 2_000 }));
   });
 
-test("throws when nobody listens", async () => {
+test("throws when no server listens", async () => {
   await assert.rejects(post(await rejectingUrl()));
 });
 

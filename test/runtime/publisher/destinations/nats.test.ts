@@ -130,7 +130,7 @@ test("a failure that concerns all is an outcome of its own", { skip }, async () 
   assert.ok(away.kind === "unavailable" && away.isTransport);
 });
 
-test("a publisher takes a queue to a stream, makes dead letters of what it rejects, and goes on when the server is back", {
+test("a publisher takes a queue to a stream, makes dead letters of what it rejects, and continues when the server is back", {
   skip,
 }, async () => {
   await using server = await startNats("max_payload: 50000");

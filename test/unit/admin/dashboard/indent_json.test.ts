@@ -11,7 +11,7 @@ test("shows what JSON.stringify would with two spaces, as long as no number is d
   );
 });
 
-test("takes no notice of how the text was spaced", () => {
+test("ignores the spacing of the text", () => {
   assert.equal(
     indentJson(' { "a" : [ 1 ,\t2 ] , "b" : { } , "c": [ ] } '),
     indentJson('{"a":[1,2],"b":{},"c":[]}'),

@@ -182,7 +182,7 @@ test("batches with gaps in their ids share a group only if one ends before the o
   }
 });
 
-test("a group that cannot be synced is undone, and the sink goes on", async () => {
+test("a group that cannot be synced is undone, and the sink continues", async () => {
   const target = new Target();
   const sink = open(target, "always");
   target.syncFails = true;

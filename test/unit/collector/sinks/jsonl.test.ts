@@ -168,7 +168,7 @@ test("the ids of a file that was emptied are forgotten, so its events can be sto
   assert.deepEqual(await sink.store(numberedBatch(1, 3)), { stored: 3, duplicates: 0 });
 });
 
-test("the sink goes on when another program truncates the file, as logrotate with copytruncate does", async () => {
+test("the sink continues when another program truncates the file, as logrotate with copytruncate does", async () => {
   using output = new OutputDirectory();
   {
     await using sink = output.open();

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { EventQueue, serializeJsonEvent } from "../../../../src/mod.ts";
 import { FileDestination } from "../../../../src/publisher/destinations/file.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { newPublisher } from "../../../support/publisher.ts";
+import { noSmallDisks, SmallDisk } from "../../../support/small_disk.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
 
 const NEVER = new AbortController().signal;
@@ -51,6 +52,20 @@ test("begins a new line after one that was cut off", async () => {
   await deliver(destination, "2");
   await deliver(destination, "3");
   assert.equal(readFileSync(path, "utf8"), '1\n{"cut\n2\n3\n');
+});
+
+test("cuts nothing off when the disk is full: another publisher may have appended", {
+  skip: noSmallDisks,
+}, async () => {
+  using disk = new SmallDisk(1);
+  const path = join(disk.path, "events.jsonl");
+  const large = JSON.stringify("x".repeat(2_000_000));
+  assert.equal((await deliver(new FileDestination(path), large)).kind, "unavailable");
+  const { size } = statSync(path);
+  truncateSync(path, size - 100_000); // as if there was room again
+  assert.deepEqual(await deliver(new FileDestination(path), "1"), { kind: "accepted" });
+  assert.ok(size > 500_000);
+  assert.match(readFileSync(path, "utf8"), /^"x{400000,}\n1\n$/);
 });
 
 test("does not start to write into the queue itself", () => {
