@@ -167,6 +167,7 @@ const BODIES: Readonly<Record<"ndjson" | "json_array", BodyTemplate>> = {
 /** Reads `destination = http`. @throws {ConfigurationError} */
 export function readHttpDestination(section: ConfigSection): HttpDestinationConfig {
   const { url, shownUrl } = readUrl(section);
+  warnOfLoss(section, url);
   const auth = readAuth(section, url);
   const isSigned = auth.kind === "standard-webhooks";
   const usual = isSigned ? "none" : "gzip";
@@ -191,6 +192,21 @@ export function readHttpDestination(section: ConfigSection): HttpDestinationConf
     acceptedStatuses,
     rejectedStatuses,
   };
+}
+
+/** Settings of ClickHouse with which it accepts events that it does not store. */
+const LOSSY_SETTINGS: ReadonlyMap<string, readonly [isLossy: RegExp, problem: string]> = new Map([
+  ["wait_for_async_insert", [/^(?:0|false)$/, "events are accepted before they are stored"]],
+  ["input_format_allow_errors_num", [/[1-9]/, "events that cannot be read are skipped without an error"]],
+  ["input_format_allow_errors_ratio", [/[1-9]/, "events that cannot be read are skipped without an error"]],
+]);
+
+function warnOfLoss(section: ConfigSection, url: string): void {
+  for (const [name, value] of new URL(url).searchParams) {
+    const [isLossy, problem] = LOSSY_SETTINGS.get(name) ?? [];
+    if (isLossy?.test(value))
+      section.warn("http.url", `has ${name}=${value}: ${problem}, and may be lost: leave it out`);
+  }
 }
 
 /** The whole URL from a file is a secret, else what looks like one. */

@@ -185,7 +185,7 @@ export async function openNats(
   options: ConnectionOptions = {},
   timeoutMs: number = PATIENT_MS,
 ): Promise<NatsClient> {
-  const nc = await connect({ servers: server.address, ...options });
+  const nc = await connect({ servers: server.address, timeout: timeoutMs, ...options });
   const jsm = await jetstreamManager(nc, { timeout: timeoutMs, checkAPI: false });
   return {
     nc,

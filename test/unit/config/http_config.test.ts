@@ -53,6 +53,16 @@ test("takes the URL as it is written, with spaces in its query", () => {
   assert.equal(url, "http://localhost:8123/?query=INSERT%20INTO%20events%20FORMAT%20JSONEachRow");
 });
 
+test("warns of settings with which ClickHouse accepts events that it does not store", () => {
+  const warningsOf = (query: string) => read({ "http.url": `https://ch.example/?${query}` }).warnings;
+  assert.match(
+    warningsOf("async_insert=1&wait_for_async_insert=0").join(),
+    /http\.url: .*before they are stored/,
+  );
+  assert.match(warningsOf("input_format_allow_errors_ratio=0.1").join(), /skipped without an error/);
+  assert.deepEqual(warningsOf("wait_for_async_insert=1&input_format_allow_errors_num=0&constructor=1"), []);
+});
+
 test("shows of a URL its host, and the words and numbers of its path", () => {
   const SLACK = "services/T01ABCDEF/B01ABCDEF/1a2B3c4D5e6F7g8H9i0J1k2L";
   for (const [path, shown] of [
