@@ -1,10 +1,10 @@
 /** Stores the valid events of a batch, and reports to the publisher. */
-import { type EventIds, selectIds } from "../wire/event_ids.ts";
+import { selectIds } from "../wire/event_ids.ts";
 import type { BatchReport } from "../wire/rejections.ts";
 import { ServiceUnavailable } from "./admission.ts";
 import type { ParsedEvents } from "./batch_parser.ts";
 import { logAccepted } from "./log.ts";
-import type { AcceptedBatch, RequestVersion, Sink, StoreResult } from "./sinks/sink.ts";
+import type { AcceptedBatch, Sink, StoreResult } from "./sinks/sink.ts";
 import type { CollectorStatus } from "./status.ts";
 
 /** Where batches are stored and counted. */
@@ -13,15 +13,8 @@ export interface IngestDependencies {
   readonly status: CollectorStatus;
 }
 
-/** The facts about a batch, apart from its events. */
-export interface BatchMeta {
-  readonly version: RequestVersion;
-  readonly keyName: string;
-  /** The source of the ids: see {@link AcceptedBatch}. */
-  readonly source: string;
-  /** The ids of all events, also the rejected ones; undefined if there are none. */
-  readonly ids: EventIds | undefined;
-}
+/** A batch without its events. The ids are those of all events, also of the rejected ones. */
+export type BatchMeta = Omit<AcceptedBatch, "events">;
 
 /**
  * Stores the events that are not rejected.

@@ -8,7 +8,7 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import { EventStorageError } from "../errors.ts";
-import { diskOf } from "./locations.ts";
+import { diskOf } from "./file_system.ts";
 import type { QueueFile } from "./queue_file.ts";
 
 /**

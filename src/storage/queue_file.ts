@@ -11,14 +11,9 @@ import {
   statSync,
 } from "node:fs";
 import { EventStorageError } from "../errors.ts";
+import { rejectNetworkFileSystem } from "./file_system.ts";
 import { noteLocation } from "./identity.ts";
-import {
-  realPath,
-  rejectNetworkFileSystem,
-  rejectSeveralNames,
-  removeAbandoned,
-  temporaryPathFor,
-} from "./locations.ts";
+import { realPath, rejectSeveralNames, removeAbandoned, temporaryPathFor } from "./locations.ts";
 import { DEFAULT_BUSY_TIMEOUT_MS, isBusy, LockWait, retryWhileBusy } from "./lock_wait.ts";
 import { prepareSchema, rejectOlderSchema, schemaVersion } from "./schema.ts";
 import { loadDriver, openDatabase } from "./sqlite/driver.ts";

@@ -6,9 +6,10 @@ import { countOf, formatDuration, formatMode, formatSize } from "../../format.ts
 import { freeBytesOf, isNearlyFull } from "../../storage/disk_space.ts";
 import { EpochTable, ROLLED_BACK_WARNING_MS } from "../../storage/epochs.ts";
 import { EventTable, NEARLY_FULL, type QueueState } from "../../storage/events.ts";
+import { networkFileSystemOf } from "../../storage/file_system.ts";
 import type { Epoch } from "../../storage/identity.ts";
 import { type LeaseInfo, LeaseTable } from "../../storage/leases.ts";
-import { exposuresOf, networkFileSystemOf } from "../../storage/locations.ts";
+import { exposuresOf } from "../../storage/locations.ts";
 import type { QueueFile } from "../../storage/queue_file.ts";
 import { isJson } from "../../storage/salvage.ts";
 import { VERSION } from "../../version.ts";

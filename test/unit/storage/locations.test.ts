@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { test } from "node:test";
 import { ConfigurationError, EventStorageError } from "../../../src/errors.ts";
-import {
-  exposuresOf,
-  locateQueueFile,
-  networkFileSystemOf,
-  queueFilePath,
-} from "../../../src/storage/locations.ts";
+import { exposuresOf, locateQueueFile, queueFilePath } from "../../../src/storage/locations.ts";
 import fc from "../../support/fast_check.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -119,37 +114,6 @@ test("a path is absolute, whatever the environment says", () => {
     "/home/x/.local/state/eventspool/events-q.db",
     "as the XDG base directory specification has it",
   );
-});
-
-const MAGIC = "/usr/include/linux/magic.h";
-
-test("knows the file systems over a network by their types, also where a type has a sign", () => {
-  const types: Readonly<Record<number, string>> = {
-    26985: "NFS",
-    4283649346: "CIFS",
-    4266872130: "SMB2",
-    1702057286: "FUSE",
-    16914839: "9p",
-    12805120: "Ceph",
-    1397113167: "AFS",
-  };
-  for (const [type, name] of Object.entries(types)) {
-    assert.equal(networkFileSystemOf("/", Number(type)), name);
-    assert.equal(networkFileSystemOf("/", Number(type) | 0), name);
-  }
-  for (const local of [0xef53, 0x01021994, 0x794c7630, 0x9123683e, 0x58465342]) // ext4, tmpfs, overlay, btrfs, xfs
-    assert.equal(networkFileSystemOf("/", local), undefined);
-  assert.equal(networkFileSystemOf("/no/such/directory"), undefined);
-});
-
-test("has the numbers of Linux's own header", { skip: !existsSync(MAGIC) && `no ${MAGIC} here` }, () => {
-  const header = readFileSync(MAGIC, "utf8");
-  for (const name of ["NFS", "SMB", "CIFS", "SMB2", "FUSE", "V9FS", "CEPH", "AFS", "CODA", "NCP"]) {
-    const value = new RegExp(`#define\\s+${name}(?:_SUPER)?_MAGIC(?:_NUMBER)?\\s+(0x[\\da-fA-F]+)`).exec(
-      header,
-    )?.[1];
-    if (value !== undefined) assert.ok(networkFileSystemOf("/", Number(value)), `${name} ${value}`);
-  }
 });
 
 test("finds out who else may change a queue, by modes and owners", () => {
