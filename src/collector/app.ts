@@ -188,7 +188,8 @@ async function collect(c: Context, version: RequestVersion, collecting: Collecti
   const parsed = parse(body, version, collecting);
   const ids = verifyEventIds(headers, { key, signature, eventCount: parsed.events.count, status });
   const report = await ingest(parsed, { version, keyName, source: key.source, ids }, collecting);
-  if (ids !== undefined) c.header(EVENT_IDS_HEADER, headers.get(EVENT_IDS_HEADER)!);
+  const eventIds = headers.get(EVENT_IDS_HEADER) ?? "";
+  if (ids !== undefined && eventIds.length <= MAX_RETURNED_IDS_BYTES) c.header(EVENT_IDS_HEADER, eventIds);
   return respond(c, report, status);
 }
 
@@ -210,6 +211,9 @@ function parse(body: Uint8Array, version: RequestVersion, collecting: Collecting
   if (validate) validateEvents(parsed, validate);
   return parsed;
 }
+
+/** The longest `Event-Ids` of a response, in bytes: nginx takes headers of 4 KiB from a server, and responds 502 to more. */
+const MAX_RETURNED_IDS_BYTES = 1_024;
 
 /** Proxies can be made to cache what is POSTed. Then publishers would get the response to another batch. */
 const NOT_CACHED = { "Cache-Control": "no-store" };

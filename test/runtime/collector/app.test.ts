@@ -108,6 +108,22 @@ test("events with unusable Event-Ids are stored without ids", async () => {
   assert.deepEqual(status.ignoredIds, { malformed: headers.length, unsigned: 0, bad_mac: 0, clock: 0 });
 });
 
+test("a response names the events it is about, unless a proxy may have no room for such a header", async () => {
+  const { app } = storingCollector();
+  const many = Array.from({ length: 600 }, (_, n) => 2 * n + 1);
+  for (const [ids, named] of [
+    [[1, 5], `${QUEUE}:1,5`],
+    [many, null],
+  ] as const) {
+    const body = JSON.stringify(ids);
+    const headers = signedHeaders(body, `${QUEUE}:${ids}`, { key: { name: "k", secret: SECRET } });
+    const response = await app.request("/v2j", gzipped(body, headers));
+    assert.deepEqual(await response.json(), { accepted: ids.length, duplicates: 0 });
+    assert.equal(response.headers.get("Event-Ids"), named);
+    assert.equal(response.headers.get("Cache-Control"), "no-store");
+  }
+});
+
 test("an uncompressed body is accepted", async () => {
   const { app } = storingCollector();
   assert.equal((await app.request("/v2j", signed("[1]"))).status, 200);
