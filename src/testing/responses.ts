@@ -1,4 +1,8 @@
-/** Responses of a {@link FakeCollector}: those of a collector that works, and the failures of real ones. */
+/**
+ * Responses of a {@link FakeCollector}: those of a collector that works, and the failures of real ones.
+ *
+ * @module
+ */
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RequestVersion } from "../collector/sinks/sink.ts";
