@@ -1,15 +1,13 @@
 /**
  * `bun run test [SUITE ...]`: the checks that gate a change, or the named ones. Suites run side by side;
- * each prints one line when it ends, and all of its output if it failed. Few failed files are run again; those that
- * pass then are printed as flaky. The last line is `N passed, N failed`; the exit code is 1 if any failed, 2 for an
- * unknown suite.
+ * each prints one line when it ends, and all of its output if it failed. The last line is
+ * `N passed, N failed`; the exit code is 1 if any failed, 2 for an unknown suite.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { changedTests } from "./test/changed_tests.ts";
-import { findFlaky } from "./test/flaky_files.ts";
 import { type Result, runSuite, stopSuites } from "./test/run_suite.ts";
 import { CONCURRENT_SUITES, FULL, GATE, getRuntimes, SUITES, type Suite } from "./test/suites.ts";
 
@@ -40,26 +38,12 @@ getRuntimes(chosen);
 const results = await runAll(chosen);
 printSlowest(results);
 const hasFailed = results.some(({ failed }) => failed > 0);
-const flaky = await findFlaky(results, async ({ suite, file }) => {
-  const { failed } = await runSuite(
-    `${suite}-again`,
-    { ...(SUITES[suite] as Suite), files: () => [file] },
-    directory,
-  );
-  console.log(`again: ${suite}: ${file} ${failed > 0 ? "FAILED" : "passed"}`);
-  return failed === 0;
-});
 if (hasFailed) console.log(`\nEverything that the suites printed is in ${directory}`);
 else rmSync(directory, { recursive: true });
-const total = results.reduce(add);
-const failed = flaky.length > 0 ? 0 : total.failed;
-const passed = total.passed + total.failed - failed;
-if (total.skipped > 0)
-  console.log(`\n${total.skipped} skipped: this machine or runtime lacks what they need`);
-for (const { suite, file } of flaky)
-  console.log(`\nFLAKY: ${suite}: ${file} failed above, and passed by itself. That is a bug: find it`);
+const { passed, failed, skipped } = results.reduce(add);
+if (skipped > 0) console.log(`\n${skipped} skipped: this machine or runtime lacks what they need`);
 console.log(`\n${passed} passed, ${failed} failed`);
-process.exit(failed > 0 ? 1 : 0);
+process.exit(hasFailed ? 1 : 0);
 
 /** Runs suites in their order, as many at a time as may run at once. */
 async function runAll(queue: readonly string[]): Promise<Result[]> {
